@@ -1,0 +1,59 @@
+//! Codes on their way from a slice to the store, or back.
+
+/// Codes of one length in one buffer, each followed by a newline: what a text export writes and what digests are made of.
+///
+/// ```
+/// use codemint::code::batch::CodeBatch;
+///
+/// let batch = CodeBatch::from_lines("AB12\nAB34\n".to_owned());
+/// assert_eq!(batch.len(), 2);
+/// assert_eq!(batch.iter().collect::<Vec<_>>(), ["AB12", "AB34"]);
+/// ```
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct CodeBatch {
+    lines: String,
+    code_length: usize,
+}
+
+impl CodeBatch {
+    /// Takes codes of equal length, each with a newline behind it.
+    pub fn from_lines(lines: String) -> Self {
+        let code_length = lines.find('\n').unwrap_or(0);
+        Self { lines, code_length }
+    }
+
+    /// For the keyspace, whose symbols are ASCII: bytes that are no text would give an empty batch.
+    pub(crate) fn from_ascii_lines(lines: Vec<u8>) -> Self {
+        Self::from_lines(String::from_utf8(lines).unwrap_or_default())
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.lines.into_bytes()
+    }
+
+    /// How many codes there are.
+    pub fn len(&self) -> usize {
+        self.lines.len() / (self.code_length + 1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The codes in the order in which they were put in.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.lines.lines()
+    }
+
+    /// The codes as text, one a line.
+    pub fn as_lines(&self) -> &str {
+        &self.lines
+    }
+}
+
+/// Codes are worth money: a log line that shows a batch shows how many there are.
+impl std::fmt::Debug for CodeBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CodeBatch").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

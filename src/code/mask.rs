@@ -1,0 +1,180 @@
+//! Masks: the template of a code, position by position.
+
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
+
+use crate::code::mask_parser;
+use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet};
+
+/// Most characters that a code can have.
+pub const CODE_LENGTH_MAX: usize = 64;
+/// Longest mask text that is read at all, in bytes.
+pub const MASK_TEXT_MAX: usize = 4096;
+/// Every keyspace is smaller than this, so that quota arithmetic stays inside `u128`.
+pub const KEYSPACE_SIZE_LIMIT: u128 = 1 << 100;
+
+/// The template of a code: at each position the set of symbols that may stand there.
+///
+/// | in the text | stands for |
+/// |---|---|
+/// | `#` | a digit |
+/// | `?` | a letter A-Z |
+/// | `*` | a digit or a letter |
+/// | `[A-HJ-NP-Z2-9]` | one of these characters |
+/// | `[:digit:]` `[:alpha:]` `[:alnum:]` `[:safe:]` | one of a named set; also inside a set: `[[:digit:]A-F]` |
+/// | `{n}` | the placeholder before it, n times |
+/// | `\x` | the character x itself |
+/// | any other printable ASCII character but the space | itself |
+///
+/// Letters fold to upper case. `Display` writes the canonical form, which parses to an equal mask; two masks are equal
+/// exactly when they stand for the same codes.
+///
+/// ```
+/// use codemint::code::mask::Mask;
+///
+/// let mask: Mask = "my_little_promo[A-Z]{4}##".parse()?;
+/// assert_eq!(mask.to_string(), "MY_LITTLE_PROMO????##");
+/// assert_eq!(mask.code_length(), 21);
+///
+/// let error = "PROMO{2}".parse::<Mask>().unwrap_err();
+/// assert_eq!(error.offset, 5);
+/// # Ok::<(), codemint::code::mask::MaskError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mask {
+    positions: Vec<SymbolSet>,
+}
+
+/// Why a text is not a mask.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("mask, byte {}: {problem}", offset + 1)]
+pub struct MaskError {
+    /// Where the problem stands, in bytes from the start of the text, counted from 0.
+    pub offset: usize,
+    pub problem: MaskProblem,
+}
+
+/// What is wrong with a mask, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MaskProblem {
+    #[error("the mask is empty; write at least one character, such as PROMO-####")]
+    Empty,
+    #[error("the text is {length} bytes long; at most {MASK_TEXT_MAX} are read")]
+    TextTooLong { length: usize },
+    #[error("codes would have more than {CODE_LENGTH_MAX} characters; shorten the mask")]
+    TooManyCharacters,
+    #[error("from here on the mask has 2^100 codes or more; use fewer placeholders")]
+    KeyspaceTooLarge,
+    #[error("found a space; codes consist of printable ASCII characters without the space")]
+    Space,
+    #[error("found {0:?}; codes consist of printable ASCII characters without the space")]
+    NotPrintable(char),
+    #[error("found {found:?} without a {opening:?} before it; write \\{found} for the character itself")]
+    NotOpened { found: char, opening: char },
+    #[error("found {{ after {after}; a repeat such as {{3}} follows a placeholder (# ? * or a set); write \\{{ for the character itself")]
+    NothingToRepeat { after: &'static str },
+    #[error("found {found} in a repeat; write a number from 1 to {CODE_LENGTH_MAX} and a closing brace, such as {{3}}")]
+    BadRepeat { found: String },
+    #[error("found the end of the mask after a backslash; a backslash stands before the character that it makes literal")]
+    NothingEscaped,
+    #[error("the set that opens here is not closed; write ] after its last character")]
+    SetNotClosed,
+    #[error("the set is empty; write the characters that may stand here, such as [A-F0-9]")]
+    SetEmpty,
+    #[error("found {found:?} inside a set; write \\{found} for the character itself")]
+    SetNeedsEscape { found: char },
+    #[error("the range {first}-{last} runs backwards; write {last}-{first}")]
+    RangeBackwards { first: char, last: char },
+    #[error("found no named set here; there are {}; write \\: for a colon", named_sets())]
+    UnknownName,
+}
+
+fn named_sets() -> String {
+    let names: Vec<String> = NAMED.iter().map(|(name, _)| format!("[:{name}:]")).collect();
+    names.join(" ")
+}
+
+impl Mask {
+    /// Called by the parser, which holds the limits on length and keyspace.
+    pub(crate) fn from_positions(positions: Vec<SymbolSet>) -> Self {
+        Self { positions }
+    }
+
+    /// The symbols that may stand at each position, first position first.
+    pub fn positions(&self) -> &[SymbolSet] {
+        &self.positions
+    }
+
+    /// Characters in every code of this mask, 1 to [`CODE_LENGTH_MAX`].
+    pub fn code_length(&self) -> usize {
+        self.positions.len()
+    }
+}
+
+impl FromStr for Mask {
+    type Err = MaskError;
+
+    fn from_str(text: &str) -> Result<Self, MaskError> {
+        mask_parser::parse(text)
+    }
+}
+
+impl fmt::Display for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for run in self.positions.chunk_by(|a, b| a == b) {
+            write_run(f, run[0], run.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes `times` equal positions in the shortest of the forms, one-letter placeholders up to four times in a row.
+fn write_run(f: &mut fmt::Formatter<'_>, set: SymbolSet, times: usize) -> fmt::Result {
+    let (placeholder, plain_times_max) = match set {
+        DIGIT => ("#".to_owned(), 4),
+        ALPHA => ("?".to_owned(), 4),
+        ALNUM => ("*".to_owned(), 4),
+        SAFE => ("[:safe:]".to_owned(), 1),
+        _ => match set.single() {
+            Some(literal) => (written_literal(literal), CODE_LENGTH_MAX),
+            None => (written_set(set), 1),
+        },
+    };
+    if times <= plain_times_max {
+        f.write_str(&placeholder.repeat(times))
+    } else {
+        write!(f, "{placeholder}{{{times}}}")
+    }
+}
+
+fn written_literal(byte: u8) -> String {
+    if b"#?*[]{}\\".contains(&byte) {
+        format!("\\{}", char::from(byte))
+    } else {
+        char::from(byte).to_string()
+    }
+}
+
+fn written_set(set: SymbolSet) -> String {
+    let symbols: Vec<u8> = set.iter().collect();
+    let mut text = String::from("[");
+    for run in symbols.chunk_by(|a, b| a + 1 == *b) {
+        match run {
+            [first, _, .., last] => {
+                push_member(&mut text, *first);
+                text.push('-');
+                push_member(&mut text, *last);
+            }
+            few => few.iter().for_each(|&symbol| push_member(&mut text, symbol)),
+        }
+    }
+    text.push(']');
+    text
+}
+
+fn push_member(text: &mut String, symbol: u8) {
+    let character = char::from(symbol);
+    // A colon right after the bracket would open a named set.
+    let written = if b"[]\\-:".contains(&symbol) { write!(text, "\\{character}") } else { write!(text, "{character}") };
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}

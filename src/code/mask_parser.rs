@@ -1,0 +1,220 @@
+//! Reads the text of a mask, one byte after the other. Called through `Mask::from_str` alone.
+
+use crate::code::mask::{
+    CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskError, MaskProblem,
+};
+use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SymbolSet, is_printable};
+
+pub(crate) fn parse(text: &str) -> Result<Mask, MaskError> {
+    if text.len() > MASK_TEXT_MAX {
+        return Err(MaskError {
+            offset: MASK_TEXT_MAX,
+            problem: MaskProblem::TextTooLong { length: text.len() },
+        });
+    }
+    let mut parser = Parser {
+        text,
+        at: 0,
+        positions: Vec::new(),
+        size: 1,
+        last: Piece::None,
+    };
+    while parser.at < text.len() {
+        parser.piece()?;
+    }
+    if parser.positions.is_empty() {
+        return Err(parser.error(0, MaskProblem::Empty));
+    }
+    Ok(Mask::from_positions(parser.positions))
+}
+
+/// What stood before the current byte; a repeat may follow a placeholder only.
+#[derive(Clone, Copy)]
+enum Piece {
+    None,
+    Literal,
+    Placeholder(SymbolSet),
+    Repeat,
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    positions: Vec<SymbolSet>,
+    size: u128,
+    last: Piece,
+}
+
+impl Parser<'_> {
+    fn error(&self, offset: usize, problem: MaskProblem) -> MaskError {
+        MaskError { offset, problem }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Takes a printable byte; anything else is named in the error.
+    fn printable(&mut self) -> Result<u8, MaskError> {
+        let found = self.text[self.at..].chars().next();
+        match found {
+            Some(' ') => Err(self.error(self.at, MaskProblem::Space)),
+            Some(character) => match u8::try_from(character) {
+                Ok(byte) if is_printable(byte) => {
+                    self.at += 1;
+                    Ok(byte)
+                }
+                _ => Err(self.error(self.at, MaskProblem::NotPrintable(character))),
+            },
+            None => Err(self.error(self.at.saturating_sub(1), MaskProblem::NothingEscaped)),
+        }
+    }
+
+    fn piece(&mut self) -> Result<(), MaskError> {
+        let start = self.at;
+        match self.printable()? {
+            b'#' => self.placeholder(start, DIGIT),
+            b'?' => self.placeholder(start, ALPHA),
+            b'*' => self.placeholder(start, ALNUM),
+            b'[' => {
+                let set = self.set(start)?;
+                self.placeholder(start, set)
+            }
+            b'{' => self.repeat(start),
+            b']' => Err(self.error(start, MaskProblem::NotOpened { found: ']', opening: '[' })),
+            b'}' => Err(self.error(start, MaskProblem::NotOpened { found: '}', opening: '{' })),
+            b'\\' => {
+                let byte = self.printable()?;
+                self.literal(start, byte)
+            }
+            byte => self.literal(start, byte),
+        }
+    }
+
+    fn literal(&mut self, start: usize, byte: u8) -> Result<(), MaskError> {
+        self.last = Piece::Literal;
+        self.push(start, SymbolSet::of(&[byte]))
+    }
+
+    fn placeholder(&mut self, start: usize, set: SymbolSet) -> Result<(), MaskError> {
+        self.last = Piece::Placeholder(set);
+        self.push(start, set)
+    }
+
+    fn push(&mut self, start: usize, set: SymbolSet) -> Result<(), MaskError> {
+        if self.positions.len() == CODE_LENGTH_MAX {
+            return Err(self.error(start, MaskProblem::TooManyCharacters));
+        }
+        // Below 2^100 before and at most 2^7 symbols: the product stays below 2^107.
+        self.size *= u128::from(set.len());
+        if self.size >= KEYSPACE_SIZE_LIMIT {
+            return Err(self.error(start, MaskProblem::KeyspaceTooLarge));
+        }
+        self.positions.push(set);
+        Ok(())
+    }
+
+    fn repeat(&mut self, start: usize) -> Result<(), MaskError> {
+        let set = match self.last {
+            Piece::Placeholder(set) => set,
+            Piece::None => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "nothing" })),
+            Piece::Literal => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "a literal" })),
+            Piece::Repeat => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "a repeat" })),
+        };
+        let rest = &self.text[self.at..];
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let times = rest[..digits].parse::<usize>();
+        let closed = rest[digits..].starts_with('}');
+        match times {
+            Ok(times @ 1..=CODE_LENGTH_MAX) if closed => {
+                for _ in 1..times {
+                    self.push(start, set)?;
+                }
+                self.at += digits + 1;
+                self.last = Piece::Repeat;
+                Ok(())
+            }
+            _ => {
+                let (offset, found) = if digits > 0 && closed {
+                    (self.at, rest[..digits].to_owned())
+                } else {
+                    let found = rest[digits..].chars().next();
+                    (self.at + digits, found.map_or("the end of the mask".to_owned(), |c| format!("{c:?}")))
+                };
+                Err(self.error(offset, MaskProblem::BadRepeat { found }))
+            }
+        }
+    }
+
+    /// After an opening bracket: a named set, or members up to the closing bracket.
+    fn set(&mut self, start: usize) -> Result<SymbolSet, MaskError> {
+        if self.peek() == Some(b':') {
+            return self.name(start);
+        }
+        let mut set = SymbolSet::EMPTY;
+        loop {
+            match self.peek() {
+                None => return Err(self.error(start, MaskProblem::SetNotClosed)),
+                Some(b']') if set.is_empty() => return Err(self.error(start, MaskProblem::SetEmpty)),
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(set);
+                }
+                Some(_) => set = set.union(self.member(start)?),
+            }
+        }
+    }
+
+    /// One character, one range or one named set inside a set.
+    fn member(&mut self, set_start: usize) -> Result<SymbolSet, MaskError> {
+        let start = self.at;
+        if self.peek() == Some(b'[') {
+            self.at += 1;
+            if self.peek() == Some(b':') {
+                return self.name(start);
+            }
+            return Err(self.error(start, MaskProblem::SetNeedsEscape { found: '[' }));
+        }
+        let first = self.member_character()?;
+        let range = self.text[self.at..].starts_with('-') && !self.text[self.at..].starts_with("-]");
+        if !range {
+            return Ok(SymbolSet::of(&[first]));
+        }
+        self.at += 1;
+        if self.peek().is_none() {
+            return Err(self.error(set_start, MaskProblem::SetNotClosed));
+        }
+        let last = self.member_character()?;
+        // Between two letters the case does not count: [a-Z] means A to Z, not the punctuation between the cases.
+        let letters = first.is_ascii_alphabetic() && last.is_ascii_alphabetic();
+        let (first, last) =
+            if letters { (first.to_ascii_uppercase(), last.to_ascii_uppercase()) } else { (first, last) };
+        if first > last {
+            let (first, last) = (char::from(first), char::from(last));
+            return Err(self.error(start, MaskProblem::RangeBackwards { first, last }));
+        }
+        Ok((first..=last).fold(SymbolSet::EMPTY, |set, byte| set.union(SymbolSet::of(&[byte]))))
+    }
+
+    fn member_character(&mut self) -> Result<u8, MaskError> {
+        let start = self.at;
+        match self.printable()? {
+            b'\\' => self.printable(),
+            b'[' => Err(self.error(start, MaskProblem::SetNeedsEscape { found: '[' })),
+            byte => Ok(byte),
+        }
+    }
+
+    /// At the colon of `[:name:]`; `start` is the bracket before it.
+    fn name(&mut self, start: usize) -> Result<SymbolSet, MaskError> {
+        let rest = &self.text[self.at..];
+        for (name, set) in NAMED {
+            let written = format!(":{name}:]");
+            if rest.get(..written.len()).is_some_and(|head| head.eq_ignore_ascii_case(&written)) {
+                self.at += written.len();
+                return Ok(set);
+            }
+        }
+        Err(self.error(start, MaskProblem::UnknownName))
+    }
+}

@@ -1,0 +1,12 @@
+//! What a code is and how codes are drawn. Pure and synchronous: no I/O, no clock, no log.
+//!
+//! Everything else in the crate may call this room; it calls nothing of ours.
+
+pub mod mask;
+mod mask_parser;
+pub mod symbols;
+
+pub mod keyspace;
+pub mod slice;
+
+pub mod batch;

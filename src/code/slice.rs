@@ -1,0 +1,247 @@
+//! Slices of a keyspace, and how a slice's codes are drawn: generator version 1, frozen by golden vectors.
+//!
+//! Bounded integers and sampling are our own, because every draw must stay the same for as long as a job with this
+//! version may be resumed, whatever a library does between its releases. Only ChaCha20 itself is the library's.
+
+use std::fmt;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::code::keyspace::Rank;
+
+/// Stored with every job. A change of anything in this file that changes a draw needs a new number.
+pub const GENERATOR_VERSION: u32 = 1;
+
+/// The secret of one job: 32 bytes from the operating system. `Debug` does not show them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    pub const LENGTH_BYTES: usize = 32;
+
+    pub const fn new(bytes: [u8; Self::LENGTH_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// For the store, which keeps the key until the job ends.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(secret)")
+    }
+}
+
+/// An independent sequence of random words under one key: ChaCha20 with this stream number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream(u64);
+
+impl Stream {
+    /// The draws of one chunk. `chunk_no` is below `u32::MAX`, which belongs to the quotas.
+    pub const fn chunk(round: u32, chunk_no: u32) -> Self {
+        Self((round as u64) << 32 | chunk_no as u64)
+    }
+
+    /// The starting point of a round's quotas.
+    pub const fn quotas(round: u32) -> Self {
+        Self::chunk(round, u32::MAX)
+    }
+
+    fn generator(self, key: &Key) -> ChaCha20Rng {
+        let mut generator = ChaCha20Rng::from_seed(key.0);
+        generator.set_stream(self.0);
+        generator
+    }
+}
+
+/// A contiguous range of ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    pub start: Rank,
+    pub length: u128,
+}
+
+impl Slice {
+    /// Slice `index` of the `slices` that partition a keyspace of `size` ranks; lengths differ by one at most.
+    ///
+    /// ```
+    /// use codemint::code::slice::Slice;
+    ///
+    /// let lengths: Vec<u128> = (0..3).map(|index| Slice::of_keyspace(11, 3, index).length).collect();
+    /// assert_eq!(lengths, [4, 4, 3]);
+    /// ```
+    pub fn of_keyspace(size: u128, slices: u32, index: u32) -> Self {
+        let (slices, index) = (u128::from(slices), u128::from(index));
+        let (length, longer) = (size / slices, size % slices);
+        Self { start: index * length + index.min(longer), length: length + u128::from(index < longer) }
+    }
+
+    pub fn contains(&self, rank: Rank) -> bool {
+        rank >= self.start && rank - self.start < self.length
+    }
+}
+
+/// How many codes each slice gives: systematic sampling with one random starting point, so that every rank's chance is
+/// exactly count / size. The quotas add up to `count` and none exceeds its slice.
+///
+/// Needs `1 <= slices <= count <= size`, `size` below 2^100 and `count / slices` at most 2^20.
+pub fn quotas(key: &Key, round: u32, size: u128, count: u64, slices: u32) -> impl Iterator<Item = (Slice, u64)> {
+    let mut remainder = bounded(&mut Stream::quotas(round).generator(key), size);
+    (0..slices).map(move |index| {
+        let slice = Slice::of_keyspace(size, slices, index);
+        let share = remainder + slice.length * u128::from(count);
+        remainder = share % size;
+        (slice, (share / size) as u64)
+    })
+}
+
+/// The candidates of one chunk: distinct ranks of its slice, ascending, drawn without replacement.
+///
+/// ```
+/// use codemint::code::slice::{Draw, Key, Slice, Stream};
+///
+/// let slice = Slice { start: 100, length: 50 };
+/// let mut draw = Draw::new(&Key::new([7; 32]), Stream::chunk(0, 0), slice, 5);
+/// assert_eq!(draw.ranks().len(), 5);
+///
+/// let taken = draw.ranks()[0];
+/// draw.replace(&[taken]);
+/// assert_eq!(draw.ranks().len(), 5);
+/// assert!(!draw.ranks().contains(&taken));
+/// ```
+#[derive(Debug)]
+pub struct Draw {
+    slice: Slice,
+    quota: usize,
+    generator: ChaCha20Rng,
+    accepted: Vec<Rank>,
+    rejected: Vec<Rank>,
+}
+
+impl Draw {
+    /// Draws `quota` ranks, or the whole slice if it holds fewer.
+    pub fn new(key: &Key, stream: Stream, slice: Slice, quota: usize) -> Self {
+        let mut generator = stream.generator(key);
+        let mut accepted = sample(&mut generator, slice.length, quota);
+        accepted.iter_mut().for_each(|rank| *rank += slice.start);
+        Self { slice, quota, generator, accepted, rejected: Vec::new() }
+    }
+
+    /// The candidates, ascending. Fewer than the quota only when no rank of the slice is left untried.
+    pub fn ranks(&self) -> &[Rank] {
+        &self.accepted
+    }
+
+    /// How many candidates were given back so far.
+    pub fn rejected(&self) -> usize {
+        self.rejected.len()
+    }
+
+    /// Gives candidates back for good and draws others from the untried ranks of the slice. `taken` is ascending.
+    pub fn replace(&mut self, taken: &[Rank]) {
+        self.accepted.retain(|rank| taken.binary_search(rank).is_err());
+        self.rejected.extend_from_slice(taken);
+        self.rejected.sort_unstable();
+        let mut tried: Vec<Rank> = self.accepted.iter().chain(&self.rejected).copied().collect();
+        tried.sort_unstable();
+        let untried = self.slice.length - tried.len() as u128;
+        let missing = self.quota - self.accepted.len();
+        let mut drawn = sample(&mut self.generator, untried, missing);
+        skip_over(&mut drawn, self.slice.start, &tried);
+        self.accepted.append(&mut drawn);
+        self.accepted.sort_unstable();
+    }
+}
+
+/// Turns ascending indexes among the ranks that are not in `tried` into those ranks. `tried` is ascending.
+fn skip_over(indexes: &mut [u128], start: Rank, tried: &[Rank]) {
+    let mut skipped = 0;
+    for index in indexes {
+        while tried.get(skipped).is_some_and(|&rank| rank <= start + *index + skipped as u128) {
+            skipped += 1;
+        }
+        *index += start + skipped as u128;
+    }
+}
+
+/// `wanted` distinct integers below `size` (all of them if there are fewer), ascending; every subset equally likely.
+fn sample(generator: &mut ChaCha20Rng, size: u128, wanted: usize) -> Vec<u128> {
+    let wanted = size.min(wanted as u128) as usize;
+    if 2 * wanted as u128 >= size {
+        return sample_dense(generator, size, wanted);
+    }
+    match u64::try_from(size) {
+        // The same draws in half the width: sorting takes a third of the time.
+        Ok(size) => {
+            let drawn = sample_sparse(wanted, || bounded_narrow(generator, size));
+            drawn.into_iter().map(u128::from).collect()
+        }
+        Err(_too_wide) => sample_sparse(wanted, || bounded(generator, size)),
+    }
+}
+
+/// Draws, sorts, drops repeats and tops up by exactly the deficit: the same subset as drawing one by one until enough
+/// are distinct.
+fn sample_sparse<N: Copy + Ord>(wanted: usize, mut draw: impl FnMut() -> N) -> Vec<N> {
+    let mut drawn = Vec::with_capacity(wanted);
+    while drawn.len() < wanted {
+        let sorted = drawn.len();
+        drawn.extend(std::iter::repeat_with(&mut draw).take(wanted - sorted));
+        drawn[sorted..].sort_unstable();
+        if sorted > 0 {
+            // The stable sort sees two ascending runs and merges them.
+            drawn.sort();
+        }
+        drawn.dedup();
+    }
+    drawn
+}
+
+/// One pass over all of them, each taken with the chance that the rest still needs it (selection sampling).
+fn sample_dense(generator: &mut ChaCha20Rng, size: u128, wanted: usize) -> Vec<u128> {
+    let mut drawn = Vec::with_capacity(wanted);
+    for index in 0..size {
+        let missing = (wanted - drawn.len()) as u128;
+        if missing == 0 {
+            break;
+        }
+        let left = size - index;
+        if missing == left || bounded(generator, left) < missing {
+            drawn.push(index);
+        }
+    }
+    drawn
+}
+
+/// An integer below `bound` (at least 1), each equally likely.
+fn bounded(generator: &mut ChaCha20Rng, bound: u128) -> u128 {
+    match u64::try_from(bound) {
+        Ok(narrow) => u128::from(bounded_narrow(generator, narrow)),
+        Err(_too_wide) => {
+            let spare_bits = (bound - 1).leading_zeros();
+            loop {
+                let high = u128::from(generator.next_u64());
+                let number = (high << 64 | u128::from(generator.next_u64())) >> spare_bits;
+                if number < bound {
+                    return number;
+                }
+            }
+        }
+    }
+}
+
+/// Lemire's multiplication method: the high half of word * bound, unless the low half falls into the part that would
+/// favour some results.
+fn bounded_narrow(generator: &mut ChaCha20Rng, bound: u64) -> u64 {
+    loop {
+        let product = u128::from(generator.next_u64()) * u128::from(bound);
+        let low = product as u64;
+        if low >= bound || low >= bound.wrapping_neg() % bound {
+            return (product >> 64) as u64;
+        }
+    }
+}

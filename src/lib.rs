@@ -1,0 +1,5 @@
+//! Codemint mints promo codes: unique, unguessable, in bulk, into SQLite or PostgreSQL, and survives every crash.
+//!
+//! The modules in reading order; ARCHITECTURE.md has the picture.
+
+pub mod code;

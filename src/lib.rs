@@ -3,3 +3,10 @@
 //! The modules in reading order; ARCHITECTURE.md has the picture.
 
 pub mod code;
+pub mod job;
+pub mod wire;
+
+pub mod entropy;
+pub mod store;
+pub mod mint;
+pub mod runner;

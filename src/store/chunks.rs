@@ -1,0 +1,292 @@
+//! A chunk's transaction: claim, codes, checkpoint, commit. The row lock is the lease; who dies loses it.
+//!
+//! It never writes or locks the jobs row, or all writers of a job would stand in line.
+
+use std::time::Duration;
+
+use sqlx::{FromRow, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+
+use crate::code::batch::CodeBatch;
+use crate::code::slice::Key;
+use crate::store::Store;
+use crate::store::error::{StoreError, is_duplicate};
+use crate::store::submit::require_rows;
+
+/// SQLite lets whoever asks first have the file, and a writer that comes straight back is first: a second process could
+/// wait for seconds. So a writer stays away for a moment after each commit.
+const SQLITE_PAUSE: Duration = Duration::from_millis(3);
+/// What is handed to the server at once; each piece is flushed.
+const COPY_PIECE_BYTES: usize = 256 * 1024;
+
+/// A chunk that this process, and no other, may write: it holds an open transaction with the chunk's row locked.
+/// Dropping it leaves the chunk open.
+#[derive(Debug)]
+pub struct ClaimedChunk {
+    pub run_no: i64,
+    pub round: u32,
+    pub chunk_no: u32,
+    /// First and last code of the chunk's slice.
+    pub range_first: String,
+    pub range_last: String,
+    pub quota: u32,
+    transaction: ChunkTransaction,
+}
+
+#[derive(Debug)]
+enum ChunkTransaction {
+    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// Whether a batch of codes went in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutCodes {
+    Stored,
+    /// At least one code was there already; none of the batch was stored, and the transaction goes on.
+    DuplicateMet,
+}
+
+#[derive(FromRow)]
+struct ClaimRow {
+    run_no: i64,
+    #[sqlx(try_from = "i32")]
+    round: u32,
+    #[sqlx(try_from = "i32")]
+    chunk_no: u32,
+    range_first: String,
+    range_last: String,
+    #[sqlx(try_from = "i32")]
+    quota: u32,
+}
+
+/// What the checkpoint records about a chunk.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    pub minted: u32,
+    pub rejected: u32,
+    /// SHA-256 over the codes in order, each with a newline behind it.
+    pub digest: [u8; 32],
+}
+
+impl Store {
+    /// The secret that a job's draws are made with; `None` once the job has ended.
+    ///
+    /// # Errors
+    /// Those of the database, and `Corrupt` if what is stored is no key.
+    pub async fn read_key(&self, job_no: i64) -> Result<Option<Key>, StoreError> {
+        const SQL: &str = "select key from jobs where no = $1";
+        let stored: Option<Vec<u8>> = match self {
+            Self::Postgres(pool) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(&sqlite.readers).await?,
+        };
+        let key = stored.map(|bytes| <[u8; Key::LENGTH_BYTES]>::try_from(bytes).map(Key::new)).transpose();
+        key.map_err(|bytes| StoreError::Corrupt {
+            table: "jobs",
+            problem: format!("the key has {} bytes", bytes.len()),
+        })
+    }
+
+    /// Claims the first open chunk of a job that is neither ended nor being cancelled; `None` if there is none that
+    /// nobody else is writing.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn claim_chunk(&self, job_no: i64) -> Result<Option<ClaimedChunk>, StoreError> {
+        let (row, transaction) = match self {
+            Self::Postgres(pool) => {
+                let mut transaction = pool.begin().await?;
+                let row: Option<ClaimRow> = sqlx::query_as(
+                    "select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
+                       from chunks c
+                       join jobs j on j.no = c.job_no
+                      where c.job_no = $1 and c.state = 'open' and j.state in ('queued', 'running')
+                      order by c.round, c.chunk_no
+                      limit 1
+                        for update of c skip locked",
+                )
+                .bind(job_no)
+                .fetch_optional(&mut *transaction)
+                .await?;
+                (row, ChunkTransaction::Postgres(transaction))
+            }
+            Self::Sqlite(sqlite) => {
+                let mut transaction = sqlite.begin_writing().await?;
+                let row: Option<ClaimRow> = sqlx::query_as(
+                    "select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
+                       from chunks c
+                       join jobs j on j.no = c.job_no
+                      where c.job_no = $1 and c.state = 'open' and j.state in ('queued', 'running')
+                      order by c.round, c.chunk_no
+                      limit 1",
+                )
+                .bind(job_no)
+                .fetch_optional(&mut *transaction)
+                .await?;
+                (row, ChunkTransaction::Sqlite(transaction))
+            }
+        };
+        let Some(row) = row else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let ClaimRow { run_no, round, chunk_no, range_first, range_last, quota } = row;
+        Ok(Some(ClaimedChunk { run_no, round, chunk_no, range_first, range_last, quota, transaction }))
+    }
+
+    /// After an error at COMMIT: was the chunk committed? Waits for the old transaction if the server still has it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn is_chunk_done(&self, run_no: i64) -> Result<bool, StoreError> {
+        let state: String = match self {
+            Self::Postgres(pool) => {
+                // Without the lock this would read the row as it was before a commit that is still under way.
+                let mut transaction = pool.begin().await?;
+                let state = sqlx::query_scalar("select state from chunks where run_no = $1 for update")
+                    .bind(run_no)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                transaction.rollback().await?;
+                state
+            }
+            Self::Sqlite(sqlite) => {
+                sqlx::query_scalar("select state from chunks where run_no = $1")
+                    .bind(run_no)
+                    .fetch_one(&sqlite.readers)
+                    .await?
+            }
+        };
+        Ok(state == "done")
+    }
+}
+
+impl ChunkTransaction {
+    async fn rollback(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Postgres(transaction) => transaction.rollback().await,
+            Self::Sqlite(transaction) => transaction.rollback().await,
+        }
+    }
+}
+
+impl ClaimedChunk {
+    /// Stores the codes of this chunk, all or none.
+    ///
+    /// # Errors
+    /// Those of the database; the claim is of no use afterwards.
+    pub async fn put_codes(&mut self, codes: &CodeBatch) -> Result<PutCodes, StoreError> {
+        let stored = match &mut self.transaction {
+            ChunkTransaction::Postgres(transaction) => put_codes_postgres(transaction, self.run_no, codes).await,
+            ChunkTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, self.run_no, codes).await,
+        };
+        match stored {
+            Ok(()) => Ok(PutCodes::Stored),
+            Err(StoreError::Database(error)) if is_duplicate(&error) => {
+                if let ChunkTransaction::Postgres(transaction) = &mut self.transaction {
+                    // SQLite undoes just the statement by itself.
+                    sqlx::query("rollback to savepoint before_codes").execute(&mut **transaction).await?;
+                }
+                Ok(PutCodes::DuplicateMet)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Those of the given codes that are in the store already, ascending.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn find_present(&mut self, codes: &CodeBatch) -> Result<Vec<String>, StoreError> {
+        let present = match &mut self.transaction {
+            ChunkTransaction::Postgres(transaction) => {
+                let wanted: Vec<&str> = codes.iter().collect();
+                sqlx::query_scalar("select code from codes where code = any($1) order by code")
+                    .bind(wanted)
+                    .fetch_all(&mut **transaction)
+                    .await?
+            }
+            ChunkTransaction::Sqlite(transaction) => {
+                let sql = "select code from codes where code in (select value from json_each($1)) order by code";
+                sqlx::query_scalar(sql).bind(json_array(codes)).fetch_all(&mut **transaction).await?
+            }
+        };
+        Ok(present)
+    }
+
+    /// Writes the checkpoint and commits it together with the codes.
+    ///
+    /// # Errors
+    /// `RowCount` if the chunk was not open any more: then nothing is committed. After any other error whether the
+    /// chunk was committed is unknown; [`Store::is_chunk_done`] tells.
+    pub async fn commit(self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        match self.transaction {
+            ChunkTransaction::Postgres(mut transaction) => {
+                let updated = sqlx::query(
+                    "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4, done_at = now()
+                      where run_no = $1 and state = 'open'",
+                )
+                .bind(self.run_no)
+                .bind(checkpoint.minted as i32)
+                .bind(checkpoint.rejected as i32)
+                .bind(&checkpoint.digest[..])
+                .execute(&mut *transaction)
+                .await?;
+                require_rows("the checkpoint of a chunk", updated.rows_affected(), 1)?;
+                transaction.commit().await?;
+            }
+            ChunkTransaction::Sqlite(mut transaction) => {
+                let updated = sqlx::query(
+                    "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4,
+                                       done_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+                      where run_no = $1 and state = 'open'",
+                )
+                .bind(self.run_no)
+                .bind(checkpoint.minted)
+                .bind(checkpoint.rejected)
+                .bind(&checkpoint.digest[..])
+                .execute(&mut *transaction)
+                .await?;
+                require_rows("the checkpoint of a chunk", updated.rows_affected(), 1)?;
+                transaction.commit().await?;
+                tokio::time::sleep(SQLITE_PAUSE).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn put_codes_postgres(connection: &mut PgConnection, run_no: i64, codes: &CodeBatch) -> Result<(), StoreError> {
+    sqlx::query("savepoint before_codes").execute(&mut *connection).await?;
+    let mut copy = connection.copy_in_raw("copy codes (code, run_no) from stdin (format binary)").await?;
+    let mut piece = Vec::with_capacity(COPY_PIECE_BYTES + 1024);
+    // https://www.postgresql.org/docs/15/sql-copy.html, "Binary Format": signature, flags, length of the extension.
+    piece.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+    for code in codes.iter() {
+        piece.extend_from_slice(&2_i16.to_be_bytes());
+        piece.extend_from_slice(&(code.len() as i32).to_be_bytes());
+        piece.extend_from_slice(code.as_bytes());
+        piece.extend_from_slice(&8_i32.to_be_bytes());
+        piece.extend_from_slice(&run_no.to_be_bytes());
+        if piece.len() >= COPY_PIECE_BYTES {
+            copy.send(piece.as_slice()).await?;
+            piece.clear();
+        }
+    }
+    piece.extend_from_slice(&(-1_i16).to_be_bytes());
+    copy.send(piece.as_slice()).await?;
+    require_rows("the copy of codes", copy.finish().await?, codes.len() as u64)
+}
+
+async fn put_codes_sqlite(connection: &mut SqliteConnection, run_no: i64, codes: &CodeBatch) -> Result<(), StoreError> {
+    let inserted = sqlx::query("insert into codes (code, run_no) select value, $2 from json_each($1)")
+        .bind(json_array(codes))
+        .bind(run_no)
+        .execute(connection)
+        .await?;
+    require_rows("the insert of codes", inserted.rows_affected(), codes.len() as u64)
+}
+
+fn json_array(codes: &CodeBatch) -> String {
+    // Text always serializes.
+    serde_json::to_string(&codes.iter().collect::<Vec<_>>()).unwrap_or_default()
+}

@@ -1,0 +1,93 @@
+//! What can go wrong with a store, and what may be tried again.
+
+use crate::store::location::LocationError;
+use crate::store::schema::SchemaError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("store.url: {0}")]
+    Location(#[from] LocationError),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error("the server at {place} cannot be reached: {source}")]
+    Unreachable { place: String, source: sqlx::Error },
+    #[error("{place} cannot be opened: {source}")]
+    NotOpened { place: String, source: sqlx::Error },
+    #[error("the store reports: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The last statement of a transaction did not do what makes the transaction true. Nothing was committed.
+    #[error("{statement} changed {changed} rows instead of {expected}")]
+    RowCount { statement: &'static str, changed: u64, expected: u64 },
+    #[error("a row of {table} does not make sense: {problem}")]
+    Corrupt { table: &'static str, problem: String },
+    #[error("the operating system gave no random bytes: {0}")]
+    Entropy(#[from] getrandom::Error),
+}
+
+/// What to do about an error of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The server is away, restarting or busy: wait and do it again.
+    Away,
+    /// Another transaction was in the way: do it again at once.
+    Conflict,
+    /// No room on the disk: wait, and say so.
+    NoSpace,
+    /// Doing it again would end the same.
+    Permanent,
+}
+
+impl StoreError {
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unreachable { .. } => ErrorClass::Away,
+            Self::Database(error) | Self::NotOpened { source: error, .. } => classify(error),
+            _ => ErrorClass::Permanent,
+        }
+    }
+}
+
+/// The retry decision. `Tls` and `Configuration` errors stay permanent: they say that something is set up wrong.
+pub fn classify(error: &sqlx::Error) -> ErrorClass {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => ErrorClass::Away,
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                Some(_) => classify_sqlstate(&code),
+                None => classify_sqlite(&code),
+            }
+        }
+        _ => ErrorClass::Permanent,
+    }
+}
+
+/// By SQLSTATE, <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+fn classify_sqlstate(code: &str) -> ErrorClass {
+    match code {
+        // Connection failures; shutdown, crash and start of the server; too many connections; a standby; own timeouts.
+        _ if code.starts_with("08") => ErrorClass::Away,
+        "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25006" | "57014" | "25P03" => ErrorClass::Away,
+        // Serialization failure, deadlock, lock timeout.
+        "40001" | "40P01" | "55P03" => ErrorClass::Conflict,
+        // Disk full, out of memory.
+        "53100" | "53200" => ErrorClass::NoSpace,
+        _ => ErrorClass::Permanent,
+    }
+}
+
+/// By result code, <https://www.sqlite.org/rescode.html>; the primary code is the low byte.
+fn classify_sqlite(code: &str) -> ErrorClass {
+    match code.parse::<i32>().map(|code| code & 0xff) {
+        // SQLITE_BUSY, SQLITE_LOCKED
+        Ok(5 | 6) => ErrorClass::Away,
+        // SQLITE_FULL
+        Ok(13) => ErrorClass::NoSpace,
+        _ => ErrorClass::Permanent,
+    }
+}
+
+/// True for a key that exists already.
+pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
+}

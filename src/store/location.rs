@@ -1,0 +1,114 @@
+//! Store URLs: what they may say, and how they are shown without their secrets.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
+use url::Url;
+
+/// Where a store is. `Display` shows no password.
+#[derive(Clone)]
+pub enum Location {
+    Sqlite(PathBuf),
+    Postgres { options: Box<PgConnectOptions>, shown: String },
+}
+
+/// What is wrong with a store URL. The URL itself is not repeated: it may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocationError {
+    #[error("found the scheme {0:?}; a store is sqlite://FILE or postgres://USER@HOST/DATABASE")]
+    Scheme(String),
+    #[error("there is no scheme; a store is sqlite://FILE or postgres://USER@HOST/DATABASE")]
+    NoScheme,
+    #[error("not a URL: {0}")]
+    NotUrl(String),
+    #[error("names no file; write sqlite://codemint.db")]
+    NoFile,
+    #[error("an SQLite store takes no parameters and no host; write sqlite://FILE or sqlite:///ABSOLUTE/FILE")]
+    SqliteExtras,
+    #[error("an SQLite store in memory would lose its codes; name a file")]
+    InMemory,
+    #[error("the parameter {0:?} is not known; there are {known}", known = POSTGRES_PARAMETERS.join(", "))]
+    Parameter(String),
+    #[error("{0}")]
+    Value(String),
+}
+
+const POSTGRES_PARAMETERS: [&str; 10] =
+    ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "dbname", "user", "password", "options"];
+
+impl FromStr for Location {
+    type Err = LocationError;
+
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        let Some((scheme, rest)) = text.split_once(':') else { return Err(LocationError::NoScheme) };
+        match scheme {
+            "sqlite" => sqlite(rest.strip_prefix("//").unwrap_or(rest)),
+            "postgres" | "postgresql" => postgres(text),
+            other => Err(LocationError::Scheme(other.chars().take(32).collect())),
+        }
+    }
+}
+
+fn sqlite(path: &str) -> Result<Location, LocationError> {
+    match path {
+        "" => Err(LocationError::NoFile),
+        ":memory:" => Err(LocationError::InMemory),
+        path if path.contains('?') => Err(LocationError::SqliteExtras),
+        path => Ok(Location::Sqlite(PathBuf::from(path))),
+    }
+}
+
+fn postgres(text: &str) -> Result<Location, LocationError> {
+    let mut url = Url::parse(text).map_err(|error| LocationError::NotUrl(error.to_string()))?;
+    let unknown = url.query_pairs().map(|(key, _)| key).find(|key| !POSTGRES_PARAMETERS.contains(&&**key));
+    if let Some(key) = unknown {
+        return Err(LocationError::Parameter(key.into_owned()));
+    }
+    let options = PgConnectOptions::from_str(text).map_err(|error| LocationError::Value(error.to_string()))?;
+    redact(&mut url);
+    Ok(Location::Postgres { options: Box::new(options), shown: url.to_string() })
+}
+
+fn redact(url: &mut Url) {
+    if url.password().is_some() {
+        // Fails only for URLs that cannot have a password.
+        let _unchanged = url.set_password(Some("***"));
+    }
+    if url.query().is_some() {
+        let pairs: Vec<(String, String)> = url
+            .query_pairs()
+            .map(|(key, value)| {
+                let shown = if key == "password" { "***".into() } else { value };
+                (key.into_owned(), shown.into_owned())
+            })
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+}
+
+impl Location {
+    /// The file of an embedded store.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres { shown, .. } => f.write_str(shown),
+        }
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({self})")
+    }
+}

@@ -1,0 +1,76 @@
+//! Where jobs and codes live: an embedded SQLite file or a PostgreSQL server. SQL is written in this room alone.
+//!
+//! A closed set of verbs, the same for both. It knows jobs and codes; it never draws, prints or decides how a job ends.
+
+use sqlx::PgPool;
+
+use crate::store::error::StoreError;
+use crate::store::location::Location;
+use crate::store::schema::SchemaStatus;
+use crate::store::sqlite::SqliteStore;
+
+pub mod location;
+pub mod error;
+pub mod schema;
+pub mod rows;
+
+mod postgres;
+mod sqlite;
+
+pub mod submit;
+pub mod chunks;
+pub mod closing;
+pub mod reports;
+
+/// An open store with a schema that this program knows.
+#[derive(Clone, Debug)]
+pub enum Store {
+    Postgres(PgPool),
+    Sqlite(SqliteStore),
+}
+
+/// Whether an SQLite file may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    CreateFile,
+    Existing,
+}
+
+impl Store {
+    /// Opens a store. SQLite files are upgraded; a PostgreSQL schema must be current already.
+    ///
+    /// # Errors
+    /// `Unreachable` when a server did not answer within ten seconds, `NotOpened` when it refused or the file cannot be
+    /// opened, `Schema` when the schema is not the one this program needs.
+    pub async fn open(location: &Location, access: Access) -> Result<Self, StoreError> {
+        match location {
+            Location::Postgres { options, shown } => Ok(Self::Postgres(postgres::open(options, shown).await?)),
+            Location::Sqlite(file) => Ok(Self::Sqlite(sqlite::open(file, access == Access::CreateFile).await?)),
+        }
+    }
+
+    /// Creates or upgrades the schema.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; a newer schema is left alone.
+    pub async fn migrate(location: &Location) -> Result<SchemaStatus, StoreError> {
+        match location {
+            Location::Postgres { options, shown } => postgres::migrate(options, shown).await,
+            Location::Sqlite(file) => {
+                sqlite::open(file, true).await?;
+                sqlite::check_schema(file).await
+            }
+        }
+    }
+
+    /// Says how the schema stands and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::open`], but for a schema that is missing or older.
+    pub async fn check_schema(location: &Location) -> Result<SchemaStatus, StoreError> {
+        match location {
+            Location::Postgres { options, shown } => postgres::check_schema(options, shown).await,
+            Location::Sqlite(file) => sqlite::check_schema(file).await,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading: jobs, their chunks, and the codes of a chunk.
+
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use crate::code::batch::CodeBatch;
+use crate::job::{Job, Request, State};
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::rows::{Chunk, JobRow, SELECT_CHUNKS, SELECT_JOBS};
+
+/// Which jobs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    pub state: Option<State>,
+    pub campaign: Option<String>,
+    /// Only jobs that came before the one with this number.
+    pub before_no: Option<i64>,
+    pub limit: u32,
+}
+
+impl Store {
+    /// # Errors
+    /// Those of the database.
+    pub async fn find_job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
+        let sql = AssertSqlSafe(format!("{SELECT_JOBS} where j.id = $1"));
+        let row: Option<JobRow> = match self {
+            Self::Postgres(pool) => sqlx::query_as(sql).bind(id).fetch_optional(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(sql).bind(id).fetch_optional(&sqlite.readers).await?,
+        };
+        row.map(Job::try_from).transpose()
+    }
+
+    /// # Errors
+    /// Those of the database.
+    pub async fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+        let sql = AssertSqlSafe(format!(
+            "{SELECT_JOBS}
+             where (cast($1 as text) is null or j.state = $1)
+               and (cast($2 as text) is null or j.campaign = $2)
+               and j.no < $3
+             order by j.no desc
+             limit $4"
+        ));
+        let state = filter.state.map(State::as_str);
+        let before_no = filter.before_no.unwrap_or(i64::MAX);
+        let limit = i64::from(filter.limit);
+        let rows: Vec<JobRow> = match self {
+            Self::Postgres(pool) => {
+                sqlx::query_as(sql).bind(state).bind(&filter.campaign).bind(before_no).bind(limit).fetch_all(pool).await?
+            }
+            Self::Sqlite(sqlite) => {
+                let query = sqlx::query_as(sql).bind(state).bind(&filter.campaign).bind(before_no).bind(limit);
+                query.fetch_all(&sqlite.readers).await?
+            }
+        };
+        rows.into_iter().map(Job::try_from).collect()
+    }
+
+    /// The newest job that asks for the same and has not ended.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn find_unfinished_like(&self, request: &Request) -> Result<Option<Job>, StoreError> {
+        let sql = AssertSqlSafe(format!(
+            "{SELECT_JOBS}
+             where j.state in ('queued', 'running', 'cancelling')
+               and j.canonical_mask = $1 and j.count = $2 and coalesce(j.campaign, '') = $3
+             order by j.no desc
+             limit 1"
+        ));
+        let mask = request.mask.to_string();
+        let count = request.count as i64;
+        // No campaign has an empty name.
+        let campaign = request.campaign.as_deref().unwrap_or_default();
+        let row: Option<JobRow> = match self {
+            Self::Postgres(pool) => {
+                sqlx::query_as(sql).bind(mask).bind(count).bind(campaign).fetch_optional(pool).await?
+            }
+            Self::Sqlite(sqlite) => {
+                sqlx::query_as(sql).bind(mask).bind(count).bind(campaign).fetch_optional(&sqlite.readers).await?
+            }
+        };
+        row.map(Job::try_from).transpose()
+    }
+
+    /// The chunks of a job in order of round and number.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn list_chunks(&self, job_no: i64) -> Result<Vec<Chunk>, StoreError> {
+        let sql = AssertSqlSafe(format!("{SELECT_CHUNKS} where job_no = $1 order by round, chunk_no"));
+        let chunks = match self {
+            Self::Postgres(pool) => sqlx::query_as(sql).bind(job_no).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(sql).bind(job_no).fetch_all(&sqlite.readers).await?,
+        };
+        Ok(chunks)
+    }
+
+    /// The codes that a chunk put into the store, ascending.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn read_codes(&self, chunk: &Chunk) -> Result<CodeBatch, StoreError> {
+        let joined: Option<String> = match self {
+            Self::Postgres(pool) => {
+                sqlx::query_scalar(
+                    "select string_agg(code, E'\\n')
+                       from (select code from codes where run_no = $1 and code between $2 and $3 order by code) ordered",
+                )
+                .bind(chunk.run_no)
+                .bind(&chunk.range_first)
+                .bind(&chunk.range_last)
+                .fetch_one(pool)
+                .await?
+            }
+            Self::Sqlite(sqlite) => {
+                sqlx::query_scalar(
+                    "select group_concat(code, char(10))
+                       from (select code from codes where run_no = $1 and code between $2 and $3 order by code)",
+                )
+                .bind(chunk.run_no)
+                .bind(&chunk.range_first)
+                .bind(&chunk.range_last)
+                .fetch_one(&sqlite.readers)
+                .await?
+            }
+        };
+        let mut lines = joined.unwrap_or_default();
+        if !lines.is_empty() {
+            lines.push('\n');
+        }
+        Ok(CodeBatch::from_lines(lines))
+    }
+}

@@ -1,0 +1,124 @@
+//! Connections to an embedded SQLite file: one writer, several readers, write-ahead log.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
+
+use crate::store::error::{ErrorClass, StoreError, classify};
+use crate::store::schema::{self, SchemaError, SchemaStatus};
+
+/// "CMNT", set by the first migration.
+const APPLICATION_ID: i64 = 0x434d_4e54;
+/// SQLite's own waiting; beyond it we ask again.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS_MAX: u32 = 4;
+
+/// The pools of one file.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    pub(crate) writer: SqlitePool,
+    pub(crate) readers: SqlitePool,
+}
+
+fn options(file: &Path, create: bool) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(create)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A code that was handed out must not be forgotten by a power cut and minted again.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+}
+
+/// Opens the file, makes it if `create` says so, and brings its schema up to date.
+pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, StoreError> {
+    let options = options(file, create);
+    let mut connection = connect(&options, file).await?;
+    wait_while_busy(&mut connection, async |connection| upgrade(connection).await).await?;
+    connection.close().await?;
+    // Connections are made here, one by one: two that create the log at the same moment would be told it is locked.
+    let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options);
+    Ok(SqliteStore { writer, readers })
+}
+
+async fn connect(options: &SqliteConnectOptions, file: &Path) -> Result<SqliteConnection, StoreError> {
+    loop {
+        match options.connect().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if classify(&error) == ErrorClass::Away => {
+                tracing::info!(%error, "the store's file is busy; waiting");
+            }
+            Err(source) => {
+                return Err(StoreError::NotOpened { place: format!("the store's file {}", file.display()), source });
+            }
+        }
+    }
+}
+
+async fn wait_while_busy<T>(
+    connection: &mut SqliteConnection,
+    step: impl AsyncFn(&mut SqliteConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    loop {
+        match step(connection).await {
+            Err(error) if error.class() == ErrorClass::Away => {
+                tracing::info!(%error, "the store's file is busy; waiting");
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Runs the migrations inside one immediate transaction, because the migrator takes no lock on SQLite: of two processes
+/// that open a new file at once, the second finds the first one's work.
+async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let status = schema_status(connection).await?;
+    if matches!(status, SchemaStatus::Current { .. }) {
+        return Ok(());
+    }
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    schema::SQLITE.run(&mut *transaction).await.map_err(SchemaError::from)?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn schema_status(connection: &mut SqliteConnection) -> Result<SchemaStatus, StoreError> {
+    let (tables, migrated, application_id): (i64, bool, i64) = sqlx::query_as(
+        "select count(*), coalesce(sum(name = '_sqlx_migrations'), 0) > 0, (select application_id from pragma_application_id)
+           from sqlite_schema where type = 'table' and name not like 'sqlite\\_%' escape '\\'",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if tables > 0 && application_id != APPLICATION_ID {
+        return Err(SchemaError::Foreign.into());
+    }
+    Ok(schema::status(connection, &schema::SQLITE, migrated).await?)
+}
+
+impl SqliteStore {
+    /// A transaction that writes, from its start: an upgrade in the middle of one fails at once when another process
+    /// has written. Waits for other processes without limit.
+    pub(crate) async fn begin_writing(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        loop {
+            match self.writer.begin_with("begin immediate").await {
+                Ok(transaction) => return Ok(transaction),
+                Err(error) if classify(&error) == ErrorClass::Away => {
+                    tracing::info!(%error, "another process is writing to the store's file; waiting");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Only says how the schema stands.
+pub(crate) async fn check_schema(file: &Path) -> Result<SchemaStatus, StoreError> {
+    let mut connection = connect(&options(file, false), file).await?;
+    let status = schema_status(&mut connection).await?;
+    connection.close().await?;
+    Ok(status)
+}

@@ -1,5 +1,5 @@
 use std::time::Instant;
-use codemint::code::{keyspace::Keyspace, slice::*};
+use codemint::code::{keyspace::Keyspace, random::*, slice::*};
 fn main() {
     for (text, count) in [("MY_LITTLE_PROMO????##", 1_000_000u64),("MY_LITTLE_PROMO????##", 1_000_000u64), ("[:safe:]{12}", 1_000_000), ("*{19}", 1_000_000),("#######", 7_000_000), ("MY_LITTLE_PROMO????##", 30_000_000)] {
         let ks = Keyspace::new(&text.parse().unwrap());

@@ -1,6 +1,6 @@
 //! The one place that reads randomness from the operating system.
 
-use crate::code::slice::Key;
+use crate::code::random::Key;
 
 /// A key nobody knows and nobody chose.
 ///

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::{Mask, MaskError};
-use crate::code::slice::{Key, Slice, quotas};
+use crate::code::random::Key;
+use crate::code::slice::{Slice, quotas};
 
 /// Largest chunk, in codes: keeps a chunk's memory and the quota arithmetic in bounds.
 pub const CHUNK_SIZE_MAX: u32 = 1 << 20;

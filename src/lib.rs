@@ -10,3 +10,7 @@ pub mod entropy;
 pub mod store;
 pub mod mint;
 pub mod runner;
+
+pub mod config;
+pub mod telemetry;
+pub mod cli;

@@ -1,1 +1,8 @@
-fn main() {}
+//! Arguments in, exit code out; everything else is in the library.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    codemint::cli::run().await
+}

@@ -7,7 +7,8 @@ use tokio::task::spawn_blocking;
 
 use crate::code::batch::CodeBatch;
 use crate::code::keyspace::{Keyspace, Rank};
-use crate::code::slice::{Draw, GENERATOR_VERSION, Key, Stream};
+use crate::code::random::{Key, Stream};
+use crate::code::slice::{Draw, GENERATOR_VERSION};
 use crate::job::{Job, slice_of_range};
 use crate::store::Store;
 use crate::store::chunks::{Checkpoint, ClaimedChunk, PutCodes};

@@ -36,13 +36,14 @@ pub struct Share {
 /// # Errors
 /// What trying again would not mend. The job stays as it is and can be resumed.
 pub async fn run_job(store: &Store, job: &Job, stop: &CancellationToken) -> Result<(RunEnd, Share), MintError> {
-    let mut run = Run { store, job, stop, minting: None, unknown: None, share: Share::default(), backoff: backoff() };
+    let mut run = Run { store, job, minting: None, unknown: None, share: Share::default() };
+    let mut patience = Patience::new(stop);
     while !stop.is_cancelled() {
         match run.step().await {
             Ok(Progress::Ended) => return Ok((RunEnd::Ended, run.share)),
-            Ok(Progress::Made) => run.backoff = backoff(),
-            Ok(Progress::OthersAtWork) => run.wait(OTHERS_AT_WORK_PAUSE).await,
-            Err(MintError::Store(error)) if error.class() != ErrorClass::Permanent => run.wait_after(&error).await,
+            Ok(Progress::Made) => patience.restore(),
+            Ok(Progress::OthersAtWork) => patience.wait(OTHERS_AT_WORK_PAUSE).await,
+            Err(MintError::Store(error)) if patience.endures(&error) => patience.wait_after(&error).await,
             Err(error) => return Err(error),
         }
     }
@@ -52,12 +53,10 @@ pub async fn run_job(store: &Store, job: &Job, stop: &CancellationToken) -> Resu
 struct Run<'a> {
     store: &'a Store,
     job: &'a Job,
-    stop: &'a CancellationToken,
     minting: Option<Minting>,
     /// A chunk of which we do not know whether it was committed, with its codes.
     unknown: Option<(i64, u32)>,
     share: Share,
-    backoff: ExponentialBackoff,
 }
 
 enum Progress {
@@ -103,9 +102,33 @@ impl Run<'_> {
         self.share.chunks += 1;
         self.share.codes += u64::from(codes);
     }
+}
 
-    async fn wait_after(&mut self, error: &StoreError) {
-        let delay = self.backoff.next().unwrap_or_default();
+/// Waiting for a store that is away, busy or full: longer and longer, for as long as it takes.
+#[derive(Debug)]
+pub struct Patience<'a> {
+    stop: &'a CancellationToken,
+    delays: ExponentialBackoff,
+}
+
+impl<'a> Patience<'a> {
+    pub fn new(stop: &'a CancellationToken) -> Self {
+        Self { stop, delays: delays() }
+    }
+
+    /// True for errors that pass; trying again after any other would end the same.
+    pub fn endures(&self, error: &StoreError) -> bool {
+        error.class() != ErrorClass::Permanent
+    }
+
+    /// To be called after a success: the next wait is short again.
+    fn restore(&mut self) {
+        self.delays = delays();
+    }
+
+    /// Says what is waited for, and waits; a stop ends it early.
+    pub async fn wait_after(&mut self, error: &StoreError) {
+        let delay = self.delays.next().unwrap_or_default();
         let delay_ms = delay.as_millis() as u64;
         match error.class() {
             ErrorClass::Conflict => tracing::info!(%error, delay_ms, "another writer was in the way; trying again"),
@@ -123,7 +146,7 @@ impl Run<'_> {
     }
 }
 
-fn backoff() -> ExponentialBackoff {
+fn delays() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))
         .with_max_delay(Duration::from_secs(3))

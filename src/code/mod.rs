@@ -7,6 +7,7 @@ mod mask_parser;
 pub mod symbols;
 
 pub mod keyspace;
+pub mod random;
 pub mod slice;
 
 pub mod batch;

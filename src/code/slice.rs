@@ -1,62 +1,10 @@
 //! Slices of a keyspace, and how a slice's codes are drawn: generator version 1, frozen by golden vectors.
-//!
-//! Bounded integers and sampling are our own, because every draw must stay the same for as long as a job with this
-//! version may be resumed, whatever a library does between its releases. Only ChaCha20 itself is the library's.
-
-use std::fmt;
-
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::code::keyspace::Rank;
+use crate::code::random::{Key, RandomIntegers, Stream};
 
-/// Stored with every job. A change of anything in this file that changes a draw needs a new number.
+/// Stored with every job. A change here or in `random` that changes a draw needs a new number.
 pub const GENERATOR_VERSION: u32 = 1;
-
-/// The secret of one job: 32 bytes from the operating system. `Debug` does not show them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key([u8; 32]);
-
-impl Key {
-    pub const LENGTH_BYTES: usize = 32;
-
-    pub const fn new(bytes: [u8; Self::LENGTH_BYTES]) -> Self {
-        Self(bytes)
-    }
-
-    /// For the store, which keeps the key until the job ends.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(secret)")
-    }
-}
-
-/// An independent sequence of random words under one key: ChaCha20 with this stream number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stream(u64);
-
-impl Stream {
-    /// The draws of one chunk. `chunk_no` is below `u32::MAX`, which belongs to the quotas.
-    pub const fn chunk(round: u32, chunk_no: u32) -> Self {
-        Self((round as u64) << 32 | chunk_no as u64)
-    }
-
-    /// The starting point of a round's quotas.
-    pub const fn quotas(round: u32) -> Self {
-        Self::chunk(round, u32::MAX)
-    }
-
-    fn generator(self, key: &Key) -> ChaCha20Rng {
-        let mut generator = ChaCha20Rng::from_seed(key.0);
-        generator.set_stream(self.0);
-        generator
-    }
-}
 
 /// A contiguous range of ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +38,7 @@ impl Slice {
 ///
 /// Needs `1 <= slices <= count <= size`, `size` below 2^100 and `count / slices` at most 2^20.
 pub fn quotas(key: &Key, round: u32, size: u128, count: u64, slices: u32) -> impl Iterator<Item = (Slice, u64)> {
-    let mut remainder = bounded(&mut Stream::quotas(round).generator(key), size);
+    let mut remainder = RandomIntegers::new(key, Stream::quotas(round)).below(size);
     (0..slices).map(move |index| {
         let slice = Slice::of_keyspace(size, slices, index);
         let share = remainder + slice.length * u128::from(count);
@@ -102,7 +50,8 @@ pub fn quotas(key: &Key, round: u32, size: u128, count: u64, slices: u32) -> imp
 /// The candidates of one chunk: distinct ranks of its slice, ascending, drawn without replacement.
 ///
 /// ```
-/// use codemint::code::slice::{Draw, Key, Slice, Stream};
+/// use codemint::code::random::{Key, Stream};
+/// use codemint::code::slice::{Draw, Slice};
 ///
 /// let slice = Slice { start: 100, length: 50 };
 /// let mut draw = Draw::new(&Key::new([7; 32]), Stream::chunk(0, 0), slice, 5);
@@ -117,7 +66,7 @@ pub fn quotas(key: &Key, round: u32, size: u128, count: u64, slices: u32) -> imp
 pub struct Draw {
     slice: Slice,
     quota: usize,
-    generator: ChaCha20Rng,
+    random: RandomIntegers,
     accepted: Vec<Rank>,
     rejected: Vec<Rank>,
 }
@@ -125,10 +74,10 @@ pub struct Draw {
 impl Draw {
     /// Draws `quota` ranks, or the whole slice if it holds fewer.
     pub fn new(key: &Key, stream: Stream, slice: Slice, quota: usize) -> Self {
-        let mut generator = stream.generator(key);
-        let mut accepted = sample(&mut generator, slice.length, quota);
+        let mut random = RandomIntegers::new(key, stream);
+        let mut accepted = sample(&mut random, slice.length, quota);
         accepted.iter_mut().for_each(|rank| *rank += slice.start);
-        Self { slice, quota, generator, accepted, rejected: Vec::new() }
+        Self { slice, quota, random, accepted, rejected: Vec::new() }
     }
 
     /// The candidates, ascending. Fewer than the quota only when no rank of the slice is left untried.
@@ -150,7 +99,7 @@ impl Draw {
         tried.sort_unstable();
         let untried = self.slice.length - tried.len() as u128;
         let missing = self.quota - self.accepted.len();
-        let mut drawn = sample(&mut self.generator, untried, missing);
+        let mut drawn = sample(&mut self.random, untried, missing);
         skip_over(&mut drawn, self.slice.start, &tried);
         self.accepted.append(&mut drawn);
         self.accepted.sort_unstable();
@@ -169,18 +118,18 @@ fn skip_over(indexes: &mut [u128], start: Rank, tried: &[Rank]) {
 }
 
 /// `wanted` distinct integers below `size` (all of them if there are fewer), ascending; every subset equally likely.
-fn sample(generator: &mut ChaCha20Rng, size: u128, wanted: usize) -> Vec<u128> {
+fn sample(random: &mut RandomIntegers, size: u128, wanted: usize) -> Vec<u128> {
     let wanted = size.min(wanted as u128) as usize;
     if 2 * wanted as u128 >= size {
-        return sample_dense(generator, size, wanted);
+        return sample_dense(random, size, wanted);
     }
     match u64::try_from(size) {
         // The same draws in half the width: sorting takes a third of the time.
         Ok(size) => {
-            let drawn = sample_sparse(wanted, || bounded_narrow(generator, size));
+            let drawn = sample_sparse(wanted, || random.below_u64(size));
             drawn.into_iter().map(u128::from).collect()
         }
-        Err(_too_wide) => sample_sparse(wanted, || bounded(generator, size)),
+        Err(_too_wide) => sample_sparse(wanted, || random.below(size)),
     }
 }
 
@@ -202,7 +151,7 @@ fn sample_sparse<N: Copy + Ord>(wanted: usize, mut draw: impl FnMut() -> N) -> V
 }
 
 /// One pass over all of them, each taken with the chance that the rest still needs it (selection sampling).
-fn sample_dense(generator: &mut ChaCha20Rng, size: u128, wanted: usize) -> Vec<u128> {
+fn sample_dense(random: &mut RandomIntegers, size: u128, wanted: usize) -> Vec<u128> {
     let mut drawn = Vec::with_capacity(wanted);
     for index in 0..size {
         let missing = (wanted - drawn.len()) as u128;
@@ -210,38 +159,9 @@ fn sample_dense(generator: &mut ChaCha20Rng, size: u128, wanted: usize) -> Vec<u
             break;
         }
         let left = size - index;
-        if missing == left || bounded(generator, left) < missing {
+        if missing == left || random.below(left) < missing {
             drawn.push(index);
         }
     }
     drawn
-}
-
-/// An integer below `bound` (at least 1), each equally likely.
-fn bounded(generator: &mut ChaCha20Rng, bound: u128) -> u128 {
-    match u64::try_from(bound) {
-        Ok(narrow) => u128::from(bounded_narrow(generator, narrow)),
-        Err(_too_wide) => {
-            let spare_bits = (bound - 1).leading_zeros();
-            loop {
-                let high = u128::from(generator.next_u64());
-                let number = (high << 64 | u128::from(generator.next_u64())) >> spare_bits;
-                if number < bound {
-                    return number;
-                }
-            }
-        }
-    }
-}
-
-/// Lemire's multiplication method: the high half of word * bound, unless the low half falls into the part that would
-/// favour some results.
-fn bounded_narrow(generator: &mut ChaCha20Rng, bound: u64) -> u64 {
-    loop {
-        let product = u128::from(generator.next_u64()) * u128::from(bound);
-        let low = product as u64;
-        if low >= bound || low >= bound.wrapping_neg() % bound {
-            return (product >> 64) as u64;
-        }
-    }
 }

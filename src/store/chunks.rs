@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::{FromRow, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 
 use crate::code::batch::CodeBatch;
-use crate::code::slice::Key;
+use crate::code::random::Key;
 use crate::store::Store;
 use crate::store::error::{StoreError, is_duplicate};
 use crate::store::submit::require_rows;

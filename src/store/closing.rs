@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
-use crate::code::slice::Key;
+use crate::code::random::Key;
 use crate::job::{Closing, PlannedChunk, State, Tally, decide_closing, plan_round};
 use crate::store::Store;
 use crate::store::error::StoreError;

@@ -1,12 +1,14 @@
 //! The schema's version: embedded SQLite files follow by themselves, a PostgreSQL schema only by `codemint migrate`.
 
+use serde::Serialize;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
 
 pub(crate) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How the schema in a store relates to the one this program needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "schema", rename_all = "snake_case")]
 pub enum SchemaStatus {
     Missing,
     Older { found: i64, needed: i64 },

@@ -4,7 +4,8 @@ use sqlx::{PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use crate::code::keyspace::Keyspace;
-use crate::code::slice::{GENERATOR_VERSION, Key};
+use crate::code::random::Key;
+use crate::code::slice::GENERATOR_VERSION;
 use crate::entropy::fresh_key;
 use crate::job::{Job, PlannedChunk, Request, plan_round};
 use crate::store::Store;

@@ -1,0 +1,107 @@
+//! Exit codes and the last message of a command that did not do what was asked.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::job::RequestError;
+use crate::mint::MintError;
+use crate::store::error::{ErrorClass, StoreError};
+
+pub const DONE: u8 = 0;
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+pub const ANSWER_IS_NO: u8 = 3;
+const IMPOSSIBLE_REQUEST: u8 = 4;
+const UNREACHABLE: u8 = 5;
+
+/// Why a command ends without having done what was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// Shown with `error:` in front; the code as documented in the help.
+    Message { code: u8, message: String },
+    /// Whoever read standard output has gone, as `head` does: nothing to say.
+    OutputClosed,
+}
+
+impl Failure {
+    pub fn other(message: impl Display) -> Self {
+        Self::Message { code: FAILURE, message: message.to_string() }
+    }
+
+    pub fn usage(message: impl Display) -> Self {
+        Self::Message { code: USAGE, message: message.to_string() }
+    }
+
+    pub fn answer_is_no(message: impl Display) -> Self {
+        Self::Message { code: ANSWER_IS_NO, message: message.to_string() }
+    }
+
+    pub fn impossible(message: impl Display) -> Self {
+        Self::Message { code: IMPOSSIBLE_REQUEST, message: message.to_string() }
+    }
+
+    /// For writes to standard output.
+    pub fn stdout(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::other(format!("failed to write to standard output: {error}")),
+        }
+    }
+
+    /// The command was interrupted by this signal.
+    pub fn interrupted(signal: u8, message: impl Display) -> Self {
+        Self::Message { code: 128 + signal, message: message.to_string() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::impossible(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Location(_) | StoreError::Schema(_) | StoreError::NotOpened { .. } => USAGE,
+            error if error.class() == ErrorClass::Away => UNREACHABLE,
+            _ => FAILURE,
+        };
+        Self::Message { code, message: error.to_string() }
+    }
+}
+
+impl From<MintError> for Failure {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::Store(error) => error.into(),
+            other => Self::other(other),
+        }
+    }
+}
+
+/// Prints what is left to say and turns it into an exit code.
+pub fn report(result: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(Failure::OutputClosed) => ExitCode::from(DONE),
+        Err(Failure::Message { code, message }) => {
+            // An interruption is no error, but tells how to go on.
+            let interrupted = code > 128;
+            if interrupted && !quiet {
+                eprintln!("{message}");
+            } else if !interrupted {
+                eprintln!("error: {message}");
+            }
+            ExitCode::from(code)
+        }
+    }
+}

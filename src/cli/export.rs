@@ -1,0 +1,168 @@
+//! `codemint export`: the codes of a job, in order or shuffled, in constant memory.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use uuid::Uuid;
+
+use crate::cli::exit::Failure;
+use crate::cli::output::{Format, Sink, Target};
+use crate::cli::shuffle::Shuffle;
+use crate::cli::{Context, find};
+use crate::code::batch::CodeBatch;
+use crate::job::Job;
+use crate::store::rows::Chunk;
+use crate::store::{Access, Store};
+
+/// Write the codes of a job to a file or to standard output
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --output codes.csv
+  codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --order random --format txt | head
+
+Random order is for those who hand codes out line by line: in a sorted list a code betrays its neighbour's place.")]
+pub struct Export {
+    job: Uuid,
+    /// The file to write; it is replaced in one step. - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: String,
+    /// How codes are written [default: by the file's ending, else csv]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    #[arg(long, value_enum, default_value_t = Order::Code)]
+    order: Order,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Order {
+    /// Ascending byte order
+    Code,
+    /// Every order equally likely
+    Random,
+}
+
+impl Export {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let target = Target::from(self.output.as_str());
+        target.check_writable()?;
+        let store = context.open_store(Access::Existing).await?;
+        let job = find::job(&store, self.job).await?;
+        if !job.state.is_final() {
+            find::require_completed(&job)?;
+        }
+        let sink = target.open(self.format)?;
+        match self.order {
+            Order::Code => write_in_order(context, &store, &job, sink).await?,
+            Order::Random => write_shuffled(context, &store, &job, sink, &target).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Writes all codes of a job in ascending order.
+///
+/// # Errors
+/// Those of the store and of the output, and when asked to stop: then the output is as it was.
+pub async fn write_in_order(context: &Context, store: &Store, job: &Job, mut sink: Sink) -> Result<(), Failure> {
+    let chunks = done_chunks(context, store, job).await?;
+    let mut rounds: Vec<Round> = chunks.chunk_by(|a, b| a.round == b.round).map(Round::new).collect();
+    if let [only] = rounds.as_mut_slice() {
+        while let Some(batch) = only.next_batch(context, store).await? {
+            sink.write(&batch)?;
+        }
+    } else {
+        merge(context, store, &mut rounds, &mut sink).await?;
+    }
+    sink.finish()
+}
+
+/// Each round is ascending in itself; further rounds lie across the first one. They are few.
+async fn merge(context: &Context, store: &Store, rounds: &mut [Round<'_>], sink: &mut Sink) -> Result<(), Failure> {
+    for round in rounds.iter_mut() {
+        round.advance(context, store).await?;
+    }
+    let mut merged = String::new();
+    while let Some(least) = rounds.iter_mut().filter(|round| round.head().is_some()).min_by(|a, b| a.head().cmp(&b.head()))
+    {
+        merged.extend(least.head());
+        merged.push('\n');
+        least.advance(context, store).await?;
+        if merged.len() >= MERGED_BYTES {
+            sink.write(&CodeBatch::from_lines(std::mem::take(&mut merged)))?;
+        }
+    }
+    sink.write(&CodeBatch::from_lines(merged))
+}
+
+const MERGED_BYTES: usize = 256 * 1024;
+
+/// The chunks of one round, read one after the other.
+struct Round<'a> {
+    chunks: std::slice::Iter<'a, Chunk>,
+    batch: CodeBatch,
+    /// Where the next code begins in the batch, in bytes.
+    at: usize,
+}
+
+impl<'a> Round<'a> {
+    fn new(chunks: &'a [Chunk]) -> Self {
+        Self { chunks: chunks.iter(), batch: CodeBatch::default(), at: 0 }
+    }
+
+    async fn next_batch(&mut self, context: &Context, store: &Store) -> Result<Option<CodeBatch>, Failure> {
+        context.stop.check(|| "stopped; nothing was written".to_owned())?;
+        let Some(chunk) = self.chunks.next() else { return Ok(None) };
+        let batch = context.patiently(async || store.read_codes(chunk).await).await?;
+        if batch.len() as u64 != u64::from(chunk.minted) {
+            return Err(Failure::answer_is_no(format!(
+                "chunk {} has {} codes in the store, its checkpoint says {}; `codemint verify` tells more",
+                chunk.run_no,
+                batch.len(),
+                chunk.minted
+            )));
+        }
+        Ok(Some(batch))
+    }
+
+    fn head(&self) -> Option<&str> {
+        self.batch.as_lines().get(self.at..)?.lines().next()
+    }
+
+    /// Steps to the next code; to the first one at the start.
+    async fn advance(&mut self, context: &Context, store: &Store) -> Result<(), Failure> {
+        self.at += self.head().map_or(0, |code| code.len() + 1);
+        while self.head().is_none() {
+            let Some(batch) = self.next_batch(context, store).await? else { return Ok(()) };
+            (self.batch, self.at) = (batch, 0);
+        }
+        Ok(())
+    }
+}
+
+async fn write_shuffled(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    mut sink: Sink,
+    target: &Target,
+) -> Result<(), Failure> {
+    let code_length = job.mask.code_length() as u64;
+    let mut shuffle = Shuffle::new(job.minted * (code_length + 1), target.directory())?;
+    let chunks = done_chunks(context, store, job).await?;
+    let mut all = Round::new(&chunks);
+    while let Some(batch) = all.next_batch(context, store).await? {
+        shuffle.push(&batch)?;
+    }
+    shuffle.drain(&mut |batch| {
+        context.stop.check(|| "stopped; nothing was written".to_owned())?;
+        sink.write(&batch)
+    })?;
+    sink.finish()
+}
+
+/// The chunks of a job whose codes are in the store, in order.
+pub async fn done_chunks(context: &Context, store: &Store, job: &Job) -> Result<Vec<Chunk>, Failure> {
+    let mut chunks = context.patiently(async || store.list_chunks(job.no).await).await?;
+    chunks.retain(|chunk| chunk.state == "done");
+    Ok(chunks)
+}

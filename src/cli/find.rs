@@ -1,0 +1,27 @@
+//! Finding the job that a command names.
+
+use uuid::Uuid;
+
+use crate::cli::exit::Failure;
+use crate::job::{Job, State};
+use crate::store::Store;
+
+/// # Errors
+/// `answer is no` if there is no such job.
+pub async fn job(store: &Store, id: Uuid) -> Result<Job, Failure> {
+    let found = store.find_job(id).await?;
+    found.ok_or_else(|| Failure::answer_is_no(format!("there is no job {id} in this store")))
+}
+
+/// # Errors
+/// `answer is no` unless the job has all its codes.
+pub fn require_completed(job: &Job) -> Result<(), Failure> {
+    match (job.state, &job.error) {
+        (State::Completed, _) => Ok(()),
+        (state, Some(error)) => Err(Failure::answer_is_no(format!("job {} has {state}: {}", job.id, error.message))),
+        (state, None) => Err(Failure::answer_is_no(format!(
+            "job {} is {state} with {} of {} codes; `codemint jobs resume {}` goes on with it",
+            job.id, job.minted, job.count, job.id
+        ))),
+    }
+}

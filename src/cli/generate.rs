@@ -1,0 +1,180 @@
+//! `codemint generate`: from a mask and a count to codes.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::cli::exit::Failure;
+use crate::cli::output::{Format, Target};
+use crate::cli::text::{grouped, is_terminal, json, print_line, with_caret};
+use crate::cli::{Context, export, find};
+use crate::job::{Job, Request, RequestError};
+use crate::runner::{RunEnd, Share, run_job};
+use crate::store::submit::PutJob;
+use crate::store::{Access, Store};
+use crate::wire::JobDocument;
+
+/// Mint codes and wait for them
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint generate 'MY_LITTLE_PROMO????##' --count 1000000 --output codes.csv
+  codemint generate 'VIP-[:safe:]{10}' --count 500 --campaign vip --format txt --output -
+  codemint --store postgres://mint@db/shop generate 'X[A-HJ-NP-Z2-9]{9}' --count 2000000
+
+In a mask # is a digit, ? a letter, * either; [A-F0-9] is one of these characters, [:safe:] one that is
+neither a vowel nor easily misread; {n} repeats, \\x is the character x. See `codemint mask explain`.")]
+pub struct Generate {
+    /// What codes look like, such as 'MY_LITTLE_PROMO????##'
+    mask: String,
+    /// How many codes
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    count: i128,
+    /// Whom or what the codes are for
+    #[arg(long, value_name = "NAME")]
+    campaign: Option<String>,
+    /// Name the job yourself: the same id with the same request goes on with it or reports it
+    #[arg(long, value_name = "UUID")]
+    job_id: Option<Uuid>,
+    /// Codes a transaction: what a crash can cost [default: 50000, from job.chunk_size]
+    #[arg(long, value_name = "N")]
+    chunk_size: Option<u64>,
+    /// Write the whole job to this file in the end, or to standard output with -
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<String>,
+    /// How codes are written [default: by the file's ending, else csv]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Generate {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let request = self.request(context)?;
+        let target = self.output.as_deref().map(Target::from);
+        if let Some(target) = &target {
+            target.check_writable()?;
+        }
+        let store = context.open_store(Access::CreateFile).await?;
+        let job = self.submit(&store, &request).await?;
+        let started = Instant::now();
+        let (job, share) = mint(context, &store, &job).await?;
+        find::require_completed(&job)?;
+        if let Some(target) = &target {
+            let sink = target.open(self.format)?;
+            export::write_in_order(context, &store, &job, sink).await?;
+        }
+        let summary = Summary::new(context, &job, share, started, target.as_ref());
+        let line = if self.json { json(&summary)? } else { summary.to_string() };
+        // Standard output belongs to the codes where these go there.
+        if target.is_some_and(|target| target.is_stdout()) {
+            eprintln!("{line}");
+        } else {
+            print_line(&line)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn request(&self, context: &Context) -> Result<Request, Failure> {
+        let chunk_size = self.chunk_size.unwrap_or(context.config.chunk_size);
+        Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, context.config.limits)
+            .map_err(|error| request_failure(&self.mask, error))
+    }
+
+    async fn submit(&self, store: &Store, request: &Request) -> Result<Job, Failure> {
+        if self.job_id.is_none()
+            && let Some(unfinished) = store.find_unfinished_like(request).await?
+        {
+            let id = unfinished.id;
+            eprintln!("note: job {id} asks for the same and is not finished; `codemint jobs resume {id}` goes on with it");
+        }
+        match store.put_job(self.job_id.unwrap_or_else(Uuid::now_v7), request).await? {
+            PutJob::Known(job) if !job.asks_the_same_as(request) => {
+                let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
+                Err(Failure::impossible(format!(
+                    "job {} is another request: {} codes of {}, {campaign}; leave --job-id out or name another",
+                    job.id, job.count, job.mask_text
+                )))
+            }
+            PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
+        }
+    }
+}
+
+/// A mask error with the place in the mask under it, on a terminal.
+pub fn request_failure(mask: &str, error: RequestError) -> Failure {
+    match &error {
+        RequestError::Mask(at) if is_terminal() => {
+            Failure::impossible(format!("{error}\n{}", with_caret(mask, at.offset)))
+        }
+        _ => Failure::impossible(error),
+    }
+}
+
+/// Works on a job until it has ended; returns it as it then is, with what this process did.
+///
+/// # Errors
+/// `interrupted` with how to go on.
+pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, Share), Failure> {
+    let (end, share) = {
+        let _bar = context.progress.follow(store, job);
+        run_job(store, job, context.stop.token()).await?
+    };
+    if end == RunEnd::Stopped {
+        let id = job.id;
+        context.stop.check(|| format!("stopped; `codemint jobs resume {id}` goes on with the job"))?;
+    }
+    let job = context.patiently(async || store.find_job(job.id).await).await?;
+    let job = job.ok_or_else(|| Failure::other("the job is gone from the store"))?;
+    Ok((job, share))
+}
+
+/// What `generate` and `jobs resume` report in the end.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    #[serde(flatten)]
+    job: JobDocument,
+    seconds: f64,
+    /// Codes that this process minted, and how fast.
+    minted_here: u64,
+    codes_per_second: u64,
+    store: String,
+    output: Option<String>,
+}
+
+impl Summary {
+    pub fn new(context: &Context, job: &Job, share: Share, started: Instant, target: Option<&Target>) -> Self {
+        let seconds = started.elapsed().as_secs_f64();
+        Self {
+            job: JobDocument::from(job),
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            minted_here: share.codes,
+            codes_per_second: (share.codes as f64 / seconds.max(0.001)).round() as u64,
+            store: context.config.store.to_string(),
+            output: target.map(ToString::to_string),
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "job       {}", self.job.job_id)?;
+        write!(f, "codes     {}", grouped(self.job.minted.into()))?;
+        if self.minted_here != self.job.minted {
+            write!(f, ", {} of them by this process", grouped(self.minted_here.into()))?;
+        }
+        if self.job.rejected > 0 {
+            write!(f, " ({} candidates existed already)", grouped(self.job.rejected.into()))?;
+        }
+        writeln!(f, "\ntime      {:.2} s, {} codes/s", self.seconds, grouped(self.codes_per_second.into()))?;
+        write!(f, "store     {}", self.store)?;
+        if let Some(output) = &self.output {
+            write!(f, "\noutput    {output}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! `codemint jobs`: what became of them, and how they go on.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use crate::cli::exit::Failure;
+use crate::cli::generate::{Summary, mint};
+use crate::cli::text::{grouped, print_json, print_line};
+use crate::cli::{Context, find};
+use crate::job::{Job, State};
+use crate::store::closing::CloseJob;
+use crate::store::reports::JobFilter;
+use crate::store::Access;
+use crate::wire::JobDocument;
+
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+const LIST_MAX: u32 = 10_000;
+
+/// List, follow, resume and cancel jobs
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    List(List),
+    Show(Show),
+    Watch(Watch),
+    Resume(Resume),
+    Cancel(Cancel),
+}
+
+impl JobsCommand {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::List(list) => list.run(context).await,
+            Self::Show(show) => show.run(context).await,
+            Self::Watch(watch) => watch.run(context).await,
+            Self::Resume(resume) => resume.run(context).await,
+            Self::Cancel(cancel) => cancel.run(context).await,
+        }
+    }
+}
+
+/// List jobs, newest first
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint jobs list --state running
+  codemint jobs list --campaign vip --limit 5 --json")]
+pub struct List {
+    /// Only jobs in this state: queued, running, cancelling, cancelled, completed, failed
+    #[arg(long)]
+    state: Option<State>,
+    /// Only jobs of this campaign
+    #[arg(long, value_name = "NAME")]
+    campaign: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
+    limit: u32,
+    /// Go on after this job, the last one of the page before
+    #[arg(long, value_name = "JOB")]
+    after: Option<Uuid>,
+    /// Report as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let before_no = match self.after {
+            Some(id) => Some(find::job(&store, id).await?.no),
+            None => None,
+        };
+        let filter = JobFilter { state: self.state, campaign: self.campaign, before_no, limit: self.limit };
+        let jobs = store.list_jobs(&filter).await?;
+        if self.json {
+            print_json(&jobs.iter().map(JobDocument::from).collect::<Vec<_>>())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if jobs.is_empty() {
+            eprintln!("no jobs");
+        } else {
+            print_line(&format!("{:<36}  {:<10}  {:>13}  {:>13}  {:<20}  MASK", "JOB", "STATE", "MINTED", "REQUESTED", "CREATED"))?;
+        }
+        for job in &jobs {
+            print_line(&list_line(job))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn list_line(job: &Job) -> String {
+    let campaign = job.campaign.as_deref().map(|name| format!("  ({name})")).unwrap_or_default();
+    format!(
+        "{}  {:<10}  {:>13}  {:>13}  {}  {}{campaign}",
+        job.id,
+        job.state.as_str(),
+        grouped(job.minted.into()),
+        grouped(job.count.into()),
+        job.created_at.format("%Y-%m-%dT%H:%M:%SZ"),
+        job.mask_text,
+    )
+}
+
+/// Show one job
+#[derive(Debug, Args)]
+pub struct Show {
+    job: Uuid,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        report(&find::job(&store, self.job).await?, self.json)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Follow a job to its end; exit code 3 if it is cancelled or fails
+#[derive(Debug, Args)]
+pub struct Watch {
+    job: Uuid,
+    /// Report the ended job as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Watch {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let mut job = find::job(&store, self.job).await?;
+        {
+            let _bar = context.progress.follow(&store, &job);
+            while !job.state.is_final() {
+                tokio::time::sleep(WATCH_INTERVAL).await;
+                context.stop.check(|| format!("stopped watching; job {} goes on", self.job))?;
+                let found = context.patiently(async || store.find_job(self.job).await).await?;
+                job = found.ok_or_else(|| Failure::other("the job is gone from the store"))?;
+            }
+        }
+        report(&job, self.json)?;
+        find::require_completed(&job)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Go on with a job that was interrupted, or help others with it; several processes may
+#[derive(Debug, Args)]
+pub struct Resume {
+    job: Uuid,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Resume {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let job = find::job(&store, self.job).await?;
+        let started = Instant::now();
+        let (job, share) = mint(context, &store, &job).await?;
+        find::require_completed(&job)?;
+        let summary = Summary::new(context, &job, share, started, None);
+        if self.json {
+            print_json(&summary)?;
+        } else {
+            print_line(&summary.to_string())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Cancel a job; the codes minted so far stay and are counted
+#[derive(Debug, Args)]
+pub struct Cancel {
+    job: Uuid,
+    /// Report the cancelled job as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cancel {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let job = find::job(&store, self.job).await?;
+        if !job.state.is_final() {
+            context.patiently(async || store.mark_job_cancelling(job.id).await).await?;
+            while context.patiently(async || store.close_job(job.no).await).await? != CloseJob::Ended {}
+        }
+        let job = find::job(&store, self.job).await?;
+        report(&job, self.json)?;
+        if job.state == State::Cancelled {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(Failure::answer_is_no(format!("job {} cannot be cancelled, it has {} already", job.id, job.state)))
+    }
+}
+
+fn report(job: &Job, as_json: bool) -> Result<(), Failure> {
+    let document = JobDocument::from(job);
+    if as_json {
+        return print_json(&document);
+    }
+    let time = |time: Option<chrono::DateTime<chrono::Utc>>| {
+        time.map_or("-".to_owned(), |time| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+    };
+    let rows = [
+        ("job", document.job_id.to_string()),
+        ("mask", document.mask),
+        ("campaign", document.campaign.unwrap_or_else(|| "-".to_owned())),
+        ("state", document.state.to_owned()),
+        ("requested", grouped(document.requested.into())),
+        ("minted", grouped(document.minted.into())),
+        ("rejected", grouped(document.rejected.into())),
+        ("created", time(Some(document.created_at))),
+        ("started", time(document.started_at)),
+        ("finished", time(document.finished_at)),
+        ("digest", document.digest.unwrap_or_else(|| "-".to_owned())),
+        ("error", document.error.map_or("-".to_owned(), |error| format!("{}: {}", error.code, error.message))),
+    ];
+    rows.iter().try_for_each(|(name, value)| print_line(&format!("{name:<10}{value}")))
+}

@@ -1,0 +1,151 @@
+//! `codemint mask`: questions about masks, answered without a store.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::cli::exit::{ANSWER_IS_NO, Failure};
+use crate::cli::generate::request_failure;
+use crate::cli::text::{grouped, print_json, print_line};
+use crate::cli::{Context, exit};
+use crate::code::keyspace::Keyspace;
+use crate::code::mask::Mask;
+use crate::code::random::Stream;
+use crate::code::slice::{Draw, Slice};
+use crate::entropy::fresh_key;
+use crate::job::RequestError;
+
+const SAMPLES_MAX: u32 = 1000;
+
+/// Questions about masks
+#[derive(Debug, Subcommand)]
+pub enum MaskCommand {
+    Explain(Explain),
+}
+
+impl MaskCommand {
+    pub fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Explain(explain) => explain.run(context),
+        }
+    }
+}
+
+/// Show how many codes a mask has, some samples, and what a count would mean
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint mask explain 'MY_LITTLE_PROMO????##' --count 1000000
+  codemint mask explain 'VIP-[:safe:]{10}' --samples 3 --json
+
+With --count the exit code is 3 if the mask has fewer codes.")]
+pub struct Explain {
+    mask: String,
+    /// What would it mean to mint so many codes?
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    count: Option<i128>,
+    /// How many samples to show
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=i64::from(SAMPLES_MAX)))]
+    samples: u32,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Explanation {
+    mask: String,
+    canonical_mask: String,
+    code_length: usize,
+    /// Decimal digits: the number may exceed what JSON readers hold exactly.
+    keyspace: String,
+    bits: f64,
+    /// Drawn with a throw-away key and stored nowhere.
+    samples: Vec<String>,
+    plan: Option<Plan>,
+}
+
+#[derive(Debug, Serialize)]
+struct Plan {
+    count: u64,
+    feasible: bool,
+    /// Part of the keyspace that would be handed out, 0 to 1.
+    share: f64,
+    /// One random guess in so many hits a code.
+    guesses_a_hit: f64,
+}
+
+impl Explain {
+    fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let mask: Mask =
+            self.mask.parse().map_err(|error| request_failure(&self.mask, RequestError::Mask(error)))?;
+        let keyspace = Keyspace::new(&mask);
+        let plan = self.count.map(|count| plan(&keyspace, count, context.config.limits.count_max)).transpose()?;
+        let feasible = plan.as_ref().is_none_or(|plan| plan.feasible);
+        let explanation = Explanation {
+            mask: self.mask,
+            canonical_mask: mask.to_string(),
+            code_length: keyspace.code_length(),
+            keyspace: keyspace.size().to_string(),
+            bits: ((keyspace.size() as f64).log2() * 100.0).round() / 100.0,
+            samples: samples(&keyspace, self.samples)?,
+            plan,
+        };
+        if self.json {
+            print_json(&explanation)?;
+        } else {
+            explanation.print(keyspace.size())?;
+        }
+        Ok(ExitCode::from(if feasible { exit::DONE } else { ANSWER_IS_NO }))
+    }
+}
+
+fn plan(keyspace: &Keyspace, count: i128, count_max: u64) -> Result<Plan, RequestError> {
+    if count < 1 {
+        return Err(RequestError::CountNotPositive(count));
+    }
+    let fitting = u64::try_from(count).ok().filter(|&count| count <= count_max);
+    let count = fitting.ok_or(RequestError::CountAboveLimit { count, limit: count_max })?;
+    let size = keyspace.size() as f64;
+    Ok(Plan {
+        count,
+        feasible: u128::from(count) <= keyspace.size(),
+        share: count as f64 / size,
+        guesses_a_hit: size / count as f64,
+    })
+}
+
+fn samples(keyspace: &Keyspace, wanted: u32) -> Result<Vec<String>, Failure> {
+    let key = fresh_key().map_err(Failure::other)?;
+    let whole = Slice { start: 0, length: keyspace.size() };
+    let draw = Draw::new(&key, Stream::chunk(0, 0), whole, wanted as usize);
+    Ok(draw.ranks().iter().filter_map(|&rank| keyspace.unrank(rank)).collect())
+}
+
+impl Explanation {
+    fn print(&self, size: u128) -> Result<(), Failure> {
+        print_line(&format!("mask      {}", self.canonical_mask))?;
+        print_line(&format!("length    {} characters", self.code_length))?;
+        print_line(&format!("keyspace  {} codes ({:.1} bits)", grouped(size), self.bits))?;
+        for (at, sample) in self.samples.iter().enumerate() {
+            let label = if at == 0 { "samples   " } else { "          " };
+            print_line(&format!("{label}{sample}  (a sample, not minted)"))?;
+        }
+        let Some(plan) = &self.plan else { return Ok(()) };
+        let count = grouped(plan.count.into());
+        if !plan.feasible {
+            return print_line(&format!("{count} codes: not feasible, the keyspace is smaller"));
+        }
+        print_line(&format!(
+            "{count} codes: feasible, {} of the keyspace, 1 guess in {} hits",
+            percent(plan.share),
+            grouped(plan.guesses_a_hit.round() as u128)
+        ))
+    }
+}
+
+/// Two digits that say something, however small the share is.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent >= 0.01 { format!("{percent:.2} %") } else { format!("{percent:.1e} %") }
+}

@@ -1,0 +1,173 @@
+//! The command line: one file per command group, and the only room that prints. Data goes to standard output,
+//! everything else to standard error.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::cli::exit::Failure;
+use crate::cli::signals::Stop;
+use crate::config::{self, Config, Sources};
+use crate::runner::Patience;
+use crate::store::error::StoreError;
+use crate::store::{Access, Store};
+use crate::telemetry;
+
+mod generate;
+mod mask;
+mod jobs;
+mod export;
+mod verify;
+mod migrate;
+mod settings;
+mod shell;
+
+mod exit;
+mod find;
+mod output;
+mod progress;
+mod shuffle;
+mod signals;
+mod text;
+
+/// Mint unique, unguessable promo codes in bulk.
+#[derive(Debug, Parser)]
+#[command(
+    name = "codemint",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  codemint generate 'MY_LITTLE_PROMO????##' --count 1000000 --output codes.csv
+  codemint mask explain 'SPRING-[:safe:]{8}' --count 50000
+  codemint jobs list
+
+Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 the answer is no, 4 impossible request,
+5 a server cannot be reached, 130 or 143 interrupted."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Configuration file [default: codemint.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where jobs and codes live: sqlite://FILE or postgres://USER@HOST/DATABASE [default: sqlite://codemint.db]
+    #[arg(long, global = true, value_name = "URL")]
+    store: Option<String>,
+    /// Log as text or json, on standard error
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Log more; twice for debugging
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Show errors only, and no progress
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Generate(generate::Generate),
+    #[command(subcommand)]
+    Mask(mask::MaskCommand),
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
+    Export(export::Export),
+    Verify(verify::Verify),
+    Migrate(migrate::Migrate),
+    #[command(subcommand)]
+    Config(settings::ConfigCommand),
+    Completions(shell::Completions),
+    Man(shell::Man),
+    Version(shell::Version),
+}
+
+/// Parses the arguments and runs the command they name.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = cli.global.quiet;
+    let result = dispatch(cli).await;
+    exit::report(result, quiet)
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let context = || Context::new(&cli.global);
+    match cli.command {
+        Command::Generate(command) => command.run(&context()?).await,
+        Command::Mask(command) => command.run(&context()?),
+        Command::Jobs(command) => command.run(&context()?).await,
+        Command::Export(command) => command.run(&context()?).await,
+        Command::Verify(command) => command.run(&context()?).await,
+        Command::Migrate(command) => command.run(&context()?).await,
+        Command::Config(command) => command.run(&context()?),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
+        Command::Version(command) => command.run(),
+    }
+}
+
+/// What every command with a configuration starts from.
+struct Context {
+    config: Config,
+    stop: Stop,
+    progress: progress::Bars,
+}
+
+impl Context {
+    fn new(global: &Global) -> Result<Self, Failure> {
+        let config = config::load(&global.sources())?;
+        let progress = progress::Bars::new(global.quiet);
+        telemetry::install(config.log_format, config.log_level, text::color_allowed(), progress.log_writer());
+        Ok(Self { config, stop: Stop::on_signals()?, progress })
+    }
+
+    async fn open_store(&self, access: Access) -> Result<Store, Failure> {
+        if let (Access::Existing, Some(file)) = (access, self.config.store.file())
+            && !file.exists()
+        {
+            let shown = file.display();
+            return Err(Failure::usage(format!(
+                "there is no store at {shown}; `codemint generate` makes one, --store URL names another"
+            )));
+        }
+        Ok(Store::open(&self.config.store, access).await?)
+    }
+
+    /// Asks the store, again and again while it is away, until it answers or a stop is asked for.
+    async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
+        let mut patience = Patience::new(self.stop.token());
+        loop {
+            match ask().await {
+                Err(error) if patience.endures(&error) => {
+                    patience.wait_after(&error).await;
+                    self.stop.check(|| "stopped while the store was away".to_owned())?;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+}
+
+impl Global {
+    fn sources(&self) -> Sources {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => Some(("error", "--quiet")),
+            (false, 0) => None,
+            (false, 1) => Some(("info", "--verbose")),
+            (false, 2) => Some(("debug", "--verbose")),
+            (false, _) => Some(("trace", "--verbose")),
+        };
+        let mut flags = Vec::new();
+        flags.extend(self.store.clone().map(|url| ("store.url", url, "--store")));
+        flags.extend(self.log_format.clone().map(|format| ("log.format", format, "--log-format")));
+        flags.extend(level.map(|(level, flag)| ("log.level", level.to_owned(), flag)));
+        Sources { file: self.config.clone(), flags }
+    }
+}

@@ -1,0 +1,210 @@
+//! Where codes are written to: a file that appears whole or not at all, or a stream.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::cli::exit::Failure;
+use crate::code::batch::CodeBatch;
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// How codes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A header row `code`, then one code a row
+    Csv,
+    /// One code a line, nothing else
+    Txt,
+    /// One object a line, {"code":"..."}
+    Jsonl,
+}
+
+/// What `--output` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Stdout,
+    File(PathBuf),
+}
+
+impl From<&str> for Target {
+    fn from(text: &str) -> Self {
+        if text == "-" { Self::Stdout } else { Self::File(PathBuf::from(text)) }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl Target {
+    pub fn is_stdout(&self) -> bool {
+        *self == Self::Stdout
+    }
+
+    /// Where temporary files for this output belong.
+    pub fn directory(&self) -> PathBuf {
+        match self {
+            Self::File(path) if !is_stream(path) => directory_of(path),
+            _ => std::env::temp_dir(),
+        }
+    }
+
+    /// Says before any work is done that it would be in vain.
+    ///
+    /// # Errors
+    /// If the target is a directory or nothing can be created beside it.
+    pub fn check_writable(&self) -> Result<(), Failure> {
+        match self {
+            Self::File(path) if path.is_dir() => {
+                Err(Failure::usage(format!("--output {} is a directory; name a file in it", path.display())))
+            }
+            Self::File(path) if !is_stream(path) => temporary_beside(path).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// If nothing can be written there.
+    pub fn open(&self, format: Option<Format>) -> Result<Sink, Failure> {
+        let (stream, destination): (Box<dyn Write>, _) = match self {
+            Self::Stdout => (Box::new(io::stdout().lock()), Destination::Stdout),
+            Self::File(path) if is_stream(path) => {
+                let stream = File::options().write(true).open(path).map_err(|error| cannot_write(path, &error))?;
+                (Box::new(stream), Destination::Stream(path.clone()))
+            }
+            Self::File(path) => {
+                let temporary = temporary_beside(path)?;
+                let file = temporary.as_file().try_clone().map_err(|error| cannot_write(path, &error))?;
+                (Box::new(file), Destination::Replace { temporary, path: path.clone() })
+            }
+        };
+        let format = format.unwrap_or_else(|| self.format_by_name());
+        let mut sink = Sink { writer: BufWriter::with_capacity(BUFFER_BYTES, stream), format, destination };
+        if format == Format::Csv {
+            sink.put(|writer| writer.write_all(b"code\n"))?;
+        }
+        Ok(sink)
+    }
+
+    fn format_by_name(&self) -> Format {
+        let ending = match self {
+            Self::File(path) => path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase),
+            Self::Stdout => None,
+        };
+        match ending.as_deref() {
+            Some("txt") => Format::Txt,
+            Some("jsonl" | "ndjson") => Format::Jsonl,
+            _ => Format::Csv,
+        }
+    }
+}
+
+/// A device or a pipe cannot be replaced by a file, it is written to as it is.
+fn is_stream(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// A link stays a link: what it points to is replaced.
+fn real_path(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn directory_of(path: &Path) -> PathBuf {
+    let path = real_path(path);
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(".codemint-tmp")
+        .tempfile_in(directory_of(path))
+        .map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(place: &Path, error: &io::Error) -> Failure {
+    Failure::other(format!("failed to write {}: {error}", place.display()))
+}
+
+enum Destination {
+    Stdout,
+    Stream(PathBuf),
+    Replace { temporary: NamedTempFile, path: PathBuf },
+}
+
+/// An open output. Dropped before `finish`, it leaves no file behind.
+pub struct Sink {
+    writer: BufWriter<Box<dyn Write>>,
+    format: Format,
+    destination: Destination,
+}
+
+#[derive(Serialize)]
+struct CodeLine<'a> {
+    code: &'a str,
+}
+
+impl Sink {
+    /// # Errors
+    /// When the output takes no more.
+    pub fn write(&mut self, batch: &CodeBatch) -> Result<(), Failure> {
+        match self.format {
+            Format::Txt => self.put(|writer| writer.write_all(batch.as_lines().as_bytes())),
+            Format::Csv => self.put(|writer| {
+                let mut rows = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
+                for code in batch.iter() {
+                    rows.write_record([code])?;
+                }
+                rows.flush()
+            }),
+            Format::Jsonl => self.put(|writer| {
+                for code in batch.iter() {
+                    serde_json::to_writer(&mut *writer, &CodeLine { code })?;
+                    writer.write_all(b"\n")?;
+                }
+                Ok(())
+            }),
+        }
+    }
+
+    fn put(&mut self, write: impl FnOnce(&mut BufWriter<Box<dyn Write>>) -> io::Result<()>) -> Result<(), Failure> {
+        write(&mut self.writer).map_err(|error| self.destination.failure(&error))
+    }
+
+    /// Makes the file appear under its name, or flushes the stream.
+    ///
+    /// # Errors
+    /// When the disk is full, or the file cannot be renamed.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        self.put(|writer| writer.flush())?;
+        let Destination::Replace { temporary, path } = self.destination else { return Ok(()) };
+        let failed = |error: &io::Error| cannot_write(&path, error);
+        temporary.as_file().sync_all().map_err(|error| failed(&error))?;
+        temporary.persist(real_path(&path)).map_err(|error| failed(&error.error))?;
+        Ok(())
+    }
+}
+
+impl Destination {
+    fn failure(&self, error: &io::Error) -> Failure {
+        match self {
+            Self::Stdout => Failure::stdout(error),
+            Self::Stream(path) | Self::Replace { path, .. } => cannot_write(path, error),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How figures and lines are written for people.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use serde::Serialize;
+
+use crate::cli::exit::Failure;
+
+/// 1234567 as 1,234,567
+pub fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Prints one line of data.
+///
+/// # Errors
+/// When standard output takes no more.
+pub fn print_line(line: &str) -> Result<(), Failure> {
+    writeln!(stdout(), "{line}").map_err(|error| Failure::stdout(&error))
+}
+
+/// Prints a value as one line of JSON.
+///
+/// # Errors
+/// As [`print_line`].
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    print_line(&json(value)?)
+}
+
+pub fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(Failure::other)
+}
+
+/// Colour and movement are for terminals whose owner did not forbid them (<https://no-color.org>).
+pub fn color_allowed() -> bool {
+    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// True when a person reads standard error.
+pub fn is_terminal() -> bool {
+    stderr().is_terminal()
+}
+
+/// The text with a caret under one of its bytes.
+pub fn with_caret(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text).chars().count();
+    format!("  {text}\n  {}^", " ".repeat(before))
+}

@@ -1,0 +1,151 @@
+//! `codemint verify`: does the store hold what a job says it minted?
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::cli::exit::{self, ANSWER_IS_NO, Failure};
+use crate::cli::text::{grouped, print_json, print_line};
+use crate::cli::{Context, find};
+use crate::code::batch::CodeBatch;
+use crate::code::keyspace::Keyspace;
+use crate::job::{Job, State};
+use crate::store::Access;
+use crate::store::closing::job_digest;
+use crate::store::rows::Chunk;
+
+/// At most so many problems are listed.
+const PROBLEMS_MAX: usize = 20;
+
+/// Check a job's codes against its mask, its count and its digests; exit code 3 if anything is off
+#[derive(Debug, Args)]
+pub struct Verify {
+    job: Uuid,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict {
+    job_id: Uuid,
+    state: &'static str,
+    requested: u64,
+    /// Codes found in the store.
+    found: u64,
+    holds: bool,
+    /// The first few; chunks are named, codes never.
+    problems: Vec<String>,
+    problems_total: usize,
+}
+
+impl Verify {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let job = find::job(&store, self.job).await?;
+        let keyspace = Keyspace::new(&job.mask);
+        let mut check = Check::default();
+        let mut digests = Vec::new();
+        for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
+            context.stop.check(|| "stopped; nothing is proven".to_owned())?;
+            let batch = context.patiently(async || store.read_codes(&chunk).await).await?;
+            check.chunk(&keyspace, &chunk, &batch);
+            digests.extend(chunk.digest);
+        }
+        check.job(&job, &digests);
+        let verdict = check.verdict(&job);
+        let holds = verdict.holds;
+        if self.json {
+            print_json(&verdict)?;
+        } else {
+            verdict.print()?;
+        }
+        Ok(ExitCode::from(if holds { exit::DONE } else { ANSWER_IS_NO }))
+    }
+}
+
+#[derive(Default)]
+struct Check {
+    found: u64,
+    problems: Vec<String>,
+    problems_total: usize,
+}
+
+impl Check {
+    fn problem(&mut self, text: String) {
+        self.problems_total += 1;
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(text);
+        }
+    }
+
+    fn chunk(&mut self, keyspace: &Keyspace, chunk: &Chunk, batch: &CodeBatch) {
+        let run_no = chunk.run_no;
+        self.found += batch.len() as u64;
+        if batch.len() as u64 != u64::from(chunk.minted) {
+            let found = batch.len();
+            self.problem(format!("chunk {run_no} ({}) says {} codes, the store has {found}", chunk.state, chunk.minted));
+        }
+        let strangers = batch.iter().filter(|code| !keyspace.contains(code)).count();
+        if strangers > 0 {
+            self.problem(format!("chunk {run_no} has {strangers} codes that do not match the mask"));
+        }
+        let outside = batch.iter().filter(|code| !(&*chunk.range_first..=&*chunk.range_last).contains(code)).count();
+        if outside > 0 {
+            self.problem(format!("chunk {run_no} has {outside} codes outside its range"));
+        }
+        // Ascending without repeats, by byte: what was drawn, and what the digest was made of.
+        if !batch.iter().is_sorted_by(|a, b| a < b) {
+            self.problem(format!("chunk {run_no} is not in ascending byte order"));
+        }
+        let digest = Sha256::digest(batch.as_lines()).to_vec();
+        if chunk.digest.as_ref().is_some_and(|stored| *stored != digest) {
+            self.problem(format!("chunk {run_no} has another digest than its checkpoint"));
+        }
+    }
+
+    fn job(&mut self, job: &Job, digests: &[Vec<u8>]) {
+        if self.found != job.minted && job.state.is_final() {
+            self.problem(format!("the job says {} codes, the store has {}", job.minted, self.found));
+        }
+        if job.state == State::Completed && job.minted != job.count {
+            self.problem(format!("the job is completed with {} of {} codes", job.minted, job.count));
+        }
+        if job.digest.as_ref().is_some_and(|stored| *stored != job_digest(digests)) {
+            self.problem("the digest over the chunks is not the job's".to_owned());
+        }
+    }
+
+    fn verdict(self, job: &Job) -> Verdict {
+        Verdict {
+            job_id: job.id,
+            state: job.state.as_str(),
+            requested: job.count,
+            found: self.found,
+            holds: self.problems_total == 0,
+            problems: self.problems,
+            problems_total: self.problems_total,
+        }
+    }
+}
+
+impl Verdict {
+    fn print(&self) -> Result<(), Failure> {
+        let outcome = if self.holds { "holds" } else { "does NOT hold" };
+        print_line(&format!(
+            "job {} is {}: {} of {} codes found, every one checked; it {outcome}",
+            self.job_id,
+            self.state,
+            grouped(self.found.into()),
+            grouped(self.requested.into())
+        ))?;
+        self.problems.iter().try_for_each(|problem| print_line(&format!("  - {problem}")))?;
+        match self.problems_total - self.problems.len() {
+            0 => Ok(()),
+            more => print_line(&format!("  and {more} more")),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Setting up logs. Codes, keys and passwords are never logged, by anybody.
+
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use crate::config::{LogFormat, LogLevel};
+
+/// Sends the process's log to `writer`. Called once, by the command line.
+pub fn install<W>(format: LogFormat, level: LogLevel, color: bool, writer: W)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = match format {
+        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(color).with_target(false).boxed(),
+        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter(level))).init();
+}
+
+/// Our own events at the level that was asked for; libraries only from `warn` on, unless everything is wanted.
+fn filter(level: LogLevel) -> Targets {
+    let (ours, libraries) = match level {
+        LogLevel::Error => (Level::ERROR, Level::ERROR),
+        LogLevel::Warn => (Level::WARN, Level::WARN),
+        LogLevel::Info => (Level::INFO, Level::WARN),
+        LogLevel::Debug => (Level::DEBUG, Level::WARN),
+        LogLevel::Trace => (Level::TRACE, Level::DEBUG),
+    };
+    Targets::new().with_default(LevelFilter::from_level(libraries)).with_target("codemint", ours)
+}

@@ -53,7 +53,9 @@ pub enum RequestError {
     CampaignNotText,
     #[error("chunk size is {0}; it is a number from 1 to {CHUNK_SIZE_MAX}")]
     ChunkSize(u64),
-    #[error("{count} codes in chunks of {chunk_size} are {chunks} chunks; at most {CHUNKS_MAX} are allowed: use a chunk size of {fitting} or more")]
+    #[error(
+        "{count} codes in chunks of {chunk_size} are {chunks} chunks; at most {CHUNKS_MAX} are allowed: use a chunk size of {fitting} or more"
+    )]
     TooManyChunks { count: u64, chunk_size: u64, chunks: u64, fitting: u64 },
 }
 

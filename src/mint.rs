@@ -18,7 +18,9 @@ use crate::store::error::StoreError;
 pub enum MintError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the job was made for generator version {found}, this program draws version {GENERATOR_VERSION}; use the codemint that made it")]
+    #[error(
+        "the job was made for generator version {found}, this program draws version {GENERATOR_VERSION}; use the codemint that made it"
+    )]
     GeneratorVersion { found: u32 },
     #[error("chunk {run_no} met a duplicate {attempts} times without finding it in the store")]
     PhantomDuplicate { run_no: i64, attempts: u32 },
@@ -84,7 +86,10 @@ impl Minting {
 
     async fn draw(&mut self, claimed: &ClaimedChunk) -> Result<Drawn, StoreError> {
         let slice = slice_of_range(&self.keyspace, &claimed.range_first, &claimed.range_last).ok_or_else(|| {
-            StoreError::Corrupt { table: "chunks", problem: format!("run {} has a range outside its mask", claimed.run_no) }
+            StoreError::Corrupt {
+                table: "chunks",
+                problem: format!("run {} has a range outside its mask", claimed.run_no),
+            }
         })?;
         let stream = Stream::chunk(claimed.round, claimed.chunk_no);
         let (key, quota) = (self.key.clone(), claimed.quota as usize);

@@ -44,7 +44,10 @@ impl From<&Job> for JobDocument {
             started_at: job.started_at,
             finished_at: job.finished_at,
             digest: job.digest.as_deref().map(hexadecimal),
-            error: job.error.as_ref().map(|error| ErrorDocument { code: error.code.clone(), message: error.message.clone() }),
+            error: job
+                .error
+                .as_ref()
+                .map(|error| ErrorDocument { code: error.code.clone(), message: error.message.clone() }),
         }
     }
 }

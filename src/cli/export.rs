@@ -82,7 +82,8 @@ async fn merge(context: &Context, store: &Store, rounds: &mut [Round<'_>], sink:
         round.advance(context, store).await?;
     }
     let mut merged = String::new();
-    while let Some(least) = rounds.iter_mut().filter(|round| round.head().is_some()).min_by(|a, b| a.head().cmp(&b.head()))
+    while let Some(least) =
+        rounds.iter_mut().filter(|round| round.head().is_some()).min_by(|a, b| a.head().cmp(&b.head()))
     {
         merged.extend(least.head());
         merged.push('\n');

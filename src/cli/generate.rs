@@ -24,8 +24,9 @@ use crate::wire::JobDocument;
   codemint generate 'VIP-[:safe:]{10}' --count 500 --campaign vip --format txt --output -
   codemint --store postgres://mint@db/shop generate 'X[A-HJ-NP-Z2-9]{9}' --count 2000000
 
-In a mask # is a digit, ? a letter, * either; [A-F0-9] is one of these characters, [:safe:] one that is
-neither a vowel nor easily misread; {n} repeats, \\x is the character x. See `codemint mask explain`.")]
+In a mask # is a digit, ? a letter, * either; [A-F0-9] is one of these characters, [:safe:] one
+that is neither a vowel nor easily misread; #{6} is six digits, \\# the character itself.
+See `codemint mask explain`.")]
 pub struct Generate {
     /// What codes look like, such as 'MY_LITTLE_PROMO????##'
     mask: String,
@@ -90,11 +91,14 @@ impl Generate {
             && let Some(unfinished) = store.find_unfinished_like(request).await?
         {
             let id = unfinished.id;
-            eprintln!("note: job {id} asks for the same and is not finished; `codemint jobs resume {id}` goes on with it");
+            eprintln!(
+                "note: job {id} asks for the same and is not finished; `codemint jobs resume {id}` goes on with it"
+            );
         }
         match store.put_job(self.job_id.unwrap_or_else(Uuid::now_v7), request).await? {
             PutJob::Known(job) if !job.asks_the_same_as(request) => {
-                let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
+                let campaign =
+                    job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
                 Err(Failure::impossible(format!(
                     "job {} is another request: {} codes of {}, {campaign}; leave --job-id out or name another",
                     job.id, job.count, job.mask_text

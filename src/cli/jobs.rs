@@ -11,9 +11,9 @@ use crate::cli::generate::{Summary, mint};
 use crate::cli::text::{grouped, print_json, print_line};
 use crate::cli::{Context, find};
 use crate::job::{Job, State};
+use crate::store::Access;
 use crate::store::closing::CloseJob;
 use crate::store::reports::JobFilter;
-use crate::store::Access;
 use crate::wire::JobDocument;
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
@@ -80,7 +80,10 @@ impl List {
         if jobs.is_empty() {
             eprintln!("no jobs");
         } else {
-            print_line(&format!("{:<36}  {:<10}  {:>13}  {:>13}  {:<20}  MASK", "JOB", "STATE", "MINTED", "REQUESTED", "CREATED"))?;
+            print_line(&format!(
+                "{:<36}  {:<10}  {:>13}  {:>13}  {:<20}  MASK",
+                "JOB", "STATE", "MINTED", "REQUESTED", "CREATED"
+            ))?;
         }
         for job in &jobs {
             print_line(&list_line(job))?;

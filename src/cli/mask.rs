@@ -77,8 +77,7 @@ struct Plan {
 
 impl Explain {
     fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let mask: Mask =
-            self.mask.parse().map_err(|error| request_failure(&self.mask, RequestError::Mask(error)))?;
+        let mask: Mask = self.mask.parse().map_err(|error| request_failure(&self.mask, RequestError::Mask(error)))?;
         let keyspace = Keyspace::new(&mask);
         let plan = self.count.map(|count| plan(&keyspace, count, context.config.limits.count_max)).transpose()?;
         let feasible = plan.as_ref().is_none_or(|plan| plan.feasible);

@@ -29,18 +29,18 @@ pub struct Migrate {
 impl Migrate {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let location = &context.config.store;
-        let status = if self.check {
-            Store::check_schema(location).await?
-        } else {
-            Store::migrate(location).await?
-        };
+        let status = if self.check { Store::check_schema(location).await? } else { Store::migrate(location).await? };
         let (code, line) = match status {
-            SchemaStatus::Current { version } => (ExitCode::SUCCESS, format!("the schema is current, version {version}")),
+            SchemaStatus::Current { version } => {
+                (ExitCode::SUCCESS, format!("the schema is current, version {version}"))
+            }
             SchemaStatus::Older { found, needed } => (
                 ExitCode::from(ANSWER_IS_NO),
                 format!("the schema has version {found}, this program needs {needed}; run `codemint migrate`"),
             ),
-            SchemaStatus::Missing => (ExitCode::from(ANSWER_IS_NO), "there is no schema; run `codemint migrate`".to_owned()),
+            SchemaStatus::Missing => {
+                (ExitCode::from(ANSWER_IS_NO), "there is no schema; run `codemint migrate`".to_owned())
+            }
         };
         if self.json {
             print_json(&status)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
+use tokio::sync::OnceCell;
 
 use crate::cli::exit::Failure;
 use crate::cli::signals::Stop;
@@ -14,14 +15,14 @@ use crate::store::error::StoreError;
 use crate::store::{Access, Store};
 use crate::telemetry;
 
-mod generate;
-mod mask;
-mod jobs;
 mod export;
-mod verify;
+mod generate;
+mod jobs;
+mod mask;
 mod migrate;
 mod settings;
 mod shell;
+mod verify;
 
 mod exit;
 mod find;
@@ -54,6 +55,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// Configuration file [default: codemint.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
@@ -74,6 +76,15 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Configured(Configured),
+    #[command(flatten)]
+    Shell(shell::ShellCommand),
+}
+
+/// The commands that read the configuration.
+#[derive(Debug, Subcommand)]
+enum Configured {
     Generate(generate::Generate),
     #[command(subcommand)]
     Mask(mask::MaskCommand),
@@ -84,9 +95,6 @@ enum Command {
     Migrate(migrate::Migrate),
     #[command(subcommand)]
     Config(settings::ConfigCommand),
-    Completions(shell::Completions),
-    Man(shell::Man),
-    Version(shell::Version),
 }
 
 /// Parses the arguments and runs the command they name.
@@ -98,18 +106,28 @@ pub async fn run() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    let context = || Context::new(&cli.global);
     match cli.command {
-        Command::Generate(command) => command.run(&context()?).await,
-        Command::Mask(command) => command.run(&context()?),
-        Command::Jobs(command) => command.run(&context()?).await,
-        Command::Export(command) => command.run(&context()?).await,
-        Command::Verify(command) => command.run(&context()?).await,
-        Command::Migrate(command) => command.run(&context()?).await,
-        Command::Config(command) => command.run(&context()?),
-        Command::Completions(command) => command.run(),
-        Command::Man(command) => command.run(),
-        Command::Version(command) => command.run(),
+        Command::Shell(command) => command.run(),
+        Command::Configured(command) => {
+            let context = Context::new(&cli.global)?;
+            let result = command.run(&context).await;
+            context.close_store().await;
+            result
+        }
+    }
+}
+
+impl Configured {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Generate(command) => command.run(context).await,
+            Self::Mask(command) => command.run(context),
+            Self::Jobs(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
+            Self::Verify(command) => command.run(context).await,
+            Self::Migrate(command) => command.run(context).await,
+            Self::Config(command) => command.run(context),
+        }
     }
 }
 
@@ -118,6 +136,8 @@ struct Context {
     config: Config,
     stop: Stop,
     progress: progress::Bars,
+    /// The store that the command opened, to be closed behind it.
+    opened: OnceCell<Store>,
 }
 
 impl Context {
@@ -125,7 +145,7 @@ impl Context {
         let config = config::load(&global.sources())?;
         let progress = progress::Bars::new(global.quiet);
         telemetry::install(config.log_format, config.log_level, text::color_allowed(), progress.log_writer());
-        Ok(Self { config, stop: Stop::on_signals()?, progress })
+        Ok(Self { config, stop: Stop::on_signals()?, progress, opened: OnceCell::new() })
     }
 
     async fn open_store(&self, access: Access) -> Result<Store, Failure> {
@@ -137,7 +157,14 @@ impl Context {
                 "there is no store at {shown}; `codemint generate` makes one, --store URL names another"
             )));
         }
-        Ok(Store::open(&self.config.store, access).await?)
+        let open = async || Ok(Store::open(&self.config.store, access).await?);
+        self.opened.get_or_try_init(open).await.cloned()
+    }
+
+    async fn close_store(&self) {
+        if let Some(store) = self.opened.get() {
+            store.close().await;
+        }
     }
 
     /// Asks the store, again and again while it is away, until it answers or a stop is asked for.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -131,10 +132,16 @@ fn directory_of(path: &Path) -> PathBuf {
 fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     tempfile::Builder::new()
+        .permissions(permissions_of(path))
         .prefix(&format!(".{name}."))
         .suffix(".codemint-tmp")
         .tempfile_in(directory_of(path))
         .map_err(|error| cannot_write(path, &error))
+}
+
+/// A file that is replaced keeps its permissions; a new one gets what the process's umask leaves of these.
+fn permissions_of(path: &Path) -> fs::Permissions {
+    fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |metadata| metadata.permissions())
 }
 
 fn cannot_write(place: &Path, error: &io::Error) -> Failure {

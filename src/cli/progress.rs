@@ -51,7 +51,8 @@ impl Bars {
 
 fn style() -> ProgressStyle {
     let bar = if color_allowed() { "{bar:28.green}" } else { "{bar:28}" };
-    let template = format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} codes  {{per_sec:.0}}  {{eta}} left");
+    let template =
+        format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} codes  {{per_sec:.0}}  {{eta}} left");
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 

@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, CommandFactory, Subcommand};
 use clap_complete::Shell;
 use serde::Serialize;
 
@@ -12,6 +12,24 @@ use crate::cli::Cli;
 use crate::cli::exit::Failure;
 use crate::cli::text::{print_json, print_line};
 use crate::code::slice::GENERATOR_VERSION;
+
+/// The commands that need neither configuration nor store.
+#[derive(Debug, Subcommand)]
+pub enum ShellCommand {
+    Completions(Completions),
+    Man(Man),
+    Version(Version),
+}
+
+impl ShellCommand {
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Completions(command) => command.run(),
+            Self::Man(command) => command.run(),
+            Self::Version(command) => command.run(),
+        }
+    }
+}
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
@@ -22,7 +40,7 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    fn run(self) -> Result<ExitCode, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "codemint", &mut script);
         stdout().write_all(&script).map_err(|error| Failure::stdout(&error))?;
@@ -37,7 +55,7 @@ pub struct Man {
 }
 
 impl Man {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    fn run(self) -> Result<ExitCode, Failure> {
         let directory = &self.directory;
         std::fs::create_dir_all(directory)
             .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
@@ -61,7 +79,7 @@ struct Versions {
 }
 
 impl Version {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    fn run(self) -> Result<ExitCode, Failure> {
         let versions = Versions { version: env!("CARGO_PKG_VERSION"), generator_version: GENERATOR_VERSION };
         if self.json {
             print_json(&versions)?;

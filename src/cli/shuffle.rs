@@ -63,7 +63,8 @@ impl Shuffle {
     ) -> Result<(), Failure> {
         for bucket in buckets {
             if bucket.bytes <= BUCKET_BYTES_MAX {
-                let text = io::read_to_string(bucket.reader().map_err(temporary_failure)?).map_err(temporary_failure)?;
+                let text =
+                    io::read_to_string(bucket.reader().map_err(temporary_failure)?).map_err(temporary_failure)?;
                 take(self.shuffled(&text))?;
             } else {
                 let mut smaller = buckets_for(bucket.bytes, &self.directory)?;

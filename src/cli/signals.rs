@@ -22,7 +22,8 @@ pub struct Stop {
 
 impl Stop {
     pub fn on_signals() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::other(format!("failed to listen for signals: {error}")));
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::other(format!("failed to listen for signals: {error}")));
         let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let stop = Self { token: CancellationToken::new(), signal: Arc::new(AtomicU8::new(0)) };
         tokio::spawn(stop.clone().watch(interrupt, terminate));

@@ -87,7 +87,10 @@ impl Check {
         self.found += batch.len() as u64;
         if batch.len() as u64 != u64::from(chunk.minted) {
             let found = batch.len();
-            self.problem(format!("chunk {run_no} ({}) says {} codes, the store has {found}", chunk.state, chunk.minted));
+            self.problem(format!(
+                "chunk {run_no} ({}) says {} codes, the store has {found}",
+                chunk.state, chunk.minted
+            ));
         }
         let strangers = batch.iter().filter(|code| !keyspace.contains(code)).count();
         if strangers > 0 {

@@ -81,8 +81,7 @@ impl Keyspace {
 
     /// True if the mask can produce this code. Lower case is not folded here.
     pub fn contains(&self, code: &str) -> bool {
-        code.len() == self.positions.len()
-            && code.bytes().zip(&self.positions).all(|(byte, set)| set.contains(byte))
+        code.len() == self.positions.len() && code.bytes().zip(&self.positions).all(|(byte, set)| set.contains(byte))
     }
 
     /// Where the code stands in the keyspace; `None` if it is not in it.
@@ -196,10 +195,9 @@ fn symbol_pairs(positions: &[SymbolSet]) -> Vec<SymbolPair> {
             positions: [*first, *last],
             symbols: firsts.iter().flat_map(|&first| lasts.iter().map(move |&last| [first, last])).collect(),
         },
-        rest => SymbolPair {
-            positions: [rest[0].0; 2],
-            symbols: rest[0].1.iter().map(|&symbol| [symbol; 2]).collect(),
-        },
+        rest => {
+            SymbolPair { positions: [rest[0].0; 2], symbols: rest[0].1.iter().map(|&symbol| [symbol; 2]).collect() }
+        }
     });
     pairs.collect()
 }

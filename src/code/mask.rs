@@ -71,11 +71,15 @@ pub enum MaskProblem {
     NotPrintable(char),
     #[error("found {found:?} without a {opening:?} before it; write \\{found} for the character itself")]
     NotOpened { found: char, opening: char },
-    #[error("found {{ after {after}; a repeat such as {{3}} follows a placeholder (# ? * or a set); write \\{{ for the character itself")]
+    #[error(
+        "found {{ after {after}; a repeat such as {{3}} follows a placeholder (# ? * or a set); write \\{{ for the character itself"
+    )]
     NothingToRepeat { after: &'static str },
     #[error("found {found} in a repeat; write a number from 1 to {CODE_LENGTH_MAX} and a closing brace, such as {{3}}")]
     BadRepeat { found: String },
-    #[error("found the end of the mask after a backslash; a backslash stands before the character that it makes literal")]
+    #[error(
+        "found the end of the mask after a backslash; a backslash stands before the character that it makes literal"
+    )]
     NothingEscaped,
     #[error("the set that opens here is not closed; write ] after its last character")]
     SetNotClosed,
@@ -148,11 +152,7 @@ fn write_run(f: &mut fmt::Formatter<'_>, set: SymbolSet, times: usize) -> fmt::R
 }
 
 fn written_literal(byte: u8) -> String {
-    if b"#?*[]{}\\".contains(&byte) {
-        format!("\\{}", char::from(byte))
-    } else {
-        char::from(byte).to_string()
-    }
+    if b"#?*[]{}\\".contains(&byte) { format!("\\{}", char::from(byte)) } else { char::from(byte).to_string() }
 }
 
 fn written_set(set: SymbolSet) -> String {

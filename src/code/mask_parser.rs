@@ -1,24 +1,13 @@
 //! Reads the text of a mask, one byte after the other. Called through `Mask::from_str` alone.
 
-use crate::code::mask::{
-    CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskError, MaskProblem,
-};
+use crate::code::mask::{CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskError, MaskProblem};
 use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SymbolSet, is_printable};
 
 pub(crate) fn parse(text: &str) -> Result<Mask, MaskError> {
     if text.len() > MASK_TEXT_MAX {
-        return Err(MaskError {
-            offset: MASK_TEXT_MAX,
-            problem: MaskProblem::TextTooLong { length: text.len() },
-        });
+        return Err(MaskError { offset: MASK_TEXT_MAX, problem: MaskProblem::TextTooLong { length: text.len() } });
     }
-    let mut parser = Parser {
-        text,
-        at: 0,
-        positions: Vec::new(),
-        size: 1,
-        last: Piece::None,
-    };
+    let mut parser = Parser { text, at: 0, positions: Vec::new(), size: 1, last: Piece::None };
     while parser.at < text.len() {
         parser.piece()?;
     }

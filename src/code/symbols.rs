@@ -26,12 +26,7 @@ pub const ALNUM: SymbolSet = DIGIT.union(ALPHA);
 pub const SAFE: SymbolSet = SymbolSet::of(b"BCDFGHJKLMNPQRSTVWXZ3479");
 
 /// The sets that a mask can call by name, in the order in which messages list them.
-pub const NAMED: [(&str, SymbolSet); 4] = [
-    ("digit", DIGIT),
-    ("alpha", ALPHA),
-    ("alnum", ALNUM),
-    ("safe", SAFE),
-];
+pub const NAMED: [(&str, SymbolSet); 4] = [("digit", DIGIT), ("alpha", ALPHA), ("alnum", ALNUM), ("safe", SAFE)];
 
 /// True for the characters that a code may consist of, before folding to upper case.
 pub const fn is_printable(byte: u8) -> bool {
@@ -76,11 +71,7 @@ impl SymbolSet {
 
     /// The only symbol of a set of one.
     pub fn single(self) -> Option<u8> {
-        if self.len() == 1 {
-            self.iter().next()
-        } else {
-            None
-        }
+        if self.len() == 1 { self.iter().next() } else { None }
     }
 }
 

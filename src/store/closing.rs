@@ -159,10 +159,11 @@ async fn close_job_postgres(connection: &mut PgConnection, job_no: i64) -> Resul
 }
 
 async fn close_job_sqlite(connection: &mut SqliteConnection, job_no: i64) -> Result<CloseJob, StoreError> {
-    let row: OpenJobRow = sqlx::query_as("select state, canonical_mask, count, chunk_size, key from jobs where no = $1")
-        .bind(job_no)
-        .fetch_one(&mut *connection)
-        .await?;
+    let row: OpenJobRow =
+        sqlx::query_as("select state, canonical_mask, count, chunk_size, key from jobs where no = $1")
+            .bind(job_no)
+            .fetch_one(&mut *connection)
+            .await?;
     let Some(job) = OpenJob::from_row(row)? else { return Ok(CloseJob::Ended) };
     if job.state == State::Cancelling {
         sqlx::query(SKIP_OPEN_CHUNKS).bind(job_no).execute(&mut *connection).await?;

@@ -9,18 +9,18 @@ use crate::store::location::Location;
 use crate::store::schema::SchemaStatus;
 use crate::store::sqlite::SqliteStore;
 
-pub mod location;
 pub mod error;
-pub mod schema;
+pub mod location;
 pub mod rows;
+pub mod schema;
 
 mod postgres;
 mod sqlite;
 
-pub mod submit;
 pub mod chunks;
 pub mod closing;
 pub mod reports;
+pub mod submit;
 
 /// An open store with a schema that this program knows.
 #[derive(Clone, Debug)]
@@ -46,6 +46,17 @@ impl Store {
         match location {
             Location::Postgres { options, shown } => Ok(Self::Postgres(postgres::open(options, shown).await?)),
             Location::Sqlite(file) => Ok(Self::Sqlite(sqlite::open(file, access == Access::CreateFile).await?)),
+        }
+    }
+
+    /// Closes all connections. An SQLite file then holds everything by itself, without the log beside it.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite(sqlite) => {
+                sqlite.readers.close().await;
+                sqlite.writer.close().await;
+            }
         }
     }
 

@@ -68,9 +68,8 @@ pub(crate) async fn open(options: &PgConnectOptions, place: &str) -> Result<PgPo
 }
 
 async fn schema_status(connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
-    let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(&mut *connection)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *connection).await?;
     Ok(schema::status(connection, &schema::POSTGRES, exists).await?)
 }
 

@@ -47,7 +47,13 @@ impl Store {
         let limit = i64::from(filter.limit);
         let rows: Vec<JobRow> = match self {
             Self::Postgres(pool) => {
-                sqlx::query_as(sql).bind(state).bind(&filter.campaign).bind(before_no).bind(limit).fetch_all(pool).await?
+                sqlx::query_as(sql)
+                    .bind(state)
+                    .bind(&filter.campaign)
+                    .bind(before_no)
+                    .bind(limit)
+                    .fetch_all(pool)
+                    .await?
             }
             Self::Sqlite(sqlite) => {
                 let query = sqlx::query_as(sql).bind(state).bind(&filter.campaign).bind(before_no).bind(limit);

@@ -19,9 +19,13 @@ pub enum SchemaStatus {
 pub enum SchemaError {
     #[error("the store has no schema yet; run `codemint migrate` with the same --store")]
     Missing,
-    #[error("the store's schema has version {found}, this program needs {needed}; run `codemint migrate` with the same --store")]
+    #[error(
+        "the store's schema has version {found}, this program needs {needed}; run `codemint migrate` with the same --store"
+    )]
     Older { found: i64, needed: i64 },
-    #[error("the store's schema has version {found}, this program knows {known} at most; use the codemint that migrated it, or a newer one")]
+    #[error(
+        "the store's schema has version {found}, this program knows {known} at most; use the codemint that migrated it, or a newer one"
+    )]
     Newer { found: i64, known: i64 },
     #[error("migration {0} in the store is not the one of this program; use the codemint that made the schema")]
     Altered(i64),
@@ -74,7 +78,11 @@ fn compare(migrator: &Migrator, applied: &[AppliedMigration]) -> Result<SchemaSt
             return Err(SchemaError::Altered(migration.version));
         }
     }
-    if found < needed { Ok(SchemaStatus::Older { found, needed }) } else { Ok(SchemaStatus::Current { version: found }) }
+    if found < needed {
+        Ok(SchemaStatus::Older { found, needed })
+    } else {
+        Ok(SchemaStatus::Current { version: found })
+    }
 }
 
 impl SchemaStatus {

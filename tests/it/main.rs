@@ -1,0 +1,6 @@
+//! All tests that need more than one function of the crate: one program, modules inside.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod stores;

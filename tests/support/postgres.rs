@@ -1,0 +1,231 @@
+//! A private PostgreSQL server: made in a directory of its own, gone with the process that started it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{Connection, Executor, PgConnection};
+
+/// Points tests to a given server instead: a URL of a role that may create databases.
+const GIVEN_SERVER: &str = "CODEMINT_TEST_POSTGRES_URL";
+
+#[derive(Debug)]
+pub struct Server {
+    binaries: PathBuf,
+    directory: PathBuf,
+    port: u16,
+    /// Stops the server and removes its directory as soon as its standard input ends, however this process ends.
+    watcher: Child,
+}
+
+/// Whether the server may lose what it has committed, for speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    Full,
+    None,
+}
+
+impl Server {
+    /// Starts a server with a linguistic default collation, or a forgotten collate "C" would not be noticed.
+    pub fn start(durability: Durability, extra_settings: &str) -> Self {
+        let binaries = binaries();
+        let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory").keep();
+        give_to_postgres(&directory);
+        let at = directory.display();
+        let initdb = binaries.join("initdb");
+        run(
+            &format!(
+                "{} -D {at}/server -U postgres -A trust -E UTF8 --locale-provider=icu --icu-locale=en-US --locale=C.UTF-8 --no-sync",
+                initdb.display()
+            ),
+            &directory,
+        );
+        let port = free_port();
+        let fsync = if durability == Durability::Full { "on" } else { "off" };
+        fs::write(
+            directory.join("server.conf"),
+            format!(
+                "port = {port}\nunix_socket_directories = '{at}'\nlisten_addresses = '127.0.0.1'\nfsync = {fsync}\nmax_connections = 200\n{extra_settings}\n"
+            ),
+        )
+        .expect("a settings file");
+        run(&format!("cat {at}/server.conf >> {at}/server/postgresql.conf"), &directory);
+        let watcher = watch(&binaries, &directory);
+        let server = Self { binaries, directory, port, watcher };
+        server.control("start");
+        server
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// As after a power cut: nothing is flushed, nobody is told.
+    pub fn crash_and_restart(&self) {
+        self.control("-m immediate restart");
+    }
+
+    pub fn stop(&self) {
+        self.control("-m fast stop");
+    }
+
+    pub fn start_again(&self) {
+        self.control("start");
+    }
+
+    fn control(&self, action: &str) {
+        let at = self.directory.display();
+        let pg_ctl = self.binaries.join("pg_ctl");
+        run(
+            &format!("{} -D {at}/server -l {at}/log -w -t 60 {action} > {at}/pg_ctl.log 2>&1", pg_ctl.display()),
+            &self.directory,
+        );
+    }
+
+    /// A program of the same installation, such as `psql`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.watcher.stdin.take());
+        let _ended = self.watcher.wait();
+    }
+}
+
+fn watch(binaries: &Path, directory: &Path) -> Child {
+    let at = directory.display();
+    let script = format!(
+        "trap '' INT TERM; cat > /dev/null; {}{} -D {at}/server -m immediate stop > /dev/null 2>&1; rm -rf {at}",
+        as_postgres(),
+        binaries.join("pg_ctl").display()
+    );
+    Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("a shell")
+}
+
+/// The newest installation. Without one the test fails: nothing of ours is believed on the word of a fake.
+fn binaries() -> PathBuf {
+    let mut found: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr/local/lib/postgresql", "/opt/homebrew/opt"]
+        .iter()
+        .filter_map(|root| fs::read_dir(root).ok())
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .collect();
+    found.sort();
+    found.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+    let newest = found.iter().find(|directory| directory.join("initdb").exists() && directory.join("pg_ctl").exists());
+    newest
+        .cloned()
+        .expect("PostgreSQL's server programs; ./tests/run installs them, CODEMINT_TEST_POSTGRES_URL names a server")
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("id");
+    id.stdout.trim_ascii() == b"0"
+}
+
+/// The server refuses to run as root.
+fn as_postgres() -> &'static str {
+    if is_root() { "runuser -u postgres -- " } else { "" }
+}
+
+fn give_to_postgres(directory: &Path) {
+    if is_root() {
+        let status = Command::new("chown").arg("postgres:").arg(directory).status().expect("chown");
+        assert!(status.success(), "chown");
+    }
+}
+
+fn run(script: &str, directory: &Path) {
+    let script = format!("cd {} && {script}", directory.display());
+    let mut command = if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--", "sh", "-c", &script]);
+        command
+    } else {
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]);
+        command
+    };
+    let output = command.stdin(Stdio::null()).output().expect("a shell");
+    assert!(
+        output.status.success(),
+        "{script}\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A database of one test, on the server that all tests of this process share.
+#[derive(Debug)]
+pub struct Database {
+    pub url: String,
+    server_url: String,
+    name: String,
+}
+
+impl Database {
+    pub async fn create() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let server_url = shared_server_url();
+        let name = format!("codemint_test_{}_{number}", std::process::id());
+        create_database(&server_url, &name).await;
+        let mut url = url::Url::parse(&server_url).expect("a URL");
+        url.set_path(&name);
+        Self { url: url.into(), server_url, name }
+    }
+}
+
+pub async fn create_database(server_url: &str, name: &str) {
+    let mut connection = PgConnection::connect(server_url).await.expect("the test server");
+    let sql = format!(
+        "create database {name} template template0 encoding 'UTF8' locale_provider icu icu_locale 'en-US' locale 'C.UTF-8'"
+    );
+    connection.execute(sqlx::AssertSqlSafe(sql)).await.expect("a database with a linguistic collation");
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // A server of our own goes away with everything in it.
+        if std::env::var_os(GIVEN_SERVER).is_none() {
+            return;
+        }
+        let (server_url, name) = (self.server_url.clone(), self.name.clone());
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&server_url).await.expect("the test server");
+                let sql = format!("drop database if exists {name} with (force)");
+                connection.execute(sqlx::AssertSqlSafe(sql)).await.expect("no database");
+            });
+        });
+        let _ended = dropped.join();
+    }
+}
+
+fn shared_server_url() -> String {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    match std::env::var(GIVEN_SERVER) {
+        Ok(url) => url,
+        Err(_) => SHARED.get_or_init(|| Server::start(Durability::None, "")).url("postgres"),
+    }
+}

@@ -1,5 +1,7 @@
 //! What can go wrong with a store, and what may be tried again.
 
+use std::io::ErrorKind;
+
 use crate::store::location::LocationError;
 use crate::store::schema::SchemaError;
 
@@ -50,6 +52,8 @@ impl StoreError {
 /// The retry decision. `Tls` and `Configuration` errors stay permanent: they say that something is set up wrong.
 pub fn classify(error: &sqlx::Error) -> ErrorClass {
     match error {
+        // A certificate that was not accepted arrives as this kind.
+        sqlx::Error::Io(io) if io.kind() == ErrorKind::InvalidData => ErrorClass::Permanent,
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => ErrorClass::Away,
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Store URLs: what they may say, and how they are shown without their secrets.
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -31,10 +32,14 @@ pub enum LocationError {
     InMemory,
     #[error("the parameter {0:?} is not known; there are {known}", known = POSTGRES_PARAMETERS.join(", "))]
     Parameter(String),
+    #[error("{parameter} {path} cannot be read: {problem}")]
+    File { parameter: String, path: String, problem: String },
     #[error("{0}")]
     Value(String),
 }
 
+/// Parameters that name a file.
+const POSTGRES_FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
 const POSTGRES_PARAMETERS: [&str; 10] =
     ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "dbname", "user", "password", "options"];
 
@@ -66,9 +71,21 @@ fn postgres(text: &str) -> Result<Location, LocationError> {
     if let Some(key) = unknown {
         return Err(LocationError::Parameter(key.into_owned()));
     }
+    url.query_pairs()
+        .filter(|(key, _)| POSTGRES_FILES.contains(&&**key))
+        .try_for_each(|(key, path)| readable(&key, &path))?;
     let options = PgConnectOptions::from_str(text).map_err(|error| LocationError::Value(error.to_string()))?;
     redact(&mut url);
     Ok(Location::Postgres { options: Box::new(options), shown: url.to_string() })
+}
+
+/// Said here, because a connection would only say that some file is missing, and look like a server that is away.
+fn readable(parameter: &str, path: &str) -> Result<(), LocationError> {
+    File::open(path).map(drop).map_err(|error| LocationError::File {
+        parameter: parameter.to_owned(),
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 fn redact(url: &mut Url) {
@@ -76,7 +93,7 @@ fn redact(url: &mut Url) {
         // Fails only for URLs that cannot have a password.
         let _unchanged = url.set_password(Some("***"));
     }
-    if url.query().is_some() {
+    if url.query_pairs().any(|(key, _)| key == "password") {
         let pairs: Vec<(String, String)> = url
             .query_pairs()
             .map(|(key, value)| {

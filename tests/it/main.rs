@@ -3,4 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
+mod house;
+mod minting;
+mod sharing;
 mod stores;
+mod tls;

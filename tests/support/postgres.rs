@@ -1,7 +1,9 @@
 //! A private PostgreSQL server: made in a directory of its own, gone with the process that started it.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -28,31 +30,50 @@ pub enum Durability {
     None,
 }
 
+/// What a server differs in from the usual private one.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub durability: Durability,
+    /// Lines of its settings; `{directory}` stands for the place of `files`.
+    pub settings: String,
+    /// Lines of pg_hba.conf, instead of trusting everybody on this machine.
+    pub access_rules: Option<String>,
+    /// Names and contents of files that the settings name.
+    pub files: Vec<(String, String)>,
+}
+
 impl Server {
+    pub fn start(durability: Durability) -> Self {
+        Self::start_with(&Setup { durability, settings: String::new(), access_rules: None, files: Vec::new() })
+    }
+
     /// Starts a server with a linguistic default collation, or a forgotten collate "C" would not be noticed.
-    pub fn start(durability: Durability, extra_settings: &str) -> Self {
+    pub fn start_with(setup: &Setup) -> Self {
         let binaries = binaries();
         let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory").keep();
         give_to_postgres(&directory);
         let at = directory.display();
         let initdb = binaries.join("initdb");
-        run(
-            &format!(
-                "{} -D {at}/server -U postgres -A trust -E UTF8 --locale-provider=icu --icu-locale=en-US --locale=C.UTF-8 --no-sync",
-                initdb.display()
-            ),
-            &directory,
-        );
+        let locale = "-E UTF8 --locale-provider=icu --icu-locale=en-US --locale=C.UTF-8";
+        run(&format!("{} -D {at}/server -U postgres -A trust {locale} --no-sync", initdb.display()), &directory);
         let port = free_port();
-        let fsync = if durability == Durability::Full { "on" } else { "off" };
-        fs::write(
-            directory.join("server.conf"),
-            format!(
-                "port = {port}\nunix_socket_directories = '{at}'\nlisten_addresses = '127.0.0.1'\nfsync = {fsync}\nmax_connections = 200\n{extra_settings}\n"
-            ),
-        )
-        .expect("a settings file");
-        run(&format!("cat {at}/server.conf >> {at}/server/postgresql.conf"), &directory);
+        let fsync = if setup.durability == Durability::Full { "on" } else { "off" };
+        let settings = setup.settings.replace("{directory}", &at.to_string());
+        let settings = format!(
+            "port = {port}\nunix_socket_directories = '{at}'\nlisten_addresses = '127.0.0.1'\nfsync = {fsync}\n\
+             max_connections = 200\n{settings}\n"
+        );
+        append(&directory.join("server/postgresql.conf"), &settings);
+        if let Some(rules) = &setup.access_rules {
+            fs::write(directory.join("server/pg_hba.conf"), rules).expect("access rules");
+        }
+        for (name, content) in &setup.files {
+            let path = directory.join(name);
+            fs::write(&path, content).expect("a file");
+            // The server refuses private keys that others can read.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permissions");
+            give_to_postgres(&path);
+        }
         let watcher = watch(&binaries, &directory);
         let server = Self { binaries, directory, port, watcher };
         server.control("start");
@@ -130,6 +151,11 @@ fn binaries() -> PathBuf {
     newest
         .cloned()
         .expect("PostgreSQL's server programs; ./tests/run installs them, CODEMINT_TEST_POSTGRES_URL names a server")
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new().append(true).open(path).expect("a settings file");
+    file.write_all(text.as_bytes()).expect("settings");
 }
 
 fn is_root() -> bool {
@@ -226,6 +252,6 @@ fn shared_server_url() -> String {
     static SHARED: OnceLock<Server> = OnceLock::new();
     match std::env::var(GIVEN_SERVER) {
         Ok(url) => url,
-        Err(_) => SHARED.get_or_init(|| Server::start(Durability::None, "")).url("postgres"),
+        Err(_) => SHARED.get_or_init(|| Server::start(Durability::None)).url("postgres"),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use url::Url;
 
 /// What is lost when a client commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,20 +18,23 @@ pub enum Loss {
 
 #[derive(Debug)]
 pub struct Proxy {
-    port: u16,
+    /// The server's URL, by way of the proxy.
+    pub url: String,
     losses_left: Arc<AtomicU32>,
 }
 
 impl Proxy {
-    /// Forwards to a server on this machine; loses the next `losses` commits after [`Self::arm`].
-    pub async fn start(server_port: u16, loss: Loss) -> Self {
+    /// Forwards to the server of this URL; loses commits after [`Self::arm`].
+    pub async fn start(server_url: &str, loss: Loss) -> Self {
+        let url = Url::parse(server_url).expect("a URL");
+        let server = (url.host_str().expect("a host").to_owned(), url.port().unwrap_or(5432));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let losses_left = Arc::new(AtomicU32::new(0));
-        let proxy = Self { port, losses_left: Arc::clone(&losses_left) };
+        let proxy = Self { url: through(&url, port), losses_left: Arc::clone(&losses_left) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, server_port, loss, Arc::clone(&losses_left)));
+                tokio::spawn(forward(client, server.clone(), loss, Arc::clone(&losses_left)));
             }
         });
         proxy
@@ -43,14 +47,19 @@ impl Proxy {
     pub fn losses_left(&self) -> u32 {
         self.losses_left.load(Ordering::SeqCst)
     }
-
-    pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
-    }
 }
 
-async fn forward(client: TcpStream, server_port: u16, loss: Loss, losses_left: Arc<AtomicU32>) {
-    let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else { return };
+/// Without TLS, which would hide the commits.
+fn through(url: &Url, port: u16) -> String {
+    let mut url = url.clone();
+    url.set_host(Some("127.0.0.1")).expect("a host");
+    url.set_port(Some(port)).expect("a port");
+    url.set_query(Some("sslmode=disable"));
+    url.into()
+}
+
+async fn forward(client: TcpStream, server: (String, u16), loss: Loss, losses_left: Arc<AtomicU32>) {
+    let Ok(server) = TcpStream::connect(server).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let muted = Arc::new(AtomicBool::new(false));

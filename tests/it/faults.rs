@@ -1,0 +1,180 @@
+//! Whatever dies, and whenever: exactly the codes that were asked for, each once.
+
+use std::time::Duration;
+
+use codemint::job::{Limits, Request, State};
+use codemint::runner::run_job;
+use codemint::store::submit::PutJob;
+use codemint::store::{Access, Store};
+use tokio::process::Child;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::codemint::finish;
+use crate::support::postgres::{Durability, Server, create_database};
+use crate::support::proxy::{Loss, Proxy};
+use crate::support::stores::{Kind, TestStore};
+use crate::support::wait_until;
+
+const MASK: &str = "MY_LITTLE_PROMO????##";
+const COUNT: i64 = 3_000_000;
+const CHUNKS_DONE: &str = "select count(*) from chunks where state = 'done'";
+
+async fn durable_postgres() -> (Server, TestStore) {
+    let server = Server::start(Durability::Full);
+    create_database(&server.url("postgres"), "codemint").await;
+    let place = TestStore::postgres_at(&server.url("codemint")).await;
+    (server, place)
+}
+
+fn generate(place: &TestStore, id: Uuid) -> Child {
+    let (count, id) = (COUNT.to_string(), id.to_string());
+    place.codemint(["generate", MASK, "--count", &count, "--job-id", &id, "--quiet"]).start()
+}
+
+/// Counts by the tables alone, then asks the program.
+async fn assert_exact(place: &TestStore, id: Uuid) {
+    assert_eq!(place.number("select count(*) from codes").await, COUNT);
+    assert_eq!(place.number("select count(distinct code) from codes").await, COUNT);
+    let matching = match place.kind {
+        Kind::Sqlite => "code glob 'MY_LITTLE_PROMO[A-Z][A-Z][A-Z][A-Z][0-9][0-9]'",
+        Kind::Postgres => "code ~ '^MY_LITTLE_PROMO[A-Z]{4}[0-9]{2}$'",
+    };
+    assert_eq!(place.number(&format!("select count(*) from codes where {matching}")).await, COUNT);
+    let verdict = place.codemint(["verify", &id.to_string(), "--json"]).run().await.expect_code(0).json();
+    assert_eq!((&verdict["found"], &verdict["state"]), (&COUNT.into(), &"completed".into()));
+}
+
+fn random_below(milliseconds: u64) -> Duration {
+    let random = getrandom::u64().expect("randomness");
+    Duration::from_millis(random % milliseconds)
+}
+
+/// Kills the program ten times, early in its life and in the middle of its work by turns.
+async fn kill_ten_times(place: &TestStore) {
+    let id = Uuid::now_v7();
+    for life in 0..10 {
+        let mut child = generate(place, id);
+        if life % 2 == 0 {
+            tokio::time::sleep(random_below(60)).await;
+        } else {
+            let before = place.number(CHUNKS_DONE).await;
+            wait_until("a chunk", async || place.number(CHUNKS_DONE).await > before).await;
+            tokio::time::sleep(random_below(100)).await;
+        }
+        assert!(child.try_wait().expect("a status").is_none(), "life {life} ended before it was killed");
+        child.kill().await.expect("a kill");
+    }
+    let done = place.number(CHUNKS_DONE).await;
+    assert!((5..60).contains(&done), "{done} chunks of 60 after ten lives");
+    finish(generate(place, id)).await.expect_code(0);
+    assert_exact(place, id).await;
+}
+
+#[tokio::test]
+async fn ten_kills_on_sqlite_cost_no_code_and_duplicate_none() {
+    kill_ten_times(&TestStore::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn ten_kills_on_postgres_cost_no_code_and_duplicate_none() {
+    let (_server, place) = durable_postgres().await;
+    kill_ten_times(&place).await;
+}
+
+#[tokio::test]
+async fn two_crashes_of_the_server_are_waited_out() {
+    let (server, place) = durable_postgres().await;
+    let id = Uuid::now_v7();
+    let running = generate(&place, id);
+    for chunks in [10, 30] {
+        wait_until("chunks", async || place.number(CHUNKS_DONE).await >= chunks).await;
+        server.crash_and_restart();
+    }
+    finish(running).await.expect_code(0);
+    assert_exact(&place, id).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_while_is_waited_for() {
+    let (server, place) = durable_postgres().await;
+    let id = Uuid::now_v7();
+    let mut running = generate(&place, id);
+    wait_until("chunks", async || place.number(CHUNKS_DONE).await >= 5).await;
+    server.stop();
+    // Longer than the first delays; the server's absence has no signal that could be waited for.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(running.try_wait().expect("a status").is_none(), "the program gave up");
+    server.start_again();
+    finish(running).await.expect_code(0);
+    assert_exact(&place, id).await;
+}
+
+#[tokio::test]
+async fn broken_connections_cost_no_more_than_their_chunk() {
+    let place = TestStore::postgres().await;
+    let id = Uuid::now_v7();
+    let mut running = generate(&place, id);
+    let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                      where datname = current_database() and application_name like 'codemint pid%' and pid <> pg_backend_pid()";
+    let mut terminated = 0;
+    while running.try_wait().expect("a status").is_none() && terminated < 20 {
+        terminated += place.number(terminate).await;
+        tokio::time::sleep(random_below(100)).await;
+    }
+    assert!(terminated >= 10, "only {terminated} connections were broken");
+    finish(running).await.expect_code(0);
+    assert_exact(&place, id).await;
+}
+
+/// Mints through a proxy that loses five commits of chunks and, at the end, one of closing.
+async fn mint_through(loss: Loss) {
+    let place = TestStore::postgres().await;
+    let proxy = Proxy::start(&place.url, loss).await;
+    let through = Store::open(&proxy.url.parse().expect("a location"), Access::Existing).await.expect("a store");
+    let request = Request::check(MASK, 1_000, None, 100, Limits { count_max: 1_000 }).expect("a request");
+    let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
+        panic!("the job was known")
+    };
+    proxy.arm(5);
+    let running = tokio::spawn({
+        let job = job.clone();
+        async move { run_job(&through, &job, &CancellationToken::new()).await }
+    });
+    wait_until("five losses", async || proxy.losses_left() == 0).await;
+    let (_, share) = running.await.expect("an end").expect("an end");
+    assert_eq!((share.codes, share.chunks), (1_000, 10), "what was committed is counted, once");
+    let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");
+    assert_eq!((job.state, job.minted), (State::Completed, 1_000));
+    assert_eq!(place.number("select count(*) from codes").await, 1_000);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_found_done() {
+    mint_through(Loss::AnswerToCommit).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_never_arrived_is_done_again() {
+    mint_through(Loss::Commit).await;
+}
+
+#[tokio::test]
+async fn the_last_commit_of_a_job_may_be_lost_as_well() {
+    for loss in [Loss::AnswerToCommit, Loss::Commit] {
+        let place = TestStore::postgres().await;
+        let proxy = Proxy::start(&place.url, loss).await;
+        let through = Store::open(&proxy.url.parse().expect("a location"), Access::Existing).await.expect("a store");
+        let request = Request::check(MASK, 10, None, 10, Limits { count_max: 10 }).expect("a request");
+        let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
+            panic!("the job was known")
+        };
+        // The only chunk's commit, and the closing.
+        proxy.arm(2);
+        run_job(&through, &job, &CancellationToken::new()).await.expect("an end");
+        assert_eq!(proxy.losses_left(), 0);
+        let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");
+        assert_eq!((job.state, job.minted), (State::Completed, 10));
+        assert_eq!(place.number("select count(*) from codes").await, 10);
+    }
+}

@@ -1,0 +1,183 @@
+//! The engine on real stores: which codes it stores, what it does about codes that are there, when it stops.
+
+use codemint::code::batch::CodeBatch;
+use codemint::code::keyspace::Keyspace;
+use codemint::code::random::Stream;
+use codemint::code::slice::Draw;
+use codemint::job::{Job, Limits, Request, State, slice_of_range};
+use codemint::mint::{MintError, Minting, Step};
+use codemint::runner::{RunEnd, Share, run_job};
+use codemint::store::Store;
+use codemint::store::submit::PutJob;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::stores::{Kind, TestStore};
+
+async fn put(store: &Store, mask: &str, count: i128, chunk_size: u64) -> Job {
+    let limits = Limits { count_max: 1_000_000_000 };
+    let request = Request::check(mask, count, None, chunk_size, limits).expect("a request");
+    match store.put_job(Uuid::now_v7(), &request).await.expect("a job") {
+        PutJob::Stored(job) | PutJob::Known(job) => job,
+    }
+}
+
+async fn run(store: &Store, job: &Job) -> (Job, Share) {
+    let (end, share) = run_job(store, job, &CancellationToken::new()).await.expect("an end");
+    assert_eq!(end, RunEnd::Ended);
+    (store.find_job(job.id).await.expect("an answer").expect("the job"), share)
+}
+
+#[tokio::test]
+async fn a_job_over_the_whole_keyspace_mints_every_code_once() {
+    for place in TestStore::both().await {
+        let job = put(&place.store, "####", 10_000, 700).await;
+        let (job, share) = run(&place.store, &job).await;
+        assert_eq!((job.state, job.minted, job.rejected), (State::Completed, 10_000, 0));
+        assert_eq!((share.codes, share.chunks), (10_000, 15));
+        let codes = place.texts("select code from codes order by code").await;
+        assert!(codes.iter().enumerate().all(|(rank, code)| *code == format!("{rank:04}")));
+    }
+}
+
+#[tokio::test]
+async fn what_a_chunk_stores_follows_from_mask_key_round_and_chunk_alone() {
+    for place in TestStore::both().await {
+        let job = put(&place.store, "[A_]{4}##", 500, 100).await;
+        let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
+        run(&place.store, &job).await;
+        let keyspace = Keyspace::new(&job.mask);
+        let chunks = place.store.list_chunks(job.no).await.expect("chunks");
+        assert_eq!(chunks.len(), 5);
+        for chunk in chunks {
+            let slice = slice_of_range(&keyspace, &chunk.range_first, &chunk.range_last).expect("a slice");
+            let drawn = Draw::new(&key, Stream::chunk(0, chunk.chunk_no), slice, chunk.quota as usize);
+            let expected = keyspace.batch(drawn.ranks());
+            assert_eq!(place.store.read_codes(&chunk).await.expect("codes").as_lines(), expected.as_lines());
+            assert_eq!(chunk.digest.as_deref(), Some(&*Sha256::digest(expected.as_lines())));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_meets_the_codes_of_others_mints_exactly_what_is_left() {
+    for place in TestStore::both().await {
+        let first = put(&place.store, "####", 6_000, 500).await;
+        run(&place.store, &first).await;
+        let second = put(&place.store, "####", 4_000, 300).await;
+        let (second, _) = run(&place.store, &second).await;
+        assert_eq!((second.state, second.minted), (State::Completed, 4_000));
+        assert!(second.rejected > 0);
+        assert_eq!(place.number("select count(*) from codes").await, 10_000);
+        let further = place.number("select count(*) from chunks where round > 0").await;
+        assert!(further > 0, "slices with too few free codes leave the rest to a further round");
+        let mismatches = "select count(*) from chunks c
+                           where minted <> (select count(*) from codes where codes.run_no = c.run_no)";
+        assert_eq!(place.number(mismatches).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_job_without_any_room_left_fails_with_its_true_count() {
+    for place in TestStore::both().await {
+        for (count, chunk_size) in [(95, 1), (95, 7)] {
+            place.execute("delete from codes").await;
+            place.execute("insert into codes (code, run_no) values ('03', 0), ('04', 0), ('05', 0), ('06', 0), ('07', 0), ('99', 0)").await;
+            let job = put(&place.store, "##", count, chunk_size).await;
+            let (job, _) = run(&place.store, &job).await;
+            assert_eq!((job.state, job.minted), (State::Failed, 94), "chunk size {chunk_size}");
+            let error = job.error.expect("a reason");
+            assert_eq!(error.message, "no free code is left in the keyspace; minted 94 of 95");
+            assert_eq!(place.number("select count(*) from codes").await, 100);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_single_code_left_is_found() {
+    for place in TestStore::both().await {
+        let all: Vec<String> = (0..1000).filter(|&n| n != 613).map(|n| format!("('{n:03}', 0)")).collect();
+        place.execute(&format!("insert into codes (code, run_no) values {}", all.join(", "))).await;
+        let job = put(&place.store, "###", 1, 1).await;
+        let (job, _) = run(&place.store, &job).await;
+        assert_eq!((job.state, job.minted), (State::Completed, 1));
+        assert_eq!(place.texts("select code from codes where run_no > 0").await, ["613"]);
+    }
+}
+
+#[tokio::test]
+async fn a_mask_without_placeholders_gives_its_one_code_once() {
+    for place in TestStore::both().await {
+        let public = put(&place.store, "WELCOME", 1, 50_000).await;
+        assert_eq!(run(&place.store, &public).await.0.state, State::Completed);
+        let again = put(&place.store, "WELCOME", 1, 50_000).await;
+        assert_eq!(run(&place.store, &again).await.0.state, State::Failed);
+        assert_eq!(place.texts("select code from codes").await, ["WELCOME"]);
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_job_goes_on_where_it_stopped() {
+    for place in TestStore::both().await {
+        let job = put(&place.store, "######", 1_000, 100).await;
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let (end, share) = run_job(&place.store, &job, &stop).await.expect("an end");
+        assert_eq!((end, share.codes), (RunEnd::Stopped, 0));
+
+        let mut minting = Minting::start(&place.store, &job).await.expect("a start").expect("a job to do");
+        for _ in 0..3 {
+            assert!(matches!(minting.mint_chunk(&place.store).await.expect("a step"), Step::Minted { codes: 100, .. }));
+        }
+        let (job, share) = run(&place.store, &job).await;
+        assert_eq!((job.state, job.minted, share.codes), (State::Completed, 1_000, 700));
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_another_generator_version_is_left_alone() {
+    for place in TestStore::both().await {
+        let job = put(&place.store, "####", 10, 5).await;
+        place.execute("update jobs set generator_version = 2").await;
+        let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");
+        let error = run_job(&place.store, &job, &CancellationToken::new()).await.expect_err("a refusal");
+        assert!(matches!(error, MintError::GeneratorVersion { found: 2 }), "{error}");
+        assert_eq!(place.number("select count(*) from codes").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_that_nobody_can_find_ends_in_an_error_and_not_in_a_loop() {
+    let place = TestStore::postgres().await;
+    // Every insert claims a duplicate: what a broken index would do.
+    place
+        .execute(
+            "create function refuse() returns trigger language plpgsql as
+               'begin raise exception using errcode = ''23505'', message = ''phantom''; end';
+             create trigger refuse before insert on codes for each row execute function refuse()",
+        )
+        .await;
+    let job = put(&place.store, "####", 10, 5).await;
+    let error = run_job(&place.store, &job, &CancellationToken::new()).await.expect_err("an error");
+    assert!(matches!(error, MintError::PhantomDuplicate { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn codes_are_stored_in_byte_order_where_the_databases_language_sorts_otherwise() {
+    for place in TestStore::both().await {
+        let job = put(&place.store, "[A_\\-0]{6}", 4_096, 100).await;
+        run(&place.store, &job).await;
+        let mut read = Vec::new();
+        for chunk in place.store.list_chunks(job.no).await.expect("chunks") {
+            let codes: CodeBatch = place.store.read_codes(&chunk).await.expect("codes");
+            read.extend(codes.iter().map(str::to_owned));
+        }
+        assert_eq!(read.len(), 4_096, "on {:?}", place.kind);
+        assert!(read.is_sorted_by(|a, b| a < b), "on {:?}", place.kind);
+        if place.kind == Kind::Postgres {
+            let by_language = place.texts("select code from codes order by code collate \"default\"").await;
+            assert_ne!(read, by_language, "the mask must show the difference");
+        }
+    }
+}

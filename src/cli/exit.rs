@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use crate::cli::text::say;
 use crate::config::ConfigError;
 use crate::job::RequestError;
 use crate::mint::MintError;
@@ -97,9 +98,9 @@ pub fn report(result: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
             // An interruption is no error, but tells how to go on.
             let interrupted = code > 128;
             if interrupted && !quiet {
-                eprintln!("{message}");
+                say(&message);
             } else if !interrupted {
-                eprintln!("error: {message}");
+                say(&format!("error: {message}"));
             }
             ExitCode::from(code)
         }

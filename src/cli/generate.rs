@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::cli::exit::Failure;
 use crate::cli::output::{Format, Target};
-use crate::cli::text::{grouped, is_terminal, json, print_line, with_caret};
+use crate::cli::text::{grouped, is_terminal, json, print_line, say, with_caret};
 use crate::cli::{Context, export, find};
 use crate::job::{Job, Request, RequestError};
 use crate::runner::{RunEnd, Share, run_job};
@@ -73,7 +73,7 @@ impl Generate {
         let line = if self.json { json(&summary)? } else { summary.to_string() };
         // Standard output belongs to the codes where these go there.
         if target.is_some_and(|target| target.is_stdout()) {
-            eprintln!("{line}");
+            say(&line);
         } else {
             print_line(&line)?;
         }
@@ -91,9 +91,9 @@ impl Generate {
             && let Some(unfinished) = store.find_unfinished_like(request).await?
         {
             let id = unfinished.id;
-            eprintln!(
+            say(&format!(
                 "note: job {id} asks for the same and is not finished; `codemint jobs resume {id}` goes on with it"
-            );
+            ));
         }
         match store.put_job(self.job_id.unwrap_or_else(Uuid::now_v7), request).await? {
             PutJob::Known(job) if !job.asks_the_same_as(request) => {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::cli::exit::Failure;
 use crate::cli::generate::{Summary, mint};
-use crate::cli::text::{grouped, print_json, print_line};
+use crate::cli::text::{grouped, print_json, print_line, say};
 use crate::cli::{Context, find};
 use crate::job::{Job, State};
 use crate::store::Access;
@@ -78,7 +78,7 @@ impl List {
             return Ok(ExitCode::SUCCESS);
         }
         if jobs.is_empty() {
-            eprintln!("no jobs");
+            say("no jobs");
         } else {
             print_line(&format!(
                 "{:<36}  {:<10}  {:>13}  {:>13}  {:<20}  MASK",

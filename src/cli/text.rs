@@ -11,7 +11,7 @@ pub fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -25,6 +25,11 @@ pub fn grouped(number: u128) -> String {
 /// When standard output takes no more.
 pub fn print_line(line: &str) -> Result<(), Failure> {
     writeln!(stdout(), "{line}").map_err(|error| Failure::stdout(&error))
+}
+
+/// Says something beside the data. Nobody may be listening, which is no reason to fail.
+pub fn say(line: &str) {
+    let _unheard = writeln!(stderr(), "{line}");
 }
 
 /// Prints a value as one line of JSON.

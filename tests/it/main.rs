@@ -6,6 +6,6 @@ mod support;
 mod faults;
 mod house;
 mod minting;
+mod postgres_access;
 mod sharing;
 mod stores;
-mod tls;

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL: the server's certificate is checked against a given authority and the host's name.
+//! How a PostgreSQL server is reached: TLS with a checked certificate, and a role with no more rights than it needs.
 
 use codemint::store::Store;
 use codemint::store::location::Location;
@@ -7,6 +7,7 @@ use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyP
 
 use crate::support::codemint::Codemint;
 use crate::support::postgres::{Durability, Server, Setup};
+use crate::support::stores::TestStore;
 
 /// A certificate authority, and a server certificate for one address.
 struct Authority {
@@ -70,4 +71,34 @@ async fn a_server_is_believed_only_with_a_certificate_of_the_given_authority_for
     let missing = url("sslmode=verify-full&sslrootcert=/no/such/file.pem");
     let refused = generate(&missing).run().await.expect_code(2);
     assert!(refused.stderr.contains("/no/such/file.pem"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn a_role_with_the_documented_rights_can_mint_cancel_and_verify() {
+    let place = TestStore::postgres().await;
+    let mut url = url::Url::parse(&place.url).expect("a URL");
+    let role = format!("minter_of_{}", url.path().trim_start_matches('/'));
+    place
+        .execute(&format!(
+            "create role {role} login password 'minter';
+             grant select, insert, update on jobs, chunks to {role};
+             grant select, insert on codes to {role};
+             grant select on _sqlx_migrations to {role};
+             insert into codes (code, run_no) select to_char(n, 'FM00'), 0 from generate_series(0, 49) n"
+        ))
+        .await;
+    url.set_username(&role).expect("a user");
+    url.set_password(Some("minter")).expect("a password");
+    let codemint = |args: &[&str]| Codemint::new(place.path()).args(["--store", url.as_str()]).args(args);
+
+    let minted =
+        codemint(&["generate", "##", "--count", "50", "--chunk-size", "5", "--json"]).run().await.expect_code(0);
+    let job = minted.json();
+    assert_eq!(job["minted"], 50, "codes in the way are looked up and a further round is planned");
+    let id = job["job_id"].as_str().expect("an id");
+    codemint(&["verify", id]).run().await.expect_code(0);
+    codemint(&["jobs", "cancel", id]).run().await.expect_code(3);
+    let refused = codemint(&["migrate"]).run().await;
+    assert_eq!(refused.code, 0, "a current schema needs no rights to stay as it is: {}", refused.stderr);
+    place.execute(&format!("drop owned by {role}; drop role {role}")).await;
 }

@@ -85,9 +85,11 @@ pub(crate) async fn check_schema(options: &PgConnectOptions, place: &str) -> Res
 /// started at once.
 pub(crate) async fn migrate(options: &PgConnectOptions, place: &str) -> Result<SchemaStatus, StoreError> {
     let mut connection = connect_first(&options.clone().disable_statement_logging(), place).await?;
-    schema_status(&mut connection).await?;
-    schema::POSTGRES.run(&mut connection).await.map_err(schema::SchemaError::from)?;
-    let status = schema_status(&mut connection).await?;
+    let mut status = schema_status(&mut connection).await?;
+    if !matches!(status, SchemaStatus::Current { .. }) {
+        schema::POSTGRES.run(&mut connection).await.map_err(schema::SchemaError::from)?;
+        status = schema_status(&mut connection).await?;
+    }
     connection.close().await?;
     Ok(status)
 }

@@ -17,7 +17,10 @@ use crate::support::stores::{Kind, TestStore};
 use crate::support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
+/// Sixty chunks.
 const COUNT: i64 = 3_000_000;
+/// Twelve chunks.
+const COUNT_SHORT: i64 = 600_000;
 const CHUNKS_DONE: &str = "select count(*) from chunks where state = 'done'";
 
 async fn durable_postgres() -> (Server, TestStore) {
@@ -27,22 +30,22 @@ async fn durable_postgres() -> (Server, TestStore) {
     (server, place)
 }
 
-fn generate(place: &TestStore, id: Uuid) -> Child {
-    let (count, id) = (COUNT.to_string(), id.to_string());
+fn generate(place: &TestStore, id: Uuid, count: i64) -> Child {
+    let (count, id) = (count.to_string(), id.to_string());
     place.codemint(["generate", MASK, "--count", &count, "--job-id", &id, "--quiet"]).start()
 }
 
 /// Counts by the tables alone, then asks the program.
-async fn assert_exact(place: &TestStore, id: Uuid) {
-    assert_eq!(place.number("select count(*) from codes").await, COUNT);
-    assert_eq!(place.number("select count(distinct code) from codes").await, COUNT);
+async fn assert_exact(place: &TestStore, id: Uuid, count: i64) {
+    assert_eq!(place.number("select count(*) from codes").await, count);
+    assert_eq!(place.number("select count(distinct code) from codes").await, count);
     let matching = match place.kind {
         Kind::Sqlite => "code glob 'MY_LITTLE_PROMO[A-Z][A-Z][A-Z][A-Z][0-9][0-9]'",
         Kind::Postgres => "code ~ '^MY_LITTLE_PROMO[A-Z]{4}[0-9]{2}$'",
     };
-    assert_eq!(place.number(&format!("select count(*) from codes where {matching}")).await, COUNT);
+    assert_eq!(place.number(&format!("select count(*) from codes where {matching}")).await, count);
     let verdict = place.codemint(["verify", &id.to_string(), "--json"]).run().await.expect_code(0).json();
-    assert_eq!((&verdict["found"], &verdict["state"]), (&COUNT.into(), &"completed".into()));
+    assert_eq!((&verdict["found"], &verdict["state"]), (&count.into(), &"completed".into()));
 }
 
 fn random_below(milliseconds: u64) -> Duration {
@@ -54,7 +57,7 @@ fn random_below(milliseconds: u64) -> Duration {
 async fn kill_ten_times(place: &TestStore) {
     let id = Uuid::now_v7();
     for life in 0..10 {
-        let mut child = generate(place, id);
+        let mut child = generate(place, id, COUNT);
         if life % 2 == 0 {
             tokio::time::sleep(random_below(60)).await;
         } else {
@@ -67,8 +70,8 @@ async fn kill_ten_times(place: &TestStore) {
     }
     let done = place.number(CHUNKS_DONE).await;
     assert!((5..60).contains(&done), "{done} chunks of 60 after ten lives");
-    finish(generate(place, id)).await.expect_code(0);
-    assert_exact(place, id).await;
+    finish(generate(place, id, COUNT)).await.expect_code(0);
+    assert_exact(place, id, COUNT).await;
 }
 
 #[tokio::test]
@@ -86,35 +89,35 @@ async fn ten_kills_on_postgres_cost_no_code_and_duplicate_none() {
 async fn two_crashes_of_the_server_are_waited_out() {
     let (server, place) = durable_postgres().await;
     let id = Uuid::now_v7();
-    let running = generate(&place, id);
+    let running = generate(&place, id, COUNT);
     for chunks in [10, 30] {
         wait_until("chunks", async || place.number(CHUNKS_DONE).await >= chunks).await;
         server.crash_and_restart();
     }
     finish(running).await.expect_code(0);
-    assert_exact(&place, id).await;
+    assert_exact(&place, id, COUNT).await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_away_for_a_while_is_waited_for() {
     let (server, place) = durable_postgres().await;
     let id = Uuid::now_v7();
-    let mut running = generate(&place, id);
-    wait_until("chunks", async || place.number(CHUNKS_DONE).await >= 5).await;
+    let mut running = generate(&place, id, COUNT_SHORT);
+    wait_until("chunks", async || place.number(CHUNKS_DONE).await >= 2).await;
     server.stop();
     // Longer than the first delays; the server's absence has no signal that could be waited for.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(running.try_wait().expect("a status").is_none(), "the program gave up");
     server.start_again();
     finish(running).await.expect_code(0);
-    assert_exact(&place, id).await;
+    assert_exact(&place, id, COUNT_SHORT).await;
 }
 
 #[tokio::test]
 async fn broken_connections_cost_no_more_than_their_chunk() {
     let place = TestStore::postgres().await;
     let id = Uuid::now_v7();
-    let mut running = generate(&place, id);
+    let mut running = generate(&place, id, COUNT_SHORT);
     let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                       where datname = current_database() and application_name like 'codemint pid%' and pid <> pg_backend_pid()";
     let mut terminated = 0;
@@ -124,7 +127,7 @@ async fn broken_connections_cost_no_more_than_their_chunk() {
     }
     assert!(terminated >= 10, "only {terminated} connections were broken");
     finish(running).await.expect_code(0);
-    assert_exact(&place, id).await;
+    assert_exact(&place, id, COUNT_SHORT).await;
 }
 
 /// Mints through a proxy that loses five commits of chunks and, at the end, one of closing.

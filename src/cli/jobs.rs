@@ -190,7 +190,7 @@ impl Cancel {
         let store = context.open_store(Access::Existing).await?;
         let job = find::job(&store, self.job).await?;
         if !job.state.is_final() {
-            context.patiently(async || store.mark_job_cancelling(job.id).await).await?;
+            context.patiently(async || store.mark_job_cancelling(job.no).await).await?;
             while context.patiently(async || store.close_job(job.no).await).await? != CloseJob::Ended {}
         }
         let job = find::job(&store, self.job).await?;

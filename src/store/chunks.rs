@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use sqlx::{FromRow, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqliteConnection};
 
 use crate::code::batch::CodeBatch;
 use crate::code::random::Key;
 use crate::store::Store;
-use crate::store::error::{StoreError, is_duplicate};
-use crate::store::submit::require_rows;
+use crate::store::error::{StoreError, is_duplicate, require_rows};
+use crate::store::transaction::StoreTransaction;
 
 /// SQLite lets whoever asks first have the file, and a writer that comes straight back is first: a second process could
 /// wait for seconds. So a writer stays away for a moment after each commit.
@@ -29,13 +29,7 @@ pub struct ClaimedChunk {
     pub range_first: String,
     pub range_last: String,
     pub quota: u32,
-    transaction: ChunkTransaction,
-}
-
-#[derive(Debug)]
-enum ChunkTransaction {
-    Postgres(Transaction<'static, Postgres>),
-    Sqlite(Transaction<'static, Sqlite>),
+    transaction: StoreTransaction,
 }
 
 /// Whether a batch of codes went in.
@@ -58,6 +52,14 @@ struct ClaimRow {
     #[sqlx(try_from = "i32")]
     quota: u32,
 }
+
+const FIRST_OPEN_CHUNK: &str = "
+    select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
+      from chunks c
+      join jobs j on j.no = c.job_no
+     where c.job_no = $1 and c.state = 'open' and j.state in ('queued', 'running')
+     order by c.round, c.chunk_no
+     limit 1";
 
 /// What the checkpoint records about a chunk.
 #[derive(Clone, Debug)]
@@ -92,37 +94,14 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn claim_chunk(&self, job_no: i64) -> Result<Option<ClaimedChunk>, StoreError> {
-        let (row, transaction) = match self {
-            Self::Postgres(pool) => {
-                let mut transaction = pool.begin().await?;
-                let row: Option<ClaimRow> = sqlx::query_as(
-                    "select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
-                       from chunks c
-                       join jobs j on j.no = c.job_no
-                      where c.job_no = $1 and c.state = 'open' and j.state in ('queued', 'running')
-                      order by c.round, c.chunk_no
-                      limit 1
-                        for update of c skip locked",
-                )
-                .bind(job_no)
-                .fetch_optional(&mut *transaction)
-                .await?;
-                (row, ChunkTransaction::Postgres(transaction))
+        let mut transaction = self.begin_writing().await?;
+        let row: Option<ClaimRow> = match &mut transaction {
+            StoreTransaction::Postgres(transaction) => {
+                let sql = AssertSqlSafe(format!("{FIRST_OPEN_CHUNK} for update of c skip locked"));
+                sqlx::query_as(sql).bind(job_no).fetch_optional(&mut **transaction).await?
             }
-            Self::Sqlite(sqlite) => {
-                let mut transaction = sqlite.begin_writing().await?;
-                let row: Option<ClaimRow> = sqlx::query_as(
-                    "select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
-                       from chunks c
-                       join jobs j on j.no = c.job_no
-                      where c.job_no = $1 and c.state = 'open' and j.state in ('queued', 'running')
-                      order by c.round, c.chunk_no
-                      limit 1",
-                )
-                .bind(job_no)
-                .fetch_optional(&mut *transaction)
-                .await?;
-                (row, ChunkTransaction::Sqlite(transaction))
+            StoreTransaction::Sqlite(transaction) => {
+                sqlx::query_as(FIRST_OPEN_CHUNK).bind(job_no).fetch_optional(&mut **transaction).await?
             }
         };
         let Some(row) = row else {
@@ -160,15 +139,6 @@ impl Store {
     }
 }
 
-impl ChunkTransaction {
-    async fn rollback(self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Postgres(transaction) => transaction.rollback().await,
-            Self::Sqlite(transaction) => transaction.rollback().await,
-        }
-    }
-}
-
 impl ClaimedChunk {
     /// Stores the codes of this chunk, all or none.
     ///
@@ -176,13 +146,13 @@ impl ClaimedChunk {
     /// Those of the database; the claim is of no use afterwards.
     pub async fn put_codes(&mut self, codes: &CodeBatch) -> Result<PutCodes, StoreError> {
         let stored = match &mut self.transaction {
-            ChunkTransaction::Postgres(transaction) => put_codes_postgres(transaction, self.run_no, codes).await,
-            ChunkTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, self.run_no, codes).await,
+            StoreTransaction::Postgres(transaction) => put_codes_postgres(transaction, self.run_no, codes).await,
+            StoreTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, self.run_no, codes).await,
         };
         match stored {
             Ok(()) => Ok(PutCodes::Stored),
             Err(StoreError::Database(error)) if is_duplicate(&error) => {
-                if let ChunkTransaction::Postgres(transaction) = &mut self.transaction {
+                if let StoreTransaction::Postgres(transaction) = &mut self.transaction {
                     // SQLite undoes just the statement by itself.
                     sqlx::query("rollback to savepoint before_codes").execute(&mut **transaction).await?;
                 }
@@ -198,14 +168,14 @@ impl ClaimedChunk {
     /// Those of the database.
     pub async fn find_present(&mut self, codes: &CodeBatch) -> Result<Vec<String>, StoreError> {
         let present = match &mut self.transaction {
-            ChunkTransaction::Postgres(transaction) => {
+            StoreTransaction::Postgres(transaction) => {
                 let wanted: Vec<&str> = codes.iter().collect();
                 sqlx::query_scalar("select code from codes where code = any($1) order by code")
                     .bind(wanted)
                     .fetch_all(&mut **transaction)
                     .await?
             }
-            ChunkTransaction::Sqlite(transaction) => {
+            StoreTransaction::Sqlite(transaction) => {
                 let sql = "select code from codes where code in (select value from json_each($1)) order by code";
                 sqlx::query_scalar(sql).bind(json_array(codes)).fetch_all(&mut **transaction).await?
             }
@@ -219,37 +189,29 @@ impl ClaimedChunk {
     /// `RowCount` if the chunk was not open any more: then nothing is committed. After any other error whether the
     /// chunk was committed is unknown; [`Store::is_chunk_done`] tells.
     pub async fn commit(self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        match self.transaction {
-            ChunkTransaction::Postgres(mut transaction) => {
-                let updated = sqlx::query(
-                    "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4, done_at = now()
-                      where run_no = $1 and state = 'open'",
-                )
-                .bind(self.run_no)
-                .bind(checkpoint.minted as i32)
-                .bind(checkpoint.rejected as i32)
-                .bind(&checkpoint.digest[..])
-                .execute(&mut *transaction)
-                .await?;
-                require_rows("the checkpoint of a chunk", updated.rows_affected(), 1)?;
-                transaction.commit().await?;
+        let Self { run_no, mut transaction, .. } = self;
+        let sql = AssertSqlSafe(format!(
+            "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4, done_at = {}
+              where run_no = $1 and state = 'open'",
+            transaction.now()
+        ));
+        let (minted, rejected) = (checkpoint.minted as i32, checkpoint.rejected as i32);
+        let digest = &checkpoint.digest[..];
+        let changed = match &mut transaction {
+            StoreTransaction::Postgres(transaction) => {
+                let update = sqlx::query(sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
+                update.execute(&mut **transaction).await?.rows_affected()
             }
-            ChunkTransaction::Sqlite(mut transaction) => {
-                let updated = sqlx::query(
-                    "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4,
-                                       done_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
-                      where run_no = $1 and state = 'open'",
-                )
-                .bind(self.run_no)
-                .bind(checkpoint.minted)
-                .bind(checkpoint.rejected)
-                .bind(&checkpoint.digest[..])
-                .execute(&mut *transaction)
-                .await?;
-                require_rows("the checkpoint of a chunk", updated.rows_affected(), 1)?;
-                transaction.commit().await?;
-                tokio::time::sleep(SQLITE_PAUSE).await;
+            StoreTransaction::Sqlite(transaction) => {
+                let update = sqlx::query(sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
+                update.execute(&mut **transaction).await?.rows_affected()
             }
+        };
+        require_rows("the checkpoint of a chunk", changed, 1)?;
+        let pause = matches!(transaction, StoreTransaction::Sqlite(_)).then_some(SQLITE_PAUSE);
+        transaction.commit().await?;
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
         }
         Ok(())
     }

@@ -1,17 +1,16 @@
 //! How jobs change state: started, cancelled, closed. What is decided is decided in `job`; here it is done.
 
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, SqliteConnection};
-use uuid::Uuid;
+use sqlx::AssertSqlSafe;
 
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
 use crate::code::random::Key;
-use crate::job::{Closing, PlannedChunk, State, Tally, decide_closing, plan_round};
+use crate::job::{Closing, JobError, PlannedChunk, State, decide_closing, plan_round};
 use crate::store::Store;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, require_rows};
 use crate::store::rows::{TallyRow, unsigned};
-use crate::store::submit::{insert_chunks_postgres, insert_chunks_sqlite, require_rows};
+use crate::store::transaction::StoreTransaction;
 
 /// What an attempt to close a job found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +43,6 @@ const TALLY: &str = "
       from chunks
      where job_no = $1";
 
-const SKIP_OPEN_CHUNKS: &str = "update chunks set state = 'skipped' where job_no = $1 and state = 'open'";
 const DIGESTS: &str = "select digest from chunks where job_no = $1 and state = 'done' order by round, chunk_no";
 
 impl Store {
@@ -53,45 +51,22 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn mark_job_running(&self, job_no: i64) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(pool) => {
-                sqlx::query("update jobs set state = 'running', started_at = now() where no = $1 and state = 'queued'")
-                    .bind(job_no)
-                    .execute(pool)
-                    .await?;
-            }
-            Self::Sqlite(sqlite) => {
-                let mut transaction = sqlite.begin_writing().await?;
-                sqlx::query(
-                    "update jobs set state = 'running', started_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
-                      where no = $1 and state = 'queued'",
-                )
-                .bind(job_no)
-                .execute(&mut *transaction)
-                .await?;
-                transaction.commit().await?;
-            }
-        }
-        Ok(())
+        let mut transaction = self.begin_writing().await?;
+        let now = transaction.now();
+        let sql = format!("update jobs set state = 'running', started_at = {now} where no = $1 and state = 'queued'");
+        transaction.execute_for_job(sql, job_no).await?;
+        transaction.commit().await
     }
 
     /// Asks for the end of a job: from now on nobody claims a chunk of it. [`Store::close_job`] ends it.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn mark_job_cancelling(&self, id: Uuid) -> Result<(), StoreError> {
-        const SQL: &str = "update jobs set state = 'cancelling' where id = $1 and state in ('queued', 'running')";
-        match self {
-            Self::Postgres(pool) => {
-                sqlx::query(SQL).bind(id).execute(pool).await?;
-            }
-            Self::Sqlite(sqlite) => {
-                let mut transaction = sqlite.begin_writing().await?;
-                sqlx::query(SQL).bind(id).execute(&mut *transaction).await?;
-                transaction.commit().await?;
-            }
-        }
-        Ok(())
+    pub async fn mark_job_cancelling(&self, job_no: i64) -> Result<(), StoreError> {
+        let mut transaction = self.begin_writing().await?;
+        let sql = "update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')";
+        transaction.execute_for_job(sql.to_owned(), job_no).await?;
+        transaction.commit().await
     }
 
     /// Ends a job that has no open chunk left, or plans the next round for what is missing. A job that is being
@@ -100,100 +75,105 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn close_job(&self, job_no: i64) -> Result<CloseJob, StoreError> {
+        let mut transaction = self.begin_writing().await?;
+        let closed = transaction.close_job(job_no).await?;
+        transaction.commit().await?;
+        Ok(closed)
+    }
+}
+
+impl StoreTransaction {
+    async fn close_job(&mut self, job_no: i64) -> Result<CloseJob, StoreError> {
+        let Some(job) = OpenJob::from_row(self.lock_job(job_no).await?)? else { return Ok(CloseJob::Ended) };
+        if job.state == State::Cancelling {
+            // Waits for the row locks of chunks that are being written; they turn out to be done and stay.
+            let sql = "update chunks set state = 'skipped' where job_no = $1 and state = 'open'";
+            self.execute_for_job(sql.to_owned(), job_no).await?;
+        }
+        let tally = self.tally(job_no).await?;
+        if tally.open > 0 {
+            return Ok(CloseJob::ChunksOpen);
+        }
+        match decide_closing(job.state, job.count, tally.checked()?) {
+            Closing::NextRound { round, count } => {
+                let keyspace = Keyspace::new(&job.mask);
+                let chunks: Vec<PlannedChunk> = plan_round(&keyspace, &job.key, round, count, job.chunk_size).collect();
+                self.insert_chunks(job_no, round, &chunks).await?;
+                Ok(CloseJob::NextRound)
+            }
+            Closing::End { state, error } => {
+                self.end_job(job_no, state, error, &tally).await?;
+                Ok(CloseJob::Ended)
+            }
+        }
+    }
+
+    /// Of two writers that finish the last two chunks at the same moment, the second waits here and then sees both.
+    async fn lock_job(&mut self, job_no: i64) -> Result<OpenJobRow, StoreError> {
+        const SQL: &str = "select state, canonical_mask, count, chunk_size, key from jobs where no = $1";
+        Ok(match self {
+            Self::Postgres(transaction) => {
+                let sql = AssertSqlSafe(format!("{SQL} for update"));
+                sqlx::query_as(sql).bind(job_no).fetch_one(&mut **transaction).await?
+            }
+            Self::Sqlite(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_one(&mut **transaction).await?,
+        })
+    }
+
+    /// A statement whose one parameter is the job's number.
+    async fn execute_for_job(&mut self, sql: String, job_no: i64) -> Result<(), StoreError> {
+        let query = AssertSqlSafe(sql);
         match self {
-            Self::Postgres(pool) => {
-                let mut transaction = pool.begin().await?;
-                let closed = close_job_postgres(&mut transaction, job_no).await?;
-                transaction.commit().await?;
-                Ok(closed)
-            }
-            Self::Sqlite(sqlite) => {
-                let mut transaction = sqlite.begin_writing().await?;
-                let closed = close_job_sqlite(&mut transaction, job_no).await?;
-                transaction.commit().await?;
-                Ok(closed)
-            }
+            Self::Postgres(transaction) => drop(sqlx::query(query).bind(job_no).execute(&mut **transaction).await?),
+            Self::Sqlite(transaction) => drop(sqlx::query(query).bind(job_no).execute(&mut **transaction).await?),
         }
+        Ok(())
     }
-}
 
-async fn close_job_postgres(connection: &mut PgConnection, job_no: i64) -> Result<CloseJob, StoreError> {
-    // Of two writers that finish the last two chunks at the same moment, the second waits here and then sees both.
-    let row: OpenJobRow =
-        sqlx::query_as("select state, canonical_mask, count, chunk_size, key from jobs where no = $1 for update")
-            .bind(job_no)
-            .fetch_one(&mut *connection)
-            .await?;
-    let Some(job) = OpenJob::from_row(row)? else { return Ok(CloseJob::Ended) };
-    if job.state == State::Cancelling {
-        // Waits for the row locks of chunks that are being written; they turn out to be done and stay.
-        sqlx::query(SKIP_OPEN_CHUNKS).bind(job_no).execute(&mut *connection).await?;
+    async fn tally(&mut self, job_no: i64) -> Result<TallyRow, StoreError> {
+        Ok(match self {
+            Self::Postgres(transaction) => sqlx::query_as(TALLY).bind(job_no).fetch_one(&mut **transaction).await?,
+            Self::Sqlite(transaction) => sqlx::query_as(TALLY).bind(job_no).fetch_one(&mut **transaction).await?,
+        })
     }
-    let tally: TallyRow = sqlx::query_as(TALLY).bind(job_no).fetch_one(&mut *connection).await?;
-    match job.decide(&tally)? {
-        Decision::ChunksOpen => Ok(CloseJob::ChunksOpen),
-        Decision::NextRound { round, chunks } => {
-            insert_chunks_postgres(connection, job_no, round, &chunks).await?;
-            Ok(CloseJob::NextRound)
-        }
-        Decision::End(end) => {
-            let digests: Vec<Vec<u8>> = sqlx::query_scalar(DIGESTS).bind(job_no).fetch_all(&mut *connection).await?;
-            let ended = sqlx::query(
-                "update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6,
-                                 digest = $7, key = null, finished_at = now()
-                  where no = $1",
-            )
-            .bind(job_no)
-            .bind(end.state.as_str())
-            .bind(end.error_code)
-            .bind(end.error_message)
-            .bind(tally.minted)
-            .bind(tally.rejected)
-            .bind(job_digest(&digests))
-            .execute(connection)
-            .await?;
-            require_rows("the closing of a job", ended.rows_affected(), 1)?;
-            Ok(CloseJob::Ended)
-        }
-    }
-}
 
-async fn close_job_sqlite(connection: &mut SqliteConnection, job_no: i64) -> Result<CloseJob, StoreError> {
-    let row: OpenJobRow =
-        sqlx::query_as("select state, canonical_mask, count, chunk_size, key from jobs where no = $1")
-            .bind(job_no)
-            .fetch_one(&mut *connection)
-            .await?;
-    let Some(job) = OpenJob::from_row(row)? else { return Ok(CloseJob::Ended) };
-    if job.state == State::Cancelling {
-        sqlx::query(SKIP_OPEN_CHUNKS).bind(job_no).execute(&mut *connection).await?;
+    async fn end_job(
+        &mut self,
+        job_no: i64,
+        state: State,
+        error: Option<JobError>,
+        tally: &TallyRow,
+    ) -> Result<(), StoreError> {
+        let sql = AssertSqlSafe(format!(
+            "update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6,
+                             digest = $7, key = null, finished_at = {}
+              where no = $1",
+            self.now()
+        ));
+        let digest = job_digest(&self.chunk_digests(job_no).await?);
+        let (code, message) = error.map(|error| (error.code, error.message)).unzip();
+        let ended = match self {
+            Self::Postgres(transaction) => {
+                let update = sqlx::query(sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
+                let update = update.bind(tally.minted).bind(tally.rejected).bind(digest);
+                update.execute(&mut **transaction).await?.rows_affected()
+            }
+            Self::Sqlite(transaction) => {
+                let update = sqlx::query(sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
+                let update = update.bind(tally.minted).bind(tally.rejected).bind(digest);
+                update.execute(&mut **transaction).await?.rows_affected()
+            }
+        };
+        require_rows("the closing of a job", ended, 1)
     }
-    let tally: TallyRow = sqlx::query_as(TALLY).bind(job_no).fetch_one(&mut *connection).await?;
-    match job.decide(&tally)? {
-        Decision::ChunksOpen => Ok(CloseJob::ChunksOpen),
-        Decision::NextRound { round, chunks } => {
-            insert_chunks_sqlite(connection, job_no, round, &chunks).await?;
-            Ok(CloseJob::NextRound)
-        }
-        Decision::End(end) => {
-            let digests: Vec<Vec<u8>> = sqlx::query_scalar(DIGESTS).bind(job_no).fetch_all(&mut *connection).await?;
-            let ended = sqlx::query(
-                "update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6,
-                                 digest = $7, key = null, finished_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
-                  where no = $1",
-            )
-            .bind(job_no)
-            .bind(end.state.as_str())
-            .bind(end.error_code)
-            .bind(end.error_message)
-            .bind(tally.minted)
-            .bind(tally.rejected)
-            .bind(job_digest(&digests))
-            .execute(connection)
-            .await?;
-            require_rows("the closing of a job", ended.rows_affected(), 1)?;
-            Ok(CloseJob::Ended)
-        }
+
+    async fn chunk_digests(&mut self, job_no: i64) -> Result<Vec<Vec<u8>>, StoreError> {
+        Ok(match self {
+            Self::Postgres(transaction) => {
+                sqlx::query_scalar(DIGESTS).bind(job_no).fetch_all(&mut **transaction).await?
+            }
+            Self::Sqlite(transaction) => sqlx::query_scalar(DIGESTS).bind(job_no).fetch_all(&mut **transaction).await?,
+        })
     }
 }
 
@@ -204,18 +184,6 @@ struct OpenJob {
     count: u64,
     chunk_size: u32,
     key: Key,
-}
-
-enum Decision {
-    ChunksOpen,
-    NextRound { round: u32, chunks: Vec<PlannedChunk> },
-    End(End),
-}
-
-struct End {
-    state: State,
-    error_code: Option<String>,
-    error_message: Option<String>,
 }
 
 impl OpenJob {
@@ -234,29 +202,6 @@ impl OpenJob {
             chunk_size: unsigned("jobs", row.chunk_size)?,
             key: key.ok_or_else(|| corrupt("an unfinished job has no key".to_owned()))?,
         }))
-    }
-
-    fn decide(&self, row: &TallyRow) -> Result<Decision, StoreError> {
-        if row.open > 0 {
-            return Ok(Decision::ChunksOpen);
-        }
-        let tally = Tally {
-            minted: unsigned("chunks", row.minted)?,
-            rejected: unsigned("chunks", row.rejected)?,
-            last_round: unsigned("chunks", row.last_round)?,
-            last_round_minted: unsigned("chunks", row.last_round_minted)?,
-        };
-        Ok(match decide_closing(self.state, self.count, tally) {
-            Closing::NextRound { round, count } => {
-                let keyspace = Keyspace::new(&self.mask);
-                let chunks = plan_round(&keyspace, &self.key, round, count, self.chunk_size).collect();
-                Decision::NextRound { round, chunks }
-            }
-            Closing::End { state, error } => {
-                let (error_code, error_message) = error.map(|error| (error.code, error.message)).unzip();
-                Decision::End(End { state, error_code, error_message })
-            }
-        })
     }
 }
 

@@ -95,3 +95,9 @@ fn classify_sqlite(code: &str) -> ErrorClass {
 pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
 }
+
+/// # Errors
+/// `RowCount` unless exactly the expected number of rows was changed.
+pub(crate) fn require_rows(statement: &'static str, changed: u64, expected: u64) -> Result<(), StoreError> {
+    if changed == expected { Ok(()) } else { Err(StoreError::RowCount { statement, changed, expected }) }
+}

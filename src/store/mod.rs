@@ -16,6 +16,7 @@ pub mod schema;
 
 mod postgres;
 mod sqlite;
+mod transaction;
 
 pub mod chunks;
 pub mod closing;

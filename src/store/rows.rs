@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::job::{Job, JobError};
+use crate::job::{Job, JobError, Tally};
 use crate::store::error::StoreError;
 
 /// Reads jobs with their counts; conditions on `j` follow. Unfinished jobs add up their chunks.
@@ -92,6 +92,17 @@ pub(crate) struct TallyRow {
     pub rejected: i64,
     pub last_round: i32,
     pub last_round_minted: i64,
+}
+
+impl TallyRow {
+    pub(crate) fn checked(&self) -> Result<Tally, StoreError> {
+        Ok(Tally {
+            minted: unsigned("chunks", self.minted)?,
+            rejected: unsigned("chunks", self.rejected)?,
+            last_round: unsigned("chunks", self.last_round)?,
+            last_round_minted: unsigned("chunks", self.last_round_minted)?,
+        })
+    }
 }
 
 /// Tables hold signed integers; every figure of ours is zero or more.

@@ -9,7 +9,8 @@ use crate::code::slice::GENERATOR_VERSION;
 use crate::entropy::fresh_key;
 use crate::job::{Job, PlannedChunk, Request, plan_round};
 use crate::store::Store;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, require_rows};
+use crate::store::transaction::StoreTransaction;
 
 /// What became of a request to store a job.
 #[derive(Debug)]
@@ -40,25 +41,17 @@ impl Store {
         let keyspace = Keyspace::new(&request.mask);
         let chunks = plan_round(&keyspace, &key, 0, request.count, request.chunk_size).collect();
         let new = NewJob { id, request, canonical_mask: request.mask.to_string(), key, chunks };
-        let inserted = match self {
-            Self::Postgres(pool) => {
-                let mut transaction = pool.begin().await?;
-                let inserted = insert_job_postgres(&mut transaction, &new).await?;
-                transaction.commit().await?;
-                inserted
-            }
-            Self::Sqlite(sqlite) => {
-                let mut transaction = sqlite.begin_writing().await?;
-                let inserted = insert_job_sqlite(&mut transaction, &new).await?;
-                transaction.commit().await?;
-                inserted
-            }
-        };
+        let mut transaction = self.begin_writing().await?;
+        let job_no = transaction.insert_job(&new).await?;
+        if let Some(job_no) = job_no {
+            transaction.insert_chunks(job_no, 0, &new.chunks).await?;
+        }
+        transaction.commit().await?;
         let stored = self.find_job(id).await?.ok_or_else(|| StoreError::Corrupt {
             table: "jobs",
             problem: format!("job {id} is not there after it was stored"),
         })?;
-        Ok(if inserted { PutJob::Stored(stored) } else { PutJob::Known(stored) })
+        Ok(if job_no.is_some() { PutJob::Stored(stored) } else { PutJob::Known(stored) })
     }
 }
 
@@ -68,46 +61,47 @@ const INSERT_JOB: &str = "
     on conflict (id) do nothing
     returning no";
 
-async fn insert_job_postgres(connection: &mut PgConnection, new: &NewJob<'_>) -> Result<bool, StoreError> {
-    let no: Option<i64> = sqlx::query_scalar(INSERT_JOB)
-        .bind(new.id)
-        .bind(&new.request.mask_text)
-        .bind(&new.canonical_mask)
-        .bind(new.request.count as i64)
-        .bind(&new.request.campaign)
-        .bind(new.key.as_bytes())
-        .bind(GENERATOR_VERSION as i32)
-        .bind(new.request.chunk_size as i32)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some(job_no) = no else { return Ok(false) };
-    insert_chunks_postgres(connection, job_no, 0, &new.chunks).await?;
-    Ok(true)
+impl StoreTransaction {
+    /// The number of the new job; `None` if the id is known.
+    async fn insert_job(&mut self, new: &NewJob<'_>) -> Result<Option<i64>, StoreError> {
+        let NewJob { id, request, canonical_mask, key, .. } = new;
+        let (count, chunk_size) = (request.count as i64, request.chunk_size as i32);
+        let no = match self {
+            Self::Postgres(transaction) => {
+                let insert = sqlx::query_scalar(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
+                let insert = insert.bind(count).bind(&request.campaign).bind(key.as_bytes());
+                insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).fetch_optional(&mut **transaction).await?
+            }
+            Self::Sqlite(transaction) => {
+                let insert = sqlx::query_scalar(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
+                let insert = insert.bind(count).bind(&request.campaign).bind(key.as_bytes());
+                insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).fetch_optional(&mut **transaction).await?
+            }
+        };
+        Ok(no)
+    }
+
+    /// Puts the chunks of one round.
+    pub(crate) async fn insert_chunks(
+        &mut self,
+        job_no: i64,
+        round: u32,
+        chunks: &[PlannedChunk],
+    ) -> Result<(), StoreError> {
+        let inserted = match self {
+            Self::Postgres(transaction) => insert_chunks_postgres(transaction, job_no, round, chunks).await?,
+            Self::Sqlite(transaction) => insert_chunks_sqlite(transaction, job_no, round, chunks).await?,
+        };
+        require_rows("the insert of chunks", inserted, chunks.len() as u64)
+    }
 }
 
-async fn insert_job_sqlite(connection: &mut SqliteConnection, new: &NewJob<'_>) -> Result<bool, StoreError> {
-    let no: Option<i64> = sqlx::query_scalar(INSERT_JOB)
-        .bind(new.id)
-        .bind(&new.request.mask_text)
-        .bind(&new.canonical_mask)
-        .bind(new.request.count as i64)
-        .bind(&new.request.campaign)
-        .bind(new.key.as_bytes())
-        .bind(GENERATOR_VERSION as i32)
-        .bind(new.request.chunk_size as i32)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let Some(job_no) = no else { return Ok(false) };
-    insert_chunks_sqlite(connection, job_no, 0, &new.chunks).await?;
-    Ok(true)
-}
-
-pub(crate) async fn insert_chunks_postgres(
+async fn insert_chunks_postgres(
     connection: &mut PgConnection,
     job_no: i64,
     round: u32,
     chunks: &[PlannedChunk],
-) -> Result<(), StoreError> {
+) -> Result<u64, sqlx::Error> {
     let numbers: Vec<i32> = chunks.iter().map(|chunk| chunk.chunk_no as i32).collect();
     let firsts: Vec<&str> = chunks.iter().map(|chunk| chunk.range_first.as_str()).collect();
     let lasts: Vec<&str> = chunks.iter().map(|chunk| chunk.range_last.as_str()).collect();
@@ -124,15 +118,15 @@ pub(crate) async fn insert_chunks_postgres(
     .bind(quotas)
     .execute(connection)
     .await?;
-    require_rows("the insert of chunks", inserted.rows_affected(), chunks.len() as u64)
+    Ok(inserted.rows_affected())
 }
 
-pub(crate) async fn insert_chunks_sqlite(
+async fn insert_chunks_sqlite(
     connection: &mut SqliteConnection,
     job_no: i64,
     round: u32,
     chunks: &[PlannedChunk],
-) -> Result<(), StoreError> {
+) -> Result<u64, sqlx::Error> {
     let rows: serde_json::Value = chunks
         .iter()
         .map(|chunk| serde_json::json!([chunk.chunk_no, chunk.range_first, chunk.range_last, chunk.quota]))
@@ -146,11 +140,5 @@ pub(crate) async fn insert_chunks_sqlite(
     .bind(rows.to_string())
     .execute(connection)
     .await?;
-    require_rows("the insert of chunks", inserted.rows_affected(), chunks.len() as u64)
-}
-
-/// # Errors
-/// `RowCount` unless exactly the expected number of rows was changed.
-pub(crate) fn require_rows(statement: &'static str, changed: u64, expected: u64) -> Result<(), StoreError> {
-    if changed == expected { Ok(()) } else { Err(StoreError::RowCount { statement, changed, expected }) }
+    Ok(inserted.rows_affected())
 }

@@ -108,7 +108,7 @@ async fn every_job_has_a_key_of_its_own_until_it_ends() {
             place.store.read_key(jobs[1].no).await.expect("an answer").expect("a key"),
         ];
         assert_ne!(keys[0], keys[1]);
-        place.store.mark_job_cancelling(jobs[0].id).await.expect("a mark");
+        place.store.mark_job_cancelling(jobs[0].no).await.expect("a mark");
         assert_eq!(place.store.close_job(jobs[0].no).await.expect("closing"), CloseJob::Ended);
         assert_eq!(place.store.read_key(jobs[0].no).await.expect("an answer"), None);
         assert_eq!(place.number("select count(*) from jobs where key is not null").await, 1);
@@ -128,7 +128,7 @@ async fn unfinished_jobs_that_ask_for_the_same_are_found() {
             let other = Request::check(mask, count, campaign, 5, LIMITS).expect("a request");
             assert_eq!(like(&other).await, None, "{mask} {count} {campaign:?}");
         }
-        place.store.mark_job_cancelling(job.id).await.expect("a mark");
+        place.store.mark_job_cancelling(job.no).await.expect("a mark");
         place.store.close_job(job.no).await.expect("closing");
         assert_eq!(like(&same).await, None);
     }
@@ -167,7 +167,7 @@ async fn a_queued_job_starts_running_once() {
         assert!(first.started_at.is_some());
         place.store.mark_job_running(job.no).await.expect("a mark");
         assert_eq!(found(&place.store, &job).await.started_at, first.started_at);
-        place.store.mark_job_cancelling(job.id).await.expect("a mark");
+        place.store.mark_job_cancelling(job.no).await.expect("a mark");
         place.store.mark_job_running(job.no).await.expect("a mark");
         assert_eq!(found(&place.store, &job).await.state, State::Cancelling);
     }
@@ -309,7 +309,7 @@ async fn a_cancelled_job_keeps_what_was_committed_and_skips_the_rest() {
     for place in TestStore::both().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
         mint_one(&place.store, &job).await;
-        place.store.mark_job_cancelling(job.id).await.expect("a mark");
+        place.store.mark_job_cancelling(job.no).await.expect("a mark");
         assert!(place.store.claim_chunk(job.no).await.expect("an answer").is_none(), "nobody begins another chunk");
         assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::Ended);
         let ended = found(&place.store, &job).await;
@@ -318,7 +318,7 @@ async fn a_cancelled_job_keeps_what_was_committed_and_skips_the_rest() {
         assert_eq!((&*error.code, &*error.message), ("cancelled", "cancelled after 10 of 40 codes"));
         assert_eq!(place.number("select count(*) from chunks where state = 'skipped'").await, 3);
         assert_eq!(place.number("select count(*) from codes").await, 10);
-        place.store.mark_job_cancelling(job.id).await.expect("no harm");
+        place.store.mark_job_cancelling(job.no).await.expect("no harm");
         assert_eq!(found(&place.store, &job).await.state, State::Cancelled);
     }
 }
@@ -331,7 +331,7 @@ async fn cancelling_waits_for_a_chunk_that_is_being_written_and_counts_it() {
     let mut chunk = claim(&place.store, &job).await;
     let codes = codes_of(&chunk);
     chunk.put_codes(&codes).await.expect("codes");
-    other.mark_job_cancelling(job.id).await.expect("a mark");
+    other.mark_job_cancelling(job.no).await.expect("a mark");
     let closing = tokio::spawn({
         let job_no = job.no;
         async move { other.close_job(job_no).await.expect("closing") }

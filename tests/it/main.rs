@@ -3,4 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod mask_texts;
+mod masks;
+
 mod stores;

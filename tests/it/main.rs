@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod keyspaces;
 mod mask_texts;
 mod masks;
 

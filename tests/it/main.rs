@@ -7,4 +7,10 @@ mod keyspaces;
 mod mask_texts;
 mod masks;
 
+mod chance;
+mod drawing;
+mod golden_draws;
+mod slices;
+mod uniform_draws;
+
 mod stores;

@@ -9,10 +9,10 @@ pub mod job;
 pub mod wire;
 
 pub mod entropy;
+pub mod store;
 pub mod mint;
 pub mod runner;
-pub mod store;
 
-pub mod cli;
 pub mod config;
 pub mod telemetry;
+pub mod cli;

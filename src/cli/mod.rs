@@ -15,14 +15,14 @@ use crate::store::error::StoreError;
 use crate::store::{Access, Store};
 use crate::telemetry;
 
-mod export;
 mod generate;
-mod jobs;
 mod mask;
+mod jobs;
+mod export;
+mod verify;
 mod migrate;
 mod settings;
 mod shell;
-mod verify;
 
 mod exit;
 mod find;

@@ -5,7 +5,9 @@ use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SymbolSet, is_printable};
 
 pub(crate) fn parse(text: &str) -> Result<Mask, MaskError> {
     if text.len() > MASK_TEXT_MAX {
-        return Err(MaskError { offset: MASK_TEXT_MAX, problem: MaskProblem::TextTooLong { length: text.len() } });
+        // A text may be cut at the offset of its problem.
+        let offset = text.floor_char_boundary(MASK_TEXT_MAX);
+        return Err(MaskError { offset, problem: MaskProblem::TextTooLong { length: text.len() } });
     }
     let mut parser = Parser { text, at: 0, positions: Vec::new(), size: 1, last: Piece::None };
     while parser.at < text.len() {

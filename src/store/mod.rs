@@ -9,19 +9,19 @@ use crate::store::location::Location;
 use crate::store::schema::SchemaStatus;
 use crate::store::sqlite::SqliteStore;
 
-pub mod error;
 pub mod location;
-pub mod rows;
+pub mod error;
 pub mod schema;
+pub mod rows;
 
 mod postgres;
 mod sqlite;
 mod transaction;
 
+pub mod submit;
 pub mod chunks;
 pub mod closing;
 pub mod reports;
-pub mod submit;
 
 /// An open store with a schema that this program knows.
 #[derive(Clone, Debug)]

@@ -3,9 +3,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod faults;
-mod house;
-mod minting;
-mod postgres_access;
-mod sharing;
+mod masks;
+mod mask_texts;
+mod keyspaces;
+
+mod chance;
+mod slices;
+mod drawing;
+mod golden_draws;
+mod uniform_draws;
+
 mod stores;
+mod minting;
+mod faults;
+mod sharing;
+mod postgres_access;
+
+mod house;

@@ -1,0 +1,51 @@
+//! Chi-square tests that always end the same: keys made of a counter, and bounds that are missed once in a million.
+
+use codemint::code::random::Key;
+
+/// Keys for as many jobs as a test wants. ChaCha20 does not mind that they look alike.
+pub fn numbered_key(number: u64) -> Key {
+    let mut bytes = [0; Key::LENGTH_BYTES];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    Key::new(bytes)
+}
+
+/// The sum of squared distances from the mean, in units of the mean: the statistic of cells that are equally likely.
+pub fn chi_square(counts: &[u64]) -> f64 {
+    let mean = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
+    counts.iter().map(|&count| (count as f64 - mean).powi(2) / mean).sum()
+}
+
+/// What a normal variable exceeds once in a million.
+const ONE_IN_A_MILLION: f64 = 4.753;
+
+/// Asserts that a statistic is neither above the quantile 1 - 1e-6 of the chi-square distribution nor below the
+/// quantile 1e-6, by Wilson and Hilferty: the cube root of chi-square over its degrees of freedom is almost normal.
+pub fn assert_is_chi_square(statistic: f64, degrees: usize, what: &str) {
+    let variance = 2.0 / (9.0 * degrees as f64);
+    let normal = ((statistic / degrees as f64).cbrt() - (1.0 - variance)) / variance.sqrt();
+    assert!(
+        normal.abs() < ONE_IN_A_MILLION,
+        "{what}: chi-square {statistic:.1} with {degrees} degrees of freedom, {normal:.1} sigma"
+    );
+}
+
+/// Asserts that cells which are equally likely were hit equally often.
+pub fn assert_equally_often(counts: &[u64], what: &str) {
+    assert_is_chi_square(chi_square(counts), counts.len() - 1, what);
+}
+
+/// For 100 degrees the quantiles are 46.50 and 182.13, for 12 they are 0.63 and 50.83; the approximation is a little
+/// wider.
+#[test]
+fn the_bounds_are_the_quantiles_of_chi_square() {
+    let is_inside =
+        |statistic, degrees| std::panic::catch_unwind(|| assert_is_chi_square(statistic, degrees, "a probe")).is_ok();
+    assert_eq!([46.0, 46.5, 100.0, 182.1, 183.0].map(|probe| is_inside(probe, 100)), [false, true, true, true, false]);
+    assert_eq!([0.4, 0.7, 12.0, 50.8, 52.0].map(|probe| is_inside(probe, 12)), [false, true, true, true, false]);
+}
+
+#[test]
+fn equal_cells_have_no_distance_and_a_loaded_die_has() {
+    assert_eq!(chi_square(&[10; 6]), 0.0);
+    assert_eq!(chi_square(&[5, 15]), 5.0);
+}

@@ -76,7 +76,7 @@ impl Minting {
         self.recycled = batch;
         match claimed.commit(&checkpoint).await {
             Ok(()) => Ok(Step::Minted { run_no, codes }),
-            Err(StoreError::Database(error)) => {
+            Err(error @ StoreError::Database(_)) => {
                 tracing::warn!(run_no, %error, "commit ended in an error; asking the store what became of the chunk");
                 Ok(Step::CommitUnknown { run_no, codes })
             }

@@ -1,14 +1,15 @@
 //! The progress bar: it asks the store how far a job is, so that it shows the work of every process.
 
+use std::fmt;
 use std::io::{self, Write, stderr};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use uuid::Uuid;
 
-use crate::cli::text::{color_allowed, is_terminal};
+use crate::cli::text::{color_allowed, grouped, is_terminal};
 use crate::job::Job;
 use crate::store::Store;
 
@@ -38,10 +39,8 @@ impl Bars {
         if !self.visible {
             return Following { bar: ProgressBar::hidden(), _gone: CancellationToken::new().drop_guard() };
         }
-        let bar = self.bars.add(ProgressBar::new(job.count).with_style(style()));
+        let bar = self.bars.add(ProgressBar::new(job.count).with_style(style(job.minted)));
         bar.set_position(job.minted);
-        // Speed and remaining time count from here, not from what an earlier process did.
-        bar.reset_eta();
         bar.enable_steady_tick(POLL_INTERVAL);
         let gone = CancellationToken::new();
         tokio::spawn(poll(store.clone(), job.id, bar.clone(), gone.clone()));
@@ -49,11 +48,23 @@ impl Bars {
     }
 }
 
-fn style() -> ProgressStyle {
+/// Speed and remaining time count from `begun_at` codes, not from what an earlier process did. They are means since then:
+/// a bar that jumps chunk by chunk would make any shorter memory flicker.
+fn style(begun_at: u64) -> ProgressStyle {
     let bar = if color_allowed() { "{bar:28.green}" } else { "{bar:28}" };
-    let template =
-        format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} codes  {{per_sec:.0}}  {{eta}} left");
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let template = format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} codes  {{rate}}");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", move |state: &ProgressState, text: &mut dyn fmt::Write| {
+        let per_second = state.pos().saturating_sub(begun_at) as f64 / state.elapsed().as_secs_f64();
+        let left = state.len().unwrap_or_default().saturating_sub(state.pos()) as f64;
+        // An unwritten piece of a progress bar is no reason to fail.
+        let _unwritten = if per_second < 1.0 {
+            text.write_str("starting")
+        } else {
+            let left = HumanDuration(Duration::from_secs_f64(left / per_second));
+            write!(text, "{} codes/s  {left:#} left", grouped(per_second as u128))
+        };
+    })
 }
 
 async fn poll(store: Store, id: Uuid, bar: ProgressBar, gone: CancellationToken) {

@@ -11,11 +11,13 @@ pub enum StoreError {
     Location(#[from] LocationError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    #[error("the server at {place} cannot be reached: {source}")]
+    #[error("the server at {place} cannot be reached: {}", reason(source))]
     Unreachable { place: String, source: sqlx::Error },
-    #[error("{place} cannot be opened: {source}")]
+    #[error("{place} cannot be opened: {}", reason(source))]
     NotOpened { place: String, source: sqlx::Error },
-    #[error("the store reports: {0}")]
+    #[error("the store's file {file} cannot be opened: {problem}")]
+    File { file: String, problem: String },
+    #[error("the store reports: {}", reason(.0))]
     Database(#[from] sqlx::Error),
     /// The last statement of a transaction did not do what makes the transaction true. Nothing was committed.
     #[error("{statement} changed {changed} rows instead of {expected}")]
@@ -24,6 +26,19 @@ pub enum StoreError {
     Corrupt { table: &'static str, problem: String },
     #[error("the operating system gave no random bytes: {0}")]
     Entropy(#[from] getrandom::Error),
+}
+
+/// What the database said, with its code; sqlx would add lines of the server's source. Details, which may hold codes, are
+/// left out.
+pub(crate) fn reason(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(database) => match database.code() {
+            Some(code) => format!("{} (code {code})", database.message()),
+            None => database.message().to_owned(),
+        },
+        sqlx::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// What to do about an error of the database.

@@ -37,6 +37,7 @@ fn options(file: &Path, create: bool) -> SqliteConnectOptions {
 
 /// Opens the file, makes it if `create` says so, and brings its schema up to date.
 pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, StoreError> {
+    check_place(file)?;
     let options = options(file, create);
     let mut connection = connect(&options, file).await?;
     wait_while_busy(&mut connection, async |connection| upgrade(connection).await).await?;
@@ -45,6 +46,17 @@ pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, Store
     let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
     let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options);
     Ok(SqliteStore { writer, readers })
+}
+
+/// SQLite would only say that it is "unable to open database file".
+fn check_place(file: &Path) -> Result<(), StoreError> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let problem = match directory {
+        _ if file.is_dir() => "it is a directory; name a file in it".to_owned(),
+        Some(directory) if !directory.is_dir() => format!("there is no directory {}", directory.display()),
+        _ => return Ok(()),
+    };
+    Err(StoreError::File { file: file.display().to_string(), problem })
 }
 
 async fn connect(options: &SqliteConnectOptions, file: &Path) -> Result<SqliteConnection, StoreError> {

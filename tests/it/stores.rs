@@ -10,9 +10,11 @@ use codemint::store::schema::SchemaStatus;
 use codemint::store::submit::PutJob;
 use codemint::store::{Access, Store};
 use sha2::{Digest, Sha256};
+use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::support::stores::{Kind, TestStore};
+use crate::support::wait_until;
 
 const LIMITS: Limits = Limits { count_max: 1_000_000_000 };
 
@@ -336,12 +338,56 @@ async fn cancelling_waits_for_a_chunk_that_is_being_written_and_counts_it() {
         let job_no = job.no;
         async move { other.close_job(job_no).await.expect("closing") }
     });
-    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    crate::support::wait_until("closing waits for the lock", async || place.number(waits).await == 1).await;
+    wait_until("closing waits for the lock", async || lock_waiters(&place).await == 1).await;
     chunk.commit(&checkpoint(&codes, 0)).await.expect("a commit");
     assert_eq!(closing.await.expect("an end"), CloseJob::Ended);
     let ended = found(&place.store, &job).await;
     assert_eq!((ended.state, ended.minted), (State::Cancelled, 10));
+}
+
+/// How many sessions of the test's database wait for a lock.
+async fn lock_waiters(place: &TestStore) -> i64 {
+    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    place.number(waits).await
+}
+
+#[tokio::test]
+async fn an_unknown_commit_that_is_still_under_way_is_waited_for() {
+    let place = TestStore::postgres().await;
+    let other = place.open_again().await;
+    let job = put(&place.store, &request("####", 10, 10)).await;
+    let mut chunk = claim(&place.store, &job).await;
+    let codes = codes_of(&chunk);
+    chunk.put_codes(&codes).await.expect("codes");
+    let asking = tokio::spawn({
+        let run_no = chunk.run_no;
+        async move { other.is_chunk_done(run_no).await.expect("an answer") }
+    });
+    wait_until("the question waits", async || lock_waiters(&place).await == 1).await;
+    chunk.commit(&checkpoint(&codes, 0)).await.expect("a commit");
+    assert!(asking.await.expect("an end"), "done a moment later is done");
+}
+
+#[tokio::test]
+async fn of_two_that_close_a_job_at_once_one_plans_the_next_round() {
+    let place = TestStore::postgres().await;
+    let job = put(&place.store, &request("####", 20, 20)).await;
+    mint_one_with(&place.store, &job, "0000\n").await;
+    let mut lock = sqlx::PgConnection::connect(&place.url).await.expect("the server");
+    sqlx::raw_sql("begin; select from jobs for update").execute(&mut lock).await.expect("a lock");
+    let closing = [place.open_again().await, place.open_again().await].map(|store| {
+        let job_no = job.no;
+        tokio::spawn(async move { store.close_job(job_no).await.expect("closing") })
+    });
+    wait_until("both wait", async || lock_waiters(&place).await == 2).await;
+    sqlx::raw_sql("commit").execute(&mut lock).await.expect("no lock");
+    let mut closed = Vec::new();
+    for task in closing {
+        closed.push(task.await.expect("an end"));
+    }
+    closed.sort_by_key(|closed| *closed == CloseJob::NextRound);
+    assert_eq!(closed, [CloseJob::ChunksOpen, CloseJob::NextRound]);
+    assert_eq!(place.number("select count(*) from chunks where round = 1").await, 1);
 }
 
 #[tokio::test]

@@ -153,8 +153,10 @@ impl ClaimedChunk {
             Ok(()) => Ok(PutCodes::Stored),
             Err(StoreError::Database(error)) if is_duplicate(&error) => {
                 if let StoreTransaction::Postgres(transaction) = &mut self.transaction {
-                    // SQLite undoes just the statement by itself.
-                    sqlx::query("rollback to savepoint before_codes").execute(&mut **transaction).await?;
+                    // SQLite undoes just the statement by itself. A savepoint that is not released would hold the next
+                    // ones inside it, and each level slows the server down.
+                    let undo = "rollback to savepoint before_codes; release savepoint before_codes";
+                    sqlx::raw_sql(undo).execute(&mut **transaction).await?;
                 }
                 Ok(PutCodes::DuplicateMet)
             }

@@ -1,0 +1,48 @@
+//! Outputs: files appear whole or not at all, and what cannot be written is told.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Stdio;
+
+use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate};
+use crate::support::codemint::Codemint;
+use crate::support::stores::TestStore;
+
+#[tokio::test]
+async fn a_link_stays_a_link_and_what_it_points_to_is_replaced() {
+    let place = TestStore::sqlite().await;
+    let (link, target) = (place.path().join("latest.txt"), place.path().join("codes-7.txt"));
+    std::fs::write(&target, "what was there\n").expect("a file");
+    symlink("codes-7.txt", &link).expect("a link");
+    let id = generate(&place, &["*{6}", "--count", "10", "--output", "latest.txt"]).await;
+    assert!(link.is_symlink());
+    let written = std::fs::read_to_string(&target).expect("the target");
+    assert_eq!(written.lines().collect::<Vec<_>>(), exported(&place, id).await);
+    assert_eq!(files_beside_the_store(place.path()), ["codes-7.txt", "latest.txt"]);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_leaves_the_file_as_it_was() {
+    for place in TestStore::both().await {
+        let file = place.path().join("codes.txt");
+        std::fs::write(&file, "what was there\n").expect("a file");
+        generate(&place, &["##", "--count", "90"]).await;
+        let args = ["generate", "##", "--count", "50", "--output", "codes.txt"];
+        let ran = place.codemint(args).run().await.expect_code(3);
+        assert_names(&ran.stderr, &["has failed", "no free code is left", "minted 10 of 50"]);
+        assert_eq!(std::fs::read_to_string(&file).expect("the file"), "what was there\n");
+        assert_eq!(files_beside_the_store(place.path()), ["codes.txt"]);
+        assert_eq!(place.number("select count(*) from codes").await, 100);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_enough_ends_the_program_quietly() {
+    let place = TestStore::sqlite().await;
+    let id = generate(&place, &["*{8}", "--count", "20000"]).await.to_string();
+    for args in [&["export", &id][..], &["jobs", "list"], &["completions", "bash"], &["generate", "##", "-n1", "-o-"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let ran = place.codemint(args).stdout(Stdio::from(writer)).run().await.expect_code(0);
+        assert_eq!(ran.stderr, "", "{args:?}");
+    }
+}

@@ -1,0 +1,60 @@
+//! Stores that cannot be used, and how a schema gets into one: `codemint migrate`.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::cli_steps::assert_names;
+use crate::support::codemint::{Codemint, Ran};
+use crate::support::postgres::{Database, Durability, Server, free_port};
+use crate::support::stores::TestStore;
+
+const MINT: [&str; 4] = ["generate", "####", "--count", "10"];
+
+async fn run(store: &str, args: &[&str], code: i32) -> Ran {
+    let directory = tempfile::tempdir().expect("a directory");
+    Codemint::new(directory.path()).args(["--store", store]).args(args).run().await.expect_code(code)
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_waited_for_ten_seconds_and_reported_with_exit_code_5() {
+    let url = format!("postgres://mint:topsecret@127.0.0.1:{}/shop", free_port());
+    let started = Instant::now();
+    let ran = run(&url, &MINT, 5).await;
+    let waited = started.elapsed();
+    assert!(Duration::from_secs(8) < waited && waited < Duration::from_secs(30), "{waited:?}");
+    assert_names(&ran.stderr, &["the server at postgres://mint:***@127.0.0.1:", "/shop cannot be reached"]);
+    assert!(!ran.stderr.contains("topsecret"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_postgres_schema_is_made_by_migrate_alone() {
+    let database = Database::create().await;
+    let url = &database.url;
+    for _ in 0..2 {
+        let check = run(url, &["migrate", "--check"], 3).await;
+        assert_eq!(check.stdout, "there is no schema; run `codemint migrate`\n");
+        assert_eq!(run(url, &["migrate", "--check", "--json"], 3).await.json()["schema"], "missing");
+        for command in [&MINT[..], &["jobs", "list"]] {
+            let refused = run(url, command, 2).await;
+            assert_names(&refused.stderr, &["no schema yet; run `codemint migrate` with the same --store"]);
+        }
+    }
+    for args in [&["migrate"][..], &["migrate"], &["migrate", "--check"]] {
+        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 1"]);
+    }
+    let json = run(url, &["migrate", "--json"], 0).await.json();
+    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 1 }));
+    run(url, &MINT, 0).await;
+}
+
+#[tokio::test]
+async fn a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_store() {
+    for place in TestStore::both().await {
+        place.execute("update _sqlx_migrations set version = 99").await;
+        for command in [&MINT[..], &["jobs", "list"], &["migrate"], &["migrate", "--check"]] {
+            let ran = place.codemint(command).run().await.expect_code(2);
+            assert_names(&ran.stderr, &["version 99, this program knows 1 at most"]);
+        }
+    }
+}

@@ -23,6 +23,12 @@ pub enum LocationError {
     NoScheme,
     #[error("not a URL: {0}")]
     NotUrl(String),
+    #[error("holds a line break or another control character; write the URL alone, on one line")]
+    ControlCharacter,
+    #[error("found @ or # after the host; in a password write %40 for @, %23 for #, %2F for / and %3F for ?")]
+    NotEncoded,
+    #[error("names no host; write postgres://USER@HOST/DATABASE")]
+    NoHost,
     #[error("names no file; write sqlite://codemint.db")]
     NoFile,
     #[error("an SQLite store takes no parameters and no host; write sqlite://FILE or sqlite:///ABSOLUTE/FILE")]
@@ -43,6 +49,9 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let Some((scheme, rest)) = text.split_once(':') else { return Err(LocationError::NoScheme) };
+        if text.contains(char::is_control) {
+            return Err(LocationError::ControlCharacter);
+        }
         match scheme {
             "sqlite" => sqlite(rest.strip_prefix("//").unwrap_or(rest)),
             "postgres" | "postgresql" => postgres(text),
@@ -61,6 +70,13 @@ fn sqlite(path: &str) -> Result<Location, LocationError> {
 }
 
 fn postgres(text: &str) -> Result<Location, LocationError> {
+    // Without the slashes nothing is a password to the parser, and all of it would be shown.
+    let Some((_, rest)) = text.split_once("://") else { return Err(LocationError::NoHost) };
+    // A password that is not encoded ends the host at its first / ? or #, and the rest of it would be shown.
+    let after_host = rest.find(['/', '?', '#']).map_or("", |at| &rest[at..]);
+    if after_host.contains(['@', '#']) {
+        return Err(LocationError::NotEncoded);
+    }
     let mut url = Url::parse(text).map_err(|error| LocationError::NotUrl(error.to_string()))?;
     let unknown = url.query_pairs().map(|(key, _)| key).find(|key| !POSTGRES_PARAMETERS.contains(&&**key));
     if let Some(key) = unknown {

@@ -166,3 +166,29 @@ async fn a_url_in_a_file_of_its_own_is_used_and_redacted() {
     place.write("url", &format!("mysql://u:{PASSWORD}@h/db"));
     place.refused(&variable, &[], &["store.url_file", "url: found the scheme \"mysql\""]).await;
 }
+
+#[tokio::test]
+async fn regression_a_url_file_of_two_lines_is_refused() {
+    let place = Place::new();
+    place.write("url", &format!("postgres://u:{PASSWORD}@h/db\npostgres://u:{PASSWORD}@h/db\n"));
+    place.refused(&[("CODEMINT__STORE__URL_FILE", "url")], &[], &["line break", "on one line"]).await;
+}
+
+#[tokio::test]
+async fn regression_a_password_that_is_taken_for_something_else_is_not_shown() {
+    let place = Place::new();
+    let cases = [
+        ("postgres:u:t0ps3cret@h/db", "names no host; write postgres://USER@HOST/DATABASE"),
+        ("postgres:/u:t0ps3cret@h/db", "names no host"),
+        ("postgres://u:12/t0ps3cret@h/db", "write %40 for @, %23 for #, %2F for / and %3F for ?"),
+        ("postgres://u:12#t0ps3cret@h/db", "%23 for #"),
+        ("postgres://u:12?t0ps3cret@h/db", "%3F for ?"),
+    ];
+    for (url, message) in cases {
+        place.refused(&[], &["--store", url], &[message]).await;
+    }
+    let at = place.show(&[], &["--store", "postgres://u:12@t0ps3cret@h/db"], 0).await;
+    assert_eq!(setting(&at, "store.url").0, "postgres://u:***@h/db");
+    let encoded = place.show(&[], &["--store", "postgres://h/db?pass%77ord=t0ps3cret&user=u"], 0).await;
+    assert_eq!(setting(&encoded, "store.url").0, "postgres://h/db?password=***&user=u");
+}

@@ -168,6 +168,13 @@ async fn a_url_in_a_file_of_its_own_is_used_and_redacted() {
 }
 
 #[tokio::test]
+async fn regression_a_url_file_that_never_ends_is_refused() {
+    let place = Place::new();
+    let endless = [("CODEMINT__STORE__URL_FILE", "/dev/zero")];
+    place.refused(&endless, &[], &["/dev/zero: the file has more than 65536 bytes"]).await;
+}
+
+#[tokio::test]
 async fn regression_a_url_file_of_two_lines_is_refused() {
     let place = Place::new();
     place.write("url", &format!("postgres://u:{PASSWORD}@h/db\npostgres://u:{PASSWORD}@h/db\n"));

@@ -37,12 +37,16 @@ pub enum LocationError {
     InMemory,
     #[error("the parameter {0:?} is not known; there are {known}", known = POSTGRES_PARAMETERS.join(", "))]
     Parameter(String),
+    #[error("the parameter {name} takes {wanted}")]
+    ParameterValue { name: &'static str, wanted: String },
     #[error("{0}")]
     Value(String),
 }
 
 const POSTGRES_PARAMETERS: [&str; 10] =
     ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "dbname", "user", "password", "options"];
+
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 impl FromStr for Location {
     type Err = LocationError;
@@ -78,13 +82,20 @@ fn postgres(text: &str) -> Result<Location, LocationError> {
         return Err(LocationError::NotEncoded);
     }
     let mut url = Url::parse(text).map_err(|error| LocationError::NotUrl(error.to_string()))?;
-    let unknown = url.query_pairs().map(|(key, _)| key).find(|key| !POSTGRES_PARAMETERS.contains(&&**key));
-    if let Some(key) = unknown {
-        return Err(LocationError::Parameter(key.into_owned()));
-    }
+    url.query_pairs().try_for_each(|(name, value)| check_parameter(&name, &value))?;
     let options = PgConnectOptions::from_str(text).map_err(|error| LocationError::Value(error.to_string()))?;
     redact(&mut url);
     Ok(Location::Postgres { options: Box::new(options), shown: url.to_string() })
+}
+
+fn check_parameter(name: &str, value: &str) -> Result<(), LocationError> {
+    let wrong = |name, wanted| Err(LocationError::ParameterValue { name, wanted });
+    match name {
+        "port" if value.parse::<u16>().is_err() => wrong("port", "a number from 1 to 65535".to_owned()),
+        "sslmode" if !SSL_MODES.contains(&value) => wrong("sslmode", SSL_MODES.join(", ")),
+        known if POSTGRES_PARAMETERS.contains(&known) => Ok(()),
+        unknown => Err(LocationError::Parameter(unknown.to_owned())),
+    }
 }
 
 fn redact(url: &mut Url) {

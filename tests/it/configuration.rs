@@ -182,6 +182,28 @@ async fn regression_a_url_file_of_two_lines_is_refused() {
 }
 
 #[tokio::test]
+async fn a_store_url_that_is_none_is_refused_without_its_password() {
+    let place = Place::new();
+    let cases = [
+        ("", "there is no scheme"),
+        ("shop.db", "there is no scheme; a store is sqlite://FILE or postgres://"),
+        ("sqlite://", "names no file"),
+        ("sqlite::memory:", "would lose its codes"),
+        ("sqlite://shop.db?mode=ro", "takes no parameters"),
+        ("mysql://u:t0ps3cret@h/db", "found the scheme \"mysql\""),
+        ("u:t0ps3cret@h/db", "found the scheme \"u\""),
+        ("postgres://u:t0ps3cret@h:99999/db", "invalid port number"),
+        ("postgres://u:t0ps3cret@h/db?sslmod=disable", "the parameter \"sslmod\" is not known; there are sslmode"),
+        ("postgres://u:t0ps3cret@h/db?sslmode=no", "the parameter sslmode takes disable, allow, prefer, require"),
+        ("postgres://u:t0ps3cret@h/db?port=x", "the parameter port takes a number from 1 to 65535"),
+    ];
+    for (url, message) in cases {
+        place.refused(&[], &["--store", url], &["store.url (--store)", message]).await;
+        place.refused(&[("CODEMINT__STORE__URL", url)], &[], &["environment CODEMINT__STORE__URL", message]).await;
+    }
+}
+
+#[tokio::test]
 async fn regression_a_password_that_is_taken_for_something_else_is_not_shown() {
     let place = Place::new();
     let cases = [

@@ -17,6 +17,23 @@ async fn run(store: &str, args: &[&str], code: i32) -> Ran {
 }
 
 #[tokio::test]
+async fn regression_a_database_of_something_else_is_refused_without_a_change() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("theirs.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut theirs = sqlx::SqliteConnection::connect_with(&options).await.expect("a database");
+    theirs.execute("create table orders (no integer primary key)").await.expect("a table");
+    theirs.close().await.expect("an end");
+    let before = std::fs::read(&file).expect("the file");
+    for args in [&MINT[..], &["jobs", "list"], &["migrate"], &["migrate", "--check"]] {
+        let ran = run(&format!("sqlite://{}", file.display()), args, 2).await;
+        assert_names(&ran.stderr, &["tables of something else", "a file or a database of its own"]);
+        assert!(std::fs::read(&file).expect("the file") == before, "{args:?} changed the file");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_waited_for_ten_seconds_and_reported_with_exit_code_5() {
     let url = format!("postgres://mint:topsecret@127.0.0.1:{}/shop", free_port());
     let started = Instant::now();

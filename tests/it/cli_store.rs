@@ -66,6 +66,21 @@ async fn a_postgres_schema_is_made_by_migrate_alone() {
 }
 
 #[tokio::test]
+async fn an_sqlite_store_is_made_by_the_first_job_and_checking_makes_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("store.db");
+    let url = format!("sqlite://{}", file.display());
+    assert_names(&run(&url, &["migrate", "--check"], 3).await.stdout, &["there is no schema"]);
+    assert!(!file.exists(), "checking makes no file");
+    std::fs::write(&file, "").expect("an empty file");
+    run(&url, &["migrate", "--check"], 3).await;
+    assert_eq!(std::fs::read(&file).expect("the file"), b"", "checking writes nothing");
+    run(&url, &MINT, 0).await;
+    run(&url, &["migrate", "--check"], 0).await;
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1, "one file holds everything");
+}
+
+#[tokio::test]
 async fn a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_store() {
     for place in TestStore::both().await {
         place.execute("update _sqlx_migrations set version = 99").await;

@@ -9,11 +9,11 @@ pub enum StoreError {
     Location(#[from] LocationError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    #[error("the server at {place} cannot be reached: {source}")]
+    #[error("the server at {place} cannot be reached: {}", told(source))]
     Unreachable { place: String, source: sqlx::Error },
-    #[error("{place} cannot be opened: {source}")]
+    #[error("{place} cannot be opened: {}", told(source))]
     NotOpened { place: String, source: sqlx::Error },
-    #[error("the store reports: {0}")]
+    #[error("the store reports: {}", told(.0))]
     Database(#[from] sqlx::Error),
     /// The last statement of a transaction did not do what makes the transaction true. Nothing was committed.
     #[error("{statement} changed {changed} rows instead of {expected}")]
@@ -22,6 +22,11 @@ pub enum StoreError {
     Corrupt { table: &'static str, problem: String },
     #[error("the operating system gave no random bytes: {0}")]
     Entropy(#[from] getrandom::Error),
+}
+
+/// What the database said, without the line of its own source where it said so.
+fn told(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |database| database.message().to_owned())
 }
 
 /// What to do about an error of the database.

@@ -58,10 +58,23 @@ async fn connect(options: &SqliteConnectOptions, file: &Path) -> Result<SqliteCo
                 tracing::info!(%error, "the store's file is busy; waiting");
             }
             Err(source) => {
-                return Err(StoreError::NotOpened { place: format!("the store's file {}", file.display()), source });
+                return Err(StoreError::NotOpened { place: place(file), source });
             }
         }
     }
+}
+
+/// SQLite does not say why it cannot open a file.
+fn place(file: &Path) -> String {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let oddity = if file.is_dir() {
+        " (a directory)"
+    } else if directory.is_some_and(|directory| !directory.is_dir()) {
+        " (its directory does not exist)"
+    } else {
+        ""
+    };
+    format!("the store's file {}{oddity}", file.display())
 }
 
 async fn wait_while_busy<T>(

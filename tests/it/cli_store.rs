@@ -17,6 +17,30 @@ async fn run(store: &str, args: &[&str], code: i32) -> Ran {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_a_store_is_named_with_the_reason_and_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    std::fs::create_dir(at("directory")).expect("a directory");
+    let text = "no database, but a text as long as the header of one\n".repeat(20);
+    std::fs::write(at("text"), &text).expect("a file");
+    let cases = [
+        ("directory", "directory (a directory) cannot be opened"),
+        ("missing/store.db", "missing/store.db (its directory does not exist) cannot be opened"),
+        ("text", "text cannot be opened: file is not a database"),
+        ("text/store.db", "text/store.db (its directory does not exist) cannot be opened"),
+    ];
+    for (name, message) in cases {
+        let ran = run(&format!("sqlite://{}", at(name).display()), &MINT, 2).await;
+        assert_names(&ran.stderr, &[message]);
+        assert_eq!(ran.stderr.lines().count(), 1);
+    }
+    let ran = run("sqlite:///proc/store.db", &MINT, 2).await;
+    assert_names(&ran.stderr, &["/proc/store.db cannot be opened: unable to open database file"]);
+    assert_eq!(std::fs::read_to_string(at("text")).expect("the file"), text);
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 2);
+}
+
+#[tokio::test]
 async fn regression_a_database_of_something_else_is_refused_without_a_change() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("theirs.db");
@@ -42,6 +66,31 @@ async fn a_server_that_is_not_there_is_waited_for_ten_seconds_and_reported_with_
     assert!(Duration::from_secs(8) < waited && waited < Duration::from_secs(30), "{waited:?}");
     assert_names(&ran.stderr, &["the server at postgres://mint:***@127.0.0.1:", "/shop cannot be reached"]);
     assert!(!ran.stderr.contains("topsecret"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_is_not_waited_for_and_its_reason_is_told_without_the_password() {
+    let server = Server::start(Durability::None, "");
+    let mut owner = PgConnection::connect(&server.url("postgres")).await.expect("the server");
+    owner.execute("create role mint login password 'topsecret'").await.expect("a role");
+    owner.close().await.expect("an end");
+    server.demand_password_of("mint");
+    let port = server.port();
+    let cases = [
+        (format!("mint:wr0ngsecret@127.0.0.1:{port}/postgres"), "password authentication failed for user \"mint\""),
+        (format!("mint:topsecret@127.0.0.1:{port}/nowhere"), "database \"nowhere\" does not exist"),
+        (format!("nobody:topsecret@127.0.0.1:{port}/postgres"), "role \"nobody\" does not exist"),
+    ];
+    for (place, reason) in cases {
+        let started = Instant::now();
+        let ran = run(&format!("postgres://{place}"), &MINT, 2).await;
+        assert!(started.elapsed() < Duration::from_secs(8), "it answered at once");
+        assert_names(&ran.stderr, &["error: postgres://", "***@127.0.0.1", "cannot be opened", reason]);
+        assert!(ran.stderr.trim_end().ends_with(reason), "nothing behind the reason: {}", ran.stderr);
+        assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
+    }
+    let right = format!("postgres://mint:topsecret@127.0.0.1:{port}/postgres");
+    assert_names(&run(&right, &MINT, 2).await.stderr, &["no schema yet; run `codemint migrate`"]);
 }
 
 #[tokio::test]

@@ -157,7 +157,14 @@ impl Context {
                 "there is no store at {shown}; `codemint generate` makes one, --store URL names another"
             )));
         }
-        let open = async || Ok(Store::open(&self.config.store, access).await?);
+        let open = async || {
+            tokio::select! {
+                opened = Store::open(&self.config.store, access) => Ok(opened?),
+                () = self.stop.token().cancelled() => {
+                    Err(self.stop.interrupted("stopped before the store was open; nothing was done"))
+                }
+            }
+        };
         self.opened.get_or_try_init(open).await.cloned()
     }
 

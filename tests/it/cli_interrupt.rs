@@ -65,6 +65,22 @@ async fn a_terminated_run_is_completed_by_the_same_command_with_the_whole_file()
     }
 }
 
+#[tokio::test]
+async fn watching_is_interrupted_without_harm_to_the_job() {
+    for place in TestStore::both().await {
+        let id = Uuid::now_v7();
+        place.store.put_job(id, &crate::cli_steps::request("####", 10)).await.expect("a job");
+        // Nobody works on the job, so it would be watched for ever.
+        let child = place.codemint(["jobs", "watch", &id.to_string()]).start();
+        catches_signals(child.id().expect("a running program")).await;
+        send_signal("INT", &child);
+        let ran = finish(child).await.expect_code(130);
+        // The signal may come before the first look at the job.
+        assert!(ran.stderr.starts_with("stopped "), "{}", ran.stderr);
+        assert_eq!(place.texts("select state from jobs").await, ["queued"]);
+    }
+}
+
 /// Waits until the program has a handler for SIGINT; before, the signal would kill it.
 async fn catches_signals(pid: u32) {
     crate::support::wait_until("the program catches signals", async || {
@@ -73,4 +89,18 @@ async fn catches_signals(pid: u32) {
         u64::from_str_radix(caught, 16).expect("a mask") & (1 << 1) != 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn regression_an_interrupt_is_heard_while_the_server_is_waited_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("postgres://postgres@127.0.0.1:{}/none", free_port());
+    let started = std::time::Instant::now();
+    let child =
+        crate::support::codemint::Codemint::new(directory.path()).args(["--store", &url, "jobs", "list"]).start();
+    catches_signals(child.id().expect("a running program")).await;
+    send_signal("INT", &child);
+    let ran = finish(child).await.expect_code(130);
+    assert_names(&ran.stderr, &["stopped before the store was open"]);
+    assert!(started.elapsed().as_secs() < 8, "it did not wait for the server");
 }

@@ -58,7 +58,7 @@ impl Generate {
         let request = self.request(context)?;
         let target = self.output.as_deref().map(Target::from);
         if let Some(target) = &target {
-            target.check_writable()?;
+            target.check_writable(&context.config.store)?;
         }
         let store = context.open_store(Access::CreateFile).await?;
         let job = self.submit(&store, &request).await?;

@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 
 use crate::cli::exit::Failure;
 use crate::code::batch::CodeBatch;
+use crate::store::location::Location;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -64,9 +65,15 @@ impl Target {
     /// Says before any work is done that it would be in vain.
     ///
     /// # Errors
-    /// If the target is a directory or nothing can be created beside it.
-    pub fn check_writable(&self) -> Result<(), Failure> {
+    /// If the target is a directory or the store itself, or nothing can be created beside it.
+    pub fn check_writable(&self, store: &Location) -> Result<(), Failure> {
         match self {
+            Self::File(path) if store.file().is_some_and(|file| is_of_store(path, file)) => {
+                Err(Failure::usage(format!("--output {} is the store itself; name another file", path.display())))
+            }
+            Self::File(path) if path.as_os_str().is_empty() => {
+                Err(Failure::usage("--output names no file; - is standard output"))
+            }
             Self::File(path) if path.is_dir() => {
                 Err(Failure::usage(format!("--output {} is a directory; name a file in it", path.display())))
             }
@@ -114,6 +121,19 @@ impl Target {
 /// A device or a pipe cannot be replaced by a file, it is written to as it is.
 fn is_stream(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// True for the file of a store and for its logs. The file need not be there yet.
+fn is_of_store(path: &Path, file: &Path) -> bool {
+    let place = |path: &Path| {
+        let path = real_path(path);
+        (fs::canonicalize(directory_of(&path)).ok(), path.file_name().unwrap_or_default().to_owned())
+    };
+    ["", "-wal", "-shm", "-journal"].iter().any(|ending| {
+        let mut beside = real_path(file).into_os_string();
+        beside.push(ending);
+        place(path) == place(Path::new(&beside))
+    })
 }
 
 /// A link stays a link: what it points to is replaced.

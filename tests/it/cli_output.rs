@@ -46,3 +46,23 @@ async fn a_reader_that_has_enough_ends_the_program_quietly() {
         assert_eq!(ran.stderr, "", "{args:?}");
     }
 }
+
+#[tokio::test]
+async fn regression_an_output_over_the_store_itself_is_refused() {
+    let place = TestStore::sqlite().await;
+    let id = generate(&place, &["####", "--count", "10"]).await.to_string();
+    symlink("store.db", place.path().join("link")).expect("a link");
+    for file in ["store.db", "./store.db", "store.db-wal", "store.db-shm", "link"] {
+        for command in [&["generate", "####", "--count", "10"][..], &["export", &id]] {
+            let ran = place.codemint(command).args(["--output", file]).run().await.expect_code(2);
+            assert_names(&ran.stderr, &[&format!("--output {file} is the store itself; name another file")]);
+        }
+    }
+    place.codemint(["verify", &id]).run().await.expect_code(0);
+    assert_eq!(place.number("select count(*) from jobs").await, 1);
+
+    let empty = tempfile::tempdir().expect("a directory");
+    let args = ["generate", "####", "--count", "10", "--output", "codemint.db"];
+    Codemint::new(empty.path()).args(args).run().await.expect_code(2);
+    assert_eq!(files_beside_the_store(empty.path()), [] as [&str; 0]);
+}

@@ -164,8 +164,14 @@ fn permissions_of(path: &Path) -> fs::Permissions {
     fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |metadata| metadata.permissions())
 }
 
+/// Names what was asked for; the error itself may name a temporary file, which nobody knows.
 fn cannot_write(place: &Path, error: &io::Error) -> Failure {
-    Failure::other(format!("failed to write {}: {error}", place.display()))
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound if !directory_of(place).is_dir() => "its directory does not exist".to_owned(),
+        kind if error.get_ref().is_some() => kind.to_string(),
+        _ => error.to_string(),
+    };
+    Failure::other(format!("failed to write {}: {reason}", place.display()))
 }
 
 enum Destination {

@@ -48,6 +48,29 @@ async fn a_reader_that_has_enough_ends_the_program_quietly() {
 }
 
 #[tokio::test]
+async fn a_place_that_cannot_be_written_is_refused_before_anything_is_minted() {
+    for place in TestStore::both().await {
+        std::fs::create_dir(place.path().join("directory")).expect("a directory");
+        std::fs::write(place.path().join("file"), "").expect("a file");
+        let cases = [
+            ("directory", 2, "is a directory; name a file in it"),
+            ("", 2, "--output names no file"),
+            ("missing/codes.csv", 1, "missing/codes.csv: its directory does not exist"),
+            ("file/codes.csv", 1, "failed to write file/codes.csv"),
+            ("/proc/codes.csv", 1, "failed to write /proc/codes.csv"),
+        ];
+        for (output, code, message) in cases {
+            let args = ["generate", "####", "--count", "10", "--output", output];
+            let ran = place.codemint(args).run().await.expect_code(code);
+            assert_names(&ran.stderr, &[message]);
+            assert!(!ran.stderr.contains("codemint-tmp"), "nobody knows this file: {}", ran.stderr);
+        }
+        assert_eq!(place.number("select count(*) from jobs").await, 0);
+        assert_eq!(files_beside_the_store(place.path()), ["directory", "file"]);
+    }
+}
+
+#[tokio::test]
 async fn regression_an_output_over_the_store_itself_is_refused() {
     let place = TestStore::sqlite().await;
     let id = generate(&place, &["####", "--count", "10"]).await.to_string();

@@ -227,6 +227,10 @@ impl Sink {
         self.put(|writer| writer.flush())?;
         let Destination::Replace { temporary, path } = self.destination else { return Ok(()) };
         let failed = |error: &io::Error| cannot_write(&path, error);
+        // The umask has had its say on a new file, on one that is replaced it has none.
+        if path.exists() {
+            temporary.as_file().set_permissions(permissions_of(&path)).map_err(|error| failed(&error))?;
+        }
         temporary.as_file().sync_all().map_err(|error| failed(&error))?;
         temporary.persist(real_path(&path)).map_err(|error| failed(&error.error))?;
         Ok(())

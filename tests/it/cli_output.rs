@@ -8,6 +8,24 @@ use crate::support::codemint::Codemint;
 use crate::support::stores::TestStore;
 
 #[tokio::test]
+async fn a_file_is_replaced_whole_and_keeps_its_mode() {
+    let place = TestStore::sqlite().await;
+    let file = place.path().join("codes.txt");
+    // More than a umask would leave, and less.
+    for mode in [0o666, 0o640, 0o400] {
+        std::fs::write(&file, "what was there\n".repeat(1000)).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("a mode");
+        let id = generate(&place, &["*{6}", "--count", "10", "--output", "codes.txt"]).await;
+        let written = std::fs::read_to_string(&file).expect("the output");
+        assert_eq!(written.lines().collect::<Vec<_>>(), exported(&place, id).await);
+        let kept = std::fs::metadata(&file).expect("the output").permissions().mode() & 0o777;
+        assert_eq!(kept, mode, "{kept:o}");
+        std::fs::remove_file(&file).expect("no file");
+    }
+    assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
+}
+
+#[tokio::test]
 async fn a_link_stays_a_link_and_what_it_points_to_is_replaced() {
     let place = TestStore::sqlite().await;
     let (link, target) = (place.path().join("latest.txt"), place.path().join("codes-7.txt"));

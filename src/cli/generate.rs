@@ -66,8 +66,8 @@ impl Generate {
         let (job, share) = mint(context, &store, &job).await?;
         find::require_completed(&job)?;
         if let Some(target) = &target {
-            let sink = target.open(self.format)?;
-            export::write_in_order(context, &store, &job, sink).await?;
+            let hint = format!("the codes are in the store; `codemint export {}` writes them", job.id);
+            self.write(context, &store, &job, target).await.map_err(|failure| failure.with_hint(hint))?;
         }
         let summary = Summary::new(context, &job, share, started, target.as_ref());
         let line = if self.json { json(&summary)? } else { summary.to_string() };
@@ -78,6 +78,11 @@ impl Generate {
             print_line(&line)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    async fn write(&self, context: &Context, store: &Store, job: &Job, target: &Target) -> Result<(), Failure> {
+        let sink = target.open(self.format)?;
+        export::write_in_order(context, store, job, sink).await
     }
 
     fn request(&self, context: &Context) -> Result<Request, Failure> {

@@ -54,6 +54,23 @@ async fn a_job_that_fails_leaves_the_file_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_full_disk_under_the_output_is_told_with_the_command_that_writes_the_codes() {
+    for place in TestStore::both().await {
+        let args = ["generate", "####", "--count", "10", "--output", "/dev/full"];
+        let ran = place.codemint(args).run().await.expect_code(1);
+        assert_names(&ran.stderr, &["/dev/full", "No space left", "the codes are in the store"]);
+        let command = ran.stderr.split('`').nth(1).expect("a command");
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        let export = place.codemint(&words).args(["--format", "txt"]).run().await.expect_code(0);
+        assert_eq!(export.stdout.lines().count(), 10);
+
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
+        let ran = place.codemint(&words).stdout(Stdio::from(full)).run().await.expect_code(1);
+        assert_names(&ran.stderr, &["standard output", "No space left"]);
+    }
+}
+
+#[tokio::test]
 async fn a_reader_that_has_enough_ends_the_program_quietly() {
     let place = TestStore::sqlite().await;
     let id = generate(&place, &["*{8}", "--count", "20000"]).await.to_string();

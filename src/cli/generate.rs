@@ -61,7 +61,7 @@ impl Generate {
             target.check_writable(&context.config.store)?;
         }
         let store = context.open_store(Access::CreateFile).await?;
-        let job = self.submit(&store, &request).await?;
+        let job = self.submit(context, &store, &request).await?;
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await?;
         find::require_completed(&job)?;
@@ -91,8 +91,9 @@ impl Generate {
             .map_err(|error| request_failure(&self.mask, error))
     }
 
-    async fn submit(&self, store: &Store, request: &Request) -> Result<Job, Failure> {
+    async fn submit(&self, context: &Context, store: &Store, request: &Request) -> Result<Job, Failure> {
         if self.job_id.is_none()
+            && !context.quiet
             && let Some(unfinished) = store.find_unfinished_like(request).await?
         {
             let id = unfinished.id;

@@ -135,6 +135,8 @@ impl Configured {
 struct Context {
     config: Config,
     stop: Stop,
+    /// Nothing but data and errors is printed.
+    quiet: bool,
     progress: progress::Bars,
     /// The store that the command opened, to be closed behind it.
     opened: OnceCell<Store>,
@@ -145,7 +147,7 @@ impl Context {
         let config = config::load(&global.sources())?;
         let progress = progress::Bars::new(global.quiet);
         telemetry::install(config.log_format, config.log_level, text::color_allowed(), progress.log_writer());
-        Ok(Self { config, stop: Stop::on_signals()?, progress, opened: OnceCell::new() })
+        Ok(Self { config, stop: Stop::on_signals()?, quiet: global.quiet, progress, opened: OnceCell::new() })
     }
 
     async fn open_store(&self, access: Access) -> Result<Store, Failure> {

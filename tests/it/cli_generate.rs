@@ -179,6 +179,16 @@ async fn two_processes_on_one_job_id_both_succeed_and_mint_exactly_what_was_aske
 }
 
 #[tokio::test]
+async fn regression_a_quiet_run_says_nothing_but_its_summary() {
+    let place = TestStore::sqlite().await;
+    let request = crate::cli_steps::request("####", 10);
+    place.store.put_job(Uuid::now_v7(), &request).await.expect("a job");
+    let ran = place.codemint(["--quiet", "generate", "####", "--count", "10"]).run().await.expect_code(0);
+    assert_eq!(ran.stderr, "");
+    assert_names(&ran.stdout, &["codes     10"]);
+}
+
+#[tokio::test]
 async fn an_unfinished_job_like_the_new_one_is_named_and_a_new_one_is_minted() {
     for place in TestStore::both().await {
         let old = Uuid::now_v7();

@@ -129,6 +129,25 @@ async fn a_queued_job_is_resumed_to_its_end_and_again_without_harm() {
 }
 
 #[tokio::test]
+async fn a_cancelled_job_stays_cancelled_whatever_is_asked_of_it() {
+    for place in TestStore::both().await {
+        let id = queued(&place).await;
+        for _ in 0..2 {
+            let job = place.codemint(["jobs", "cancel", &id, "--json"]).run().await.expect_code(0).json();
+            assert_eq!((&job["state"], &job["minted"]), (&"cancelled".into(), &0.into()));
+            assert_eq!(job["error"]["code"], "cancelled");
+            assert_eq!(job["error"]["message"], "cancelled after 0 of 10 codes");
+        }
+        let mint = ["generate", "####", "--count", "10", "--job-id", &id];
+        for command in [&["jobs", "resume", &id][..], &["jobs", "watch", &id], &mint] {
+            let ran = place.codemint(command).run().await.expect_code(3);
+            assert_names(&ran.stderr, &[&format!("job {id} is cancelled: cancelled after 0 of 10 codes")]);
+        }
+        assert_eq!(place.number("select count(*) from codes").await, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_completed_job_cannot_be_cancelled() {
     for place in TestStore::both().await {
         let id = generate(&place, &["####", "--count", "5"]).await.to_string();

@@ -92,6 +92,19 @@ fn tamper(place: &TestStore, table: &str, condition: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_changed_or_missing_digest_of_the_job_is_noticed() {
+    for place in TestStore::both().await {
+        let id = generate(&place, &MINT).await.to_string();
+        place.execute(&tamper(&place, "jobs", "count = 600")).await;
+        let ran = place.codemint(["verify", &id]).run().await.expect_code(3);
+        assert_names(&ran.stdout, &["the digest over the chunks is not the job's"]);
+        place.execute("update jobs set digest = null").await;
+        let ran = place.codemint(["verify", &id]).run().await.expect_code(3);
+        assert_names(&ran.stdout, &["the job has ended without a digest"]);
+    }
+}
+
+#[tokio::test]
 async fn many_problems_are_counted_and_the_first_are_listed() {
     let place = TestStore::sqlite().await;
     let id = generate(&place, &["*{6}", "--count", "600", "--chunk-size", "10"]).await.to_string();

@@ -1,14 +1,15 @@
 //! The progress bar: it asks the store how far a job is, so that it shows the work of every process.
 
+use std::fmt;
 use std::io::{self, Write, stderr};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use uuid::Uuid;
 
-use crate::cli::text::{color_allowed, is_terminal};
+use crate::cli::text::{color_allowed, grouped, is_terminal};
 use crate::job::Job;
 use crate::store::Store;
 
@@ -51,9 +52,11 @@ impl Bars {
 
 fn style() -> ProgressStyle {
     let bar = if color_allowed() { "{bar:28.green}" } else { "{bar:28}" };
-    let template =
-        format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} codes  {{per_sec:.0}}  {{eta}} left");
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let template = format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} codes  {{speed}}  {{eta}} left");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("speed", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let _written = write!(out, "{} codes/s", grouped(state.per_sec() as u128));
+    })
 }
 
 async fn poll(store: Store, id: Uuid, bar: ProgressBar, gone: CancellationToken) {

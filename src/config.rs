@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -283,11 +284,14 @@ impl Reader {
 }
 
 fn read_secret(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > SECRET_FILE_BYTES_MAX {
-        return Err(format!("the file has {size} bytes; one line with the URL is expected"));
+    // Counted while reading: a device or a pipe has no size, and may never end.
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    file.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > SECRET_FILE_BYTES_MAX {
+        return Err(format!("the file has more than {SECRET_FILE_BYTES_MAX} bytes; one line with the URL is expected"));
     }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    Ok(text)
 }
 
 fn whole_number(text: &str, max: u64) -> Result<u64, String> {

@@ -51,6 +51,14 @@ impl Failure {
         }
     }
 
+    /// Says below the message what can be done about it.
+    pub fn with_hint(self, hint: impl Display) -> Self {
+        match self {
+            Self::Message { code, message } => Self::Message { code, message: format!("{message}\n{hint}") },
+            Self::OutputClosed => Self::OutputClosed,
+        }
+    }
+
     /// The command was interrupted by this signal.
     pub fn interrupted(signal: u8, message: impl Display) -> Self {
         Self::Message { code: 128 + signal, message: message.to_string() }

@@ -44,7 +44,7 @@ enum Order {
 impl Export {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let target = Target::from(self.output.as_str());
-        target.check_writable()?;
+        target.check_writable(&context.config.store)?;
         let store = context.open_store(Access::Existing).await?;
         let job = find::job(&store, self.job).await?;
         if !job.state.is_final() {

@@ -18,7 +18,10 @@ pub async fn job(store: &Store, id: Uuid) -> Result<Job, Failure> {
 pub fn require_completed(job: &Job) -> Result<(), Failure> {
     match (job.state, &job.error) {
         (State::Completed, _) => Ok(()),
-        (state, Some(error)) => Err(Failure::answer_is_no(format!("job {} has {state}: {}", job.id, error.message))),
+        (State::Failed, Some(error)) => {
+            Err(Failure::answer_is_no(format!("job {} has failed: {}", job.id, error.message)))
+        }
+        (state, Some(error)) => Err(Failure::answer_is_no(format!("job {} is {state}: {}", job.id, error.message))),
         (state, None) => Err(Failure::answer_is_no(format!(
             "job {} is {state} with {} of {} codes; `codemint jobs resume {}` goes on with it",
             job.id, job.minted, job.count, job.id

@@ -58,16 +58,16 @@ impl Generate {
         let request = self.request(context)?;
         let target = self.output.as_deref().map(Target::from);
         if let Some(target) = &target {
-            target.check_writable()?;
+            target.check_writable(&context.config.store)?;
         }
         let store = context.open_store(Access::CreateFile).await?;
-        let job = self.submit(&store, &request).await?;
+        let job = self.submit(context, &store, &request).await?;
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await?;
         find::require_completed(&job)?;
         if let Some(target) = &target {
-            let sink = target.open(self.format)?;
-            export::write_in_order(context, &store, &job, sink).await?;
+            let hint = format!("the codes are in the store; `codemint export {}` writes them", job.id);
+            self.write(context, &store, &job, target).await.map_err(|failure| failure.with_hint(hint))?;
         }
         let summary = Summary::new(context, &job, share, started, target.as_ref());
         let line = if self.json { json(&summary)? } else { summary.to_string() };
@@ -80,14 +80,20 @@ impl Generate {
         Ok(ExitCode::SUCCESS)
     }
 
+    async fn write(&self, context: &Context, store: &Store, job: &Job, target: &Target) -> Result<(), Failure> {
+        let sink = target.open(self.format)?;
+        export::write_in_order(context, store, job, sink).await
+    }
+
     fn request(&self, context: &Context) -> Result<Request, Failure> {
         let chunk_size = self.chunk_size.unwrap_or(context.config.chunk_size);
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, context.config.limits)
             .map_err(|error| request_failure(&self.mask, error))
     }
 
-    async fn submit(&self, store: &Store, request: &Request) -> Result<Job, Failure> {
+    async fn submit(&self, context: &Context, store: &Store, request: &Request) -> Result<Job, Failure> {
         if self.job_id.is_none()
+            && !context.quiet
             && let Some(unfinished) = store.find_unfinished_like(request).await?
         {
             let id = unfinished.id;

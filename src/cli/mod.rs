@@ -135,6 +135,8 @@ impl Configured {
 struct Context {
     config: Config,
     stop: Stop,
+    /// Nothing but data and errors is printed.
+    quiet: bool,
     progress: progress::Bars,
     /// The store that the command opened, to be closed behind it.
     opened: OnceCell<Store>,
@@ -145,7 +147,7 @@ impl Context {
         let config = config::load(&global.sources())?;
         let progress = progress::Bars::new(global.quiet);
         telemetry::install(config.log_format, config.log_level, text::color_allowed(), progress.log_writer());
-        Ok(Self { config, stop: Stop::on_signals()?, progress, opened: OnceCell::new() })
+        Ok(Self { config, stop: Stop::on_signals()?, quiet: global.quiet, progress, opened: OnceCell::new() })
     }
 
     async fn open_store(&self, access: Access) -> Result<Store, Failure> {
@@ -157,7 +159,14 @@ impl Context {
                 "there is no store at {shown}; `codemint generate` makes one, --store URL names another"
             )));
         }
-        let open = async || Ok(Store::open(&self.config.store, access).await?);
+        let open = async || {
+            tokio::select! {
+                opened = Store::open(&self.config.store, access) => Ok(opened?),
+                () = self.stop.token().cancelled() => {
+                    Err(self.stop.interrupted("stopped before the store was open; nothing was done"))
+                }
+            }
+        };
         self.opened.get_or_try_init(open).await.cloned()
     }
 

@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 
 use crate::cli::exit::Failure;
 use crate::code::batch::CodeBatch;
+use crate::store::location::Location;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -64,9 +65,15 @@ impl Target {
     /// Says before any work is done that it would be in vain.
     ///
     /// # Errors
-    /// If the target is a directory or nothing can be created beside it.
-    pub fn check_writable(&self) -> Result<(), Failure> {
+    /// If the target is a directory or the store itself, or nothing can be created beside it.
+    pub fn check_writable(&self, store: &Location) -> Result<(), Failure> {
         match self {
+            Self::File(path) if store.file().is_some_and(|file| is_of_store(path, file)) => {
+                Err(Failure::usage(format!("--output {} is the store itself; name another file", path.display())))
+            }
+            Self::File(path) if path.as_os_str().is_empty() => {
+                Err(Failure::usage("--output names no file; - is standard output"))
+            }
             Self::File(path) if path.is_dir() => {
                 Err(Failure::usage(format!("--output {} is a directory; name a file in it", path.display())))
             }
@@ -116,6 +123,19 @@ fn is_stream(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
+/// True for the file of a store and for its logs. The file need not be there yet.
+fn is_of_store(path: &Path, file: &Path) -> bool {
+    let place = |path: &Path| {
+        let path = real_path(path);
+        (fs::canonicalize(directory_of(&path)).ok(), path.file_name().unwrap_or_default().to_owned())
+    };
+    ["", "-wal", "-shm", "-journal"].iter().any(|ending| {
+        let mut beside = real_path(file).into_os_string();
+        beside.push(ending);
+        place(path) == place(Path::new(&beside))
+    })
+}
+
 /// A link stays a link: what it points to is replaced.
 fn real_path(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
@@ -144,8 +164,14 @@ fn permissions_of(path: &Path) -> fs::Permissions {
     fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |metadata| metadata.permissions())
 }
 
+/// Names what was asked for; the error itself may name a temporary file, which nobody knows.
 fn cannot_write(place: &Path, error: &io::Error) -> Failure {
-    Failure::other(format!("failed to write {}: {error}", place.display()))
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound if !directory_of(place).is_dir() => "its directory does not exist".to_owned(),
+        kind if error.get_ref().is_some() => kind.to_string(),
+        _ => error.to_string(),
+    };
+    Failure::other(format!("failed to write {}: {reason}", place.display()))
 }
 
 enum Destination {
@@ -201,6 +227,10 @@ impl Sink {
         self.put(|writer| writer.flush())?;
         let Destination::Replace { temporary, path } = self.destination else { return Ok(()) };
         let failed = |error: &io::Error| cannot_write(&path, error);
+        // The umask has had its say on a new file, on one that is replaced it has none.
+        if path.exists() {
+            temporary.as_file().set_permissions(permissions_of(&path)).map_err(|error| failed(&error))?;
+        }
         temporary.as_file().sync_all().map_err(|error| failed(&error))?;
         temporary.persist(real_path(&path)).map_err(|error| failed(&error.error))?;
         Ok(())

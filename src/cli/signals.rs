@@ -52,8 +52,13 @@ impl Stop {
     /// `interrupted` if a stop was asked for.
     pub fn check(&self, message: impl FnOnce() -> String) -> Result<(), Failure> {
         if self.token.is_cancelled() {
-            return Err(Failure::interrupted(self.signal.load(Ordering::Relaxed), message()));
+            return Err(self.interrupted(&message()));
         }
         Ok(())
+    }
+
+    /// Called after the token was cancelled.
+    pub fn interrupted(&self, message: &str) -> Failure {
+        Failure::interrupted(self.signal.load(Ordering::Relaxed), message)
     }
 }

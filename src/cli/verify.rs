@@ -117,6 +117,9 @@ impl Check {
         if job.state == State::Completed && job.minted != job.count {
             self.problem(format!("the job is completed with {} of {} codes", job.minted, job.count));
         }
+        if job.state.is_final() && job.digest.is_none() {
+            self.problem("the job has ended without a digest".to_owned());
+        }
         if job.digest.as_ref().is_some_and(|stored| *stored != job_digest(digests)) {
             self.problem("the digest over the chunks is not the job's".to_owned());
         }

@@ -24,6 +24,12 @@ pub enum LocationError {
     NoScheme,
     #[error("not a URL: {0}")]
     NotUrl(String),
+    #[error("holds a line break or another control character; write the URL alone, on one line")]
+    ControlCharacter,
+    #[error("found @ or # after the host; in a password write %40 for @, %23 for #, %2F for / and %3F for ?")]
+    NotEncoded,
+    #[error("names no host; write postgres://USER@HOST/DATABASE")]
+    NoHost,
     #[error("names no file; write sqlite://codemint.db")]
     NoFile,
     #[error("an SQLite store takes no parameters and no host; write sqlite://FILE or sqlite:///ABSOLUTE/FILE")]
@@ -34,20 +40,25 @@ pub enum LocationError {
     Parameter(String),
     #[error("{parameter} {path} cannot be read: {problem}")]
     File { parameter: String, path: String, problem: String },
+    #[error("the parameter {name} takes {wanted}")]
+    ParameterValue { name: &'static str, wanted: String },
     #[error("{0}")]
     Value(String),
 }
 
-/// Parameters that name a file.
-const POSTGRES_FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
 const POSTGRES_PARAMETERS: [&str; 10] =
     ["sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "dbname", "user", "password", "options"];
+
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 impl FromStr for Location {
     type Err = LocationError;
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
         let Some((scheme, rest)) = text.split_once(':') else { return Err(LocationError::NoScheme) };
+        if text.contains(char::is_control) {
+            return Err(LocationError::ControlCharacter);
+        }
         match scheme {
             "sqlite" => sqlite(rest.strip_prefix("//").unwrap_or(rest)),
             "postgres" | "postgresql" => postgres(text),
@@ -66,26 +77,34 @@ fn sqlite(path: &str) -> Result<Location, LocationError> {
 }
 
 fn postgres(text: &str) -> Result<Location, LocationError> {
-    let mut url = Url::parse(text).map_err(|error| LocationError::NotUrl(error.to_string()))?;
-    let unknown = url.query_pairs().map(|(key, _)| key).find(|key| !POSTGRES_PARAMETERS.contains(&&**key));
-    if let Some(key) = unknown {
-        return Err(LocationError::Parameter(key.into_owned()));
+    // Without the slashes nothing is a password to the parser, and all of it would be shown.
+    let Some((_, rest)) = text.split_once("://") else { return Err(LocationError::NoHost) };
+    // A password that is not encoded ends the host at its first / ? or #, and the rest of it would be shown.
+    let after_host = rest.find(['/', '?', '#']).map_or("", |at| &rest[at..]);
+    if after_host.contains(['@', '#']) {
+        return Err(LocationError::NotEncoded);
     }
-    url.query_pairs()
-        .filter(|(key, _)| POSTGRES_FILES.contains(&&**key))
-        .try_for_each(|(key, path)| readable(&key, &path))?;
+    let mut url = Url::parse(text).map_err(|error| LocationError::NotUrl(error.to_string()))?;
+    url.query_pairs().try_for_each(|(name, value)| check_parameter(&name, &value))?;
     let options = PgConnectOptions::from_str(text).map_err(|error| LocationError::Value(error.to_string()))?;
     redact(&mut url);
     Ok(Location::Postgres { options: Box::new(options), shown: url.to_string() })
 }
 
-/// Said here, because a connection would only say that some file is missing, and look like a server that is away.
-fn readable(parameter: &str, path: &str) -> Result<(), LocationError> {
-    File::open(path).map(drop).map_err(|error| LocationError::File {
-        parameter: parameter.to_owned(),
-        path: path.to_owned(),
-        problem: error.to_string(),
-    })
+fn check_parameter(name: &str, value: &str) -> Result<(), LocationError> {
+    let wrong = |name, wanted| Err(LocationError::ParameterValue { name, wanted });
+    match name {
+        "port" if value.parse::<u16>().is_err() => wrong("port", "a number from 1 to 65535".to_owned()),
+        "sslmode" if !SSL_MODES.contains(&value) => wrong("sslmode", SSL_MODES.join(", ")),
+        // A connection would only say that some file is missing, and look like a server that is away.
+        "sslrootcert" | "sslcert" | "sslkey" => File::open(value).map(drop).map_err(|error| LocationError::File {
+            parameter: name.to_owned(),
+            path: value.to_owned(),
+            problem: error.to_string(),
+        }),
+        known if POSTGRES_PARAMETERS.contains(&known) => Ok(()),
+        unknown => Err(LocationError::Parameter(unknown.to_owned())),
+    }
 }
 
 fn redact(url: &mut Url) {

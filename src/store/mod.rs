@@ -82,6 +82,7 @@ impl Store {
     pub async fn check_schema(location: &Location) -> Result<SchemaStatus, StoreError> {
         match location {
             Location::Postgres { options, shown } => postgres::check_schema(options, shown).await,
+            Location::Sqlite(file) if !file.exists() => Ok(SchemaStatus::Missing),
             Location::Sqlite(file) => sqlite::check_schema(file).await,
         }
     }

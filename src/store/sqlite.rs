@@ -28,7 +28,6 @@ fn options(file: &Path, create: bool) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(create)
-        .journal_mode(SqliteJournalMode::Wal)
         // A code that was handed out must not be forgotten by a power cut and minted again.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
@@ -38,7 +37,11 @@ fn options(file: &Path, create: bool) -> SqliteConnectOptions {
 /// Opens the file, makes it if `create` says so, and brings its schema up to date.
 pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, StoreError> {
     check_place(file)?;
-    let options = options(file, create);
+    let mut connection = connect(&options(file, create), file).await?;
+    // Before anything is changed: the mode of the log stays with a file, also with one that is not ours.
+    wait_while_busy(&mut connection, async |connection| schema_status(connection).await).await?;
+    connection.close().await?;
+    let options = options(file, create).journal_mode(SqliteJournalMode::Wal);
     let mut connection = connect(&options, file).await?;
     wait_while_busy(&mut connection, async |connection| upgrade(connection).await).await?;
     connection.close().await?;

@@ -19,4 +19,14 @@ mod faults;
 mod sharing;
 mod postgres_access;
 
+mod cli_steps;
+mod cli_generate;
+mod cli_output;
+mod cli_interrupt;
+mod cli_jobs;
+mod cli_verify;
+mod cli_input;
+mod cli_store;
+mod configuration;
+
 mod house;

@@ -105,6 +105,14 @@ impl Server {
         self.control("start");
     }
 
+    /// From now on this role needs its password; others are trusted as before.
+    pub fn demand_password_of(&self, role: &str) {
+        let at = self.directory.display();
+        let rules = format!("'host all {role} all scram-sha-256' 'host all all all trust' 'local all all trust'");
+        run(&format!("printf '%s\\n' {rules} > {at}/server/pg_hba.conf"), &self.directory);
+        self.control("-m fast restart");
+    }
+
     fn control(&self, action: &str) {
         let at = self.directory.display();
         let pg_ctl = self.binaries.join("pg_ctl");

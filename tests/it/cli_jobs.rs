@@ -1,0 +1,211 @@
+//! `codemint jobs`: lists, one job, and what can be done with it.
+
+use chrono::DateTime;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::cli_steps::{assert_names, exported, generate, job_id, request, wait_for_a_chunk};
+use crate::support::codemint::{Ran, finish};
+use crate::support::stores::TestStore;
+
+const KEYS: [&str; 12] = [
+    "job_id",
+    "mask",
+    "campaign",
+    "state",
+    "requested",
+    "minted",
+    "rejected",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "digest",
+    "error",
+];
+
+/// A job that nobody works on.
+async fn queued(place: &TestStore) -> String {
+    let id = Uuid::now_v7();
+    place.store.put_job(id, &request("####", 10)).await.expect("a job");
+    id.to_string()
+}
+
+fn ids(ran: &Ran) -> Vec<String> {
+    let list = ran.json();
+    let jobs = list.as_array().expect("a list");
+    jobs.iter().map(|job| job["job_id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn jobs_are_listed_newest_first_by_page_state_and_campaign() {
+    for place in TestStore::both().await {
+        let empty = place.codemint(["jobs", "list"]).run().await.expect_code(0);
+        assert_eq!((&*empty.stdout, &*empty.stderr), ("", "no jobs\n"));
+        assert_eq!(ids(&place.codemint(["jobs", "list", "--json"]).run().await), [] as [&str; 0]);
+
+        let mut all = Vec::new();
+        for campaign in ["spring", "autumn", "spring"] {
+            all.push(generate(&place, &["*{8}", "--count", "1", "--campaign", campaign]).await.to_string());
+        }
+        all.push(queued(&place).await);
+        all.reverse();
+        let list = async |args: &[&str]| {
+            ids(&place.codemint(["jobs", "list", "--json"]).args(args).run().await.expect_code(0))
+        };
+        assert_eq!(list(&[]).await, all);
+        assert_eq!(list(&["--limit", "2"]).await, all[..2]);
+        assert_eq!(list(&["--limit", "2", "--after", &all[1]]).await, all[2..]);
+        assert_eq!(list(&["--state", "queued"]).await, all[..1]);
+        assert_eq!(list(&["--campaign", "spring"]).await, [&*all[1], &*all[3]]);
+        assert_eq!(list(&["--campaign", "Spring"]).await, [] as [&str; 0]);
+        assert_eq!(list(&["--campaign", "spring", "--after", &all[1], "--state", "completed"]).await, [&*all[3]]);
+
+        let text = place.codemint(["jobs", "list"]).run().await.expect_code(0).stdout;
+        let lines: Vec<&str> = text.lines().collect();
+        assert_names(lines[0], &["JOB", "STATE", "MINTED", "REQUESTED", "MASK"]);
+        assert!(lines[1..].iter().zip(&all).all(|(line, id)| line.starts_with(id)), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_in_json_has_the_same_keys_everywhere_and_times_in_utc() {
+    for place in TestStore::both().await {
+        let id = generate(&place, &["####", "--count", "5", "--campaign", "Spring \"24\""]).await.to_string();
+        let shown = place.codemint(["jobs", "show", &id, "--json"]).run().await.expect_code(0);
+        let job = shown.json();
+        let keys: Vec<&String> = job.as_object().expect("an object").keys().collect();
+        let mut sorted = KEYS.to_vec();
+        sorted.sort_unstable();
+        assert_eq!(keys, sorted);
+        for key in ["created_at", "started_at", "finished_at"] {
+            let time = job[key].as_str().expect("a time");
+            assert!(time.ends_with('Z'), "{key}: {time}");
+            DateTime::parse_from_rfc3339(time).expect("a time as RFC 3339 writes it");
+        }
+        assert_eq!((&job["state"], &job["error"]), (&"completed".into(), &Value::Null));
+        assert_eq!(job["campaign"], "Spring \"24\"");
+        assert_eq!(job["digest"].as_str().expect("a digest").len(), 64);
+
+        let watched = place.codemint(["jobs", "watch", &id, "--json"]).run().await.expect_code(0);
+        assert_eq!(watched.stdout, shown.stdout);
+        let list = place.codemint(["jobs", "list", "--json"]).run().await.expect_code(0).json();
+        assert_eq!(list[0], job);
+        let text = place.codemint(["jobs", "show", &id]).run().await.expect_code(0).stdout;
+        assert_names(&text, &[&id, "####", "completed", "requested 5", "minted    5", "Spring \"24\""]);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_there_is_named_with_exit_code_3() {
+    for place in TestStore::both().await {
+        let id = Uuid::now_v7().to_string();
+        let commands: [&[&str]; 7] = [
+            &["jobs", "show", &id],
+            &["jobs", "watch", &id],
+            &["jobs", "resume", &id],
+            &["jobs", "cancel", &id],
+            &["jobs", "list", "--after", &id],
+            &["export", &id],
+            &["verify", &id],
+        ];
+        for command in commands {
+            let ran = place.codemint(command).run().await.expect_code(3);
+            assert_eq!((&*ran.stdout, ran.stderr), ("", format!("error: there is no job {id} in this store\n")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_queued_job_is_resumed_to_its_end_and_again_without_harm() {
+    for place in TestStore::both().await {
+        let id = queued(&place).await;
+        let first = place.codemint(["jobs", "resume", &id, "--json"]).run().await.expect_code(0).json();
+        let again = place.codemint(["jobs", "resume", &id, "--json"]).run().await.expect_code(0).json();
+        assert_eq!((&first["minted"], &first["minted_here"]), (&10.into(), &10.into()));
+        assert_eq!((&again["minted"], &again["minted_here"]), (&10.into(), &0.into()));
+        assert_eq!((&first["job_id"], &first["digest"]), (&again["job_id"], &again["digest"]));
+        assert_eq!(place.number("select count(*) from codes").await, 10);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_job_stays_cancelled_whatever_is_asked_of_it() {
+    for place in TestStore::both().await {
+        let id = queued(&place).await;
+        for _ in 0..2 {
+            let job = place.codemint(["jobs", "cancel", &id, "--json"]).run().await.expect_code(0).json();
+            assert_eq!((&job["state"], &job["minted"]), (&"cancelled".into(), &0.into()));
+            assert_eq!(job["error"]["code"], "cancelled");
+            assert_eq!(job["error"]["message"], "cancelled after 0 of 10 codes");
+        }
+        let mint = ["generate", "####", "--count", "10", "--job-id", &id];
+        for command in [&["jobs", "resume", &id][..], &["jobs", "watch", &id], &mint] {
+            let ran = place.codemint(command).run().await.expect_code(3);
+            assert_names(&ran.stderr, &[&format!("job {id} is cancelled: cancelled after 0 of 10 codes")]);
+        }
+        assert_eq!(place.number("select count(*) from codes").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_completed_job_cannot_be_cancelled() {
+    for place in TestStore::both().await {
+        let id = generate(&place, &["####", "--count", "5"]).await.to_string();
+        let ran = place.codemint(["jobs", "cancel", &id]).run().await.expect_code(3);
+        assert_names(&ran.stderr, &[&id, "cannot be cancelled", "completed already"]);
+        assert_eq!(place.texts("select state from jobs").await, ["completed"]);
+    }
+}
+
+#[tokio::test]
+async fn a_job_cancelled_under_its_writer_keeps_and_counts_what_was_committed() {
+    for place in TestStore::both().await {
+        let id = Uuid::now_v7().to_string();
+        let args = ["generate", "*{10}", "--count", "100000", "--chunk-size", "200", "--output", "codes.txt"];
+        let writer = place.codemint(args).args(["--job-id", &id]).start();
+        let watcher = {
+            wait_for_a_chunk(&place).await;
+            place.codemint(["jobs", "watch", &id, "--json"]).start()
+        };
+        let cancelled = place.codemint(["jobs", "cancel", &id, "--json"]).run().await.expect_code(0);
+        assert_eq!(job_id(&cancelled).to_string(), id);
+        let minted = cancelled.json()["minted"].as_i64().expect("a number");
+        assert!(0 < minted && minted < 100_000, "{minted}");
+
+        let writer = finish(writer).await.expect_code(3);
+        assert_names(&writer.stderr, &[&id, &format!("cancelled after {minted} of 100000 codes")]);
+        assert!(!place.path().join("codes.txt").exists());
+        assert_eq!(finish(watcher).await.expect_code(3).stdout, cancelled.stdout);
+
+        assert_eq!(place.number("select count(*) from codes").await, minted);
+        assert_eq!(exported(&place, job_id(&cancelled)).await.len() as i64, minted);
+        place.codemint(["verify", &id]).run().await.expect_code(0);
+    }
+}
+
+#[tokio::test]
+async fn a_watched_job_is_followed_to_the_end_that_another_process_brings() {
+    for place in TestStore::both().await {
+        let id = queued(&place).await;
+        let watcher = place.codemint(["jobs", "watch", &id, "--json"]).start();
+        let resumed = place.codemint(["jobs", "resume", &id, "--json"]).run().await.expect_code(0);
+        let watched = finish(watcher).await.expect_code(0);
+        assert_eq!(watched.json()["digest"], resumed.json()["digest"]);
+        assert_eq!(watched.stderr, "", "no bar where no terminal is");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_makes_no_sense_is_refused_with_what_would() {
+    let place = TestStore::sqlite().await;
+    let cases: [(&[&str], &str); 4] = [
+        (&["--state", "done"], "queued, running, cancelling, cancelled, completed, failed"),
+        (&["--limit", "0"], "1..=10000"),
+        (&["--limit", "10001"], "1..=10000"),
+        (&["--after", "yesterday"], "--after <JOB>"),
+    ];
+    for (args, expected) in cases {
+        let ran = place.codemint(["jobs", "list"]).args(args).run().await.expect_code(2);
+        assert_names(&ran.stderr, &[expected]);
+    }
+}

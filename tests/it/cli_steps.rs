@@ -1,0 +1,66 @@
+//! Steps that the tests of the command line share.
+
+use std::path::Path;
+use std::process::Command;
+
+use codemint::job::{Limits, Request};
+use tokio::process::Child;
+use uuid::Uuid;
+
+use crate::support::codemint::Ran;
+use crate::support::stores::TestStore;
+use crate::support::wait_until;
+
+/// The names of the files in a directory, sorted; those of the store are left out.
+pub fn files_beside_the_store(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).expect("a directory");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name in Unicode"))
+        .filter(|name| !name.starts_with("store.db"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Sends `INT` or `TERM` to the program.
+pub fn send_signal(name: &str, child: &Child) {
+    let pid = child.id().expect("a running program").to_string();
+    let status = Command::new("kill").args([format!("-{name}"), pid]).status().expect("kill");
+    assert!(status.success(), "kill");
+}
+
+/// Waits until the store holds a committed chunk.
+pub async fn wait_for_a_chunk(place: &TestStore) {
+    let done = "select count(*) from chunks where state = 'done'";
+    wait_until("a chunk is committed", async || place.number(done).await > 0).await;
+}
+
+pub fn job_id(ran: &Ran) -> Uuid {
+    ran.json()["job_id"].as_str().expect("a job id").parse().expect("a UUID")
+}
+
+/// Mints with the program and returns the job.
+pub async fn generate(place: &TestStore, args: &[&str]) -> Uuid {
+    let ran = place.codemint(["generate", "--json"]).args(args).run().await.expect_code(0);
+    job_id(&ran)
+}
+
+/// The codes of a job as `export` gives them, in order.
+pub async fn exported(place: &TestStore, job: Uuid) -> Vec<String> {
+    let job = job.to_string();
+    let ran = place.codemint(["export", &job, "--format", "txt"]).run().await.expect_code(0);
+    ran.stdout.lines().map(str::to_owned).collect()
+}
+
+/// Panics unless the text names all of these.
+pub fn assert_names(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+}
+
+/// A request that only the library puts into the store, so that nobody works on it.
+pub fn request(mask: &str, count: i128) -> Request {
+    let limits = Limits { count_max: 1_000_000_000 };
+    Request::check(mask, count, None, 1000, limits).expect("a request")
+}

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqliteConnection};
+use sqlx::{Executor, FromRow, PgConnection, SqliteConnection};
 
 use crate::code::batch::CodeBatch;
 use crate::code::random::Key;
@@ -97,8 +97,8 @@ impl Store {
         let mut transaction = self.begin_writing().await?;
         let row: Option<ClaimRow> = match &mut transaction {
             StoreTransaction::Postgres(transaction) => {
-                let sql = AssertSqlSafe(format!("{FIRST_OPEN_CHUNK} for update of c skip locked"));
-                sqlx::query_as(sql).bind(job_no).fetch_optional(&mut **transaction).await?
+                let sql = format!("{FIRST_OPEN_CHUNK} for update of c skip locked");
+                sqlx::query_as(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
             }
             StoreTransaction::Sqlite(transaction) => {
                 sqlx::query_as(FIRST_OPEN_CHUNK).bind(job_no).fetch_optional(&mut **transaction).await?
@@ -156,7 +156,7 @@ impl ClaimedChunk {
                     // SQLite undoes just the statement by itself. A savepoint that is not released would hold the next
                     // ones inside it, and each level slows the server down.
                     let undo = "rollback to savepoint before_codes; release savepoint before_codes";
-                    sqlx::raw_sql(undo).execute(&mut **transaction).await?;
+                    transaction.execute(undo).await?;
                 }
                 Ok(PutCodes::DuplicateMet)
             }
@@ -192,20 +192,20 @@ impl ClaimedChunk {
     /// chunk was committed is unknown; [`Store::is_chunk_done`] tells.
     pub async fn commit(self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let Self { run_no, mut transaction, .. } = self;
-        let sql = AssertSqlSafe(format!(
+        let sql = format!(
             "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4, done_at = {}
               where run_no = $1 and state = 'open'",
             transaction.now()
-        ));
+        );
         let (minted, rejected) = (checkpoint.minted as i32, checkpoint.rejected as i32);
         let digest = &checkpoint.digest[..];
         let changed = match &mut transaction {
             StoreTransaction::Postgres(transaction) => {
-                let update = sqlx::query(sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
+                let update = sqlx::query(&sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
                 update.execute(&mut **transaction).await?.rows_affected()
             }
             StoreTransaction::Sqlite(transaction) => {
-                let update = sqlx::query(sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
+                let update = sqlx::query(&sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
                 update.execute(&mut **transaction).await?.rows_affected()
             }
         };

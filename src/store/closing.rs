@@ -1,7 +1,6 @@
 //! How jobs change state: started, cancelled, closed. What is decided is decided in `job`; here it is done.
 
 use sha2::{Digest, Sha256};
-use sqlx::AssertSqlSafe;
 
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
@@ -54,7 +53,7 @@ impl Store {
         let mut transaction = self.begin_writing().await?;
         let now = transaction.now();
         let sql = format!("update jobs set state = 'running', started_at = {now} where no = $1 and state = 'queued'");
-        transaction.execute_for_job(sql, job_no).await?;
+        transaction.execute_for_job(&sql, job_no).await?;
         transaction.commit().await
     }
 
@@ -65,7 +64,7 @@ impl Store {
     pub async fn mark_job_cancelling(&self, job_no: i64) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing().await?;
         let sql = "update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')";
-        transaction.execute_for_job(sql.to_owned(), job_no).await?;
+        transaction.execute_for_job(sql, job_no).await?;
         transaction.commit().await
     }
 
@@ -88,7 +87,7 @@ impl StoreTransaction {
         if job.state == State::Cancelling {
             // Waits for the row locks of chunks that are being written; they turn out to be done and stay.
             let sql = "update chunks set state = 'skipped' where job_no = $1 and state = 'open'";
-            self.execute_for_job(sql.to_owned(), job_no).await?;
+            self.execute_for_job(sql, job_no).await?;
         }
         let tally = self.tally(job_no).await?;
         if tally.open > 0 {
@@ -113,19 +112,18 @@ impl StoreTransaction {
         const SQL: &str = "select state, canonical_mask, count, chunk_size, key from jobs where no = $1";
         Ok(match self {
             Self::Postgres(transaction) => {
-                let sql = AssertSqlSafe(format!("{SQL} for update"));
-                sqlx::query_as(sql).bind(job_no).fetch_one(&mut **transaction).await?
+                let sql = format!("{SQL} for update");
+                sqlx::query_as(&sql).bind(job_no).fetch_one(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_one(&mut **transaction).await?,
         })
     }
 
     /// A statement whose one parameter is the job's number.
-    async fn execute_for_job(&mut self, sql: String, job_no: i64) -> Result<(), StoreError> {
-        let query = AssertSqlSafe(sql);
+    async fn execute_for_job(&mut self, sql: &str, job_no: i64) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(transaction) => drop(sqlx::query(query).bind(job_no).execute(&mut **transaction).await?),
-            Self::Sqlite(transaction) => drop(sqlx::query(query).bind(job_no).execute(&mut **transaction).await?),
+            Self::Postgres(transaction) => drop(sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?),
+            Self::Sqlite(transaction) => drop(sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?),
         }
         Ok(())
     }
@@ -144,22 +142,22 @@ impl StoreTransaction {
         error: Option<JobError>,
         tally: &TallyRow,
     ) -> Result<(), StoreError> {
-        let sql = AssertSqlSafe(format!(
+        let sql = format!(
             "update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6,
                              digest = $7, key = null, finished_at = {}
               where no = $1",
             self.now()
-        ));
+        );
         let digest = job_digest(&self.chunk_digests(job_no).await?);
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
         let ended = match self {
             Self::Postgres(transaction) => {
-                let update = sqlx::query(sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
+                let update = sqlx::query(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
                 let update = update.bind(tally.minted).bind(tally.rejected).bind(digest);
                 update.execute(&mut **transaction).await?.rows_affected()
             }
             Self::Sqlite(transaction) => {
-                let update = sqlx::query(sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
+                let update = sqlx::query(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
                 let update = update.bind(tally.minted).bind(tally.rejected).bind(digest);
                 update.execute(&mut **transaction).await?.rows_affected()
             }

@@ -1,6 +1,5 @@
 //! Reading: jobs, their chunks, and the codes of a chunk.
 
-use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::code::batch::CodeBatch;
@@ -23,10 +22,10 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn find_job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
-        let sql = AssertSqlSafe(format!("{SELECT_JOBS} where j.id = $1"));
+        let sql = format!("{SELECT_JOBS} where j.id = $1");
         let row: Option<JobRow> = match self {
-            Self::Postgres(pool) => sqlx::query_as(sql).bind(id).fetch_optional(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(sql).bind(id).fetch_optional(&sqlite.readers).await?,
+            Self::Postgres(pool) => sqlx::query_as(&sql).bind(id).fetch_optional(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(id).fetch_optional(&sqlite.readers).await?,
         };
         row.map(Job::try_from).transpose()
     }
@@ -34,20 +33,20 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-        let sql = AssertSqlSafe(format!(
+        let sql = format!(
             "{SELECT_JOBS}
              where (cast($1 as text) is null or j.state = $1)
                and (cast($2 as text) is null or j.campaign = $2)
                and j.no < $3
              order by j.no desc
              limit $4"
-        ));
+        );
         let state = filter.state.map(State::as_str);
         let before_no = filter.before_no.unwrap_or(i64::MAX);
         let limit = i64::from(filter.limit);
         let rows: Vec<JobRow> = match self {
             Self::Postgres(pool) => {
-                sqlx::query_as(sql)
+                sqlx::query_as(&sql)
                     .bind(state)
                     .bind(&filter.campaign)
                     .bind(before_no)
@@ -56,7 +55,7 @@ impl Store {
                     .await?
             }
             Self::Sqlite(sqlite) => {
-                let query = sqlx::query_as(sql).bind(state).bind(&filter.campaign).bind(before_no).bind(limit);
+                let query = sqlx::query_as(&sql).bind(state).bind(&filter.campaign).bind(before_no).bind(limit);
                 query.fetch_all(&sqlite.readers).await?
             }
         };
@@ -68,23 +67,23 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn find_unfinished_like(&self, request: &Request) -> Result<Option<Job>, StoreError> {
-        let sql = AssertSqlSafe(format!(
+        let sql = format!(
             "{SELECT_JOBS}
              where j.state in ('queued', 'running', 'cancelling')
                and j.canonical_mask = $1 and j.count = $2 and coalesce(j.campaign, '') = $3
              order by j.no desc
              limit 1"
-        ));
+        );
         let mask = request.mask.to_string();
         let count = request.count as i64;
         // No campaign has an empty name.
         let campaign = request.campaign.as_deref().unwrap_or_default();
         let row: Option<JobRow> = match self {
             Self::Postgres(pool) => {
-                sqlx::query_as(sql).bind(mask).bind(count).bind(campaign).fetch_optional(pool).await?
+                sqlx::query_as(&sql).bind(mask).bind(count).bind(campaign).fetch_optional(pool).await?
             }
             Self::Sqlite(sqlite) => {
-                sqlx::query_as(sql).bind(mask).bind(count).bind(campaign).fetch_optional(&sqlite.readers).await?
+                sqlx::query_as(&sql).bind(mask).bind(count).bind(campaign).fetch_optional(&sqlite.readers).await?
             }
         };
         row.map(Job::try_from).transpose()
@@ -95,10 +94,10 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn list_chunks(&self, job_no: i64) -> Result<Vec<Chunk>, StoreError> {
-        let sql = AssertSqlSafe(format!("{SELECT_CHUNKS} where job_no = $1 order by round, chunk_no"));
+        let sql = format!("{SELECT_CHUNKS} where job_no = $1 order by round, chunk_no");
         let chunks = match self {
-            Self::Postgres(pool) => sqlx::query_as(sql).bind(job_no).fetch_all(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(sql).bind(job_no).fetch_all(&sqlite.readers).await?,
+            Self::Postgres(pool) => sqlx::query_as(&sql).bind(job_no).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_all(&sqlite.readers).await?,
         };
         Ok(chunks)
     }

@@ -57,10 +57,10 @@ pub(crate) async fn status<C: Migrate>(
     if !exists {
         return Ok(SchemaStatus::Missing);
     }
-    if let Some(version) = connection.dirty_version(&migrator.table_name).await? {
+    if let Some(version) = connection.dirty_version().await? {
         return Err(SchemaError::Dirty(version));
     }
-    let applied = connection.list_applied_migrations(&migrator.table_name).await?;
+    let applied = connection.list_applied_migrations().await?;
     compare(migrator, &applied)
 }
 

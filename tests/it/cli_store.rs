@@ -70,7 +70,7 @@ async fn a_server_that_is_not_there_is_waited_for_ten_seconds_and_reported_with_
 
 #[tokio::test]
 async fn a_server_that_refuses_is_not_waited_for_and_its_reason_is_told_without_the_password() {
-    let server = Server::start(Durability::None, "");
+    let server = Server::start(Durability::None);
     let mut owner = PgConnection::connect(&server.url("postgres")).await.expect("the server");
     owner.execute("create role mint login password 'topsecret'").await.expect("a role");
     owner.close().await.expect("an end");

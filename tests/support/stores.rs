@@ -4,7 +4,7 @@ use std::path::Path;
 
 use codemint::store::location::Location;
 use codemint::store::{Access, Store};
-use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
+use sqlx::{PgPool, SqlitePool};
 use tempfile::TempDir;
 
 use crate::support::codemint::Codemint;
@@ -79,7 +79,6 @@ impl TestStore {
 
     /// A number that the tables say, by a query that both kinds understand.
     pub async fn number(&self, sql: &str) -> i64 {
-        let sql = AssertSqlSafe(sql.to_owned());
         let number = match &self.eyes {
             Eyes::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
             Eyes::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
@@ -89,7 +88,6 @@ impl TestStore {
 
     /// Rows of one column of text.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
-        let sql = AssertSqlSafe(sql.to_owned());
         let texts = match &self.eyes {
             Eyes::Sqlite(pool) => sqlx::query_scalar(sql).fetch_all(pool).await,
             Eyes::Postgres(pool) => sqlx::query_scalar(sql).fetch_all(pool).await,
@@ -98,7 +96,6 @@ impl TestStore {
     }
 
     pub async fn execute(&self, sql: &str) {
-        let sql = AssertSqlSafe(sql.to_owned());
         match &self.eyes {
             Eyes::Sqlite(pool) => sqlx::raw_sql(sql).execute(pool).await.map(drop),
             Eyes::Postgres(pool) => sqlx::raw_sql(sql).execute(pool).await.map(drop),

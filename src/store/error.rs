@@ -28,17 +28,9 @@ pub enum StoreError {
     Entropy(#[from] getrandom::Error),
 }
 
-/// What the database said, with its code; sqlx would add lines of the server's source. Details, which may hold codes, are
-/// left out.
-pub(crate) fn reason(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(database) => match database.code() {
-            Some(code) => format!("{} (code {code})", database.message()),
-            None => database.message().to_owned(),
-        },
-        sqlx::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    }
+/// What the database said, without the line of its own source where it said so, and without details, which may hold codes.
+fn reason(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |database| database.message().to_owned())
 }
 
 /// What to do about an error of the database.

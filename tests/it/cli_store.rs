@@ -24,10 +24,10 @@ async fn a_file_that_cannot_be_a_store_is_named_with_the_reason_and_left_alone()
     let text = "no database, but a text as long as the header of one\n".repeat(20);
     std::fs::write(at("text"), &text).expect("a file");
     let cases = [
-        ("directory", "directory (a directory) cannot be opened"),
-        ("missing/store.db", "missing/store.db (its directory does not exist) cannot be opened"),
+        ("directory", "directory cannot be opened: it is a directory; name a file in it"),
+        ("missing/store.db", "missing/store.db cannot be opened: there is no directory"),
         ("text", "text cannot be opened: file is not a database"),
-        ("text/store.db", "text/store.db (its directory does not exist) cannot be opened"),
+        ("text/store.db", "text/store.db cannot be opened: there is no directory"),
     ];
     for (name, message) in cases {
         let ran = run(&format!("sqlite://{}", at(name).display()), &MINT, 2).await;

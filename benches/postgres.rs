@@ -30,7 +30,7 @@ const RATIO_MAX: f64 = 1.25;
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: usize = 1_000_000;
 const CHUNK_SIZE: usize = 50_000;
-const PAIRS: usize = 8;
+const PAIRS: usize = 7;
 const DATABASE: &str = "bench";
 
 struct Bench {

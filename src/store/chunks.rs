@@ -23,14 +23,23 @@ const COPY_PIECE_BYTES: usize = 256 * 1024;
 /// Dropping it leaves the chunk open.
 #[derive(Debug)]
 pub struct ClaimedChunk {
+    pub chunk: OpenChunk,
+    transaction: ChunkTransaction,
+}
+
+/// A chunk whose codes are to be drawn: its row, of which nothing but the state and the results ever changes.
+#[derive(Clone, Debug, FromRow)]
+pub struct OpenChunk {
     pub run_no: i64,
+    #[sqlx(try_from = "i32")]
     pub round: u32,
+    #[sqlx(try_from = "i32")]
     pub chunk_no: u32,
     /// First and last code of the chunk's slice.
     pub range_first: String,
     pub range_last: String,
+    #[sqlx(try_from = "i32")]
     pub quota: u32,
-    transaction: ChunkTransaction,
 }
 
 #[derive(Debug)]
@@ -45,19 +54,6 @@ pub enum PutCodes {
     Stored,
     /// At least one code was there already; none of the batch was stored, and the transaction goes on.
     DuplicateMet,
-}
-
-#[derive(FromRow)]
-struct ClaimRow {
-    run_no: i64,
-    #[sqlx(try_from = "i32")]
-    round: u32,
-    #[sqlx(try_from = "i32")]
-    chunk_no: u32,
-    range_first: String,
-    range_last: String,
-    #[sqlx(try_from = "i32")]
-    quota: u32,
 }
 
 /// What the checkpoint records about a chunk.
@@ -96,7 +92,7 @@ impl Store {
         let (row, transaction) = match self {
             Self::Postgres(pool) => {
                 let mut transaction = pool.begin().await?;
-                let row: Option<ClaimRow> = sqlx::query_as(
+                let row: Option<OpenChunk> = sqlx::query_as(
                     "select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
                        from chunks c
                        join jobs j on j.no = c.job_no
@@ -112,7 +108,7 @@ impl Store {
             }
             Self::Sqlite(sqlite) => {
                 let mut transaction = sqlite.begin_writing().await?;
-                let row: Option<ClaimRow> = sqlx::query_as(
+                let row: Option<OpenChunk> = sqlx::query_as(
                     "select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
                        from chunks c
                        join jobs j on j.no = c.job_no
@@ -126,12 +122,11 @@ impl Store {
                 (row, ChunkTransaction::Sqlite(transaction))
             }
         };
-        let Some(row) = row else {
+        let Some(chunk) = row else {
             transaction.rollback().await?;
             return Ok(None);
         };
-        let ClaimRow { run_no, round, chunk_no, range_first, range_last, quota } = row;
-        Ok(Some(ClaimedChunk { run_no, round, chunk_no, range_first, range_last, quota, transaction }))
+        Ok(Some(ClaimedChunk { chunk, transaction }))
     }
 
     /// After an error at COMMIT: was the chunk committed? Waits for the old transaction if the server still has it.
@@ -171,14 +166,40 @@ impl ChunkTransaction {
 }
 
 impl ClaimedChunk {
+    /// The open chunk of the same job behind this one: what is claimed next unless others work on the job. It is not
+    /// claimed here.
+    ///
+    /// # Errors
+    /// Those of the database; the claim is of no use afterwards.
+    pub async fn find_next_open(&mut self) -> Result<Option<OpenChunk>, StoreError> {
+        const SQL: &str = "select run_no, round, chunk_no, range_first, range_last, quota
+               from chunks
+              where job_no = (select job_no from chunks where run_no = $1)
+                and state = 'open' and (round, chunk_no) > ($2, $3)
+              order by round, chunk_no
+              limit 1";
+        let OpenChunk { run_no, round, chunk_no, .. } = self.chunk;
+        let next = match &mut self.transaction {
+            ChunkTransaction::Postgres(transaction) => {
+                let query = sqlx::query_as(SQL).bind(run_no).bind(round as i32).bind(chunk_no as i32);
+                query.fetch_optional(&mut **transaction).await?
+            }
+            ChunkTransaction::Sqlite(transaction) => {
+                let query = sqlx::query_as(SQL).bind(run_no).bind(round).bind(chunk_no);
+                query.fetch_optional(&mut **transaction).await?
+            }
+        };
+        Ok(next)
+    }
+
     /// Stores the codes of this chunk, all or none.
     ///
     /// # Errors
     /// Those of the database; the claim is of no use afterwards.
     pub async fn put_codes(&mut self, codes: &CodeBatch) -> Result<PutCodes, StoreError> {
         let stored = match &mut self.transaction {
-            ChunkTransaction::Postgres(transaction) => put_codes_postgres(transaction, self.run_no, codes).await,
-            ChunkTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, self.run_no, codes).await,
+            ChunkTransaction::Postgres(transaction) => put_codes_postgres(transaction, self.chunk.run_no, codes).await,
+            ChunkTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, self.chunk.run_no, codes).await,
         };
         match stored {
             Ok(()) => Ok(PutCodes::Stored),
@@ -226,7 +247,7 @@ impl ClaimedChunk {
                     "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4, done_at = now()
                       where run_no = $1 and state = 'open'",
                 )
-                .bind(self.run_no)
+                .bind(self.chunk.run_no)
                 .bind(checkpoint.minted as i32)
                 .bind(checkpoint.rejected as i32)
                 .bind(&checkpoint.digest[..])
@@ -241,7 +262,7 @@ impl ClaimedChunk {
                                        done_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
                       where run_no = $1 and state = 'open'",
                 )
-                .bind(self.run_no)
+                .bind(self.chunk.run_no)
                 .bind(checkpoint.minted)
                 .bind(checkpoint.rejected)
                 .bind(&checkpoint.digest[..])

@@ -1,9 +1,10 @@
 //! How fast are codes drawn and encoded? At least 15 million a second on one core, sparse masks and dense ones.
 //!
-//! Work as the engine does it: quotas, then chunk by chunk a draw and a batch in the memory of the batch before. Beside
-//! it the least that any such generator does, on the same machine in the same minute: as many raw ChaCha20 words, sorted
-//! in pieces of a chunk. The bound is judged by the best repetition of each mask, because whatever else runs on the
-//! machine can only slow a repetition down, never speed it up; the ratio is the better number to compare over time.
+//! Work as the engine does it: quotas, then chunk by chunk a draw and a batch in the memory of the batch before.
+//! Beside it the least that any such generator does, on the same machine in the same minute: as many raw ChaCha20
+//! words, sorted in pieces of a chunk. The bound is judged by the best repetition of each mask, because whatever else
+//! runs on the machine can only slow a repetition down, never speed it up; the ratio is the better number to compare
+//! over time.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 

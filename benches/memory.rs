@@ -1,9 +1,9 @@
-//! How much memory does a job need? `codemint generate --output codes.csv` stays within 64 MiB for ten million codes, and
-//! its peaks for one million and for ten lie within 10 % of each other; into SQLite and into PostgreSQL.
+//! How much memory does a job need? `codemint generate --output codes.csv` stays within 64 MiB for ten million codes,
+//! and its peaks for one million and for ten lie within 10 % of each other; into SQLite and into PostgreSQL.
 //!
-//! The peak is the kernel's own, `VmHWM` in `/proc/PID/status` (Linux): the most memory that was ever resident. It only
-//! ever grows, so it is read every millisecond until the process has gone and the last reading counts: what could be
-//! missed is growth in the last millisecond, when the program closes its store.
+//! The peak is the kernel's own, `VmHWM` in `/proc/PID/status` (Linux): the most memory that was ever resident. It
+//! only ever grows, so it is read every millisecond until the process has gone and the last reading counts: what could
+//! be missed is growth in the last millisecond, when the program closes its store.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 

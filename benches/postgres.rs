@@ -2,9 +2,9 @@
 //! `MY_LITTLE_PROMO????##` into an empty table: `codemint generate`, from process start to process end, takes at most
 //! 1.25 times what `psql \copy` of a ready-made, sorted file takes.
 //!
-//! Both write the same table with the same indexes, over TCP, into a new database behind a checkpoint, on a server with
-//! default settings that really flushes. The file is the table of an earlier job. psql commits once, codemint after every
-//! 50,000 codes; for comparison psql with as many commits is measured too.
+//! Both write the same table with the same indexes, over TCP, into a new database behind a checkpoint, on a server
+//! with default settings that really flushes. The file is the table of an earlier job. psql commits once, codemint
+//! after every 50,000 codes; for comparison psql with as many commits is measured too.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 

@@ -1,10 +1,10 @@
-//! What does a job cost in SQLite, above the statements that store its codes? A million codes of `MY_LITTLE_PROMO????##`:
-//! `codemint generate` into a file that does not exist yet, from process start to process end, takes at most 1.5 times
-//! what a bare loop takes in this process: open a file with the schema in it, twenty times begin, insert, commit with
-//! the codes at hand as the statement wants them, and close.
+//! What does a job cost in SQLite, above the statements that store its codes? A million codes of
+//! `MY_LITTLE_PROMO????##`: `codemint generate` into a file that does not exist yet, from process start to process
+//! end, takes at most 1.5 times what a bare loop takes in this process: open a file with the schema in it, twenty
+//! times begin, insert, commit with the codes at hand as the statement wants them, and close.
 //!
-//! Same statement, same chunks, same pragmas (write-ahead log, flushed at every commit). What the loop leaves out: making
-//! the file and its schema, drawing, digests, checkpoints, and the pauses that let other processes have a turn.
+//! Same statement, same chunks, same pragmas (write-ahead log, flushed at every commit). What the loop leaves out:
+//! making the file and its schema, drawing, digests, checkpoints, and the pauses that let other processes have a turn.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 

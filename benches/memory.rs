@@ -1,1 +1,128 @@
-fn main() {}
+//! How much memory does a job need? `codemint generate --output codes.csv` stays within 64 MiB for ten million codes,
+//! and its peaks for one million and for ten lie within 10 % of each other; into SQLite and into PostgreSQL.
+//!
+//! The peak is the kernel's own, `VmHWM` in `/proc/PID/status` (Linux): the most memory that was ever resident. It
+//! only ever grows, so it is read every millisecond until the process has gone and the last reading counts: what could
+//! be missed is growth in the last millisecond, when the program closes its store.
+
+#![expect(clippy::print_stdout, reason = "a benchmark's result")]
+
+use std::fs;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use codemint::store::Store;
+
+use crate::measure::{exit_code, median, verdict};
+use crate::support::codemint::{Codemint, finish};
+use crate::support::postgres::{Durability, Server, create_database};
+
+#[expect(dead_code, reason = "it serves the other benchmarks too")]
+mod measure;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+const PEAK_MIB_MAX: f64 = 64.0;
+const GROWTH_MAX: f64 = 1.10;
+const MASK: &str = "MY_LITTLE_PROMO????##";
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// Peaks vary a little with how threads meet, so the small job runs several times and the middle counts. The large one
+/// takes its time and runs once.
+const SMALL: Job = Job { count: 1_000_000, runs: 3 };
+const LARGE: Job = Job { count: 10_000_000, runs: 1 };
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // Only this process's memory is of interest: the server need not flush.
+    let server = Server::start(Durability::None);
+    println!("peak resident memory of codemint generate --output codes.csv");
+    println!("store         1 M codes   10 M codes    growth");
+    let sqlite = Peaks { small: sqlite_peak(&SMALL).await, large: sqlite_peak(&LARGE).await };
+    let sqlite_holds = sqlite.print("SQLite");
+    let postgres = Peaks { small: postgres_peak(&server, &SMALL).await, large: postgres_peak(&server, &LARGE).await };
+    let postgres_holds = postgres.print("PostgreSQL");
+    exit_code(sqlite_holds && postgres_holds)
+}
+
+struct Job {
+    count: u64,
+    runs: usize,
+}
+
+/// MiB for one million codes and for ten.
+struct Peaks {
+    small: f64,
+    large: f64,
+}
+
+impl Peaks {
+    fn print(&self, store: &str) -> bool {
+        let growth = self.large / self.small;
+        let (within, steady) = (self.large <= PEAK_MIB_MAX, growth <= GROWTH_MAX && growth.recip() <= GROWTH_MAX);
+        println!(
+            "{store:<12} {:>6.1} MiB   {:>6.1} MiB   {:>+6.1} %   at most {PEAK_MIB_MAX:.0} MiB: {}, within 10 %: {}",
+            self.small,
+            self.large,
+            (growth - 1.0) * 100.0,
+            verdict(within),
+            verdict(steady)
+        );
+        within && steady
+    }
+}
+
+async fn sqlite_peak(job: &Job) -> f64 {
+    let mut peaks = Vec::new();
+    for _run in 0..job.runs {
+        peaks.push(peak_mib("sqlite://codes.db", job.count).await);
+    }
+    median(&peaks)
+}
+
+async fn postgres_peak(server: &Server, job: &Job) -> f64 {
+    let mut peaks = Vec::new();
+    for run in 0..job.runs {
+        let database = format!("bench_{}_{run}", job.count);
+        create_database(&server.url("postgres"), &database).await;
+        let url = server.url(&database);
+        Store::migrate(&url.parse().expect("a location")).await.expect("a schema");
+        peaks.push(peak_mib(&url, job.count).await);
+    }
+    median(&peaks)
+}
+
+async fn peak_mib(store_url: &str, count: u64) -> f64 {
+    let directory = tempfile::tempdir().expect("a directory");
+    let codemint = Codemint::new(directory.path()).args(["--store", store_url, "generate", MASK]);
+    let child = codemint.args(["--count", &count.to_string(), "--output", "codes.csv"]).start();
+    let status_file = format!("/proc/{}/status", child.id().expect("a process that runs"));
+    let polling = tokio::task::spawn_blocking(move || last_high_water_mark(&status_file));
+    finish(child).await.expect_code(0);
+    let lines = count_lines(&directory.path().join("codes.csv"));
+    assert_eq!(lines, count + 1, "a header and the codes");
+    polling.await.expect("the polling").expect("a peak in the process's status")
+}
+
+/// MiB, once the process has gone; `None` if it was never seen.
+fn last_high_water_mark(status_file: &str) -> Option<f64> {
+    let started = Instant::now();
+    let mut last = None;
+    // A process that has ended but was not waited for has a status without memory.
+    while let Some(mib) = fs::read_to_string(status_file).ok().and_then(|status| high_water_mark(&status)) {
+        assert!(started.elapsed() < support::DEADLINE, "a process that does not end");
+        last = Some(mib);
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    last
+}
+
+fn high_water_mark(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+fn count_lines(file: &std::path::Path) -> u64 {
+    let bytes = fs::read(file).expect("the output");
+    bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+}

@@ -2,8 +2,6 @@
 //!
 //! The modules in reading order; ARCHITECTURE.md has the picture.
 
-#![warn(clippy::print_stdout, clippy::print_stderr)]
-
 pub mod code;
 pub mod job;
 pub mod wire;

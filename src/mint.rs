@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::code::batch::CodeBatch;
 use crate::code::keyspace::{Keyspace, Rank};
@@ -11,7 +11,7 @@ use crate::code::random::{Key, Stream};
 use crate::code::slice::{Draw, GENERATOR_VERSION};
 use crate::job::{Job, slice_of_range};
 use crate::store::Store;
-use crate::store::chunks::{Checkpoint, ClaimedChunk, PutCodes};
+use crate::store::chunks::{Checkpoint, ClaimedChunk, OpenChunk, PutCodes};
 use crate::store::error::StoreError;
 
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,15 @@ pub struct Minting {
     key: Key,
     /// The last batch, for its memory.
     recycled: CodeBatch,
+    /// The chunk that is drawn while the one before it is written.
+    ahead: Option<Ahead>,
+}
+
+/// Draws are a function of the chunk's row and the key, so they may begin before the chunk is claimed.
+#[derive(Debug)]
+struct Ahead {
+    run_no: i64,
+    drawing: JoinHandle<Drawn>,
 }
 
 impl Minting {
@@ -61,7 +70,7 @@ impl Minting {
         }
         let Some(key) = store.read_key(job.no).await? else { return Ok(None) };
         let keyspace = Arc::new(Keyspace::new(&job.mask));
-        Ok(Some(Self { job_no: job.no, keyspace, key, recycled: CodeBatch::default() }))
+        Ok(Some(Self { job_no: job.no, keyspace, key, recycled: CodeBatch::default(), ahead: None }))
     }
 
     /// Claims a chunk, draws its codes and commits them with the checkpoint.
@@ -70,9 +79,9 @@ impl Minting {
     /// Those of the store before COMMIT: the chunk stays open and may be tried again.
     pub async fn mint_chunk(&mut self, store: &Store) -> Result<Step, MintError> {
         let Some(mut claimed) = store.claim_chunk(self.job_no).await? else { return Ok(Step::NothingToClaim) };
-        let drawn = self.draw(&claimed).await?;
+        let drawn = self.draw(&mut claimed).await?;
         let Drawn { batch, checkpoint, .. } = self.put_codes(&mut claimed, drawn).await?;
-        let (run_no, codes) = (claimed.run_no, checkpoint.minted);
+        let (run_no, codes) = (claimed.chunk.run_no, checkpoint.minted);
         self.recycled = batch;
         match claimed.commit(&checkpoint).await {
             Ok(()) => Ok(Step::Minted { run_no, codes }),
@@ -84,17 +93,30 @@ impl Minting {
         }
     }
 
-    async fn draw(&mut self, claimed: &ClaimedChunk) -> Result<Drawn, StoreError> {
-        let slice = slice_of_range(&self.keyspace, &claimed.range_first, &claimed.range_last).ok_or_else(|| {
+    /// The codes of the claimed chunk; those of the chunk behind it are then being drawn. Where others took the chunk that
+    /// was drawn ahead, they would take the next one too: then nothing is drawn ahead once.
+    async fn draw(&mut self, claimed: &mut ClaimedChunk) -> Result<Drawn, StoreError> {
+        let (drawing, guess_was_wrong) = match self.ahead.take() {
+            Some(ahead) if ahead.run_no == claimed.chunk.run_no => (ahead.drawing, false),
+            other => (self.start_drawing(&claimed.chunk)?, other.is_some()),
+        };
+        if !guess_was_wrong && let Some(next) = claimed.find_next_open().await? {
+            self.ahead = Some(Ahead { run_no: next.run_no, drawing: self.start_drawing(&next)? });
+        }
+        Ok(finished(drawing).await)
+    }
+
+    fn start_drawing(&mut self, chunk: &OpenChunk) -> Result<JoinHandle<Drawn>, StoreError> {
+        let slice = slice_of_range(&self.keyspace, &chunk.range_first, &chunk.range_last).ok_or_else(|| {
             StoreError::Corrupt {
                 table: "chunks",
-                problem: format!("run {} has a range outside its mask", claimed.run_no),
+                problem: format!("run {} has a range outside its mask", chunk.run_no),
             }
         })?;
-        let stream = Stream::chunk(claimed.round, claimed.chunk_no);
-        let (key, quota) = (self.key.clone(), claimed.quota as usize);
+        let stream = Stream::chunk(chunk.round, chunk.chunk_no);
+        let (key, quota) = (self.key.clone(), chunk.quota as usize);
         let (keyspace, recycled) = (Arc::clone(&self.keyspace), std::mem::take(&mut self.recycled));
-        Ok(off_the_async_threads(move || Drawn::new(keyspace, Draw::new(&key, stream, slice, quota), recycled)).await)
+        Ok(spawn_blocking(move || Drawn::new(keyspace, Draw::new(&key, stream, slice, quota), recycled)))
     }
 
     /// Puts the batch in; as long as it meets codes that exist already, these are looked up exactly and drawn anew. Each
@@ -104,18 +126,23 @@ impl Minting {
         while claimed.put_codes(&drawn.batch).await? == PutCodes::DuplicateMet {
             let present = claimed.find_present(&drawn.batch).await?;
             let taken: Vec<Rank> = present.iter().filter_map(|code| self.keyspace.rank(code)).collect();
-            tracing::debug!(run_no = claimed.run_no, rejected = taken.len(), "codes exist already; drawing others");
+            tracing::debug!(
+                run_no = claimed.chunk.run_no,
+                rejected = taken.len(),
+                "codes exist already; drawing others"
+            );
             phantoms = if taken.is_empty() { phantoms + 1 } else { 0 };
             if phantoms == PHANTOM_DUPLICATES_MAX {
-                return Err(MintError::PhantomDuplicate { run_no: claimed.run_no, attempts: phantoms });
+                return Err(MintError::PhantomDuplicate { run_no: claimed.chunk.run_no, attempts: phantoms });
             }
-            drawn = off_the_async_threads(move || drawn.replace(&taken)).await;
+            drawn = finished(spawn_blocking(move || drawn.replace(&taken))).await;
         }
         Ok(drawn)
     }
 }
 
 /// The candidates of a chunk, as ranks and as codes.
+#[derive(Debug)]
 struct Drawn {
     keyspace: Arc<Keyspace>,
     draw: Draw,
@@ -142,8 +169,8 @@ impl Drawn {
 }
 
 /// Drawing a chunk takes milliseconds, too long for a thread that serves connections.
-async fn off_the_async_threads<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
+async fn finished<T>(work: JoinHandle<T>) -> T {
+    match work.await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

@@ -122,8 +122,12 @@ impl StoreTransaction {
     /// A statement whose one parameter is the job's number.
     async fn execute_for_job(&mut self, sql: &str, job_no: i64) -> Result<(), StoreError> {
         match self {
-            Self::Postgres(transaction) => drop(sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?),
-            Self::Sqlite(transaction) => drop(sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?),
+            Self::Postgres(transaction) => {
+                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
+            }
+            Self::Sqlite(transaction) => {
+                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
+            }
         }
         Ok(())
     }

@@ -133,6 +133,8 @@ impl Store {
         };
         let mut lines = joined.unwrap_or_default();
         if !lines.is_empty() {
+            // A plain push would double a megabyte for one byte.
+            lines.reserve_exact(1);
             lines.push('\n');
         }
         Ok(CodeBatch::from_lines(lines))

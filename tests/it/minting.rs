@@ -2,7 +2,7 @@
 
 use codemint::code::batch::CodeBatch;
 use codemint::code::keyspace::Keyspace;
-use codemint::code::random::Stream;
+use codemint::code::random::{Key, Stream};
 use codemint::code::slice::Draw;
 use codemint::job::{Job, Limits, Request, State, slice_of_range};
 use codemint::mint::{MintError, Minting, Step};
@@ -41,22 +41,46 @@ async fn a_job_over_the_whole_keyspace_mints_every_code_once() {
     }
 }
 
+/// Panics unless every chunk holds the codes that its row and the key say, and no others.
+async fn assert_codes_follow_from(place: &TestStore, job: &Job, key: &Key) {
+    let keyspace = Keyspace::new(&job.mask);
+    for chunk in place.store.list_chunks(job.no).await.expect("chunks") {
+        let slice = slice_of_range(&keyspace, &chunk.range_first, &chunk.range_last).expect("a slice");
+        let drawn = Draw::new(key, Stream::chunk(0, chunk.chunk_no), slice, chunk.quota as usize);
+        let expected = keyspace.batch(drawn.ranks());
+        assert_eq!(place.store.read_codes(&chunk).await.expect("codes").as_lines(), expected.as_lines());
+        assert_eq!(chunk.digest.as_deref(), Some(&*Sha256::digest(expected.as_lines())));
+    }
+}
+
 #[tokio::test]
 async fn what_a_chunk_stores_follows_from_mask_key_round_and_chunk_alone() {
     for place in TestStore::both().await {
         let job = put(&place.store, "[A_]{4}##", 500, 100).await;
         let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
         run(&place.store, &job).await;
-        let keyspace = Keyspace::new(&job.mask);
-        let chunks = place.store.list_chunks(job.no).await.expect("chunks");
-        assert_eq!(chunks.len(), 5);
-        for chunk in chunks {
-            let slice = slice_of_range(&keyspace, &chunk.range_first, &chunk.range_last).expect("a slice");
-            let drawn = Draw::new(&key, Stream::chunk(0, chunk.chunk_no), slice, chunk.quota as usize);
-            let expected = keyspace.batch(drawn.ranks());
-            assert_eq!(place.store.read_codes(&chunk).await.expect("codes").as_lines(), expected.as_lines());
-            assert_eq!(chunk.digest.as_deref(), Some(&*Sha256::digest(expected.as_lines())));
+        assert_eq!(place.number("select count(*) from chunks").await, 5);
+        assert_codes_follow_from(&place, &job, &key).await;
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
+    for place in TestStore::both().await {
+        let job = put(&place.store, "[A_]{4}##", 900, 100).await;
+        let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
+        let other = place.open_again().await;
+        let mut minting = [
+            Minting::start(&place.store, &job).await.expect("a start").expect("a job to do"),
+            Minting::start(&other, &job).await.expect("a start").expect("a job to do"),
+        ];
+        // Whose turn it is: both guess right and wrong, once and twice in a row.
+        for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
+            let step = minting[turn].mint_chunk(&place.store).await.expect("a step");
+            assert!(matches!(step, Step::Minted { codes: 100, .. }), "{step:?}");
         }
+        assert_codes_follow_from(&place, &job, &key).await;
+        assert_eq!(place.number("select count(*) from codes").await, 900);
     }
 }
 

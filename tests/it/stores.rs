@@ -31,8 +31,8 @@ async fn put(store: &Store, request: &Request) -> Job {
 
 /// The first `n` codes of the chunk's range; its mask is `####`.
 fn codes_of(chunk: &ClaimedChunk) -> CodeBatch {
-    let first: u32 = chunk.range_first.parse().expect("digits");
-    CodeBatch::from_lines((first..first + chunk.quota).map(|code| format!("{code:04}\n")).collect())
+    let first: u32 = chunk.chunk.range_first.parse().expect("digits");
+    CodeBatch::from_lines((first..first + chunk.chunk.quota).map(|code| format!("{code:04}\n")).collect())
 }
 
 fn checkpoint(codes: &CodeBatch, rejected: u32) -> Checkpoint {
@@ -180,10 +180,10 @@ async fn chunks_are_claimed_in_ascending_order_and_committed_with_their_codes() 
     for place in TestStore::both().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
         let mut chunk = claim(&place.store, &job).await;
-        assert_eq!((chunk.round, chunk.chunk_no), (0, 0));
+        assert_eq!((chunk.chunk.round, chunk.chunk.chunk_no), (0, 0));
         let codes = codes_of(&chunk);
         chunk.put_codes(&codes).await.expect("codes");
-        let run_no = chunk.run_no;
+        let run_no = chunk.chunk.run_no;
         chunk.commit(&checkpoint(&codes, 3)).await.expect("a commit");
 
         assert!(place.store.is_chunk_done(run_no).await.expect("an answer"));
@@ -193,7 +193,7 @@ async fn chunks_are_claimed_in_ascending_order_and_committed_with_their_codes() 
         assert_eq!(place.store.read_codes(stored).await.expect("codes"), codes);
         let job = found(&place.store, &job).await;
         assert_eq!((job.minted, job.rejected), (10, 3));
-        assert_eq!(claim(&place.store, &job).await.chunk_no, 1);
+        assert_eq!(claim(&place.store, &job).await.chunk.chunk_no, 1);
     }
 }
 
@@ -204,11 +204,11 @@ async fn a_dropped_claim_leaves_the_chunk_open_and_no_code_behind() {
         let mut chunk = claim(&place.store, &job).await;
         let codes = codes_of(&chunk);
         chunk.put_codes(&codes).await.expect("codes");
-        let run_no = chunk.run_no;
+        let run_no = chunk.chunk.run_no;
         drop(chunk);
         assert!(!place.store.is_chunk_done(run_no).await.expect("an answer"));
         assert_eq!(place.number("select count(*) from codes").await, 0);
-        assert_eq!(claim(&place.store, &job).await.run_no, run_no);
+        assert_eq!(claim(&place.store, &job).await.chunk.run_no, run_no);
     }
 }
 
@@ -261,7 +261,7 @@ async fn two_writers_never_hold_the_same_chunk() {
     let job = put(&place.store, &request("####", 20, 10)).await;
     let first = claim(&place.store, &job).await;
     let second = claim(&other, &job).await;
-    assert_eq!((first.chunk_no, second.chunk_no), (0, 1));
+    assert_eq!((first.chunk.chunk_no, second.chunk.chunk_no), (0, 1));
     assert!(place.store.claim_chunk(job.no).await.expect("an answer").is_none(), "others write what is open");
     assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::ChunksOpen);
 }
@@ -274,7 +274,7 @@ async fn a_second_sqlite_writer_waits_for_the_first() {
     let mut first = claim(&place.store, &job).await;
     let waiting = tokio::spawn({
         let job_no = job.no;
-        async move { other.claim_chunk(job_no).await.expect("an answer").expect("a chunk").chunk_no }
+        async move { other.claim_chunk(job_no).await.expect("an answer").expect("a chunk").chunk.chunk_no }
     });
     let codes = codes_of(&first);
     first.put_codes(&codes).await.expect("codes");
@@ -360,7 +360,7 @@ async fn an_unknown_commit_that_is_still_under_way_is_waited_for() {
     let codes = codes_of(&chunk);
     chunk.put_codes(&codes).await.expect("codes");
     let asking = tokio::spawn({
-        let run_no = chunk.run_no;
+        let run_no = chunk.chunk.run_no;
         async move { other.is_chunk_done(run_no).await.expect("an answer") }
     });
     wait_until("the question waits", async || lock_waiters(&place).await == 1).await;

@@ -38,9 +38,14 @@ pub struct Share {
 pub async fn run_job(store: &Store, job: &Job, stop: &CancellationToken) -> Result<(RunEnd, Share), MintError> {
     let mut run = Run { store, job, minting: None, unknown: None, share: Share::default() };
     let mut patience = Patience::new(stop);
+    tracing::info!(job_id = %job.id, count = job.count, "working on the job");
     while !stop.is_cancelled() {
         match run.step().await {
-            Ok(Progress::Ended) => return Ok((RunEnd::Ended, run.share)),
+            Ok(Progress::Ended) => {
+                let Share { chunks, codes } = run.share;
+                tracing::info!(job_id = %job.id, chunks, codes, "the job has ended");
+                return Ok((RunEnd::Ended, run.share));
+            }
             Ok(Progress::Made) => patience.restore(),
             Ok(Progress::OthersAtWork) => patience.wait(OTHERS_AT_WORK_PAUSE).await,
             Err(MintError::Store(error)) if patience.endures(&error) => patience.wait_after(&error).await,
@@ -66,7 +71,7 @@ enum Progress {
 }
 
 impl Run<'_> {
-    /// One statement group: settle an unknown commit, start, mint a chunk, or try to close the job.
+    /// One step: settle an unknown commit, start, mint a chunk, or try to close the job.
     async fn step(&mut self) -> Result<Progress, MintError> {
         if let Some((run_no, codes)) = self.unknown {
             let done = self.store.is_chunk_done(run_no).await?;
@@ -82,7 +87,8 @@ impl Run<'_> {
             return if self.minting.is_none() { Ok(Progress::Ended) } else { Ok(Progress::Made) };
         };
         match minting.mint_chunk(self.store).await? {
-            Step::Minted { codes, .. } => {
+            Step::Minted { run_no, codes } => {
+                tracing::debug!(run_no, codes, "minted a chunk");
                 self.count_chunk(codes);
                 Ok(Progress::Made)
             }

@@ -30,5 +30,11 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (Level::DEBUG, Level::WARN),
         LogLevel::Trace => (Level::TRACE, Level::DEBUG),
     };
-    Targets::new().with_default(LevelFilter::from_level(libraries)).with_target("codemint", ours)
+    // A connection that breaks is told of by us, with what is done about it; the pool would tell it again.
+    let pool = if libraries > Level::WARN { libraries } else { Level::ERROR };
+    Targets::new()
+        .with_default(LevelFilter::from_level(libraries))
+        .with_target("sqlx_core::pool", pool)
+        .with_target("sqlx::pool", pool)
+        .with_target("codemint", ours)
 }

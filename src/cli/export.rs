@@ -48,7 +48,7 @@ impl Export {
         let store = context.open_store(Access::Existing).await?;
         let job = find::job(&store, self.job).await?;
         if !job.state.is_final() {
-            find::require_completed(&job)?;
+            find::require_completed(context, &job)?;
         }
         let sink = target.open(self.format)?;
         match self.order {
@@ -116,10 +116,11 @@ impl<'a> Round<'a> {
         let batch = context.patiently(async || store.read_codes(chunk).await).await?;
         if batch.len() as u64 != u64::from(chunk.minted) {
             return Err(Failure::answer_is_no(format!(
-                "chunk {} has {} codes in the store, its checkpoint says {}; `codemint verify` tells more",
+                "chunk {} has {} codes in the store, its checkpoint says {}; {} tells more",
                 chunk.run_no,
                 batch.len(),
-                chunk.minted
+                chunk.minted,
+                context.command("verify JOB")
             )));
         }
         Ok(Some(batch))

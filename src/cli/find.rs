@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::job::{Job, State};
 use crate::store::Store;
@@ -15,7 +16,7 @@ pub async fn job(store: &Store, id: Uuid) -> Result<Job, Failure> {
 
 /// # Errors
 /// `answer is no` unless the job has all its codes.
-pub fn require_completed(job: &Job) -> Result<(), Failure> {
+pub fn require_completed(context: &Context, job: &Job) -> Result<(), Failure> {
     match (job.state, &job.error) {
         (State::Completed, _) => Ok(()),
         (State::Failed, Some(error)) => {
@@ -23,8 +24,11 @@ pub fn require_completed(job: &Job) -> Result<(), Failure> {
         }
         (state, Some(error)) => Err(Failure::answer_is_no(format!("job {} is {state}: {}", job.id, error.message))),
         (state, None) => Err(Failure::answer_is_no(format!(
-            "job {} is {state} with {} of {} codes; `codemint jobs resume {}` goes on with it",
-            job.id, job.minted, job.count, job.id
+            "job {} is {state} with {} of {} codes; {} goes on with it",
+            job.id,
+            job.minted,
+            job.count,
+            context.command(format_args!("jobs resume {}", job.id))
         ))),
     }
 }

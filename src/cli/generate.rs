@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::cli::exit::Failure;
 use crate::cli::output::{Format, Target};
-use crate::cli::text::{grouped, is_terminal, json, print_line, say, with_caret};
+use crate::cli::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
 use crate::cli::{Context, export, find};
 use crate::job::{Job, Request, RequestError};
 use crate::runner::{RunEnd, Share, run_job};
@@ -63,26 +63,41 @@ impl Generate {
         let store = context.open_store(Access::CreateFile).await?;
         let job = self.submit(context, &store, &request).await?;
         let started = Instant::now();
-        let (job, share) = mint(context, &store, &job).await?;
-        find::require_completed(&job)?;
-        if let Some(target) = &target {
-            let hint = format!("the codes are in the store; `codemint export {}` writes them", job.id);
-            self.write(context, &store, &job, target).await.map_err(|failure| failure.with_hint(hint))?;
+        let (job, share) = mint(context, &store, &job).await.map_err(|failure| self.hint_at_output(failure))?;
+        let completed = find::require_completed(context, &job);
+        if let (Ok(()), Some(target)) = (&completed, &target) {
+            self.write(context, &store, &job, target).await?;
         }
         let summary = Summary::new(context, &job, share, started, target.as_ref());
-        let line = if self.json { json(&summary)? } else { summary.to_string() };
-        // Standard output belongs to the codes where these go there.
-        if target.is_some_and(|target| target.is_stdout()) {
-            say(&line);
-        } else {
-            print_line(&line)?;
+        if self.json || completed.is_ok() {
+            let line = if self.json { json(&summary)? } else { summary.to_string() };
+            // Standard output belongs to the codes where these go there.
+            if target.is_some_and(|target| target.is_stdout()) {
+                say(&line);
+            } else {
+                print_line(&line)?;
+            }
         }
-        Ok(ExitCode::SUCCESS)
+        completed.map(|()| ExitCode::SUCCESS)
     }
 
     async fn write(&self, context: &Context, store: &Store, job: &Job, target: &Target) -> Result<(), Failure> {
-        let sink = target.open(self.format)?;
-        export::write_in_order(context, store, job, sink).await
+        let written = match target.open(self.format) {
+            Ok(sink) => export::write_in_order(context, store, job, sink).await,
+            Err(failure) => Err(failure),
+        };
+        written.map_err(|failure| {
+            let export = context.command(format_args!("export {} --output {}", job.id, quoted(&target.to_string())));
+            failure.with_hint(format!("the codes are in the store; {export} writes them"))
+        })
+    }
+
+    /// Going on with the job does not write this command's file.
+    fn hint_at_output(&self, failure: Failure) -> Failure {
+        match &self.output {
+            Some(output) => failure.with_hint(format!("then export it with --output {}", quoted(output))),
+            None => failure,
+        }
     }
 
     fn request(&self, context: &Context) -> Result<Request, Failure> {
@@ -97,11 +112,11 @@ impl Generate {
             && let Some(unfinished) = store.find_unfinished_like(request).await?
         {
             let id = unfinished.id;
-            say(&format!(
-                "note: job {id} asks for the same and is not finished; `codemint jobs resume {id}` goes on with it"
-            ));
+            let resume = context.command(format_args!("jobs resume {id}"));
+            say(&format!("note: job {id} asks for the same and is not finished; {resume} goes on with it"));
         }
-        match store.put_job(self.job_id.unwrap_or_else(Uuid::now_v7), request).await? {
+        let id = self.job_id.unwrap_or_else(Uuid::now_v7);
+        match context.patiently(async || store.put_job(id, request).await).await? {
             PutJob::Known(job) if !job.asks_the_same_as(request) => {
                 let campaign =
                     job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
@@ -130,13 +145,13 @@ pub fn request_failure(mask: &str, error: RequestError) -> Failure {
 /// # Errors
 /// `interrupted` with how to go on.
 pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, Share), Failure> {
+    let resume = || format!("{} goes on with the job", context.command(format_args!("jobs resume {}", job.id)));
     let (end, share) = {
         let _bar = context.progress.follow(store, job);
-        run_job(store, job, context.stop.token()).await?
+        run_job(store, job, context.stop.token()).await.map_err(|error| Failure::from(error).with_hint(resume()))?
     };
     if end == RunEnd::Stopped {
-        let id = job.id;
-        context.stop.check(|| format!("stopped; `codemint jobs resume {id}` goes on with the job"))?;
+        context.stop.check(|| format!("stopped; {}", resume()))?;
     }
     let job = context.patiently(async || store.find_job(job.id).await).await?;
     let job = job.ok_or_else(|| Failure::other("the job is gone from the store"))?;

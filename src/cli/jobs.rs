@@ -145,7 +145,7 @@ impl Watch {
             }
         }
         report(&job, self.json)?;
-        find::require_completed(&job)?;
+        find::require_completed(context, &job)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -165,14 +165,14 @@ impl Resume {
         let job = find::job(&store, self.job).await?;
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await?;
-        find::require_completed(&job)?;
+        let completed = find::require_completed(context, &job);
         let summary = Summary::new(context, &job, share, started, None);
         if self.json {
             print_json(&summary)?;
-        } else {
+        } else if completed.is_ok() {
             print_line(&summary.to_string())?;
         }
-        Ok(ExitCode::SUCCESS)
+        completed.map(|()| ExitCode::SUCCESS)
     }
 }
 

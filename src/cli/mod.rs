@@ -1,6 +1,7 @@
 //! The command line: one file per command group, and the only room that prints. Data goes to standard output,
 //! everything else to standard error.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,9 +10,11 @@ use tokio::sync::OnceCell;
 
 use crate::cli::exit::Failure;
 use crate::cli::signals::Stop;
+use crate::cli::text::quoted;
 use crate::config::{self, Config, Sources};
 use crate::runner::Patience;
 use crate::store::error::StoreError;
+use crate::store::location::Location;
 use crate::store::{Access, Store};
 use crate::telemetry;
 
@@ -134,6 +137,8 @@ impl Configured {
 /// What every command with a configuration starts from.
 struct Context {
     config: Config,
+    /// How this program was called, for commands that are proposed: the same store must be meant.
+    invocation: String,
     stop: Stop,
     /// Nothing but data and errors is printed.
     quiet: bool,
@@ -147,7 +152,14 @@ impl Context {
         let config = config::load(&global.sources())?;
         let progress = progress::Bars::new(global.quiet);
         telemetry::install(config.log_format, config.log_level, text::color_allowed(), progress.log_writer());
-        Ok(Self { config, stop: Stop::on_signals()?, quiet: global.quiet, progress, opened: OnceCell::new() })
+        let invocation = global.invocation(&config.store);
+        let stop = Stop::on_signals()?;
+        Ok(Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() })
+    }
+
+    /// A command to propose, as it would be typed.
+    fn command(&self, rest: impl Display) -> String {
+        format!("`{} {rest}`", self.invocation)
     }
 
     async fn open_store(&self, access: Access) -> Result<Store, Failure> {
@@ -156,7 +168,7 @@ impl Context {
         {
             let shown = file.display();
             return Err(Failure::usage(format!(
-                "there is no store at {shown}; `codemint generate` makes one, --store URL names another"
+                "there is no store at {shown}; `codemint generate` makes one, --store URL names another one"
             )));
         }
         let open = async || {
@@ -192,6 +204,12 @@ impl Context {
 }
 
 impl Global {
+    fn invocation(&self, store: &Location) -> String {
+        let config = self.config.as_ref().map(|file| format!(" --config {}", quoted(&file.display().to_string())));
+        let store = self.store.as_ref().map(|_| format!(" --store {}", quoted(&store.to_string())));
+        format!("codemint{}{}", config.unwrap_or_default(), store.unwrap_or_default())
+    }
+
     fn sources(&self) -> Sources {
         let level = match (self.quiet, self.verbose) {
             (true, _) => Some(("error", "--quiet")),

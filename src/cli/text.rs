@@ -6,6 +6,16 @@ use serde::Serialize;
 
 use crate::cli::exit::Failure;
 
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// 1234567 as 1,234,567
 pub fn grouped(number: u128) -> String {
     let digits = number.to_string();

@@ -36,9 +36,9 @@ fn reason(error: &sqlx::Error) -> String {
 /// What to do about an error of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The server is away, restarting or busy: wait and do it again.
+    /// The server is away or restarting: wait and do it again.
     Away,
-    /// Another transaction was in the way: do it again at once.
+    /// Another writer was in the way: do it again.
     Conflict,
     /// No room on the disk: wait, and say so.
     NoSpace,
@@ -91,7 +91,7 @@ fn classify_sqlstate(code: &str) -> ErrorClass {
 fn classify_sqlite(code: &str) -> ErrorClass {
     match code.parse::<i32>().map(|code| code & 0xff) {
         // SQLITE_BUSY, SQLITE_LOCKED
-        Ok(5 | 6) => ErrorClass::Away,
+        Ok(5 | 6) => ErrorClass::Conflict,
         // SQLITE_FULL
         Ok(13) => ErrorClass::NoSpace,
         _ => ErrorClass::Permanent,

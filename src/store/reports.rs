@@ -6,7 +6,7 @@ use crate::code::batch::CodeBatch;
 use crate::job::{Job, Request, State};
 use crate::store::Store;
 use crate::store::error::StoreError;
-use crate::store::rows::{Chunk, JobRow, SELECT_CHUNKS, SELECT_JOBS};
+use crate::store::rows::{Chunk, JobRow, SELECT_CHUNKS, SELECT_JOBS, unsigned};
 
 /// Which jobs to list, newest first.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +100,24 @@ impl Store {
             Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_all(&sqlite.readers).await?,
         };
         Ok(chunks)
+    }
+
+    /// How many codes carry the number of one of the job's runs, wherever they stand.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn count_codes(&self, job_no: i64) -> Result<u64, StoreError> {
+        // The bounds let PostgreSQL leave out the blocks that cannot hold any.
+        const SQL: &str = "
+            select count(*) from codes
+             where run_no between (select min(run_no) from chunks where job_no = $1)
+                              and (select max(run_no) from chunks where job_no = $1)
+               and run_no in (select run_no from chunks where job_no = $1)";
+        let count: i64 = match self {
+            Self::Postgres(pool) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(&sqlite.readers).await?,
+        };
+        unsigned("codes", count)
     }
 
     /// The codes that a chunk put into the store, ascending.

@@ -66,7 +66,7 @@ async fn connect(options: &SqliteConnectOptions, file: &Path) -> Result<SqliteCo
     loop {
         match options.connect().await {
             Ok(connection) => return Ok(connection),
-            Err(error) if classify(&error) == ErrorClass::Away => {
+            Err(error) if classify(&error) == ErrorClass::Conflict => {
                 tracing::info!(%error, "the store's file is busy; waiting");
             }
             Err(source) => {
@@ -82,7 +82,7 @@ async fn wait_while_busy<T>(
 ) -> Result<T, StoreError> {
     loop {
         match step(connection).await {
-            Err(error) if error.class() == ErrorClass::Away => {
+            Err(error) if error.class() == ErrorClass::Conflict => {
                 tracing::info!(%error, "the store's file is busy; waiting");
             }
             result => return result,
@@ -118,17 +118,9 @@ async fn schema_status(connection: &mut SqliteConnection) -> Result<SchemaStatus
 
 impl SqliteStore {
     /// A transaction that writes, from its start: an upgrade in the middle of one fails at once when another process
-    /// has written. Waits for other processes without limit.
+    /// has written. After [`BUSY_TIMEOUT`] of waiting for other processes a `Conflict`, so that who waits can be stopped.
     pub(crate) async fn begin_writing(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        loop {
-            match self.writer.begin_with("begin immediate").await {
-                Ok(transaction) => return Ok(transaction),
-                Err(error) if classify(&error) == ErrorClass::Away => {
-                    tracing::info!(%error, "another process is writing to the store's file; waiting");
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        Ok(self.writer.begin_with("begin immediate").await?)
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) enum StoreTransaction {
 }
 
 impl Store {
-    /// In SQLite this is the one writer, from its start; other processes are waited for without limit.
+    /// In SQLite this is the one writer, from its start; a `Conflict` if other processes do not let go of the file.
     pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {
             Self::Postgres(pool) => StoreTransaction::Postgres(pool.begin().await?),

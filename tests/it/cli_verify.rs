@@ -70,6 +70,13 @@ async fn codes_given_to_another_chunk_are_noticed() {
 }
 
 #[tokio::test]
+async fn a_code_outside_the_range_of_its_chunk_is_noticed() {
+    let sql =
+        format!("insert into codes (code, run_no) select '!', max(run_no) from chunks where run_no = {SECOND_RUN}");
+    problems_after(&sql, &["1 codes stand outside the range of their chunk"]).await;
+}
+
+#[tokio::test]
 async fn a_changed_digest_of_a_chunk_is_noticed() {
     for place in TestStore::both().await {
         let id = generate(&place, &MINT).await.to_string();

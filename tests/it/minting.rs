@@ -77,7 +77,7 @@ async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
         // Whose turn it is: both guess right and wrong, once and twice in a row.
         for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
             let step = minting[turn].mint_chunk(&place.store).await.expect("a step");
-            assert!(matches!(step, Step::Minted { codes: 100, .. }), "{step:?}");
+            assert!(matches!(step, Step::Minted { .. }), "{step:?}");
         }
         assert_codes_follow_from(&place, &job, &key).await;
         assert_eq!(place.number("select count(*) from codes").await, 900);

@@ -194,7 +194,7 @@ async fn an_unfinished_job_like_the_new_one_is_named_and_a_new_one_is_minted() {
         let old = Uuid::now_v7();
         place.store.put_job(old, &crate::cli_steps::request("####", 10)).await.expect("a job");
         let ran = place.codemint(["generate", "[0-9]###", "--count", "10", "--json"]).run().await.expect_code(0);
-        assert_names(&ran.stderr, &[&old.to_string(), &format!("codemint jobs resume {old}")]);
+        assert_names(&ran.stderr, &[&old.to_string(), &format!("jobs resume {old}`")]);
         assert_ne!(job_id(&ran), old);
         assert_eq!(place.number("select count(*) from codes").await, 10);
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::cli_steps::{assert_names, files_beside_the_store, send_signal, wait_for_a_chunk};
+use crate::cli_steps::{assert_names, files_beside_the_store, job_id, proposed, send_signal, wait_for_a_chunk};
 use crate::support::codemint::finish;
 use crate::support::postgres::free_port;
 use crate::support::stores::{Kind, TestStore};
@@ -37,12 +37,10 @@ async fn an_interrupted_run_names_the_command_that_completes_the_job() {
         assert_eq!(kept, "what was there\n");
 
         assert_eq!(place.number("select count(*) from jobs").await, 1);
-        let command = said.split('`').nth(1).expect("a command");
-        let words: Vec<&str> = command.split(' ').collect();
-        assert_eq!(words[..3], ["codemint", "jobs", "resume"], "{said}");
-        place.codemint(&words[1..]).run().await.expect_code(0);
+        assert_names(&said, &["jobs resume", "then export it with --output codes.txt"]);
+        let resumed = proposed(&place, &said).args(["--json"]).run().await.expect_code(0);
         assert_eq!(place.number("select count(*) from codes").await, COUNT);
-        place.codemint(["verify", words[3]]).run().await.expect_code(0);
+        place.codemint(["verify", &job_id(&resumed).to_string()]).run().await.expect_code(0);
     }
 }
 
@@ -51,7 +49,7 @@ async fn a_terminated_run_is_completed_by_the_same_command_with_the_whole_file()
     for place in TestStore::both().await {
         let id = Uuid::now_v7().to_string();
         let said = interrupted(&place, "TERM", 143, &["--job-id", &id]).await;
-        assert_names(&said, &[&format!("`codemint jobs resume {id}`")]);
+        assert_names(&said, &[&format!("jobs resume {id}`")]);
         assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
 
         let generate = ["generate", "*{10}", "--count", "100000", "--output", "codes.txt", "--json", "--job-id", &id];

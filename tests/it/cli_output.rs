@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 
-use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate};
+use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate, proposed};
 use crate::support::codemint::Codemint;
 use crate::support::stores::TestStore;
 
@@ -59,13 +59,12 @@ async fn a_full_disk_under_the_output_is_told_with_the_command_that_writes_the_c
         let args = ["generate", "####", "--count", "10", "--output", "/dev/full"];
         let ran = place.codemint(args).run().await.expect_code(1);
         assert_names(&ran.stderr, &["/dev/full", "No space left", "the codes are in the store"]);
-        let command = ran.stderr.split('`').nth(1).expect("a command");
-        let words: Vec<&str> = command.split(' ').skip(1).collect();
-        let export = place.codemint(&words).args(["--format", "txt"]).run().await.expect_code(0);
-        assert_eq!(export.stdout.lines().count(), 10);
+        let export = proposed(&place, &ran.stderr).args(["--format", "txt"]).run().await.expect_code(1);
+        assert_names(&export.stderr, &["/dev/full", "No space left"]);
 
+        let id = generate(&place, &["*{8}", "--count", "10"]).await.to_string();
         let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
-        let ran = place.codemint(&words).stdout(Stdio::from(full)).run().await.expect_code(1);
+        let ran = place.codemint(["export", &id]).stdout(Stdio::from(full)).run().await.expect_code(1);
         assert_names(&ran.stderr, &["standard output", "No space left"]);
     }
 }

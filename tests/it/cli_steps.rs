@@ -7,7 +7,7 @@ use codemint::job::{Limits, Request};
 use tokio::process::Child;
 use uuid::Uuid;
 
-use crate::support::codemint::Ran;
+use crate::support::codemint::{Codemint, Ran};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
 
@@ -50,6 +50,13 @@ pub async fn exported(place: &TestStore, job: Uuid) -> Vec<String> {
     let job = job.to_string();
     let ran = place.codemint(["export", &job, "--format", "txt"]).run().await.expect_code(0);
     ran.stdout.lines().map(str::to_owned).collect()
+}
+
+/// The command that a message proposes between backticks, to be run as it is typed: it must name the store by itself.
+pub fn proposed(place: &TestStore, said: &str) -> Codemint {
+    let command = said.split('`').nth(1).unwrap_or_else(|| panic!("no command in {said}"));
+    let words = command.strip_prefix("codemint ").unwrap_or_else(|| panic!("not ours: {command}"));
+    Codemint::new(place.path()).args(words.split(' '))
 }
 
 /// Panics unless the text names all of these.

@@ -133,7 +133,7 @@ async fn a_job_that_nobody_has_begun_holds_and_cannot_be_exported() {
         let ran = place.codemint(["verify", &id]).run().await.expect_code(0);
         assert_names(&ran.stdout, &["queued", "0 of 10 codes found"]);
         let ran = place.codemint(["export", &id, "--output", "codes.csv"]).run().await.expect_code(3);
-        assert_names(&ran.stderr, &["is queued with 0 of 10 codes", &format!("codemint jobs resume {id}")]);
+        assert_names(&ran.stderr, &["is queued with 0 of 10 codes", &format!("jobs resume {id}`")]);
         assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
     }
 }
@@ -147,7 +147,7 @@ async fn an_export_that_would_miss_codes_leaves_the_file_as_it_was() {
         for order in ["code", "random"] {
             let args = ["export", &id, "--output", "codes.txt", "--order", order];
             let ran = place.codemint(args).run().await.expect_code(3);
-            assert_names(&ran.stderr, &["has 99 codes in the store, its checkpoint says 100", "codemint verify"]);
+            assert_names(&ran.stderr, &["has 99 codes in the store, its checkpoint says 100", "verify JOB`"]);
         }
         let kept = std::fs::read_to_string(place.path().join("codes.txt")).expect("the file");
         assert_eq!(kept, "what was there\n");

@@ -64,6 +64,7 @@ impl Export {
 /// # Errors
 /// Those of the store and of the output, and when asked to stop: then the output is as it was.
 pub async fn write_in_order(context: &Context, store: &Store, job: &Job, mut sink: Sink) -> Result<(), Failure> {
+    sink.show_progress(context.progress.bar(job.minted, 0));
     let chunks = done_chunks(context, store, job).await?;
     let mut rounds: Vec<Round> = chunks.chunk_by(|a, b| a.round == b.round).map(Round::new).collect();
     if let [only] = rounds.as_mut_slice() {
@@ -148,6 +149,7 @@ async fn write_shuffled(
     mut sink: Sink,
     target: &Target,
 ) -> Result<(), Failure> {
+    sink.show_progress(context.progress.bar(job.minted, 0));
     let code_length = job.mask.code_length() as u64;
     let mut shuffle = Shuffle::new(job.minted * (code_length + 1), target.directory())?;
     let chunks = done_chunks(context, store, job).await?;
@@ -163,7 +165,7 @@ async fn write_shuffled(
 }
 
 /// The chunks of a job whose codes are in the store, in order.
-pub async fn done_chunks(context: &Context, store: &Store, job: &Job) -> Result<Vec<Chunk>, Failure> {
+async fn done_chunks(context: &Context, store: &Store, job: &Job) -> Result<Vec<Chunk>, Failure> {
     let mut chunks = context.patiently(async || store.list_chunks(job.no).await).await?;
     chunks.retain(|chunk| chunk.state == "done");
     Ok(chunks)

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::cli::exit::Failure;
+use crate::cli::progress::Bar;
 use crate::code::batch::CodeBatch;
 use crate::store::location::Location;
 
@@ -98,7 +99,7 @@ impl Target {
             }
         };
         let format = format.unwrap_or_else(|| self.format_by_name());
-        let mut sink = Sink { writer: BufWriter::with_capacity(BUFFER_BYTES, stream), format, destination };
+        let mut sink = Sink { writer: BufWriter::with_capacity(BUFFER_BYTES, stream), format, destination, bar: None };
         if format == Format::Csv {
             sink.put(|writer| writer.write_all(b"code\n"))?;
         }
@@ -185,6 +186,8 @@ pub struct Sink {
     writer: BufWriter<Box<dyn Write>>,
     format: Format,
     destination: Destination,
+    /// Shown while a file is written; lines on a screen show themselves.
+    bar: Option<Bar>,
 }
 
 #[derive(Serialize)]
@@ -193,9 +196,16 @@ struct CodeLine<'a> {
 }
 
 impl Sink {
+    pub fn show_progress(&mut self, bar: Bar) {
+        self.bar = Some(bar).filter(|_| matches!(self.destination, Destination::Replace { .. }));
+    }
+
     /// # Errors
     /// When the output takes no more.
     pub fn write(&mut self, batch: &CodeBatch) -> Result<(), Failure> {
+        if let Some(bar) = &self.bar {
+            bar.add(batch.len());
+        }
         match self.format {
             Format::Txt => self.put(|writer| writer.write_all(batch.as_lines().as_bytes())),
             Format::Csv => self.put(|writer| {

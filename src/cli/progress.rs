@@ -36,15 +36,23 @@ impl Bars {
 
     /// Follows a job until the returned value is dropped.
     pub fn follow(&self, store: &Store, job: &Job) -> Following {
-        if !self.visible {
-            return Following { bar: ProgressBar::hidden(), _gone: CancellationToken::new().drop_guard() };
-        }
-        let bar = self.bars.add(ProgressBar::new(job.count).with_style(style(job.minted)));
-        bar.set_position(job.minted);
-        bar.enable_steady_tick(POLL_INTERVAL);
+        let bar = self.bar(job.count, job.minted);
         let gone = CancellationToken::new();
-        tokio::spawn(poll(store.clone(), job.id, bar.clone(), gone.clone()));
-        Following { bar, _gone: gone.drop_guard() }
+        if self.visible {
+            tokio::spawn(poll(store.clone(), job.id, bar.0.clone(), gone.clone()));
+        }
+        Following { _bar: bar, _gone: gone.drop_guard() }
+    }
+
+    /// For codes that this process counts itself.
+    pub fn bar(&self, total: u64, begun_at: u64) -> Bar {
+        if !self.visible {
+            return Bar(ProgressBar::hidden());
+        }
+        let bar = self.bars.add(ProgressBar::new(total).with_style(style(begun_at)));
+        bar.set_position(begun_at);
+        bar.enable_steady_tick(POLL_INTERVAL);
+        Bar(bar)
     }
 }
 
@@ -80,17 +88,27 @@ async fn poll(store: Store, id: Uuid, bar: ProgressBar, gone: CancellationToken)
     }
 }
 
-/// A bar on the screen; dropping it takes it away and ends its questions to the store.
+/// A bar on the screen; dropping it takes it away.
 #[derive(Debug)]
-pub struct Following {
-    bar: ProgressBar,
-    _gone: DropGuard,
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    pub fn add(&self, codes: usize) {
+        self.0.inc(codes as u64);
+    }
 }
 
-impl Drop for Following {
+impl Drop for Bar {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.0.finish_and_clear();
     }
+}
+
+/// A bar that asks the store; dropping it ends the questions.
+#[derive(Debug)]
+pub struct Following {
+    _bar: Bar,
+    _gone: DropGuard,
 }
 
 #[derive(Clone, Debug)]

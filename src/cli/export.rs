@@ -22,6 +22,8 @@ use crate::store::{Access, Store};
 
 Random order is for those who hand codes out line by line: in a sorted list a code betrays its neighbour's place.")]
 pub struct Export {
+    /// The job's id, as `codemint jobs list` shows it
+    #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// The file to write; it is replaced in one step. - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
@@ -29,6 +31,7 @@ pub struct Export {
     /// How codes are written [default: by the file's ending, else csv]
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// In which order the codes are written
     #[arg(long, value_enum, default_value_t = Order::Code)]
     order: Order,
 }

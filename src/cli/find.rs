@@ -7,6 +7,17 @@ use crate::cli::exit::Failure;
 use crate::job::{Job, State};
 use crate::store::Store;
 
+/// For arguments that name a job.
+///
+/// # Errors
+/// If the text is no id.
+pub fn job_id(text: &str) -> Result<Uuid, String> {
+    let id = text.parse();
+    id.map_err(|_| {
+        "a job's id looks like 01890a5d-ac96-774b-bcce-b302099a8057; `codemint jobs list` shows them".to_owned()
+    })
+}
+
 /// # Errors
 /// `answer is no` if there is no such job.
 pub async fn job(store: &Store, id: Uuid) -> Result<Job, Failure> {

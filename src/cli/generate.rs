@@ -31,13 +31,13 @@ pub struct Generate {
     /// What codes look like, such as 'MY_LITTLE_PROMO????##'
     mask: String,
     /// How many codes
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
     count: i128,
     /// Whom or what the codes are for
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
     /// Name the job yourself: the same id with the same request goes on with it or reports it
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = find::job_id)]
     job_id: Option<Uuid>,
     /// Codes a transaction: what a crash can cost [default: 50000, from job.chunk_size]
     #[arg(long, value_name = "N")]
@@ -128,6 +128,14 @@ impl Generate {
             PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
         }
     }
+}
+
+/// For counts. Wider than any count that is allowed, so that a check can name what is wrong with it.
+///
+/// # Errors
+/// If the text is no whole number.
+pub fn whole_number(text: &str) -> Result<i128, String> {
+    text.parse().map_err(|_| "write a whole number in digits, such as 50000".to_owned())
 }
 
 /// A mask error with the place in the mask under it, on a terminal.

@@ -57,7 +57,7 @@ pub struct List {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
     limit: u32,
     /// Go on after this job, the last one of the page before
-    #[arg(long, value_name = "JOB")]
+    #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     after: Option<Uuid>,
     /// Report as a JSON array
     #[arg(long)]
@@ -108,6 +108,8 @@ fn list_line(job: &Job) -> String {
 /// Show one job
 #[derive(Debug, Args)]
 pub struct Show {
+    /// The job's id, as `codemint jobs list` shows it
+    #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report as JSON
     #[arg(long)]
@@ -125,6 +127,8 @@ impl Show {
 /// Follow a job to its end; exit code 3 if it is cancelled or fails
 #[derive(Debug, Args)]
 pub struct Watch {
+    /// The job's id, as `codemint jobs list` shows it
+    #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report the ended job as JSON
     #[arg(long)]
@@ -153,6 +157,8 @@ impl Watch {
 /// Go on with a job that was interrupted, or help others with it; several processes may
 #[derive(Debug, Args)]
 pub struct Resume {
+    /// The job's id, as `codemint jobs list` shows it
+    #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report as JSON
     #[arg(long)]
@@ -179,6 +185,8 @@ impl Resume {
 /// Cancel a job; the codes minted so far stay and are counted
 #[derive(Debug, Args)]
 pub struct Cancel {
+    /// The job's id, as `codemint jobs list` shows it
+    #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report the cancelled job as JSON
     #[arg(long)]

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::cli::exit::{ANSWER_IS_NO, Failure};
-use crate::cli::generate::request_failure;
+use crate::cli::generate::{request_failure, whole_number};
 use crate::cli::text::{grouped, print_json, print_line};
 use crate::cli::{Context, exit};
 use crate::code::keyspace::Keyspace;
@@ -40,9 +40,10 @@ impl MaskCommand {
 
 With --count the exit code is 3 if the mask has fewer codes.")]
 pub struct Explain {
+    /// The mask to explain
     mask: String,
     /// What would it mean to mint so many codes?
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
     count: Option<i128>,
     /// How many samples to show
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=i64::from(SAMPLES_MAX)))]

@@ -36,6 +36,7 @@ impl ShellCommand {
 #[command(after_help = "Example:
   codemint completions bash > /etc/bash_completion.d/codemint")]
 pub struct Completions {
+    /// The shell to complete for
     shell: Shell,
 }
 
@@ -51,6 +52,7 @@ impl Completions {
 /// Write manual pages, one a command, into a directory
 #[derive(Debug, Args)]
 pub struct Man {
+    /// Where to; made if it is not there
     directory: PathBuf,
 }
 

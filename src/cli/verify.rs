@@ -23,6 +23,8 @@ const PROBLEMS_MAX: usize = 20;
 /// Check a job's codes against its mask, its count and its digests; exit code 3 if anything is off
 #[derive(Debug, Args)]
 pub struct Verify {
+    /// The job's id, as `codemint jobs list` shows it
+    #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report as JSON
     #[arg(long)]

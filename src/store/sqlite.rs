@@ -1,5 +1,8 @@
 //! Connections to an embedded SQLite file: one writer, several readers, write-ahead log.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +40,9 @@ fn options(file: &Path, create: bool) -> SqliteConnectOptions {
 /// Opens the file, makes it if `create` says so, and brings its schema up to date.
 pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, StoreError> {
     check_place(file)?;
+    if create {
+        make_private(file)?;
+    }
     let mut connection = connect(&options(file, create), file).await?;
     // Before anything is changed: the mode of the log stays with a file, also with one that is not ours.
     wait_while_busy(&mut connection, async |connection| schema_status(connection).await).await?;
@@ -60,6 +66,16 @@ fn check_place(file: &Path) -> Result<(), StoreError> {
         _ => return Ok(()),
     };
     Err(StoreError::File { file: file.display().to_string(), problem })
+}
+
+/// Codes are worth money, and the key of an unfinished job tells them all: a new file is for its owner alone. Its logs get
+/// the same permissions from SQLite.
+fn make_private(file: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Ok(_empty) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::File { file: file.display().to_string(), problem: error.to_string() }),
+    }
 }
 
 async fn connect(options: &SqliteConnectOptions, file: &Path) -> Result<SqliteConnection, StoreError> {

@@ -13,7 +13,7 @@ use crate::code::slice::{Slice, quotas};
 
 /// Largest chunk, in codes: keeps a chunk's memory and the quota arithmetic in bounds.
 pub const CHUNK_SIZE_MAX: u32 = 1 << 20;
-/// Most chunks of a job, so that a job's plan fits one transaction.
+/// Most chunks of a round, so that its plan fits one transaction.
 pub const CHUNKS_MAX: u64 = 100_000;
 /// Longest campaign name, in characters.
 pub const CAMPAIGN_LENGTH_MAX: usize = 200;

@@ -10,9 +10,9 @@ use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::random::{Key, Stream};
 use crate::code::slice::{Draw, GENERATOR_VERSION};
 use crate::job::{Job, slice_of_range};
-use crate::store::Store;
 use crate::store::chunks::{Checkpoint, ClaimedChunk, OpenChunk, PutCodes};
 use crate::store::error::StoreError;
+use crate::store::{Store, in_time};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
@@ -30,14 +30,14 @@ pub enum MintError {
 const PHANTOM_DUPLICATES_MAX: u32 = 5;
 
 /// What one attempt to mint a chunk came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Step {
     /// The chunk is committed, by us.
     Minted { run_no: i64, codes: u32 },
     /// No chunk can be claimed: none is open, others write those that are, or the job is not to go on.
     NothingToClaim,
     /// COMMIT ended in an error; [`Store::is_chunk_done`] tells what became of the chunk.
-    CommitUnknown { run_no: i64, codes: u32 },
+    CommitUnknown { run_no: i64, codes: u32, error: StoreError },
 }
 
 /// A job that is being minted: what every chunk of it needs.
@@ -65,10 +65,10 @@ impl Minting {
     /// # Errors
     /// `GeneratorVersion` if the job's codes would be drawn otherwise than it began, and those of the store.
     pub async fn start(store: &Store, job: &Job) -> Result<Option<Self>, MintError> {
+        let Some(key) = in_time(store.read_key(job.no)).await? else { return Ok(None) };
         if job.generator_version != GENERATOR_VERSION {
             return Err(MintError::GeneratorVersion { found: job.generator_version });
         }
-        let Some(key) = store.read_key(job.no).await? else { return Ok(None) };
         let keyspace = Arc::new(Keyspace::new(&job.mask));
         Ok(Some(Self { job_no: job.no, keyspace, key, recycled: CodeBatch::default(), ahead: None }))
     }
@@ -78,18 +78,18 @@ impl Minting {
     /// # Errors
     /// Those of the store before COMMIT: the chunk stays open and may be tried again.
     pub async fn mint_chunk(&mut self, store: &Store) -> Result<Step, MintError> {
-        let Some(mut claimed) = store.claim_chunk(self.job_no).await? else { return Ok(Step::NothingToClaim) };
+        let Some(mut claimed) = in_time(store.claim_chunk(self.job_no)).await? else { return Ok(Step::NothingToClaim) };
         let drawn = self.draw(&mut claimed).await?;
         let Drawn { batch, checkpoint, .. } = self.put_codes(&mut claimed, drawn).await?;
         let (run_no, codes) = (claimed.chunk.run_no, checkpoint.minted);
         self.recycled = batch;
-        match claimed.commit(&checkpoint).await {
+        in_time(claimed.write_checkpoint(&checkpoint)).await?;
+        match in_time(claimed.commit()).await {
             Ok(()) => Ok(Step::Minted { run_no, codes }),
-            Err(error @ StoreError::Database(_)) => {
+            Err(error) => {
                 tracing::warn!(run_no, %error, "commit ended in an error; asking the store what became of the chunk");
-                Ok(Step::CommitUnknown { run_no, codes })
+                Ok(Step::CommitUnknown { run_no, codes, error })
             }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -100,7 +100,7 @@ impl Minting {
             Some(ahead) if ahead.run_no == claimed.chunk.run_no => (ahead.drawing, false),
             other => (self.start_drawing(&claimed.chunk)?, other.is_some()),
         };
-        if !guess_was_wrong && let Some(next) = claimed.find_next_open().await? {
+        if !guess_was_wrong && let Some(next) = in_time(claimed.find_next_open()).await? {
             self.ahead = Some(Ahead { run_no: next.run_no, drawing: self.start_drawing(&next)? });
         }
         Ok(finished(drawing).await)
@@ -123,8 +123,8 @@ impl Minting {
     /// time round at least one rank of the slice is done with, so it ends.
     async fn put_codes(&self, claimed: &mut ClaimedChunk, mut drawn: Drawn) -> Result<Drawn, MintError> {
         let mut phantoms = 0;
-        while claimed.put_codes(&drawn.batch).await? == PutCodes::DuplicateMet {
-            let present = claimed.find_present(&drawn.batch).await?;
+        while in_time(claimed.put_codes(&drawn.batch)).await? == PutCodes::DuplicateMet {
+            let present = in_time(claimed.find_present(&drawn.batch)).await?;
             let taken: Vec<Rank> = present.iter().filter_map(|code| self.keyspace.rank(code)).collect();
             tracing::debug!(
                 run_no = claimed.chunk.run_no,

@@ -7,10 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::job::Job;
 use crate::mint::{MintError, Minting, Step};
-use crate::store::Store;
 use crate::store::closing::CloseJob;
 use crate::store::error::{ErrorClass, StoreError};
+use crate::store::{Store, in_time};
 
+/// How long a stop waits for the chunk at hand, which a healthy store finishes in far less.
+const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Between two looks at a job whose open chunks are all being written by others.
 const OTHERS_AT_WORK_PAUSE: Duration = Duration::from_millis(200);
 
@@ -30,8 +32,8 @@ pub struct Share {
     pub codes: u64,
 }
 
-/// Mints until the job has ended or `stop` is cancelled; looks at `stop` between chunks and in waits only, so that no
-/// statement is ever cut off. A store that is away, busy or full is waited for without limit.
+/// Mints until the job has ended or `stop` is cancelled, which is looked at between chunks and in waits; only a store
+/// that does not answer for [`STOP_GRACE`] is left in the middle of a statement. A store that is away, busy or full is waited for without limit.
 ///
 /// # Errors
 /// What trying again would not mend. The job stays as it is and can be resumed.
@@ -40,7 +42,7 @@ pub async fn run_job(store: &Store, job: &Job, stop: &CancellationToken) -> Resu
     let mut patience = Patience::new(stop);
     tracing::info!(job_id = %job.id, count = job.count, "working on the job");
     while !stop.is_cancelled() {
-        match run.step().await {
+        match step_or_stop(&mut run, stop).await {
             Ok(Progress::Ended) => {
                 let Share { chunks, codes } = run.share;
                 tracing::info!(job_id = %job.id, chunks, codes, "the job has ended");
@@ -55,13 +57,32 @@ pub async fn run_job(store: &Store, job: &Job, stop: &CancellationToken) -> Resu
     Ok((RunEnd::Stopped, run.share))
 }
 
+/// A step is cut off only where a stop has waited in vain; the chunk at hand then stays open, or is done.
+async fn step_or_stop(run: &mut Run<'_>, stop: &CancellationToken) -> Result<Progress, MintError> {
+    let out_of_patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_GRACE).await;
+    };
+    tokio::select! {
+        progress = run.step() => progress,
+        () = out_of_patience => Err(StoreError::Silent { seconds: STOP_GRACE.as_secs() }.into()),
+    }
+}
+
 struct Run<'a> {
     store: &'a Store,
     job: &'a Job,
     minting: Option<Minting>,
-    /// A chunk of which we do not know whether it was committed, with its codes.
-    unknown: Option<(i64, u32)>,
+    unknown: Option<UnknownCommit>,
     share: Share,
+}
+
+/// A chunk of which we do not know whether it was committed.
+struct UnknownCommit {
+    run_no: i64,
+    codes: u32,
+    /// What COMMIT ended in.
+    error: StoreError,
 }
 
 enum Progress {
@@ -73,18 +94,16 @@ enum Progress {
 impl Run<'_> {
     /// One step: settle an unknown commit, start, mint a chunk, or try to close the job.
     async fn step(&mut self) -> Result<Progress, MintError> {
-        if let Some((run_no, codes)) = self.unknown {
-            let done = self.store.is_chunk_done(run_no).await?;
-            tracing::info!(run_no, done, "the unknown commit is settled");
-            self.unknown = None;
-            if done {
-                self.count_chunk(codes);
-            }
+        if self.unknown.is_some() {
+            return self.settle_commit().await;
         }
         let Some(minting) = &mut self.minting else {
-            self.store.mark_job_running(self.job.no).await?;
             self.minting = Minting::start(self.store, self.job).await?;
-            return if self.minting.is_none() { Ok(Progress::Ended) } else { Ok(Progress::Made) };
+            if self.minting.is_none() {
+                return Ok(Progress::Ended);
+            }
+            in_time(self.store.mark_job_running(self.job.no)).await?;
+            return Ok(Progress::Made);
         };
         match minting.mint_chunk(self.store).await? {
             Step::Minted { run_no, codes } => {
@@ -92,15 +111,30 @@ impl Run<'_> {
                 self.count_chunk(codes);
                 Ok(Progress::Made)
             }
-            Step::CommitUnknown { run_no, codes } => {
-                self.unknown = Some((run_no, codes));
-                Ok(Progress::Made)
+            Step::CommitUnknown { run_no, codes, error } => {
+                self.unknown = Some(UnknownCommit { run_no, codes, error });
+                self.settle_commit().await
             }
-            Step::NothingToClaim => match self.store.close_job(self.job.no).await? {
+            Step::NothingToClaim => match in_time(self.store.close_job(self.job.no)).await? {
                 CloseJob::Ended => Ok(Progress::Ended),
                 CloseJob::NextRound => Ok(Progress::Made),
                 CloseJob::ChunksOpen => Ok(Progress::OthersAtWork),
             },
+        }
+    }
+
+    /// Asks what became of an unknown commit. One that was not done is an error like any other.
+    async fn settle_commit(&mut self) -> Result<Progress, MintError> {
+        let Some(UnknownCommit { run_no, .. }) = self.unknown else { return Ok(Progress::Made) };
+        let done = in_time(self.store.is_chunk_done(run_no)).await?;
+        tracing::info!(run_no, done, "the unknown commit is settled");
+        match self.unknown.take() {
+            Some(unknown) if !done => Err(unknown.error.into()),
+            Some(unknown) => {
+                self.count_chunk(unknown.codes);
+                Ok(Progress::Made)
+            }
+            None => Ok(Progress::Made),
         }
     }
 
@@ -138,7 +172,9 @@ impl<'a> Patience<'a> {
         let delay_ms = delay.as_millis() as u64;
         match error.class() {
             ErrorClass::Conflict => tracing::info!(%error, delay_ms, "another writer was in the way; trying again"),
-            ErrorClass::NoSpace => tracing::warn!(%error, delay_ms, "the store is full; waiting until there is room"),
+            ErrorClass::NoSpace => {
+                tracing::warn!(%error, delay_ms, "the store has no room on its disk or in its memory; waiting")
+            }
             _ => tracing::warn!(%error, delay_ms, "the store is away; waiting"),
         }
         self.wait(delay).await;

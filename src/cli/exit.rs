@@ -80,10 +80,7 @@ impl From<RequestError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Location(_)
-            | StoreError::Schema(_)
-            | StoreError::NotOpened { .. }
-            | StoreError::File { .. } => USAGE,
+            StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::File { .. } => USAGE,
             error if error.class() == ErrorClass::Away => UNREACHABLE,
             _ => FAILURE,
         };

@@ -49,7 +49,7 @@ impl Export {
         let target = Target::from(self.output.as_str());
         target.check_writable(&context.config.store)?;
         let store = context.open_store(Access::Existing).await?;
-        let job = find::job(&store, self.job).await?;
+        let job = find::job(context, &store, self.job).await?;
         if !job.state.is_final() {
             find::require_completed(context, &job)?;
         }
@@ -69,7 +69,8 @@ impl Export {
 pub async fn write_in_order(context: &Context, store: &Store, job: &Job, mut sink: Sink) -> Result<(), Failure> {
     sink.show_progress(context.progress.bar(job.minted, 0));
     let chunks = done_chunks(context, store, job).await?;
-    let mut rounds: Vec<Round> = chunks.chunk_by(|a, b| a.round == b.round).map(Round::new).collect();
+    let mut rounds: Vec<Round> =
+        chunks.chunk_by(|a, b| a.round == b.round).map(|round| Round::new(job, round)).collect();
     if let [only] = rounds.as_mut_slice() {
         while let Some(batch) = only.next_batch(context, store).await? {
             sink.write(&batch)?;
@@ -103,6 +104,7 @@ const MERGED_BYTES: usize = 256 * 1024;
 
 /// The chunks of one round, read one after the other.
 struct Round<'a> {
+    job_id: Uuid,
     chunks: std::slice::Iter<'a, Chunk>,
     batch: CodeBatch,
     /// Where the next code begins in the batch, in bytes.
@@ -110,12 +112,12 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(chunks: &'a [Chunk]) -> Self {
-        Self { chunks: chunks.iter(), batch: CodeBatch::default(), at: 0 }
+    fn new(job: &Job, chunks: &'a [Chunk]) -> Self {
+        Self { job_id: job.id, chunks: chunks.iter(), batch: CodeBatch::default(), at: 0 }
     }
 
     async fn next_batch(&mut self, context: &Context, store: &Store) -> Result<Option<CodeBatch>, Failure> {
-        context.stop.check(|| "stopped; nothing was written".to_owned())?;
+        context.stop.check(|| "stopped before everything was written; a file is as it was".to_owned())?;
         let Some(chunk) = self.chunks.next() else { return Ok(None) };
         let batch = context.patiently(async || store.read_codes(chunk).await).await?;
         if batch.len() as u64 != u64::from(chunk.minted) {
@@ -124,7 +126,7 @@ impl<'a> Round<'a> {
                 chunk.run_no,
                 batch.len(),
                 chunk.minted,
-                context.command("verify JOB")
+                context.command(format_args!("verify {}", self.job_id))
             )));
         }
         Ok(Some(batch))
@@ -156,12 +158,12 @@ async fn write_shuffled(
     let code_length = job.mask.code_length() as u64;
     let mut shuffle = Shuffle::new(job.minted * (code_length + 1), target.directory())?;
     let chunks = done_chunks(context, store, job).await?;
-    let mut all = Round::new(&chunks);
+    let mut all = Round::new(job, &chunks);
     while let Some(batch) = all.next_batch(context, store).await? {
         shuffle.push(&batch)?;
     }
     shuffle.drain(&mut |batch| {
-        context.stop.check(|| "stopped; nothing was written".to_owned())?;
+        context.stop.check(|| "stopped before everything was written; a file is as it was".to_owned())?;
         sink.write(&batch)
     })?;
     sink.finish()

@@ -20,8 +20,8 @@ pub fn job_id(text: &str) -> Result<Uuid, String> {
 
 /// # Errors
 /// `answer is no` if there is no such job.
-pub async fn job(store: &Store, id: Uuid) -> Result<Job, Failure> {
-    let found = store.find_job(id).await?;
+pub async fn job(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
+    let found = context.patiently(async || store.find_job(id).await).await?;
     found.ok_or_else(|| Failure::answer_is_no(format!("there is no job {id} in this store")))
 }
 
@@ -34,6 +34,10 @@ pub fn require_completed(context: &Context, job: &Job) -> Result<(), Failure> {
             Err(Failure::answer_is_no(format!("job {} has failed: {}", job.id, error.message)))
         }
         (state, Some(error)) => Err(Failure::answer_is_no(format!("job {} is {state}: {}", job.id, error.message))),
+        (State::Cancelling, None) => {
+            let cancel = context.command(format_args!("jobs cancel {}", job.id));
+            Err(Failure::answer_is_no(format!("job {} is being cancelled; {cancel} waits for the end", job.id)))
+        }
         (state, None) => Err(Failure::answer_is_no(format!(
             "job {} is {state} with {} of {} codes; {} goes on with it",
             job.id,

@@ -1,7 +1,7 @@
 //! `codemint generate`: from a mask and a count to codes.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub struct Generate {
     /// Name the job yourself: the same id with the same request goes on with it or reports it
     #[arg(long, value_name = "UUID", value_parser = find::job_id)]
     job_id: Option<Uuid>,
-    /// Codes a transaction: what a crash can cost [default: 50000, from job.chunk_size]
+    /// About how many codes a transaction: what a crash can cost [default: 50000, from job.chunk_size]
     #[arg(long, value_name = "N")]
     chunk_size: Option<u64>,
     /// Write the whole job to this file in the end, or to standard output with -
@@ -64,11 +64,12 @@ impl Generate {
         let job = self.submit(context, &store, &request).await?;
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await.map_err(|failure| self.hint_at_output(failure))?;
+        let minting = started.elapsed();
         let completed = find::require_completed(context, &job);
         if let (Ok(()), Some(target)) = (&completed, &target) {
             self.write(context, &store, &job, target).await?;
         }
-        let summary = Summary::new(context, &job, share, started, target.as_ref());
+        let summary = Summary::new(context, &job, share, minting, target.as_ref());
         if self.json || completed.is_ok() {
             let line = if self.json { json(&summary)? } else { summary.to_string() };
             // Standard output belongs to the codes where these go there.
@@ -87,7 +88,8 @@ impl Generate {
             Err(failure) => Err(failure),
         };
         written.map_err(|failure| {
-            let export = context.command(format_args!("export {} --output {}", job.id, quoted(&target.to_string())));
+            let output = self.output.as_deref().unwrap_or("-");
+            let export = context.command(format_args!("export {} --output {}", job.id, quoted(output)));
             failure.with_hint(format!("the codes are in the store; {export} writes them"))
         })
     }
@@ -109,7 +111,7 @@ impl Generate {
     async fn submit(&self, context: &Context, store: &Store, request: &Request) -> Result<Job, Failure> {
         if self.job_id.is_none()
             && !context.quiet
-            && let Some(unfinished) = store.find_unfinished_like(request).await?
+            && let Some(unfinished) = context.patiently(async || store.find_unfinished_like(request).await).await?
         {
             let id = unfinished.id;
             let resume = context.command(format_args!("jobs resume {id}"));
@@ -171,6 +173,7 @@ pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, S
 pub struct Summary {
     #[serde(flatten)]
     job: JobDocument,
+    /// Of minting, without writing an output.
     seconds: f64,
     /// Codes that this process minted, and how fast.
     minted_here: u64,
@@ -180,8 +183,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn new(context: &Context, job: &Job, share: Share, started: Instant, target: Option<&Target>) -> Self {
-        let seconds = started.elapsed().as_secs_f64();
+    pub fn new(context: &Context, job: &Job, share: Share, minting: Duration, target: Option<&Target>) -> Self {
+        let seconds = minting.as_secs_f64();
         Self {
             job: JobDocument::from(job),
             seconds: (seconds * 1000.0).round() / 1000.0,

@@ -68,7 +68,7 @@ impl List {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
         let before_no = match self.after {
-            Some(id) => Some(find::job(&store, id).await?.no),
+            Some(id) => Some(find::job(context, &store, id).await?.no),
             None => None,
         };
         let filter = JobFilter { state: self.state, campaign: self.campaign, before_no, limit: self.limit };
@@ -119,7 +119,7 @@ pub struct Show {
 impl Show {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
-        report(&find::job(&store, self.job).await?, self.json)?;
+        report(&find::job(context, &store, self.job).await?, self.json)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -138,7 +138,7 @@ pub struct Watch {
 impl Watch {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
-        let mut job = find::job(&store, self.job).await?;
+        let mut job = find::job(context, &store, self.job).await?;
         {
             let _bar = context.progress.follow(&store, &job);
             while !job.state.is_final() {
@@ -168,11 +168,11 @@ pub struct Resume {
 impl Resume {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
-        let job = find::job(&store, self.job).await?;
+        let job = find::job(context, &store, self.job).await?;
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await?;
         let completed = find::require_completed(context, &job);
-        let summary = Summary::new(context, &job, share, started, None);
+        let summary = Summary::new(context, &job, share, started.elapsed(), None);
         if self.json {
             print_json(&summary)?;
         } else if completed.is_ok() {
@@ -196,12 +196,12 @@ pub struct Cancel {
 impl Cancel {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
-        let job = find::job(&store, self.job).await?;
+        let job = find::job(context, &store, self.job).await?;
         if !job.state.is_final() {
             context.patiently(async || store.mark_job_cancelling(job.no).await).await?;
             while context.patiently(async || store.close_job(job.no).await).await? != CloseJob::Ended {}
         }
-        let job = find::job(&store, self.job).await?;
+        let job = find::job(context, &store, self.job).await?;
         report(&job, self.json)?;
         if job.state == State::Cancelled {
             return Ok(ExitCode::SUCCESS);

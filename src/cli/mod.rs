@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 use tokio::sync::OnceCell;
@@ -34,6 +35,8 @@ mod progress;
 mod shuffle;
 mod signals;
 mod text;
+
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Mint unique, unguessable promo codes in bulk.
 #[derive(Debug, Parser)]
@@ -184,7 +187,8 @@ impl Context {
 
     async fn close_store(&self) {
         if let Some(store) = self.opened.get() {
-            store.close().await;
+            // A server that does not answer is not waited for: everything is committed or never will be.
+            let _in_time = tokio::time::timeout(CLOSE_TIMEOUT, store.close()).await;
         }
     }
 

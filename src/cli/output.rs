@@ -137,7 +137,7 @@ fn is_of_store(path: &Path, file: &Path) -> bool {
     })
 }
 
-/// A link stays a link: what it points to is replaced.
+/// A link to a file stays a link: what it points to is replaced. One that points to nothing is replaced itself.
 fn real_path(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -151,10 +151,9 @@ fn directory_of(path: &Path) -> PathBuf {
 }
 
 fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
     tempfile::Builder::new()
         .permissions(permissions_of(path))
-        .prefix(&format!(".{name}."))
+        .prefix(".")
         .suffix(".codemint-tmp")
         .tempfile_in(directory_of(path))
         .map_err(|error| cannot_write(path, &error))
@@ -190,6 +189,14 @@ pub struct Sink {
     bar: Option<Bar>,
 }
 
+/// The CSV library's own conversion forgets that a pipe was closed.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 #[derive(Serialize)]
 struct CodeLine<'a> {
     code: &'a str,
@@ -210,9 +217,7 @@ impl Sink {
             Format::Txt => self.put(|writer| writer.write_all(batch.as_lines().as_bytes())),
             Format::Csv => self.put(|writer| {
                 let mut rows = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
-                for code in batch.iter() {
-                    rows.write_record([code])?;
-                }
+                batch.iter().try_for_each(|code| rows.write_record([code])).map_err(io_error)?;
                 rows.flush()
             }),
             Format::Jsonl => self.put(|writer| {
@@ -243,6 +248,8 @@ impl Sink {
         }
         temporary.as_file().sync_all().map_err(|error| failed(&error))?;
         temporary.persist(real_path(&path)).map_err(|error| failed(&error.error))?;
+        // The name is safe from a power cut only with its directory.
+        File::open(directory_of(&path)).and_then(|directory| directory.sync_all()).map_err(|error| failed(&error))?;
         Ok(())
     }
 }

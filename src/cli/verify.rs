@@ -47,7 +47,7 @@ struct Verdict {
 impl Verify {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
-        let job = find::job(&store, self.job).await?;
+        let job = find::job(context, &store, self.job).await?;
         let keyspace = Keyspace::new(&job.mask);
         let mut check = Check::default();
         let mut digests = Vec::new();

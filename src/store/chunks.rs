@@ -207,21 +207,20 @@ impl ClaimedChunk {
         Ok(present)
     }
 
-    /// Writes the checkpoint and commits it together with the codes.
+    /// Turns the chunk's row `done`: the last statement of the transaction.
     ///
     /// # Errors
-    /// `RowCount` if the chunk was not open any more: then nothing is committed. After any other error whether the
-    /// chunk was committed is unknown; [`Store::is_chunk_done`] tells.
-    pub async fn commit(self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let Self { chunk: OpenChunk { run_no, .. }, mut transaction } = self;
+    /// `RowCount` if the chunk was not open any more, and those of the database: then nothing will be committed.
+    pub async fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let run_no = self.chunk.run_no;
         let sql = format!(
             "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4, done_at = {}
               where run_no = $1 and state = 'open'",
-            transaction.now()
+            self.transaction.now()
         );
         let (minted, rejected) = (checkpoint.minted as i32, checkpoint.rejected as i32);
         let digest = &checkpoint.digest[..];
-        let changed = match &mut transaction {
+        let changed = match &mut self.transaction {
             StoreTransaction::Postgres(transaction) => {
                 let update = sqlx::query(&sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
                 update.execute(&mut **transaction).await?.rows_affected()
@@ -231,9 +230,16 @@ impl ClaimedChunk {
                 update.execute(&mut **transaction).await?.rows_affected()
             }
         };
-        require_rows("the checkpoint of a chunk", changed, 1)?;
-        let pause = matches!(transaction, StoreTransaction::Sqlite(_)).then_some(SQLITE_PAUSE);
-        transaction.commit().await?;
+        require_rows("the checkpoint of a chunk", changed, 1)
+    }
+
+    /// Commits codes and checkpoint together.
+    ///
+    /// # Errors
+    /// Those of the database: then whether the chunk was committed is unknown; [`Store::is_chunk_done`] tells.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let pause = matches!(self.transaction, StoreTransaction::Sqlite(_)).then_some(SQLITE_PAUSE);
+        self.transaction.commit().await?;
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
         }

@@ -2,13 +2,10 @@
 
 use std::io::ErrorKind;
 
-use crate::store::location::LocationError;
 use crate::store::schema::SchemaError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("store.url: {0}")]
-    Location(#[from] LocationError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
     #[error("the server at {place} cannot be reached: {}", reason(source))]
@@ -19,6 +16,8 @@ pub enum StoreError {
     File { file: String, problem: String },
     #[error("the store reports: {}", reason(.0))]
     Database(#[from] sqlx::Error),
+    #[error("the store has not answered for {seconds} s")]
+    Silent { seconds: u64 },
     /// The last statement of a transaction did not do what makes the transaction true. Nothing was committed.
     #[error("{statement} changed {changed} rows instead of {expected}")]
     RowCount { statement: &'static str, changed: u64, expected: u64 },
@@ -49,7 +48,7 @@ pub enum ErrorClass {
 impl StoreError {
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Unreachable { .. } => ErrorClass::Away,
+            Self::Unreachable { .. } | Self::Silent { .. } => ErrorClass::Away,
             Self::Database(error) | Self::NotOpened { source: error, .. } => classify(error),
             _ => ErrorClass::Permanent,
         }

@@ -2,6 +2,8 @@
 //!
 //! A closed set of verbs, the same for both. It knows jobs and codes; it never draws, prints or decides how a job ends.
 
+use std::time::Duration;
+
 use sqlx::PgPool;
 
 use crate::store::error::StoreError;
@@ -35,6 +37,19 @@ pub enum Store {
 pub enum Access {
     CreateFile,
     Existing,
+}
+
+/// Longer than any verb takes: the server ends statements after 300 s by itself.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
+
+/// Bounds one verb of a store. A server that is gone without a word, as after a cut cable, answers nothing for ever, and
+/// its own timeouts and keepalives are of no help here.
+///
+/// # Errors
+/// `Silent` after [`ANSWER_TIMEOUT`]; the connection is then of no use. Whether a commit was done is unknown.
+pub async fn in_time<T>(verb: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let silent = |_elapsed| StoreError::Silent { seconds: ANSWER_TIMEOUT.as_secs() };
+    tokio::time::timeout(ANSWER_TIMEOUT, verb).await.map_err(silent)?
 }
 
 impl Store {

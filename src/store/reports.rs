@@ -62,14 +62,14 @@ impl Store {
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// The newest job that asks for the same and has not ended.
+    /// The newest job that asks for the same and can be gone on with.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn find_unfinished_like(&self, request: &Request) -> Result<Option<Job>, StoreError> {
         let sql = format!(
             "{SELECT_JOBS}
-             where j.state in ('queued', 'running', 'cancelling')
+             where j.state in ('queued', 'running')
                and j.canonical_mask = $1 and j.count = $2 and coalesce(j.campaign, '') = $3
              order by j.no desc
              limit 1"

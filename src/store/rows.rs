@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 
 /// Reads jobs with their counts; conditions on `j` follow. Unfinished jobs add up their chunks.
 pub(crate) const SELECT_JOBS: &str = "
-    select j.no, j.id, j.mask, j.count, j.campaign, j.state, j.generator_version, j.chunk_size, j.digest,
+    select j.no, j.id, j.mask, j.canonical_mask, j.count, j.campaign, j.state, j.generator_version, j.chunk_size, j.digest,
            j.error_code, j.error_message, j.created_at, j.started_at, j.finished_at,
            coalesce(j.minted, (select cast(sum(c.minted) as bigint) from chunks c where c.job_no = j.no), 0) as minted,
            coalesce(j.rejected, (select cast(sum(c.rejected) as bigint) from chunks c where c.job_no = j.no), 0) as rejected
@@ -20,6 +20,7 @@ pub(crate) struct JobRow {
     no: i64,
     id: Uuid,
     mask: String,
+    canonical_mask: String,
     count: i64,
     campaign: Option<String>,
     state: String,
@@ -44,7 +45,7 @@ impl TryFrom<JobRow> for Job {
         Ok(Self {
             no: row.no,
             id: row.id,
-            mask: row.mask.parse().map_err(|error| corrupt(format!("{error}")))?,
+            mask: row.canonical_mask.parse().map_err(|error| corrupt(format!("{error}")))?,
             mask_text: row.mask,
             count: unsigned("jobs", row.count)?,
             campaign: row.campaign,

@@ -52,7 +52,11 @@ pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, Store
     wait_while_busy(&mut connection, async |connection| upgrade(connection).await).await?;
     connection.close().await?;
     // Connections are made here, one by one: two that create the log at the same moment would be told it is locked.
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        // After a COMMIT that failed, as on a full disk, the driver still counts a transaction that is not there.
+        .after_release(|connection, _| Box::pin(async { Ok(can_begin(connection).await) }))
+        .connect_lazy_with(options.clone());
     let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options);
     Ok(SqliteStore { writer, readers })
 }
@@ -66,6 +70,13 @@ fn check_place(file: &Path) -> Result<(), StoreError> {
         _ => return Ok(()),
     };
     Err(StoreError::File { file: file.display().to_string(), problem })
+}
+
+async fn can_begin(connection: &mut SqliteConnection) -> bool {
+    match connection.begin_with("begin").await {
+        Ok(transaction) => transaction.rollback().await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// Codes are worth money, and the key of an unfinished job tells them all: a new file is for its owner alone. Its logs get

@@ -10,6 +10,7 @@ use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::cli_steps::send_signal;
 use crate::support::codemint::finish;
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::proxy::{Loss, Proxy};
@@ -111,6 +112,49 @@ async fn a_server_that_is_away_for_a_while_is_waited_for() {
     server.start_again();
     finish(running).await.expect_code(0);
     assert_exact(&place, id, COUNT_SHORT).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_does_not_keep_the_program_from_stopping() {
+    let (server, place) = durable_postgres().await;
+    let id = Uuid::now_v7();
+    let running = generate(&place, id, COUNT);
+    wait_until("chunks", async || place.number(CHUNKS_DONE).await >= 2).await;
+    server.signal_all("STOP");
+    send_signal("INT", &running);
+    let ended = finish(running).await;
+    server.signal_all("CONT");
+    assert_eq!(ended.code, 130, "{}", ended.stderr);
+    finish(generate(&place, id, COUNT)).await.expect_code(0);
+    assert_exact(&place, id, COUNT).await;
+}
+
+/// Makes the commits of chunks fail for good, by a constraint that is checked at COMMIT.
+const FAIL_AT_COMMIT: [&str; 2] = [
+    "create table elsewhere (job_no integer references jobs (no) deferrable initially deferred);
+     create trigger break_commit after update on chunks begin insert into elsewhere values (-1); end",
+    "create table elsewhere (job_no bigint references jobs (no) deferrable initially deferred);
+     create function break_commit() returns trigger language plpgsql as
+       'begin insert into elsewhere values (-1); return new; end';
+     create trigger break_commit after update on chunks for each row execute function break_commit()",
+];
+
+#[tokio::test]
+async fn a_commit_that_fails_for_good_ends_the_run_and_the_store_can_be_used_again() {
+    for place in TestStore::both().await {
+        let request = Request::check(MASK, 100, None, 50, Limits { count_max: 100 }).expect("a request");
+        let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
+            panic!("the job was known")
+        };
+        place.execute(FAIL_AT_COMMIT[usize::from(place.kind == Kind::Postgres)]).await;
+        let error = run_job(&place.store, &job, &CancellationToken::new()).await.expect_err("an error");
+        assert!(error.to_string().to_lowercase().contains("foreign key"), "{error}");
+        assert_eq!(place.number("select count(*) from codes").await, 0);
+        let repair = if place.kind == Kind::Postgres { " on chunks" } else { "" };
+        place.execute(&format!("drop trigger break_commit{repair}")).await;
+        run_job(&place.store, &job, &CancellationToken::new()).await.expect("an end");
+        assert_eq!(place.number("select count(*) from codes").await, 100);
+    }
 }
 
 #[tokio::test]

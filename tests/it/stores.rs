@@ -39,6 +39,11 @@ fn checkpoint(codes: &CodeBatch, rejected: u32) -> Checkpoint {
     Checkpoint { minted: codes.len() as u32, rejected, digest: Sha256::digest(codes.as_lines()).into() }
 }
 
+async fn commit(mut chunk: ClaimedChunk, checkpoint: Checkpoint) {
+    chunk.write_checkpoint(&checkpoint).await.expect("a checkpoint");
+    chunk.commit().await.expect("a commit");
+}
+
 async fn claim(store: &Store, job: &Job) -> ClaimedChunk {
     store.claim_chunk(job.no).await.expect("an answer").expect("an open chunk")
 }
@@ -47,7 +52,7 @@ async fn mint_one(store: &Store, job: &Job) {
     let mut chunk = claim(store, job).await;
     let codes = codes_of(&chunk);
     assert_eq!(chunk.put_codes(&codes).await.expect("codes"), PutCodes::Stored);
-    chunk.commit(&checkpoint(&codes, 0)).await.expect("a commit");
+    commit(chunk, checkpoint(&codes, 0)).await;
 }
 
 async fn found(store: &Store, job: &Job) -> Job {
@@ -184,7 +189,7 @@ async fn chunks_are_claimed_in_ascending_order_and_committed_with_their_codes() 
         let codes = codes_of(&chunk);
         chunk.put_codes(&codes).await.expect("codes");
         let run_no = chunk.chunk.run_no;
-        chunk.commit(&checkpoint(&codes, 3)).await.expect("a commit");
+        commit(chunk, checkpoint(&codes, 3)).await;
 
         assert!(place.store.is_chunk_done(run_no).await.expect("an answer"));
         let stored = &place.store.list_chunks(job.no).await.expect("chunks")[0];
@@ -224,7 +229,7 @@ async fn codes_that_exist_are_reported_and_leave_the_claim_usable() {
         let others = CodeBatch::from_lines("0010\n0011\n".to_owned());
         assert_eq!(chunk.find_present(&others).await.expect("codes"), [] as [&str; 0]);
         assert_eq!(chunk.put_codes(&others).await.expect("an answer"), PutCodes::Stored);
-        chunk.commit(&checkpoint(&others, 8)).await.expect("a commit");
+        commit(chunk, checkpoint(&others, 8)).await;
         let all = place.texts("select code from codes order by code").await;
         assert_eq!(all, ["0003", "0007", "0010", "0011"], "nothing of the rejected batch was stored");
     }
@@ -247,7 +252,8 @@ async fn a_checkpoint_that_changes_no_row_commits_nothing() {
         let mut chunk = claim(&place.store, &job).await;
         let codes = codes_of(&chunk);
         chunk.put_codes(&codes).await.expect("codes");
-        let error = chunk.commit(&checkpoint(&codes, 0)).await.expect_err("no commit");
+        let error = chunk.write_checkpoint(&checkpoint(&codes, 0)).await.expect_err("no checkpoint");
+        drop(chunk);
         assert!(matches!(error, StoreError::RowCount { changed: 0, expected: 1, .. }), "{error}");
         assert_eq!(place.number("select count(*) from codes").await, 0);
         assert_eq!(place.number("select count(*) from chunks where state = 'open'").await, 4);
@@ -279,7 +285,7 @@ async fn a_second_sqlite_writer_waits_for_the_first() {
     let codes = codes_of(&first);
     first.put_codes(&codes).await.expect("codes");
     assert!(!waiting.is_finished());
-    first.commit(&checkpoint(&codes, 0)).await.expect("a commit");
+    commit(first, checkpoint(&codes, 0)).await;
     assert_eq!(waiting.await.expect("an end"), 1);
 }
 
@@ -339,7 +345,7 @@ async fn cancelling_waits_for_a_chunk_that_is_being_written_and_counts_it() {
         async move { other.close_job(job_no).await.expect("closing") }
     });
     wait_until("closing waits for the lock", async || lock_waiters(&place).await == 1).await;
-    chunk.commit(&checkpoint(&codes, 0)).await.expect("a commit");
+    commit(chunk, checkpoint(&codes, 0)).await;
     assert_eq!(closing.await.expect("an end"), CloseJob::Ended);
     let ended = found(&place.store, &job).await;
     assert_eq!((ended.state, ended.minted), (State::Cancelled, 10));
@@ -364,7 +370,7 @@ async fn an_unknown_commit_that_is_still_under_way_is_waited_for() {
         async move { other.is_chunk_done(run_no).await.expect("an answer") }
     });
     wait_until("the question waits", async || lock_waiters(&place).await == 1).await;
-    chunk.commit(&checkpoint(&codes, 0)).await.expect("a commit");
+    commit(chunk, checkpoint(&codes, 0)).await;
     assert!(asking.await.expect("an end"), "done a moment later is done");
 }
 
@@ -398,7 +404,7 @@ async fn what_a_round_could_not_mint_is_owed_by_the_next_one() {
         let mut chunk = claim(&place.store, &job).await;
         let few = CodeBatch::from_lines("5000\n5001\n5002\n".to_owned());
         chunk.put_codes(&few).await.expect("codes");
-        chunk.commit(&checkpoint(&few, 7)).await.expect("a commit");
+        commit(chunk, checkpoint(&few, 7)).await;
         assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::NextRound);
         let chunks = place.store.list_chunks(job.no).await.expect("chunks");
         let next: Vec<_> = chunks.iter().filter(|chunk| chunk.round == 1).collect();
@@ -426,7 +432,7 @@ async fn mint_one_with(store: &Store, job: &Job, lines: &str) {
     let mut chunk = claim(store, job).await;
     let codes = CodeBatch::from_lines(lines.to_owned());
     chunk.put_codes(&codes).await.expect("codes");
-    chunk.commit(&checkpoint(&codes, 0)).await.expect("a commit");
+    commit(chunk, checkpoint(&codes, 0)).await;
 }
 
 #[tokio::test]

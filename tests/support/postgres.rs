@@ -97,6 +97,19 @@ impl Server {
         self.control("-m immediate restart");
     }
 
+    /// Every process of the server stops where it is, or goes on: connections stay, and nobody answers.
+    pub fn signal_all(&self, signal: &str) {
+        let at = self.directory.join("server/postmaster.pid");
+        let pid = fs::read_to_string(at).expect("a running server");
+        let pid = pid.lines().next().expect("its process");
+        let children = Command::new("pgrep").args(["--parent", pid]).output().expect("pgrep").stdout;
+        let children = String::from_utf8(children).expect("numbers");
+        for process in children.lines().chain([pid]) {
+            // One that has just ended needs no signal.
+            let _ended = Command::new("kill").args([&format!("-{signal}"), process]).status();
+        }
+    }
+
     pub fn stop(&self) {
         self.control("-m fast stop");
     }

@@ -10,7 +10,7 @@ use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::random::{Key, Stream};
 use crate::code::slice::{Draw, GENERATOR_VERSION};
 use crate::job::{Job, slice_of_range};
-use crate::store::chunks::{Checkpoint, ClaimedChunk, OpenChunk, PutCodes};
+use crate::store::chunks::{Checkpoint, ClaimedChunk, EncodedCodes, OpenChunk, PutCodes};
 use crate::store::error::StoreError;
 use crate::store::{Store, in_time};
 
@@ -79,7 +79,7 @@ impl Minting {
     /// Those of the store before COMMIT: the chunk stays open and may be tried again.
     pub async fn mint_chunk(&mut self, store: &Store) -> Result<Step, MintError> {
         let Some(mut claimed) = in_time(store.claim_chunk(self.job_no)).await? else { return Ok(Step::NothingToClaim) };
-        let drawn = self.draw(&mut claimed).await?;
+        let drawn = self.draw(store, &mut claimed).await?;
         let Drawn { batch, checkpoint, .. } = self.put_codes(&mut claimed, drawn).await?;
         let (run_no, codes) = (claimed.chunk.run_no, checkpoint.minted);
         self.recycled = batch;
@@ -95,18 +95,18 @@ impl Minting {
 
     /// The codes of the claimed chunk; those of the chunk behind it are then being drawn. Where others took the chunk that
     /// was drawn ahead, they would take the next one too: then nothing is drawn ahead once.
-    async fn draw(&mut self, claimed: &mut ClaimedChunk) -> Result<Drawn, StoreError> {
+    async fn draw(&mut self, store: &Store, claimed: &mut ClaimedChunk) -> Result<Drawn, StoreError> {
         let (drawing, guess_was_wrong) = match self.ahead.take() {
             Some(ahead) if ahead.run_no == claimed.chunk.run_no => (ahead.drawing, false),
-            other => (self.start_drawing(&claimed.chunk)?, other.is_some()),
+            other => (self.start_drawing(store, &claimed.chunk)?, other.is_some()),
         };
         if !guess_was_wrong && let Some(next) = in_time(claimed.find_next_open()).await? {
-            self.ahead = Some(Ahead { run_no: next.run_no, drawing: self.start_drawing(&next)? });
+            self.ahead = Some(Ahead { run_no: next.run_no, drawing: self.start_drawing(store, &next)? });
         }
         Ok(finished(drawing).await)
     }
 
-    fn start_drawing(&mut self, chunk: &OpenChunk) -> Result<JoinHandle<Drawn>, StoreError> {
+    fn start_drawing(&mut self, store: &Store, chunk: &OpenChunk) -> Result<JoinHandle<Drawn>, StoreError> {
         let slice = slice_of_range(&self.keyspace, &chunk.range_first, &chunk.range_last).ok_or_else(|| {
             StoreError::Corrupt {
                 table: "chunks",
@@ -115,15 +115,16 @@ impl Minting {
         })?;
         let stream = Stream::chunk(chunk.round, chunk.chunk_no);
         let (key, quota) = (self.key.clone(), chunk.quota as usize);
-        let (keyspace, recycled) = (Arc::clone(&self.keyspace), std::mem::take(&mut self.recycled));
-        Ok(spawn_blocking(move || Drawn::new(keyspace, Draw::new(&key, stream, slice, quota), recycled)))
+        let target = Target { keyspace: Arc::clone(&self.keyspace), store: store.clone(), run_no: chunk.run_no };
+        let recycled = std::mem::take(&mut self.recycled);
+        Ok(spawn_blocking(move || Drawn::new(target, Draw::new(&key, stream, slice, quota), recycled)))
     }
 
     /// Puts the batch in; as long as it meets codes that exist already, these are looked up exactly and drawn anew. Each
     /// time round at least one rank of the slice is done with, so it ends.
     async fn put_codes(&self, claimed: &mut ClaimedChunk, mut drawn: Drawn) -> Result<Drawn, MintError> {
         let mut phantoms = 0;
-        while in_time(claimed.put_codes(&drawn.batch)).await? == PutCodes::DuplicateMet {
+        while in_time(claimed.put_codes(&drawn.encoded)).await? == PutCodes::DuplicateMet {
             let present = in_time(claimed.find_present(&drawn.batch)).await?;
             let taken: Vec<Rank> = present.iter().filter_map(|code| self.keyspace.rank(code)).collect();
             tracing::debug!(
@@ -144,27 +145,37 @@ impl Minting {
 /// The candidates of a chunk, as ranks and as codes.
 #[derive(Debug)]
 struct Drawn {
-    keyspace: Arc<Keyspace>,
+    target: Target,
     draw: Draw,
     batch: CodeBatch,
+    encoded: EncodedCodes,
     checkpoint: Checkpoint,
 }
 
+/// What turns ranks into codes of one run.
+#[derive(Clone, Debug)]
+struct Target {
+    keyspace: Arc<Keyspace>,
+    store: Store,
+    run_no: i64,
+}
+
 impl Drawn {
-    fn new(keyspace: Arc<Keyspace>, draw: Draw, recycled: CodeBatch) -> Self {
-        let batch = keyspace.batch_into(recycled, draw.ranks());
+    fn new(target: Target, draw: Draw, recycled: CodeBatch) -> Self {
+        let batch = target.keyspace.batch_into(recycled, draw.ranks());
+        let encoded = target.store.encode_codes(target.run_no, &batch);
         let checkpoint = Checkpoint {
             // A quota and the rejects of a slice of bounded size: both fit.
             minted: batch.len() as u32,
             rejected: draw.rejected() as u32,
             digest: Sha256::digest(batch.as_lines()).into(),
         };
-        Self { keyspace, draw, batch, checkpoint }
+        Self { target, draw, batch, encoded, checkpoint }
     }
 
     fn replace(mut self, taken: &[Rank]) -> Self {
         self.draw.replace(taken);
-        Self::new(self.keyspace, self.draw, self.batch)
+        Self::new(self.target, self.draw, self.batch)
     }
 }
 

@@ -42,6 +42,14 @@ pub struct OpenChunk {
     pub quota: u32,
 }
 
+/// The codes of one run as a store takes them: rows of a binary `COPY`, or a JSON array.
+#[derive(Debug)]
+pub struct EncodedCodes {
+    run_no: i64,
+    count: u64,
+    bytes: Vec<u8>,
+}
+
 /// Whether a batch of codes went in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutCodes {
@@ -68,6 +76,15 @@ pub struct Checkpoint {
 }
 
 impl Store {
+    /// Takes milliseconds for a chunk: to be called off the async threads.
+    pub fn encode_codes(&self, run_no: i64, codes: &CodeBatch) -> EncodedCodes {
+        let bytes = match self {
+            Self::Postgres(_) => copy_rows(run_no, codes),
+            Self::Sqlite(_) => json_array(codes),
+        };
+        EncodedCodes { run_no, count: codes.len() as u64, bytes }
+    }
+
     /// The secret that a job's draws are made with; `None` once the job has ended.
     ///
     /// # Errors
@@ -162,14 +179,14 @@ impl ClaimedChunk {
         Ok(next)
     }
 
-    /// Stores the codes of this chunk, all or none.
+    /// Stores the codes of this chunk, all or none. They were encoded by the same store for this run.
     ///
     /// # Errors
     /// Those of the database; the claim is of no use afterwards.
-    pub async fn put_codes(&mut self, codes: &CodeBatch) -> Result<PutCodes, StoreError> {
+    pub async fn put_codes(&mut self, codes: &EncodedCodes) -> Result<PutCodes, StoreError> {
         let stored = match &mut self.transaction {
-            StoreTransaction::Postgres(transaction) => put_codes_postgres(transaction, self.chunk.run_no, codes).await,
-            StoreTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, self.chunk.run_no, codes).await,
+            StoreTransaction::Postgres(transaction) => put_codes_postgres(transaction, codes).await,
+            StoreTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, codes).await,
         };
         match stored {
             Ok(()) => Ok(PutCodes::Stored),
@@ -201,7 +218,10 @@ impl ClaimedChunk {
             }
             StoreTransaction::Sqlite(transaction) => {
                 let sql = "select code from codes where code in (select value from json_each($1)) order by code";
-                sqlx::query_scalar(sql).bind(json_array(codes)).fetch_all(&mut **transaction).await?
+                sqlx::query_scalar(sql)
+                    .bind(String::from_utf8(json_array(codes)).unwrap_or_default())
+                    .fetch_all(&mut **transaction)
+                    .await?
             }
         };
         Ok(present)
@@ -247,42 +267,48 @@ impl ClaimedChunk {
     }
 }
 
-async fn put_codes_postgres(connection: &mut PgConnection, run_no: i64, codes: &CodeBatch) -> Result<(), StoreError> {
+async fn put_codes_postgres(connection: &mut PgConnection, codes: &EncodedCodes) -> Result<(), StoreError> {
     sqlx::query("savepoint before_codes").execute(&mut *connection).await?;
     let mut copy = connection.copy_in_raw("copy codes (code, run_no) from stdin (format binary)").await?;
-    let mut piece = Vec::with_capacity(COPY_PIECE_BYTES + 1024);
-    // https://www.postgresql.org/docs/15/sql-copy.html, "Binary Format": signature, flags, length of the extension.
-    piece.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
-    for code in codes.iter() {
-        piece.extend_from_slice(&2_i16.to_be_bytes());
-        piece.extend_from_slice(&(code.len() as i32).to_be_bytes());
-        piece.extend_from_slice(code.as_bytes());
-        piece.extend_from_slice(&8_i32.to_be_bytes());
-        piece.extend_from_slice(&run_no.to_be_bytes());
-        if piece.len() >= COPY_PIECE_BYTES {
-            copy.send(piece.as_slice()).await?;
-            piece.clear();
-        }
+    for piece in codes.bytes.chunks(COPY_PIECE_BYTES) {
+        copy.send(piece).await?;
     }
-    piece.extend_from_slice(&(-1_i16).to_be_bytes());
-    copy.send(piece.as_slice()).await?;
-    require_rows("the copy of codes", copy.finish().await?, codes.len() as u64)
+    require_rows("the copy of codes", copy.finish().await?, codes.count)
 }
 
-async fn put_codes_sqlite(connection: &mut SqliteConnection, run_no: i64, codes: &CodeBatch) -> Result<(), StoreError> {
+async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCodes) -> Result<(), StoreError> {
+    // Made as text, so it is.
+    let json = std::str::from_utf8(&codes.bytes).unwrap_or_default();
     let inserted = sqlx::query("insert into codes (code, run_no) select value, $2 from json_each($1)")
-        .bind(json_array(codes))
-        .bind(run_no)
+        .bind(json)
+        .bind(codes.run_no)
         .execute(connection)
         .await?;
-    require_rows("the insert of codes", inserted.rows_affected(), codes.len() as u64)
+    require_rows("the insert of codes", inserted.rows_affected(), codes.count)
+}
+
+/// <https://www.postgresql.org/docs/15/sql-copy.html>, "Binary Format".
+fn copy_rows(run_no: i64, codes: &CodeBatch) -> Vec<u8> {
+    const SIGNATURE_FLAGS_EXTENSION: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    // A row adds 18 bytes to its code, which has a newline in the batch; the end takes 2.
+    let mut rows = Vec::with_capacity(SIGNATURE_FLAGS_EXTENSION.len() + codes.as_lines().len() + 17 * codes.len() + 2);
+    rows.extend_from_slice(SIGNATURE_FLAGS_EXTENSION);
+    for code in codes.iter() {
+        rows.extend_from_slice(&2_i16.to_be_bytes());
+        rows.extend_from_slice(&(code.len() as i32).to_be_bytes());
+        rows.extend_from_slice(code.as_bytes());
+        rows.extend_from_slice(&8_i32.to_be_bytes());
+        rows.extend_from_slice(&run_no.to_be_bytes());
+    }
+    rows.extend_from_slice(&(-1_i16).to_be_bytes());
+    rows
 }
 
 /// Written straight from the batch and without growing: at this size each copy is a megabyte that the allocator keeps.
-fn json_array(codes: &CodeBatch) -> String {
+fn json_array(codes: &CodeBatch) -> Vec<u8> {
     // Two quotes and a comma take the place of each newline.
     let mut json = Vec::with_capacity(codes.as_lines().len() + 2 * codes.len() + 2);
     let written = serde_json::Serializer::new(&mut json).collect_seq(codes.iter());
-    // Text always serializes.
-    written.ok().and_then(|()| String::from_utf8(json).ok()).unwrap_or_default()
+    debug_assert!(written.is_ok(), "text always serializes");
+    json
 }

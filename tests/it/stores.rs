@@ -39,6 +39,10 @@ fn checkpoint(codes: &CodeBatch, rejected: u32) -> Checkpoint {
     Checkpoint { minted: codes.len() as u32, rejected, digest: Sha256::digest(codes.as_lines()).into() }
 }
 
+async fn put_codes(chunk: &mut ClaimedChunk, store: &Store, codes: &CodeBatch) -> Result<PutCodes, StoreError> {
+    chunk.put_codes(&store.encode_codes(chunk.chunk.run_no, codes)).await
+}
+
 async fn commit(mut chunk: ClaimedChunk, checkpoint: Checkpoint) {
     chunk.write_checkpoint(&checkpoint).await.expect("a checkpoint");
     chunk.commit().await.expect("a commit");
@@ -51,7 +55,7 @@ async fn claim(store: &Store, job: &Job) -> ClaimedChunk {
 async fn mint_one(store: &Store, job: &Job) {
     let mut chunk = claim(store, job).await;
     let codes = codes_of(&chunk);
-    assert_eq!(chunk.put_codes(&codes).await.expect("codes"), PutCodes::Stored);
+    assert_eq!(put_codes(&mut chunk, store, &codes).await.expect("codes"), PutCodes::Stored);
     commit(chunk, checkpoint(&codes, 0)).await;
 }
 
@@ -187,7 +191,7 @@ async fn chunks_are_claimed_in_ascending_order_and_committed_with_their_codes() 
         let mut chunk = claim(&place.store, &job).await;
         assert_eq!((chunk.chunk.round, chunk.chunk.chunk_no), (0, 0));
         let codes = codes_of(&chunk);
-        chunk.put_codes(&codes).await.expect("codes");
+        put_codes(&mut chunk, &place.store, &codes).await.expect("codes");
         let run_no = chunk.chunk.run_no;
         commit(chunk, checkpoint(&codes, 3)).await;
 
@@ -208,7 +212,7 @@ async fn a_dropped_claim_leaves_the_chunk_open_and_no_code_behind() {
         let job = put(&place.store, &request("####", 40, 10)).await;
         let mut chunk = claim(&place.store, &job).await;
         let codes = codes_of(&chunk);
-        chunk.put_codes(&codes).await.expect("codes");
+        put_codes(&mut chunk, &place.store, &codes).await.expect("codes");
         let run_no = chunk.chunk.run_no;
         drop(chunk);
         assert!(!place.store.is_chunk_done(run_no).await.expect("an answer"));
@@ -224,11 +228,11 @@ async fn codes_that_exist_are_reported_and_leave_the_claim_usable() {
         place.execute("insert into codes (code, run_no) values ('0003', 0), ('0007', 0)").await;
         let mut chunk = claim(&place.store, &job).await;
         let codes = codes_of(&chunk);
-        assert_eq!(chunk.put_codes(&codes).await.expect("an answer"), PutCodes::DuplicateMet);
+        assert_eq!(put_codes(&mut chunk, &place.store, &codes).await.expect("an answer"), PutCodes::DuplicateMet);
         assert_eq!(chunk.find_present(&codes).await.expect("codes"), ["0003", "0007"]);
         let others = CodeBatch::from_lines("0010\n0011\n".to_owned());
         assert_eq!(chunk.find_present(&others).await.expect("codes"), [] as [&str; 0]);
-        assert_eq!(chunk.put_codes(&others).await.expect("an answer"), PutCodes::Stored);
+        assert_eq!(put_codes(&mut chunk, &place.store, &others).await.expect("an answer"), PutCodes::Stored);
         commit(chunk, checkpoint(&others, 8)).await;
         let all = place.texts("select code from codes order by code").await;
         assert_eq!(all, ["0003", "0007", "0010", "0011"], "nothing of the rejected batch was stored");
@@ -251,7 +255,7 @@ async fn a_checkpoint_that_changes_no_row_commits_nothing() {
             .await;
         let mut chunk = claim(&place.store, &job).await;
         let codes = codes_of(&chunk);
-        chunk.put_codes(&codes).await.expect("codes");
+        put_codes(&mut chunk, &place.store, &codes).await.expect("codes");
         let error = chunk.write_checkpoint(&checkpoint(&codes, 0)).await.expect_err("no checkpoint");
         drop(chunk);
         assert!(matches!(error, StoreError::RowCount { changed: 0, expected: 1, .. }), "{error}");
@@ -283,7 +287,7 @@ async fn a_second_sqlite_writer_waits_for_the_first() {
         async move { other.claim_chunk(job_no).await.expect("an answer").expect("a chunk").chunk.chunk_no }
     });
     let codes = codes_of(&first);
-    first.put_codes(&codes).await.expect("codes");
+    put_codes(&mut first, &place.store, &codes).await.expect("codes");
     assert!(!waiting.is_finished());
     commit(first, checkpoint(&codes, 0)).await;
     assert_eq!(waiting.await.expect("an end"), 1);
@@ -338,7 +342,7 @@ async fn cancelling_waits_for_a_chunk_that_is_being_written_and_counts_it() {
     let job = put(&place.store, &request("####", 40, 10)).await;
     let mut chunk = claim(&place.store, &job).await;
     let codes = codes_of(&chunk);
-    chunk.put_codes(&codes).await.expect("codes");
+    put_codes(&mut chunk, &place.store, &codes).await.expect("codes");
     other.mark_job_cancelling(job.no).await.expect("a mark");
     let closing = tokio::spawn({
         let job_no = job.no;
@@ -364,7 +368,7 @@ async fn an_unknown_commit_that_is_still_under_way_is_waited_for() {
     let job = put(&place.store, &request("####", 10, 10)).await;
     let mut chunk = claim(&place.store, &job).await;
     let codes = codes_of(&chunk);
-    chunk.put_codes(&codes).await.expect("codes");
+    put_codes(&mut chunk, &place.store, &codes).await.expect("codes");
     let asking = tokio::spawn({
         let run_no = chunk.chunk.run_no;
         async move { other.is_chunk_done(run_no).await.expect("an answer") }
@@ -403,7 +407,7 @@ async fn what_a_round_could_not_mint_is_owed_by_the_next_one() {
         mint_one(&place.store, &job).await;
         let mut chunk = claim(&place.store, &job).await;
         let few = CodeBatch::from_lines("5000\n5001\n5002\n".to_owned());
-        chunk.put_codes(&few).await.expect("codes");
+        put_codes(&mut chunk, &place.store, &few).await.expect("codes");
         commit(chunk, checkpoint(&few, 7)).await;
         assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::NextRound);
         let chunks = place.store.list_chunks(job.no).await.expect("chunks");
@@ -431,7 +435,7 @@ async fn a_job_that_finds_no_free_code_in_a_further_round_fails_with_its_true_co
 async fn mint_one_with(store: &Store, job: &Job, lines: &str) {
     let mut chunk = claim(store, job).await;
     let codes = CodeBatch::from_lines(lines.to_owned());
-    chunk.put_codes(&codes).await.expect("codes");
+    put_codes(&mut chunk, store, &codes).await.expect("codes");
     commit(chunk, checkpoint(&codes, 0)).await;
 }
 

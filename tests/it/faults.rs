@@ -158,6 +158,21 @@ async fn a_commit_that_fails_for_good_ends_the_run_and_the_store_can_be_used_aga
 }
 
 #[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_leaves_the_store_usable() {
+    let place = TestStore::sqlite().await;
+    let request = Request::check(MASK, 100, None, 50, Limits { count_max: 100 }).expect("a request");
+    let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
+        panic!("the job was known")
+    };
+    // As a full disk does, the trigger takes the whole transaction back.
+    place.execute("create trigger end_it before update on chunks begin select raise(rollback, 'ended'); end").await;
+    run_job(&place.store, &job, &CancellationToken::new()).await.expect_err("an error");
+    place.execute("drop trigger end_it").await;
+    run_job(&place.store, &job, &CancellationToken::new()).await.expect("an end");
+    assert_eq!(place.number("select count(*) from codes").await, 100);
+}
+
+#[tokio::test]
 async fn broken_connections_cost_no_more_than_their_chunk() {
     let place = TestStore::postgres().await;
     let id = Uuid::now_v7();

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use config::{ConfigError as SourceError, Environment, File, FileFormat, Source, Value, ValueKind};
 use serde::Serialize;
 
+use crate::code::screening::FilterLimits;
 use crate::job::{CHUNK_SIZE_MAX, Limits};
 use crate::store::location::Location;
 
@@ -18,6 +19,7 @@ pub const DEFAULT_FILE: &str = "codemint.toml";
 const ENVIRONMENT_PREFIX: &str = "CODEMINT";
 /// Where the quota arithmetic ends.
 const COUNT_MAX_LIMIT: u64 = 1_000_000_000;
+const FILTER_BYTES_MAX_LIMIT: u64 = 1 << 30;
 /// A file with a URL in it is not longer than this.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -30,7 +32,7 @@ pub struct Setting {
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 6] = [
+pub const SETTINGS: [Setting; 9] = [
     Setting {
         key: "store.url",
         default: "sqlite://codemint.db",
@@ -43,6 +45,21 @@ pub const SETTINGS: [Setting; 6] = [
     },
     Setting { key: "job.chunk_size", default: "50000", meaning: "codes a transaction, 1 to 1048576" },
     Setting { key: "limits.count_max", default: "1000000000", meaning: "most codes of one job, 1 to 1000000000" },
+    Setting {
+        key: "prefilter.false_positive_rate",
+        default: "0.001",
+        meaning: "how often a new filter takes a new code for an existing one, 0.00001 to 0.5; each such code costs a look-up",
+    },
+    Setting {
+        key: "prefilter.max_bytes",
+        default: "67108864",
+        meaning: "most bytes of filters that are loaded for a chunk, 1 to 1073741824; beyond, every candidate is looked up",
+    },
+    Setting {
+        key: "prefilter.enabled",
+        default: "true",
+        meaning: "true or false; without it no filter is written or read, and every candidate that may exist is looked up",
+    },
     Setting { key: "log.format", default: "text", meaning: "text or json, on standard error" },
     Setting { key: "log.level", default: "warn", meaning: "error, warn, info, debug or trace" },
 ];
@@ -53,6 +70,7 @@ pub struct Config {
     pub store: Location,
     pub chunk_size: u64,
     pub limits: Limits,
+    pub filters: FilterLimits,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     /// What `config show` tells: each key with its value, redacted, and where it came from.
@@ -237,17 +255,31 @@ impl Reader {
         let store = self.store();
         let chunk_size = self.parse("job.chunk_size", |text| whole_number(text, u64::from(CHUNK_SIZE_MAX)));
         let count_max = self.parse("limits.count_max", |text| whole_number(text, COUNT_MAX_LIMIT));
+        let filters = self.filters();
         let log_format = self.parse("log.format", str::parse);
         let log_level = self.parse("log.level", str::parse);
-        match (store, chunk_size, count_max, log_format, log_level) {
-            (Some(store), Some(chunk_size), Some(count_max), Some(log_format), Some(log_level))
+        match (store, chunk_size, count_max, filters, log_format, log_level) {
+            (Some(store), Some(chunk_size), Some(count_max), Some(filters), Some(log_format), Some(log_level))
                 if self.problems.is_empty() =>
             {
                 let resolved = self.resolved(&store);
-                Ok(Config { store, chunk_size, limits: Limits { count_max }, log_format, log_level, resolved })
+                let limits = Limits { count_max };
+                Ok(Config { store, chunk_size, limits, filters, log_format, log_level, resolved })
             }
             _ => Err(ConfigError { problems: self.problems }),
         }
+    }
+
+    fn filters(&mut self) -> Option<FilterLimits> {
+        let false_positive_rate = self.parse("prefilter.false_positive_rate", |text| {
+            let rate = text.parse().ok().filter(|rate| (0.00001..=0.5).contains(rate));
+            rate.ok_or_else(|| format!("found {text:?}; write a number from 0.00001 to 0.5"))
+        });
+        let bytes_max = self.parse("prefilter.max_bytes", |text| whole_number(text, FILTER_BYTES_MAX_LIMIT));
+        let enabled = self.parse("prefilter.enabled", |text| {
+            text.parse().map_err(|_| format!("found {text:?}; write true or false"))
+        });
+        Some(FilterLimits { enabled: enabled?, false_positive_rate: false_positive_rate?, bytes_max: bytes_max? })
     }
 
     /// The URL itself or the file that holds it, whichever was set in the later layer.

@@ -123,9 +123,7 @@ pub struct Job {
     /// The store's own number, in order of arrival.
     pub no: i64,
     pub id: Uuid,
-    /// The mask as it was given.
-    pub mask_text: String,
-    pub mask: Mask,
+    pub origin: Origin,
     pub count: u64,
     pub campaign: Option<String>,
     pub state: State,
@@ -133,8 +131,8 @@ pub struct Job {
     pub chunk_size: u32,
     /// Codes in the store: the sum over chunks while the job runs, the job's own figure once it has ended.
     pub minted: u64,
-    /// Candidates that turned out to exist already, counted as `minted` is.
-    pub rejected: u64,
+    /// Candidates that did not become codes, counted as `minted` is.
+    pub rejections: Rejections,
     /// SHA-256 over the digests of the chunks, once the job has ended.
     pub digest: Option<Vec<u8>>,
     pub error: Option<JobError>,
@@ -143,10 +141,65 @@ pub struct Job {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
+/// Where a job's codes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Minted {
+        /// The mask as it was given.
+        mask_text: String,
+        mask: Mask,
+    },
+    Imported {
+        /// SHA-256 of what was read.
+        source_digest: Vec<u8>,
+    },
+}
+
 impl Job {
     /// Two requests are the same if they ask for the same codes in the same number for the same campaign.
     pub fn asks_the_same_as(&self, request: &Request) -> bool {
-        self.mask == request.mask && self.count == request.count && self.campaign == request.campaign
+        self.mask() == Some(&request.mask) && self.count == request.count && self.campaign == request.campaign
+    }
+
+    /// `None` for an import.
+    pub fn mask(&self) -> Option<&Mask> {
+        match &self.origin {
+            Origin::Minted { mask, .. } => Some(mask),
+            Origin::Imported { .. } => None,
+        }
+    }
+
+    /// What the job is about, for people: its mask as it was given, or that it is an import.
+    pub fn title(&self) -> &str {
+        match &self.origin {
+            Origin::Minted { mask_text, .. } => mask_text,
+            Origin::Imported { .. } => "(import)",
+        }
+    }
+}
+
+/// Candidates that did not become codes, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejections {
+    /// They were found to exist before they were written.
+    pub existing: u64,
+    /// They were found to exist when they were written: somebody else had just put them in.
+    pub conflicts: u64,
+    pub reserved: u64,
+    pub denied: u64,
+    /// Not rejected: candidates of which a filter said maybe, and that turned out to be new.
+    pub false_positives: u64,
+}
+
+impl Rejections {
+    /// All that were rejected.
+    pub const fn total(&self) -> u64 {
+        self.existing + self.conflicts + self.forbidden()
+    }
+
+    /// Those that must not be minted, whether they exist or not.
+    pub const fn forbidden(&self) -> u64 {
+        self.reserved + self.denied
     }
 }
 
@@ -250,7 +303,8 @@ pub fn slice_of_range(keyspace: &Keyspace, range_first: &str, range_last: &str) 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub minted: u64,
-    pub rejected: u64,
+    /// Codes of an import that existed already: nothing is missing there.
+    pub imported_before: u64,
     pub last_round: u32,
     pub last_round_minted: u64,
 }
@@ -264,7 +318,7 @@ pub enum Closing {
 
 /// Decides how a job goes on once none of its chunks is open.
 pub fn decide_closing(state: State, count: u64, tally: Tally) -> Closing {
-    let missing = count.saturating_sub(tally.minted);
+    let missing = count.saturating_sub(tally.minted + tally.imported_before);
     if missing == 0 {
         return Closing::End { state: State::Completed, error: None };
     }

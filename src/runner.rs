@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
+use crate::code::screening::FilterLimits;
 use crate::job::Job;
 use crate::mint::{MintError, Minting, Step};
 use crate::store::closing::CloseJob;
@@ -37,8 +38,13 @@ pub struct Share {
 ///
 /// # Errors
 /// What trying again would not mend. The job stays as it is and can be resumed.
-pub async fn run_job(store: &Store, job: &Job, stop: &CancellationToken) -> Result<(RunEnd, Share), MintError> {
-    let mut run = Run { store, job, minting: None, unknown: None, share: Share::default() };
+pub async fn run_job(
+    store: &Store,
+    job: &Job,
+    limits: FilterLimits,
+    stop: &CancellationToken,
+) -> Result<(RunEnd, Share), MintError> {
+    let mut run = Run { store, job, limits, minting: None, unknown: None, share: Share::default() };
     let mut patience = Patience::new(stop);
     tracing::info!(job_id = %job.id, count = job.count, "working on the job");
     while !stop.is_cancelled() {
@@ -72,6 +78,7 @@ async fn step_or_stop(run: &mut Run<'_>, stop: &CancellationToken) -> Result<Pro
 struct Run<'a> {
     store: &'a Store,
     job: &'a Job,
+    limits: FilterLimits,
     minting: Option<Minting>,
     unknown: Option<UnknownCommit>,
     share: Share,
@@ -98,7 +105,7 @@ impl Run<'_> {
             return self.settle_commit().await;
         }
         let Some(minting) = &mut self.minting else {
-            self.minting = Minting::start(self.store, self.job).await?;
+            self.minting = Minting::start(self.store, self.job, self.limits).await?;
             if self.minting.is_none() {
                 return Ok(Progress::Ended);
             }

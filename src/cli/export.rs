@@ -155,9 +155,9 @@ async fn write_shuffled(
     target: &Target,
 ) -> Result<(), Failure> {
     sink.show_progress(context.progress.bar(job.minted, 0));
-    let code_length = job.mask.code_length() as u64;
-    let mut shuffle = Shuffle::new(job.minted * (code_length + 1), target.directory())?;
     let chunks = done_chunks(context, store, job).await?;
+    let bytes = chunks.iter().map(|chunk| u64::from(chunk.minted) * (chunk.range_first.len() as u64 + 1)).sum();
+    let mut shuffle = Shuffle::new(bytes, target.directory())?;
     let mut all = Round::new(job, &chunks);
     while let Some(batch) = all.next_batch(context, store).await? {
         shuffle.push(&batch)?;

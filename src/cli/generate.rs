@@ -124,10 +124,18 @@ impl Generate {
                     job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
                 Err(Failure::impossible(format!(
                     "job {} is another request: {} codes of {}, {campaign}; leave --job-id out or name another",
-                    job.id, job.count, job.mask_text
+                    job.id,
+                    job.count,
+                    job.title()
                 )))
             }
             PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
+            PutJob::NoRoom { free } => Err(Failure::impossible(format!(
+                "{} codes of {} are free, {} were asked for; nothing was stored",
+                grouped(free),
+                self.mask,
+                grouped(request.count.into())
+            ))),
         }
     }
 }
@@ -158,7 +166,9 @@ pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, S
     let resume = || format!("{} goes on with the job", context.command(format_args!("jobs resume {}", job.id)));
     let (end, share) = {
         let _bar = context.progress.follow(store, job);
-        run_job(store, job, context.stop.token()).await.map_err(|error| Failure::from(error).with_hint(resume()))?
+        run_job(store, job, context.config.filters, context.stop.token())
+            .await
+            .map_err(|error| Failure::from(error).with_hint(resume()))?
     };
     if end == RunEnd::Stopped {
         context.stop.check(|| format!("stopped; {}", resume()))?;
@@ -204,7 +214,7 @@ impl std::fmt::Display for Summary {
             write!(f, ", {} of them by this process", grouped(self.minted_here.into()))?;
         }
         if self.job.rejected > 0 {
-            write!(f, " ({} candidates existed already)", grouped(self.job.rejected.into()))?;
+            write!(f, " ({} candidates rejected: {})", grouped(self.job.rejected.into()), self.job.rejected_by_reason)?;
         }
         writeln!(f, "\ntime      {:.2} s, {} codes/s", self.seconds, grouped(self.codes_per_second.into()))?;
         write!(f, "store     {}", self.store)?;

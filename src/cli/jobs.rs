@@ -101,7 +101,7 @@ fn list_line(job: &Job) -> String {
         grouped(job.minted.into()),
         grouped(job.count.into()),
         job.created_at.format("%Y-%m-%dT%H:%M:%SZ"),
-        job.mask_text,
+        job.title(),
     )
 }
 
@@ -220,7 +220,7 @@ fn report(job: &Job, as_json: bool) -> Result<(), Failure> {
     };
     let rows = [
         ("job", document.job_id.to_string()),
-        ("mask", document.mask),
+        ("mask", document.mask.unwrap_or_else(|| "-".to_owned())),
         ("campaign", document.campaign.unwrap_or_else(|| "-".to_owned())),
         ("state", document.state.to_owned()),
         ("requested", grouped(document.requested.into())),

@@ -40,6 +40,41 @@ impl CodeBatch {
         self.lines.is_empty()
     }
 
+    /// The code at this index, below [`CodeBatch::len`].
+    pub fn get(&self, index: usize) -> &str {
+        let start = index * (self.code_length + 1);
+        &self.lines[start..start + self.code_length]
+    }
+
+    pub fn first(&self) -> Option<&str> {
+        (!self.is_empty()).then(|| self.get(0))
+    }
+
+    pub fn last(&self) -> Option<&str> {
+        (!self.is_empty()).then(|| self.get(self.len() - 1))
+    }
+
+    /// Which codes lie in the range from `first` to `last`, both included; the batch is ascending.
+    pub fn range(&self, first: &str, last: &str) -> std::ops::Range<usize> {
+        let end = self.partition_point(|code| code <= last);
+        self.partition_point(|code| code < first).min(end)..end
+    }
+
+    fn partition_point(&self, is_before: impl Fn(&str) -> bool) -> usize {
+        let (mut start, mut end) = (0, self.len());
+        while start < end {
+            let middle = start.midpoint(end);
+            if is_before(self.get(middle)) { start = middle + 1 } else { end = middle }
+        }
+        start
+    }
+
+    /// The codes that are marked, one mark a code.
+    pub fn select(&self, marked: &[bool]) -> Self {
+        let lines = self.iter().zip(marked).filter(|(_, marked)| **marked);
+        Self::from_lines(lines.flat_map(|(code, _)| [code, "\n"]).collect())
+    }
+
     /// The codes in the order in which they were put in.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.lines.lines()

@@ -89,11 +89,23 @@ impl Keyspace {
         if !self.contains(code) {
             return None;
         }
-        let digits = code.bytes().zip(&self.positions).map(|(byte, set)| {
-            let below = set.iter().take_while(|&symbol| symbol < byte).count();
-            (below as u128, u128::from(set.len()))
-        });
-        Some(digits.fold(0, |rank, (digit, radix)| rank * radix + digit))
+        let digits = code.bytes().zip(&self.positions);
+        Some(digits.fold(0, |rank, (byte, set)| rank * u128::from(set.len()) + u128::from(set.count_below(byte))))
+    }
+
+    /// How many codes of the keyspace come before this text in byte order, whether it is one of them or not.
+    pub fn codes_below(&self, text: &str) -> u128 {
+        let mut below = 0;
+        let mut with_this_start = self.size;
+        for (at, set) in self.positions.iter().enumerate() {
+            let Some(&byte) = text.as_bytes().get(at).filter(|byte| byte.is_ascii()) else { return below };
+            with_this_start /= u128::from(set.len());
+            below += u128::from(set.count_below(byte)) * with_this_start;
+            if !set.contains(byte) {
+                return below;
+            }
+        }
+        below + u128::from(text.len() > self.positions.len())
     }
 
     /// The code at this rank; `None` from `size` on.

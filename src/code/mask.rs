@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use crate::code::mask_parser;
+use crate::code::overlap::intersection;
 use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet};
 
 /// Most characters that a code can have.
@@ -107,6 +108,11 @@ impl Mask {
     /// The symbols that may stand at each position, first position first.
     pub fn positions(&self) -> &[SymbolSet] {
         &self.positions
+    }
+
+    /// True if the two masks have a code in common.
+    pub fn meets(&self, other: &Self) -> bool {
+        intersection(&self.positions, &other.positions).is_some()
     }
 
     /// Characters in every code of this mask, 1 to [`CODE_LENGTH_MAX`].

@@ -9,5 +9,12 @@ pub mod symbols;
 pub mod keyspace;
 pub mod random;
 pub mod slice;
+pub mod free_ranks;
+
+pub mod overlap;
+pub mod rules;
+pub mod room;
+pub mod prefilter;
+pub mod screening;
 
 pub mod batch;

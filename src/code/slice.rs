@@ -1,5 +1,6 @@
 //! Slices of a keyspace, and how a slice's codes are drawn: generator version 1, frozen by golden vectors.
 
+use crate::code::free_ranks::FreeRanks;
 use crate::code::keyspace::Rank;
 use crate::code::random::{Key, RandomIntegers, Stream};
 
@@ -30,6 +31,15 @@ impl Slice {
 
     pub fn contains(&self, rank: Rank) -> bool {
         rank >= self.start && rank - self.start < self.length
+    }
+
+    /// Cut into pieces of this length, the last one shorter.
+    pub fn pieces(self, length: u128) -> impl Iterator<Item = Self> {
+        let pieces = self.length.div_ceil(length);
+        (0..pieces).map(move |piece| {
+            let before = piece * length;
+            Self { start: self.start + before, length: length.min(self.length - before) }
+        })
     }
 }
 
@@ -69,6 +79,8 @@ pub struct Draw {
     random: RandomIntegers,
     accepted: Vec<Rank>,
     rejected: Vec<Rank>,
+    /// What replacements are drawn from, once the slice has shown that it is crowded.
+    free: Option<FreeRanks>,
 }
 
 impl Draw {
@@ -77,7 +89,7 @@ impl Draw {
         let mut random = RandomIntegers::new(key, stream);
         let mut accepted = sample(&mut random, slice.length, quota);
         accepted.iter_mut().for_each(|rank| *rank += slice.start);
-        Self { slice, quota, random, accepted, rejected: Vec::new() }
+        Self { slice, quota, random, accepted, rejected: Vec::new(), free: None }
     }
 
     /// The candidates, ascending. Fewer than the quota only when no rank of the slice is left untried.
@@ -90,20 +102,85 @@ impl Draw {
         self.rejected.len()
     }
 
-    /// Gives candidates back for good and draws others from the untried ranks of the slice. `taken` is ascending.
-    pub fn replace(&mut self, taken: &[Rank]) {
+    pub fn slice(&self) -> Slice {
+        self.slice
+    }
+
+    /// How many candidates the quota lacks.
+    pub fn missing(&self) -> usize {
+        self.quota - self.accepted.len()
+    }
+
+    /// Gives candidates back for good. `taken` is ascending.
+    pub fn reject(&mut self, taken: &[Rank]) {
         self.accepted.retain(|rank| taken.binary_search(rank).is_err());
         self.rejected.extend_from_slice(taken);
-        self.rejected.sort_unstable();
+    }
+
+    /// Gives candidates back for good and draws others, ascending, which it returns. `taken` is ascending.
+    pub fn replace(&mut self, taken: &[Rank]) -> Vec<Rank> {
+        self.reject(taken);
+        let missing = self.missing();
+        let drawn = match &self.free {
+            Some(free) => draw_free(&mut self.random, free, taken.len().min(missing)),
+            None => self.draw_untried(),
+        };
+        self.accept(&drawn);
+        drawn
+    }
+
+    /// For a slice that is crowded: from now on only ranks that are free are drawn, `wanted` of them at once, which it
+    /// returns. `free` knows what the store holds of the slice, or of a part of it; `wanted` is at most what is missing.
+    pub fn draw_from(&mut self, mut free: FreeRanks, wanted: usize) -> Vec<Rank> {
+        self.take_tried(&mut free);
+        let drawn = draw_free(&mut self.random, &free, wanted);
+        self.free = Some(free);
+        self.accept(&drawn);
+        drawn
+    }
+
+    /// Takes the ranks that were drawn before, accepted or not.
+    pub fn take_tried(&self, free: &mut FreeRanks) {
+        self.accepted.iter().chain(&self.rejected).for_each(|&rank| free.take(rank));
+    }
+
+    /// Of a slice that is cut in pieces with so many free ranks each: how many of the missing candidates each piece gives,
+    /// so that every subset of all free ranks is equally likely.
+    pub fn allot(&mut self, free: &[u64]) -> Vec<usize> {
+        let all = free.iter().map(|&free| u128::from(free)).sum();
+        let missing = self.missing();
+        let drawn = sample(&mut self.random, all, missing);
+        let mut end = 0;
+        let count = |free: &u64| {
+            let start = end;
+            end += u128::from(*free);
+            drawn.partition_point(|&index| index < end) - drawn.partition_point(|&index| index < start)
+        };
+        free.iter().map(count).collect()
+    }
+
+    fn accept(&mut self, drawn: &[Rank]) {
+        if let Some(free) = &mut self.free {
+            drawn.iter().for_each(|&rank| free.take(rank));
+        }
+        self.accepted.extend_from_slice(drawn);
+        // The stable sort sees two ascending runs and merges them.
+        self.accepted.sort();
+    }
+
+    fn draw_untried(&mut self) -> Vec<Rank> {
         let mut tried: Vec<Rank> = self.accepted.iter().chain(&self.rejected).copied().collect();
         tried.sort_unstable();
         let untried = self.slice.length - tried.len() as u128;
-        let missing = self.quota - self.accepted.len();
+        let missing = self.missing();
         let mut drawn = sample(&mut self.random, untried, missing);
         skip_over(&mut drawn, self.slice.start, &tried);
-        self.accepted.append(&mut drawn);
-        self.accepted.sort_unstable();
+        drawn
     }
+}
+
+fn draw_free(random: &mut RandomIntegers, free: &FreeRanks, wanted: usize) -> Vec<Rank> {
+    free.ranks_at(&sample(random, u128::from(free.len()), wanted))
 }
 
 /// Turns ascending indexes among the ranks that are not in `tried` into those ranks. `tried` is ascending.

@@ -51,8 +51,26 @@ impl SymbolSet {
         Self(self.0 | other.0)
     }
 
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The symbols of this set that the other one lacks.
+    pub const fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub const fn is_subset_of(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
     pub const fn contains(self, byte: u8) -> bool {
         byte < 128 && self.0 >> byte & 1 == 1
+    }
+
+    /// How many of its symbols come before this byte, which is ASCII.
+    pub const fn count_below(self, byte: u8) -> u32 {
+        (self.0 & ((1 << byte) - 1)).count_ones()
     }
 
     /// How many symbols the set holds, 0 to 68.

@@ -9,6 +9,8 @@ use sqlx::{Executor, FromRow, PgConnection, SqliteConnection};
 
 use crate::code::batch::CodeBatch;
 use crate::code::random::Key;
+use crate::code::screening::Screening;
+use crate::job::Rejections;
 use crate::store::Store;
 use crate::store::error::{StoreError, is_duplicate, require_rows};
 use crate::store::transaction::StoreTransaction;
@@ -70,9 +72,14 @@ const FIRST_OPEN_CHUNK: &str = "
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     pub minted: u32,
-    pub rejected: u32,
+    pub rejections: Rejections,
+    pub screening: Screening,
     /// SHA-256 over the codes in order, each with a newline behind it.
     pub digest: [u8; 32],
+    /// First and last code; `None` without codes. From now on this is the run's range.
+    pub range: Option<(String, String)>,
+    /// As [`Filter::bytes_of`](crate::code::prefilter::Filter::bytes_of) gives it.
+    pub filter: Option<Vec<u8>>,
 }
 
 impl Store {
@@ -203,50 +210,37 @@ impl ClaimedChunk {
         }
     }
 
-    /// Those of the given codes that are in the store already, ascending.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn find_present(&mut self, codes: &CodeBatch) -> Result<Vec<String>, StoreError> {
-        let present = match &mut self.transaction {
-            StoreTransaction::Postgres(transaction) => {
-                let wanted: Vec<&str> = codes.iter().collect();
-                sqlx::query_scalar("select code from codes where code = any($1) order by code")
-                    .bind(wanted)
-                    .fetch_all(&mut **transaction)
-                    .await?
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                let sql = "select code from codes where code in (select value from json_each($1)) order by code";
-                sqlx::query_scalar(sql)
-                    .bind(String::from_utf8(json_array(codes)).unwrap_or_default())
-                    .fetch_all(&mut **transaction)
-                    .await?
-            }
-        };
-        Ok(present)
-    }
-
     /// Turns the chunk's row `done`: the last statement of the transaction.
     ///
     /// # Errors
     /// `RowCount` if the chunk was not open any more, and those of the database: then nothing will be committed.
     pub async fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let run_no = self.chunk.run_no;
         let sql = format!(
-            "update chunks set state = 'done', minted = $2, rejected = $3, digest = $4, done_at = {}
+            "update chunks
+                set state = 'done', minted = $2, rejected = $3, conflicts = $4, reserved = $5, denied = $6,
+                    false_positives = $7, screening = $8, digest = $9, range_first = coalesce($10, range_first),
+                    range_last = coalesce($11, range_last), filter = $12, done_at = {}
               where run_no = $1 and state = 'open'",
             self.transaction.now()
         );
-        let (minted, rejected) = (checkpoint.minted as i32, checkpoint.rejected as i32);
-        let digest = &checkpoint.digest[..];
+        // A chunk looks at no more candidates than fit its memory: the figures fit.
+        let Rejections { conflicts, reserved, denied, false_positives, .. } = checkpoint.rejections;
+        let [rejected, conflicts, reserved, denied, false_positives] =
+            [checkpoint.rejections.total(), conflicts, reserved, denied, false_positives].map(|figure| figure as i32);
+        let (screening, digest) = (checkpoint.screening.as_str(), &checkpoint.digest[..]);
+        let (first, last) = checkpoint.range.as_ref().map(|(first, last)| (first, last)).unzip();
+        let filter = checkpoint.filter.as_deref();
         let changed = match &mut self.transaction {
             StoreTransaction::Postgres(transaction) => {
-                let update = sqlx::query(&sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
+                let update = sqlx::query(&sql).bind(self.chunk.run_no).bind(checkpoint.minted as i32).bind(rejected);
+                let update = update.bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
+                let update = update.bind(screening).bind(digest).bind(first).bind(last).bind(filter);
                 update.execute(&mut **transaction).await?.rows_affected()
             }
             StoreTransaction::Sqlite(transaction) => {
-                let update = sqlx::query(&sql).bind(run_no).bind(minted).bind(rejected).bind(digest);
+                let update = sqlx::query(&sql).bind(self.chunk.run_no).bind(checkpoint.minted as i32).bind(rejected);
+                let update = update.bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
+                let update = update.bind(screening).bind(digest).bind(first).bind(last).bind(filter);
                 update.execute(&mut **transaction).await?.rows_affected()
             }
         };
@@ -305,7 +299,7 @@ fn copy_rows(run_no: i64, codes: &CodeBatch) -> Vec<u8> {
 }
 
 /// Written straight from the batch and without growing: at this size each copy is a megabyte that the allocator keeps.
-fn json_array(codes: &CodeBatch) -> Vec<u8> {
+pub(crate) fn json_array(codes: &CodeBatch) -> Vec<u8> {
     // Two quotes and a comma take the place of each newline.
     let mut json = Vec::with_capacity(codes.as_lines().len() + 2 * codes.len() + 2);
     let written = serde_json::Serializer::new(&mut json).collect_seq(codes.iter());

@@ -6,10 +6,10 @@ use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
 use crate::code::random::Key;
 use crate::job::{Closing, JobError, PlannedChunk, State, decide_closing, plan_round};
-use crate::store::Store;
 use crate::store::error::{StoreError, require_rows};
-use crate::store::rows::{TallyRow, unsigned};
+use crate::store::rows::{RejectionsRow, TallyRow, unsigned};
 use crate::store::transaction::StoreTransaction;
+use crate::store::{Store, off_the_async_threads};
 
 /// What an attempt to close a job found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub enum CloseJob {
 #[derive(sqlx::FromRow)]
 struct OpenJobRow {
     state: String,
-    canonical_mask: String,
+    mask_no: Option<i64>,
+    canonical_mask: Option<String>,
     count: i64,
     chunk_size: i32,
     key: Option<Vec<u8>>,
@@ -36,6 +37,10 @@ const TALLY: &str = "
     select count(case when state = 'open' then 1 end) as open,
            cast(coalesce(sum(minted), 0) as bigint) as minted,
            cast(coalesce(sum(rejected), 0) as bigint) as rejected,
+           cast(coalesce(sum(conflicts), 0) as bigint) as conflicts,
+           cast(coalesce(sum(reserved), 0) as bigint) as reserved,
+           cast(coalesce(sum(denied), 0) as bigint) as denied,
+           cast(coalesce(sum(false_positives), 0) as bigint) as false_positives,
            coalesce(max(round), 0) as last_round,
            cast(coalesce(sum(case when round = (select max(round) from chunks where job_no = $1) then minted end), 0) as bigint)
                as last_round_minted
@@ -93,14 +98,25 @@ impl StoreTransaction {
         if tally.open > 0 {
             return Ok(CloseJob::ChunksOpen);
         }
-        match decide_closing(job.state, job.count, tally.checked()?) {
-            Closing::NextRound { round, count } => {
-                let keyspace = Keyspace::new(&job.mask);
-                let chunks: Vec<PlannedChunk> = plan_round(&keyspace, &job.key, round, count, job.chunk_size).collect();
-                self.insert_chunks(job_no, round, &chunks).await?;
+        let mut sums = tally.checked()?;
+        if job.plan.is_none() {
+            sums.imported_before = tally.rejections.rejected as u64;
+        }
+        match (decide_closing(job.state, job.count, sums), job.plan) {
+            (Closing::NextRound { round, count }, Some(plan)) => {
+                let chunks = plan.round(round, count).await;
+                self.insert_chunks(job_no, plan.mask_no, round, &chunks).await?;
                 Ok(CloseJob::NextRound)
             }
-            Closing::End { state, error } => {
+            (Closing::NextRound { .. }, None) => Err(StoreError::Corrupt {
+                table: "chunks",
+                problem: "the chunks of an import add up to less than the import".to_owned(),
+            }),
+            (Closing::End { state, error }, plan) => {
+                match plan {
+                    Some(plan) => self.release_mask(plan.mask_no, job.count - sums.minted).await?,
+                    None => self.release_masks_of_import(job_no).await?,
+                }
                 self.end_job(job_no, state, error, &tally).await?;
                 Ok(CloseJob::Ended)
             }
@@ -109,7 +125,7 @@ impl StoreTransaction {
 
     /// Of two writers that finish the last two chunks at the same moment, the second waits here and then sees both.
     async fn lock_job(&mut self, job_no: i64) -> Result<OpenJobRow, StoreError> {
-        const SQL: &str = "select state, canonical_mask, count, chunk_size, key from jobs where no = $1";
+        const SQL: &str = "select state, mask_no, canonical_mask, count, chunk_size, key from jobs where no = $1";
         Ok(match self {
             Self::Postgres(transaction) => {
                 let sql = format!("{SQL} for update");
@@ -147,26 +163,56 @@ impl StoreTransaction {
         tally: &TallyRow,
     ) -> Result<(), StoreError> {
         let sql = format!(
-            "update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6,
-                             digest = $7, key = null, finished_at = {}
+            "update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6, conflicts = $7,
+                             reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = {}
               where no = $1",
             self.now()
         );
         let digest = job_digest(&self.chunk_digests(job_no).await?);
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
+        let RejectionsRow { rejected, conflicts, reserved, denied, false_positives } = tally.rejections;
         let ended = match self {
             Self::Postgres(transaction) => {
                 let update = sqlx::query(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
-                let update = update.bind(tally.minted).bind(tally.rejected).bind(digest);
+                let update = update.bind(tally.minted).bind(rejected).bind(conflicts).bind(reserved);
+                let update = update.bind(denied).bind(false_positives).bind(digest);
                 update.execute(&mut **transaction).await?.rows_affected()
             }
             Self::Sqlite(transaction) => {
                 let update = sqlx::query(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
-                let update = update.bind(tally.minted).bind(tally.rejected).bind(digest);
+                let update = update.bind(tally.minted).bind(rejected).bind(conflicts).bind(reserved);
+                let update = update.bind(denied).bind(false_positives).bind(digest);
                 update.execute(&mut **transaction).await?.rows_affected()
             }
         };
         require_rows("the closing of a job", ended, 1)
+    }
+
+    /// Codes that the job will not mint any more are free again. Rows of masks are touched only when a job ends short: all
+    /// jobs of a mask would stand in line.
+    async fn release_mask(&mut self, mask_no: i64, codes: u64) -> Result<(), StoreError> {
+        const SQL: &str = "update masks set codes = codes - $2 where mask_no = $1";
+        let codes = codes as i64;
+        if codes == 0 {
+            return Ok(());
+        }
+        match self {
+            Self::Postgres(transaction) => {
+                sqlx::query(SQL).bind(mask_no).bind(codes).execute(&mut **transaction).await?;
+            }
+            Self::Sqlite(transaction) => {
+                sqlx::query(SQL).bind(mask_no).bind(codes).execute(&mut **transaction).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn release_masks_of_import(&mut self, job_no: i64) -> Result<(), StoreError> {
+        let sql = "update masks
+                      set codes = codes - (select sum(quota - minted) from chunks c
+                                            where c.job_no = $1 and c.mask_no = masks.mask_no)
+                    where mask_no in (select mask_no from chunks where job_no = $1)";
+        self.execute_for_job(sql, job_no).await
     }
 
     async fn chunk_digests(&mut self, job_no: i64) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -179,13 +225,28 @@ impl StoreTransaction {
     }
 }
 
-/// A job that has not ended, with what a further round would be planned from.
+/// A job that has not ended.
 struct OpenJob {
     state: State,
-    mask: Mask,
     count: u64,
+    /// `None` for an import.
+    plan: Option<RoundPlan>,
+}
+
+/// What a further round is planned from.
+struct RoundPlan {
+    mask_no: i64,
+    mask: Mask,
     chunk_size: u32,
     key: Key,
+}
+
+impl RoundPlan {
+    /// Many chunks take a while.
+    async fn round(&self, round: u32, count: u64) -> Vec<PlannedChunk> {
+        let (keyspace, key, chunk_size) = (Keyspace::new(&self.mask), self.key.clone(), self.chunk_size);
+        off_the_async_threads(move || plan_round(&keyspace, &key, round, count, chunk_size).collect()).await
+    }
 }
 
 impl OpenJob {
@@ -196,14 +257,18 @@ impl OpenJob {
         if state.is_final() {
             return Ok(None);
         }
+        let count = unsigned("jobs", row.count)?;
+        let (Some(mask_no), Some(mask)) = (row.mask_no, row.canonical_mask) else {
+            return Ok(Some(Self { state, count, plan: None }));
+        };
         let key = row.key.and_then(|bytes| <[u8; Key::LENGTH_BYTES]>::try_from(bytes).ok()).map(Key::new);
-        Ok(Some(Self {
-            state,
-            mask: row.canonical_mask.parse().map_err(|error| corrupt(format!("{error}")))?,
-            count: unsigned("jobs", row.count)?,
+        let plan = RoundPlan {
+            mask_no,
+            mask: mask.parse().map_err(|error| corrupt(format!("{error}")))?,
             chunk_size: unsigned("jobs", row.chunk_size)?,
             key: key.ok_or_else(|| corrupt("an unfinished job has no key".to_owned()))?,
-        }))
+        };
+        Ok(Some(Self { state, count, plan: Some(plan) }))
     }
 }
 

@@ -18,9 +18,13 @@ pub mod rows;
 
 mod postgres;
 mod sqlite;
-mod transaction;
+pub mod transaction;
+mod patterns;
 
 pub mod submit;
+pub mod room;
+pub mod overlaps;
+pub mod reserved;
 pub mod chunks;
 pub mod closing;
 pub mod reports;
@@ -50,6 +54,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
 pub async fn in_time<T>(verb: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let silent = |_elapsed| StoreError::Silent { seconds: ANSWER_TIMEOUT.as_secs() };
     tokio::time::timeout(ANSWER_TIMEOUT, verb).await.map_err(silent)?
+}
+
+/// For what takes longer than a thread that serves connections may be held up.
+pub(crate) async fn off_the_async_threads<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 impl Store {

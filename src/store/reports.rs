@@ -94,7 +94,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn list_chunks(&self, job_no: i64) -> Result<Vec<Chunk>, StoreError> {
-        let sql = format!("{SELECT_CHUNKS} where job_no = $1 order by round, chunk_no");
+        let sql = format!("{SELECT_CHUNKS} where c.job_no = $1 order by c.round, c.chunk_no");
         let chunks = match self {
             Self::Postgres(pool) => sqlx::query_as(&sql).bind(job_no).fetch_all(pool).await?,
             Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_all(&sqlite.readers).await?,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use codemint::code::screening::FilterLimits;
 use codemint::job::{Limits, Request, State};
 use codemint::runner::run_job;
 use codemint::store::submit::PutJob;
@@ -147,12 +148,14 @@ async fn a_commit_that_fails_for_good_ends_the_run_and_the_store_can_be_used_aga
             panic!("the job was known")
         };
         place.execute(FAIL_AT_COMMIT[usize::from(place.kind == Kind::Postgres)]).await;
-        let error = run_job(&place.store, &job, &CancellationToken::new()).await.expect_err("an error");
+        let error = run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new())
+            .await
+            .expect_err("an error");
         assert!(error.to_string().to_lowercase().contains("foreign key"), "{error}");
         assert_eq!(place.number("select count(*) from codes").await, 0);
         let repair = if place.kind == Kind::Postgres { " on chunks" } else { "" };
         place.execute(&format!("drop trigger break_commit{repair}")).await;
-        run_job(&place.store, &job, &CancellationToken::new()).await.expect("an end");
+        run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new()).await.expect("an end");
         assert_eq!(place.number("select count(*) from codes").await, 100);
     }
 }
@@ -166,9 +169,9 @@ async fn a_transaction_that_sqlite_ended_by_itself_leaves_the_store_usable() {
     };
     // As a full disk does, the trigger takes the whole transaction back.
     place.execute("create trigger end_it before update on chunks begin select raise(rollback, 'ended'); end").await;
-    run_job(&place.store, &job, &CancellationToken::new()).await.expect_err("an error");
+    run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new()).await.expect_err("an error");
     place.execute("drop trigger end_it").await;
-    run_job(&place.store, &job, &CancellationToken::new()).await.expect("an end");
+    run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new()).await.expect("an end");
     assert_eq!(place.number("select count(*) from codes").await, 100);
 }
 
@@ -202,7 +205,7 @@ async fn mint_through(loss: Loss) {
     proxy.arm(5);
     let running = tokio::spawn({
         let job = job.clone();
-        async move { run_job(&through, &job, &CancellationToken::new()).await }
+        async move { run_job(&through, &job, FilterLimits::default(), &CancellationToken::new()).await }
     });
     wait_until("five losses", async || proxy.losses_left() == 0).await;
     let (_, share) = running.await.expect("an end").expect("an end");
@@ -234,7 +237,7 @@ async fn the_last_commit_of_a_job_may_be_lost_as_well() {
         };
         // The only chunk's commit, and the closing.
         proxy.arm(2);
-        run_job(&through, &job, &CancellationToken::new()).await.expect("an end");
+        run_job(&through, &job, FilterLimits::default(), &CancellationToken::new()).await.expect("an end");
         assert_eq!(proxy.losses_left(), 0);
         let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");
         assert_eq!((job.state, job.minted), (State::Completed, 10));

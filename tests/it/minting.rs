@@ -3,6 +3,7 @@
 use codemint::code::batch::CodeBatch;
 use codemint::code::keyspace::Keyspace;
 use codemint::code::random::{Key, Stream};
+use codemint::code::screening::FilterLimits;
 use codemint::code::slice::Draw;
 use codemint::job::{Job, Limits, Request, State, slice_of_range};
 use codemint::mint::{MintError, Minting, Step};
@@ -20,11 +21,12 @@ async fn put(store: &Store, mask: &str, count: i128, chunk_size: u64) -> Job {
     let request = Request::check(mask, count, None, chunk_size, limits).expect("a request");
     match store.put_job(Uuid::now_v7(), &request).await.expect("a job") {
         PutJob::Stored(job) | PutJob::Known(job) => job,
+        PutJob::NoRoom { free } => panic!("{free} codes are free"),
     }
 }
 
 async fn run(store: &Store, job: &Job) -> (Job, Share) {
-    let (end, share) = run_job(store, job, &CancellationToken::new()).await.expect("an end");
+    let (end, share) = run_job(store, job, FilterLimits::default(), &CancellationToken::new()).await.expect("an end");
     assert_eq!(end, RunEnd::Ended);
     (store.find_job(job.id).await.expect("an answer").expect("the job"), share)
 }
@@ -34,7 +36,7 @@ async fn a_job_over_the_whole_keyspace_mints_every_code_once() {
     for place in TestStore::both().await {
         let job = put(&place.store, "####", 10_000, 700).await;
         let (job, share) = run(&place.store, &job).await;
-        assert_eq!((job.state, job.minted, job.rejected), (State::Completed, 10_000, 0));
+        assert_eq!((job.state, job.minted, job.rejections.total()), (State::Completed, 10_000, 0));
         assert_eq!((share.codes, share.chunks), (10_000, 15));
         let codes = place.texts("select code from codes order by code").await;
         assert!(codes.iter().enumerate().all(|(rank, code)| *code == format!("{rank:04}")));
@@ -43,7 +45,7 @@ async fn a_job_over_the_whole_keyspace_mints_every_code_once() {
 
 /// Panics unless every chunk holds the codes that its row and the key say, and no others.
 async fn assert_codes_follow_from(place: &TestStore, job: &Job, key: &Key) {
-    let keyspace = Keyspace::new(&job.mask);
+    let keyspace = Keyspace::new(job.mask().expect("a mask"));
     for chunk in place.store.list_chunks(job.no).await.expect("chunks") {
         let slice = slice_of_range(&keyspace, &chunk.range_first, &chunk.range_last).expect("a slice");
         let drawn = Draw::new(key, Stream::chunk(0, chunk.chunk_no), slice, chunk.quota as usize);
@@ -71,8 +73,8 @@ async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
         let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
         let other = place.open_again().await;
         let mut minting = [
-            Minting::start(&place.store, &job).await.expect("a start").expect("a job to do"),
-            Minting::start(&other, &job).await.expect("a start").expect("a job to do"),
+            Minting::start(&place.store, &job, FilterLimits::default()).await.expect("a start").expect("a job to do"),
+            Minting::start(&other, &job, FilterLimits::default()).await.expect("a start").expect("a job to do"),
         ];
         // Whose turn it is: both guess right and wrong, once and twice in a row.
         for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
@@ -92,7 +94,7 @@ async fn a_job_that_meets_the_codes_of_others_mints_exactly_what_is_left() {
         let second = put(&place.store, "####", 4_000, 300).await;
         let (second, _) = run(&place.store, &second).await;
         assert_eq!((second.state, second.minted), (State::Completed, 4_000));
-        assert!(second.rejected > 0);
+        assert!(second.rejections.existing > 0);
         assert_eq!(place.number("select count(*) from codes").await, 10_000);
         let further = place.number("select count(*) from chunks where round > 0").await;
         assert!(further > 0, "slices with too few free codes leave the rest to a further round");
@@ -147,10 +149,11 @@ async fn a_stopped_job_goes_on_where_it_stopped() {
         let job = put(&place.store, "######", 1_000, 100).await;
         let stop = CancellationToken::new();
         stop.cancel();
-        let (end, share) = run_job(&place.store, &job, &stop).await.expect("an end");
+        let (end, share) = run_job(&place.store, &job, FilterLimits::default(), &stop).await.expect("an end");
         assert_eq!((end, share.codes), (RunEnd::Stopped, 0));
 
-        let mut minting = Minting::start(&place.store, &job).await.expect("a start").expect("a job to do");
+        let mut minting =
+            Minting::start(&place.store, &job, FilterLimits::default()).await.expect("a start").expect("a job to do");
         for _ in 0..3 {
             assert!(matches!(minting.mint_chunk(&place.store).await.expect("a step"), Step::Minted { codes: 100, .. }));
         }
@@ -165,7 +168,9 @@ async fn a_job_of_another_generator_version_is_left_alone() {
         let job = put(&place.store, "####", 10, 5).await;
         place.execute("update jobs set generator_version = 2").await;
         let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");
-        let error = run_job(&place.store, &job, &CancellationToken::new()).await.expect_err("a refusal");
+        let error = run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new())
+            .await
+            .expect_err("a refusal");
         assert!(matches!(error, MintError::GeneratorVersion { found: 2 }), "{error}");
         assert_eq!(place.number("select count(*) from codes").await, 0);
     }
@@ -183,7 +188,8 @@ async fn a_duplicate_that_nobody_can_find_ends_in_an_error_and_not_in_a_loop() {
         )
         .await;
     let job = put(&place.store, "####", 10, 5).await;
-    let error = run_job(&place.store, &job, &CancellationToken::new()).await.expect_err("an error");
+    let error =
+        run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new()).await.expect_err("an error");
     assert!(matches!(error, MintError::PhantomDuplicate { .. }), "{error}");
 }
 

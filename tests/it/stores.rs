@@ -1,6 +1,9 @@
 //! One contract for both stores: every verb, what it changes and what it leaves alone.
 
 use codemint::code::batch::CodeBatch;
+use codemint::code::prefilter::Filter;
+use codemint::code::screening::Screening;
+use codemint::job::Rejections;
 use codemint::job::{Job, Limits, Request, State};
 use codemint::store::chunks::{Checkpoint, ClaimedChunk, PutCodes};
 use codemint::store::closing::{CloseJob, job_digest};
@@ -25,7 +28,7 @@ fn request(mask: &str, count: i128, chunk_size: u64) -> Request {
 async fn put(store: &Store, request: &Request) -> Job {
     match store.put_job(Uuid::now_v7(), request).await.expect("a job") {
         PutJob::Stored(job) => job,
-        PutJob::Known(job) => panic!("job {} was known", job.id),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -35,8 +38,15 @@ fn codes_of(chunk: &ClaimedChunk) -> CodeBatch {
     CodeBatch::from_lines((first..first + chunk.chunk.quota).map(|code| format!("{code:04}\n")).collect())
 }
 
-fn checkpoint(codes: &CodeBatch, rejected: u32) -> Checkpoint {
-    Checkpoint { minted: codes.len() as u32, rejected, digest: Sha256::digest(codes.as_lines()).into() }
+fn checkpoint(codes: &CodeBatch, rejected: u64) -> Checkpoint {
+    Checkpoint {
+        minted: codes.len() as u32,
+        rejections: Rejections { existing: rejected, ..Rejections::default() },
+        screening: Screening::NothingOverlaps,
+        digest: Sha256::digest(codes.as_lines()).into(),
+        range: codes.first().zip(codes.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
+        filter: Filter::bytes_of(codes, 0.001),
+    }
 }
 
 async fn put_codes(chunk: &mut ClaimedChunk, store: &Store, codes: &CodeBatch) -> Result<PutCodes, StoreError> {
@@ -69,10 +79,10 @@ async fn a_stored_job_is_found_as_it_was_asked_for() {
         let asked = Request::check("ab-####", 1000, Some("Spring & Co."), 300, LIMITS).expect("a request");
         let job = put(&place.store, &asked).await;
         let found = found(&place.store, &job).await;
-        assert_eq!((&*found.mask_text, found.mask.to_string().as_str()), ("ab-####", "AB-####"));
+        assert_eq!((found.title(), found.mask().expect("a mask").to_string().as_str()), ("ab-####", "AB-####"));
         assert_eq!((found.count, found.chunk_size, found.generator_version), (1000, 300, 1));
         assert_eq!(found.campaign.as_deref(), Some("Spring & Co."));
-        assert_eq!((found.state, found.minted, found.rejected), (State::Queued, 0, 0));
+        assert_eq!((found.state, found.minted, found.rejections.total()), (State::Queued, 0, 0));
         assert_eq!((found.started_at, found.finished_at, found.digest, found.error), (None, None, None, None));
         assert!((chrono::Utc::now() - found.created_at).num_seconds().abs() < 60);
         assert!(place.store.find_job(Uuid::now_v7()).await.expect("an answer").is_none());
@@ -102,7 +112,7 @@ async fn storing_a_job_again_changes_nothing_whatever_is_asked() {
                     assert_eq!((known.no, known.count), (job.no, 10));
                     assert_eq!(known.asks_the_same_as(&again), again.count == 10);
                 }
-                PutJob::Stored(_) => panic!("stored twice"),
+                other => panic!("{other:?}"),
             }
         }
         assert_eq!(place.number("select count(*) from jobs").await, 1);
@@ -201,7 +211,7 @@ async fn chunks_are_claimed_in_ascending_order_and_committed_with_their_codes() 
         assert_eq!(stored.digest.as_deref(), Some(&*Sha256::digest(codes.as_lines())));
         assert_eq!(place.store.read_codes(stored).await.expect("codes"), codes);
         let job = found(&place.store, &job).await;
-        assert_eq!((job.minted, job.rejected), (10, 3));
+        assert_eq!((job.minted, job.rejections.total()), (10, 3));
         assert_eq!(claim(&place.store, &job).await.chunk.chunk_no, 1);
     }
 }
@@ -229,9 +239,10 @@ async fn codes_that_exist_are_reported_and_leave_the_claim_usable() {
         let mut chunk = claim(&place.store, &job).await;
         let codes = codes_of(&chunk);
         assert_eq!(put_codes(&mut chunk, &place.store, &codes).await.expect("an answer"), PutCodes::DuplicateMet);
-        assert_eq!(chunk.find_present(&codes).await.expect("codes"), ["0003", "0007"]);
+        let mut snapshot = place.store.begin_reading().await.expect("a snapshot");
+        assert_eq!(snapshot.find_present(&codes).await.expect("codes"), ["0003", "0007"]);
         let others = CodeBatch::from_lines("0010\n0011\n".to_owned());
-        assert_eq!(chunk.find_present(&others).await.expect("codes"), [] as [&str; 0]);
+        assert_eq!(snapshot.find_present(&others).await.expect("codes"), [] as [&str; 0]);
         assert_eq!(put_codes(&mut chunk, &place.store, &others).await.expect("an answer"), PutCodes::Stored);
         commit(chunk, checkpoint(&others, 8)).await;
         let all = place.texts("select code from codes order by code").await;

@@ -1,0 +1,152 @@
+//! How a chunk's candidates are compared with the codes that exist: chosen by estimated cost.
+
+/// What a chunk may meet, from the rows of the runs whose range meets its slice.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Overlap {
+    /// Runs of more than one code.
+    pub runs: u64,
+    /// Bytes of their filters.
+    pub filter_bytes: u64,
+    /// How many pairs of a candidate and a run there are in which the run's range holds the candidate.
+    pub pairs: f64,
+    /// As `pairs`, but only of runs without a filter: each candidate of these is looked up.
+    pub pairs_unfiltered: f64,
+    /// Runs of one code.
+    pub single_codes: u64,
+}
+
+/// How candidates are compared with what exists. What comes out is the same; what it costs is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Screening {
+    /// No other run meets the slice.
+    NothingOverlaps,
+    /// The filters say which candidates may exist; these are looked up.
+    Filter,
+    /// Every candidate is looked up.
+    LookUp(LookUpReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookUpReason {
+    FewCodes,
+    TooManyRuns,
+    OverBudget,
+    Cheaper,
+    SwitchedOff,
+}
+
+/// Bounds that an operator sets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FilterLimits {
+    /// For a benchmark: without it every candidate that may exist is looked up.
+    pub enabled: bool,
+    /// Of the filters that are written.
+    pub false_positive_rate: f64,
+    /// Most bytes of filters that are loaded for a chunk.
+    pub bytes_max: u64,
+}
+
+impl Default for FilterLimits {
+    fn default() -> Self {
+        Self { enabled: true, false_positive_rate: 0.001, bytes_max: 64 << 20 }
+    }
+}
+
+/// More runs than this over one slice are not even listed.
+pub const RUNS_MAX: u64 = 1024;
+/// More runs of one code than this in one slice are not even listed.
+pub const SINGLE_CODES_MAX: u64 = 50_000;
+/// For fewer candidates than this, looking them up takes less than asking what overlaps.
+const FEW_CODES: u64 = 256;
+
+// Microseconds, from benches/screening.rs.
+const LOOK_UP_A_CODE: f64 = 2.0;
+const TEST_A_PAIR: f64 = 0.04;
+const LOAD_A_BYTE: f64 = 0.003;
+const READ_A_SINGLE_CODE: f64 = 1.0;
+
+impl Screening {
+    /// Before anything was asked of the store: is there a reason not to?
+    pub fn without_asking(candidates: u64, limits: &FilterLimits) -> Option<Self> {
+        if candidates < FEW_CODES {
+            return Some(Self::LookUp(LookUpReason::FewCodes));
+        }
+        (!limits.enabled).then_some(Self::LookUp(LookUpReason::SwitchedOff))
+    }
+
+    /// For a chunk of so many candidates.
+    pub fn choose(candidates: u64, overlap: &Overlap, limits: &FilterLimits) -> Self {
+        if overlap.runs == 0 && overlap.single_codes == 0 {
+            return Self::NothingOverlaps;
+        }
+        if overlap.runs > RUNS_MAX || overlap.single_codes > SINGLE_CODES_MAX {
+            return Self::LookUp(LookUpReason::TooManyRuns);
+        }
+        if overlap.filter_bytes > limits.bytes_max {
+            return Self::LookUp(LookUpReason::OverBudget);
+        }
+        let looked_up_anyway = overlap.pairs_unfiltered + overlap.pairs * limits.false_positive_rate;
+        let filter = overlap.filter_bytes as f64 * LOAD_A_BYTE
+            + overlap.pairs * TEST_A_PAIR
+            + overlap.single_codes as f64 * READ_A_SINGLE_CODE
+            + looked_up_anyway * LOOK_UP_A_CODE;
+        if filter < candidates as f64 * LOOK_UP_A_CODE { Self::Filter } else { Self::LookUp(LookUpReason::Cheaper) }
+    }
+
+    /// In words, for people.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NothingOverlaps => "no code of another run can be met",
+            Self::Filter => "few candidates exist already, and filters tell which may",
+            Self::LookUp(LookUpReason::FewCodes) => "so few codes are wanted that looking them up is cheapest",
+            Self::LookUp(LookUpReason::TooManyRuns) => {
+                "so many runs are met that looking every candidate up is cheaper"
+            }
+            Self::LookUp(LookUpReason::OverBudget) => "the filters of the runs that are met exceed prefilter.max_bytes",
+            Self::LookUp(LookUpReason::Cheaper) => "looking every candidate up is cheaper than testing filters",
+            Self::LookUp(LookUpReason::SwitchedOff) => "prefilter.enabled is false",
+        }
+    }
+
+    /// As it is stored with a chunk.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NothingOverlaps => "nothing_overlaps",
+            Self::Filter => "filter",
+            Self::LookUp(LookUpReason::FewCodes) => "look_up_few_codes",
+            Self::LookUp(LookUpReason::TooManyRuns) => "look_up_too_many_runs",
+            Self::LookUp(LookUpReason::OverBudget) => "look_up_over_budget",
+            Self::LookUp(LookUpReason::Cheaper) => "look_up_cheaper",
+            Self::LookUp(LookUpReason::SwitchedOff) => "look_up_switched_off",
+        }
+    }
+}
+
+// Microseconds, from benches/screening.rs.
+const READ_A_CODE: f64 = 0.3;
+const ASK_ONCE: f64 = 400.0;
+
+/// What drawing and looking up has shown of a slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempts {
+    /// Candidates that were looked at so far, and how many of them exist.
+    pub tried: u64,
+    pub present: u64,
+    /// Codes that are still wanted.
+    pub missing: u64,
+    pub slice_length: u128,
+}
+
+impl Attempts {
+    /// True when reading the slice's codes and choosing among the free ranks costs less than going on drawing and
+    /// looking up.
+    pub fn show_a_crowd(&self) -> bool {
+        // Never 0 and never 1, however few were tried.
+        let present_share = (self.present as f64 + 0.5) / (self.tried as f64 + 1.0);
+        let missing = self.missing as f64;
+        let draws = missing / (1.0 - present_share);
+        let rounds = 1.0 + missing.ln_1p() / -present_share.ln();
+        let reading = ASK_ONCE + present_share * self.slice_length as f64 * READ_A_CODE;
+        reading < rounds * ASK_ONCE + draws * LOOK_UP_A_CODE
+    }
+}

@@ -1,0 +1,219 @@
+//! Compares a chunk's candidates with what exists, and replaces those that do: by filter, by looking up, or, in a crowded
+//! slice, by reading what is there. Maybe is never final.
+
+use std::sync::Arc;
+
+use crate::code::batch::CodeBatch;
+use crate::code::free_ranks::FreeRanks;
+use crate::code::keyspace::{Keyspace, Rank};
+use crate::code::prefilter::{Filter, fingerprint};
+use crate::code::screening::{LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
+use crate::code::slice::Slice;
+use crate::mint::Task;
+use crate::mint::candidates::{Candidates, Fresh};
+use crate::store::chunks::OpenChunk;
+use crate::store::error::StoreError;
+use crate::store::overlaps::{CodeRange, PAGE_RANKS, Run};
+use crate::store::transaction::StoreTransaction;
+use crate::store::{in_time, off_the_async_threads};
+
+/// How a chunk's candidates are compared with what exists.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    pub screening: Screening,
+    filters: Arc<Filters>,
+}
+
+/// What was loaded of the runs that a slice meets.
+#[derive(Debug, Default)]
+struct Filters {
+    runs: Vec<(Run, Option<Filter>)>,
+    /// Codes of runs of one code, ascending.
+    single_codes: Vec<String>,
+}
+
+impl Screen {
+    /// Asks the store what may exist in the chunk's slice, and chooses.
+    pub async fn choose(task: &Task, chunk: &OpenChunk, snapshot: &mut StoreTransaction) -> Result<Self, StoreError> {
+        let plain = |screening| Ok(Self { screening, filters: Arc::default() });
+        if let Some(screening) = Screening::without_asking(u64::from(chunk.quota), &task.limits) {
+            return plain(screening);
+        }
+        let range = CodeRange { first: &chunk.range_first, last: &chunk.range_last };
+        let masks = in_time(snapshot.find_masks_in_use(range)).await?;
+        let overlapping: Vec<i64> =
+            masks.iter().filter(|other| task.mask.meets(&other.mask)).map(|other| other.mask_no).collect();
+        if overlapping.is_empty() {
+            return plain(Screening::NothingOverlaps);
+        }
+        let runs = in_time(snapshot.find_runs(&overlapping, range, RUNS_MAX + 1)).await?;
+        let single_codes = in_time(snapshot.find_single_codes(&overlapping, range, SINGLE_CODES_MAX + 1)).await?;
+        let overlap = overlap(&task.keyspace, chunk, &runs, single_codes.len());
+        let screening = Screening::choose(u64::from(chunk.quota), &overlap, &task.limits);
+        if screening != Screening::Filter {
+            return plain(screening);
+        }
+        let run_nos: Vec<i64> = runs.iter().filter(|run| run.filter_bytes > 0).map(|run| run.run_no).collect();
+        let stored = in_time(snapshot.read_filters(&run_nos)).await?;
+        let filters = off_the_async_threads(move || Filters::read(runs, &stored, single_codes)).await;
+        Ok(Self { screening, filters: Arc::new(filters) })
+    }
+
+    /// For candidates that met a duplicate when they were written: nothing but looking up is of use.
+    pub fn exact() -> Self {
+        Self { screening: Screening::LookUp(LookUpReason::Cheaper), filters: Arc::default() }
+    }
+
+    /// Replaces every candidate that exists; in the end each one is new to the store as it was when it was asked, or the
+    /// slice has none left. `fresh` are those that were not compared yet.
+    pub async fn replace_present(
+        &self,
+        snapshot: &mut StoreTransaction,
+        mut candidates: Candidates,
+        mut fresh: Fresh,
+    ) -> Result<Candidates, StoreError> {
+        if self.screening == Screening::NothingOverlaps {
+            return Ok(candidates);
+        }
+        while !fresh.ranks.is_empty() {
+            let filters = Arc::clone(&self.filters);
+            let look_up = self.screening != Screening::Filter;
+            let (suspects, codes) = off_the_async_threads(move || {
+                if look_up { (None, fresh.codes) } else { (Some(filters.suspects(&fresh.codes)), fresh.codes) }
+            })
+            .await;
+            let asked = suspects.as_ref().unwrap_or(&codes);
+            let present = in_time(snapshot.find_present(asked)).await?;
+            if let Some(suspects) = &suspects {
+                candidates.rejections.false_positives += (suspects.len() - present.len()) as u64;
+            }
+            if present.is_empty() {
+                break;
+            }
+            (candidates, fresh) = replace_or_read(snapshot, candidates, present).await?;
+        }
+        Ok(candidates)
+    }
+}
+
+/// Draws others for the candidates that exist, from the whole slice or, if that is crowded, from what is free in it.
+async fn replace_or_read(
+    snapshot: &mut StoreTransaction,
+    mut candidates: Candidates,
+    present: Vec<String>,
+) -> Result<(Candidates, Fresh), StoreError> {
+    let crowded = candidates.attempts(present.len()).show_a_crowd();
+    let (candidates, fresh) = off_the_async_threads(move || {
+        let ranks: Vec<Rank> = present.iter().filter_map(|code| candidates.keyspace.rank(code)).collect();
+        if crowded {
+            candidates.reject_present(&ranks);
+            (candidates, Fresh::none())
+        } else {
+            let fresh = candidates.replace_present(&ranks);
+            (candidates, fresh)
+        }
+    })
+    .await;
+    if crowded { Ok((fill_from_free(snapshot, candidates).await?, Fresh::none())) } else { Ok((candidates, fresh)) }
+}
+
+/// Fills a crowded slice up: reads what is there and chooses among the ranks that are free, each equally likely.
+async fn fill_from_free(snapshot: &mut StoreTransaction, mut candidates: Candidates) -> Result<Candidates, StoreError> {
+    let keyspace = Arc::clone(&candidates.keyspace);
+    let windows: Vec<Slice> = candidates.draw.slice().pieces(FreeRanks::RANKS_MAX).collect();
+    tracing::debug!(ranks = candidates.draw.slice().length, "the slice is crowded; reading what is there");
+    if let [only] = windows[..] {
+        let free = read_free(snapshot, &keyspace, only).await?;
+        let wanted = candidates.draw.missing();
+        return Ok(draw_from(candidates, free, wanted).await);
+    }
+    let mut free = Vec::new();
+    for window in &windows {
+        let mut ranks = read_free(snapshot, &keyspace, *window).await?;
+        candidates.draw.take_tried(&mut ranks);
+        free.push(ranks.len());
+    }
+    let allotted = candidates.draw.allot(&free);
+    for (window, wanted) in windows.into_iter().zip(allotted).filter(|(_, wanted)| *wanted > 0) {
+        let free = read_free(snapshot, &keyspace, window).await?;
+        candidates = draw_from(candidates, free, wanted).await;
+    }
+    Ok(candidates)
+}
+
+async fn draw_from(mut candidates: Candidates, free: FreeRanks, wanted: usize) -> Candidates {
+    off_the_async_threads(move || {
+        candidates.draw_from(free, wanted);
+        candidates
+    })
+    .await
+}
+
+/// The ranks of a slice that no code of the store has.
+async fn read_free(
+    snapshot: &mut StoreTransaction,
+    keyspace: &Arc<Keyspace>,
+    slice: Slice,
+) -> Result<FreeRanks, StoreError> {
+    let mut free = FreeRanks::new(slice);
+    for page in slice.pieces(PAGE_RANKS) {
+        let codes = in_time(snapshot.read_page(keyspace, page)).await?;
+        let keyspace = Arc::clone(keyspace);
+        free = off_the_async_threads(move || {
+            codes.lines().filter_map(|code| keyspace.rank(code)).for_each(|rank| free.take(rank));
+            free
+        })
+        .await;
+    }
+    Ok(free)
+}
+
+impl Filters {
+    fn read(runs: Vec<Run>, stored: &[(i64, Vec<u8>)], single_codes: Vec<String>) -> Self {
+        let filter_of = |run: &Run| {
+            let (_, bytes) = stored.iter().find(|(run_no, _)| *run_no == run.run_no)?;
+            let filter = Filter::from_bytes(bytes);
+            if filter.is_none() {
+                tracing::warn!(run_no = run.run_no, "the filter of a run is broken; its codes are looked up instead");
+            }
+            filter
+        };
+        let runs = runs.into_iter().map(|run| (filter_of(&run), run)).map(|(filter, run)| (run, filter)).collect();
+        Self { runs, single_codes }
+    }
+
+    /// Those of the codes, ascending, that may exist.
+    fn suspects(&self, codes: &CodeBatch) -> CodeBatch {
+        let fingerprints: Vec<_> = codes.iter().map(fingerprint).collect();
+        let mut suspect = vec![false; codes.len()];
+        for (run, filter) in &self.runs {
+            let range = codes.range(&run.range_first, &run.range_last);
+            for index in range {
+                suspect[index] |= filter.as_ref().is_none_or(|filter| filter.may_contain(fingerprints[index]));
+            }
+        }
+        for code in &self.single_codes {
+            codes.range(code, code).for_each(|index| suspect[index] = true);
+        }
+        codes.select(&suspect)
+    }
+}
+
+/// What the chunk's candidates meet, estimated from the ranges of the runs: their codes are spread evenly.
+fn overlap(keyspace: &Keyspace, chunk: &OpenChunk, runs: &[Run], single_codes: usize) -> Overlap {
+    let start = keyspace.codes_below(&chunk.range_first);
+    let end = keyspace.codes_below(&chunk.range_last) + 1;
+    let mut overlap = Overlap { runs: runs.len() as u64, single_codes: single_codes as u64, ..Overlap::default() };
+    for run in runs {
+        let shared_start = keyspace.codes_below(&run.range_first).max(start);
+        let shared_end = keyspace.codes_below(&run.range_last).saturating_add(1).min(end);
+        let share = shared_end.saturating_sub(shared_start) as f64 / (end - start) as f64;
+        let pairs = share * f64::from(chunk.quota);
+        overlap.pairs += pairs;
+        overlap.filter_bytes += run.filter_bytes;
+        if run.filter_bytes == 0 {
+            overlap.pairs_unfiltered += pairs;
+        }
+    }
+    overlap
+}

@@ -8,14 +8,17 @@ use crate::cli_steps::{assert_names, exported, generate, job_id, request, wait_f
 use crate::support::codemint::{Ran, finish};
 use crate::support::stores::TestStore;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 15] = [
     "job_id",
+    "kind",
     "mask",
     "campaign",
     "state",
     "requested",
     "minted",
     "rejected",
+    "rejected_by_reason",
+    "false_positives",
     "created_at",
     "started_at",
     "finished_at",

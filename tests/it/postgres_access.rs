@@ -52,7 +52,7 @@ async fn a_server_is_believed_only_with_a_certificate_of_the_given_authority_for
 
     let verified = url(&format!("sslmode=verify-full&sslrootcert={}", right.display()));
     let location: Location = verified.parse().expect("a location");
-    assert_eq!(Store::migrate(&location).await.expect("a schema"), SchemaStatus::Current { version: 1 });
+    assert_eq!(Store::migrate(&location).await.expect("a schema"), SchemaStatus::Current { version: 2 });
     let generate =
         |url: &str| Codemint::new(directory.path()).args(["--store", url, "generate", "A####", "--count", "10"]);
     generate(&verified).run().await.expect_code(0);
@@ -81,7 +81,8 @@ async fn a_role_with_the_documented_rights_can_mint_cancel_and_verify() {
     place
         .execute(&format!(
             "create role {role} login password 'minter';
-             grant select, insert, update on jobs, chunks to {role};
+             grant select, insert, update on jobs, chunks, masks to {role};
+             grant select on reserved to {role};
              grant select, insert on codes to {role};
              grant select on _sqlx_migrations to {role};
              insert into codes (code, run_no) select to_char(n, 'FM00'), 0 from generate_series(0, 49) n"

@@ -51,6 +51,10 @@ pub enum RequestError {
     CampaignTooLong(usize),
     #[error("the campaign name is empty or contains control characters; write plain text or leave it out")]
     CampaignNotText,
+    #[error(
+        "a note has 1 to {CAMPAIGN_LENGTH_MAX} characters without control characters; write plain text or leave it out"
+    )]
+    Note,
     #[error("chunk size is {0}; it is a number from 1 to {CHUNK_SIZE_MAX}")]
     ChunkSize(u64),
     #[error(
@@ -104,6 +108,14 @@ fn check_campaign(name: &str) -> Result<(), RequestError> {
         return Err(RequestError::CampaignNotText);
     }
     Ok(())
+}
+
+/// A note beside a reserved mask is as long as a campaign's name at most.
+///
+/// # Errors
+/// `Note`
+pub fn check_note(note: &str) -> Result<(), RequestError> {
+    check_campaign(note).map_err(|_| RequestError::Note)
 }
 
 fn checked_chunk_size(chunk_size: u64, count: u64) -> Result<u32, RequestError> {

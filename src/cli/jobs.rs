@@ -4,12 +4,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::cli::exit::Failure;
 use crate::cli::generate::{Summary, mint};
 use crate::cli::text::{grouped, print_json, print_line, say};
 use crate::cli::{Context, find};
+use crate::code::screening::Screening;
 use crate::job::{Job, State};
 use crate::store::Access;
 use crate::store::closing::CloseJob;
@@ -119,8 +121,45 @@ pub struct Show {
 impl Show {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
-        report(&find::job(context, &store, self.job).await?, self.json)?;
+        let job = find::job(context, &store, self.job).await?;
+        let screenings = store.count_screenings(job.no).await?;
+        if self.json {
+            print_json(&ShownJob::new(&job, &screenings))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        report(&job, false)?;
+        screenings.iter().try_for_each(|(screening, chunks)| {
+            let line = format!("{}: {} ({chunks} chunks)", screening.as_str(), screening.reason());
+            print_line(&format!("{:<10}{line}", "screening"))
+        })?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A job with what only `show` tells.
+#[derive(Serialize)]
+struct ShownJob {
+    #[serde(flatten)]
+    job: JobDocument,
+    /// How candidates were compared with what existed.
+    screenings: Vec<ShownScreening>,
+}
+
+#[derive(Serialize)]
+struct ShownScreening {
+    screening: &'static str,
+    reason: &'static str,
+    chunks: u64,
+}
+
+impl ShownJob {
+    fn new(job: &Job, screenings: &[(Screening, u64)]) -> Self {
+        let shown = |&(screening, chunks): &(Screening, u64)| ShownScreening {
+            screening: screening.as_str(),
+            reason: screening.reason(),
+            chunks,
+        };
+        Self { job: JobDocument::from(job), screenings: screenings.iter().map(shown).collect() }
     }
 }
 

@@ -24,6 +24,7 @@ mod mask;
 mod jobs;
 mod export;
 mod verify;
+mod reserve;
 mod migrate;
 mod settings;
 mod shell;
@@ -98,6 +99,8 @@ enum Configured {
     Jobs(jobs::JobsCommand),
     Export(export::Export),
     Verify(verify::Verify),
+    #[command(subcommand)]
+    Reserve(reserve::ReserveCommand),
     Migrate(migrate::Migrate),
     #[command(subcommand)]
     Config(settings::ConfigCommand),
@@ -131,6 +134,7 @@ impl Configured {
             Self::Jobs(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
+            Self::Reserve(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
         }

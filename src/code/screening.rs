@@ -1,5 +1,7 @@
 //! How a chunk's candidates are compared with the codes that exist: chosen by estimated cost.
 
+use std::str::FromStr;
+
 /// What a chunk may meet, from the rows of the runs whose range meets its slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overlap {
@@ -66,6 +68,16 @@ const LOAD_A_BYTE: f64 = 0.003;
 const READ_A_SINGLE_CODE: f64 = 1.0;
 
 impl Screening {
+    const ALL: [Self; 7] = [
+        Self::NothingOverlaps,
+        Self::Filter,
+        Self::LookUp(LookUpReason::FewCodes),
+        Self::LookUp(LookUpReason::TooManyRuns),
+        Self::LookUp(LookUpReason::OverBudget),
+        Self::LookUp(LookUpReason::Cheaper),
+        Self::LookUp(LookUpReason::SwitchedOff),
+    ];
+
     /// Before anything was asked of the store: is there a reason not to?
     pub fn without_asking(candidates: u64, limits: &FilterLimits) -> Option<Self> {
         if candidates < FEW_CODES {
@@ -119,6 +131,15 @@ impl Screening {
             Self::LookUp(LookUpReason::Cheaper) => "look_up_cheaper",
             Self::LookUp(LookUpReason::SwitchedOff) => "look_up_switched_off",
         }
+    }
+}
+
+impl FromStr for Screening {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|screening| screening.as_str() == text);
+        known.ok_or_else(|| format!("there is no screening {text:?}"))
     }
 }
 

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::code::batch::CodeBatch;
+use crate::code::screening::Screening;
 use crate::job::{Job, Request, State};
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -100,6 +101,24 @@ impl Store {
             Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_all(&sqlite.readers).await?,
         };
         Ok(chunks)
+    }
+
+    /// How the candidates of a job's done chunks were compared with what existed, and in how many chunks.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn count_screenings(&self, job_no: i64) -> Result<Vec<(Screening, u64)>, StoreError> {
+        const SQL: &str = "
+            select screening, count(*) from chunks
+             where job_no = $1 and screening is not null
+             group by screening
+             order by count(*) desc, screening";
+        let rows: Vec<(String, i64)> = match self {
+            Self::Postgres(pool) => sqlx::query_as(SQL).bind(job_no).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(SQL).bind(job_no).fetch_all(&sqlite.readers).await?,
+        };
+        let corrupt = |problem| StoreError::Corrupt { table: "chunks", problem };
+        rows.into_iter().map(|(name, count)| Ok((name.parse().map_err(corrupt)?, unsigned("chunks", count)?))).collect()
     }
 
     /// How many codes carry the number of one of the job's runs, wherever they stand.

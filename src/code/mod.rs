@@ -6,6 +6,7 @@ pub mod mask;
 mod mask_parser;
 pub mod symbols;
 
+pub mod check;
 pub mod keyspace;
 pub mod random;
 pub mod slice;

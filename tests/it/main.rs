@@ -6,6 +6,7 @@ mod support;
 mod masks;
 mod mask_texts;
 mod keyspaces;
+mod check_characters;
 
 mod chance;
 mod slices;

@@ -30,7 +30,7 @@ pub struct Setting {
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 6] = [
+pub const SETTINGS: [Setting; 7] = [
     Setting {
         key: "store.url",
         default: "sqlite://codemint.db",
@@ -43,6 +43,11 @@ pub const SETTINGS: [Setting; 6] = [
     },
     Setting { key: "job.chunk_size", default: "50000", meaning: "codes a transaction, 1 to 1048576" },
     Setting { key: "limits.count_max", default: "1000000000", meaning: "most codes of one job, 1 to 1000000000" },
+    Setting {
+        key: "check.key_file",
+        default: "",
+        meaning: "a file with the secret of [:check:], 16 to 4096 bytes, for its owner alone (chmod 600)",
+    },
     Setting { key: "log.format", default: "text", meaning: "text or json, on standard error" },
     Setting { key: "log.level", default: "warn", meaning: "error, warn, info, debug or trace" },
 ];
@@ -53,6 +58,8 @@ pub struct Config {
     pub store: Location,
     pub chunk_size: u64,
     pub limits: Limits,
+    /// Holds the secret of check characters; read by the commands that need it.
+    pub check_key_file: Option<PathBuf>,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     /// What `config show` tells: each key with its value, redacted, and where it came from.
@@ -244,10 +251,16 @@ impl Reader {
                 if self.problems.is_empty() =>
             {
                 let resolved = self.resolved(&store);
-                Ok(Config { store, chunk_size, limits: Limits { count_max }, log_format, log_level, resolved })
+                let check_key_file = self.path("check.key_file");
+                let limits = Limits { count_max };
+                Ok(Config { store, chunk_size, limits, check_key_file, log_format, log_level, resolved })
             }
             _ => Err(ConfigError { problems: self.problems }),
         }
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        self.values.get(key).map(|value| value.text.trim()).filter(|text| !text.is_empty()).map(PathBuf::from)
     }
 
     /// The URL itself or the file that holds it, whichever was set in the later layer.

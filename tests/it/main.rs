@@ -27,6 +27,7 @@ mod cli_interrupt;
 mod cli_jobs;
 mod cli_verify;
 mod cli_input;
+mod cli_mask;
 mod cli_store;
 mod configuration;
 

@@ -11,4 +11,7 @@ pub mod keyspace;
 pub mod random;
 pub mod slice;
 
+pub mod denied;
+mod denied_automaton;
+
 pub mod batch;

@@ -7,6 +7,7 @@ mod masks;
 mod mask_texts;
 mod keyspaces;
 mod check_characters;
+mod denied_words;
 
 mod chance;
 mod slices;

@@ -5,14 +5,20 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::code::check::{CheckKey, SECRET_LENGTH_MAX};
+use crate::code::denied::{DeniedWords, DeniedWordsError};
 use crate::config::Config;
+
+/// Far more than all words that are taken.
+const DENY_FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// What the files say.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     pub check_key: Option<CheckKey>,
+    pub denied: Option<Arc<DeniedWords>>,
 }
 
 /// What is wrong with a file that a key names.
@@ -30,7 +36,7 @@ impl Policy {
     /// # Errors
     /// The first file that cannot be used.
     pub fn load(config: &Config) -> Result<Self, PolicyError> {
-        Ok(Self { check_key: check_key(config)? })
+        Ok(Self { check_key: check_key(config)?, denied: denied_words(config)?.map(Arc::new) })
     }
 }
 
@@ -42,6 +48,39 @@ pub fn check_key(config: &Config) -> Result<Option<CheckKey>, PolicyError> {
     let Some(path) = &config.check_key_file else { return Ok(None) };
     let secret = read_secret(path).and_then(|secret| CheckKey::new(&secret).map_err(|error| error.to_string()));
     secret.map(Some).map_err(|problem| problem_of("check.key_file", path, problem))
+}
+
+/// The words that no code may contain; `None` if none are configured.
+///
+/// # Errors
+/// If their file cannot be read, or holds other than words.
+pub fn denied_words(config: &Config) -> Result<Option<DeniedWords>, PolicyError> {
+    let builtin = config.deny_builtin.then(DeniedWords::builtin).transpose();
+    let builtin = builtin.map_err(|error| problem_of("deny.builtin", Path::new("the list"), error.to_string()))?;
+    let Some(path) = &config.deny_file else { return Ok(builtin) };
+    let words =
+        read_text(path).and_then(|text| with_builtin(&text, builtin.as_ref()).map_err(|error| error.to_string()));
+    words.map(Some).map_err(|problem| problem_of("deny.file", path, problem))
+}
+
+fn with_builtin(text: &str, builtin: Option<&DeniedWords>) -> Result<DeniedWords, DeniedWordsError> {
+    let words = DeniedWords::from_text(text)?;
+    match builtin {
+        Some(builtin) => words.union(builtin),
+        None => Ok(words),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let bytes = read_at_most(open(path)?, DENY_FILE_BYTES_MAX + 1)?;
+    if bytes.len() as u64 > DENY_FILE_BYTES_MAX {
+        return Err(format!("it has more than {DENY_FILE_BYTES_MAX} bytes; one word a line is expected"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line =
+            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        format!("line {line} is not UTF-8 text")
+    })
 }
 
 fn problem_of(key: &'static str, path: &Path, problem: String) -> PolicyError {

@@ -31,5 +31,6 @@ mod cli_input;
 mod cli_mask;
 mod cli_store;
 mod configuration;
+mod policies;
 
 mod house;

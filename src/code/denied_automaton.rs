@@ -1,7 +1,6 @@
 //! The automaton that finds denied words in what is read of a code, and counts what has none. Called by `denied` alone.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::dfa::DFA;
@@ -13,8 +12,8 @@ pub(crate) const ONE: u8 = b'1';
 /// What is read consists of A to Z and [`ONE`].
 pub(crate) const CLASSES: usize = 27;
 
-/// Most nodes for which a table of all transitions is made: 128 bytes each, so 16 MiB.
-const TABLE_NODES_MAX: usize = 1 << 17;
+/// Most symbols of forms, and so most nodes, for which a table of all transitions is made: 128 bytes each, so 32 MiB.
+const TABLE_NODES_MAX: usize = 1 << 18;
 
 /// A number for each symbol that is read, below [`CLASSES`].
 pub(crate) fn class_of(symbol: u8) -> usize {
@@ -69,7 +68,7 @@ impl WordAutomaton {
     /// `forms` are not empty, at most 64 symbols long, and few enough for the memory at hand.
     pub fn new(forms: &[Vec<u8>]) -> Result<Self, AutomatonError> {
         let symbols = forms.iter().map(Vec::len).sum::<usize>();
-        let transitions = if symbols < TABLE_NODES_MAX {
+        let transitions = if symbols <= TABLE_NODES_MAX {
             Transitions::Table(DFA::builder().start_kind(StartKind::Unanchored).prefilter(false).build(forms)?)
         } else {
             Transitions::Links(NFA::builder().prefilter(false).build(forms)?)
@@ -142,7 +141,7 @@ fn match_length(automaton: &impl Automaton, state: StateID) -> u8 {
 fn nodes(automaton: &impl Automaton, forms: &[Vec<u8>]) -> Result<(Vec<Node>, HashMap<StateID, u32>), AutomatonError> {
     let start = automaton.start_state(Anchored::No)?;
     let mut found: Vec<(StateID, StateID, StateID, Node)> = Vec::new();
-    let mut seen = HashMap::new();
+    let mut seen = HashSet::new();
     for form in forms {
         let (mut state, mut suffix) = (start, start);
         for (at, &symbol) in form.iter().enumerate() {
@@ -151,8 +150,7 @@ fn nodes(automaton: &impl Automaton, forms: &[Vec<u8>]) -> Result<(Vec<Node>, Ha
             if at > 0 {
                 suffix = automaton.next_state(Anchored::No, suffix, symbol);
             }
-            if let Entry::Vacant(entry) = seen.entry(state) {
-                entry.insert(0);
+            if seen.insert(state) {
                 let (depth, class) = (at as u8 + 1, class_of(symbol) as u8);
                 let node = Node { parent: 0, fail: 0, depth, class, match_length: match_length(automaton, state) };
                 found.push((state, parent, suffix, node));

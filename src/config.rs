@@ -32,7 +32,7 @@ pub struct Setting {
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 9] = [
+pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "store.url",
         default: "sqlite://codemint.db",
@@ -60,6 +60,21 @@ pub const SETTINGS: [Setting; 9] = [
         default: "true",
         meaning: "true or false; without it no filter is written or read, and every candidate that may exist is looked up",
     },
+    Setting {
+        key: "check.key_file",
+        default: "",
+        meaning: "a file with the secret of [:check:], 16 to 4096 bytes, for its owner alone (chmod 600)",
+    },
+    Setting {
+        key: "deny.file",
+        default: "",
+        meaning: "a file with words that no code may contain, one a line; # begins a comment line",
+    },
+    Setting {
+        key: "deny.builtin",
+        default: "false",
+        meaning: "true to deny well-known vulgar and offensive words of English as well",
+    },
     Setting { key: "log.format", default: "text", meaning: "text or json, on standard error" },
     Setting { key: "log.level", default: "warn", meaning: "error, warn, info, debug or trace" },
 ];
@@ -71,6 +86,11 @@ pub struct Config {
     pub chunk_size: u64,
     pub limits: Limits,
     pub filters: FilterLimits,
+    /// Holds the secret of check characters; read by the commands that need it.
+    pub check_key_file: Option<PathBuf>,
+    /// Holds words that no code may contain; read by the commands that need it.
+    pub deny_file: Option<PathBuf>,
+    pub deny_builtin: bool,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     /// What `config show` tells: each key with its value, redacted, and where it came from.
@@ -256,16 +276,30 @@ impl Reader {
         let chunk_size = self.parse("job.chunk_size", |text| whole_number(text, u64::from(CHUNK_SIZE_MAX)));
         let count_max = self.parse("limits.count_max", |text| whole_number(text, COUNT_MAX_LIMIT));
         let filters = self.filters();
+        let deny_builtin = self.parse("deny.builtin", true_or_false);
         let log_format = self.parse("log.format", str::parse);
         let log_level = self.parse("log.level", str::parse);
-        match (store, chunk_size, count_max, filters, log_format, log_level) {
-            (Some(store), Some(chunk_size), Some(count_max), Some(filters), Some(log_format), Some(log_level))
-                if self.problems.is_empty() =>
-            {
-                let resolved = self.resolved(&store);
-                let limits = Limits { count_max };
-                Ok(Config { store, chunk_size, limits, filters, log_format, log_level, resolved })
-            }
+        match (store, chunk_size, count_max, filters, deny_builtin, log_format, log_level) {
+            (
+                Some(store),
+                Some(chunk_size),
+                Some(count_max),
+                Some(filters),
+                Some(deny_builtin),
+                Some(log_format),
+                Some(log_level),
+            ) if self.problems.is_empty() => Ok(Config {
+                resolved: self.resolved(&store),
+                store,
+                chunk_size,
+                limits: Limits { count_max },
+                filters,
+                check_key_file: self.path("check.key_file"),
+                deny_file: self.path("deny.file"),
+                deny_builtin,
+                log_format,
+                log_level,
+            }),
             _ => Err(ConfigError { problems: self.problems }),
         }
     }
@@ -276,10 +310,12 @@ impl Reader {
             rate.ok_or_else(|| format!("found {text:?}; write a number from 0.00001 to 0.5"))
         });
         let bytes_max = self.parse("prefilter.max_bytes", |text| whole_number(text, FILTER_BYTES_MAX_LIMIT));
-        let enabled = self.parse("prefilter.enabled", |text| {
-            text.parse().map_err(|_| format!("found {text:?}; write true or false"))
-        });
+        let enabled = self.parse("prefilter.enabled", true_or_false);
         Some(FilterLimits { enabled: enabled?, false_positive_rate: false_positive_rate?, bytes_max: bytes_max? })
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        self.values.get(key).map(|value| value.text.trim()).filter(|text| !text.is_empty()).map(PathBuf::from)
     }
 
     /// The URL itself or the file that holds it, whichever was set in the later layer.
@@ -329,6 +365,10 @@ fn read_secret(path: &Path) -> Result<String, String> {
 fn whole_number(text: &str, max: u64) -> Result<u64, String> {
     let number = text.parse::<u64>().ok().filter(|number| (1..=max).contains(number));
     number.ok_or_else(|| format!("found {text:?}; write a whole number from 1 to {max}"))
+}
+
+fn true_or_false(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("found {text:?}; write true or false"))
 }
 
 fn nearest(key: &str) -> String {

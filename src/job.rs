@@ -289,13 +289,12 @@ pub fn plan_round(
     count: u64,
     chunk_size: u32,
 ) -> impl Iterator<Item = PlannedChunk> {
-    let code = |rank| keyspace.unrank(rank).unwrap_or_default();
     // At most 10^9 codes, so at most 10^9 slices: the numbers fit.
     let slices = count.div_ceil(u64::from(round_chunk_size(round, chunk_size))) as u32;
     (0..).zip(quotas(key, round, keyspace.size(), count, slices)).map(move |(chunk_no, (slice, quota))| PlannedChunk {
         chunk_no,
-        range_first: code(slice.start),
-        range_last: code(slice.start + slice.length - 1),
+        range_first: keyspace.first_code(slice.start).unwrap_or_default(),
+        range_last: keyspace.last_code(slice.start + slice.length - 1).unwrap_or_default(),
         quota,
     })
 }
@@ -307,7 +306,7 @@ const fn round_chunk_size(round: u32, chunk_size: u32) -> u32 {
 
 /// The slice of a stored chunk, from the first and last code of its range; `None` if they are not of this keyspace.
 pub fn slice_of_range(keyspace: &Keyspace, range_first: &str, range_last: &str) -> Option<Slice> {
-    let (start, last) = (keyspace.rank(range_first)?, keyspace.rank(range_last)?);
+    let (start, last) = (keyspace.body_rank(range_first)?, keyspace.body_rank(range_last)?);
     Some(Slice { start, length: last.checked_sub(start)? + 1 })
 }
 

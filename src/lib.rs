@@ -12,5 +12,6 @@ pub mod mint;
 pub mod runner;
 
 pub mod config;
+pub mod policy;
 pub mod telemetry;
 pub mod cli;

@@ -8,6 +8,7 @@ use crate::cli::text::say;
 use crate::config::ConfigError;
 use crate::job::RequestError;
 use crate::mint::MintError;
+use crate::policy::PolicyError;
 use crate::store::error::{ErrorClass, StoreError};
 
 pub const DONE: u8 = 0;
@@ -67,6 +68,12 @@ impl Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
         Self::usage(error)
     }
 }

@@ -13,8 +13,10 @@ use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
 use crate::code::random::Stream;
 use crate::code::slice::{Draw, Slice};
+use crate::code::symbols::SAFE;
 use crate::entropy::fresh_key;
 use crate::job::RequestError;
+use crate::policy;
 
 const SAMPLES_MAX: u32 = 1000;
 
@@ -22,12 +24,14 @@ const SAMPLES_MAX: u32 = 1000;
 #[derive(Debug, Subcommand)]
 pub enum MaskCommand {
     Explain(Explain),
+    Check(Check),
 }
 
 impl MaskCommand {
     pub fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         match self {
             Self::Explain(explain) => explain.run(context),
+            Self::Check(check) => check.run(context),
         }
     }
 }
@@ -61,7 +65,8 @@ struct Explanation {
     /// Decimal digits: the number may exceed what JSON readers hold exactly.
     keyspace: String,
     bits: f64,
-    /// Drawn with a throw-away key and stored nowhere.
+    check: Option<CheckCharacters>,
+    /// Drawn with a throw-away key and stored nowhere; none for a mask with check characters without their secret.
     samples: Vec<String>,
     plan: Option<Plan>,
 }
@@ -76,11 +81,28 @@ struct Plan {
     guesses_a_hit: f64,
 }
 
+/// What check characters add to a mask.
+#[derive(Debug, Serialize)]
+struct CheckCharacters {
+    length: usize,
+    /// One random guess in so many has the right ones.
+    guesses_a_pass: u64,
+    /// False if check.key_file is not set.
+    key_configured: bool,
+}
+
 impl Explain {
     fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let mask: Mask = self.mask.parse().map_err(|error| request_failure(&self.mask, RequestError::Mask(error)))?;
-        let keyspace = Keyspace::new(&mask);
-        let plan = self.count.map(|count| plan(&keyspace, count, context.config.limits.count_max)).transpose()?;
+        let (keyspace, check) = keyspace_and_check(&mask, context)?;
+        let samples = match &check {
+            Some(check) if !check.key_configured => Vec::new(),
+            _ => samples(&keyspace, self.samples)?,
+        };
+        let plan = self
+            .count
+            .map(|count| plan(&keyspace, check.as_ref(), count, context.config.limits.count_max))
+            .transpose()?;
         let feasible = plan.as_ref().is_none_or(|plan| plan.feasible);
         let explanation = Explanation {
             mask: self.mask,
@@ -88,7 +110,8 @@ impl Explain {
             code_length: keyspace.code_length(),
             keyspace: keyspace.size().to_string(),
             bits: ((keyspace.size() as f64).log2() * 100.0).round() / 100.0,
-            samples: samples(&keyspace, self.samples)?,
+            check,
+            samples,
             plan,
         };
         if self.json {
@@ -100,18 +123,37 @@ impl Explain {
     }
 }
 
-fn plan(keyspace: &Keyspace, count: i128, count_max: u64) -> Result<Plan, RequestError> {
+/// The check key's file is read only for a mask that needs it.
+fn keyspace_and_check(mask: &Mask, context: &Context) -> Result<(Keyspace, Option<CheckCharacters>), Failure> {
+    let (keyspace, length) = (Keyspace::new(mask), mask.check_length());
+    if length == 0 {
+        return Ok((keyspace, None));
+    }
+    let key = policy::check_key(&context.config)?;
+    // At most 4 check characters, so the power fits.
+    let guesses_a_pass = u64::from(SAFE.len()).pow(length as u32);
+    let check = CheckCharacters { length, guesses_a_pass, key_configured: key.is_some() };
+    Ok((key.into_iter().fold(keyspace, Keyspace::with_check_key), Some(check)))
+}
+
+fn plan(
+    keyspace: &Keyspace,
+    check: Option<&CheckCharacters>,
+    count: i128,
+    count_max: u64,
+) -> Result<Plan, RequestError> {
     if count < 1 {
         return Err(RequestError::CountNotPositive(count));
     }
     let fitting = u64::try_from(count).ok().filter(|&count| count <= count_max);
     let count = fitting.ok_or(RequestError::CountAboveLimit { count, limit: count_max })?;
     let size = keyspace.size() as f64;
+    let guesses_a_pass = check.map_or(1.0, |check| check.guesses_a_pass as f64);
     Ok(Plan {
         count,
         feasible: u128::from(count) <= keyspace.size(),
         share: count as f64 / size,
-        guesses_a_hit: size / count as f64,
+        guesses_a_hit: size * guesses_a_pass / count as f64,
     })
 }
 
@@ -127,6 +169,14 @@ impl Explanation {
         print_line(&format!("mask      {}", self.canonical_mask))?;
         print_line(&format!("length    {} characters", self.code_length))?;
         print_line(&format!("keyspace  {} codes ({:.1} bits)", grouped(size), self.bits))?;
+        if let Some(CheckCharacters { length, guesses_a_pass, key_configured }) = &self.check {
+            let characters = if *length == 1 { "character" } else { "characters" };
+            let guesses = grouped((*guesses_a_pass).into());
+            print_line(&format!("check     {length} {characters}: 1 random guess in {guesses} passes"))?;
+            if !key_configured {
+                print_line("samples   none without the secret of check characters; set check.key_file")?;
+            }
+        }
         for (at, sample) in self.samples.iter().enumerate() {
             let label = if at == 0 { "samples   " } else { "          " };
             print_line(&format!("{label}{sample}  (a sample, not minted)"))?;
@@ -141,6 +191,68 @@ impl Explanation {
             percent(plan.share),
             grouped(plan.guesses_a_hit.round() as u128)
         ))
+    }
+}
+
+/// Tell whether a code is one that a mask can produce, check characters included; exit code 3 if not
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint mask check SPRING-7K3XW9PLQM --mask 'SPRING-[:safe:]{8}[:check:]{2}'
+
+Lower case is folded. Whether the code was ever minted is not asked; no store is opened. Check
+characters are verified with the secret that check.key_file names.")]
+pub struct Check {
+    /// The code, as a customer typed it
+    code: String,
+    /// The mask
+    #[arg(long, value_name = "MASK")]
+    mask: String,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The code itself is not repeated: it may be worth money.
+#[derive(Debug, Serialize)]
+struct CheckVerdict {
+    canonical_mask: String,
+    is_code: bool,
+    /// True if there are check characters and they are right.
+    check_verified: bool,
+    problem: Option<String>,
+}
+
+impl Check {
+    fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let mask: Mask = self.mask.parse().map_err(|error| request_failure(&self.mask, RequestError::Mask(error)))?;
+        let (keyspace, check) = keyspace_and_check(&mask, context)?;
+        if check.as_ref().is_some_and(|check| !check.key_configured) {
+            return Err(Failure::usage(
+                "the mask has check characters; set check.key_file to the file that holds their secret",
+            ));
+        }
+        let problem = keyspace.check(&self.code.to_ascii_uppercase()).err();
+        let verdict = CheckVerdict {
+            canonical_mask: mask.to_string(),
+            is_code: problem.is_none(),
+            check_verified: problem.is_none() && check.is_some(),
+            problem: problem.map(|problem| problem.to_string()),
+        };
+        if self.json {
+            print_json(&verdict)?;
+        } else {
+            verdict.print()?;
+        }
+        Ok(ExitCode::from(if verdict.is_code { exit::DONE } else { ANSWER_IS_NO }))
+    }
+}
+
+impl CheckVerdict {
+    fn print(&self) -> Result<(), Failure> {
+        match &self.problem {
+            None => print_line(&format!("a code of {}", self.canonical_mask)),
+            Some(problem) => print_line(&format!("not a code of {}: {problem}", self.canonical_mask)),
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet};
 pub const CODE_LENGTH_MAX: usize = 64;
 /// Longest mask text that is read at all, in bytes.
 pub const MASK_TEXT_MAX: usize = 4096;
+/// Most check characters that a code can have.
+pub const CHECK_LENGTH_MAX: usize = 4;
 /// Every keyspace is smaller than this, so that quota arithmetic stays inside `u128`.
 pub const KEYSPACE_SIZE_LIMIT: u128 = 1 << 100;
 
@@ -26,9 +28,10 @@ pub const KEYSPACE_SIZE_LIMIT: u128 = 1 << 100;
 /// | `{n}` | the placeholder before it, n times |
 /// | `\x` | the character x itself |
 /// | any other printable ASCII character but the space | itself |
+/// | `[:check:]` or `[:check:]{n}` at the end | n check characters, 1 to [`CHECK_LENGTH_MAX`], computed from all before them |
 ///
 /// Letters fold to upper case. `Display` writes the canonical form, which parses to an equal mask; two masks are equal
-/// exactly when they stand for the same codes.
+/// exactly when they stand for the same codes, under whatever check key.
 ///
 /// ```
 /// use codemint::code::mask::Mask;
@@ -44,6 +47,8 @@ pub const KEYSPACE_SIZE_LIMIT: u128 = 1 << 100;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mask {
     positions: Vec<SymbolSet>,
+    /// So many of the positions, the last ones, are those of check characters.
+    check_length: usize,
 }
 
 /// Why a text is not a mask.
@@ -90,8 +95,21 @@ pub enum MaskProblem {
     SetNeedsEscape { found: char },
     #[error("the range {first}-{last} runs backwards; write {last}-{first}")]
     RangeBackwards { first: char, last: char },
-    #[error("found no named set here; there are {}; write \\: for a colon", named_sets())]
+    #[error(
+        "found no named set here; there are {} and, at the end of a mask, [:check:]; write \\: for a colon",
+        named_sets()
+    )]
     UnknownName,
+    #[error("something follows [:check:]; check characters are computed from all before them and end the mask")]
+    CheckNotLast,
+    #[error("found [:check:] inside a set; check characters stand alone at the end of the mask, such as ####[:check:]")]
+    CheckInSet,
+    #[error(
+        "found {found} in the repeat of [:check:]; write a number from 1 to {CHECK_LENGTH_MAX} and a closing brace, such as {{2}}"
+    )]
+    BadCheckRepeat { found: String },
+    #[error("the mask has nothing but check characters; write what they are computed from before them")]
+    NothingToCheck,
 }
 
 fn named_sets() -> String {
@@ -101,11 +119,11 @@ fn named_sets() -> String {
 
 impl Mask {
     /// Called by the parser, which holds the limits on length and keyspace.
-    pub(crate) fn from_positions(positions: Vec<SymbolSet>) -> Self {
-        Self { positions }
+    pub(crate) fn from_positions(positions: Vec<SymbolSet>, check_length: usize) -> Self {
+        Self { positions, check_length }
     }
 
-    /// The symbols that may stand at each position, first position first.
+    /// The symbols that may stand at each position, first position first; at those of check characters [`SAFE`].
     pub fn positions(&self) -> &[SymbolSet] {
         &self.positions
     }
@@ -119,6 +137,16 @@ impl Mask {
     pub fn code_length(&self) -> usize {
         self.positions.len()
     }
+
+    /// How many characters at the end of a code are check characters, 0 to [`CHECK_LENGTH_MAX`].
+    pub fn check_length(&self) -> usize {
+        self.check_length
+    }
+
+    /// The positions before the check characters: all of them in a mask without.
+    pub fn body(&self) -> &[SymbolSet] {
+        &self.positions[..self.positions.len() - self.check_length]
+    }
 }
 
 impl FromStr for Mask {
@@ -131,10 +159,14 @@ impl FromStr for Mask {
 
 impl fmt::Display for Mask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for run in self.positions.chunk_by(|a, b| a == b) {
+        for run in self.body().chunk_by(|a, b| a == b) {
             write_run(f, run[0], run.len())?;
         }
-        Ok(())
+        match self.check_length {
+            0 => Ok(()),
+            1 => f.write_str("[:check:]"),
+            times => write!(f, "[:check:]{{{times}}}"),
+        }
     }
 }
 

@@ -1,7 +1,12 @@
 //! Reads the text of a mask, one byte after the other. Called through `Mask::from_str` alone.
 
-use crate::code::mask::{CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskError, MaskProblem};
-use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SymbolSet, is_printable};
+use crate::code::mask::{
+    CHECK_LENGTH_MAX, CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskError, MaskProblem,
+};
+use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet, is_printable};
+
+/// Behind an opening bracket.
+const CHECK: &str = ":check:]";
 
 pub(crate) fn parse(text: &str) -> Result<Mask, MaskError> {
     if text.len() > MASK_TEXT_MAX {
@@ -9,14 +14,18 @@ pub(crate) fn parse(text: &str) -> Result<Mask, MaskError> {
         let offset = text.floor_char_boundary(MASK_TEXT_MAX);
         return Err(MaskError { offset, problem: MaskProblem::TextTooLong { length: text.len() } });
     }
-    let mut parser = Parser { text, at: 0, positions: Vec::new(), size: 1, last: Piece::None };
+    let mut parser = Parser { text, at: 0, positions: Vec::new(), size: 1, last: Piece::None, check: None };
     while parser.at < text.len() {
         parser.piece()?;
     }
     if parser.positions.is_empty() {
         return Err(parser.error(0, MaskProblem::Empty));
     }
-    Ok(Mask::from_positions(parser.positions))
+    let check_length = parser.check.map_or(0, |check| check.length);
+    if parser.positions.len() == check_length {
+        return Err(parser.error(0, MaskProblem::NothingToCheck));
+    }
+    Ok(Mask::from_positions(parser.positions, check_length))
 }
 
 /// What stood before the current byte; a repeat may follow a placeholder only.
@@ -25,7 +34,15 @@ enum Piece {
     None,
     Literal,
     Placeholder(SymbolSet),
+    Check,
     Repeat,
+}
+
+/// The check characters and where they stand in the text.
+#[derive(Clone, Copy)]
+struct Check {
+    offset: usize,
+    length: usize,
 }
 
 struct Parser<'a> {
@@ -34,6 +51,7 @@ struct Parser<'a> {
     positions: Vec<SymbolSet>,
     size: u128,
     last: Piece,
+    check: Option<Check>,
 }
 
 impl Parser<'_> {
@@ -63,10 +81,14 @@ impl Parser<'_> {
 
     fn piece(&mut self) -> Result<(), MaskError> {
         let start = self.at;
+        if let Some(check) = self.check.filter(|_| self.peek() != Some(b'{')) {
+            return Err(self.error(check.offset, MaskProblem::CheckNotLast));
+        }
         match self.printable()? {
             b'#' => self.placeholder(start, DIGIT),
             b'?' => self.placeholder(start, ALPHA),
             b'*' => self.placeholder(start, ALNUM),
+            b'[' if self.takes_check() => self.check(start),
             b'[' => {
                 let set = self.set(start)?;
                 self.placeholder(start, set)
@@ -92,34 +114,62 @@ impl Parser<'_> {
         self.push(start, set)
     }
 
-    fn push(&mut self, start: usize, set: SymbolSet) -> Result<(), MaskError> {
+    /// Takes `:check:]`, if that is what stands here.
+    fn takes_check(&mut self) -> bool {
+        let head = self.text.get(self.at..self.at + CHECK.len());
+        let found = head.is_some_and(|head| head.eq_ignore_ascii_case(CHECK));
+        self.at += if found { CHECK.len() } else { 0 };
+        found
+    }
+
+    fn check(&mut self, start: usize) -> Result<(), MaskError> {
+        self.last = Piece::Check;
+        self.check = Some(Check { offset: start, length: 1 });
+        self.push_character(start, SAFE)
+    }
+
+    fn push_character(&mut self, start: usize, set: SymbolSet) -> Result<(), MaskError> {
         if self.positions.len() == CODE_LENGTH_MAX {
             return Err(self.error(start, MaskProblem::TooManyCharacters));
         }
+        self.positions.push(set);
+        Ok(())
+    }
+
+    /// A position that makes the keyspace larger.
+    fn push(&mut self, start: usize, set: SymbolSet) -> Result<(), MaskError> {
+        self.push_character(start, set)?;
         // Below 2^100 before and at most 2^7 symbols: the product stays below 2^107.
         self.size *= u128::from(set.len());
         if self.size >= KEYSPACE_SIZE_LIMIT {
             return Err(self.error(start, MaskProblem::KeyspaceTooLarge));
         }
-        self.positions.push(set);
         Ok(())
     }
 
     fn repeat(&mut self, start: usize) -> Result<(), MaskError> {
         let set = match self.last {
             Piece::Placeholder(set) => set,
+            Piece::Check => SAFE,
             Piece::None => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "nothing" })),
             Piece::Literal => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "a literal" })),
             Piece::Repeat => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "a repeat" })),
         };
+        let times_max = if self.check.is_some() { CHECK_LENGTH_MAX } else { CODE_LENGTH_MAX };
         let rest = &self.text[self.at..];
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let times = rest[..digits].parse::<usize>();
         let closed = rest[digits..].starts_with('}');
         match times {
-            Ok(times @ 1..=CODE_LENGTH_MAX) if closed => {
+            Ok(times) if closed && (1..=times_max).contains(&times) => {
                 for _ in 1..times {
-                    self.push(start, set)?;
+                    match &mut self.check {
+                        Some(check) => {
+                            check.length += 1;
+                            self.push_character(start, set)?;
+                        }
+                        None => self.push(start, set)?,
+                    }
                 }
                 self.at += digits + 1;
                 self.last = Piece::Repeat;
@@ -132,7 +182,11 @@ impl Parser<'_> {
                     let found = rest[digits..].chars().next();
                     (self.at + digits, found.map_or("the end of the mask".to_owned(), |c| format!("{c:?}")))
                 };
-                Err(self.error(offset, MaskProblem::BadRepeat { found }))
+                let problem = match self.check {
+                    Some(_) => MaskProblem::BadCheckRepeat { found },
+                    None => MaskProblem::BadRepeat { found },
+                };
+                Err(self.error(offset, problem))
             }
         }
     }
@@ -198,6 +252,9 @@ impl Parser<'_> {
 
     /// At the colon of `[:name:]`; `start` is the bracket before it.
     fn name(&mut self, start: usize) -> Result<SymbolSet, MaskError> {
+        if self.takes_check() {
+            return Err(self.error(start, MaskProblem::CheckInSet));
+        }
         let rest = &self.text[self.at..];
         for (name, set) in NAMED {
             let written = format!(":{name}:]");

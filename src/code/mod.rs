@@ -6,6 +6,7 @@ pub mod mask;
 mod mask_parser;
 pub mod symbols;
 
+pub mod check;
 pub mod keyspace;
 pub mod random;
 pub mod slice;
@@ -16,5 +17,8 @@ pub mod rules;
 pub mod room;
 pub mod prefilter;
 pub mod screening;
+
+pub mod denied;
+mod denied_automaton;
 
 pub mod batch;

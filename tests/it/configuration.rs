@@ -116,7 +116,8 @@ async fn all_problems_of_all_layers_are_told_at_once() {
     place.write("codemint.toml", &text);
     let url = format!("mysql://u:{PASSWORD}@h/db");
     let words = [
-        "configuration: 7 problems",
+        "configuration: 8 problems",
+        "deny.builtin (environment CODEMINT__DENY__BUILTIN): found \"yes\"; write true or false",
         "chunk_size (codemint.toml) is not a key; did you mean job.chunk_size?",
         "store.ulr (codemint.toml) is not a key; there are store.url, store.url_file, job.chunk_size",
         "job.chunk_size (codemint.toml): found \"0\"; write a whole number from 1 to 1048576",
@@ -125,7 +126,8 @@ async fn all_problems_of_all_layers_are_told_at_once() {
         "log.format (environment CODEMINT__LOG__FORMAT): found \"xml\"; write text or json",
         "store.url (--store): found the scheme \"mysql\"; a store is sqlite://FILE or postgres://",
     ];
-    place.refused(&[("CODEMINT__LOG__FORMAT", "xml")], &["--store", &url], &words).await;
+    let variables = [("CODEMINT__LOG__FORMAT", "xml"), ("CODEMINT__DENY__BUILTIN", "yes")];
+    place.refused(&variables, &["--store", &url], &words).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ mod support;
 mod masks;
 mod mask_texts;
 mod keyspaces;
+mod check_characters;
+mod denied_words;
 
 mod chance;
 mod slices;
@@ -26,7 +28,9 @@ mod cli_interrupt;
 mod cli_jobs;
 mod cli_verify;
 mod cli_input;
+mod cli_mask;
 mod cli_store;
 mod configuration;
+mod policies;
 
 mod house;

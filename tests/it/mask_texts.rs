@@ -124,7 +124,7 @@ proptest! {
         text in vec(prop_oneof![
             6 => select("#?*[]{}\\-:A0z1 []:".chars().collect::<Vec<_>>()).prop_map(String::from),
             1 => any::<char>().prop_map(String::from),
-            1 => select(vec!["[:digit:]", "[:safe:", "{2}", "{64}", "[A-F]"]).prop_map(str::to_owned),
+            1 => select(vec!["[:digit:]", "[:safe:", "[:check:]", "{2}", "{64}", "[A-F]"]).prop_map(str::to_owned),
             1 => Just("\u{e9}\u{1f600}".to_owned()),
         ], 0..30).prop_map(|parts| parts.concat()),
     ) {

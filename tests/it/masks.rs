@@ -58,8 +58,27 @@ fn every_problem_says_where_it_stands_and_what_would_be_right() {
         ("[0Z-A]", "mask, byte 3: the range Z-A runs backwards; write A-Z"),
         (
             "#[:hex:]",
-            "mask, byte 2: found no named set here; there are [:digit:] [:alpha:] [:alnum:] [:safe:]; write \\: for a \
-             colon",
+            "mask, byte 2: found no named set here; there are [:digit:] [:alpha:] [:alnum:] [:safe:] and, at the end of \
+             a mask, [:check:]; write \\: for a colon",
+        ),
+        (
+            "#[:check:]A",
+            "mask, byte 2: something follows [:check:]; check characters are computed from all before them and end the \
+             mask",
+        ),
+        (
+            "#[A[:check:]]",
+            "mask, byte 4: found [:check:] inside a set; check characters stand alone at the end of the mask, such as \
+             ####[:check:]",
+        ),
+        (
+            "#[:check:]{5}",
+            "mask, byte 12: found 5 in the repeat of [:check:]; write a number from 1 to 4 and a closing brace, such as \
+             {2}",
+        ),
+        (
+            "[:check:]",
+            "mask, byte 1: the mask has nothing but check characters; write what they are computed from before them",
         ),
     ];
     let mut problems = HashSet::new();
@@ -68,7 +87,7 @@ fn every_problem_says_where_it_stands_and_what_would_be_right() {
         assert_eq!(error.to_string(), message, "{text:?}");
         assert!(problems.insert(discriminant(&error.problem)), "{text:?} has a problem that had its turn");
     }
-    assert_eq!(problems.len(), 15, "every problem has its line");
+    assert_eq!(problems.len(), 19, "every problem has its line");
 }
 
 #[test]

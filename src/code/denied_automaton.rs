@@ -1,0 +1,215 @@
+//! The automaton that finds denied words in what is read of a code, and counts what has none. Called by `denied` alone.
+
+use std::collections::{HashMap, HashSet};
+
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::dfa::DFA;
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, BuildError, MatchError, StartKind};
+
+/// Stands in what is read for 1 and !, which may be meant for I or for L.
+pub(crate) const ONE: u8 = b'1';
+/// What is read consists of A to Z and [`ONE`].
+pub(crate) const CLASSES: usize = 27;
+
+/// Most symbols of forms, and so most nodes, for which a table of all transitions is made: 128 bytes each, so 32 MiB.
+const TABLE_NODES_MAX: usize = 1 << 18;
+
+/// A number for each symbol that is read, below [`CLASSES`].
+pub(crate) fn class_of(symbol: u8) -> usize {
+    if symbol == ONE { CLASSES - 1 } else { usize::from(symbol - b'A') }
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum AutomatonError {
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Start(#[from] MatchError),
+}
+
+/// One Aho-Corasick automaton for all forms of all words.
+pub(crate) struct WordAutomaton {
+    transitions: Transitions,
+    start: StateID,
+    /// The root first, then by depth, so that a node stands behind the one that it fails to.
+    nodes: Vec<Node>,
+    node_of: HashMap<StateID, u32>,
+    longest: u8,
+}
+
+/// The same automaton, fast or small.
+enum Transitions {
+    Table(DFA),
+    Links(NFA),
+}
+
+/// What the longest suffix of the text so far is that begins a form.
+#[derive(Clone, Copy)]
+struct Node {
+    parent: u32,
+    /// The node of the longest proper suffix that begins a form.
+    fail: u32,
+    depth: u8,
+    /// The last symbol's class.
+    class: u8,
+    /// Length of the longest form that ends here, 0 if none does.
+    match_length: u8,
+}
+
+/// One symbol to read at `position`. A form that ends there counts only if it is longer than `reach`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub position: usize,
+    pub reach: u8,
+}
+
+impl WordAutomaton {
+    /// `forms` are not empty, at most 64 symbols long, and few enough for the memory at hand.
+    pub fn new(forms: &[Vec<u8>]) -> Result<Self, AutomatonError> {
+        let symbols = forms.iter().map(Vec::len).sum::<usize>();
+        let transitions = if symbols <= TABLE_NODES_MAX {
+            Transitions::Table(DFA::builder().start_kind(StartKind::Unanchored).prefilter(false).build(forms)?)
+        } else {
+            Transitions::Links(NFA::builder().prefilter(false).build(forms)?)
+        };
+        let longest = forms.iter().map(Vec::len).max().unwrap_or(0) as u8;
+        let (start, (nodes, node_of)) = match &transitions {
+            Transitions::Table(table) => (table.start_state(Anchored::No)?, nodes(table, forms)?),
+            Transitions::Links(links) => (links.start_state(Anchored::No)?, nodes(links, forms)?),
+        };
+        Ok(Self { transitions, start, nodes, node_of, longest })
+    }
+
+    /// Symbols of the longest form.
+    pub fn longest(&self) -> u8 {
+        self.longest
+    }
+
+    /// The state after these symbols.
+    pub fn state_after(&self, symbols: &[u8]) -> StateID {
+        let step = |state, &symbol: &u8| match &self.transitions {
+            Transitions::Table(table) => table.next_state(Anchored::No, state, symbol),
+            Transitions::Links(links) => links.next_state(Anchored::No, state, symbol),
+        };
+        symbols.iter().fold(self.start, step)
+    }
+
+    /// True if a form that counts ends at one of these steps. `read` turns a byte into a symbol, 0 into none.
+    pub fn finds(&self, state: StateID, steps: &[Step], code: &[u8], read: &[u8; 256]) -> bool {
+        match &self.transitions {
+            Transitions::Table(table) => finds(table, state, steps, code, read),
+            Transitions::Links(links) => finds(links, state, steps, code, read),
+        }
+    }
+
+    /// Every text once, from the state before the first symbol is read.
+    pub fn counts(&self, state: StateID) -> Counts<'_> {
+        let mut ended_at = vec![0; self.nodes.len()];
+        let node = self.node_of.get(&state).copied().unwrap_or_default();
+        ended_at[node as usize] = 1;
+        Counts { nodes: &self.nodes, ended_at, with_suffix: Vec::new(), read: Vec::new() }
+    }
+}
+
+fn finds(automaton: &impl Automaton, mut state: StateID, steps: &[Step], code: &[u8], read: &[u8; 256]) -> bool {
+    for step in steps {
+        let symbol = read[usize::from(code[step.position])];
+        if symbol == 0 {
+            continue;
+        }
+        state = automaton.next_state(Anchored::No, state, symbol);
+        if automaton.is_special(state)
+            && automaton.is_match(state)
+            && (step.reach == 0 || match_length(automaton, state) > step.reach)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+fn match_length(automaton: &impl Automaton, state: StateID) -> u8 {
+    if !automaton.is_match(state) {
+        return 0;
+    }
+    let lengths = (0..automaton.match_len(state)).map(|at| automaton.pattern_len(automaton.match_pattern(state, at)));
+    lengths.max().unwrap_or(0) as u8
+}
+
+/// The library does not show what fails to what; but a form's prefix without its first symbol ends in just that state.
+fn nodes(automaton: &impl Automaton, forms: &[Vec<u8>]) -> Result<(Vec<Node>, HashMap<StateID, u32>), AutomatonError> {
+    let start = automaton.start_state(Anchored::No)?;
+    let mut found: Vec<(StateID, StateID, StateID, Node)> = Vec::new();
+    let mut seen = HashSet::new();
+    for form in forms {
+        let (mut state, mut suffix) = (start, start);
+        for (at, &symbol) in form.iter().enumerate() {
+            let parent = state;
+            state = automaton.next_state(Anchored::No, state, symbol);
+            if at > 0 {
+                suffix = automaton.next_state(Anchored::No, suffix, symbol);
+            }
+            if seen.insert(state) {
+                let (depth, class) = (at as u8 + 1, class_of(symbol) as u8);
+                let node = Node { parent: 0, fail: 0, depth, class, match_length: match_length(automaton, state) };
+                found.push((state, parent, suffix, node));
+            }
+        }
+    }
+    found.sort_by_key(|(_, _, _, node)| node.depth);
+    let mut node_of: HashMap<StateID, u32> = (1..).zip(&found).map(|(at, (state, ..))| (*state, at)).collect();
+    node_of.insert(start, 0);
+    let root = Node { parent: 0, fail: 0, depth: 0, class: 0, match_length: 0 };
+    let linked = found.into_iter().map(|(_, parent, suffix, node)| Node {
+        parent: node_of[&parent],
+        fail: node_of[&suffix],
+        ..node
+    });
+    let nodes = std::iter::once(root).chain(linked).collect();
+    Ok((nodes, node_of))
+}
+
+/// How many texts end at each node. A text is gone as soon as it has a form that counts.
+pub(crate) struct Counts<'a> {
+    nodes: &'a [Node],
+    ended_at: Vec<u128>,
+    /// How many texts have the node's text as a suffix.
+    with_suffix: Vec<u128>,
+    /// For those that read a symbol in the step that is being made.
+    read: Vec<u128>,
+}
+
+impl Counts<'_> {
+    /// Continues every text with each of some symbols: `times[class]` ones of a class, `skipped` ones that are not read.
+    ///
+    /// A node is entered from all texts that have its parent's text as a suffix, but for those with a longer suffix that
+    /// the symbol continues too; these enter a node that fails to it. So all is done in time linear in the nodes.
+    pub fn step(&mut self, times: &[u32; CLASSES], skipped: u32, reach: u8) {
+        self.with_suffix.clone_from(&self.ended_at);
+        for (at, node) in self.nodes.iter().enumerate().skip(1).rev() {
+            self.with_suffix[node.fail as usize] += self.with_suffix[at];
+        }
+        let suffix = &self.with_suffix;
+        self.read.clear();
+        self.read.extend(self.nodes.iter().map(|node| suffix[node.parent as usize]));
+        // The root is entered by every class.
+        let mut to_root = [suffix[0]; CLASSES];
+        for node in self.nodes.iter().skip(1) {
+            let entered =
+                if node.fail == 0 { &mut to_root[usize::from(node.class)] } else { &mut self.read[node.fail as usize] };
+            *entered -= suffix[node.parent as usize];
+        }
+        self.read[0] = to_root.iter().zip(times).map(|(texts, &times)| texts * u128::from(times)).sum();
+        for (at, node) in self.nodes.iter().enumerate() {
+            let times = if at == 0 { 1 } else { times[usize::from(node.class)] };
+            let read = if node.match_length > reach { 0 } else { self.read[at] * u128::from(times) };
+            self.ended_at[at] = self.ended_at[at] * u128::from(skipped) + read;
+        }
+    }
+
+    /// How many texts are left.
+    pub fn total(&self) -> u128 {
+        self.ended_at.iter().sum()
+    }
+}

@@ -29,4 +29,8 @@ mod cli_input;
 mod cli_store;
 mod configuration;
 
+mod import_steps;
+mod import_input;
+mod import_sort;
+
 mod house;

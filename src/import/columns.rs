@@ -119,7 +119,6 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
             let another = skipped < bytes.len();
             self.source.consume(skipped);
             if another {
-                self.after_carriage_return = false;
                 (self.row_line_no, self.row_bytes) = (self.line_no, 0);
                 return Ok(true);
             }

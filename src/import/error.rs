@@ -26,7 +26,7 @@ pub enum ImportError {
         "the row that begins on line {line} is longer than {RECORD_BYTES_MAX} bytes; is a quotation mark there never closed?"
     )]
     RowTooLong { line: u64 },
-    #[error("a temporary file in {} fails: {}{}", directory.display(), reason(source), advice(source))]
+    #[error("a temporary file in {} fails: {source}{}", directory.display(), advice(source))]
     Temporary { directory: PathBuf, source: io::Error },
     #[error("the rejects cannot be written: {0}")]
     RejectFile(io::Error),
@@ -43,11 +43,6 @@ fn listed(columns: &[String]) -> String {
         debug_assert!(written.is_ok(), "writing to a String cannot fail");
     }
     text
-}
-
-/// An error with an error inside comes from a library that names the temporary file, which nobody knows.
-fn reason(error: &io::Error) -> String {
-    if error.get_ref().is_some() { error.kind().to_string() } else { error.to_string() }
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -5,6 +5,7 @@
 pub mod code;
 pub mod job;
 pub mod wire;
+pub mod import;
 
 pub mod entropy;
 pub mod store;

@@ -33,4 +33,8 @@ mod cli_store;
 mod configuration;
 mod policies;
 
+mod import_steps;
+mod import_input;
+mod import_sort;
+
 mod house;

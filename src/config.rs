@@ -19,6 +19,7 @@ pub const DEFAULT_FILE: &str = "codemint.toml";
 const ENVIRONMENT_PREFIX: &str = "CODEMINT";
 /// Where the quota arithmetic ends.
 const COUNT_MAX_LIMIT: u64 = 1_000_000_000;
+const GUESS_ODDS_LIMIT: u64 = 1_000_000_000_000;
 const FILTER_BYTES_MAX_LIMIT: u64 = 1 << 30;
 /// A file with a URL in it is not longer than this.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -32,7 +33,7 @@ pub struct Setting {
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 12] = [
+pub const SETTINGS: [Setting; 13] = [
     Setting {
         key: "store.url",
         default: "sqlite://codemint.db",
@@ -45,6 +46,11 @@ pub const SETTINGS: [Setting; 12] = [
     },
     Setting { key: "job.chunk_size", default: "50000", meaning: "codes a transaction, 1 to 1048576" },
     Setting { key: "limits.count_max", default: "1000000000", meaning: "most codes of one job, 1 to 1000000000" },
+    Setting {
+        key: "limits.guess_odds_min",
+        default: "0",
+        meaning: "refuse jobs of which fewer random guesses than this hit a code, 0 to 1000000000000; 0 warns below 10000",
+    },
     Setting {
         key: "prefilter.false_positive_rate",
         default: "0.001",
@@ -275,15 +281,17 @@ impl Reader {
         let store = self.store();
         let chunk_size = self.parse("job.chunk_size", |text| whole_number(text, u64::from(CHUNK_SIZE_MAX)));
         let count_max = self.parse("limits.count_max", |text| whole_number(text, COUNT_MAX_LIMIT));
+        let guess_odds_min = self.parse("limits.guess_odds_min", |text| number_up_to(text, GUESS_ODDS_LIMIT));
         let filters = self.filters();
         let deny_builtin = self.parse("deny.builtin", true_or_false);
         let log_format = self.parse("log.format", str::parse);
         let log_level = self.parse("log.level", str::parse);
-        match (store, chunk_size, count_max, filters, deny_builtin, log_format, log_level) {
+        match (store, chunk_size, count_max, guess_odds_min, filters, deny_builtin, log_format, log_level) {
             (
                 Some(store),
                 Some(chunk_size),
                 Some(count_max),
+                Some(guess_odds_min),
                 Some(filters),
                 Some(deny_builtin),
                 Some(log_format),
@@ -292,7 +300,7 @@ impl Reader {
                 resolved: self.resolved(&store),
                 store,
                 chunk_size,
-                limits: Limits { count_max },
+                limits: Limits { count_max, guess_odds_min },
                 filters,
                 check_key_file: self.path("check.key_file"),
                 deny_file: self.path("deny.file"),
@@ -369,6 +377,11 @@ fn whole_number(text: &str, max: u64) -> Result<u64, String> {
 
 fn true_or_false(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("found {text:?}; write true or false"))
+}
+
+fn number_up_to(text: &str, max: u64) -> Result<u64, String> {
+    let number = text.parse::<u64>().ok().filter(|number| *number <= max);
+    number.ok_or_else(|| format!("found {text:?}; write a whole number from 0 to {max}"))
 }
 
 fn nearest(key: &str) -> String {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::{Mask, MaskError};
+use crate::code::policy::{Policy, PolicyMarks};
 use crate::code::random::Key;
 use crate::code::slice::{Slice, quotas};
 
@@ -15,6 +16,8 @@ use crate::code::slice::{Slice, quotas};
 pub const CHUNK_SIZE_MAX: u32 = 1 << 20;
 /// Most chunks of a round, so that its plan fits one transaction.
 pub const CHUNKS_MAX: u64 = 100_000;
+/// Where fewer random guesses hit a code, a job is warned about.
+pub const GUESS_ODDS_WARNED: u64 = 10_000;
 /// Longest campaign name, in characters.
 pub const CAMPAIGN_LENGTH_MAX: usize = 200;
 
@@ -27,11 +30,14 @@ pub struct Request {
     pub count: u64,
     pub campaign: Option<String>,
     pub chunk_size: u32,
+    pub policy: Policy,
 }
 
 /// Bounds that an operator sets.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// A job is refused if fewer random guesses than this hit one of its codes; 0 refuses none.
+    pub guess_odds_min: u64,
     /// Most codes of one job; at most 10^9, where the quota arithmetic ends.
     pub count_max: u64,
 }
@@ -47,6 +53,10 @@ pub enum RequestError {
     CountAboveLimit { count: i128, limit: u64 },
     #[error("count is {count}; the mask {mask} has {size} codes in all")]
     CountAboveKeyspace { count: i128, mask: String, size: u128 },
+    #[error(
+        "1 random guess in {odds} would hit a code; limits.guess_odds_min asks for 1 in {limit} or better: use more placeholders or fewer codes"
+    )]
+    EasyToGuess { odds: u64, limit: u64 },
     #[error("the campaign name has {0} characters; at most {CAMPAIGN_LENGTH_MAX} are allowed")]
     CampaignTooLong(usize),
     #[error("the campaign name is empty or contains control characters; write plain text or leave it out")]
@@ -55,6 +65,8 @@ pub enum RequestError {
         "a note has 1 to {CAMPAIGN_LENGTH_MAX} characters without control characters; write plain text or leave it out"
     )]
     Note,
+    #[error("the mask has check characters; set check.key_file to the file with their secret")]
+    NoCheckKey,
     #[error("chunk size is {0}; it is a number from 1 to {CHUNK_SIZE_MAX}")]
     ChunkSize(u64),
     #[error(
@@ -81,7 +93,22 @@ impl Request {
             check_campaign(name)?;
         }
         let chunk_size = checked_chunk_size(chunk_size, count)?;
-        Ok(Self { mask_text: mask_text.to_owned(), mask, count, campaign: campaign.map(str::to_owned), chunk_size })
+        check_guess_odds(&mask, count, limits.guess_odds_min)?;
+        let (mask_text, campaign, policy) = (mask_text.to_owned(), campaign.map(str::to_owned), Policy::default());
+        Ok(Self { mask_text, mask, count, campaign, chunk_size, policy })
+    }
+}
+
+impl Request {
+    /// The request under other rules than none.
+    ///
+    /// # Errors
+    /// `NoCheckKey` if the mask has check characters and there is no key for them.
+    pub fn under(self, policy: Policy) -> Result<Self, RequestError> {
+        if self.mask.check_length() > 0 && policy.check_key.is_none() {
+            return Err(RequestError::NoCheckKey);
+        }
+        Ok(Self { policy, ..self })
     }
 }
 
@@ -96,6 +123,19 @@ fn checked_count(mask: &Mask, count: i128, limits: Limits) -> Result<u64, Reques
     match u64::try_from(count) {
         Ok(fitting) if fitting <= limits.count_max => Ok(fitting),
         _ => Err(RequestError::CountAboveLimit { count, limit: limits.count_max }),
+    }
+}
+
+/// A mask of literals is guessed by nobody who does not know it, and by everybody who does.
+fn guess_odds(mask: &Mask, count: u64) -> Option<u64> {
+    // Far below 2^64 where it matters.
+    (mask.positions().iter().any(|set| set.len() > 1)).then(|| mask.guesses_a_hit(count) as u64)
+}
+
+fn check_guess_odds(mask: &Mask, count: u64, limit: u64) -> Result<(), RequestError> {
+    match guess_odds(mask, count) {
+        Some(odds) if odds < limit => Err(RequestError::EasyToGuess { odds, limit }),
+        _ => Ok(()),
     }
 }
 
@@ -141,6 +181,8 @@ pub struct Job {
     pub state: State,
     pub generator_version: u32,
     pub chunk_size: u32,
+    /// What it was made under.
+    pub policy_marks: PolicyMarks,
     /// Codes in the store: the sum over chunks while the job runs, the job's own figure once it has ended.
     pub minted: u64,
     /// Candidates that did not become codes, counted as `minted` is.
@@ -171,6 +213,13 @@ impl Job {
     /// Two requests are the same if they ask for the same codes in the same number for the same campaign.
     pub fn asks_the_same_as(&self, request: &Request) -> bool {
         self.mask() == Some(&request.mask) && self.count == request.count && self.campaign == request.campaign
+    }
+
+    /// What whoever asked should know, beside the codes.
+    pub fn warnings(&self) -> Vec<String> {
+        let odds = self.mask().and_then(|mask| guess_odds(mask, self.count));
+        let easy = odds.filter(|odds| *odds < GUESS_ODDS_WARNED);
+        easy.map(|odds| format!("1 random guess in {odds} hits a code; use more placeholders")).into_iter().collect()
     }
 
     /// `None` for an import.
@@ -291,11 +340,9 @@ pub fn plan_round(
 ) -> impl Iterator<Item = PlannedChunk> {
     // At most 10^9 codes, so at most 10^9 slices: the numbers fit.
     let slices = count.div_ceil(u64::from(round_chunk_size(round, chunk_size))) as u32;
-    (0..).zip(quotas(key, round, keyspace.size(), count, slices)).map(move |(chunk_no, (slice, quota))| PlannedChunk {
-        chunk_no,
-        range_first: keyspace.first_code(slice.start).unwrap_or_default(),
-        range_last: keyspace.last_code(slice.start + slice.length - 1).unwrap_or_default(),
-        quota,
+    (0..).zip(quotas(key, round, keyspace.size(), count, slices)).map(move |(chunk_no, (slice, quota))| {
+        let (range_first, range_last) = slice.range(keyspace);
+        PlannedChunk { chunk_no, range_first, range_last, quota }
     })
 }
 

@@ -9,17 +9,11 @@ use std::sync::Arc;
 
 use crate::code::check::{CheckKey, SECRET_LENGTH_MAX};
 use crate::code::denied::{DeniedWords, DeniedWordsError};
+use crate::code::policy::Policy;
 use crate::config::Config;
 
 /// Far more than all words that are taken.
 const DENY_FILE_BYTES_MAX: u64 = 16 << 20;
-
-/// What the files say.
-#[derive(Clone, Debug, Default)]
-pub struct Policy {
-    pub check_key: Option<CheckKey>,
-    pub denied: Option<Arc<DeniedWords>>,
-}
 
 /// What is wrong with a file that a key names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,14 +24,12 @@ pub struct PolicyError {
     pub problem: String,
 }
 
-impl Policy {
-    /// Reads all files.
-    ///
-    /// # Errors
-    /// The first file that cannot be used.
-    pub fn load(config: &Config) -> Result<Self, PolicyError> {
-        Ok(Self { check_key: check_key(config)?, denied: denied_words(config)?.map(Arc::new) })
-    }
+/// Reads all files.
+///
+/// # Errors
+/// The first file that cannot be used.
+pub fn load(config: &Config) -> Result<Policy, PolicyError> {
+    Ok(Policy { check_key: check_key(config)?, denied: denied_words(config)?.map(Arc::new) })
 }
 
 /// The secret of check characters alone; `None` if none is configured.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
+use crate::code::policy::Policy;
 use crate::code::screening::FilterLimits;
 use crate::job::Job;
 use crate::mint::{MintError, Minting, Step};
@@ -16,6 +17,13 @@ use crate::store::{Store, in_time};
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Between two looks at a job whose open chunks are all being written by others.
 const OTHERS_AT_WORK_PAUSE: Duration = Duration::from_millis(200);
+
+/// What this process mints under.
+#[derive(Clone, Debug, Default)]
+pub struct MintSettings {
+    pub policy: Policy,
+    pub filters: FilterLimits,
+}
 
 /// How working on a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +49,10 @@ pub struct Share {
 pub async fn run_job(
     store: &Store,
     job: &Job,
-    limits: FilterLimits,
+    settings: &MintSettings,
     stop: &CancellationToken,
 ) -> Result<(RunEnd, Share), MintError> {
-    let mut run = Run { store, job, limits, minting: None, unknown: None, share: Share::default() };
+    let mut run = Run { store, job, settings, minting: None, unknown: None, share: Share::default() };
     let mut patience = Patience::new(stop);
     tracing::info!(job_id = %job.id, count = job.count, "working on the job");
     while !stop.is_cancelled() {
@@ -78,7 +86,7 @@ async fn step_or_stop(run: &mut Run<'_>, stop: &CancellationToken) -> Result<Pro
 struct Run<'a> {
     store: &'a Store,
     job: &'a Job,
-    limits: FilterLimits,
+    settings: &'a MintSettings,
     minting: Option<Minting>,
     unknown: Option<UnknownCommit>,
     share: Share,
@@ -105,7 +113,7 @@ impl Run<'_> {
             return self.settle_commit().await;
         }
         let Some(minting) = &mut self.minting else {
-            self.minting = Minting::start(self.store, self.job, self.limits).await?;
+            self.minting = Minting::start(self.store, self.job, &self.settings.policy, self.settings.filters).await?;
             if self.minting.is_none() {
                 return Ok(Progress::Ended);
             }

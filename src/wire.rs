@@ -30,6 +30,8 @@ pub struct JobDocument {
     pub finished_at: Option<DateTime<Utc>>,
     pub digest: Option<String>,
     pub error: Option<ErrorDocument>,
+    /// What whoever asked should know.
+    pub warnings: Vec<String>,
 }
 
 /// Why candidates were rejected.
@@ -92,6 +94,7 @@ impl From<&Job> for JobDocument {
             started_at: job.started_at,
             finished_at: job.finished_at,
             digest: job.digest.as_deref().map(hexadecimal),
+            warnings: job.warnings(),
             error: job
                 .error
                 .as_ref()

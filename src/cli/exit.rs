@@ -99,6 +99,9 @@ impl From<MintError> for Failure {
     fn from(error: MintError) -> Self {
         match error {
             MintError::Store(error) => error.into(),
+            other @ (MintError::CheckKey { .. } | MintError::DeniedWords { .. } | MintError::Import) => {
+                Self::usage(other)
+            }
             other => Self::other(other),
         }
     }

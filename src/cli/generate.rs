@@ -12,7 +12,8 @@ use crate::cli::output::{Format, Target};
 use crate::cli::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
 use crate::cli::{Context, export, find};
 use crate::job::{Job, Request, RequestError};
-use crate::runner::{RunEnd, Share, run_job};
+use crate::policy;
+use crate::runner::{MintSettings, RunEnd, Share, run_job};
 use crate::store::submit::PutJob;
 use crate::store::{Access, Store};
 use crate::wire::JobDocument;
@@ -104,7 +105,9 @@ impl Generate {
 
     fn request(&self, context: &Context) -> Result<Request, Failure> {
         let chunk_size = self.chunk_size.unwrap_or(context.config.chunk_size);
+        let policy = policy::load(&context.config)?;
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, context.config.limits)
+            .and_then(|request| request.under(policy))
             .map_err(|error| request_failure(&self.mask, error))
     }
 
@@ -130,8 +133,9 @@ impl Generate {
                 )))
             }
             PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
-            PutJob::NoRoom { free } => Err(Failure::impossible(format!(
-                "{} codes of {} are free, {} were asked for; nothing was stored",
+            PutJob::NoRoom { free, exact } => Err(Failure::impossible(format!(
+                "{}{} codes of {} are free, {} were asked for; nothing was stored",
+                if exact { "" } else { "about " },
                 grouped(free),
                 self.mask,
                 grouped(request.count.into())
@@ -163,10 +167,11 @@ pub fn request_failure(mask: &str, error: RequestError) -> Failure {
 /// # Errors
 /// `interrupted` with how to go on.
 pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, Share), Failure> {
+    let settings = MintSettings { policy: policy::load(&context.config)?, filters: context.config.filters };
     let resume = || format!("{} goes on with the job", context.command(format_args!("jobs resume {}", job.id)));
     let (end, share) = {
         let _bar = context.progress.follow(store, job);
-        run_job(store, job, context.config.filters, context.stop.token())
+        run_job(store, job, &settings, context.stop.token())
             .await
             .map_err(|error| Failure::from(error).with_hint(resume()))?
     };
@@ -218,6 +223,9 @@ impl std::fmt::Display for Summary {
         }
         writeln!(f, "\ntime      {:.2} s, {} codes/s", self.seconds, grouped(self.codes_per_second.into()))?;
         write!(f, "store     {}", self.store)?;
+        for warning in &self.job.warnings {
+            write!(f, "\nwarning   {warning}")?;
+        }
         if let Some(output) = &self.output {
             write!(f, "\noutput    {output}")?;
         }

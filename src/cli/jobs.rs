@@ -257,6 +257,10 @@ fn report(job: &Job, as_json: bool) -> Result<(), Failure> {
     let time = |time: Option<chrono::DateTime<chrono::Utc>>| {
         time.map_or("-".to_owned(), |time| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
     };
+    let rejected = match document.rejected {
+        0 => "0".to_owned(),
+        rejected => format!("{} ({})", grouped(rejected.into()), document.rejected_by_reason),
+    };
     let rows = [
         ("job", document.job_id.to_string()),
         ("mask", document.mask.unwrap_or_else(|| "-".to_owned())),
@@ -264,12 +268,13 @@ fn report(job: &Job, as_json: bool) -> Result<(), Failure> {
         ("state", document.state.to_owned()),
         ("requested", grouped(document.requested.into())),
         ("minted", grouped(document.minted.into())),
-        ("rejected", grouped(document.rejected.into())),
+        ("rejected", rejected),
         ("created", time(Some(document.created_at))),
         ("started", time(document.started_at)),
         ("finished", time(document.finished_at)),
         ("digest", document.digest.unwrap_or_else(|| "-".to_owned())),
         ("error", document.error.map_or("-".to_owned(), |error| format!("{}: {}", error.code, error.message))),
     ];
-    rows.iter().try_for_each(|(name, value)| print_line(&format!("{name:<10}{value}")))
+    rows.iter().try_for_each(|(name, value)| print_line(&format!("{name:<10}{value}")))?;
+    document.warnings.iter().try_for_each(|warning| print_line(&format!("{:<10}{warning}", "warning")))
 }

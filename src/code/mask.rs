@@ -128,6 +128,13 @@ impl Mask {
         &self.positions
     }
 
+    /// How many random guesses it takes on average to hit one of `count` codes: every symbol counts, those of check
+    /// characters too.
+    pub fn guesses_a_hit(&self, count: u64) -> f64 {
+        let texts = self.positions.iter().fold(1.0, |texts, set| texts * f64::from(set.len()));
+        texts / count as f64
+    }
+
     /// True if the two masks have a code in common.
     pub fn meets(&self, other: &Self) -> bool {
         intersection(&self.positions, &other.positions).is_some()

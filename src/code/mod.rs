@@ -13,6 +13,7 @@ pub mod slice;
 pub mod free_ranks;
 
 pub mod overlap;
+pub mod policy;
 pub mod rules;
 pub mod room;
 pub mod prefilter;

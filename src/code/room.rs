@@ -1,14 +1,20 @@
 //! How many codes of a mask may still be minted, as far as the masks in use tell. What they leave open, counting decides.
 
+use crate::code::denied::DeniedInMask;
 use crate::code::mask::Mask;
-use crate::code::overlap::{Positions, intersection, parts_outside, size};
+use crate::code::overlap::{Positions, covers, intersection, parts_outside, size};
+use crate::code::symbols::SymbolSet;
 
-/// The codes of a mask that may be minted at all: those that nobody reserved.
-#[derive(Clone, Debug)]
-pub struct Mintable {
-    /// Disjoint; `None` if they are too many to be looked at, and `codes` is then an upper bound.
-    parts: Option<Vec<Positions>>,
+/// The codes of a mask that may be minted at all: those that are neither reserved nor denied.
+#[derive(Debug)]
+pub struct Mintable<'a> {
+    mask: &'a Mask,
+    /// Disjoint parts of the mask's body that together are what nobody reserved.
+    parts: Vec<Positions>,
+    denied: Option<&'a DeniedInMask>,
     pub codes: u128,
+    /// False if `codes` is an upper bound, because reserved masks cut check characters apart or are too many.
+    pub exact: bool,
 }
 
 /// How many of them are taken, or owed to jobs that are not finished.
@@ -22,27 +28,42 @@ pub struct Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
     Enough,
-    TooFew { free: u128 },
+    TooFew {
+        free: u128,
+        /// False if it is an estimate.
+        exact: bool,
+    },
     Unsure,
 }
 
-impl Mintable {
-    pub fn new(mask: &Mask, reserved: &[Mask]) -> Self {
-        let cut: Vec<_> = reserved.iter().map(Mask::positions).collect();
-        let parts = parts_outside(mask.positions(), &cut);
-        let codes = parts.as_ref().map_or_else(|| size(mask.positions()), |parts| parts.iter().map(|p| size(p)).sum());
-        Self { parts, codes }
+impl<'a> Mintable<'a> {
+    /// Every rank of a keyspace has one code, whatever its check characters: so only bodies are counted.
+    pub fn new(mask: &'a Mask, reserved: &[Mask], denied: Option<&'a DeniedInMask>) -> Self {
+        let body_length = mask.body().len();
+        let met: Vec<&Mask> = reserved.iter().filter(|other| mask.meets(other)).collect();
+        let whole = |other: &&Mask| covers(&other.positions()[body_length..], &mask.positions()[body_length..]);
+        let cut: Vec<_> = met.iter().copied().filter(whole).map(|other| &other.positions()[..body_length]).collect();
+        let parts = parts_outside(mask.body(), &cut);
+        let exact = parts.is_some() && cut.len() == met.len() && (denied.is_none() || mask.check_length() == 0);
+        let parts = parts.unwrap_or_else(|| vec![mask.body().to_vec()]);
+        let codes = parts.iter().map(|part| allowed(part, mask, denied)).sum();
+        Self { mask, parts, denied, codes, exact }
     }
 
     /// What `codes` codes of another mask in use take of these, at least and at most: those that find no place outside
     /// ours lie inside.
     pub fn taken_by(&self, other: &Mask, codes: u64) -> Taken {
         let codes = u128::from(codes);
-        let Some(parts) = &self.parts else { return Taken { at_least: 0, at_most: codes } };
-        let shared: u128 =
-            parts.iter().filter_map(|part| intersection(part, other.positions())).map(|s| size(&s)).sum();
-        let outside = size(other.positions()) - shared;
-        Taken { at_least: codes.saturating_sub(outside), at_most: codes.min(shared) }
+        let body = &other.positions()[..self.mask.body().len()];
+        let shared: Vec<Positions> = self.parts.iter().filter_map(|part| intersection(part, body)).collect();
+        let at_most = codes.min(shared.iter().map(|part| size(part)).fold(0, u128::saturating_add));
+        let comparable = other == self.mask || other.check_length() + self.mask.check_length() == 0;
+        if !comparable || at_most == 0 {
+            return Taken { at_least: 0, at_most };
+        }
+        let inside: u128 = shared.iter().map(|part| allowed(part, self.mask, self.denied)).sum();
+        let outside = size(other.body()).saturating_sub(inside);
+        Taken { at_least: codes.saturating_sub(outside), at_most }
     }
 
     /// Is there room for `count` codes?
@@ -51,17 +72,25 @@ impl Mintable {
         if self.codes.saturating_sub(taken.at_most) >= count {
             return Room::Enough;
         }
-        if self.parts.is_some() && taken.at_least == taken.at_most {
-            return Room::TooFew { free: self.codes - taken.at_most };
+        let free_at_most = self.codes.saturating_sub(taken.at_least);
+        if taken.at_least == taken.at_most || free_at_most == 0 {
+            return Room::TooFew { free: free_at_most, exact: self.exact };
         }
         Room::Unsure
     }
 }
 
+/// How many codes of a part of the mask's body contain no denied word.
+fn allowed(part: &[SymbolSet], mask: &Mask, denied: Option<&DeniedInMask>) -> u128 {
+    let Some(denied) = denied else { return size(part) };
+    let whole: Positions = part.iter().chain(&mask.positions()[part.len()..]).copied().collect();
+    denied.count_allowed(&whole)
+}
+
 impl std::iter::Sum for Taken {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, one| Self {
-            at_least: sum.at_least + one.at_least,
+            at_least: sum.at_least.saturating_add(one.at_least),
             at_most: sum.at_most.saturating_add(one.at_most),
         })
     }

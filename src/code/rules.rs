@@ -1,6 +1,9 @@
 //! Codes of a mask that must not be minted, whether they exist or not.
 
+use std::sync::Arc;
+
 use crate::code::batch::CodeBatch;
+use crate::code::denied::DeniedInMask;
 use crate::code::mask::Mask;
 use crate::code::overlap::{Positions, intersection, matches};
 
@@ -9,6 +12,7 @@ use crate::code::overlap::{Positions, intersection, matches};
 pub struct Rules {
     /// Masks that are reserved, as far as they meet the mask.
     reserved: Vec<Positions>,
+    denied: Option<Arc<DeniedInMask>>,
 }
 
 /// Why a code is not to be minted.
@@ -19,27 +23,27 @@ pub enum Forbidden {
 }
 
 impl Rules {
-    pub fn new(mask: &Mask, reserved: &[Mask]) -> Self {
+    pub fn new(mask: &Mask, reserved: &[Mask], denied: Option<Arc<DeniedInMask>>) -> Self {
         let reserved = reserved.iter().filter_map(|other| intersection(mask.positions(), other.positions()));
-        Self { reserved: reserved.collect() }
-    }
-
-    /// True if nothing is forbidden.
-    pub fn is_empty(&self) -> bool {
-        self.reserved.is_empty()
+        Self { reserved: reserved.collect(), denied }
     }
 
     /// The codes that are forbidden, by their index, and why.
     pub fn forbidden_of(&self, codes: &CodeBatch) -> Vec<(usize, Forbidden)> {
-        let forbidden = codes.iter().enumerate().map(|(index, code)| (index, self.forbids(code.as_bytes())));
+        if self.reserved.is_empty() && self.denied.is_none() {
+            return Vec::new();
+        }
+        let forbidden = codes.iter().enumerate().map(|(index, code)| (index, self.forbids(code)));
         forbidden.filter_map(|(index, why)| Some((index, why?))).collect()
     }
 
-    pub fn allow(&self, code: &str) -> bool {
-        self.forbids(code.as_bytes()).is_none()
-    }
-
-    fn forbids(&self, code: &[u8]) -> Option<Forbidden> {
-        self.reserved.iter().any(|positions| matches(positions, code)).then_some(Forbidden::Reserved)
+    /// Of a code of the mask.
+    pub fn forbids(&self, code: &str) -> Option<Forbidden> {
+        let code = code.as_bytes();
+        if self.reserved.iter().any(|positions| matches(positions, code)) {
+            return Some(Forbidden::Reserved);
+        }
+        let denied = self.denied.as_ref().is_some_and(|denied| denied.is_denied(code));
+        denied.then_some(Forbidden::Denied)
     }
 }

@@ -1,7 +1,7 @@
 //! Slices of a keyspace, and how a slice's codes are drawn: generator version 1, frozen by golden vectors.
 
 use crate::code::free_ranks::FreeRanks;
-use crate::code::keyspace::Rank;
+use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::random::{Key, RandomIntegers, Stream};
 
 /// Stored with every job. A change here or in `random` that changes a draw needs a new number.
@@ -27,6 +27,16 @@ impl Slice {
         let (slices, index) = (u128::from(slices), u128::from(index));
         let (length, longer) = (size / slices, size % slices);
         Self { start: index * length + index.min(longer), length: length + u128::from(index < longer) }
+    }
+
+    pub fn whole(keyspace: &Keyspace) -> Self {
+        Self { start: 0, length: keyspace.size() }
+    }
+
+    /// First and last code that the slice could have, whatever the check key: every code of it lies between them.
+    pub fn range(self, keyspace: &Keyspace) -> (String, String) {
+        let (first, last) = (keyspace.first_code(self.start), keyspace.last_code(self.start + self.length - 1));
+        (first.unwrap_or_default(), last.unwrap_or_default())
     }
 
     pub fn contains(&self, rank: Rank) -> bool {

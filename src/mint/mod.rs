@@ -6,8 +6,10 @@ use sha2::{Digest, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::code::batch::CodeBatch;
+use crate::code::denied::DeniedInMask;
 use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::mask::Mask;
+use crate::code::policy::{Policy, PolicyMarks};
 use crate::code::prefilter::Filter;
 use crate::code::random::{Key, Stream};
 use crate::code::rules::Rules;
@@ -31,6 +33,14 @@ pub enum MintError {
         "the job was made for generator version {found}, this program draws version {GENERATOR_VERSION}; use the codemint that made it"
     )]
     GeneratorVersion { found: u32 },
+    #[error(
+        "the job was begun under the check key with the fingerprint {needed}, this process has {found}; set check.key_file to that key"
+    )]
+    CheckKey { found: String, needed: String },
+    #[error(
+        "the job was begun under the denied words with the digest {needed}, this process has {found}; set deny.file and deny.builtin to that list"
+    )]
+    DeniedWords { found: String, needed: String },
     #[error("the job is an import; `codemint import` with the same input goes on with it")]
     Import,
     #[error("chunk {run_no} met a duplicate {attempts} times without finding it in the store")]
@@ -71,6 +81,7 @@ struct Task {
     mask: Mask,
     keyspace: Arc<Keyspace>,
     key: Key,
+    denied: Option<Arc<DeniedInMask>>,
     limits: FilterLimits,
 }
 
@@ -86,14 +97,21 @@ impl Minting {
     ///
     /// # Errors
     /// `GeneratorVersion` if the job's codes would be drawn otherwise than it began, and those of the store.
-    pub async fn start(store: &Store, job: &Job, limits: FilterLimits) -> Result<Option<Self>, MintError> {
+    pub async fn start(
+        store: &Store,
+        job: &Job,
+        policy: &Policy,
+        limits: FilterLimits,
+    ) -> Result<Option<Self>, MintError> {
         let Some(key) = in_time(store.read_key(job.no)).await? else { return Ok(None) };
         if job.generator_version != GENERATOR_VERSION {
             return Err(MintError::GeneratorVersion { found: job.generator_version });
         }
         let Some(mask) = job.mask().cloned() else { return Err(MintError::Import) };
-        let keyspace = Arc::new(Keyspace::new(&mask));
-        let task = Task { store: store.clone(), job_no: job.no, mask, keyspace, key, limits };
+        check_policy(policy.marks(&mask), &job.policy_marks)?;
+        let keyspace = Arc::new(policy.keyspace(&mask));
+        let denied = policy.denied_in(&mask).map(Arc::new);
+        let task = Task { store: store.clone(), job_no: job.no, mask, keyspace, key, denied, limits };
         Ok(Some(Self { task: Arc::new(task), recycled: CodeBatch::default(), ahead: None, screening: None }))
     }
 
@@ -146,6 +164,26 @@ impl Minting {
     }
 }
 
+/// A job's codes are all made under the policy that it began with.
+fn check_policy(ours: PolicyMarks, of_job: &PolicyMarks) -> Result<(), MintError> {
+    if ours.check_fingerprint != of_job.check_fingerprint {
+        let shown = |fingerprint: &Option<String>| fingerprint.clone().unwrap_or_else(|| "none".to_owned());
+        let (found, needed) = (shown(&ours.check_fingerprint), shown(&of_job.check_fingerprint));
+        return Err(MintError::CheckKey { found, needed });
+    }
+    if ours.deny_digest != of_job.deny_digest {
+        let shown = |digest: &Option<Vec<u8>>| digest.as_deref().map_or("none".to_owned(), short_digest);
+        let (found, needed) = (shown(&ours.deny_digest), shown(&of_job.deny_digest));
+        return Err(MintError::DeniedWords { found, needed });
+    }
+    Ok(())
+}
+
+/// Enough of a digest to tell lists apart.
+fn short_digest(digest: &[u8]) -> String {
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Puts the codes in; as long as it meets codes that exist already, these are looked up exactly and others drawn. Each time
 /// round at least one rank of the slice is done with, so it ends.
 async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepared) -> Result<Prepared, MintError> {
@@ -184,7 +222,7 @@ impl Prepared {
     async fn new(task: Arc<Task>, chunk: OpenChunk, recycled: CodeBatch) -> Result<Self, StoreError> {
         let mut snapshot = in_time(task.store.begin_reading()).await?;
         let reserved = in_time(snapshot.find_reserved(task.keyspace.code_length())).await?;
-        let rules = Rules::new(&task.mask, &reserved);
+        let rules = Rules::new(&task.mask, &reserved, task.denied.clone());
         let slice = slice_of_range(&task.keyspace, &chunk.range_first, &chunk.range_last).ok_or_else(|| {
             let problem = format!("run {} has a range outside its mask", chunk.run_no);
             StoreError::Corrupt { table: "chunks", problem }

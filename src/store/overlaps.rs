@@ -196,8 +196,7 @@ impl StoreTransaction {
     /// # Errors
     /// Those of the database.
     pub async fn read_page(&mut self, keyspace: &Arc<Keyspace>, page: Slice) -> Result<String, StoreError> {
-        let code = |rank| keyspace.unrank(rank).unwrap_or_default();
-        let (first, last) = (code(page.start), code(page.start + page.length - 1));
+        let (first, last) = page.range(keyspace);
         if let Some(lines) = self.read_range(CodeRange { first: &first, last: &last }, page.length as u64).await? {
             return Ok(lines);
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, SqliteConnection};
 
+use crate::code::denied::DeniedInMask;
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
 use crate::code::room::{Mintable, Room, Taken};
@@ -35,13 +36,22 @@ pub(crate) struct Counted {
 pub(crate) struct Wanted<'a> {
     pub mask: &'a Mask,
     pub keyspace: &'a Arc<Keyspace>,
+    pub denied: Option<&'a Arc<DeniedInMask>>,
     pub count: u64,
 }
 
 impl Wanted<'_> {
     fn range(&self) -> (String, String) {
-        let code = |rank| self.keyspace.unrank(rank).unwrap_or_default();
-        (code(0), code(self.keyspace.size() - 1))
+        Slice::whole(self.keyspace).range(self.keyspace)
+    }
+
+    fn mintable(&self, reserved: &[Mask]) -> Mintable<'_> {
+        Mintable::new(self.mask, reserved, self.denied.map(|denied| &**denied))
+    }
+
+    /// True if what exists is looked at code by code.
+    fn is_read(&self) -> bool {
+        self.keyspace.size() <= READ_CODES_MAX
     }
 }
 
@@ -50,7 +60,7 @@ impl Store {
     pub(crate) async fn count_taken(&self, wanted: Wanted<'_>) -> Result<Counted, StoreError> {
         let mut snapshot = self.begin_reading().await?;
         let reserved = snapshot.find_reserved(wanted.mask.code_length()).await?;
-        let mintable = Mintable::new(wanted.mask, &reserved);
+        let mintable = wanted.mintable(&reserved);
         let in_use = snapshot.find_overlapping(wanted).await?;
         let mut taken = snapshot.count_present(wanted, &reserved).await?;
         for (mask_no, owed) in snapshot.find_owed().await? {
@@ -71,7 +81,7 @@ impl StoreTransaction {
         counted: Option<&Counted>,
     ) -> Result<Room, StoreError> {
         let reserved = self.find_reserved(wanted.mask.code_length()).await?;
-        let mintable = Mintable::new(wanted.mask, &reserved);
+        let mintable = wanted.mintable(&reserved);
         let in_use = self.find_overlapping(wanted).await?;
         let Some(counted) = counted else {
             let taken = in_use.iter().map(|other| mintable.taken_by(&other.mask, other.codes)).sum();
@@ -81,8 +91,9 @@ impl StoreTransaction {
         let at_most = counted.taken + since;
         let room = mintable.room_for(wanted.count, Taken { at_least: counted.taken, at_most });
         let free = mintable.codes.saturating_sub(counted.taken);
-        // Where even the count leaves a doubt, as with very many reserved masks, it decides.
-        Ok(if since == 0 && room == Room::Unsure { Room::TooFew { free } } else { room })
+        // Denied codes may be among those that exist; only where these were read is it known how many.
+        let exact = mintable.exact && (wanted.denied.is_none() || wanted.is_read());
+        Ok(if since == 0 && room != Room::Enough { Room::TooFew { free, exact } } else { room })
     }
 
     async fn find_overlapping(&mut self, wanted: Wanted<'_>) -> Result<Vec<MaskInUse>, StoreError> {
@@ -114,14 +125,15 @@ impl StoreTransaction {
 
     /// How many codes of the mask are in the store and would be allowed.
     async fn count_present(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
-        if wanted.keyspace.size() > READ_CODES_MAX {
+        if !wanted.is_read() {
             return self.count_matching(wanted, reserved).await;
         }
-        let rules = Rules::new(wanted.mask, reserved);
+        let rules = Rules::new(wanted.mask, reserved, wanted.denied.cloned());
         let mut present = 0;
-        for page in (Slice { start: 0, length: wanted.keyspace.size() }).pieces(PAGE_RANKS) {
+        for page in Slice::whole(wanted.keyspace).pieces(PAGE_RANKS) {
             let codes = self.read_page(wanted.keyspace, page).await?;
-            present += codes.lines().filter(|code| wanted.keyspace.contains(code) && rules.allow(code)).count() as u128;
+            let taken = |code: &&str| wanted.keyspace.contains(code) && rules.forbids(code).is_none();
+            present += codes.lines().filter(taken).count() as u128;
         }
         Ok(present)
     }

@@ -4,12 +4,14 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::code::policy::PolicyMarks;
 use crate::job::{Job, JobError, Origin, Rejections, Tally};
 use crate::store::error::StoreError;
 
 /// Reads jobs with their counts; conditions on `j` follow. Unfinished jobs add up their chunks.
 pub(crate) const SELECT_JOBS: &str = "
-    select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.state, j.generator_version, j.chunk_size, j.digest,
+    select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.state, j.generator_version, j.chunk_size, j.check_fingerprint,
+           j.deny_digest, j.digest,
            j.error_code, j.error_message, j.created_at, j.started_at, j.finished_at,
            coalesce(j.minted, (select cast(sum(c.minted) as bigint) from chunks c where c.job_no = j.no), 0) as minted,
            coalesce(j.rejected, (select cast(sum(c.rejected) as bigint) from chunks c where c.job_no = j.no), 0) as rejected,
@@ -33,6 +35,8 @@ pub(crate) struct JobRow {
     state: String,
     generator_version: i32,
     chunk_size: i32,
+    check_fingerprint: Option<String>,
+    deny_digest: Option<Vec<u8>>,
     minted: i64,
     #[sqlx(flatten)]
     rejections: RejectionsRow,
@@ -67,6 +71,7 @@ impl TryFrom<JobRow> for Job {
             state: row.state.parse().map_err(corrupt)?,
             generator_version: unsigned("jobs", row.generator_version)?,
             chunk_size: unsigned("jobs", row.chunk_size)?,
+            policy_marks: PolicyMarks { check_fingerprint: row.check_fingerprint, deny_digest: row.deny_digest },
             minted: unsigned("jobs", row.minted)?,
             rejections: row.rejections.checked("jobs")?,
             digest: row.digest,

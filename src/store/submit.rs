@@ -5,10 +5,11 @@ use std::sync::Arc;
 use sqlx::{PgConnection, SqliteConnection};
 use uuid::Uuid;
 
+use crate::code::denied::DeniedInMask;
 use crate::code::keyspace::Keyspace;
 use crate::code::random::Key;
 use crate::code::room::Room;
-use crate::code::slice::GENERATOR_VERSION;
+use crate::code::slice::{GENERATOR_VERSION, Slice};
 use crate::entropy::fresh_key;
 use crate::job::{Job, PlannedChunk, Request, plan_round};
 use crate::store::error::{StoreError, require_rows};
@@ -24,7 +25,11 @@ pub enum PutJob {
     /// The id was known already; nothing was changed. The request may be another one.
     Known(Job),
     /// Nothing was stored: so many codes of the mask are free, fewer than were asked for.
-    NoRoom { free: u128 },
+    NoRoom {
+        free: u128,
+        /// False if it is an estimate.
+        exact: bool,
+    },
 }
 
 /// A job's row, as it is inserted.
@@ -33,6 +38,7 @@ struct NewJob<'a> {
     request: &'a Request,
     canonical_mask: String,
     keyspace: Arc<Keyspace>,
+    denied: Option<Arc<DeniedInMask>>,
     key: Key,
     chunks: Vec<PlannedChunk>,
 }
@@ -41,7 +47,7 @@ struct NewJob<'a> {
 enum Admission {
     Stored,
     Known,
-    NoRoom { free: u128 },
+    NoRoom { free: u128, exact: bool },
     Unsure,
 }
 
@@ -53,14 +59,15 @@ impl Store {
     /// Those of the database.
     pub async fn put_job(&self, id: Uuid, request: &Request) -> Result<PutJob, StoreError> {
         let key = fresh_key()?;
-        let keyspace = Arc::new(Keyspace::new(&request.mask));
+        let keyspace = Arc::new(request.policy.keyspace(&request.mask));
         let chunks = plan(Arc::clone(&keyspace), key.clone(), request).await;
-        let new = NewJob { id, request, canonical_mask: request.mask.to_string(), keyspace, key, chunks };
+        let denied = request.policy.denied_in(&request.mask).map(Arc::new);
+        let new = NewJob { id, request, canonical_mask: request.mask.to_string(), keyspace, denied, key, chunks };
         let mut counted = None;
         loop {
             match self.admit(&new, counted.as_ref()).await? {
                 Admission::Unsure => counted = Some(self.count_taken(new.wanted()).await?),
-                Admission::NoRoom { free } => return Ok(PutJob::NoRoom { free }),
+                Admission::NoRoom { free, exact } => return Ok(PutJob::NoRoom { free, exact }),
                 Admission::Stored => return Ok(PutJob::Stored(self.find_stored(id).await?)),
                 Admission::Known => return Ok(PutJob::Known(self.find_stored(id).await?)),
             }
@@ -83,7 +90,7 @@ impl Store {
         }
         let refused = match transaction.find_room(new.wanted(), counted).await? {
             Room::Enough => None,
-            Room::TooFew { free } => Some(Admission::NoRoom { free }),
+            Room::TooFew { free, exact } => Some(Admission::NoRoom { free, exact }),
             Room::Unsure => Some(Admission::Unsure),
         };
         if let Some(refused) = refused {
@@ -106,16 +113,21 @@ async fn plan(keyspace: Arc<Keyspace>, key: Key, request: &Request) -> Vec<Plann
 
 impl NewJob<'_> {
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { mask: &self.request.mask, keyspace: &self.keyspace, count: self.request.count }
+        Wanted {
+            mask: &self.request.mask,
+            keyspace: &self.keyspace,
+            denied: self.denied.as_ref(),
+            count: self.request.count,
+        }
     }
 
     fn mask(&self) -> NewMask<'_> {
-        let code = |rank| self.keyspace.unrank(rank).unwrap_or_default();
+        let (first_code, last_code) = Slice::whole(&self.keyspace).range(&self.keyspace);
         NewMask {
             text: &self.canonical_mask,
             code_length: self.keyspace.code_length(),
-            first_code: code(0),
-            last_code: code(self.keyspace.size() - 1),
+            first_code,
+            last_code,
             codes: self.request.count,
         }
     }
@@ -137,8 +149,9 @@ const USE_MASK: &str = "
     returning mask_no";
 
 const INSERT_JOB: &str = "
-    insert into jobs (id, mask, canonical_mask, mask_no, count, campaign, key, generator_version, chunk_size)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    insert into jobs (id, mask, canonical_mask, mask_no, count, campaign, key, generator_version, chunk_size,
+                      check_fingerprint, deny_digest)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     returning no";
 
 impl StoreTransaction {
@@ -170,16 +183,19 @@ impl StoreTransaction {
     async fn insert_job(&mut self, new: &NewJob<'_>, mask_no: i64) -> Result<i64, StoreError> {
         let NewJob { id, request, canonical_mask, key, .. } = new;
         let (count, chunk_size) = (request.count as i64, request.chunk_size as i32);
+        let marks = request.policy.marks(&request.mask);
         let no = match self {
             Self::Postgres(transaction) => {
                 let insert = sqlx::query_scalar(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
                 let insert = insert.bind(mask_no).bind(count).bind(&request.campaign).bind(key.as_bytes());
-                insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).fetch_one(&mut **transaction).await?
+                let insert = insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).bind(&marks.check_fingerprint);
+                insert.bind(&marks.deny_digest).fetch_one(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
                 let insert = sqlx::query_scalar(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
                 let insert = insert.bind(mask_no).bind(count).bind(&request.campaign).bind(key.as_bytes());
-                insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).fetch_one(&mut **transaction).await?
+                let insert = insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).bind(&marks.check_fingerprint);
+                insert.bind(&marks.deny_digest).fetch_one(&mut **transaction).await?
             }
         };
         Ok(no)

@@ -68,6 +68,6 @@ pub fn assert_names(text: &str, parts: &[&str]) {
 
 /// A request that only the library puts into the store, so that nobody works on it.
 pub fn request(mask: &str, count: i128) -> Request {
-    let limits = Limits { count_max: 1_000_000_000 };
+    let limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
     Request::check(mask, count, None, 1000, limits).expect("a request")
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use codemint::code::screening::FilterLimits;
 use codemint::job::{Limits, Request, State};
-use codemint::runner::run_job;
+use codemint::runner::{MintSettings, run_job};
 use codemint::store::submit::PutJob;
 use codemint::store::{Access, Store};
 use tokio::process::Child;
@@ -143,19 +142,20 @@ const FAIL_AT_COMMIT: [&str; 2] = [
 #[tokio::test]
 async fn a_commit_that_fails_for_good_ends_the_run_and_the_store_can_be_used_again() {
     for place in TestStore::both().await {
-        let request = Request::check(MASK, 100, None, 50, Limits { count_max: 100 }).expect("a request");
+        let request =
+            Request::check(MASK, 100, None, 50, Limits { count_max: 100, guess_odds_min: 0 }).expect("a request");
         let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
             panic!("the job was known")
         };
         place.execute(FAIL_AT_COMMIT[usize::from(place.kind == Kind::Postgres)]).await;
-        let error = run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new())
+        let error = run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new())
             .await
             .expect_err("an error");
         assert!(error.to_string().to_lowercase().contains("foreign key"), "{error}");
         assert_eq!(place.number("select count(*) from codes").await, 0);
         let repair = if place.kind == Kind::Postgres { " on chunks" } else { "" };
         place.execute(&format!("drop trigger break_commit{repair}")).await;
-        run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new()).await.expect("an end");
+        run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("an end");
         assert_eq!(place.number("select count(*) from codes").await, 100);
     }
 }
@@ -163,15 +163,15 @@ async fn a_commit_that_fails_for_good_ends_the_run_and_the_store_can_be_used_aga
 #[tokio::test]
 async fn a_transaction_that_sqlite_ended_by_itself_leaves_the_store_usable() {
     let place = TestStore::sqlite().await;
-    let request = Request::check(MASK, 100, None, 50, Limits { count_max: 100 }).expect("a request");
+    let request = Request::check(MASK, 100, None, 50, Limits { count_max: 100, guess_odds_min: 0 }).expect("a request");
     let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
         panic!("the job was known")
     };
     // As a full disk does, the trigger takes the whole transaction back.
     place.execute("create trigger end_it before update on chunks begin select raise(rollback, 'ended'); end").await;
-    run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new()).await.expect_err("an error");
+    run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect_err("an error");
     place.execute("drop trigger end_it").await;
-    run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new()).await.expect("an end");
+    run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("an end");
     assert_eq!(place.number("select count(*) from codes").await, 100);
 }
 
@@ -198,14 +198,15 @@ async fn mint_through(loss: Loss) {
     let place = TestStore::postgres().await;
     let proxy = Proxy::start(&place.url, loss).await;
     let through = Store::open(&proxy.url.parse().expect("a location"), Access::Existing).await.expect("a store");
-    let request = Request::check(MASK, 1_000, None, 100, Limits { count_max: 1_000 }).expect("a request");
+    let request =
+        Request::check(MASK, 1_000, None, 100, Limits { count_max: 1_000, guess_odds_min: 0 }).expect("a request");
     let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
         panic!("the job was known")
     };
     proxy.arm(5);
     let running = tokio::spawn({
         let job = job.clone();
-        async move { run_job(&through, &job, FilterLimits::default(), &CancellationToken::new()).await }
+        async move { run_job(&through, &job, &MintSettings::default(), &CancellationToken::new()).await }
     });
     wait_until("five losses", async || proxy.losses_left() == 0).await;
     let (_, share) = running.await.expect("an end").expect("an end");
@@ -231,13 +232,14 @@ async fn the_last_commit_of_a_job_may_be_lost_as_well() {
         let place = TestStore::postgres().await;
         let proxy = Proxy::start(&place.url, loss).await;
         let through = Store::open(&proxy.url.parse().expect("a location"), Access::Existing).await.expect("a store");
-        let request = Request::check(MASK, 10, None, 10, Limits { count_max: 10 }).expect("a request");
+        let request =
+            Request::check(MASK, 10, None, 10, Limits { count_max: 10, guess_odds_min: 0 }).expect("a request");
         let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
             panic!("the job was known")
         };
         // The only chunk's commit, and the closing.
         proxy.arm(2);
-        run_job(&through, &job, FilterLimits::default(), &CancellationToken::new()).await.expect("an end");
+        run_job(&through, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("an end");
         assert_eq!(proxy.losses_left(), 0);
         let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");
         assert_eq!((job.state, job.minted), (State::Completed, 10));

@@ -2,12 +2,13 @@
 
 use codemint::code::batch::CodeBatch;
 use codemint::code::keyspace::Keyspace;
+use codemint::code::policy::Policy;
 use codemint::code::random::{Key, Stream};
 use codemint::code::screening::FilterLimits;
 use codemint::code::slice::Draw;
 use codemint::job::{Job, Limits, Request, State, plan_round, slice_of_range};
 use codemint::mint::{MintError, Minting, Step};
-use codemint::runner::{RunEnd, Share, run_job};
+use codemint::runner::{MintSettings, RunEnd, Share, run_job};
 use codemint::store::Store;
 use codemint::store::submit::PutJob;
 use sha2::{Digest, Sha256};
@@ -16,18 +17,18 @@ use uuid::Uuid;
 
 use crate::support::stores::{Kind, TestStore};
 
-const LIMITS: Limits = Limits { count_max: 1_000_000_000 };
+const LIMITS: Limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
 
 async fn put(store: &Store, mask: &str, count: i128, chunk_size: u64) -> Job {
     let request = Request::check(mask, count, None, chunk_size, LIMITS).expect("a request");
     match store.put_job(Uuid::now_v7(), &request).await.expect("a job") {
         PutJob::Stored(job) | PutJob::Known(job) => job,
-        PutJob::NoRoom { free } => panic!("{free} codes are free"),
+        PutJob::NoRoom { free, .. } => panic!("{free} codes are free"),
     }
 }
 
 async fn run(store: &Store, job: &Job) -> (Job, Share) {
-    let (end, share) = run_job(store, job, FilterLimits::default(), &CancellationToken::new()).await.expect("an end");
+    let (end, share) = run_job(store, job, &MintSettings::default(), &CancellationToken::new()).await.expect("an end");
     assert_eq!(end, RunEnd::Ended);
     (store.find_job(job.id).await.expect("an answer").expect("the job"), share)
 }
@@ -76,8 +77,14 @@ async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
         let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
         let other = place.open_again().await;
         let mut minting = [
-            Minting::start(&place.store, &job, FilterLimits::default()).await.expect("a start").expect("a job to do"),
-            Minting::start(&other, &job, FilterLimits::default()).await.expect("a start").expect("a job to do"),
+            Minting::start(&place.store, &job, &Policy::default(), FilterLimits::default())
+                .await
+                .expect("a start")
+                .expect("a job to do"),
+            Minting::start(&other, &job, &Policy::default(), FilterLimits::default())
+                .await
+                .expect("a start")
+                .expect("a job to do"),
         ];
         // Whose turn it is: both guess right and wrong, once and twice in a row.
         for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
@@ -141,7 +148,7 @@ async fn a_mask_without_placeholders_gives_its_one_code_once() {
         assert_eq!(run(&place.store, &public).await.0.state, State::Completed);
         let again = Request::check("WELCOME", 1, None, 50_000, LIMITS).expect("a request");
         let refused = place.store.put_job(Uuid::now_v7(), &again).await.expect("an answer");
-        assert!(matches!(refused, PutJob::NoRoom { free: 0 }), "{refused:?}");
+        assert!(matches!(refused, PutJob::NoRoom { free: 0, exact: true }), "{refused:?}");
         assert_eq!(place.texts("select code from codes").await, ["WELCOME"]);
     }
 }
@@ -152,11 +159,13 @@ async fn a_stopped_job_goes_on_where_it_stopped() {
         let job = put(&place.store, "######", 1_000, 100).await;
         let stop = CancellationToken::new();
         stop.cancel();
-        let (end, share) = run_job(&place.store, &job, FilterLimits::default(), &stop).await.expect("an end");
+        let (end, share) = run_job(&place.store, &job, &MintSettings::default(), &stop).await.expect("an end");
         assert_eq!((end, share.codes), (RunEnd::Stopped, 0));
 
-        let mut minting =
-            Minting::start(&place.store, &job, FilterLimits::default()).await.expect("a start").expect("a job to do");
+        let mut minting = Minting::start(&place.store, &job, &Policy::default(), FilterLimits::default())
+            .await
+            .expect("a start")
+            .expect("a job to do");
         for _ in 0..3 {
             assert!(matches!(minting.mint_chunk(&place.store).await.expect("a step"), Step::Minted { codes: 100, .. }));
         }
@@ -171,7 +180,7 @@ async fn a_job_of_another_generator_version_is_left_alone() {
         let job = put(&place.store, "####", 10, 5).await;
         place.execute("update jobs set generator_version = 2").await;
         let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");
-        let error = run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new())
+        let error = run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new())
             .await
             .expect_err("a refusal");
         assert!(matches!(error, MintError::GeneratorVersion { found: 2 }), "{error}");
@@ -192,7 +201,7 @@ async fn a_duplicate_that_nobody_can_find_ends_in_an_error_and_not_in_a_loop() {
         .await;
     let job = put(&place.store, "####", 10, 5).await;
     let error =
-        run_job(&place.store, &job, FilterLimits::default(), &CancellationToken::new()).await.expect_err("an error");
+        run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect_err("an error");
     assert!(matches!(error, MintError::PhantomDuplicate { .. }), "{error}");
 }
 

@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use codemint::code::denied::{DeniedWords, WORDS_MAX};
+use codemint::code::policy::Policy;
 use codemint::config::{self, Config, Sources};
-use codemint::policy::Policy;
+use codemint::policy;
 
 fn configured(directory: &Path, keys: &str) -> Config {
     let file = directory.join("codemint.toml");
@@ -14,7 +15,7 @@ fn configured(directory: &Path, keys: &str) -> Config {
 }
 
 fn load(directory: &Path, keys: &str) -> Result<Policy, String> {
-    Policy::load(&configured(directory, keys)).map_err(|error| error.to_string())
+    policy::load(&configured(directory, keys)).map_err(|error| error.to_string())
 }
 
 fn digest(text: &str) -> [u8; 32] {

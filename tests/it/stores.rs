@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::support::stores::{Kind, TestStore};
 use crate::support::wait_until;
 
-const LIMITS: Limits = Limits { count_max: 1_000_000_000 };
+const LIMITS: Limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
 
 fn request(mask: &str, count: i128, chunk_size: u64) -> Request {
     Request::check(mask, count, None, chunk_size, LIMITS).expect("a request")

@@ -199,13 +199,14 @@ impl Explanation {
 #[command(after_help = "Examples:
   codemint mask check SPRING-7K3XW9PLQM --mask 'SPRING-[:safe:]{8}[:check:]{2}'
 
-Lower case is folded. Whether the code was ever minted is not asked; no store is opened. Check
-characters are verified with the secret that check.key_file names.")]
+Lower case is folded. A code that begins with - stands last, behind --. Whether the code was ever
+minted is not asked; no store is opened. Check characters are verified with the secret that
+check.key_file names.")]
 pub struct Check {
     /// The code, as a customer typed it
     code: String,
     /// The mask
-    #[arg(long, value_name = "MASK")]
+    #[arg(long, value_name = "MASK", allow_hyphen_values = true)]
     mask: String,
     /// Report as JSON
     #[arg(long)]

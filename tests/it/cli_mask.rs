@@ -74,6 +74,7 @@ async fn a_code_is_checked_against_a_mask_and_never_repeated() {
         assert_names(&check(code, MASK, 3).await.0, &[no, reason]);
     }
     place.run(&KEY, &["mask", "check", "A1", "--mask", "##]"], 4).await;
+    place.run(&KEY, &["mask", "check", "--mask", "-#", "--", "-5"], 0).await;
     assert_eq!(std::fs::read_dir(place.path()).expect("a directory").count(), 1, "no store is made");
 }
 

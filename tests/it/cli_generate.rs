@@ -60,7 +60,8 @@ async fn the_summary_in_json_is_the_job_and_what_this_process_did_for_it() {
         let summary = place.codemint(args).run().await.expect_code(0).json();
         let job = &summary["job_id"];
         let shown = place.codemint(["jobs", "show", "--json", job.as_str().expect("an id")]).run().await;
-        for (key, value) in shown.expect_code(0).json().as_object().expect("an object") {
+        let shown = shown.expect_code(0).json();
+        for (key, value) in shown.as_object().expect("an object").iter().filter(|(key, _)| *key != "screenings") {
             assert_eq!(&summary[key], value, "{key}");
         }
         assert_eq!((&summary["mask"], &summary["campaign"]), (&"ab-****".into(), &"vip".into()));

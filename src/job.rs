@@ -139,7 +139,9 @@ fn check_guess_odds(mask: &Mask, count: u64, limit: u64) -> Result<(), RequestEr
     }
 }
 
-fn check_campaign(name: &str) -> Result<(), RequestError> {
+/// # Errors
+/// If this cannot be the name of a campaign.
+pub fn check_campaign(name: &str) -> Result<(), RequestError> {
     let length = name.chars().count();
     if length > CAMPAIGN_LENGTH_MAX {
         return Err(RequestError::CampaignTooLong(length));

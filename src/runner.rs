@@ -5,10 +5,8 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
-use crate::code::policy::Policy;
-use crate::code::screening::FilterLimits;
 use crate::job::Job;
-use crate::mint::{MintError, Minting, Step};
+use crate::mint::{MintError, MintSettings, Minting, Step};
 use crate::store::closing::CloseJob;
 use crate::store::error::{ErrorClass, StoreError};
 use crate::store::{Store, in_time};
@@ -17,13 +15,6 @@ use crate::store::{Store, in_time};
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Between two looks at a job whose open chunks are all being written by others.
 const OTHERS_AT_WORK_PAUSE: Duration = Duration::from_millis(200);
-
-/// What this process mints under.
-#[derive(Clone, Debug, Default)]
-pub struct MintSettings {
-    pub policy: Policy,
-    pub filters: FilterLimits,
-}
 
 /// How working on a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +104,7 @@ impl Run<'_> {
             return self.settle_commit().await;
         }
         let Some(minting) = &mut self.minting else {
-            self.minting = Minting::start(self.store, self.job, &self.settings.policy, self.settings.filters).await?;
+            self.minting = Minting::start(self.store, self.job, self.settings).await?;
             if self.minting.is_none() {
                 return Ok(Progress::Ended);
             }

@@ -12,8 +12,9 @@ use crate::cli::output::{Format, Target};
 use crate::cli::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
 use crate::cli::{Context, export, find};
 use crate::job::{Job, Request, RequestError};
+use crate::mint::MintSettings;
 use crate::policy;
-use crate::runner::{MintSettings, RunEnd, Share, run_job};
+use crate::runner::{RunEnd, Share, run_job};
 use crate::store::submit::PutJob;
 use crate::store::{Access, Store};
 use crate::wire::JobDocument;
@@ -167,16 +168,31 @@ pub fn request_failure(mask: &str, error: RequestError) -> Failure {
 /// # Errors
 /// `interrupted` with how to go on.
 pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, Share), Failure> {
-    let settings = MintSettings { policy: policy::load(&context.config)?, filters: context.config.filters };
-    let resume = || format!("{} goes on with the job", context.command(format_args!("jobs resume {}", job.id)));
+    let settings =
+        MintSettings { policy: policy::load(&context.config)?, filters: context.config.filters, import: None };
+    let resume = format!("{} goes on with the job", context.command(format_args!("jobs resume {}", job.id)));
+    run_to_end(context, store, job, &settings, &resume).await
+}
+
+/// Works on a job until it has ended; `resume` says how it is gone on with.
+///
+/// # Errors
+/// `interrupted` with how to go on.
+pub async fn run_to_end(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    settings: &MintSettings,
+    resume: &str,
+) -> Result<(Job, Share), Failure> {
     let (end, share) = {
         let _bar = context.progress.follow(store, job);
-        run_job(store, job, &settings, context.stop.token())
+        run_job(store, job, settings, context.stop.token())
             .await
-            .map_err(|error| Failure::from(error).with_hint(resume()))?
+            .map_err(|error| Failure::from(error).with_hint(resume))?
     };
     if end == RunEnd::Stopped {
-        context.stop.check(|| format!("stopped; {}", resume()))?;
+        context.stop.check(|| format!("stopped; {resume}"))?;
     }
     let job = context.patiently(async || store.find_job(job.id).await).await?;
     let job = job.ok_or_else(|| Failure::other("the job is gone from the store"))?;

@@ -24,6 +24,7 @@ mod mask;
 mod jobs;
 mod export;
 mod verify;
+mod import;
 mod reserve;
 mod migrate;
 mod settings;
@@ -99,6 +100,7 @@ enum Configured {
     Jobs(jobs::JobsCommand),
     Export(export::Export),
     Verify(verify::Verify),
+    Import(import::Import),
     #[command(subcommand)]
     Reserve(reserve::ReserveCommand),
     Migrate(migrate::Migrate),
@@ -134,6 +136,7 @@ impl Configured {
             Self::Jobs(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
+            Self::Import(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,
             Self::Config(command) => command.run(context),

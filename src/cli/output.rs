@@ -150,7 +150,7 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
+pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
     tempfile::Builder::new()
         .permissions(permissions_of(path))
         .prefix(".")
@@ -165,7 +165,7 @@ fn permissions_of(path: &Path) -> fs::Permissions {
 }
 
 /// Names what was asked for; the error itself may name a temporary file, which nobody knows.
-fn cannot_write(place: &Path, error: &io::Error) -> Failure {
+pub fn cannot_write(place: &Path, error: &io::Error) -> Failure {
     let reason = match error.kind() {
         io::ErrorKind::NotFound if !directory_of(place).is_dir() => "its directory does not exist".to_owned(),
         kind if error.get_ref().is_some() => kind.to_string(),

@@ -44,6 +44,18 @@ impl Bars {
         Following { _bar: bar, _gone: gone.drop_guard() }
     }
 
+    /// For bytes that are read from wherever.
+    pub fn reading(&self) -> Bar {
+        if !self.visible {
+            return Bar(ProgressBar::hidden());
+        }
+        let template = "{bytes} read  {bytes_per_sec}  {spinner}";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = self.bars.add(ProgressBar::no_length().with_style(style));
+        bar.enable_steady_tick(POLL_INTERVAL);
+        Bar(bar)
+    }
+
     /// For codes that this process counts itself.
     pub fn bar(&self, total: u64, begun_at: u64) -> Bar {
         if !self.visible {
@@ -95,6 +107,10 @@ pub struct Bar(ProgressBar);
 impl Bar {
     pub fn add(&self, codes: usize) {
         self.0.inc(codes as u64);
+    }
+
+    pub fn set_position(&self, position: u64) {
+        self.0.set_position(position);
     }
 }
 

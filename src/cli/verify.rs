@@ -90,7 +90,7 @@ impl Check {
     }
 
     fn chunk(&mut self, chunk: &Chunk, batch: &CodeBatch) -> Result<(), Failure> {
-        let mask: Mask = chunk.mask.parse().map_err(Failure::other)?;
+        let mask = Mask::describing(&chunk.mask).map_err(Failure::other)?;
         let run_no = chunk.run_no;
         self.found += batch.len() as u64;
         if batch.len() as u64 != u64::from(chunk.minted) {

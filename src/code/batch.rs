@@ -69,6 +69,12 @@ impl CodeBatch {
         start
     }
 
+    /// The codes that are not among these; both are ascending.
+    pub fn without(&self, others: &[String]) -> Self {
+        let kept = self.iter().filter(|code| others.binary_search_by(|other| other.as_str().cmp(code)).is_err());
+        Self::from_lines(kept.flat_map(|code| [code, "\n"]).collect())
+    }
+
     /// The codes that are marked, one mark a code.
     pub fn select(&self, marked: &[bool]) -> Self {
         let lines = self.iter().zip(marked).filter(|(_, marked)| **marked);

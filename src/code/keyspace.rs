@@ -154,22 +154,6 @@ impl Keyspace {
         Some(digits.fold(0, |rank, (byte, set)| rank * u128::from(set.len()) + u128::from(set.count_below(byte))))
     }
 
-    /// How many codes of the keyspace come before this text in byte order, whether it is one of them or not. Check
-    /// characters are not looked at.
-    pub fn codes_below(&self, text: &str) -> u128 {
-        let mut below = 0;
-        let mut with_this_start = self.size;
-        for (at, set) in self.positions[..self.body_length()].iter().enumerate() {
-            let Some(&byte) = text.as_bytes().get(at).filter(|byte| byte.is_ascii()) else { return below };
-            with_this_start /= u128::from(set.len());
-            below += u128::from(set.count_below(byte)) * with_this_start;
-            if !set.contains(byte) {
-                return below;
-            }
-        }
-        below + u128::from(text.len() > self.positions.len())
-    }
-
     /// The lowest text that could be the code at this rank, whatever the check key; `None` from `size` on.
     pub fn first_code(&self, rank: Rank) -> Option<String> {
         self.code_with_check(rank, SAFE.iter().next()?)

@@ -123,6 +123,19 @@ impl Mask {
         Self { positions, check_length }
     }
 
+    /// The mask of codes that are known: these symbols were seen at each position, and none was empty.
+    pub fn of_symbols(positions: Vec<SymbolSet>) -> Self {
+        Self { positions, check_length: 0 }
+    }
+
+    /// As from text, but for a mask that describes codes and draws none: its keyspace may be of any size.
+    ///
+    /// # Errors
+    /// As from text, but for `KeyspaceTooLarge`.
+    pub fn describing(text: &str) -> Result<Self, MaskError> {
+        mask_parser::parse(text, u128::MAX)
+    }
+
     /// The symbols that may stand at each position, first position first; at those of check characters [`SAFE`].
     pub fn positions(&self) -> &[SymbolSet] {
         &self.positions
@@ -160,7 +173,7 @@ impl FromStr for Mask {
     type Err = MaskError;
 
     fn from_str(text: &str) -> Result<Self, MaskError> {
-        mask_parser::parse(text)
+        mask_parser::parse(text, KEYSPACE_SIZE_LIMIT - 1)
     }
 }
 

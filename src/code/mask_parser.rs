@@ -1,20 +1,18 @@
 //! Reads the text of a mask, one byte after the other. Called through `Mask::from_str` alone.
 
-use crate::code::mask::{
-    CHECK_LENGTH_MAX, CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskError, MaskProblem,
-};
+use crate::code::mask::{CHECK_LENGTH_MAX, CODE_LENGTH_MAX, MASK_TEXT_MAX, Mask, MaskError, MaskProblem};
 use crate::code::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet, is_printable};
 
 /// Behind an opening bracket.
 const CHECK: &str = ":check:]";
 
-pub(crate) fn parse(text: &str) -> Result<Mask, MaskError> {
+pub(crate) fn parse(text: &str, size_limit: u128) -> Result<Mask, MaskError> {
     if text.len() > MASK_TEXT_MAX {
         // A text may be cut at the offset of its problem.
         let offset = text.floor_char_boundary(MASK_TEXT_MAX);
         return Err(MaskError { offset, problem: MaskProblem::TextTooLong { length: text.len() } });
     }
-    let mut parser = Parser { text, at: 0, positions: Vec::new(), size: 1, last: Piece::None, check: None };
+    let mut parser = Parser { text, at: 0, positions: Vec::new(), size: 1, size_limit, last: Piece::None, check: None };
     while parser.at < text.len() {
         parser.piece()?;
     }
@@ -50,6 +48,7 @@ struct Parser<'a> {
     at: usize,
     positions: Vec<SymbolSet>,
     size: u128,
+    size_limit: u128,
     last: Piece,
     check: Option<Check>,
 }
@@ -139,9 +138,9 @@ impl Parser<'_> {
     /// A position that makes the keyspace larger.
     fn push(&mut self, start: usize, set: SymbolSet) -> Result<(), MaskError> {
         self.push_character(start, set)?;
-        // Below 2^100 before and at most 2^7 symbols: the product stays below 2^107.
-        self.size *= u128::from(set.len());
-        if self.size >= KEYSPACE_SIZE_LIMIT {
+        // Without a limit it need only not wrap around.
+        self.size = self.size.saturating_mul(u128::from(set.len()));
+        if self.size > self.size_limit {
             return Err(self.error(start, MaskProblem::KeyspaceTooLarge));
         }
         Ok(())

@@ -10,9 +10,9 @@ pub struct Overlap {
     /// Bytes of their filters.
     pub filter_bytes: u64,
     /// How many pairs of a candidate and a run there are in which the run's range holds the candidate.
-    pub pairs: f64,
+    pub pairs: u64,
     /// As `pairs`, but only of runs without a filter: each candidate of these is looked up.
-    pub pairs_unfiltered: f64,
+    pub pairs_unfiltered: u64,
     /// Runs of one code.
     pub single_codes: u64,
 }
@@ -97,9 +97,9 @@ impl Screening {
         if overlap.filter_bytes > limits.bytes_max {
             return Self::LookUp(LookUpReason::OverBudget);
         }
-        let looked_up_anyway = overlap.pairs_unfiltered + overlap.pairs * limits.false_positive_rate;
+        let looked_up_anyway = overlap.pairs_unfiltered as f64 + overlap.pairs as f64 * limits.false_positive_rate;
         let filter = overlap.filter_bytes as f64 * LOAD_A_BYTE
-            + overlap.pairs * TEST_A_PAIR
+            + overlap.pairs as f64 * TEST_A_PAIR
             + overlap.single_codes as f64 * READ_A_SINGLE_CODE
             + looked_up_anyway * LOOK_UP_A_CODE;
         if filter < candidates as f64 * LOOK_UP_A_CODE { Self::Filter } else { Self::LookUp(LookUpReason::Cheaper) }

@@ -2,26 +2,24 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use crate::code::batch::CodeBatch;
 use crate::code::denied::DeniedInMask;
-use crate::code::keyspace::{Keyspace, Rank};
+use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
 use crate::code::policy::{Policy, PolicyMarks};
-use crate::code::prefilter::Filter;
-use crate::code::random::{Key, Stream};
-use crate::code::rules::Rules;
+use crate::code::random::Key;
 use crate::code::screening::{FilterLimits, Screening};
-use crate::code::slice::{Draw, GENERATOR_VERSION};
-use crate::job::{Job, slice_of_range};
-use crate::mint::candidates::Candidates;
-use crate::mint::screen::Screen;
-use crate::store::chunks::{Checkpoint, ClaimedChunk, EncodedCodes, OpenChunk, PutCodes};
+use crate::code::slice::GENERATOR_VERSION;
+use crate::import::sorted::Sorted;
+use crate::job::{Job, Origin};
+use crate::mint::prepared::{Encoded, Prepared};
+use crate::store::chunks::{ClaimedChunk, OpenChunk, PutCodes};
 use crate::store::error::StoreError;
-use crate::store::{Store, in_time, off_the_async_threads};
+use crate::store::{Store, in_time};
 
+mod prepared;
 mod candidates;
 mod screen;
 
@@ -73,16 +71,58 @@ pub struct Minting {
     screening: Option<Screening>,
 }
 
+/// What this process mints under, and from.
+#[derive(Clone, Debug, Default)]
+pub struct MintSettings {
+    pub policy: Policy,
+    pub filters: FilterLimits,
+    /// The input of the import that is to be done.
+    pub import: Option<Arc<Sorted>>,
+}
+
 /// What the chunks of one job have in common.
 #[derive(Debug)]
 struct Task {
     store: Store,
     job_no: i64,
+    source: Source,
+    limits: FilterLimits,
+}
+
+/// Where the codes of a job come from.
+#[derive(Debug)]
+enum Source {
+    Mask(Keyed),
+    Import(Arc<Sorted>),
+}
+
+/// What draws follow from.
+#[derive(Debug)]
+struct Keyed {
     mask: Mask,
     keyspace: Arc<Keyspace>,
     key: Key,
     denied: Option<Arc<DeniedInMask>>,
-    limits: FilterLimits,
+}
+
+impl Source {
+    async fn of_job(store: &Store, job: &Job, settings: &MintSettings) -> Result<Option<Self>, MintError> {
+        let mask = match &job.origin {
+            Origin::Minted { mask, .. } => mask,
+            Origin::Imported { source_digest } => {
+                let same = settings.import.as_ref().filter(|sorted| sorted.counts.digest[..] == source_digest[..]);
+                return same.map(|sorted| Some(Self::Import(Arc::clone(sorted)))).ok_or(MintError::Import);
+            }
+        };
+        let Some(key) = in_time(store.read_key(job.no)).await? else { return Ok(None) };
+        if job.generator_version != GENERATOR_VERSION {
+            return Err(MintError::GeneratorVersion { found: job.generator_version });
+        }
+        check_policy(settings.policy.marks(mask), &job.policy_marks)?;
+        let keyspace = Arc::new(settings.policy.keyspace(mask));
+        let denied = settings.policy.denied_in(mask).map(Arc::new);
+        Ok(Some(Self::Mask(Keyed { mask: mask.clone(), keyspace, key, denied })))
+    }
 }
 
 /// Draws are a function of the chunk's row and the key, so they may begin before the chunk is claimed.
@@ -96,22 +136,10 @@ impl Minting {
     /// `None` if the job has ended meanwhile and its key is erased.
     ///
     /// # Errors
-    /// `GeneratorVersion` if the job's codes would be drawn otherwise than it began, and those of the store.
-    pub async fn start(
-        store: &Store,
-        job: &Job,
-        policy: &Policy,
-        limits: FilterLimits,
-    ) -> Result<Option<Self>, MintError> {
-        let Some(key) = in_time(store.read_key(job.no)).await? else { return Ok(None) };
-        if job.generator_version != GENERATOR_VERSION {
-            return Err(MintError::GeneratorVersion { found: job.generator_version });
-        }
-        let Some(mask) = job.mask().cloned() else { return Err(MintError::Import) };
-        check_policy(policy.marks(&mask), &job.policy_marks)?;
-        let keyspace = Arc::new(policy.keyspace(&mask));
-        let denied = policy.denied_in(&mask).map(Arc::new);
-        let task = Task { store: store.clone(), job_no: job.no, mask, keyspace, key, denied, limits };
+    /// If the job's codes would be others than it began with, and those of the store.
+    pub async fn start(store: &Store, job: &Job, settings: &MintSettings) -> Result<Option<Self>, MintError> {
+        let Some(source) = Source::of_job(store, job, settings).await? else { return Ok(None) };
+        let task = Task { store: store.clone(), job_no: job.no, source, limits: settings.filters };
         Ok(Some(Self { task: Arc::new(task), recycled: CodeBatch::default(), ahead: None, screening: None }))
     }
 
@@ -199,79 +227,6 @@ async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepar
         prepared = replaced;
     }
     Ok(prepared)
-}
-
-/// A chunk whose codes are drawn, compared with what exists, and ready to be written.
-#[derive(Debug)]
-struct Prepared {
-    run_no: i64,
-    candidates: Candidates,
-    screen: Screen,
-    encoded: Encoded,
-}
-
-/// The codes as they are written, and what is recorded about them.
-#[derive(Debug)]
-struct Encoded {
-    batch: CodeBatch,
-    codes: EncodedCodes,
-    checkpoint: Checkpoint,
-}
-
-impl Prepared {
-    async fn new(task: Arc<Task>, chunk: OpenChunk, recycled: CodeBatch) -> Result<Self, StoreError> {
-        let mut snapshot = in_time(task.store.begin_reading()).await?;
-        let reserved = in_time(snapshot.find_reserved(task.keyspace.code_length())).await?;
-        let rules = Rules::new(&task.mask, &reserved, task.denied.clone());
-        let slice = slice_of_range(&task.keyspace, &chunk.range_first, &chunk.range_last).ok_or_else(|| {
-            let problem = format!("run {} has a range outside its mask", chunk.run_no);
-            StoreError::Corrupt { table: "chunks", problem }
-        })?;
-        let stream = Stream::chunk(chunk.round, chunk.chunk_no);
-        let (keyspace, key, quota) = (Arc::clone(&task.keyspace), task.key.clone(), chunk.quota as usize);
-        let drawing = spawn_blocking(move || Candidates::new(keyspace, rules, Draw::new(&key, stream, slice, quota)));
-        let screen = Screen::choose(&task, &chunk, &mut snapshot).await?;
-        let (candidates, fresh) = finished(drawing).await;
-        let candidates = screen.replace_present(&mut snapshot, candidates, fresh).await?;
-        in_time(snapshot.rollback()).await?;
-        Ok(Self::encode(&task, chunk.run_no, candidates, screen, recycled).await)
-    }
-
-    /// Those of its codes that somebody else has put in since they were compared are looked up and replaced.
-    async fn replace_conflicting(self, task: &Task) -> Result<(Self, usize), StoreError> {
-        let Self { run_no, mut candidates, screen, encoded } = self;
-        let mut snapshot = in_time(task.store.begin_reading()).await?;
-        let present = in_time(snapshot.find_present(&encoded.batch)).await?;
-        let conflicts = present.len();
-        let (candidates, fresh) = off_the_async_threads(move || {
-            let taken: Vec<Rank> = present.iter().filter_map(|code| candidates.keyspace.rank(code)).collect();
-            let fresh = candidates.replace_conflicting(&taken);
-            (candidates, fresh)
-        })
-        .await;
-        let candidates = Screen::exact().replace_present(&mut snapshot, candidates, fresh).await?;
-        in_time(snapshot.rollback()).await?;
-        Ok((Self::encode(task, run_no, candidates, screen, encoded.batch).await, conflicts))
-    }
-
-    async fn encode(task: &Task, run_no: i64, candidates: Candidates, screen: Screen, recycled: CodeBatch) -> Self {
-        let (store, limits) = (task.store.clone(), task.limits);
-        off_the_async_threads(move || {
-            let batch = candidates.keyspace.batch_into(recycled, candidates.draw.ranks());
-            let codes = store.encode_codes(run_no, &batch);
-            let checkpoint = Checkpoint {
-                // A quota: it fits.
-                minted: batch.len() as u32,
-                rejections: candidates.rejections,
-                screening: screen.screening,
-                digest: Sha256::digest(batch.as_lines()).into(),
-                range: batch.first().zip(batch.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
-                filter: limits.enabled.then(|| Filter::bytes_of(&batch, limits.false_positive_rate)).flatten(),
-            };
-            Self { run_no, candidates, screen, encoded: Encoded { batch, codes, checkpoint } }
-        })
-        .await
-    }
 }
 
 /// Drawing a chunk takes milliseconds, too long for a thread that serves connections.

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use crate::code::batch::CodeBatch;
 use crate::code::free_ranks::FreeRanks;
 use crate::code::keyspace::{Keyspace, Rank};
+use crate::code::mask::Mask;
 use crate::code::prefilter::{Filter, fingerprint};
-use crate::code::screening::{LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
+use crate::code::screening::{FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
 use crate::code::slice::Slice;
-use crate::mint::Task;
 use crate::mint::candidates::{Candidates, Fresh};
-use crate::store::chunks::OpenChunk;
 use crate::store::error::StoreError;
 use crate::store::overlaps::{CodeRange, PAGE_RANKS, Run};
 use crate::store::transaction::StoreTransaction;
@@ -33,23 +32,31 @@ struct Filters {
 }
 
 impl Screen {
-    /// Asks the store what may exist in the chunk's slice, and chooses.
-    pub async fn choose(task: &Task, chunk: &OpenChunk, snapshot: &mut StoreTransaction) -> Result<Self, StoreError> {
+    /// Asks the store what these candidates of a mask, ascending, may meet, and chooses.
+    pub async fn choose(
+        mask: &Mask,
+        candidates: &CodeBatch,
+        limits: &FilterLimits,
+        snapshot: &mut StoreTransaction,
+    ) -> Result<Self, StoreError> {
         let plain = |screening| Ok(Self { screening, filters: Arc::default() });
-        if let Some(screening) = Screening::without_asking(u64::from(chunk.quota), &task.limits) {
+        let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else {
+            return plain(Screening::NothingOverlaps);
+        };
+        let count = candidates.len() as u64;
+        if let Some(screening) = Screening::without_asking(count, limits) {
             return plain(screening);
         }
-        let range = CodeRange { first: &chunk.range_first, last: &chunk.range_last };
+        let range = CodeRange { first, last };
         let masks = in_time(snapshot.find_masks_in_use(range)).await?;
         let overlapping: Vec<i64> =
-            masks.iter().filter(|other| task.mask.meets(&other.mask)).map(|other| other.mask_no).collect();
+            masks.iter().filter(|other| mask.meets(&other.mask)).map(|other| other.mask_no).collect();
         if overlapping.is_empty() {
             return plain(Screening::NothingOverlaps);
         }
         let runs = in_time(snapshot.find_runs(&overlapping, range, RUNS_MAX + 1)).await?;
         let single_codes = in_time(snapshot.find_single_codes(&overlapping, range, SINGLE_CODES_MAX + 1)).await?;
-        let overlap = overlap(&task.keyspace, chunk, &runs, single_codes.len());
-        let screening = Screening::choose(u64::from(chunk.quota), &overlap, &task.limits);
+        let screening = Screening::choose(count, &overlap(candidates, &runs, single_codes.len()), limits);
         if screening != Screening::Filter {
             return plain(screening);
         }
@@ -72,27 +79,37 @@ impl Screen {
         mut candidates: Candidates,
         mut fresh: Fresh,
     ) -> Result<Candidates, StoreError> {
-        if self.screening == Screening::NothingOverlaps {
-            return Ok(candidates);
-        }
         while !fresh.ranks.is_empty() {
-            let filters = Arc::clone(&self.filters);
-            let look_up = self.screening != Screening::Filter;
-            let (suspects, codes) = off_the_async_threads(move || {
-                if look_up { (None, fresh.codes) } else { (Some(filters.suspects(&fresh.codes)), fresh.codes) }
-            })
-            .await;
-            let asked = suspects.as_ref().unwrap_or(&codes);
-            let present = in_time(snapshot.find_present(asked)).await?;
-            if let Some(suspects) = &suspects {
-                candidates.rejections.false_positives += (suspects.len() - present.len()) as u64;
-            }
+            let (present, false_positives) = self.find_present(snapshot, &fresh.codes).await?;
+            candidates.rejections.false_positives += false_positives;
             if present.is_empty() {
                 break;
             }
             (candidates, fresh) = replace_or_read(snapshot, candidates, present).await?;
         }
         Ok(candidates)
+    }
+
+    /// Those of the codes that exist, ascending, and of how many others a filter said "maybe".
+    pub async fn find_present(
+        &self,
+        snapshot: &mut StoreTransaction,
+        codes: &CodeBatch,
+    ) -> Result<(Vec<String>, u64), StoreError> {
+        match self.screening {
+            Screening::NothingOverlaps => Ok((Vec::new(), 0)),
+            Screening::LookUp(_) => Ok((in_time(snapshot.find_present(codes)).await?, 0)),
+            Screening::Filter => {
+                let (filters, codes) = (Arc::clone(&self.filters), codes.clone());
+                let suspects = off_the_async_threads(move || filters.suspects(&codes)).await;
+                if suspects.is_empty() {
+                    return Ok((Vec::new(), 0));
+                }
+                let present = in_time(snapshot.find_present(&suspects)).await?;
+                let false_positives = (suspects.len() - present.len()) as u64;
+                Ok((present, false_positives))
+            }
+        }
     }
 }
 
@@ -199,16 +216,11 @@ impl Filters {
     }
 }
 
-/// What the chunk's candidates meet, estimated from the ranges of the runs: their codes are spread evenly.
-fn overlap(keyspace: &Keyspace, chunk: &OpenChunk, runs: &[Run], single_codes: usize) -> Overlap {
-    let start = keyspace.codes_below(&chunk.range_first);
-    let end = keyspace.codes_below(&chunk.range_last) + 1;
+/// What these candidates meet.
+fn overlap(candidates: &CodeBatch, runs: &[Run], single_codes: usize) -> Overlap {
     let mut overlap = Overlap { runs: runs.len() as u64, single_codes: single_codes as u64, ..Overlap::default() };
     for run in runs {
-        let shared_start = keyspace.codes_below(&run.range_first).max(start);
-        let shared_end = keyspace.codes_below(&run.range_last).saturating_add(1).min(end);
-        let share = shared_end.saturating_sub(shared_start) as f64 / (end - start) as f64;
-        let pairs = share * f64::from(chunk.quota);
+        let pairs = candidates.range(&run.range_first, &run.range_last).len() as u64;
         overlap.pairs += pairs;
         overlap.filter_bytes += run.filter_bytes;
         if run.filter_bytes == 0 {

@@ -23,6 +23,9 @@ pub enum StoreError {
     RowCount { statement: &'static str, changed: u64, expected: u64 },
     #[error("a row of {table} does not make sense: {problem}")]
     Corrupt { table: &'static str, problem: String },
+    /// Of an import.
+    #[error("the sorted codes cannot be read from their temporary file: {0}")]
+    Input(#[source] std::io::Error),
     #[error("the operating system gave no random bytes: {0}")]
     Entropy(#[from] getrandom::Error),
 }

@@ -22,6 +22,7 @@ pub mod transaction;
 mod patterns;
 
 pub mod submit;
+pub mod imports;
 pub mod room;
 pub mod overlaps;
 pub mod reserved;

@@ -73,7 +73,7 @@ impl StoreTransaction {
         };
         let corrupt = |error| StoreError::Corrupt { table: "masks", problem: format!("{error}") };
         let in_use = |(mask_no, mask, codes): (i64, String, i64)| {
-            Ok(MaskInUse { mask_no, mask: mask.parse().map_err(corrupt)?, codes: unsigned("masks", codes)? })
+            Ok(MaskInUse { mask_no, mask: Mask::describing(&mask).map_err(corrupt)?, codes: unsigned("masks", codes)? })
         };
         rows.into_iter().map(in_use).collect()
     }

@@ -74,7 +74,7 @@ impl Store {
         }
     }
 
-    async fn find_stored(&self, id: Uuid) -> Result<Job, StoreError> {
+    pub(crate) async fn find_stored(&self, id: Uuid) -> Result<Job, StoreError> {
         self.find_job(id).await?.ok_or_else(|| StoreError::Corrupt {
             table: "jobs",
             problem: format!("job {id} is not there after it was stored"),
@@ -155,7 +155,7 @@ const INSERT_JOB: &str = "
     returning no";
 
 impl StoreTransaction {
-    async fn is_known(&mut self, id: Uuid) -> Result<bool, StoreError> {
+    pub(crate) async fn is_known(&mut self, id: Uuid) -> Result<bool, StoreError> {
         const SQL: &str = "select exists (select 1 from jobs where id = $1)";
         Ok(match self {
             Self::Postgres(transaction) => sqlx::query_scalar(SQL).bind(id).fetch_one(&mut **transaction).await?,

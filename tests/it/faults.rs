@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use codemint::job::{Limits, Request, State};
-use codemint::runner::{MintSettings, run_job};
+use codemint::mint::MintSettings;
+use codemint::runner::run_job;
 use codemint::store::submit::PutJob;
 use codemint::store::{Access, Store};
 use tokio::process::Child;

@@ -2,13 +2,11 @@
 
 use codemint::code::batch::CodeBatch;
 use codemint::code::keyspace::Keyspace;
-use codemint::code::policy::Policy;
 use codemint::code::random::{Key, Stream};
-use codemint::code::screening::FilterLimits;
 use codemint::code::slice::Draw;
 use codemint::job::{Job, Limits, Request, State, plan_round, slice_of_range};
-use codemint::mint::{MintError, Minting, Step};
-use codemint::runner::{MintSettings, RunEnd, Share, run_job};
+use codemint::mint::{MintError, MintSettings, Minting, Step};
+use codemint::runner::{RunEnd, Share, run_job};
 use codemint::store::Store;
 use codemint::store::submit::PutJob;
 use sha2::{Digest, Sha256};
@@ -77,14 +75,8 @@ async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
         let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
         let other = place.open_again().await;
         let mut minting = [
-            Minting::start(&place.store, &job, &Policy::default(), FilterLimits::default())
-                .await
-                .expect("a start")
-                .expect("a job to do"),
-            Minting::start(&other, &job, &Policy::default(), FilterLimits::default())
-                .await
-                .expect("a start")
-                .expect("a job to do"),
+            Minting::start(&place.store, &job, &MintSettings::default()).await.expect("a start").expect("a job to do"),
+            Minting::start(&other, &job, &MintSettings::default()).await.expect("a start").expect("a job to do"),
         ];
         // Whose turn it is: both guess right and wrong, once and twice in a row.
         for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
@@ -162,10 +154,8 @@ async fn a_stopped_job_goes_on_where_it_stopped() {
         let (end, share) = run_job(&place.store, &job, &MintSettings::default(), &stop).await.expect("an end");
         assert_eq!((end, share.codes), (RunEnd::Stopped, 0));
 
-        let mut minting = Minting::start(&place.store, &job, &Policy::default(), FilterLimits::default())
-            .await
-            .expect("a start")
-            .expect("a job to do");
+        let mut minting =
+            Minting::start(&place.store, &job, &MintSettings::default()).await.expect("a start").expect("a job to do");
         for _ in 0..3 {
             assert!(matches!(minting.mint_chunk(&place.store).await.expect("a step"), Step::Minted { codes: 100, .. }));
         }

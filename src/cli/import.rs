@@ -1,0 +1,382 @@
+//! `codemint import`: codes that come from another system.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::cli::exit::Failure;
+use crate::cli::generate::run_to_end;
+use crate::cli::output::{cannot_write, temporary_beside};
+use crate::cli::text::{grouped, json, print_line, quoted, say};
+use crate::cli::{Context, find};
+use crate::code::mask::Mask;
+use crate::import::columns::header;
+use crate::import::error::ImportError;
+use crate::import::intake::{self, Format, Options};
+use crate::import::rejects::{Reason, Rejects};
+use crate::import::sorted::{Counts, Sorted};
+use crate::import::workspace::Workspace;
+use crate::job::{Job, Origin, PlannedChunk, State, check_campaign};
+use crate::mint::MintSettings;
+use crate::runner::Share;
+use crate::store::imports::{ImportGroup, NewImport};
+use crate::store::reports::JobFilter;
+use crate::store::submit::PutJob;
+use crate::store::{Access, Store};
+use crate::wire::{JobDocument, hexadecimal};
+
+/// Codes a transaction. Not a setting: the runs of an import that is gone on with must be those that it began with.
+const RUN_CODES: u32 = 50_000;
+
+/// Take codes over from another system: one a line, or a column of a CSV file
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint import old-codes.txt --campaign 'before 2020' --reject-file rejected.csv
+  codemint import coupons.csv --column coupon_code
+  zcat codes.gz | codemint import -
+
+Codes are folded to upper case. Codes that exist already, repeats and lines that hold no code are counted and left out;
+--reject-file lists them with their line and the reason. An import that was interrupted goes on when it is repeated.
+Sorting needs room for about three times the codes in the directory for temporary files, which TMPDIR names.")]
+pub struct Import {
+    /// The file to read, or - for standard input
+    input: String,
+    /// Read this column of a CSV file with a header row; of a file that ends in .tsv, separated by tabs
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// Whom or what the codes are for
+    #[arg(long, value_name = "NAME")]
+    campaign: Option<String>,
+    /// Name the job yourself [default: made from the input, so that the same input is the same job]
+    #[arg(long, value_name = "UUID", value_parser = find::job_id)]
+    job_id: Option<Uuid>,
+    /// List what was left out in this file: line,reason
+    #[arg(long, value_name = "FILE")]
+    reject_file: Option<PathBuf>,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Import {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        if let Some(campaign) = &self.campaign {
+            check_campaign(campaign).map_err(Failure::impossible)?;
+        }
+        let reject_file = self.reject_file.as_deref().map(RejectFile::beside).transpose()?;
+        let options = self.options()?;
+        let input = self.open()?;
+        let store = context.open_store(Access::CreateFile).await?;
+        let (sorted, rejects) = read(context, input, options).await?;
+        let sorted = Arc::new(sorted);
+        let job = self.submit(context, &store, &sorted).await?;
+        let started = Instant::now();
+        let settings = MintSettings { import: Some(Arc::clone(&sorted)), ..MintSettings::default() };
+        let settings = MintSettings { filters: context.config.filters, ..settings };
+        let resume = "the same command goes on with it";
+        let (job, share) = run_to_end(context, &store, &job, &settings, resume).await?;
+        find::require_completed(context, &job)?;
+        if let Some(file) = reject_file {
+            file.write(context, &store, &job, &sorted, rejects).await?;
+        }
+        let summary =
+            Summary::new(context, &job, share, started.elapsed(), &sorted.counts, self.reject_file.as_deref());
+        print_line(&if self.json { json(&summary)? } else { summary.to_string() })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn delimiter(&self) -> u8 {
+        if has_ending(&self.input, "tsv") { b'\t' } else { b',' }
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        let format = match &self.column {
+            Some(name) => Format::Column { name: name.clone(), delimiter: self.delimiter() },
+            None if has_ending(&self.input, "csv") || has_ending(&self.input, "tsv") => {
+                return Err(self.ask_for_column());
+            }
+            None => Format::Lines,
+        };
+        Ok(Options { format, run_codes: RUN_CODES, workspace: Workspace::new(std::env::temp_dir()) })
+    }
+
+    /// A header would pass for a code.
+    fn ask_for_column(&self) -> Failure {
+        let columns = self.open().and_then(|input| header(input, self.delimiter()).map_err(failure));
+        match columns {
+            Ok(columns) => Failure::usage(format!(
+                "{} is a CSV file; name the column of the codes with --column: {}",
+                self.input,
+                columns.join(", ")
+            )),
+            Err(failure) => failure,
+        }
+    }
+
+    fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
+        if self.input == "-" {
+            return Ok(Box::new(io::stdin()));
+        }
+        let cannot_read = |problem: String| Failure::usage(format!("{} cannot be read: {problem}", self.input));
+        let file = File::open(&self.input).map_err(|error| cannot_read(error.to_string()))?;
+        let metadata = file.metadata().map_err(|error| cannot_read(error.to_string()))?;
+        if metadata.is_dir() {
+            return Err(cannot_read("it is a directory; name a file".to_owned()));
+        }
+        Ok(Box::new(file))
+    }
+
+    async fn submit(&self, context: &Context, store: &Store, sorted: &Sorted) -> Result<Job, Failure> {
+        let import = NewImport {
+            id: self.job_id.unwrap_or_else(|| id_of(&sorted.counts.digest)),
+            campaign: self.campaign.clone(),
+            source_digest: sorted.counts.digest,
+            run_codes: RUN_CODES,
+            groups: groups(sorted),
+        };
+        match context.patiently(async || store.put_import(&import).await).await? {
+            PutJob::Known(job) if !is_same(&job, &import) => Err(Failure::impossible(another(&job, &import))),
+            PutJob::Known(job) => Ok(job),
+            PutJob::Stored(job) => {
+                self.say_unfinished(context, store, &job).await?;
+                Ok(job)
+            }
+            PutJob::NoRoom { .. } => Err(Failure::other("an import needs no room")),
+        }
+    }
+
+    /// An input that was changed is another import; the one before it would stay unfinished without a word.
+    async fn say_unfinished(&self, context: &Context, store: &Store, ours: &Job) -> Result<(), Failure> {
+        let filter = JobFilter { state: Some(State::Running), limit: 1000, ..JobFilter::default() };
+        let jobs = context.patiently(async || store.list_jobs(&filter).await).await?;
+        let unfinished = jobs.iter().find(|job| job.id != ours.id && matches!(job.origin, Origin::Imported { .. }));
+        if let Some(job) = unfinished.filter(|_| !context.quiet) {
+            let cancel = context.command(format_args!("jobs cancel {}", job.id));
+            say(&format!("note: import {} of another input is not finished; {cancel} ends it", job.id));
+        }
+        Ok(())
+    }
+}
+
+fn has_ending(path: &str, ending: &str) -> bool {
+    Path::new(path).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
+}
+
+/// The same input is the same job.
+fn id_of(source_digest: &[u8; 32]) -> Uuid {
+    let digest = Sha256::new().chain_update("codemint import").chain_update(source_digest).finalize();
+    uuid::Builder::from_custom_bytes(std::array::from_fn(|at| digest[at])).into_uuid()
+}
+
+fn groups(sorted: &Sorted) -> Vec<ImportGroup> {
+    let runs = || {
+        (0..).zip(&sorted.runs).map(|(chunk_no, run)| PlannedChunk {
+            chunk_no,
+            range_first: run.first.clone(),
+            range_last: run.last.clone(),
+            quota: run.codes.into(),
+        })
+    };
+    let group = |group: &crate::import::sorted::Group| ImportGroup {
+        mask: Mask::of_symbols(group.symbols.clone()),
+        first_code: group.first.clone(),
+        last_code: group.last.clone(),
+        runs: runs().filter(|run| run.range_first.len() == group.code_length()).collect(),
+    };
+    sorted.groups.iter().map(group).collect()
+}
+
+fn is_same(job: &Job, import: &NewImport) -> bool {
+    let origin = Origin::Imported { source_digest: import.source_digest.to_vec() };
+    job.origin == origin && job.campaign == import.campaign && job.chunk_size == import.run_codes
+}
+
+fn another(job: &Job, import: &NewImport) -> String {
+    let ours = hexadecimal(&import.source_digest);
+    match &job.origin {
+        Origin::Minted { mask_text, .. } => format!("job {} mints codes of {mask_text}; name another --job-id", job.id),
+        Origin::Imported { source_digest } if source_digest[..] != import.source_digest => format!(
+            "job {} is the import of another input, or of this one before it was changed: its SHA-256 is {}, this one's {ours}; name another --job-id",
+            job.id,
+            hexadecimal(source_digest)
+        ),
+        Origin::Imported { .. } => {
+            let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
+            format!("job {} is the same input under {campaign}; name another --job-id to import it again", job.id)
+        }
+    }
+}
+
+/// Reads on a thread of its own: a read from a silent pipe cannot be stopped, and is not to keep the process alive.
+async fn read(context: &Context, input: Box<dyn Read + Send>, options: Options) -> Result<(Sorted, Rejects), Failure> {
+    let bar = context.progress.reading();
+    let stop = context.stop.token().clone();
+    let (send, receive) = oneshot::channel();
+    std::thread::spawn(move || {
+        let progress = |bytes| {
+            bar.set_position(bytes);
+            if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        // Nobody waits any more once a stop was asked for.
+        let _unheard = send.send(intake::read(input, &options, &progress));
+    });
+    let interrupted = || context.stop.interrupted("stopped while reading; nothing was imported");
+    tokio::select! {
+        read = receive => match read {
+            Ok(Err(ImportError::Interrupted)) => Err(interrupted()),
+            Ok(read) => read.map_err(failure),
+            Err(_) => Err(Failure::other("the reading of the input ended without a result")),
+        },
+        () = context.stop.token().cancelled() => Err(interrupted()),
+    }
+}
+
+fn failure(error: ImportError) -> Failure {
+    match error {
+        ImportError::Temporary { .. } | ImportError::Read { .. } | ImportError::RejectFile(_) => Failure::other(error),
+        _ => Failure::impossible(error),
+    }
+}
+
+/// A list of what was left out, which appears whole or not at all.
+struct RejectFile {
+    path: PathBuf,
+    temporary: NamedTempFile,
+}
+
+impl RejectFile {
+    /// Says before any work is done that it could not be written.
+    fn beside(path: &Path) -> Result<Self, Failure> {
+        if path.is_dir() {
+            return Err(Failure::usage(format!("--reject-file {} is a directory; name a file", path.display())));
+        }
+        Ok(Self { path: path.to_owned(), temporary: temporary_beside(path)? })
+    }
+
+    async fn write(
+        self,
+        context: &Context,
+        store: &Store,
+        job: &Job,
+        sorted: &Arc<Sorted>,
+        rejects: Rejects,
+    ) -> Result<(), Failure> {
+        let rejects = add_present(context, store, job, sorted, rejects).await?;
+        let stop = context.stop.token().clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let progress = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            let written = rejects.write_csv(self.temporary.as_file(), &progress).map_err(failure);
+            let persist = || self.temporary.persist(&self.path).map_err(|error| cannot_write(&self.path, &error.error));
+            written.and_then(|_| persist().map(drop))
+        });
+        context
+            .stop
+            .check(|| "stopped before the rejected lines were written; the same command writes them".to_owned())?;
+        written.await.map_err(Failure::other)?
+    }
+}
+
+/// The codes of the input that are in the store under another run existed before, whichever try it was that met them.
+async fn add_present(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    sorted: &Arc<Sorted>,
+    mut rejects: Rejects,
+) -> Result<Rejects, Failure> {
+    for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
+        context
+            .stop
+            .check(|| "stopped before the rejected lines were written; the same command writes them".to_owned())?;
+        if chunk.minted == chunk.quota {
+            continue;
+        }
+        let ours = context.patiently(async || store.read_codes(&chunk).await).await?;
+        let sorted = Arc::clone(sorted);
+        let added = tokio::task::spawn_blocking(move || {
+            let run = sorted.read_run(chunk.chunk_no as usize).map_err(Failure::other)?;
+            let mut ours = ours.iter().peekable();
+            for (code, &line) in run.codes.iter().zip(&run.lines) {
+                if ours.next_if_eq(&code).is_none() {
+                    rejects.push(line, Reason::Present).map_err(failure)?;
+                }
+            }
+            Ok::<Rejects, Failure>(rejects)
+        });
+        rejects = added.await.map_err(Failure::other)??;
+    }
+    Ok(rejects)
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    #[serde(flatten)]
+    job: JobDocument,
+    lines_read: u64,
+    blank: u64,
+    invalid: u64,
+    repeats: u64,
+    /// Codes that others had put into the store before.
+    existing: u64,
+    /// Of writing, without reading and sorting.
+    seconds: f64,
+    imported_here: u64,
+    codes_per_second: u64,
+    store: String,
+    reject_file: Option<PathBuf>,
+}
+
+impl Summary {
+    fn new(
+        context: &Context,
+        job: &Job,
+        share: Share,
+        writing: Duration,
+        counts: &Counts,
+        reject_file: Option<&Path>,
+    ) -> Self {
+        let seconds = writing.as_secs_f64();
+        Self {
+            job: JobDocument::from(job),
+            lines_read: counts.lines_read,
+            blank: counts.blank,
+            invalid: counts.invalid,
+            repeats: counts.repeats,
+            existing: job.rejections.total(),
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            imported_here: share.codes,
+            codes_per_second: (share.codes as f64 / seconds.max(0.001)).round() as u64,
+            store: context.config.store.to_string(),
+            reject_file: reject_file.map(Path::to_owned),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |count: u64| grouped(count.into());
+        writeln!(f, "job       {}", self.job.job_id)?;
+        writeln!(f, "lines     {}, {} of them blank", count(self.lines_read), count(self.blank))?;
+        writeln!(f, "codes     {} imported", count(self.job.minted))?;
+        let (existing, repeats, invalid) = (count(self.existing), count(self.repeats), count(self.invalid));
+        writeln!(f, "left out  {existing} exist already, {repeats} repeats, {invalid} lines without a valid code")?;
+        writeln!(f, "time      {:.2} s, {} codes/s", self.seconds, count(self.codes_per_second))?;
+        write!(f, "store     {}", self.store)?;
+        match &self.reject_file {
+            Some(file) => write!(f, "\nrejected  {}", quoted(&file.display().to_string())),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A chunk made ready to be written: its codes drawn or read, compared with what exists, and encoded.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::code::batch::CodeBatch;
+use crate::code::keyspace::Rank;
+use crate::code::mask::Mask;
+use crate::code::prefilter::Filter;
+use crate::code::random::Stream;
+use crate::code::rules::Rules;
+use crate::code::slice::Draw;
+use crate::import::sorted::Sorted;
+use crate::job::{Rejections, slice_of_range};
+use crate::mint::candidates::Candidates;
+use crate::mint::screen::Screen;
+use crate::mint::{Keyed, Source, Task};
+use crate::store::chunks::{Checkpoint, EncodedCodes, OpenChunk};
+use crate::store::error::StoreError;
+use crate::store::transaction::StoreTransaction;
+use crate::store::{in_time, off_the_async_threads};
+
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    run_no: i64,
+    contents: Contents,
+    pub screen: Screen,
+    pub encoded: Encoded,
+}
+
+/// What the codes are, and what could take their places.
+#[derive(Debug)]
+enum Contents {
+    Drawn(Candidates),
+    /// Codes of an import are what they are: those that exist are left out.
+    Imported(Rejections),
+}
+
+/// The codes as they are written, and what is recorded about them.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub batch: CodeBatch,
+    pub codes: EncodedCodes,
+    pub checkpoint: Checkpoint,
+}
+
+impl Prepared {
+    pub async fn new(task: Arc<Task>, chunk: OpenChunk, recycled: CodeBatch) -> Result<Self, StoreError> {
+        let mut snapshot = in_time(task.store.begin_reading()).await?;
+        let prepared = match &task.source {
+            Source::Mask(keyed) => draw(&task, keyed, &chunk, &mut snapshot, recycled).await?,
+            Source::Import(sorted) => read(&task, sorted, &chunk, &mut snapshot).await?,
+        };
+        in_time(snapshot.rollback()).await?;
+        Ok(prepared)
+    }
+
+    /// Looks its codes up again, because somebody else has put some of them in since they were compared; others take
+    /// their places. Also says how many they were.
+    pub async fn replace_conflicting(self, task: &Task) -> Result<(Self, usize), StoreError> {
+        let Self { run_no, contents, screen, encoded } = self;
+        let mut snapshot = in_time(task.store.begin_reading()).await?;
+        let present = in_time(snapshot.find_present(&encoded.batch)).await?;
+        let conflicts = present.len();
+        let (contents, batch) = match contents {
+            Contents::Drawn(mut candidates) => {
+                let (candidates, fresh) = off_the_async_threads(move || {
+                    let taken: Vec<Rank> = present.iter().filter_map(|code| candidates.keyspace.rank(code)).collect();
+                    let fresh = candidates.replace_conflicting(&taken);
+                    (candidates, fresh)
+                })
+                .await;
+                let candidates = Screen::exact().replace_present(&mut snapshot, candidates, fresh).await?;
+                candidates_and_batch(candidates, encoded.batch).await
+            }
+            Contents::Imported(mut rejections) => {
+                rejections.conflicts += conflicts as u64;
+                (Contents::Imported(rejections), encoded.batch.without(&present))
+            }
+        };
+        in_time(snapshot.rollback()).await?;
+        Ok((Self::encode(task, run_no, contents, batch, screen).await, conflicts))
+    }
+
+    async fn encode(task: &Task, run_no: i64, contents: Contents, batch: CodeBatch, screen: Screen) -> Self {
+        let (store, limits, screening) = (task.store.clone(), task.limits, screen.screening);
+        let rejections = match &contents {
+            Contents::Drawn(candidates) => candidates.rejections,
+            Contents::Imported(rejections) => *rejections,
+        };
+        let encoded = off_the_async_threads(move || {
+            let codes = store.encode_codes(run_no, &batch);
+            let checkpoint = Checkpoint {
+                // A quota: it fits.
+                minted: batch.len() as u32,
+                rejections,
+                screening,
+                digest: Sha256::digest(batch.as_lines()).into(),
+                range: batch.first().zip(batch.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
+                filter: limits.enabled.then(|| Filter::bytes_of(&batch, limits.false_positive_rate)).flatten(),
+            };
+            Encoded { batch, codes, checkpoint }
+        });
+        Self { run_no, contents, screen, encoded: encoded.await }
+    }
+}
+
+/// Draws the codes of a chunk.
+async fn draw(
+    task: &Task,
+    keyed: &Keyed,
+    chunk: &OpenChunk,
+    snapshot: &mut StoreTransaction,
+    recycled: CodeBatch,
+) -> Result<Prepared, StoreError> {
+    let reserved = in_time(snapshot.find_reserved(keyed.mask.code_length())).await?;
+    let rules = Rules::new(&keyed.mask, &reserved, keyed.denied.clone());
+    let slice = slice_of_range(&keyed.keyspace, &chunk.range_first, &chunk.range_last).ok_or_else(|| {
+        let problem = format!("run {} has a range outside its mask", chunk.run_no);
+        StoreError::Corrupt { table: "chunks", problem }
+    })?;
+    let stream = Stream::chunk(chunk.round, chunk.chunk_no);
+    let (keyspace, key, quota) = (Arc::clone(&keyed.keyspace), keyed.key.clone(), chunk.quota as usize);
+    let (candidates, fresh) =
+        off_the_async_threads(move || Candidates::new(keyspace, rules, Draw::new(&key, stream, slice, quota))).await;
+    let screen = Screen::choose(&keyed.mask, &fresh.codes, &task.limits, snapshot).await?;
+    let candidates = screen.replace_present(snapshot, candidates, fresh).await?;
+    let (contents, batch) = candidates_and_batch(candidates, recycled).await;
+    Ok(Prepared::encode(task, chunk.run_no, contents, batch, screen).await)
+}
+
+async fn candidates_and_batch(candidates: Candidates, recycled: CodeBatch) -> (Contents, CodeBatch) {
+    off_the_async_threads(move || {
+        let batch = candidates.keyspace.batch_into(recycled, candidates.draw.ranks());
+        (Contents::Drawn(candidates), batch)
+    })
+    .await
+}
+
+/// Reads the codes of a run of an import.
+async fn read(
+    task: &Task,
+    sorted: &Arc<Sorted>,
+    chunk: &OpenChunk,
+    snapshot: &mut StoreTransaction,
+) -> Result<Prepared, StoreError> {
+    let (sorted, index) = (Arc::clone(sorted), chunk.chunk_no as usize);
+    let mask = sorted.runs.get(index).map(|run| Mask::of_symbols(run.symbols.clone()));
+    let run = off_the_async_threads(move || sorted.read_run(index)).await.map_err(StoreError::Input)?;
+    let codes = run.codes;
+    let is_same = codes.len() == chunk.quota as usize && codes.first() == Some(&*chunk.range_first);
+    let Some(mask) = mask.filter(|_| is_same) else {
+        let problem = format!("run {} is not the one of this input", chunk.run_no);
+        return Err(StoreError::Corrupt { table: "chunks", problem });
+    };
+    let screen = Screen::choose(&mask, &codes, &task.limits, snapshot).await?;
+    let (present, false_positives) = screen.find_present(snapshot, &codes).await?;
+    let rejections = Rejections { existing: present.len() as u64, false_positives, ..Rejections::default() };
+    let batch = if present.is_empty() { codes } else { codes.without(&present) };
+    Ok(Prepared::encode(task, chunk.run_no, Contents::Imported(rejections), batch, screen).await)
+}

@@ -224,6 +224,12 @@ impl Job {
         easy.map(|odds| format!("1 random guess in {odds} hits a code; use more placeholders")).into_iter().collect()
     }
 
+    /// How many codes it lacks: those of an import that existed already are not lacking.
+    pub fn missing(&self) -> u64 {
+        let imported_before = if self.mask().is_none() { self.rejections.total() } else { 0 };
+        self.count.saturating_sub(self.minted + imported_before)
+    }
+
     /// `None` for an import.
     pub fn mask(&self) -> Option<&Mask> {
         match &self.origin {

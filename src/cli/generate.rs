@@ -12,7 +12,7 @@ use crate::cli::output::{Format, Target};
 use crate::cli::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
 use crate::cli::{Context, export, find};
 use crate::job::{Job, Request, RequestError};
-use crate::mint::MintSettings;
+use crate::mint::{MintError, MintSettings};
 use crate::policy;
 use crate::runner::{RunEnd, Share, run_job};
 use crate::store::submit::PutJob;
@@ -187,9 +187,11 @@ pub async fn run_to_end(
 ) -> Result<(Job, Share), Failure> {
     let (end, share) = {
         let _bar = context.progress.follow(store, job);
-        run_job(store, job, settings, context.stop.token())
-            .await
-            .map_err(|error| Failure::from(error).with_hint(resume))?
+        run_job(store, job, settings, context.stop.token()).await.map_err(|error| match error {
+            // Another process has to go on with it.
+            MintError::Import | MintError::CheckKey { .. } | MintError::DeniedWords { .. } => Failure::from(error),
+            _ => Failure::from(error).with_hint(resume),
+        })?
     };
     if end == RunEnd::Stopped {
         context.stop.check(|| format!("stopped; {resume}"))?;

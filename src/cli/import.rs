@@ -371,7 +371,7 @@ impl fmt::Display for Summary {
         writeln!(f, "lines     {}, {} of them blank", count(self.lines_read), count(self.blank))?;
         writeln!(f, "codes     {} imported", count(self.job.minted))?;
         let (existing, repeats, invalid) = (count(self.existing), count(self.repeats), count(self.invalid));
-        writeln!(f, "left out  {existing} exist already, {repeats} repeats, {invalid} lines without a valid code")?;
+        writeln!(f, "left out  {existing} existing, {repeats} repeated, {invalid} invalid")?;
         writeln!(f, "time      {:.2} s, {} codes/s", self.seconds, count(self.codes_per_second))?;
         write!(f, "store     {}", self.store)?;
         match &self.reject_file {

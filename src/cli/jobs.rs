@@ -129,7 +129,7 @@ impl Show {
         }
         report(&job, false)?;
         screenings.iter().try_for_each(|(screening, chunks)| {
-            let line = format!("{}: {} ({chunks} chunks)", screening.as_str(), screening.reason());
+            let line = format!("{}, chunks: {chunks}; {}", screening.as_str(), screening.reason());
             print_line(&format!("{:<10}{line}", "screening"))
         })?;
         Ok(ExitCode::SUCCESS)

@@ -27,6 +27,8 @@ mod cli_output;
 mod cli_interrupt;
 mod cli_jobs;
 mod cli_verify;
+mod cli_import;
+mod cli_reserve;
 mod cli_input;
 mod cli_mask;
 mod cli_store;

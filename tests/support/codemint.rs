@@ -48,6 +48,11 @@ impl Codemint {
         self
     }
 
+    pub fn stdin(mut self, from: Stdio) -> Self {
+        self.command.stdin(from);
+        self
+    }
+
     pub fn stdout(mut self, to: Stdio) -> Self {
         self.command.stdout(to);
         self

@@ -11,6 +11,7 @@ use crate::cli::exit::Failure;
 use crate::cli::output::{Format, Target};
 use crate::cli::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
 use crate::cli::{Context, export, find};
+use crate::code::overlap::size;
 use crate::job::{Job, Request, RequestError};
 use crate::mint::{MintError, MintSettings};
 use crate::policy;
@@ -27,7 +28,8 @@ use crate::wire::JobDocument;
   codemint --store postgres://mint@db/shop generate 'X[A-HJ-NP-Z2-9]{9}' --count 2000000
 
 In a mask # is a digit, ? a letter, * either; [A-F0-9] is one of these characters, [:safe:] one
-that is neither a vowel nor easily misread; #{6} is six digits, \\# the character itself.
+that is neither a vowel nor easily misread; #{6} is six digits, \\# the character itself;
+[:check:] at the end is computed from the rest under the secret of check.key_file.
 See `codemint mask explain`.")]
 pub struct Generate {
     /// What codes look like, such as 'MY_LITTLE_PROMO????##'
@@ -134,15 +136,24 @@ impl Generate {
                 )))
             }
             PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
-            PutJob::NoRoom { free, exact } => Err(Failure::impossible(format!(
-                "{}{} codes of {} are free, {} were asked for; nothing was stored",
-                if exact { "" } else { "about " },
-                grouped(free),
-                self.mask,
-                grouped(request.count.into())
-            ))),
+            PutJob::NoRoom { free, mintable, exact } => {
+                Err(Failure::impossible(no_room(request, free, mintable, exact)))
+            }
         }
     }
+}
+
+fn no_room(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
+    let about = if exact { "" } else { "about " };
+    let forbidden = size(request.mask.body()).saturating_sub(mintable);
+    format!(
+        "{about}{} codes of {} are free, {} were asked for; nothing was stored ({} are taken or promised to unfinished jobs, {} reserved or denied)",
+        grouped(free),
+        request.mask_text,
+        grouped(request.count.into()),
+        grouped(mintable.saturating_sub(free)),
+        grouped(forbidden)
+    )
 }
 
 /// For counts. Wider than any count that is allowed, so that a check can name what is wrong with it.

@@ -31,9 +31,8 @@ use crate::import::workspace::Workspace;
 use crate::job::{Job, Origin, PlannedChunk, State, check_campaign};
 use crate::mint::MintSettings;
 use crate::runner::Share;
-use crate::store::imports::{ImportGroup, NewImport};
+use crate::store::imports::{ImportGroup, NewImport, PutImport};
 use crate::store::reports::JobFilter;
-use crate::store::submit::PutJob;
 use crate::store::{Access, Store};
 use crate::wire::{JobDocument, hexadecimal};
 
@@ -147,13 +146,12 @@ impl Import {
             groups: groups(sorted),
         };
         match context.patiently(async || store.put_import(&import).await).await? {
-            PutJob::Known(job) if !is_same(&job, &import) => Err(Failure::impossible(another(&job, &import))),
-            PutJob::Known(job) => Ok(job),
-            PutJob::Stored(job) => {
+            PutImport::Known(job) if !is_same(&job, &import) => Err(Failure::impossible(another(&job, &import))),
+            PutImport::Known(job) => Ok(job),
+            PutImport::Stored(job) => {
                 self.say_unfinished(context, store, &job).await?;
                 Ok(job)
             }
-            PutJob::NoRoom { .. } => Err(Failure::other("an import needs no room")),
         }
     }
 

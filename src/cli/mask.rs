@@ -1,6 +1,7 @@
 //! `codemint mask`: questions about masks, answered without a store.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -9,6 +10,7 @@ use crate::cli::exit::{ANSWER_IS_NO, Failure};
 use crate::cli::generate::{request_failure, whole_number};
 use crate::cli::text::{grouped, print_json, print_line};
 use crate::cli::{Context, exit};
+use crate::code::denied::DeniedInMask;
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
 use crate::code::random::Stream;
@@ -65,6 +67,8 @@ struct Explanation {
     /// Decimal digits: the number may exceed what JSON readers hold exactly.
     keyspace: String,
     bits: f64,
+    /// Codes without a denied word; none if no words are denied.
+    allowed: Option<String>,
     check: Option<CheckCharacters>,
     /// Drawn with a throw-away key and stored nowhere; none for a mask with check characters without their secret.
     samples: Vec<String>,
@@ -99,9 +103,12 @@ impl Explain {
             Some(check) if !check.key_configured => Vec::new(),
             _ => samples(&keyspace, self.samples)?,
         };
+        let denied = policy::denied_words(&context.config)?.map(Arc::new);
+        let allowed = denied.map(|words| DeniedInMask::new(&words, &mask).count_allowed(mask.positions()));
+        let mintable = allowed.unwrap_or(keyspace.size());
         let plan = self
             .count
-            .map(|count| plan(&keyspace, check.as_ref(), count, context.config.limits.count_max))
+            .map(|count| plan(&keyspace, mintable, check.as_ref(), count, context.config.limits.count_max))
             .transpose()?;
         let feasible = plan.as_ref().is_none_or(|plan| plan.feasible);
         let explanation = Explanation {
@@ -110,6 +117,7 @@ impl Explain {
             code_length: keyspace.code_length(),
             keyspace: keyspace.size().to_string(),
             bits: ((keyspace.size() as f64).log2() * 100.0).round() / 100.0,
+            allowed: allowed.map(|allowed| allowed.to_string()),
             check,
             samples,
             plan,
@@ -138,6 +146,7 @@ fn keyspace_and_check(mask: &Mask, context: &Context) -> Result<(Keyspace, Optio
 
 fn plan(
     keyspace: &Keyspace,
+    mintable: u128,
     check: Option<&CheckCharacters>,
     count: i128,
     count_max: u64,
@@ -151,7 +160,7 @@ fn plan(
     let guesses_a_pass = check.map_or(1.0, |check| check.guesses_a_pass as f64);
     Ok(Plan {
         count,
-        feasible: u128::from(count) <= keyspace.size(),
+        feasible: u128::from(count) <= mintable,
         share: count as f64 / size,
         guesses_a_hit: size * guesses_a_pass / count as f64,
     })
@@ -169,6 +178,10 @@ impl Explanation {
         print_line(&format!("mask      {}", self.canonical_mask))?;
         print_line(&format!("length    {} characters", self.code_length))?;
         print_line(&format!("keyspace  {} codes ({:.1} bits)", grouped(size), self.bits))?;
+        if let Some(allowed) = &self.allowed {
+            let allowed = grouped(allowed.parse().unwrap_or_default());
+            print_line(&format!("allowed   {allowed} codes without a denied word"))?;
+        }
         if let Some(CheckCharacters { length, guesses_a_pass, key_configured }) = &self.check {
             let characters = if *length == 1 { "character" } else { "characters" };
             let guesses = grouped((*guesses_a_pass).into());
@@ -184,7 +197,7 @@ impl Explanation {
         let Some(plan) = &self.plan else { return Ok(()) };
         let count = grouped(plan.count.into());
         if !plan.feasible {
-            return print_line(&format!("{count} codes: not feasible, the keyspace is smaller"));
+            return print_line(&format!("{count} codes: not feasible, the mask has fewer"));
         }
         print_line(&format!(
             "{count} codes: feasible, {} of the keyspace, 1 guess in {} hits",

@@ -8,12 +8,14 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::cli::exit::{self, ANSWER_IS_NO, Failure};
-use crate::cli::text::{grouped, print_json, print_line};
+use crate::cli::text::{grouped, print_json, print_line, say};
 use crate::cli::{Context, find};
 use crate::code::batch::CodeBatch;
+use crate::code::check::CheckKey;
 use crate::code::mask::Mask;
 use crate::code::overlap::matches;
 use crate::job::{Job, State};
+use crate::policy;
 use crate::store::Access;
 use crate::store::closing::job_digest;
 use crate::store::rows::Chunk;
@@ -49,7 +51,8 @@ impl Verify {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
         let job = find::job(context, &store, self.job).await?;
-        let mut check = Check::default();
+        let check_key = self.check_key(context, &job)?;
+        let mut check = Check { check_key, ..Check::default() };
         let mut digests = Vec::new();
         for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
             context.stop.check(|| "stopped; nothing is proven".to_owned())?;
@@ -74,8 +77,23 @@ impl Verify {
     }
 }
 
+impl Verify {
+    /// The key that the job's check characters were made with; without it they cannot be checked.
+    fn check_key(&self, context: &Context, job: &Job) -> Result<Option<CheckKey>, Failure> {
+        let Some(needed) = &job.policy_marks.check_fingerprint else { return Ok(None) };
+        let key = policy::check_key(&context.config)?.filter(|key| key.fingerprint() == *needed);
+        if key.is_none() && !context.quiet {
+            say(&format!(
+                "note: check characters are not checked: check.key_file does not name the key with the fingerprint {needed}"
+            ));
+        }
+        Ok(key)
+    }
+}
+
 #[derive(Default)]
 struct Check {
+    check_key: Option<CheckKey>,
     found: u64,
     problems: Vec<String>,
     problems_total: usize,
@@ -100,7 +118,12 @@ impl Check {
                 chunk.state, chunk.minted
             ));
         }
-        let strangers = batch.iter().filter(|code| !matches(mask.positions(), code.as_bytes())).count();
+        let (body_length, key) = (mask.body().len(), self.check_key.as_ref());
+        let is_of_mask = |code: &&str| {
+            let (body, check) = code.as_bytes().split_at(body_length.min(code.len()));
+            matches(mask.positions(), code.as_bytes()) && key.is_none_or(|key| key.verify(body, check))
+        };
+        let strangers = batch.iter().filter(|code| !is_of_mask(code)).count();
         if strangers > 0 {
             self.problem(format!("chunk {run_no} has {strangers} codes that do not match the mask"));
         }

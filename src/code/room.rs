@@ -30,6 +30,8 @@ pub enum Room {
     Enough,
     TooFew {
         free: u128,
+        /// Codes that are neither reserved nor denied, taken or not.
+        mintable: u128,
         /// False if it is an estimate.
         exact: bool,
     },
@@ -74,7 +76,7 @@ impl<'a> Mintable<'a> {
         }
         let free_at_most = self.codes.saturating_sub(taken.at_least);
         if taken.at_least == taken.at_most || free_at_most == 0 {
-            return Room::TooFew { free: free_at_most, exact: self.exact };
+            return Room::TooFew { free: free_at_most, mintable: self.codes, exact: self.exact };
         }
         Room::Unsure
     }

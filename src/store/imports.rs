@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use crate::code::mask::Mask;
-use crate::job::PlannedChunk;
+use crate::job::{Job, PlannedChunk};
 use crate::store::Store;
 use crate::store::error::{StoreError, is_duplicate};
-use crate::store::submit::{NewMask, PutJob};
+use crate::store::submit::NewMask;
 use crate::store::transaction::StoreTransaction;
 
 /// An import whose input was read and sorted.
@@ -32,6 +32,14 @@ pub struct ImportGroup {
     pub runs: Vec<PlannedChunk>,
 }
 
+/// What became of an import that was to be stored.
+#[derive(Debug)]
+pub enum PutImport {
+    Stored(Job),
+    /// The id was known already; nothing was changed. It may be another import, or none.
+    Known(Job),
+}
+
 impl ImportGroup {
     fn codes(&self) -> u64 {
         self.runs.iter().map(|run| run.quota).sum()
@@ -43,13 +51,13 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn put_import(&self, import: &NewImport) -> Result<PutJob, StoreError> {
+    pub async fn put_import(&self, import: &NewImport) -> Result<PutImport, StoreError> {
         let stored = match self.insert_import(import).await {
             Err(StoreError::Database(error)) if is_duplicate(&error) => false,
             result => result?,
         };
         let job = self.find_stored(import.id).await?;
-        Ok(if stored { PutJob::Stored(job) } else { PutJob::Known(job) })
+        Ok(if stored { PutImport::Stored(job) } else { PutImport::Known(job) })
     }
 
     /// False if the id is known.

@@ -93,7 +93,11 @@ impl StoreTransaction {
         let free = mintable.codes.saturating_sub(counted.taken);
         // Denied codes may be among those that exist; only where these were read is it known how many.
         let exact = mintable.exact && (wanted.denied.is_none() || wanted.is_read());
-        Ok(if since == 0 && room != Room::Enough { Room::TooFew { free, exact } } else { room })
+        Ok(if since == 0 && room != Room::Enough {
+            Room::TooFew { free, mintable: mintable.codes, exact }
+        } else {
+            room
+        })
     }
 
     async fn find_overlapping(&mut self, wanted: Wanted<'_>) -> Result<Vec<MaskInUse>, StoreError> {

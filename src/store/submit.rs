@@ -27,6 +27,8 @@ pub enum PutJob {
     /// Nothing was stored: so many codes of the mask are free, fewer than were asked for.
     NoRoom {
         free: u128,
+        /// Codes of the mask that are neither reserved nor denied, taken or not.
+        mintable: u128,
         /// False if it is an estimate.
         exact: bool,
     },
@@ -47,7 +49,7 @@ struct NewJob<'a> {
 enum Admission {
     Stored,
     Known,
-    NoRoom { free: u128, exact: bool },
+    NoRoom { free: u128, mintable: u128, exact: bool },
     Unsure,
 }
 
@@ -67,7 +69,7 @@ impl Store {
         loop {
             match self.admit(&new, counted.as_ref()).await? {
                 Admission::Unsure => counted = Some(self.count_taken(new.wanted()).await?),
-                Admission::NoRoom { free, exact } => return Ok(PutJob::NoRoom { free, exact }),
+                Admission::NoRoom { free, mintable, exact } => return Ok(PutJob::NoRoom { free, mintable, exact }),
                 Admission::Stored => return Ok(PutJob::Stored(self.find_stored(id).await?)),
                 Admission::Known => return Ok(PutJob::Known(self.find_stored(id).await?)),
             }
@@ -90,7 +92,7 @@ impl Store {
         }
         let refused = match transaction.find_room(new.wanted(), counted).await? {
             Room::Enough => None,
-            Room::TooFew { free, exact } => Some(Admission::NoRoom { free, exact }),
+            Room::TooFew { free, mintable, exact } => Some(Admission::NoRoom { free, mintable, exact }),
             Room::Unsure => Some(Admission::Unsure),
         };
         if let Some(refused) = refused {

@@ -140,7 +140,7 @@ async fn a_mask_without_placeholders_gives_its_one_code_once() {
         assert_eq!(run(&place.store, &public).await.0.state, State::Completed);
         let again = Request::check("WELCOME", 1, None, 50_000, LIMITS).expect("a request");
         let refused = place.store.put_job(Uuid::now_v7(), &again).await.expect("an answer");
-        assert!(matches!(refused, PutJob::NoRoom { free: 0, exact: true }), "{refused:?}");
+        assert!(matches!(refused, PutJob::NoRoom { free: 0, mintable: 1, exact: true }), "{refused:?}");
         assert_eq!(place.texts("select code from codes").await, ["WELCOME"]);
     }
 }

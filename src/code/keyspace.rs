@@ -160,7 +160,10 @@ impl Keyspace {
         let mut below = 0;
         let mut with_this_start = self.size;
         for (at, set) in self.positions[..self.body_length()].iter().enumerate() {
-            let Some(&byte) = text.as_bytes().get(at).filter(|byte| byte.is_ascii()) else { return below };
+            let Some(&byte) = text.as_bytes().get(at) else { return below };
+            if !byte.is_ascii() {
+                return below + with_this_start;
+            }
             with_this_start /= u128::from(set.len());
             below += u128::from(set.count_below(byte)) * with_this_start;
             if !set.contains(byte) {

@@ -9,6 +9,9 @@ mod keyspaces;
 mod check_characters;
 mod denied_words;
 
+mod small_masks;
+mod keyspace_order;
+
 mod chance;
 mod slices;
 mod drawing;
@@ -18,6 +21,7 @@ mod uniform_draws;
 mod stores;
 mod minting;
 mod faults;
+
 mod sharing;
 mod postgres_access;
 

@@ -11,6 +11,7 @@ mod denied_words;
 
 mod small_masks;
 mod keyspace_order;
+mod prefilters;
 
 mod chance;
 mod slices;

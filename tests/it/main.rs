@@ -9,15 +9,24 @@ mod keyspaces;
 mod check_characters;
 mod denied_words;
 
+mod small_masks;
+mod overlaps;
+mod keyspace_order;
+mod prefilters;
+mod screenings;
+mod rooms;
+
 mod chance;
 mod slices;
 mod drawing;
 mod golden_draws;
 mod uniform_draws;
+mod free_slices;
 
 mod stores;
 mod minting;
 mod faults;
+
 mod sharing;
 mod postgres_access;
 

@@ -1,0 +1,116 @@
+//! Bloom filters of runs: never a false no, seldom a false maybe, and nothing at all from broken bytes.
+
+use codemint::code::batch::CodeBatch;
+use codemint::code::prefilter::{Filter, fingerprint};
+use codemint::wire::hexadecimal;
+use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
+use proptest::sample::select;
+use sha2::{Digest, Sha256};
+
+fn numbered(numbers: impl Iterator<Item = u64>) -> CodeBatch {
+    CodeBatch::from_lines(numbers.map(|number| format!("MY_LITTLE_PROMO{number:08}\n")).collect())
+}
+
+fn stored(codes: &CodeBatch, rate: f64) -> Vec<u8> {
+    Filter::bytes_of(codes, rate).expect("a filter")
+}
+
+fn filter(bytes: &[u8]) -> Filter {
+    Filter::from_bytes(bytes).expect("a filter")
+}
+
+/// The bytes of a filter as they would be stored, with the checksum that belongs to them.
+fn sealed(bits: &[u8]) -> Vec<u8> {
+    [&[1], &Sha256::digest(bits)[..8], bits].concat()
+}
+
+#[test]
+fn false_positives_are_about_as_frequent_as_was_asked_for() {
+    for (codes, rate) in [(100_u64, 0.001), (2_000, 0.001), (50_000, 0.001), (50_000, 0.01), (10_000, 0.1), (500, 0.5)]
+    {
+        let filter = filter(&stored(&numbered(0..codes), rate));
+        let others = 200_000;
+        let absent = numbered(10_000_000..10_000_000 + others);
+        let maybe = absent.iter().filter(|code| filter.may_contain(fingerprint(code))).count() as f64;
+        let expected = others as f64 * rate;
+        // Five sigma of the draws, and a tenth for bits and hash functions being whole numbers.
+        let distance = 5.0 * expected.sqrt() + 0.3 * expected;
+        assert!((maybe - expected).abs() < distance, "{maybe} of {others} at {rate} among {codes}");
+    }
+}
+
+#[test]
+fn a_filter_is_as_small_as_the_rate_allows() {
+    for (codes, rate, bytes_a_code) in [(50_000_u64, 0.001, 1.8), (50_000, 0.01, 1.2), (50_000, 0.1, 0.6)] {
+        let bytes = stored(&numbered(0..codes), rate).len() as f64;
+        assert!((bytes / codes as f64 - bytes_a_code).abs() < 0.05, "{bytes} at {rate}");
+    }
+}
+
+#[test]
+fn a_run_of_one_code_or_none_has_no_filter() {
+    assert_eq!(Filter::bytes_of(&CodeBatch::default(), 0.001), None);
+    assert_eq!(Filter::bytes_of(&numbered(7..8), 0.001), None);
+    assert!(Filter::bytes_of(&numbered(7..9), 0.001).is_some());
+}
+
+#[test]
+fn a_filter_is_a_function_of_its_codes() {
+    let codes = numbered(0..1000);
+    assert_eq!(stored(&codes, 0.001), stored(&codes, 0.001));
+    assert_ne!(stored(&codes, 0.001), stored(&numbered(1..1001), 0.001));
+    let digest = Sha256::digest(stored(&numbered(0..100), 0.001));
+    // Stored in databases: another value means another format, or filters that nobody can read any more.
+    assert_eq!(hexadecimal(&digest[..8]), "93c65546cfb33142");
+}
+
+#[test]
+fn bytes_of_another_format_or_too_few_of_them_are_no_filter() {
+    let whole = stored(&numbered(0..50), 0.001);
+    for length in 0..whole.len() {
+        assert!(Filter::from_bytes(&whole[..length]).is_none(), "the first {length} bytes");
+    }
+    for format in (0..=255).filter(|format| *format != 1) {
+        assert!(Filter::from_bytes(&[&[format], &whole[1..]].concat()).is_none(), "format {format}");
+    }
+    assert!(Filter::from_bytes(&[&whole[..], &[0]].concat()).is_none());
+}
+
+#[test]
+fn every_single_wrong_bit_is_noticed() {
+    let whole = stored(&numbered(0..20), 0.01);
+    for bit in 0..8 * whole.len() {
+        let mut broken = whole.clone();
+        broken[bit / 8] ^= 1 << (bit % 8);
+        assert!(Filter::from_bytes(&broken).is_none(), "bit {bit}");
+    }
+}
+
+#[test]
+fn regression_what_has_a_right_checksum_but_is_no_filter_is_none() {
+    // Version, length, number of hash functions and seed: all in order, and then no bit to ask for.
+    let without_bits = [&[1][..], &[0; 8], &[1, 0, 0, 0], &[0; 32]].concat();
+    assert!(Filter::from_bytes(&sealed(&without_bits)).is_none());
+    for bits in [&b""[..], b"filter", &[0; 45], &[1; 45], &[255; 200]] {
+        assert!(Filter::from_bytes(&sealed(bits)).is_none(), "{bits:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn prop_a_filter_never_denies_a_code_of_its_run(
+        start in any::<u32>(), step in 1_u64..1000, count in 2_u64..3000, rate in select(vec![0.00001, 0.001, 0.01, 0.5])
+    ) {
+        let codes = numbered((0..count).map(|at| u64::from(start) + at * step));
+        let filter = filter(&stored(&codes, rate));
+        prop_assert!(codes.iter().all(|code| filter.may_contain(fingerprint(code))));
+    }
+
+    #[test]
+    fn prop_random_bytes_are_no_filter_and_no_panic(bytes in any::<Vec<u8>>(), seal in any::<bool>()) {
+        let bytes = if seal { sealed(&bytes) } else { bytes };
+        prop_assert_eq!(Filter::from_bytes(&bytes).is_none(), true);
+    }
+}

@@ -1,0 +1,99 @@
+//! How a chunk's candidates are to be compared with what exists, and when a slice is crowded: tables of cases.
+
+use codemint::code::screening::{Attempts, FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
+
+const LIMITS: FilterLimits = FilterLimits { enabled: true, false_positive_rate: 0.001, bytes_max: 64 << 20 };
+const LOOK_UP: fn(LookUpReason) -> Screening = Screening::LookUp;
+
+/// One earlier job of the same mask and chunk size, as most chunks meet it.
+const ONE_RUN: Overlap =
+    Overlap { runs: 1, filter_bytes: 90_000, pairs: 50_000, pairs_unfiltered: 0, single_codes: 0 };
+
+#[test]
+fn nothing_is_asked_of_the_store_for_few_candidates_or_without_filters() {
+    let off = FilterLimits { enabled: false, ..LIMITS };
+    for (candidates, limits, expected) in [
+        (0, LIMITS, Some(LOOK_UP(LookUpReason::FewCodes))),
+        (255, LIMITS, Some(LOOK_UP(LookUpReason::FewCodes))),
+        (256, LIMITS, None),
+        (50_000, LIMITS, None),
+        (255, off, Some(LOOK_UP(LookUpReason::FewCodes))),
+        (256, off, Some(LOOK_UP(LookUpReason::SwitchedOff))),
+    ] {
+        assert_eq!(Screening::without_asking(candidates, &limits), expected, "{candidates} {limits:?}");
+    }
+}
+
+#[test]
+fn the_cheapest_screening_is_chosen() {
+    let none = Overlap::default();
+    let many = |runs: u64| Overlap { runs, filter_bytes: 90_000 * runs, pairs: 50_000 * runs as f64, ..ONE_RUN };
+    for (candidates, overlap, expected) in [
+        (50_000, none, Screening::NothingOverlaps),
+        (50_000, ONE_RUN, Screening::Filter),
+        (50_000, many(10), Screening::Filter),
+        (50_000, many(200), LOOK_UP(LookUpReason::Cheaper)),
+        (50_000, Overlap { runs: RUNS_MAX, filter_bytes: 0, pairs: 0, ..none }, Screening::Filter),
+        (50_000, Overlap { runs: RUNS_MAX + 1, ..none }, LOOK_UP(LookUpReason::TooManyRuns)),
+        (50_000, Overlap { single_codes: 1, ..none }, Screening::Filter),
+        (200_000, Overlap { single_codes: SINGLE_CODES_MAX, ..none }, Screening::Filter),
+        (10_000, Overlap { single_codes: SINGLE_CODES_MAX, ..none }, LOOK_UP(LookUpReason::Cheaper)),
+        (200_000, Overlap { single_codes: SINGLE_CODES_MAX + 1, ..none }, LOOK_UP(LookUpReason::TooManyRuns)),
+        // A run without a filter: each candidate in it is looked up, so asking nobody else is no worse.
+        (50_000, Overlap { filter_bytes: 0, pairs_unfiltered: 50_000, ..ONE_RUN }, LOOK_UP(LookUpReason::Cheaper)),
+        (50_000, Overlap { pairs_unfiltered: 10_000, ..ONE_RUN }, Screening::Filter),
+        // A big filter for few candidates.
+        (300, Overlap { filter_bytes: 1_800_000, pairs: 300, ..ONE_RUN }, LOOK_UP(LookUpReason::Cheaper)),
+        (300, Overlap { filter_bytes: 90_000, pairs: 300, ..ONE_RUN }, Screening::Filter),
+    ] {
+        assert_eq!(Screening::choose(candidates, &overlap, &LIMITS), expected, "{candidates} {overlap:?}");
+    }
+}
+
+#[test]
+fn filters_beyond_the_budget_are_not_loaded_and_poor_ones_not_asked() {
+    let budget = |bytes_max| FilterLimits { bytes_max, ..LIMITS };
+    assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(90_000)), Screening::Filter);
+    assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(89_999)), LOOK_UP(LookUpReason::OverBudget));
+    let rate = |false_positive_rate| FilterLimits { false_positive_rate, ..LIMITS };
+    let three = Overlap { runs: 3, pairs: 150_000, ..ONE_RUN };
+    assert_eq!(Screening::choose(50_000, &three, &rate(0.1)), Screening::Filter);
+    assert_eq!(Screening::choose(50_000, &three, &rate(0.5)), LOOK_UP(LookUpReason::Cheaper));
+}
+
+#[test]
+fn screenings_are_stored_and_read_back() {
+    let reasons = [
+        LookUpReason::FewCodes,
+        LookUpReason::TooManyRuns,
+        LookUpReason::OverBudget,
+        LookUpReason::Cheaper,
+        LookUpReason::SwitchedOff,
+    ];
+    for screening in [Screening::NothingOverlaps, Screening::Filter].into_iter().chain(reasons.map(LOOK_UP)) {
+        assert_eq!(screening.as_str().parse(), Ok(screening));
+        assert!(!screening.reason().is_empty());
+    }
+    assert_eq!("guess".parse::<Screening>(), Err("there is no screening \"guess\"".to_owned()));
+}
+
+#[test]
+fn a_slice_is_crowded_when_reading_it_costs_less_than_going_on() {
+    for (tried, present, missing, slice_length, crowded) in [
+        // Next to nothing exists, or the slice is huge: going on is cheap.
+        (50_000, 50, 50, 1_000_000_000, false),
+        (50_000, 25_000, 25_000, 100_000_000, false),
+        (50_000, 49_999, 49_999, 1 << 100, false),
+        // A slice that is half full, and small: reading it is one question.
+        (500, 250, 250, 1_000, true),
+        (50_000, 45_000, 45_000, 500_000, true),
+        // Nearly full: drawing would take round after round.
+        (50_000, 49_990, 49_990, 5_000_000, true),
+        (1, 1, 1, 1_000, true),
+        (1, 1, 1, 1 << 60, false),
+        (0, 0, 0, 1_000, false),
+    ] {
+        let attempts = Attempts { tried, present, missing, slice_length };
+        assert_eq!(attempts.show_a_crowd(), crowded, "{attempts:?}");
+    }
+}

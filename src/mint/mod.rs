@@ -13,7 +13,7 @@ use crate::code::policy::{Policy, PolicyMarks};
 use crate::code::prefilter::Filter;
 use crate::code::random::{Key, Stream};
 use crate::code::rules::Rules;
-use crate::code::screening::{FilterLimits, Screening};
+use crate::code::screening::{FilterLimits, Screening, ScreeningMode};
 use crate::code::slice::{Draw, GENERATOR_VERSION};
 use crate::job::{Job, slice_of_range};
 use crate::mint::candidates::Candidates;
@@ -266,12 +266,17 @@ impl Prepared {
                 screening: screen.screening,
                 digest: Sha256::digest(batch.as_lines()).into(),
                 range: batch.first().zip(batch.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
-                filter: limits.enabled.then(|| Filter::bytes_of(&batch, limits.false_positive_rate)).flatten(),
+                filter: filter_of(&batch, limits),
             };
             Self { run_no, candidates, screen, encoded: Encoded { batch, codes, checkpoint } }
         })
         .await
     }
+}
+
+/// As it is stored, where filters are in use.
+fn filter_of(batch: &CodeBatch, limits: FilterLimits) -> Option<Vec<u8>> {
+    (limits.mode == ScreeningMode::Auto).then(|| Filter::bytes_of(batch, limits.false_positive_rate)).flatten()
 }
 
 /// Drawing a chunk takes milliseconds, too long for a thread that serves connections.

@@ -72,7 +72,7 @@ impl Screen {
         mut candidates: Candidates,
         mut fresh: Fresh,
     ) -> Result<Candidates, StoreError> {
-        if self.screening == Screening::NothingOverlaps {
+        if matches!(self.screening, Screening::NothingOverlaps | Screening::LeftToTheIndex) {
             return Ok(candidates);
         }
         while !fresh.ranks.is_empty() {

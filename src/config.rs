@@ -62,9 +62,9 @@ pub const SETTINGS: [Setting; 13] = [
         meaning: "most bytes of filters that are loaded for a chunk, 1 to 1073741824; beyond, every candidate is looked up",
     },
     Setting {
-        key: "prefilter.enabled",
-        default: "true",
-        meaning: "true or false; without it no filter is written or read, and every candidate that may exist is looked up",
+        key: "prefilter.screening",
+        default: "auto",
+        meaning: "how new codes are compared with existing ones before they are written: auto, look_up or none; only auto writes and reads filters",
     },
     Setting {
         key: "check.key_file",
@@ -318,8 +318,8 @@ impl Reader {
             rate.ok_or_else(|| format!("found {text:?}; write a number from 0.00001 to 0.5"))
         });
         let bytes_max = self.parse("prefilter.max_bytes", |text| whole_number(text, FILTER_BYTES_MAX_LIMIT));
-        let enabled = self.parse("prefilter.enabled", true_or_false);
-        Some(FilterLimits { enabled: enabled?, false_positive_rate: false_positive_rate?, bytes_max: bytes_max? })
+        let mode = self.parse("prefilter.screening", str::parse);
+        Some(FilterLimits { mode: mode?, false_positive_rate: false_positive_rate?, bytes_max: bytes_max? })
     }
 
     fn path(&self, key: &str) -> Option<PathBuf> {

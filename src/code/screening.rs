@@ -26,6 +26,8 @@ pub enum Screening {
     Filter,
     /// Every candidate is looked up.
     LookUp(LookUpReason),
+    /// Nothing is compared: a candidate that exists is met when the chunk is written.
+    LeftToTheIndex,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +39,34 @@ pub enum LookUpReason {
     SwitchedOff,
 }
 
+/// What an operator allows. Duplicates cannot arise in any mode: the unique index judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScreeningMode {
+    /// Whichever way is the cheapest.
+    Auto,
+    /// No filter is written or read: every candidate is looked up.
+    LookUp,
+    /// No filter is written or read, and no candidate is looked up before it is written.
+    None,
+}
+
+impl FromStr for ScreeningMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "look_up" => Ok(Self::LookUp),
+            "none" => Ok(Self::None),
+            other => Err(format!("found {other:?}; write auto, look_up or none")),
+        }
+    }
+}
+
 /// Bounds that an operator sets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FilterLimits {
-    /// For a benchmark: without it every candidate that may exist is looked up.
-    pub enabled: bool,
+    pub mode: ScreeningMode,
     /// Of the filters that are written.
     pub false_positive_rate: f64,
     /// Most bytes of filters that are loaded for a chunk.
@@ -50,7 +75,7 @@ pub struct FilterLimits {
 
 impl Default for FilterLimits {
     fn default() -> Self {
-        Self { enabled: true, false_positive_rate: 0.001, bytes_max: 64 << 20 }
+        Self { mode: ScreeningMode::Auto, false_positive_rate: 0.001, bytes_max: 64 << 20 }
     }
 }
 
@@ -68,7 +93,7 @@ const LOAD_A_BYTE: f64 = 0.003;
 const READ_A_SINGLE_CODE: f64 = 1.0;
 
 impl Screening {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::NothingOverlaps,
         Self::Filter,
         Self::LookUp(LookUpReason::FewCodes),
@@ -76,14 +101,17 @@ impl Screening {
         Self::LookUp(LookUpReason::OverBudget),
         Self::LookUp(LookUpReason::Cheaper),
         Self::LookUp(LookUpReason::SwitchedOff),
+        Self::LeftToTheIndex,
     ];
 
     /// Before anything was asked of the store: is there a reason not to?
     pub fn without_asking(candidates: u64, limits: &FilterLimits) -> Option<Self> {
-        if candidates < FEW_CODES {
-            return Some(Self::LookUp(LookUpReason::FewCodes));
+        match limits.mode {
+            ScreeningMode::None => Some(Self::LeftToTheIndex),
+            _ if candidates < FEW_CODES => Some(Self::LookUp(LookUpReason::FewCodes)),
+            ScreeningMode::LookUp => Some(Self::LookUp(LookUpReason::SwitchedOff)),
+            ScreeningMode::Auto => None,
         }
-        (!limits.enabled).then_some(Self::LookUp(LookUpReason::SwitchedOff))
     }
 
     /// For a chunk of so many candidates.
@@ -116,7 +144,8 @@ impl Screening {
             }
             Self::LookUp(LookUpReason::OverBudget) => "the filters of the runs that are met exceed prefilter.max_bytes",
             Self::LookUp(LookUpReason::Cheaper) => "looking every candidate up is cheaper than testing filters",
-            Self::LookUp(LookUpReason::SwitchedOff) => "prefilter.enabled is false",
+            Self::LookUp(LookUpReason::SwitchedOff) => "prefilter.screening is look_up",
+            Self::LeftToTheIndex => "prefilter.screening is none",
         }
     }
 
@@ -130,6 +159,7 @@ impl Screening {
             Self::LookUp(LookUpReason::OverBudget) => "look_up_over_budget",
             Self::LookUp(LookUpReason::Cheaper) => "look_up_cheaper",
             Self::LookUp(LookUpReason::SwitchedOff) => "look_up_switched_off",
+            Self::LeftToTheIndex => "left_to_the_index",
         }
     }
 }

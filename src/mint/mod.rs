@@ -151,7 +151,7 @@ impl Minting {
         let claimed = in_time(store.claim_chunk(self.task.job_no)).await?;
         let Some(mut claimed) = claimed else { return Ok(Step::NothingToClaim) };
         let prepared = self.prepare(&mut claimed).await?;
-        self.say_screening(prepared.screen.screening);
+        self.say_screening(prepared.screening);
         let Prepared { encoded, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
         let Encoded { batch, checkpoint, .. } = encoded;
         let (run_no, codes) = (claimed.chunk.run_no, checkpoint.minted);

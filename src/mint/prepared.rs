@@ -10,6 +10,7 @@ use crate::code::mask::Mask;
 use crate::code::prefilter::Filter;
 use crate::code::random::Stream;
 use crate::code::rules::Rules;
+use crate::code::screening::{FilterLimits, Screening, ScreeningMode};
 use crate::code::slice::Draw;
 use crate::import::sorted::Sorted;
 use crate::job::{Rejections, slice_of_range};
@@ -25,7 +26,8 @@ use crate::store::{in_time, off_the_async_threads};
 pub(crate) struct Prepared {
     run_no: i64,
     contents: Contents,
-    pub screen: Screen,
+    /// The filters that it took are of no more use, and many.
+    pub screening: Screening,
     pub encoded: Encoded,
 }
 
@@ -59,7 +61,7 @@ impl Prepared {
     /// Looks its codes up again, because somebody else has put some of them in since they were compared; others take
     /// their places. Also says how many they were.
     pub async fn replace_conflicting(self, task: &Task) -> Result<(Self, usize), StoreError> {
-        let Self { run_no, contents, screen, encoded } = self;
+        let Self { run_no, contents, screening, encoded } = self;
         let mut snapshot = in_time(task.store.begin_reading()).await?;
         let present = in_time(snapshot.find_present(&encoded.batch)).await?;
         let conflicts = present.len();
@@ -80,11 +82,11 @@ impl Prepared {
             }
         };
         in_time(snapshot.rollback()).await?;
-        Ok((Self::encode(task, run_no, contents, batch, screen).await, conflicts))
+        Ok((Self::encode(task, run_no, contents, batch, screening).await, conflicts))
     }
 
-    async fn encode(task: &Task, run_no: i64, contents: Contents, batch: CodeBatch, screen: Screen) -> Self {
-        let (store, limits, screening) = (task.store.clone(), task.limits, screen.screening);
+    async fn encode(task: &Task, run_no: i64, contents: Contents, batch: CodeBatch, screening: Screening) -> Self {
+        let (store, limits) = (task.store.clone(), task.limits);
         let rejections = match &contents {
             Contents::Drawn(candidates) => candidates.rejections,
             Contents::Imported(rejections) => *rejections,
@@ -98,12 +100,17 @@ impl Prepared {
                 screening,
                 digest: Sha256::digest(batch.as_lines()).into(),
                 range: batch.first().zip(batch.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
-                filter: limits.enabled.then(|| Filter::bytes_of(&batch, limits.false_positive_rate)).flatten(),
+                filter: filter_of(&batch, limits),
             };
             Encoded { batch, codes, checkpoint }
         });
-        Self { run_no, contents, screen, encoded: encoded.await }
+        Self { run_no, contents, screening, encoded: encoded.await }
     }
+}
+
+/// As it is stored, where filters are in use.
+fn filter_of(batch: &CodeBatch, limits: FilterLimits) -> Option<Vec<u8>> {
+    (limits.mode == ScreeningMode::Auto).then(|| Filter::bytes_of(batch, limits.false_positive_rate)).flatten()
 }
 
 /// Draws the codes of a chunk.
@@ -127,7 +134,7 @@ async fn draw(
     let screen = Screen::choose(&keyed.mask, &fresh.codes, &task.limits, snapshot).await?;
     let candidates = screen.replace_present(snapshot, candidates, fresh).await?;
     let (contents, batch) = candidates_and_batch(candidates, recycled).await;
-    Ok(Prepared::encode(task, chunk.run_no, contents, batch, screen).await)
+    Ok(Prepared::encode(task, chunk.run_no, contents, batch, screen.screening).await)
 }
 
 async fn candidates_and_batch(candidates: Candidates, recycled: CodeBatch) -> (Contents, CodeBatch) {
@@ -158,5 +165,5 @@ async fn read(
     let (present, false_positives) = screen.find_present(snapshot, &codes).await?;
     let rejections = Rejections { existing: present.len() as u64, false_positives, ..Rejections::default() };
     let batch = if present.is_empty() { codes } else { codes.without(&present) };
-    Ok(Prepared::encode(task, chunk.run_no, Contents::Imported(rejections), batch, screen).await)
+    Ok(Prepared::encode(task, chunk.run_no, Contents::Imported(rejections), batch, screen.screening).await)
 }

@@ -97,7 +97,7 @@ impl Screen {
         codes: &CodeBatch,
     ) -> Result<(Vec<String>, u64), StoreError> {
         match self.screening {
-            Screening::NothingOverlaps => Ok((Vec::new(), 0)),
+            Screening::NothingOverlaps | Screening::LeftToTheIndex => Ok((Vec::new(), 0)),
             Screening::LookUp(_) => Ok((in_time(snapshot.find_present(codes)).await?, 0)),
             Screening::Filter => {
                 let (filters, codes) = (Arc::clone(&self.filters), codes.clone());

@@ -23,10 +23,14 @@ use crate::store::transaction::StoreTransaction;
 
 /// Keyspaces up to this size are counted code by code, so that every rule can be asked; larger ones by the database.
 const READ_CODES_MAX: u128 = 1 << 22;
+/// So often is counted anew because others were promised codes meanwhile.
+const COUNTS_MAX: u32 = 3;
 
 /// Codes of a mask that were found taken, or owed to unfinished jobs, and what was promised at that moment.
 #[derive(Debug)]
 pub(crate) struct Counted {
+    /// How often it was counted for this job.
+    times: u32,
     taken: u128,
     promised: BTreeMap<i64, u64>,
 }
@@ -57,7 +61,11 @@ impl Wanted<'_> {
 
 impl Store {
     /// Counts what is taken of a mask, in one snapshot.
-    pub(crate) async fn count_taken(&self, wanted: Wanted<'_>) -> Result<Counted, StoreError> {
+    pub(crate) async fn count_taken(
+        &self,
+        wanted: Wanted<'_>,
+        before: Option<&Counted>,
+    ) -> Result<Counted, StoreError> {
         let mut snapshot = self.begin_reading().await?;
         let reserved = snapshot.find_reserved(wanted.mask.code_length()).await?;
         let mintable = wanted.mintable(&reserved);
@@ -69,7 +77,8 @@ impl Store {
             }
         }
         snapshot.rollback().await?;
-        Ok(Counted { taken, promised: in_use.iter().map(|other| (other.mask_no, other.codes)).collect() })
+        let times = before.map_or(1, |before| before.times + 1);
+        Ok(Counted { times, taken, promised: in_use.iter().map(|other| (other.mask_no, other.codes)).collect() })
     }
 }
 
@@ -90,14 +99,12 @@ impl StoreTransaction {
         let since: u128 = in_use.iter().map(|other| counted.promised_since(&mintable, other)).sum();
         let at_most = counted.taken + since;
         let room = mintable.room_for(wanted.count, Taken { at_least: counted.taken, at_most });
-        let free = mintable.codes.saturating_sub(counted.taken);
+        if room == Room::Enough || since > 0 && counted.times < COUNTS_MAX {
+            return Ok(room);
+        }
         // Denied codes may be among those that exist; only where these were read is it known how many.
-        let exact = mintable.exact && (wanted.denied.is_none() || wanted.is_read());
-        Ok(if since == 0 && room != Room::Enough {
-            Room::TooFew { free, mintable: mintable.codes, exact }
-        } else {
-            room
-        })
+        let exact = since == 0 && mintable.exact && (wanted.denied.is_none() || wanted.is_read());
+        Ok(Room::TooFew { free: mintable.codes.saturating_sub(at_most), mintable: mintable.codes, exact })
     }
 
     async fn find_overlapping(&mut self, wanted: Wanted<'_>) -> Result<Vec<MaskInUse>, StoreError> {

@@ -65,10 +65,10 @@ impl Store {
         let chunks = plan(Arc::clone(&keyspace), key.clone(), request).await;
         let denied = request.policy.denied_in(&request.mask).map(Arc::new);
         let new = NewJob { id, request, canonical_mask: request.mask.to_string(), keyspace, denied, key, chunks };
-        let mut counted = None;
+        let mut counted: Option<Counted> = None;
         loop {
             match self.admit(&new, counted.as_ref()).await? {
-                Admission::Unsure => counted = Some(self.count_taken(new.wanted()).await?),
+                Admission::Unsure => counted = Some(self.count_taken(new.wanted(), counted.as_ref()).await?),
                 Admission::NoRoom { free, mintable, exact } => return Ok(PutJob::NoRoom { free, mintable, exact }),
                 Admission::Stored => return Ok(PutJob::Stored(self.find_stored(id).await?)),
                 Admission::Known => return Ok(PutJob::Known(self.find_stored(id).await?)),

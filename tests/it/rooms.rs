@@ -56,12 +56,12 @@ fn room_is_told_where_it_is_certain_and_doubted_where_not() {
     for (count, taken, room) in [
         (10_000, taken(0, 0), Room::Enough),
         (9_300, taken(700, 700), Room::Enough),
-        (9_301, taken(700, 700), Room::TooFew { free: 9_300, exact: true }),
+        (9_301, taken(700, 700), Room::TooFew { free: 9_300, mintable: 10_000, exact: true }),
         (9_000, taken(500, 1_000), Room::Enough),
         (9_001, taken(500, 1_000), Room::Unsure),
         (9_501, taken(500, 1_000), Room::Unsure),
-        (1, taken(10_000, 20_000), Room::TooFew { free: 0, exact: true }),
-        (1, taken(12_000, 20_000), Room::TooFew { free: 0, exact: true }),
+        (1, taken(10_000, 20_000), Room::TooFew { free: 0, mintable: 10_000, exact: true }),
+        (1, taken(12_000, 20_000), Room::TooFew { free: 0, mintable: 10_000, exact: true }),
         (1, taken(9_999, 10_000), Room::Unsure),
     ] {
         assert_eq!(mintable.room_for(count, taken), room, "{count} with {taken:?}");
@@ -85,7 +85,7 @@ fn a_mask_that_is_reserved_as_a_whole_has_no_room() {
     let mask = mask("1##");
     let mintable = Mintable::new(&mask, &[crate::small_masks::mask("***")], None);
     assert_eq!((mintable.codes, mintable.exact), (0, true));
-    assert_eq!(mintable.room_for(1, Taken::default()), Room::TooFew { free: 0, exact: true });
+    assert_eq!(mintable.room_for(1, Taken::default()), Room::TooFew { free: 0, mintable: 0, exact: true });
 }
 
 #[test]
@@ -153,7 +153,7 @@ proptest! {
         let free = ours.difference(&placed).count() as u64;
         match mintable.room_for(count, all.into_iter().sum()) {
             Room::Enough => prop_assert!(free >= count),
-            Room::TooFew { free: told, exact } => {
+            Room::TooFew { free: told, exact, .. } => {
                 prop_assert!(free < count);
                 prop_assert_eq!((told, exact), (u128::from(free), true));
             }

@@ -1,17 +1,19 @@
 //! How a chunk's candidates are to be compared with what exists, and when a slice is crowded: tables of cases.
 
-use codemint::code::screening::{Attempts, FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
+use codemint::code::screening::{
+    Attempts, FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening, ScreeningMode,
+};
 
-const LIMITS: FilterLimits = FilterLimits { enabled: true, false_positive_rate: 0.001, bytes_max: 64 << 20 };
+const LIMITS: FilterLimits =
+    FilterLimits { mode: ScreeningMode::Auto, false_positive_rate: 0.001, bytes_max: 64 << 20 };
 const LOOK_UP: fn(LookUpReason) -> Screening = Screening::LookUp;
 
 /// One earlier job of the same mask and chunk size, as most chunks meet it.
-const ONE_RUN: Overlap =
-    Overlap { runs: 1, filter_bytes: 90_000, pairs: 50_000, pairs_unfiltered: 0, single_codes: 0 };
+const ONE_RUN: Overlap = Overlap { runs: 1, filter_bytes: 90_000, pairs: 50_000, pairs_unfiltered: 0, single_codes: 0 };
 
 #[test]
 fn nothing_is_asked_of_the_store_for_few_candidates_or_without_filters() {
-    let off = FilterLimits { enabled: false, ..LIMITS };
+    let off = FilterLimits { mode: ScreeningMode::LookUp, ..LIMITS };
     for (candidates, limits, expected) in [
         (0, LIMITS, Some(LOOK_UP(LookUpReason::FewCodes))),
         (255, LIMITS, Some(LOOK_UP(LookUpReason::FewCodes))),
@@ -27,7 +29,7 @@ fn nothing_is_asked_of_the_store_for_few_candidates_or_without_filters() {
 #[test]
 fn the_cheapest_screening_is_chosen() {
     let none = Overlap::default();
-    let many = |runs: u64| Overlap { runs, filter_bytes: 90_000 * runs, pairs: 50_000 * runs as f64, ..ONE_RUN };
+    let many = |runs: u64| Overlap { runs, filter_bytes: 90_000 * runs, pairs: 50_000 * runs, ..ONE_RUN };
     for (candidates, overlap, expected) in [
         (50_000, none, Screening::NothingOverlaps),
         (50_000, ONE_RUN, Screening::Filter),

@@ -1,0 +1,69 @@
+//! What does a job cost in PostgreSQL when the store is full already? `cargo bench --bench growth` asks all of it,
+//! `cargo bench --bench growth -- fresh crowded` only the parts named:
+//!
+//! | part | question | bound |
+//! |---|---|---|
+//! | `fresh` | a million codes of a fresh prefix amid 30 million of other prefixes | 1.15 times `psql \copy` of the same codes, sorted |
+//! | `sparse` | a million more of `[:safe:]{12}` over 10 million | 3 times the first million, a quarter of unsorted staging, the prefilter 1.15 times the same without |
+//! | `dense` | a million more of `MY_LITTLE_PROMO????##` over 9 million, a fifth of the mask | 3 times the first million |
+//! | `filters` | the first million with filters written and without | 1.08 times |
+//! | `singles` | a million codes over 100,000 jobs of one code, and over 10 million more in large jobs | none, it tells |
+//! | `one` | one code of a mask that holds 10 million, in a process that is up | 50 ms |
+//! | `crowded` | the last 50,000 of a million codes | 3 times reading the others and the first 50,000 together |
+//! | `both` | two processes at once, a million each of 4 million that overlap | exact counts; it tells how often they met |
+//!
+//! Each measured run is `codemint generate` from process start to process end, over TCP, in a copy of a database that
+//! was filled beforehand, behind a checkpoint, on a server with default settings that really flushes.
+
+#![expect(clippy::print_stdout, reason = "a benchmark's result")]
+
+use std::process::ExitCode;
+
+use crate::measure::exit_code;
+use crate::place::Place;
+
+mod both;
+mod crowded;
+mod filters;
+mod fresh;
+#[path = "../measure/mod.rs"]
+mod measure;
+mod more;
+mod one;
+mod place;
+mod singles;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+const PARTS: [&str; 8] = ["fresh", "sparse", "dense", "filters", "singles", "one", "crowded", "both"];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // cargo adds a flag of its own.
+    let named: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with("--")).collect();
+    if let Some(unknown) = named.iter().find(|part| !PARTS.contains(&part.as_str())) {
+        println!("there is no part {unknown}; there are {}", PARTS.join(", "));
+        return ExitCode::FAILURE;
+    }
+    let mut place = Place::start();
+    let mut all_hold = true;
+    for part in PARTS.into_iter().filter(|part| named.is_empty() || named.iter().any(|name| name == part)) {
+        println!("\n== {part}");
+        all_hold &= run(part, &mut place).await;
+    }
+    exit_code(all_hold)
+}
+
+/// True if the part's bounds hold.
+async fn run(part: &str, place: &mut Place) -> bool {
+    match part {
+        "fresh" => fresh::run(place).await,
+        "sparse" => more::sparse(place).await,
+        "dense" => more::dense(place).await,
+        "filters" => filters::run(place).await,
+        "singles" => singles::run(place).await,
+        "one" => one::run(place).await,
+        "crowded" => crowded::run(place).await,
+        _ => both::run(place).await,
+    }
+}

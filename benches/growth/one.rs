@@ -1,0 +1,47 @@
+//! One code of a mask that holds ten million, wanted now.
+
+use std::time::Instant;
+
+use codemint::job::{Limits, Request};
+use codemint::mint::MintSettings;
+use codemint::runner::{RunEnd, run_job};
+use codemint::store::submit::PutJob;
+use codemint::store::{Access, Store};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::measure::{least, median, most, verdict};
+use crate::more::{SPARSE_10_MILLION, fill_sparse};
+use crate::place::{Place, SPARSE};
+
+const MILLISECONDS_MAX: f64 = 50.0;
+const JOBS: usize = 100;
+
+pub async fn run(place: &mut Place) -> bool {
+    fill_sparse(place).await;
+    place.restore(SPARSE_10_MILLION).await;
+    let store = Store::open(&place.url().parse().expect("a location"), Access::Existing).await.expect("a store");
+    let mut milliseconds = Vec::new();
+    for _job in 0..JOBS {
+        let started = Instant::now();
+        mint_one(&store).await;
+        milliseconds.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    store.close().await;
+    let middle = median(&milliseconds);
+    let holds = middle <= MILLISECONDS_MAX;
+    println!("one code of {SPARSE} over 10 million, {JOBS} jobs in one process, milliseconds:");
+    println!("first {:.1}, least {:.1}, most {:.1}", milliseconds[0], least(&milliseconds), most(&milliseconds));
+    println!("median {middle:.1}, bound {MILLISECONDS_MAX:.0}: {}", verdict(holds));
+    holds
+}
+
+async fn mint_one(store: &Store) {
+    let limits = Limits { guess_odds_min: 0, count_max: 1 };
+    let request = Request::check(SPARSE, 1, None, 50_000, limits).expect("a request");
+    let put = store.put_job(Uuid::now_v7(), &request).await.expect("a stored job");
+    let PutJob::Stored(job) = put else { panic!("{put:?}") };
+    let (end, share) =
+        run_job(store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("a job that ends");
+    assert_eq!((end, share.codes), (RunEnd::Ended, 1));
+}

@@ -1,0 +1,147 @@
+//! A server with databases that are filled once and copied for each run.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use codemint::store::Store;
+use sqlx::{Connection, Executor, PgConnection};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::codemint::Codemint;
+use crate::support::postgres::{Durability, Server, create_database};
+
+pub const MILLION: u64 = 1_000_000;
+pub const SPARSE: &str = "[:safe:]{12}";
+pub const DENSE: &str = "MY_LITTLE_PROMO????##";
+/// No filter is written or read, and nothing is looked up.
+pub const UNSCREENED: &[(&str, &str)] = &[("CODEMINT__PREFILTER__SCREENING", "none")];
+pub const LOOKED_UP: &[(&str, &str)] = &[("CODEMINT__PREFILTER__SCREENING", "look_up")];
+
+/// Where each run happens.
+const BENCH: &str = "bench";
+
+pub struct Place {
+    server: Server,
+    directory: TempDir,
+    filled: BTreeSet<String>,
+}
+
+/// What one job of some codes did.
+pub struct Job<'a> {
+    pub mask: &'a str,
+    pub count: u64,
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
+impl Job<'_> {
+    /// A million codes under the default settings.
+    pub const fn million_of(mask: &str) -> Job<'_> {
+        Job { mask, count: MILLION, environment: &[] }
+    }
+}
+
+impl Place {
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { server: Server::start(Durability::Full), directory, filled: BTreeSet::new() }
+    }
+
+    /// Of the database where runs happen.
+    pub fn url(&self) -> String {
+        self.server.url(BENCH)
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Makes the database of this name unless it is there: an empty store that `fill`, called with the place while the
+    /// store is the one where runs happen, puts something into.
+    pub async fn fill(&mut self, name: &str, fill: impl AsyncFnOnce(&Self)) {
+        if !self.filled.insert(name.to_owned()) {
+            return;
+        }
+        let started = Instant::now();
+        self.make_empty().await;
+        fill(self).await;
+        // What autovacuum would have done long ago.
+        self.execute("vacuum (analyze)").await;
+        self.on_server(&format!("alter database {BENCH} rename to {name}")).await;
+        println!("(filled the database {name} in {:.0} s)", started.elapsed().as_secs_f64());
+    }
+
+    /// An empty store.
+    pub async fn make_empty(&self) {
+        self.on_server(&format!("drop database if exists {BENCH} with (force)")).await;
+        create_database(&self.server.url("postgres"), BENCH).await;
+        Store::migrate(&self.url().parse().expect("a location")).await.expect("a schema");
+        self.on_server("checkpoint").await;
+    }
+
+    /// A copy of a filled database, with nothing left to flush.
+    pub async fn restore(&self, name: &str) {
+        self.on_server(&format!("drop database if exists {BENCH} with (force)")).await;
+        self.on_server(&format!("create database {BENCH} template {name} strategy file_copy")).await;
+        self.on_server("checkpoint").await;
+    }
+
+    async fn on_server(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&self.server.url("postgres")).await.expect("the server");
+        connection.execute(sql).await.expect(sql);
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&self.url()).await.expect("the database");
+        connection.execute(sql).await.expect(sql);
+    }
+
+    pub async fn number(&self, sql: &str) -> i64 {
+        let mut connection = PgConnection::connect(&self.url()).await.expect("the database");
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect(sql)
+    }
+
+    pub fn codemint(&self, job: &Job<'_>) -> Codemint {
+        let codemint = Codemint::new(self.directory.path()).args(["--store", &self.url(), "generate", job.mask]);
+        let codemint = codemint.args(["--count", &job.count.to_string()]);
+        job.environment.iter().fold(codemint, |codemint, (name, value)| codemint.env(name, value))
+    }
+
+    /// Seconds from the start of the process to its end.
+    pub async fn time(&self, job: &Job<'_>) -> f64 {
+        let before = self.number("select count(*) from codes").await;
+        let codemint = self.codemint(job);
+        let started = Instant::now();
+        let ran = codemint.run().await;
+        let seconds = started.elapsed().as_secs_f64();
+        ran.expect_code(0);
+        let added = self.number("select count(*) from codes").await - before;
+        assert_eq!(added, job.count as i64, "codes that were added");
+        seconds
+    }
+
+    /// Seconds that psql takes for these lines.
+    pub async fn time_psql(&self, script: &str) -> f64 {
+        let file = self.file("script.sql");
+        fs::write(&file, script).expect("a script");
+        let mut psql = Command::new(self.server.program("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", &self.url(), "--file"]).arg(file);
+        let started = Instant::now();
+        let status = psql.status().await.expect("psql");
+        assert!(status.success(), "psql: {status}");
+        started.elapsed().as_secs_f64()
+    }
+
+    /// How the chunks of the last job were screened, and what became of its candidates.
+    pub async fn last_job_screening(&self) -> String {
+        let mut connection = PgConnection::connect(&self.url()).await.expect("the database");
+        let sql = "select string_agg(format('%s %s chunks, %s existed, %s conflicts, %s false positives',
+                                            screening, chunks, existed, conflicts, positives), '; ')
+                     from (select screening, count(*) as chunks, sum(rejected - conflicts) as existed,
+                                  sum(conflicts) as conflicts, sum(false_positives) as positives
+                             from chunks where job_no = (select max(no) from jobs) group by screening) s";
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("how it was screened")
+    }
+}

@@ -132,7 +132,8 @@ proptest! {
             Ok(mask) => assert_reads_back(&mask)?,
             Err(error) => {
                 // What is missing at the end of a text is missing behind its last character.
-                let behind = matches!(error.problem, MaskProblem::Empty | MaskProblem::BadRepeat { .. });
+                let missing = matches!(error.problem, MaskProblem::BadRepeat { .. } | MaskProblem::BadCheckRepeat { .. });
+                let behind = missing || error.problem == MaskProblem::Empty;
                 prop_assert!(error.offset < text.len() + usize::from(behind), "{:?}: {}", text, error);
                 prop_assert!(text.is_char_boundary(error.offset), "{:?}: {}", text, error);
             }

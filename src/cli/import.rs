@@ -12,20 +12,19 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::cli::exit::Failure;
 use crate::cli::generate::run_to_end;
-use crate::cli::output::{cannot_write, temporary_beside};
+use crate::cli::reject_file::RejectFile;
 use crate::cli::text::{grouped, json, print_line, quoted, say};
 use crate::cli::{Context, find};
 use crate::code::mask::Mask;
 use crate::import::columns::header;
 use crate::import::error::ImportError;
 use crate::import::intake::{self, Format, Options};
-use crate::import::rejects::{Reason, Rejects};
+use crate::import::rejects::Rejects;
 use crate::import::sorted::{Counts, Sorted};
 use crate::import::workspace::Workspace;
 use crate::job::{Job, Origin, PlannedChunk, State, check_campaign};
@@ -241,81 +240,11 @@ async fn read(context: &Context, input: Box<dyn Read + Send>, options: Options) 
     }
 }
 
-fn failure(error: ImportError) -> Failure {
+pub fn failure(error: ImportError) -> Failure {
     match error {
         ImportError::Temporary { .. } | ImportError::Read { .. } | ImportError::RejectFile(_) => Failure::other(error),
         _ => Failure::impossible(error),
     }
-}
-
-/// A list of what was left out, which appears whole or not at all.
-struct RejectFile {
-    path: PathBuf,
-    temporary: NamedTempFile,
-}
-
-impl RejectFile {
-    /// Says before any work is done that it could not be written.
-    fn beside(path: &Path) -> Result<Self, Failure> {
-        if path.is_dir() {
-            return Err(Failure::usage(format!("--reject-file {} is a directory; name a file", path.display())));
-        }
-        Ok(Self { path: path.to_owned(), temporary: temporary_beside(path)? })
-    }
-
-    async fn write(
-        self,
-        context: &Context,
-        store: &Store,
-        job: &Job,
-        sorted: &Arc<Sorted>,
-        rejects: Rejects,
-    ) -> Result<(), Failure> {
-        let rejects = add_present(context, store, job, sorted, rejects).await?;
-        let stop = context.stop.token().clone();
-        let written = tokio::task::spawn_blocking(move || {
-            let progress = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            let written = rejects.write_csv(self.temporary.as_file(), &progress).map_err(failure);
-            let persist = || self.temporary.persist(&self.path).map_err(|error| cannot_write(&self.path, &error.error));
-            written.and_then(|_| persist().map(drop))
-        });
-        context
-            .stop
-            .check(|| "stopped before the rejected lines were written; the same command writes them".to_owned())?;
-        written.await.map_err(Failure::other)?
-    }
-}
-
-/// The codes of the input that are in the store under another run existed before, whichever try it was that met them.
-async fn add_present(
-    context: &Context,
-    store: &Store,
-    job: &Job,
-    sorted: &Arc<Sorted>,
-    mut rejects: Rejects,
-) -> Result<Rejects, Failure> {
-    for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
-        context
-            .stop
-            .check(|| "stopped before the rejected lines were written; the same command writes them".to_owned())?;
-        if chunk.minted == chunk.quota {
-            continue;
-        }
-        let ours = context.patiently(async || store.read_codes(&chunk).await).await?;
-        let sorted = Arc::clone(sorted);
-        let added = tokio::task::spawn_blocking(move || {
-            let run = sorted.read_run(chunk.chunk_no as usize).map_err(Failure::other)?;
-            let mut ours = ours.iter().peekable();
-            for (code, &line) in run.codes.iter().zip(&run.lines) {
-                if ours.next_if_eq(&code).is_none() {
-                    rejects.push(line, Reason::Present).map_err(failure)?;
-                }
-            }
-            Ok::<Rejects, Failure>(rejects)
-        });
-        rejects = added.await.map_err(Failure::other)??;
-    }
-    Ok(rejects)
 }
 
 #[derive(Debug, Serialize)]

@@ -34,6 +34,7 @@ mod exit;
 mod find;
 mod output;
 mod progress;
+mod reject_file;
 mod shuffle;
 mod signals;
 mod text;

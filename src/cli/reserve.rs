@@ -33,7 +33,7 @@ impl ReserveCommand {
     }
 }
 
-/// Reserve every code of a mask; running jobs obey from their next chunk on, codes minted before stay
+/// Reserve every code of a mask; running jobs obey within two chunks, codes minted before stay
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint reserve add '0#########' --note 'references of affiliates'

@@ -1,0 +1,94 @@
+//! The list of what an import left out.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::NamedTempFile;
+
+use crate::cli::Context;
+use crate::cli::exit::Failure;
+use crate::cli::import::failure;
+use crate::cli::output::{cannot_write, temporary_beside};
+use crate::import::rejects::{Reason, Rejects};
+use crate::import::sorted::Sorted;
+use crate::job::Job;
+use crate::store::Store;
+
+/// A list of what was left out, which appears whole or not at all.
+#[derive(Debug)]
+pub struct RejectFile {
+    path: PathBuf,
+    temporary: NamedTempFile,
+}
+
+impl RejectFile {
+    /// Says before any work is done that it could not be written.
+    ///
+    /// # Errors
+    /// If nothing can be created beside it.
+    pub fn beside(path: &Path) -> Result<Self, Failure> {
+        if path.is_dir() {
+            return Err(Failure::usage(format!("--reject-file {} is a directory; name a file", path.display())));
+        }
+        Ok(Self { path: path.to_owned(), temporary: temporary_beside(path)? })
+    }
+
+    /// Lists the rejected lines of the input, and those of codes that existed.
+    ///
+    /// # Errors
+    /// Those of the store and of the file, and when asked to stop: then the file is as it was.
+    pub async fn write(
+        self,
+        context: &Context,
+        store: &Store,
+        job: &Job,
+        sorted: &Arc<Sorted>,
+        rejects: Rejects,
+    ) -> Result<(), Failure> {
+        let rejects = add_present(context, store, job, sorted, rejects).await?;
+        let stop = context.stop.token().clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let progress = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            let written = rejects.write_csv(self.temporary.as_file(), &progress).map_err(failure);
+            let persist = || self.temporary.persist(&self.path).map_err(|error| cannot_write(&self.path, &error.error));
+            written.and_then(|_| persist().map(drop))
+        });
+        context
+            .stop
+            .check(|| "stopped before the rejected lines were written; the same command writes them".to_owned())?;
+        written.await.map_err(Failure::other)?
+    }
+}
+
+/// The codes of the input that are in the store under another run existed before, whichever try it was that met them.
+async fn add_present(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    sorted: &Arc<Sorted>,
+    mut rejects: Rejects,
+) -> Result<Rejects, Failure> {
+    for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
+        context
+            .stop
+            .check(|| "stopped before the rejected lines were written; the same command writes them".to_owned())?;
+        if chunk.minted == chunk.quota {
+            continue;
+        }
+        let ours = context.patiently(async || store.read_codes(&chunk).await).await?;
+        let sorted = Arc::clone(sorted);
+        let added = tokio::task::spawn_blocking(move || {
+            let run = sorted.read_run(chunk.chunk_no as usize).map_err(Failure::other)?;
+            let mut ours = ours.iter().peekable();
+            for (code, &line) in run.codes.iter().zip(&run.lines) {
+                if ours.next_if_eq(&code).is_none() {
+                    rejects.push(line, Reason::Present).map_err(failure)?;
+                }
+            }
+            Ok::<Rejects, Failure>(rejects)
+        });
+        rejects = added.await.map_err(Failure::other)??;
+    }
+    Ok(rejects)
+}

@@ -64,7 +64,7 @@ impl Filter {
         if *format != FORMAT || written != checksum(bits) {
             return None;
         }
-        Bloom::from_slice(bits).ok().filter(|bloom| bloom.len() > 0).map(Self)
+        Bloom::from_slice(bits).ok().filter(|bloom| bloom.len() >= u64::from(u8::BITS)).map(Self)
     }
 
     /// False only for codes that are not in the run.

@@ -34,7 +34,7 @@ pub(crate) struct Prepared {
 /// What the codes are, and what could take their places.
 #[derive(Debug)]
 enum Contents {
-    Drawn(Candidates),
+    Drawn(Box<Candidates>),
     /// Codes of an import are what they are: those that exist are left out.
     Imported(Rejections),
 }
@@ -73,7 +73,7 @@ impl Prepared {
                     (candidates, fresh)
                 })
                 .await;
-                let candidates = Screen::exact().replace_present(&mut snapshot, candidates, fresh).await?;
+                let candidates = Screen::exact().replace_present(&mut snapshot, *candidates, fresh).await?;
                 candidates_and_batch(candidates, encoded.batch).await
             }
             Contents::Imported(mut rejections) => {
@@ -140,7 +140,7 @@ async fn draw(
 async fn candidates_and_batch(candidates: Candidates, recycled: CodeBatch) -> (Contents, CodeBatch) {
     off_the_async_threads(move || {
         let batch = candidates.keyspace.batch_into(recycled, candidates.draw.ranks());
-        (Contents::Drawn(candidates), batch)
+        (Contents::Drawn(Box::new(candidates)), batch)
     })
     .await
 }

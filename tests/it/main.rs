@@ -27,6 +27,8 @@ mod stores;
 mod minting;
 mod faults;
 
+mod engine_steps;
+mod filling;
 mod sharing;
 mod postgres_access;
 

@@ -29,6 +29,7 @@ mod faults;
 
 mod engine_steps;
 mod filling;
+mod filters_lie;
 mod sharing;
 mod postgres_access;
 

@@ -30,6 +30,8 @@ mod faults;
 mod engine_steps;
 mod filling;
 mod filters_lie;
+mod forbidden_codes;
+mod policies_of_jobs;
 mod sharing;
 mod postgres_access;
 

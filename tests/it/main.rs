@@ -32,6 +32,8 @@ mod filling;
 mod filters_lie;
 mod forbidden_codes;
 mod policies_of_jobs;
+mod admission;
+mod counting;
 mod sharing;
 mod postgres_access;
 

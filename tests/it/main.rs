@@ -34,6 +34,7 @@ mod forbidden_codes;
 mod policies_of_jobs;
 mod admission;
 mod counting;
+mod contention;
 mod sharing;
 mod postgres_access;
 

@@ -35,6 +35,7 @@ mod policies_of_jobs;
 mod admission;
 mod counting;
 mod contention;
+mod old_stores;
 mod sharing;
 mod postgres_access;
 

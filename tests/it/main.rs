@@ -36,6 +36,7 @@ mod admission;
 mod counting;
 mod contention;
 mod old_stores;
+mod guessing;
 mod sharing;
 mod postgres_access;
 

@@ -27,6 +27,16 @@ mod stores;
 mod minting;
 mod faults;
 
+mod engine_steps;
+mod filling;
+mod filters_lie;
+mod forbidden_codes;
+mod policies_of_jobs;
+mod admission;
+mod counting;
+mod contention;
+mod old_stores;
+mod guessing;
 mod sharing;
 mod postgres_access;
 

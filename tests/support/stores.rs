@@ -40,7 +40,11 @@ impl TestStore {
     }
 
     pub async fn sqlite() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        Self::sqlite_in(tempfile::tempdir().expect("a directory")).await
+    }
+
+    /// In the file `store.db` of a directory, which is made or brought up to date.
+    pub async fn sqlite_in(directory: TempDir) -> Self {
         let file = directory.path().join("store.db");
         let url = format!("sqlite://{}", file.display());
         let store = open(&url).await;
@@ -49,12 +53,16 @@ impl TestStore {
     }
 
     pub async fn postgres() -> Self {
-        let database = Database::create().await;
+        Self::postgres_in(Database::create().await).await
+    }
+
+    /// In a database that is made or brought up to date, and kept.
+    pub async fn postgres_in(database: Database) -> Self {
         let url = database.url.clone();
         Self { _database: Some(database), ..Self::postgres_at(&url).await }
     }
 
-    /// In a database that is there and empty.
+    /// In a database that is there.
     pub async fn postgres_at(url: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         Store::migrate(&url.parse::<Location>().expect("a location")).await.expect("a schema");

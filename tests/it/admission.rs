@@ -1,0 +1,202 @@
+//! Who is admitted has room until the end: claims of unfinished jobs count, those of ended ones do not.
+
+use std::collections::BTreeSet;
+
+use codemint::job::{Job, State};
+use codemint::store::closing::CloseJob;
+use codemint::store::submit::PutJob;
+use uuid::Uuid;
+
+use crate::engine_steps::{
+    assert_sound, codes_in, denying, expect_refused, import, insert_codes, mint, mint_under, put, refusal_of, request,
+    run, start,
+};
+use crate::small_masks::mask;
+use crate::support::stores::{Kind, TestStore};
+
+async fn cancel(place: &TestStore, job: &Job) {
+    place.store.mark_job_cancelling(job.no).await.expect("a mark");
+    assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::Ended);
+}
+
+/// Two admissions at the same moment, of which only one fits. The masks are chosen by the turn.
+async fn admit_two(place: &TestStore, other: &codemint::store::Store, masks: [String; 2], free: &[u128]) -> Job {
+    let requests = masks.map(|mask| request(&mask, 60, 20));
+    let put = |store: &codemint::store::Store, at: usize| {
+        let (store, request) = (store.clone(), requests[at].clone());
+        async move { store.put_job(Uuid::now_v7(), &request).await.expect("an answer") }
+    };
+    let answers = tokio::join!(put(&place.store, 0), put(other, 1));
+    match answers {
+        (PutJob::Stored(job), PutJob::NoRoom { free: told, exact: true })
+        | (PutJob::NoRoom { free: told, exact: true }, PutJob::Stored(job)) => {
+            assert!(free.contains(&told), "{told} are free");
+            job
+        }
+        other => panic!("{other:?} in {:?}", place.kind),
+    }
+}
+
+#[tokio::test]
+async fn of_two_admissions_at_once_that_do_not_both_fit_one_is_refused_a_hundred_times() {
+    for place in TestStore::both().await {
+        let other = place.open_again().await;
+        let turns = if place.kind == Kind::Postgres { 100 } else { 40 };
+        let mut jobs = Vec::new();
+        for turn in 0..turns {
+            let same = format!("{turn:03}-##");
+            jobs.push(admit_two(&place, &other, [same.clone(), same], &[40]).await);
+        }
+        for job in &jobs {
+            let job = run(&place.store, job).await;
+            assert_eq!((job.state, job.minted), (State::Completed, 60));
+        }
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_admissions_of_different_masks_that_do_not_both_fit_one_is_refused_too() {
+    for place in TestStore::both().await {
+        let other = place.open_again().await;
+        let mut jobs = Vec::new();
+        for turn in 0..40 {
+            // 100 codes, and 90 of these: whichever comes second finds too few.
+            let masks = [format!("{turn:03}-##"), format!("{turn:03}-[0-8]#")];
+            jobs.push(admit_two(&place, &other, masks, &[30, 40]).await);
+        }
+        for job in &jobs {
+            assert_eq!(run(&place.store, job).await.state, State::Completed);
+        }
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn what_unfinished_jobs_may_still_mint_is_not_free() {
+    for place in TestStore::both().await {
+        let first = put(&place.store, "A##", 60, 20).await;
+        expect_refused(&place, "A##", 41, 40).await;
+        // All of the 60 may come to lie among these.
+        expect_refused(&place, "A#[0-4]", 1, 0).await;
+        let second = put(&place.store, "A##", 40, 20).await;
+        expect_refused(&place, "A##", 1, 0).await;
+        start(&place.store, &second).await.mint_chunk(&place.store).await.expect("a step");
+        expect_refused(&place, "A##", 1, 0).await;
+        for job in [first, second] {
+            assert_eq!(run(&place.store, &job).await.state, State::Completed);
+        }
+        assert_eq!(codes_in(&place).await.len(), 100);
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_jobs_claim_is_free_again_but_for_what_it_minted() {
+    for place in TestStore::both().await {
+        let job = put(&place.store, "A##", 100, 10).await;
+        expect_refused(&place, "A##", 1, 0).await;
+        cancel(&place, &job).await;
+        let job = put(&place.store, "A##", 100, 10).await;
+        let mut minting = start(&place.store, &job).await;
+        for _ in 0..3 {
+            minting.mint_chunk(&place.store).await.expect("a step");
+        }
+        drop(minting);
+        place.store.mark_job_cancelling(job.no).await.expect("a mark");
+        expect_refused(&place, "A##", 1, 0).await;
+        cancel(&place, &job).await;
+        expect_refused(&place, "A##", 71, 70).await;
+        mint(&place, "A##", 70, 7).await;
+        assert_eq!(codes_in(&place).await.len(), 100);
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_jobs_claim_is_free_again_but_for_what_it_minted() {
+    for place in TestStore::both().await {
+        insert_codes(&place, (0..10).map(|number| format!("A{:02}", number * 9)), 0).await;
+        let job = put(&place.store, "A##", 95, 20).await;
+        let job = run(&place.store, &job).await;
+        assert_eq!((job.state, job.minted), (State::Failed, 90));
+        assert_eq!(place.number("select codes from masks").await, 90);
+        place.execute("delete from codes where run_no = 0").await;
+        expect_refused(&place, "A##", 11, 10).await;
+        mint(&place, "A##", 10, 10).await;
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn codes_of_masks_that_overlap_in_part_are_counted() {
+    for place in TestStore::both().await {
+        mint(&place, "[0-9A-F]#", 90, 30).await;
+        mint(&place, "#[5-9A-Z]", 100, 30).await;
+        let taken =
+            place.number("select count(*) from codes where code between '00' and '99' and substr(code, 2, 1) <= '9'");
+        let free = 100 - taken.await;
+        assert!((1..90).contains(&free));
+        expect_refused(&place, "##", i128::from(free) + 1, free as u128).await;
+        mint(&place, "##", free.into(), 7).await;
+        expect_refused(&place, "##", 1, 0).await;
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn what_jobs_of_masks_that_overlap_in_part_still_owe_is_not_free() {
+    for place in TestStore::both().await {
+        let other = put(&place.store, "[0-9A]###", 6_000, 500).await;
+        let mut minting = start(&place.store, &other).await;
+        for _ in 0..4 {
+            minting.mint_chunk(&place.store).await.expect("a step");
+        }
+        drop(minting);
+        // What is there is among the digits, and what is to come may be, too.
+        let free = 10_000 - 6_000;
+        assert_eq!(place.number("select count(*) from codes where code >= 'A'").await, 0);
+        expect_refused(&place, "####", i128::from(free) + 1, free as u128).await;
+        let job = put(&place.store, "####", free.into(), 500).await;
+        expect_refused(&place, "####", 1, 0).await;
+        for job in [job, other] {
+            assert_eq!(run(&place.store, &job).await.state, State::Completed);
+        }
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn codes_that_exist_and_are_reserved_or_denied_are_taken_out_once() {
+    for place in TestStore::both().await {
+        let first = mint(&place, "[A-D]{5}", 300, 100).await;
+        place.store.put_reserved(&mask("A[A-D]{4}"), None).await.expect("a row");
+        let policy = denying(&["bb", "cdc"]);
+        let denied = policy.denied_in(&mask("[A-D]{5}")).expect("words");
+        let is_allowed = |code: &&String| !code.starts_with('A') && !denied.is_denied(code.as_bytes());
+        let allowed: Vec<String> = crate::small_masks::codes_of(mask("[A-D]{5}").positions()).into_iter().collect();
+        let existing = codes_in(&place).await;
+        let (all, taken) = (allowed.iter().filter(is_allowed).count(), existing.iter().filter(is_allowed).count());
+        assert!(taken > 20 && existing.len() - taken > 50 && first.minted == 300);
+        let free = (all - taken) as i128;
+        let under = |count| request("[A-D]{5}", count, 100).under(policy.clone()).expect("a request");
+        assert_eq!(refusal_of(&place, &under(free + 1)).await, (free as u128, true));
+        mint_under(&place, &policy, "[A-D]{5}", free, 100).await;
+        assert_eq!(refusal_of(&place, &under(1)).await, (0, true));
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn an_import_takes_the_codes_it_brought_and_no_others() {
+    for place in TestStore::both().await {
+        let codes: BTreeSet<String> =
+            (0..40).map(|at| format!("{:02}", at * 2)).chain((0..9).map(|at| format!("X{at}"))).collect();
+        import(&place, "[0-9X]#", &codes).await;
+        expect_refused(&place, "##", 61, 60).await;
+        mint(&place, "##", 60, 9).await;
+        expect_refused(&place, "##", 1, 0).await;
+        expect_refused(&place, "X#", 2, 1).await;
+        assert_sound(&place).await;
+    }
+}

@@ -1,0 +1,125 @@
+//! Masks that are filled to the last code by several jobs, and not beyond.
+
+use std::collections::BTreeSet;
+
+use codemint::code::overlap::matches;
+
+use crate::engine_steps::{assert_sound, codes_in, expect_refused, import, insert_codes, mint};
+use crate::small_masks::mask;
+use crate::support::codemint::finish;
+use crate::support::stores::TestStore;
+
+fn four_digits() -> Vec<String> {
+    (0..10_000).map(|number| format!("{number:04}")).collect()
+}
+
+#[tokio::test]
+async fn ten_jobs_fill_a_mask_exactly_and_the_eleventh_is_refused() {
+    for place in TestStore::both().await {
+        for (taken, chunk_size) in
+            (0..10).map(|job| job * 1000).zip([1000, 300, 50_000, 999, 70, 500, 256, 255, 1000, 40])
+        {
+            if taken > 0 {
+                expect_refused(&place, "####", 10_001 - taken, 10_000 - taken as u128).await;
+            }
+            mint(&place, "####", 1000, chunk_size).await;
+        }
+        assert_eq!(codes_in(&place).await, four_digits());
+        expect_refused(&place, "####", 1, 0).await;
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn ten_jobs_of_several_processes_fill_a_mask_exactly_and_the_eleventh_is_refused() {
+    for place in TestStore::both().await {
+        let generate = |count: &str| place.codemint(["generate", "####", "--chunk-size", "100", "--json", "-n", count]);
+        for jobs in [3, 3, 3, 1] {
+            let running: Vec<_> = (0..jobs).map(|_| generate("1000").start()).collect();
+            for child in running {
+                assert_eq!(finish(child).await.expect_code(0).json()["minted"], 1000);
+            }
+        }
+        let refused = generate("1").run().await.expect_code(4);
+        assert!(refused.stderr.contains("0 codes of #### are free, 1 were asked for"), "{}", refused.stderr);
+        assert_eq!(codes_in(&place).await, four_digits());
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn imported_codes_and_a_reserved_mask_leave_exactly_the_rest() {
+    for place in TestStore::both().await {
+        // 500 of them, an eighth outside the mask, a tenth of the others reserved.
+        let imported: BTreeSet<String> = (0..500)
+            .map(|at| if at % 8 == 0 { format!("A{:03}", at * 2) } else { format!("{:04}", at * 19) })
+            .collect();
+        import(&place, "*###", &imported).await;
+        place.store.put_reserved(&mask("1###"), None).await.expect("a row");
+        let taken = imported.iter().filter(|code| {
+            mask("[02-9]###").positions().len() == 4 && matches(mask("[02-9]###").positions(), code.as_bytes())
+        });
+        let mut free = 9_000 - taken.count() as i128;
+        while free > 0 {
+            expect_refused(&place, "####", free + 1, free as u128).await;
+            let count = free.min(1000);
+            mint(&place, "####", count, 300).await;
+            free -= count;
+        }
+        expect_refused(&place, "####", 1, 0).await;
+        let filled = "select count(*) from codes where length(code) = 4 and code < '1' or code between '2' and '9999'";
+        assert_eq!(place.number(filled).await, 9_000);
+        assert_eq!(
+            place.number("select count(*) from codes").await,
+            9_000 + imported.iter().filter(|code| code.starts_with(['1', 'A'])).count() as i64
+        );
+        assert_sound(&place).await;
+    }
+}
+
+/// Codes between those of `?X##` that are none: other symbols, other lengths, for each letter.
+fn neighbours() -> Vec<String> {
+    let letters = || (b'A'..=b'Z').map(char::from);
+    let mut codes = Vec::new();
+    for first in letters() {
+        codes.extend((0..100).map(|number| format!("{first}W{number:02}")));
+        codes.extend((0..100).map(|number| format!("{first}Y{number:02}")));
+        codes.extend(letters().map(|letter| format!("{first}X1{letter}")));
+        codes.extend((0..100).map(|number| format!("{first}X{number:02}0")));
+        codes.push(format!("{first}X"));
+        codes.push(format!("{first}X9"));
+    }
+    codes
+}
+
+#[tokio::test]
+async fn a_mask_whose_key_range_is_full_of_other_codes_is_filled_to_its_last_code() {
+    for place in TestStore::both().await {
+        let others = neighbours();
+        assert!(others.len() > 2 * 2600, "more than are read at once");
+        insert_codes(&place, &others, 0).await;
+        for (count, chunk_size) in [(1_299, 50_000), (1, 1), (700, 350), (500, 50_000), (99, 50), (1, 1)] {
+            mint(&place, "?X##", count, chunk_size).await;
+        }
+        expect_refused(&place, "?X##", 1, 0).await;
+        let minted = place.texts("select code from codes where run_no > 0 order by code").await;
+        assert_eq!((minted.len(), &*minted[0], &*minted[2599]), (2_600, "AX00", "ZX99"));
+        assert!(minted.iter().all(|code| matches(mask("?X##").positions(), code.as_bytes())));
+        assert_eq!(place.number("select count(*) from codes").await, 2_600 + others.len() as i64);
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn a_placeholder_before_literals_is_filled_by_one_job_after_another() {
+    for place in TestStore::both().await {
+        for (count, chunk_size) in [(300, 100), (300, 256), (76, 10)] {
+            mint(&place, "[\\]^\\-A]-[\\\\*?\\[][0-9\\-]X[A-D]", count, chunk_size).await;
+        }
+        assert_eq!(place.number("select count(*) from codes").await, 676);
+        expect_refused(&place, "[\\]^\\-A]-[\\\\*?\\[][0-9\\-]X[A-D]", 29, 28).await;
+        mint(&place, "[\\]^\\-A]-[\\\\*?\\[][0-9\\-]X[A-D]", 28, 1000).await;
+        expect_refused(&place, "[\\]^\\-A]-[\\\\*?\\[][0-9\\-]X[A-D]", 1, 0).await;
+        assert_sound(&place).await;
+    }
+}

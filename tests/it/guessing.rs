@@ -1,0 +1,69 @@
+//! Codes that are easy to guess: said in the summary, and refused where an operator wants that.
+
+use codemint::job::{Limits, Request, RequestError};
+
+use crate::support::codemint::Codemint;
+use crate::support::stores::TestStore;
+
+fn refusal(mask: &str, count: i128, guess_odds_min: u64) -> Option<RequestError> {
+    Request::check(mask, count, None, 1_000, Limits { count_max: 1_000_000, guess_odds_min }).err()
+}
+
+#[test]
+fn jobs_are_refused_below_the_odds_and_taken_from_there_on() {
+    for (mask, count, odds) in [
+        ("####", 10, 1_000),
+        ("####", 3, 3_333),
+        ("A####", 10_000, 1),
+        // Every symbol of a code counts, check characters too.
+        ("##[:check:]", 10, 240),
+        ("[01]#[AB]", 1, 40),
+    ] {
+        assert_eq!(refusal(mask, count, odds), None, "{count} of {mask}");
+        let limit = odds + 1;
+        assert_eq!(refusal(mask, count, limit), Some(RequestError::EasyToGuess { odds, limit }), "{count} of {mask}");
+        assert_eq!(refusal(mask, count, 0), None);
+    }
+    assert_eq!(refusal("WELCOME", 1, 1_000_000), None, "a mask of literals is no secret");
+}
+
+#[tokio::test]
+async fn the_summary_warns_of_codes_that_are_easy_to_guess() {
+    let warning = "1 random guess in 1000 hits a code; use more placeholders";
+    for place in TestStore::both().await {
+        let ran = place.codemint(["generate", "####", "-n", "10", "--json"]).run().await.expect_code(0);
+        assert_eq!(ran.json()["warnings"], serde_json::json!([warning]));
+        let id = ran.json()["job_id"].as_str().expect("an id").to_owned();
+        let shown = place.codemint(["jobs", "show", &id, "--json"]).run().await.expect_code(0);
+        assert_eq!(shown.json()["warnings"], serde_json::json!([warning]));
+        let ran = place.codemint(["generate", "####", "-n", "10"]).run().await.expect_code(0);
+        assert!(ran.stdout.contains(&format!("\nwarning   {warning}\n")), "{}", ran.stdout);
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_guesses_a_hit_are_enough_to_be_silent() {
+    let place = TestStore::sqlite().await;
+    for (mask, count, warned) in
+        [("#####", "10", false), ("#####", "11", true), ("WELCOME", "1", false), ("[:safe:]{12}", "500", false)]
+    {
+        let ran = place.codemint(["generate", mask, "-n", count, "--json"]).run().await.expect_code(0);
+        assert_eq!(!ran.json()["warnings"].as_array().expect("a list").is_empty(), warned, "{count} of {mask}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_being_easy_to_guess_stores_nothing_and_names_the_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let generate = |count: &str| {
+        let command =
+            Codemint::new(directory.path()).args(["generate", "####", "--store", "sqlite://new.db", "-n", count]);
+        command.env("CODEMINT__LIMITS__GUESS_ODDS_MIN", "1000")
+    };
+    let refused = generate("11").run().await.expect_code(4);
+    for part in ["1 random guess in 909 would hit a code", "limits.guess_odds_min", "1 in 1000"] {
+        assert!(refused.stderr.contains(part), "{part} in {}", refused.stderr);
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
+    generate("10").run().await.expect_code(0);
+}

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sqlx::FromRow;
+use sqlx::{Executor, FromRow};
 
 use crate::code::batch::CodeBatch;
 use crate::code::keyspace::{Keyspace, Rank};
@@ -19,6 +19,12 @@ use crate::store::transaction::StoreTransaction;
 
 /// Ranks whose codes are read at once: a few MiB of text.
 pub(crate) const PAGE_RANKS: u128 = 1 << 17;
+
+/// Until the end of the transaction.
+const LOOK_UP_SETTINGS: &str = "
+    set local plan_cache_mode = force_generic_plan;
+    set local enable_seqscan = off;
+    set local enable_bitmapscan = off";
 
 /// A mask that jobs have, and how many codes they hold or may still mint.
 #[derive(Clone, Debug)]
@@ -172,6 +178,9 @@ impl StoreTransaction {
 
     /// Those of the given codes that are in the store already, ascending.
     ///
+    /// PostgreSQL would rather read a table of millions from end to end than look up tens of thousands, takes many times
+    /// as long, and plans at length for that; so it is told to look each of them up, by a plan that is made once.
+    ///
     /// # Errors
     /// Those of the database.
     pub async fn find_present(&mut self, codes: &CodeBatch) -> Result<Vec<String>, StoreError> {
@@ -180,6 +189,7 @@ impl StoreTransaction {
         let present = match self {
             Self::Postgres(transaction) => {
                 let wanted: Vec<&str> = codes.iter().collect();
+                transaction.execute(LOOK_UP_SETTINGS).await?;
                 sqlx::query_scalar(&sql).bind(wanted).fetch_all(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {

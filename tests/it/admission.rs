@@ -28,8 +28,8 @@ async fn admit_two(place: &TestStore, other: &codemint::store::Store, masks: [St
     };
     let answers = tokio::join!(put(&place.store, 0), put(other, 1));
     match answers {
-        (PutJob::Stored(job), PutJob::NoRoom { free: told, exact: true })
-        | (PutJob::NoRoom { free: told, exact: true }, PutJob::Stored(job)) => {
+        (PutJob::Stored(job), PutJob::NoRoom { free: told, exact: true, .. })
+        | (PutJob::NoRoom { free: told, exact: true, .. }, PutJob::Stored(job)) => {
             assert!(free.contains(&told), "{told} are free");
             job
         }

@@ -8,8 +8,9 @@ use codemint::code::denied::DeniedWords;
 use codemint::code::keyspace::Keyspace;
 use codemint::code::policy::Policy;
 use codemint::job::{Job, Limits, Request, State};
+use codemint::mint::MintSettings;
 use codemint::mint::Minting;
-use codemint::runner::{MintSettings, RunEnd, run_job};
+use codemint::runner::{RunEnd, run_job};
 use codemint::store::Store;
 use codemint::store::submit::PutJob;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +52,7 @@ pub async fn refusal_of(place: &TestStore, request: &Request) -> (u128, bool) {
     let tables = "select (select count(*) from jobs) + (select count(*) from chunks) + (select cast(coalesce(sum(codes), 0) as bigint) from masks)";
     let before = place.number(tables).await;
     let refused = match place.store.put_job(Uuid::now_v7(), request).await.expect("an answer") {
-        PutJob::NoRoom { free, exact } => (free, exact),
+        PutJob::NoRoom { free, exact, .. } => (free, exact),
         other => panic!("{other:?}"),
     };
     assert_eq!(place.number(tables).await, before);
@@ -93,7 +94,7 @@ pub async fn mint_under(place: &TestStore, policy: &Policy, mask: &str, count: i
 }
 
 pub async fn start(store: &Store, job: &Job) -> Minting {
-    let started = Minting::start(store, job, &Policy::default(), MintSettings::default().filters).await;
+    let started = Minting::start(store, job, &MintSettings::default()).await;
     started.expect("a start").expect("a job to do")
 }
 

@@ -91,8 +91,10 @@ impl StoreTransaction {
         let at_most = counted.taken + since;
         let room = mintable.room_for(wanted.count, Taken { at_least: counted.taken, at_most });
         let free = mintable.codes.saturating_sub(counted.taken);
-        // Denied codes may be among those that exist; only where these were read is it known how many.
-        let exact = mintable.exact && (wanted.denied.is_none() || wanted.is_read());
+        // Denied codes and those made under another check key may be among those that exist; only where these were read is
+        // it known how many.
+        let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
+        let exact = mintable.exact && (plain || wanted.is_read());
         Ok(if since == 0 && room != Room::Enough { Room::TooFew { free, exact } } else { room })
     }
 

@@ -89,6 +89,8 @@ pub struct Draw {
     random: RandomIntegers,
     accepted: Vec<Rank>,
     rejected: Vec<Rank>,
+    /// Accepted and rejected, once candidates have been replaced.
+    tried: Option<Tried>,
     /// What replacements are drawn from, once the slice has shown that it is crowded.
     free: Option<FreeRanks>,
 }
@@ -99,7 +101,7 @@ impl Draw {
         let mut random = RandomIntegers::new(key, stream);
         let mut accepted = sample(&mut random, slice.length, quota);
         accepted.iter_mut().for_each(|rank| *rank += slice.start);
-        Self { slice, quota, random, accepted, rejected: Vec::new(), free: None }
+        Self { slice, quota, random, accepted, rejected: Vec::new(), tried: None, free: None }
     }
 
     /// The candidates, ascending. Fewer than the quota only when no rank of the slice is left untried.
@@ -179,18 +181,83 @@ impl Draw {
     }
 
     fn draw_untried(&mut self) -> Vec<Rank> {
-        let mut tried: Vec<Rank> = self.accepted.iter().chain(&self.rejected).copied().collect();
-        tried.sort_unstable();
-        let untried = self.slice.length - tried.len() as u128;
         let missing = self.missing();
-        let mut drawn = sample(&mut self.random, untried, missing);
-        skip_over(&mut drawn, self.slice.start, &tried);
+        let all = || Tried::new(self.accepted.iter().chain(&self.rejected).copied().collect());
+        let tried = self.tried.get_or_insert_with(all);
+        let mut drawn = sample(&mut self.random, self.slice.length - tried.len(), missing);
+        tried.skip_over(&mut drawn, self.slice.start);
+        tried.insert(&drawn);
         drawn
     }
 }
 
 fn draw_free(random: &mut RandomIntegers, free: &FreeRanks, wanted: usize) -> Vec<Rank> {
     free.ranks_at(&sample(random, u128::from(free.len()), wanted))
+}
+
+/// Ranks that were drawn before, in two ascending runs, so that a few more do not move all of them: where next to nothing
+/// is allowed, a million may be drawn one by one.
+#[derive(Debug)]
+struct Tried {
+    settled: Vec<Rank>,
+    recent: Vec<Rank>,
+}
+
+/// Searching for one index costs about as much as going past so many ranks.
+const SEARCH_COST_RANKS: usize = 256;
+
+impl Tried {
+    fn new(mut ranks: Vec<Rank>) -> Self {
+        ranks.sort_unstable();
+        Self { settled: ranks, recent: Vec::new() }
+    }
+
+    fn len(&self) -> u128 {
+        (self.settled.len() + self.recent.len()) as u128
+    }
+
+    fn insert(&mut self, drawn: &[Rank]) {
+        self.recent.extend_from_slice(drawn);
+        // The stable sorts see two ascending runs and merge them.
+        self.recent.sort();
+        if self.recent.len().saturating_pow(2) > self.settled.len() {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        self.settled.append(&mut self.recent);
+        self.settled.sort();
+    }
+
+    /// Turns ascending indexes among the ranks that were not tried into those ranks.
+    fn skip_over(&mut self, indexes: &mut [u128], start: Rank) {
+        if indexes.len().saturating_mul(SEARCH_COST_RANKS) < self.settled.len() {
+            indexes.iter_mut().for_each(|index| *index = self.untried_at(*index, start));
+        } else {
+            self.settle();
+            skip_over(indexes, start, &self.settled);
+        }
+    }
+
+    /// The least number of skipped ranks that leaves no tried one to skip.
+    fn untried_at(&self, index: u128, start: Rank) -> Rank {
+        let (mut skipped, mut skipped_at_most) = (0, self.len());
+        while skipped < skipped_at_most {
+            let middle = u128::midpoint(skipped, skipped_at_most);
+            if self.count_up_to(start + index + middle) <= middle {
+                skipped_at_most = middle;
+            } else {
+                skipped = middle + 1;
+            }
+        }
+        start + index + skipped
+    }
+
+    fn count_up_to(&self, rank: Rank) -> u128 {
+        let count = |run: &[Rank]| run.partition_point(|&tried| tried <= rank) as u128;
+        count(&self.settled) + count(&self.recent)
+    }
 }
 
 /// Turns ascending indexes among the ranks that are not in `tried` into those ranks. `tried` is ascending.

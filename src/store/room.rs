@@ -102,8 +102,10 @@ impl StoreTransaction {
         if room == Room::Enough || since > 0 && counted.times < COUNTS_MAX {
             return Ok(room);
         }
-        // Denied codes may be among those that exist; only where these were read is it known how many.
-        let exact = since == 0 && mintable.exact && (wanted.denied.is_none() || wanted.is_read());
+        // Denied codes and those made under another check key may be among those that exist; only where these were read is
+        // it known how many.
+        let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
+        let exact = since == 0 && mintable.exact && (plain || wanted.is_read());
         Ok(Room::TooFew { free: mintable.codes.saturating_sub(at_most), mintable: mintable.codes, exact })
     }
 

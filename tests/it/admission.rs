@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use codemint::job::{Job, State};
 use codemint::store::closing::CloseJob;
+use codemint::store::reports::JobFilter;
 use codemint::store::submit::PutJob;
 use uuid::Uuid;
 
@@ -20,8 +21,14 @@ async fn cancel(place: &TestStore, job: &Job) {
 }
 
 /// Two admissions at the same moment, of which only one fits. The masks are chosen by the turn.
-async fn admit_two(place: &TestStore, other: &codemint::store::Store, masks: [String; 2], free: &[u128]) -> Job {
-    let requests = masks.map(|mask| request(&mask, 60, 20));
+async fn admit_two(
+    place: &TestStore,
+    other: &codemint::store::Store,
+    masks: [String; 2],
+    count: i128,
+    free: &[u128],
+) -> Job {
+    let requests = masks.map(|mask| request(&mask, count, 20));
     let put = |store: &codemint::store::Store, at: usize| {
         let (store, request) = (store.clone(), requests[at].clone());
         async move { store.put_job(Uuid::now_v7(), &request).await.expect("an answer") }
@@ -45,7 +52,7 @@ async fn of_two_admissions_at_once_that_do_not_both_fit_one_is_refused_a_hundred
         let mut jobs = Vec::new();
         for turn in 0..turns {
             let same = format!("{turn:03}-##");
-            jobs.push(admit_two(&place, &other, [same.clone(), same], &[40]).await);
+            jobs.push(admit_two(&place, &other, [same.clone(), same], 60, &[40]).await);
         }
         for job in &jobs {
             let job = run(&place.store, job).await;
@@ -63,11 +70,53 @@ async fn of_two_admissions_of_different_masks_that_do_not_both_fit_one_is_refuse
         for turn in 0..40 {
             // 100 codes, and 90 of these: whichever comes second finds too few.
             let masks = [format!("{turn:03}-##"), format!("{turn:03}-[0-8]#")];
-            jobs.push(admit_two(&place, &other, masks, &[30, 40]).await);
+            jobs.push(admit_two(&place, &other, masks, 60, &[30, 40]).await);
         }
         for job in &jobs {
             assert_eq!(run(&place.store, job).await.state, State::Completed);
         }
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_admissions_that_had_to_count_first_one_is_refused_too() {
+    for place in TestStore::both().await {
+        let other = place.open_again().await;
+        let mut jobs = Vec::new();
+        for turn in 0..30 {
+            // Of these 30, between 20 and 30 may be among the 100 of the digits: whether 75 fit must be counted.
+            let imported = (0..20)
+                .map(|at| format!("{turn:03}-{:02}", at * 5))
+                .chain((0..10).map(|at| format!("{turn:03}-X{at}")));
+            import(&place, &format!("{turn:03}-[0-9X]#"), &imported.collect()).await;
+            let same = format!("{turn:03}-##");
+            jobs.push(admit_two(&place, &other, [same.clone(), same], 75, &[5]).await);
+        }
+        for job in &jobs {
+            assert_eq!(run(&place.store, job).await.state, State::Completed);
+        }
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn masks_that_begin_or_end_anywhere_inside_another_are_seen() {
+    for place in TestStore::both().await {
+        let mut free = 10_000;
+        for part in ["5###", "0###", "9###", "###0", "###9", "#5##", "4667", "[6-8]#[1-3]#"] {
+            put(&place.store, part, if part == "4667" { 1 } else { 100 }, 50).await;
+            free -= if part == "4667" { 1 } else { 100 };
+            expect_refused(&place, "####", free + 1, free as u128).await;
+        }
+        expect_refused(&place, "4667", 1, 0).await;
+        for job in 1..=8 {
+            let id = place.store.list_jobs(&JobFilter { limit: 9, ..JobFilter::default() }).await.expect("jobs");
+            let job = id.iter().find(|found| found.no == job).expect("the job");
+            assert_eq!(run(&place.store, job).await.state, State::Completed);
+        }
+        mint(&place, "####", free, 500).await;
+        assert_eq!(codes_in(&place).await.len(), 10_000);
         assert_sound(&place).await;
     }
 }

@@ -70,7 +70,9 @@ fn streams_are_numbered_by_round_and_chunk() {
 
 #[test]
 fn candidates_are_replaced_until_the_slice_is_exhausted() {
-    for (length, quota) in [(1, 1), (10, 1), (10, 3), (12, 6), (12, 12), (40, 7), (40, 19), (40, 20), (41, 30)] {
+    for (length, quota) in
+        [(1, 1), (10, 1), (10, 3), (12, 6), (12, 12), (40, 7), (40, 19), (40, 20), (41, 30), (3000, 1), (3000, 4)]
+    {
         let slice = Slice { start: 500, length };
         let mut draw = draw(length as u64, slice, quota);
         let mut tried = BTreeSet::new();
@@ -99,6 +101,20 @@ fn replacing_one_candidate_at_a_time_keeps_the_others() {
         assert_eq!(draw.ranks().len(), 10.min(30 - rejected));
         let kept: Vec<Rank> = before.into_iter().filter(|&rank| rank != taken).collect();
         assert!(kept.iter().all(|rank| draw.ranks().contains(rank)) && !draw.ranks().contains(&taken));
+    }
+}
+
+/// Where next to nothing is allowed, a chunk tries most of what it could have: each further one must not look at all
+/// that were tried before.
+#[test]
+fn regression_hundreds_of_thousands_of_candidates_are_replaced_one_by_one() {
+    let slice = Slice { start: 0, length: 1_000_000_000 };
+    let mut draw = draw(5, slice, 1);
+    let mut tried = BTreeSet::new();
+    for _ in 0..300_000 {
+        let candidate = draw.ranks()[0];
+        assert!(tried.insert(candidate));
+        draw.replace(&[candidate]);
     }
 }
 

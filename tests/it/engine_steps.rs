@@ -153,6 +153,14 @@ pub async fn insert_codes(place: &TestStore, codes: impl IntoIterator<Item = imp
     place.execute(&format!("insert into codes (code, run_no) values {}", rows.join(", "))).await;
 }
 
+/// A done run's range is that of its codes: neither wider, which would cost look-ups, nor narrower.
+pub async fn assert_ranges_are_those_of_the_codes(place: &TestStore) {
+    let wrong = "select count(*) from chunks c where minted > 0
+                    and (range_first <> (select min(code) from codes where codes.run_no = c.run_no)
+                         or range_last <> (select max(code) from codes where codes.run_no = c.run_no))";
+    assert_eq!(place.number(wrong).await, 0, "in {:?}", place.kind);
+}
+
 /// What holds of every store: counts are counts of rows, codes lie in the ranges of their runs, and what is promised of
 /// a mask is what its jobs hold or may still mint.
 pub async fn assert_sound(place: &TestStore) {

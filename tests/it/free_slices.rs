@@ -134,6 +134,20 @@ fn free_ranks_that_others_take_meanwhile_leave_the_rest_equally_likely() {
     assert_equally_often(&counts, "3 of what is left");
 }
 
+#[test]
+fn ranks_that_were_given_back_are_not_drawn_again_though_nobody_has_them() {
+    // As reserved codes are: rejected, and yet not in the store.
+    let slice = Slice { start: 500, length: 40 };
+    for job in 0..200 {
+        let mut draw = draw(job, slice, 20);
+        let given_back: Vec<Rank> = draw.ranks().iter().copied().filter(|rank| rank % 2 == 0).collect();
+        draw.reject(&given_back);
+        draw.draw_from(FreeRanks::new(slice), draw.missing());
+        assert_eq!(draw.ranks().len(), 20);
+        assert!(given_back.iter().all(|rank| !draw.ranks().contains(rank)));
+    }
+}
+
 /// As the engine fills a slice that is too long for one bit a rank: count each window, allot, draw.
 fn fill_in_windows(crowd: &Crowd, job: u64, window: u128) -> Vec<Rank> {
     let taken = crowd.taken();

@@ -53,6 +53,22 @@ async fn every_minted_code_has_right_check_characters_to_the_last_one() {
 }
 
 #[tokio::test]
+async fn regression_codes_made_under_another_check_key_leave_room() {
+    for place in TestStore::both().await {
+        mint_under(&place, &checking(OTHER_SECRET), "##[:check:]{2}", 100, 30).await;
+        let before = codes_in(&place).await;
+        let ours = all_codes("##[:check:]{2}", SECRET);
+        let free = ours.iter().filter(|code| !before.contains(code)).count() as i128;
+        mint_under(&place, &checking(SECRET), "##[:check:]{2}", free, 30).await;
+        let further = request("##[:check:]{2}", 1, 10).under(checking(SECRET)).expect("a request");
+        assert_eq!(refusal_of(&place, &further).await, (0, true));
+        let all: std::collections::BTreeSet<String> = before.into_iter().chain(ours).collect();
+        assert_eq!(codes_in(&place).await, all.into_iter().collect::<Vec<_>>());
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
 async fn check_characters_and_denied_words_hold_together() {
     for place in TestStore::both().await {
         let policy = Policy { check_key: checking(SECRET).check_key, ..denying(&["bad", "cab"]) };

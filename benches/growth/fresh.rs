@@ -1,10 +1,13 @@
 //! A job on a fresh prefix amid other people's codes: the usual case.
 
-use crate::measure::{Pairs, SECONDS_HEADER, Turn, turns};
+use std::fs;
+
+use crate::measure::{Pairs, SECONDS_HEADER, Turn, seconds_row, turns};
 use crate::place::{DENSE, Job, Place};
 
 const RATIO_MAX: f64 = 1.15;
 const PAIRS: usize = 5;
+const CHUNK_SIZE: usize = 50_000;
 const OTHERS: &str = "others_30_million";
 
 pub async fn run(place: &mut Place) -> bool {
@@ -13,22 +16,37 @@ pub async fn run(place: &mut Place) -> bool {
     place.make_empty().await;
     place.time(&Job::million_of(DENSE)).await;
     place.time_psql(&format!("\\copy (select code, run_no from codes order by code) to '{}'\n", file.display())).await;
+    let lines = fs::read_to_string(&file).expect("the file of all codes");
     let copy = format!("\\copy codes (code, run_no) from '{}'\n", file.display());
+    let copy_a_chunk = copy_chunks(place, &lines.lines().collect::<Vec<_>>());
     let mut pairs = Pairs::default();
+    let mut with_commits = Vec::new();
     for pair in 0..PAIRS {
         for turn in turns(pair) {
             place.restore(OTHERS).await;
-            // Where it was restored to, the server knows the files and nothing of the disk's caches is colder than usual.
             let seconds = match turn {
                 Turn::Ours => place.time(&Job::million_of(DENSE)).await,
                 Turn::Reference => place.time_psql(&copy).await,
             };
             pairs.add(turn, seconds);
         }
+        place.restore(OTHERS).await;
+        with_commits.push(place.time_psql(&copy_a_chunk).await);
     }
     println!("a million codes of {DENSE} amid 30 million of other prefixes, {PAIRS} pairs");
     println!("{SECONDS_HEADER}");
+    println!("{}", seconds_row("psql \\copy, commit every 50,000", &with_commits));
     pairs.print(["codemint generate", "psql \\copy of the sorted file"], RATIO_MAX)
+}
+
+/// As psql would write what codemint writes: a commit a chunk.
+fn copy_chunks(place: &Place, lines: &[&str]) -> String {
+    let copy = |(number, piece): (usize, &[&str])| {
+        let file = place.file(&format!("fresh.{number}.tsv"));
+        fs::write(&file, piece.join("\n") + "\n").expect("a file of one chunk");
+        format!("\\copy codes (code, run_no) from '{}'\n", file.display())
+    };
+    lines.chunks(CHUNK_SIZE).enumerate().map(copy).collect()
 }
 
 /// Thirty prefixes, half of them before ours and half behind it, as campaigns leave them; the codes belong to no job, as

@@ -35,7 +35,10 @@ pub async fn run(place: &Place) -> bool {
     let codes_a_second = CODES as f64 / import;
     let holds = codes_a_second >= CODES_A_SECOND_MIN;
     println!("{CODES} codes of 20 characters in a scattered order, median of {ROUNDS}:");
-    println!("codemint import {import:.2} s; psql \\copy of the same codes, sorted {copy:.2} s: {:.2} times", import / copy);
+    println!(
+        "codemint import {import:.2} s; psql \\copy of the same codes, sorted {copy:.2} s: {:.2} times",
+        import / copy
+    );
     println!("{codes_a_second:.0} codes/s, bound {CODES_A_SECOND_MIN:.0}: {}", verdict(holds));
     holds
 }

@@ -86,11 +86,11 @@ pub const SINGLE_CODES_MAX: u64 = 50_000;
 /// For fewer candidates than this, looking them up takes less than asking what overlaps.
 const FEW_CODES: u64 = 256;
 
-// Microseconds, from benches/screening.rs.
-const LOOK_UP_A_CODE: f64 = 2.0;
-const TEST_A_PAIR: f64 = 0.04;
-const LOAD_A_BYTE: f64 = 0.003;
-const READ_A_SINGLE_CODE: f64 = 1.0;
+// From benches/screening.rs.
+pub const LOOK_UP_A_CODE_US: f64 = 1.5;
+pub const TEST_A_PAIR_US: f64 = 0.05;
+pub const LOAD_A_BYTE_US: f64 = 0.002;
+pub const READ_A_SINGLE_CODE_US: f64 = 0.7;
 
 impl Screening {
     const ALL: [Self; 8] = [
@@ -126,11 +126,11 @@ impl Screening {
             return Self::LookUp(LookUpReason::OverBudget);
         }
         let looked_up_anyway = overlap.pairs_unfiltered as f64 + overlap.pairs as f64 * limits.false_positive_rate;
-        let filter = overlap.filter_bytes as f64 * LOAD_A_BYTE
-            + overlap.pairs as f64 * TEST_A_PAIR
-            + overlap.single_codes as f64 * READ_A_SINGLE_CODE
-            + looked_up_anyway * LOOK_UP_A_CODE;
-        if filter < candidates as f64 * LOOK_UP_A_CODE { Self::Filter } else { Self::LookUp(LookUpReason::Cheaper) }
+        let filter = overlap.filter_bytes as f64 * LOAD_A_BYTE_US
+            + overlap.pairs as f64 * TEST_A_PAIR_US
+            + overlap.single_codes as f64 * READ_A_SINGLE_CODE_US
+            + looked_up_anyway * LOOK_UP_A_CODE_US;
+        if filter < candidates as f64 * LOOK_UP_A_CODE_US { Self::Filter } else { Self::LookUp(LookUpReason::Cheaper) }
     }
 
     /// In words, for people.
@@ -173,9 +173,9 @@ impl FromStr for Screening {
     }
 }
 
-// Microseconds, from benches/screening.rs.
-const READ_A_CODE: f64 = 0.3;
-const ASK_ONCE: f64 = 400.0;
+// From benches/screening.rs.
+pub const READ_A_CODE_US: f64 = 0.2;
+pub const ASK_ONCE_US: f64 = 100.0;
 
 /// What drawing and looking up has shown of a slice.
 #[derive(Clone, Copy, Debug)]
@@ -197,7 +197,7 @@ impl Attempts {
         let missing = self.missing as f64;
         let draws = missing / (1.0 - present_share);
         let rounds = 1.0 + missing.ln_1p() / -present_share.ln();
-        let reading = ASK_ONCE + present_share * self.slice_length as f64 * READ_A_CODE;
-        reading < rounds * ASK_ONCE + draws * LOOK_UP_A_CODE
+        let reading = ASK_ONCE_US + present_share * self.slice_length as f64 * READ_A_CODE_US;
+        reading < rounds * ASK_ONCE_US + draws * LOOK_UP_A_CODE_US
     }
 }

@@ -64,7 +64,8 @@ impl Filter {
         if *format != FORMAT || written != checksum(bits) {
             return None;
         }
-        Bloom::from_slice(bits).ok().filter(|bloom| bloom.len() > 0).map(Self)
+        // One without bits would divide by zero; one whose bits are all 0 is a filter.
+        Bloom::from_slice(bits).ok().filter(|bloom| bloom.len() >= u64::from(u8::BITS)).map(Self)
     }
 
     /// False only for codes that are not in the run.

@@ -64,6 +64,7 @@ impl Filter {
         if *format != FORMAT || written != checksum(bits) {
             return None;
         }
+        // One without bits would divide by zero; one whose bits are all 0 is a filter.
         Bloom::from_slice(bits).ok().filter(|bloom| bloom.len() >= u64::from(u8::BITS)).map(Self)
     }
 

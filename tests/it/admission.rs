@@ -237,6 +237,18 @@ async fn codes_that_exist_and_are_reserved_or_denied_are_taken_out_once() {
 }
 
 #[tokio::test]
+async fn codes_that_lie_between_those_of_a_mask_are_not_counted() {
+    for place in TestStore::both().await {
+        let codes: BTreeSet<String> = ["A-3", "B-0", "B-9", "AX3", "B/0", "BX9"].map(str::to_owned).into();
+        import(&place, "[A-C][\\-/X]#", &codes).await;
+        expect_refused(&place, "[A-C]-#", 28, 27).await;
+        mint(&place, "[A-C]-#", 27, 10).await;
+        expect_refused(&place, "[A-C]-#", 1, 0).await;
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
 async fn an_import_takes_the_codes_it_brought_and_no_others() {
     for place in TestStore::both().await {
         let codes: BTreeSet<String> =

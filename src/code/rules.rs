@@ -28,9 +28,14 @@ impl Rules {
         Self { reserved: reserved.collect(), denied }
     }
 
+    /// True if nothing is forbidden.
+    pub fn is_empty(&self) -> bool {
+        self.reserved.is_empty() && self.denied.is_none()
+    }
+
     /// The codes that are forbidden, by their index, and why.
     pub fn forbidden_of(&self, codes: &CodeBatch) -> Vec<(usize, Forbidden)> {
-        if self.reserved.is_empty() && self.denied.is_none() {
+        if self.is_empty() {
             return Vec::new();
         }
         let forbidden = codes.iter().enumerate().map(|(index, code)| (index, self.forbids(code)));

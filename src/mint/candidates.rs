@@ -12,14 +12,13 @@ use crate::code::screening::Attempts;
 use crate::code::slice::Draw;
 use crate::job::Rejections;
 
-/// Draws in vain before a chunk is content with what it has: a slice in which next to nothing is allowed would be searched
-/// without end. What is missing goes to a further round.
-const FORBIDDEN_MAX: usize = 1 << 20;
+/// Draws in vain before drawing is given up: a slice in which next to nothing is allowed would be searched without end.
+const FORBIDDEN_MAX: u128 = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Candidates {
     pub keyspace: Arc<Keyspace>,
-    rules: Rules,
+    pub rules: Arc<Rules>,
     pub draw: Draw,
     pub rejections: Rejections,
     /// How many were looked at, for an estimate of how crowded the slice is.
@@ -43,7 +42,8 @@ impl Candidates {
     /// The first draw of a chunk.
     pub fn new(keyspace: Arc<Keyspace>, rules: Rules, draw: Draw) -> (Self, Fresh) {
         let first = draw.ranks().to_vec();
-        let mut candidates = Self { keyspace, rules, draw, rejections: Rejections::default(), tried: 0 };
+        let mut candidates =
+            Self { keyspace, rules: Arc::new(rules), draw, rejections: Rejections::default(), tried: 0 };
         let fresh = candidates.allowed(first);
         (candidates, fresh)
     }
@@ -68,10 +68,9 @@ impl Candidates {
         self.draw.reject(present);
     }
 
-    /// Fills up from ranks that are known to be free.
+    /// Fills up from ranks that are known to be free and allowed.
     pub fn draw_from(&mut self, free: FreeRanks, wanted: usize) {
-        let drawn = self.draw.draw_from(free, wanted);
-        self.allowed(drawn);
+        self.draw.draw_from(free, wanted);
     }
 
     /// What was tried so far; `missing` are the candidates at hand that exist.
@@ -82,6 +81,14 @@ impl Candidates {
             missing: present as u64,
             slice_length: self.draw.slice().length,
         }
+    }
+
+    /// True if drawing is given up, because so much is forbidden. A slice that can be read is looked through instead, at
+    /// about a sixty-fourth of what a draw costs for each of its ranks.
+    pub fn is_in_vain(&self) -> bool {
+        let length = self.draw.slice().length;
+        let forbidden = u128::from(self.rejections.forbidden());
+        if length <= FreeRanks::RANKS_MAX { forbidden > 1000 + length / 64 } else { forbidden > FORBIDDEN_MAX }
     }
 
     /// Replaces what the rules forbid until nothing drawn is forbidden.
@@ -98,7 +105,7 @@ impl Candidates {
             forbidden.iter().for_each(|&(_, why)| self.count(why));
             allowed.extend(drawn.iter().filter(|rank| ranks.binary_search(rank).is_err()));
             drawn = self.draw.replace(&ranks);
-            if self.rejections.forbidden() > FORBIDDEN_MAX as u64 {
+            if self.is_in_vain() {
                 self.draw.reject(&drawn);
                 drawn.clear();
             }

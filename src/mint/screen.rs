@@ -8,6 +8,7 @@ use crate::code::free_ranks::FreeRanks;
 use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::mask::Mask;
 use crate::code::prefilter::{Filter, fingerprint};
+use crate::code::rules::Rules;
 use crate::code::screening::{FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
 use crate::code::slice::Slice;
 use crate::mint::candidates::{Candidates, Fresh};
@@ -87,6 +88,11 @@ impl Screen {
             }
             (candidates, fresh) = replace_or_read(snapshot, candidates, present).await?;
         }
+        // A slice too long for that commits what it has; what is missing goes to a further round.
+        let can_be_read = candidates.draw.slice().length <= FreeRanks::RANKS_MAX;
+        if candidates.is_in_vain() && candidates.draw.missing() > 0 && can_be_read {
+            candidates = fill_from_free(snapshot, candidates).await?;
+        }
         Ok(candidates)
     }
 
@@ -134,25 +140,24 @@ async fn replace_or_read(
     if crowded { Ok((fill_from_free(snapshot, candidates).await?, Fresh::none())) } else { Ok((candidates, fresh)) }
 }
 
-/// Fills a crowded slice up: reads what is there and chooses among the ranks that are free, each equally likely.
+/// Fills a crowded slice up: reads what is there and chooses among the ranks that are free and allowed, each equally likely.
 async fn fill_from_free(snapshot: &mut StoreTransaction, mut candidates: Candidates) -> Result<Candidates, StoreError> {
-    let keyspace = Arc::clone(&candidates.keyspace);
     let windows: Vec<Slice> = candidates.draw.slice().pieces(FreeRanks::RANKS_MAX).collect();
     tracing::debug!(ranks = candidates.draw.slice().length, "the slice is crowded; reading what is there");
     if let [only] = windows[..] {
-        let free = read_free(snapshot, &keyspace, only).await?;
+        let free = read_free(snapshot, &candidates, only).await?;
         let wanted = candidates.draw.missing();
         return Ok(draw_from(candidates, free, wanted).await);
     }
     let mut free = Vec::new();
     for window in &windows {
-        let mut ranks = read_free(snapshot, &keyspace, *window).await?;
+        let mut ranks = read_free(snapshot, &candidates, *window).await?;
         candidates.draw.take_tried(&mut ranks);
         free.push(ranks.len());
     }
     let allotted = candidates.draw.allot(&free);
     for (window, wanted) in windows.into_iter().zip(allotted).filter(|(_, wanted)| *wanted > 0) {
-        let free = read_free(snapshot, &keyspace, window).await?;
+        let free = read_free(snapshot, &candidates, window).await?;
         candidates = draw_from(candidates, free, wanted).await;
     }
     Ok(candidates)
@@ -166,23 +171,33 @@ async fn draw_from(mut candidates: Candidates, free: FreeRanks, wanted: usize) -
     .await
 }
 
-/// The ranks of a slice that no code of the store has.
+/// The ranks of a slice that no code of the store has and no rule forbids.
 async fn read_free(
     snapshot: &mut StoreTransaction,
-    keyspace: &Arc<Keyspace>,
+    candidates: &Candidates,
     slice: Slice,
 ) -> Result<FreeRanks, StoreError> {
     let mut free = FreeRanks::new(slice);
     for page in slice.pieces(PAGE_RANKS) {
-        let codes = in_time(snapshot.read_page(keyspace, page)).await?;
-        let keyspace = Arc::clone(keyspace);
+        let codes = in_time(snapshot.read_page(&candidates.keyspace, page)).await?;
+        let (keyspace, rules) = (Arc::clone(&candidates.keyspace), Arc::clone(&candidates.rules));
         free = off_the_async_threads(move || {
             codes.lines().filter_map(|code| keyspace.rank(code)).for_each(|rank| free.take(rank));
+            take_forbidden(&mut free, &keyspace, &rules, page);
             free
         })
         .await;
     }
     Ok(free)
+}
+
+fn take_forbidden(free: &mut FreeRanks, keyspace: &Keyspace, rules: &Rules, page: Slice) {
+    if rules.is_empty() {
+        return;
+    }
+    let ranks: Vec<Rank> = (page.start..page.start + page.length).collect();
+    let forbidden = rules.forbidden_of(&keyspace.batch(&ranks));
+    forbidden.iter().for_each(|&(index, _)| free.take(ranks[index]));
 }
 
 impl Filters {

@@ -138,6 +138,20 @@ async fn rejected_candidates_are_counted_by_their_reason() {
 }
 
 #[tokio::test]
+async fn the_few_codes_that_nobody_reserved_are_found_among_millions() {
+    for place in TestStore::both().await {
+        for reserved in ["[1-9]{1}######", "0[1-9]#####", "00[1-9]####", "000[1-9]###", "0000[1-9]##", "00000[1-9]#"] {
+            place.store.put_reserved(&mask(reserved), None).await.expect("a row");
+        }
+        place.store.put_reserved(&mask("000000[5-9]"), None).await.expect("a row");
+        expect_refused(&place, "#{7}", 6, 5).await;
+        mint(&place, "#{7}", 5, 1000).await;
+        assert_eq!(codes_in(&place).await, ["0000000", "0000001", "0000002", "0000003", "0000004"]);
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
 async fn the_program_denies_the_builtin_words_and_those_of_the_file() {
     for place in TestStore::both().await {
         std::fs::write(place.path().join("words"), "xy\n").expect("a file");

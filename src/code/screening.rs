@@ -174,7 +174,7 @@ impl FromStr for Screening {
 }
 
 // From benches/screening.rs.
-pub const READ_A_CODE_US: f64 = 0.2;
+pub const READ_A_CODE_US: f64 = 0.3;
 pub const ASK_ONCE_US: f64 = 100.0;
 
 /// What drawing and looking up has shown of a slice.

@@ -73,7 +73,8 @@ impl Import {
         if let Some(campaign) = &self.campaign {
             check_campaign(campaign).map_err(Failure::impossible)?;
         }
-        let reject_file = self.reject_file.as_deref().map(RejectFile::beside).transpose()?;
+        let beside = |path| RejectFile::beside(path, &context.config.store, &self.input);
+        let reject_file = self.reject_file.as_deref().map(beside).transpose()?;
         let options = self.options()?;
         let input = self.open()?;
         let store = context.open_store(Access::CreateFile).await?;
@@ -85,7 +86,8 @@ impl Import {
         let settings = MintSettings { filters: context.config.filters, ..settings };
         let resume = "the same command goes on with it";
         let (job, share) = run_to_end(context, &store, &job, &settings, resume).await?;
-        find::require_completed(context, &job)?;
+        find::require_completed(context, &job)
+            .map_err(|failure| failure.with_hint("the same input is imported anew under another --job-id"))?;
         if let Some(file) = reject_file {
             file.write(context, &store, &job, &sorted, rejects).await?;
         }
@@ -188,8 +190,6 @@ fn groups(sorted: &Sorted) -> Vec<ImportGroup> {
     };
     let group = |group: &crate::import::sorted::Group| ImportGroup {
         mask: Mask::of_symbols(group.symbols.clone()),
-        first_code: group.first.clone(),
-        last_code: group.last.clone(),
         runs: runs().filter(|run| run.range_first.len() == group.code_length()).collect(),
     };
     sorted.groups.iter().map(group).collect()

@@ -125,7 +125,7 @@ fn is_stream(path: &Path) -> bool {
 }
 
 /// True for the file of a store and for its logs. The file need not be there yet.
-fn is_of_store(path: &Path, file: &Path) -> bool {
+pub fn is_of_store(path: &Path, file: &Path) -> bool {
     let place = |path: &Path| {
         let path = real_path(path);
         (fs::canonicalize(directory_of(&path)).ok(), path.file_name().unwrap_or_default().to_owned())

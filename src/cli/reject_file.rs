@@ -1,5 +1,6 @@
 //! The list of what an import left out.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,11 +10,12 @@ use tempfile::NamedTempFile;
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::import::failure;
-use crate::cli::output::{cannot_write, temporary_beside};
+use crate::cli::output::{cannot_write, is_of_store, temporary_beside};
 use crate::import::rejects::{Reason, Rejects};
 use crate::import::sorted::Sorted;
 use crate::job::Job;
 use crate::store::Store;
+use crate::store::location::Location;
 
 /// A list of what was left out, which appears whole or not at all.
 #[derive(Debug)]
@@ -27,9 +29,17 @@ impl RejectFile {
     ///
     /// # Errors
     /// If nothing can be created beside it.
-    pub fn beside(path: &Path) -> Result<Self, Failure> {
-        if path.is_dir() {
-            return Err(Failure::usage(format!("--reject-file {} is a directory; name a file", path.display())));
+    pub fn beside(path: &Path, store: &Location, input: &str) -> Result<Self, Failure> {
+        let refuse =
+            |problem: &str| Failure::usage(format!("--reject-file {} is {problem}; name a file", path.display()));
+        if path.exists() && !path.is_file() {
+            return Err(refuse("a directory or a device"));
+        }
+        if store.file().is_some_and(|file| is_of_store(path, file)) {
+            return Err(refuse("the store itself"));
+        }
+        if fs::canonicalize(path).is_ok_and(|path| fs::canonicalize(input).is_ok_and(|input| input == path)) {
+            return Err(refuse("the input"));
         }
         Ok(Self { path: path.to_owned(), temporary: temporary_beside(path)? })
     }

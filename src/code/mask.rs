@@ -141,6 +141,13 @@ impl Mask {
         &self.positions
     }
 
+    /// The lowest and the highest text of its symbols: every code of the mask lies between them.
+    pub fn range(&self) -> (String, String) {
+        let text =
+            |symbol: fn(&SymbolSet) -> Option<u8>| self.positions.iter().filter_map(symbol).map(char::from).collect();
+        (text(|set| set.iter().next()), text(|set| set.iter().last()))
+    }
+
     /// How many random guesses it takes on average to hit one of `count` codes: every symbol counts, those of check
     /// characters too.
     pub fn guesses_a_hit(&self, count: u64) -> f64 {

@@ -13,6 +13,8 @@ pub struct Mintable<'a> {
     parts: Vec<Positions>,
     denied: Option<&'a DeniedInMask>,
     pub codes: u128,
+    /// Less than `codes` where these are an upper bound.
+    pub codes_at_least: u128,
     /// False if `codes` is an upper bound, because reserved masks cut check characters apart or are too many.
     pub exact: bool,
 }
@@ -47,9 +49,15 @@ impl<'a> Mintable<'a> {
         let cut: Vec<_> = met.iter().copied().filter(whole).map(|other| &other.positions()[..body_length]).collect();
         let parts = parts_outside(mask.body(), &cut);
         let exact = parts.is_some() && cut.len() == met.len() && (denied.is_none() || mask.check_length() == 0);
+        let not_cut = |other: &&&Mask| parts.is_none() || !whole(other);
+        let in_doubt = met
+            .iter()
+            .filter(not_cut)
+            .filter_map(|other| Some(size(&intersection(mask.body(), &other.positions()[..body_length])?)));
+        let in_doubt = in_doubt.fold(0, u128::saturating_add);
         let parts = parts.unwrap_or_else(|| vec![mask.body().to_vec()]);
-        let codes = parts.iter().map(|part| allowed(part, mask, denied)).sum();
-        Self { mask, parts, denied, codes, exact }
+        let codes: u128 = parts.iter().map(|part| allowed(part, mask, denied)).sum();
+        Self { mask, parts, denied, codes, codes_at_least: codes.saturating_sub(in_doubt), exact }
     }
 
     /// What `codes` codes of another mask in use take of these, at least and at most: those that find no place outside
@@ -61,7 +69,8 @@ impl<'a> Mintable<'a> {
         let at_most = codes.min(shared.iter().map(|part| size(part)).fold(0, u128::saturating_add));
         // Even those of the same mask may have other check characters than ours, if they were made under another key.
         let comparable = other.check_length() + self.mask.check_length() == 0;
-        if !comparable || at_most == 0 {
+        let fit_outside = codes <= size(other.body()).saturating_sub(shared.iter().map(|part| size(part)).sum());
+        if !comparable || fit_outside {
             return Taken { at_least: 0, at_most };
         }
         let inside: u128 = shared.iter().map(|part| allowed(part, self.mask, self.denied)).sum();
@@ -72,11 +81,11 @@ impl<'a> Mintable<'a> {
     /// Is there room for `count` codes?
     pub fn room_for(&self, count: u64, taken: Taken) -> Room {
         let count = u128::from(count);
-        if self.codes.saturating_sub(taken.at_most) >= count {
+        if self.codes_at_least.saturating_sub(taken.at_most) >= count {
             return Room::Enough;
         }
         let free_at_most = self.codes.saturating_sub(taken.at_least);
-        if taken.at_least == taken.at_most || free_at_most == 0 {
+        if free_at_most < count && (taken.at_least == taken.at_most || free_at_most == 0) {
             return Room::TooFew { free: free_at_most, mintable: self.codes, exact: self.exact };
         }
         Room::Unsure

@@ -104,11 +104,12 @@ impl Candidates {
             let ranks: Vec<Rank> = forbidden.iter().map(|&(index, _)| drawn[index]).collect();
             forbidden.iter().for_each(|&(_, why)| self.count(why));
             allowed.extend(drawn.iter().filter(|rank| ranks.binary_search(rank).is_err()));
-            drawn = self.draw.replace(&ranks);
-            if self.is_in_vain() {
-                self.draw.reject(&drawn);
-                drawn.clear();
-            }
+            drawn = if self.is_in_vain() {
+                self.draw.reject(&ranks);
+                Vec::new()
+            } else {
+                self.draw.replace(&ranks)
+            };
             if drawn.is_empty() {
                 allowed.sort_unstable();
                 self.tried += allowed.len() as u64;

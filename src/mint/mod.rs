@@ -1,6 +1,7 @@
 //! The engine: one chunk from claim to commit. It knows store and code; no broker, no command line, no loop over jobs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -47,6 +48,9 @@ pub enum MintError {
 
 /// A duplicate that cannot be found was rolled back by its writer in between; so often in a row it is something else.
 const PHANTOM_DUPLICATES_MAX: u32 = 5;
+
+/// A quarter of the server's patience with an idle transaction.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What one attempt to mint a chunk came to.
 #[derive(Debug)]
@@ -176,7 +180,7 @@ impl Minting {
         if !guess_was_wrong && let Some(next) = in_time(claimed.find_next_open()).await? {
             self.ahead = Some(Ahead { run_no: next.run_no, preparing: self.start_preparing(next) });
         }
-        finished(preparing).await
+        while_claimed(claimed, finished(preparing)).await?
     }
 
     fn start_preparing(&mut self, chunk: OpenChunk) -> JoinHandle<Result<Prepared, StoreError>> {
@@ -218,7 +222,7 @@ async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepar
     let mut phantoms = 0;
     while in_time(claimed.put_codes(&prepared.encoded.codes)).await? == PutCodes::DuplicateMet {
         let run_no = claimed.chunk.run_no;
-        let (replaced, conflicts) = prepared.replace_conflicting(task).await?;
+        let (replaced, conflicts) = while_claimed(claimed, Box::pin(prepared.replace_conflicting(task))).await??;
         tracing::debug!(run_no, conflicts, "somebody else has just put codes in; others were drawn");
         phantoms = if conflicts == 0 { phantoms + 1 } else { 0 };
         if phantoms == PHANTOM_DUPLICATES_MAX {
@@ -227,6 +231,17 @@ async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepar
         prepared = replaced;
     }
     Ok(prepared)
+}
+
+/// Waits for work on a claimed chunk, however long it takes: a crowded slice of many millions of ranks takes minutes.
+async fn while_claimed<T>(claimed: &mut ClaimedChunk, work: impl Future<Output = T>) -> Result<T, StoreError> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => in_time(claimed.keep_alive()).await?,
+        }
+    }
 }
 
 /// Drawing a chunk takes milliseconds, too long for a thread that serves connections.

@@ -186,6 +186,18 @@ impl ClaimedChunk {
         Ok(next)
     }
 
+    /// To be called now and then while the claim waits for its codes: the server ends transactions that are idle.
+    ///
+    /// # Errors
+    /// Those of the database; the claim is of no use afterwards.
+    pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
+        match &mut self.transaction {
+            StoreTransaction::Postgres(transaction) => transaction.execute("select 1").await.map(drop)?,
+            StoreTransaction::Sqlite(_) => {}
+        }
+        Ok(())
+    }
+
     /// Stores the codes of this chunk, all or none. They were encoded by the same store for this run.
     ///
     /// # Errors

@@ -27,8 +27,6 @@ pub struct NewImport {
 pub struct ImportGroup {
     /// The symbols seen at each position.
     pub mask: Mask,
-    pub first_code: String,
-    pub last_code: String,
     pub runs: Vec<PlannedChunk>,
 }
 
@@ -72,13 +70,7 @@ impl Store {
         }
         let job_no = transaction.insert_import_row(import).await?;
         for group in &import.groups {
-            let mask = NewMask {
-                text: &group.mask.to_string(),
-                code_length: group.mask.code_length(),
-                first_code: group.first_code.clone(),
-                last_code: group.last_code.clone(),
-                codes: group.codes(),
-            };
+            let mask = NewMask { mask: &group.mask, codes: group.codes() };
             let mask_no = transaction.use_mask(&mask).await?;
             transaction.insert_chunks(job_no, mask_no, 0, &group.runs).await?;
         }

@@ -73,6 +73,7 @@ impl Store {
         let mut taken = snapshot.count_present(wanted, &reserved).await?;
         for (mask_no, owed) in snapshot.find_owed().await? {
             if let Some(other) = in_use.iter().find(|other| other.mask_no == mask_no) {
+                // Promised, and so not free, wherever they will lie.
                 taken += mintable.taken_by(&other.mask, owed).at_most;
             }
         }
@@ -106,7 +107,7 @@ impl StoreTransaction {
         // it known how many.
         let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
         let exact = since == 0 && mintable.exact && (plain || wanted.is_read());
-        Ok(Room::TooFew { free: mintable.codes.saturating_sub(at_most), mintable: mintable.codes, exact })
+        Ok(Room::TooFew { free: mintable.codes_at_least.saturating_sub(at_most), mintable: mintable.codes, exact })
     }
 
     async fn find_overlapping(&mut self, wanted: Wanted<'_>) -> Result<Vec<MaskInUse>, StoreError> {

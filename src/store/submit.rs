@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use crate::code::denied::DeniedInMask;
 use crate::code::keyspace::Keyspace;
+use crate::code::mask::Mask;
 use crate::code::random::Key;
 use crate::code::room::Room;
-use crate::code::slice::{GENERATOR_VERSION, Slice};
+use crate::code::slice::GENERATOR_VERSION;
 use crate::entropy::fresh_key;
 use crate::job::{Job, PlannedChunk, Request, plan_round};
 use crate::store::error::{StoreError, require_rows};
@@ -124,23 +125,13 @@ impl NewJob<'_> {
     }
 
     fn mask(&self) -> NewMask<'_> {
-        let (first_code, last_code) = Slice::whole(&self.keyspace).range(&self.keyspace);
-        NewMask {
-            text: &self.canonical_mask,
-            code_length: self.keyspace.code_length(),
-            first_code,
-            last_code,
-            codes: self.request.count,
-        }
+        NewMask { mask: &self.request.mask, codes: self.request.count }
     }
 }
 
 /// A mask that is used, perhaps not for the first time.
 pub(crate) struct NewMask<'a> {
-    pub text: &'a str,
-    pub code_length: usize,
-    pub first_code: String,
-    pub last_code: String,
+    pub mask: &'a Mask,
     /// What is promised of it.
     pub codes: u64,
 }
@@ -167,8 +158,9 @@ impl StoreTransaction {
 
     /// The number of the mask, of which so many more codes are now promised.
     pub(crate) async fn use_mask(&mut self, mask: &NewMask<'_>) -> Result<i64, StoreError> {
-        let NewMask { text, code_length, first_code, last_code, codes } = mask;
-        let (length, codes) = (*code_length as i32, *codes as i64);
+        let (text, length, codes) = (mask.mask.to_string(), mask.mask.code_length() as i32, mask.codes as i64);
+        // Of the mask, not of its codes: the row is for all jobs of the same mask.
+        let (first_code, last_code) = mask.mask.range();
         let no = match self {
             Self::Postgres(transaction) => {
                 let insert = sqlx::query_scalar(USE_MASK).bind(text).bind(length).bind(first_code).bind(last_code);

@@ -223,3 +223,26 @@ async fn standard_input_is_imported_too_and_may_fall_silent() {
     place.codemint(["import", "-"]).stdin(from_file.into()).run().await.expect_code(0);
     assert_eq!(place.texts("select code from codes").await, ["FROM-A-PIPE"]);
 }
+
+#[tokio::test]
+async fn regression_codes_minted_outside_the_range_of_an_import_of_the_same_mask_are_seen() {
+    for place in TestStore::both().await {
+        input(&place, "19\n20\n31\n");
+        import(&place, &[]).await.expect_code(0);
+        generate(&place, &["[1-3][019]", "--count", "6"]).await;
+        let ran = place.codemint(["generate", "1[01]", "--count", "1"]).run().await.expect_code(4);
+        assert_names(&ran.stderr, &["0 codes of 1[01] are free"]);
+    }
+}
+
+#[tokio::test]
+async fn regression_a_reject_file_never_replaces_the_store_the_input_or_a_device() {
+    let place = TestStore::sqlite().await;
+    input(&place, "AAA\n");
+    for (file, reason) in [("store.db", "the store itself"), ("input.txt", "the input"), ("/dev/null", "a device")] {
+        let ran = import(&place, &["--reject-file", file]).await.expect_code(2);
+        assert_names(&ran.stderr, &[file, reason, "name a file"]);
+    }
+    assert_eq!(place.number("select count(*) from jobs").await, 0, "nothing was begun");
+    assert_eq!(std::fs::read_to_string(place.path().join("input.txt")).expect("the input"), "AAA\n");
+}

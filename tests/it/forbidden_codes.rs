@@ -138,6 +138,16 @@ async fn rejected_candidates_are_counted_by_their_reason() {
 }
 
 #[tokio::test]
+async fn regression_a_slice_that_is_half_reserved_gives_all_the_rest_at_once() {
+    for place in TestStore::both().await {
+        place.store.put_reserved(&mask("[0-4]####"), None).await.expect("a row");
+        mint(&place, "#{5}", 50_000, 50_000).await;
+        assert_eq!(codes_in(&place).await.len(), 50_000);
+        assert_eq!(place.number("select count(*) from chunks where round > 0").await, 0);
+    }
+}
+
+#[tokio::test]
 async fn the_few_codes_that_nobody_reserved_are_found_among_millions() {
     for place in TestStore::both().await {
         for reserved in ["[1-9]{1}######", "0[1-9]#####", "00[1-9]####", "000[1-9]###", "0000[1-9]##", "00000[1-9]#"] {

@@ -161,3 +161,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn regression_thousands_of_reserved_codes_are_no_room_though_they_are_too_many_to_be_cut_out() {
+    let reserved: Vec<_> =
+        (0..3_000).map(|n| crate::small_masks::mask(&format!("{:06}", n * 611_953 % 1_000_000))).collect();
+    let whole = mask("######");
+    let mintable = Mintable::new(&whole, &reserved, None);
+    assert!(!mintable.exact);
+    assert_eq!(mintable.room_for(997_000, Taken::default()), Room::Enough);
+    assert_eq!(mintable.room_for(997_001, Taken::default()), Room::Unsure);
+}

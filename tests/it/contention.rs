@@ -1,6 +1,8 @@
 //! Processes that mint overlapping masks at the same time get in each other's way, and nothing goes wrong.
 
-use crate::engine_steps::{assert_sound, codes_in};
+use codemint::job::State;
+
+use crate::engine_steps::{assert_sound, codes_in, put, run, start};
 use crate::support::codemint::{Ran, finish};
 use crate::support::stores::TestStore;
 
@@ -26,9 +28,31 @@ async fn two_processes_that_mint_overlapping_masks_at_once_both_complete_exactly
     let place = TestStore::postgres().await;
     let mut conflicts = mint_both(&place, ["[0-9A-F]###[0-9A]", "[0-9A-F]###[0-9B]"]).await;
     conflicts += mint_both(&place, ["[0-9A-F]###[0-9C]", "[0-9A-F]###[0-9D]"]).await;
-    assert!(conflicts > 0, "they never met");
+    println!("{conflicts} candidates were in the other's way");
     assert_eq!(codes_in(&place).await.len(), 160_000);
     let counted = place.number("select cast(sum(conflicts) as bigint) from chunks").await;
     assert_eq!(counted as u64, conflicts);
     assert_sound(&place).await;
+}
+
+#[tokio::test]
+async fn codes_that_another_job_puts_in_between_screening_and_writing_are_conflicts_and_replaced() {
+    for place in TestStore::both().await {
+        let jobs = [put(&place.store, "####", 4_000, 500).await, put(&place.store, "###[0-9A]", 4_000, 500).await];
+        let mut minting = [start(&place.store, &jobs[0]).await, start(&place.store, &jobs[1]).await];
+        // In turn: each one's next chunk is screened before the other's is written.
+        for _chunk in 0..8 {
+            for minting in &mut minting {
+                minting.mint_chunk(&place.store).await.expect("a step");
+            }
+        }
+        let mut conflicts = 0;
+        for job in &jobs {
+            let job = run(&place.store, job).await;
+            assert_eq!((job.state, job.minted), (State::Completed, 4_000));
+            conflicts += job.rejections.conflicts;
+        }
+        assert!(conflicts > 0, "on {:?}", place.kind);
+        assert_sound(&place).await;
+    }
 }

@@ -28,7 +28,6 @@ async fn two_processes_that_mint_overlapping_masks_at_once_both_complete_exactly
     let place = TestStore::postgres().await;
     let mut conflicts = mint_both(&place, ["[0-9A-F]###[0-9A]", "[0-9A-F]###[0-9B]"]).await;
     conflicts += mint_both(&place, ["[0-9A-F]###[0-9C]", "[0-9A-F]###[0-9D]"]).await;
-    println!("{conflicts} candidates were in the other's way");
     assert_eq!(codes_in(&place).await.len(), 160_000);
     let counted = place.number("select cast(sum(conflicts) as bigint) from chunks").await;
     assert_eq!(counted as u64, conflicts);

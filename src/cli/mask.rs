@@ -13,6 +13,7 @@ use crate::cli::{Context, exit};
 use crate::code::denied::DeniedInMask;
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
+use crate::code::overlap::size;
 use crate::code::random::Stream;
 use crate::code::slice::{Draw, Slice};
 use crate::code::symbols::SAFE;
@@ -106,10 +107,7 @@ impl Explain {
         let denied = policy::denied_words(&context.config)?.map(Arc::new);
         let allowed = denied.map(|words| DeniedInMask::new(&words, &mask).count_allowed(mask.positions()));
         let mintable = allowed.unwrap_or(keyspace.size());
-        let plan = self
-            .count
-            .map(|count| plan(&keyspace, mintable, check.as_ref(), count, context.config.limits.count_max))
-            .transpose()?;
+        let plan = self.count.map(|count| plan(&mask, mintable, count, context.config.limits.count_max)).transpose()?;
         let feasible = plan.as_ref().is_none_or(|plan| plan.feasible);
         let explanation = Explanation {
             mask: self.mask,
@@ -144,25 +142,17 @@ fn keyspace_and_check(mask: &Mask, context: &Context) -> Result<(Keyspace, Optio
     Ok((key.into_iter().fold(keyspace, Keyspace::with_check_key), Some(check)))
 }
 
-fn plan(
-    keyspace: &Keyspace,
-    mintable: u128,
-    check: Option<&CheckCharacters>,
-    count: i128,
-    count_max: u64,
-) -> Result<Plan, RequestError> {
+fn plan(mask: &Mask, mintable: u128, count: i128, count_max: u64) -> Result<Plan, RequestError> {
     if count < 1 {
         return Err(RequestError::CountNotPositive(count));
     }
     let fitting = u64::try_from(count).ok().filter(|&count| count <= count_max);
     let count = fitting.ok_or(RequestError::CountAboveLimit { count, limit: count_max })?;
-    let size = keyspace.size() as f64;
-    let guesses_a_pass = check.map_or(1.0, |check| check.guesses_a_pass as f64);
     Ok(Plan {
         count,
         feasible: u128::from(count) <= mintable,
-        share: count as f64 / size,
-        guesses_a_hit: size * guesses_a_pass / count as f64,
+        share: count as f64 / size(mask.body()) as f64,
+        guesses_a_hit: mask.guesses_a_hit(count),
     })
 }
 

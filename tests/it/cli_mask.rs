@@ -1,50 +1,20 @@
 //! `codemint mask`: check characters and denied words on the command line.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
-use crate::cli_steps::assert_names;
-use crate::support::codemint::{Codemint, Ran};
+use crate::cli_steps::{EmptyPlace, assert_names};
 
 const SECRET: &str = "0123456789abcdef";
 const MASK: &str = "SPRING-*{8}[:check:]{4}";
 /// Of the vectors in docs/check-characters.md.
 const CODE: &str = "spring-7k3xw9pl3g3f";
 
-struct Place {
-    directory: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a directory") }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn write(&self, name: &str, text: impl AsRef<[u8]>, mode: u32) {
-        let path = self.path().join(name);
-        std::fs::write(&path, text).expect("a file");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("permissions");
-    }
-
-    async fn run(&self, environment: &[(&str, &str)], args: &[&str], code: i32) -> Ran {
-        let mut program = Codemint::new(self.path()).args(args);
-        for (name, value) in environment {
-            program = program.env(name, value);
-        }
-        program.run().await.expect_code(code)
-    }
-}
-
 const KEY: [(&str, &str); 1] = [("CODEMINT__CHECK__KEY_FILE", "key")];
 
 #[tokio::test]
 async fn a_code_is_checked_against_a_mask_and_never_repeated() {
-    let place = Place::new();
-    place.write("key", format!("{SECRET}\n"), 0o600);
+    let place = EmptyPlace::new();
+    place.write_with_mode("key", format!("{SECRET}\n"), 0o600);
     let check = async |code: &str, mask: &str, exit: i32| {
         let text = place.run(&KEY, &["mask", "check", code, "--mask", mask], exit).await;
         let json = place.run(&KEY, &["mask", "check", code, "--mask", mask, "--json"], exit).await;
@@ -80,7 +50,7 @@ async fn a_code_is_checked_against_a_mask_and_never_repeated() {
 
 #[tokio::test]
 async fn check_characters_are_not_judged_without_their_secret() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     let ran = place.run(&[], &["mask", "check", CODE, "--mask", MASK], 2).await;
     assert_names(&ran.stderr, &["the mask has check characters; set check.key_file"]);
     place.run(&[], &["mask", "check", "ab-07", "--mask", "A?-##"], 0).await;
@@ -88,7 +58,7 @@ async fn check_characters_are_not_judged_without_their_secret() {
 
 #[tokio::test]
 async fn a_key_file_that_cannot_be_used_is_refused_with_what_would_be_right() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     let refused = async |words: &[&str]| {
         let ran = place.run(&KEY, &["mask", "check", CODE, "--mask", MASK], 2).await;
         assert_names(&ran.stderr, &[&["error: check.key_file: key: "], words].concat());
@@ -96,7 +66,7 @@ async fn a_key_file_that_cannot_be_used_is_refused_with_what_would_be_right() {
     };
     refused(&["cannot be read: No such file"]).await;
     for (mode, shown) in [(0o640, "640"), (0o604, "604"), (0o620, "620"), (0o601, "601"), (0o4610, "4610")] {
-        place.write("key", SECRET, mode);
+        place.write_with_mode("key", SECRET, mode);
         refused(&[&format!("its mode is {shown}, "), "chmod 600"]).await;
     }
     let longest = "x".repeat(4096);
@@ -108,7 +78,7 @@ async fn a_key_file_that_cannot_be_used_is_refused_with_what_would_be_right() {
         (&*format!("{longest}\n\n"), "more than 4096 bytes"),
         (&*format!("{longest}x{longest}"), "more than 4096 bytes"),
     ] {
-        place.write("key", text, 0o600);
+        place.write_with_mode("key", text, 0o600);
         refused(&[words]).await;
     }
     std::fs::remove_file(place.path().join("key")).expect("no file");
@@ -120,19 +90,19 @@ async fn a_key_file_that_cannot_be_used_is_refused_with_what_would_be_right() {
 
 #[tokio::test]
 async fn only_one_newline_is_taken_off_the_secret() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     for (text, exit) in [("", 0), ("\n", 0), ("\n\n", 3), ("\r\n", 3), (" ", 3)] {
-        place.write("key", format!("{SECRET}{text}"), 0o400);
+        place.write_with_mode("key", format!("{SECRET}{text}"), 0o400);
         place.run(&KEY, &["mask", "check", CODE, "--mask", MASK], exit).await;
     }
-    place.write("key", format!("{}\n", "x".repeat(4096)), 0o600);
+    place.write_with_mode("key", format!("{}\n", "x".repeat(4096)), 0o600);
     place.run(&KEY, &["mask", "check", CODE, "--mask", MASK], 3).await;
 }
 
 #[tokio::test]
 async fn a_mask_with_check_characters_is_explained_with_what_they_add() {
-    let place = Place::new();
-    place.write("key", SECRET, 0o600);
+    let place = EmptyPlace::new();
+    place.write_with_mode("key", SECRET, 0o600);
     let args = ["mask", "explain", "A##[:check:]{2}", "--count", "50"];
     let with_json = [&args[..], &["--json"]].concat();
     let without = place.run(&[], &args, 0).await.stdout;

@@ -1,5 +1,6 @@
 //! Steps that the tests of the command line share.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -20,6 +21,38 @@ pub fn files_beside_the_store(directory: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// A directory without a store, for commands that need none.
+pub struct EmptyPlace {
+    directory: tempfile::TempDir,
+}
+
+impl EmptyPlace {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).expect("a file");
+    }
+
+    pub fn write_with_mode(&self, name: &str, text: impl AsRef<[u8]>, mode: u32) {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("permissions");
+    }
+
+    /// Runs the program here, with these variables.
+    pub async fn run(&self, environment: &[(&str, &str)], args: &[&str], code: i32) -> Ran {
+        let program = Codemint::new(self.path()).args(args);
+        let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
+        program.run().await.expect_code(code)
+    }
 }
 
 /// Sends `INT` or `TERM` to the program.

@@ -1,39 +1,17 @@
 //! Configuration: its layers, its problems, and that no password is ever shown.
 
-use std::path::Path;
-
 use serde_json::Value;
 
-use crate::cli_steps::assert_names;
+use crate::cli_steps::{EmptyPlace, assert_names};
 use crate::support::codemint::{Codemint, Ran};
 
 const PASSWORD: &str = "t0ps3cret";
 
-struct Place {
-    directory: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a directory") }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path().join(name), text).expect("a file");
-    }
-
+impl EmptyPlace {
     /// `config show` with these variables and arguments; both forms must say the same and no password.
     async fn show(&self, environment: &[(&str, &str)], args: &[&str], code: i32) -> Ran {
         let run = async |more: &[&str]| {
-            let mut program = Codemint::new(self.path()).args(args).args(["config", "show"]).args(more);
-            for (name, value) in environment {
-                program = program.env(name, value);
-            }
-            let ran = program.run().await.expect_code(code);
+            let ran = self.run(environment, &[args, &["config", "show"], more].concat(), code).await;
             let printed = format!("{}{}", ran.stdout, ran.stderr);
             assert!(!printed.contains(PASSWORD), "a password is shown: {printed}");
             ran
@@ -68,7 +46,7 @@ fn pair(value: &str, origin: &str) -> (String, String) {
 
 #[tokio::test]
 async fn a_later_layer_wins_and_every_value_says_where_it_is_from() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     let defaults = place.show(&[], &[], 0).await;
     assert_eq!(setting(&defaults, "store.url"), pair("sqlite://codemint.db", "default"));
     assert_eq!(setting(&defaults, "job.chunk_size"), pair("50000", "default"));
@@ -97,7 +75,7 @@ async fn a_later_layer_wins_and_every_value_says_where_it_is_from() {
 
 #[tokio::test]
 async fn the_configured_store_is_the_one_that_is_used() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     place.write("url", "sqlite://named-in-a-file.db\n");
     place.write("codemint.toml", "[store]\nurl_file = \"url\"\n[limits]\ncount_max = 5");
     let run = async |count: &str| Codemint::new(place.path()).args(["generate", "####", "-n", count]).run().await;
@@ -109,7 +87,7 @@ async fn the_configured_store_is_the_one_that_is_used() {
 
 #[tokio::test]
 async fn all_problems_of_all_layers_are_told_at_once() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     let text = format!(
         "chunk_size = 5\n[store]\nulr = \"postgres://u:{PASSWORD}@h/db\"\n[job]\nchunk_size = 0\n[limits]\ncount_max = \"many\"\n[log]\nlevel = [\"info\"]"
     );
@@ -132,7 +110,7 @@ async fn all_problems_of_all_layers_are_told_at_once() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_read_is_named_with_the_place_and_without_its_text() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     std::fs::create_dir(place.path().join("directory")).expect("a directory");
     let named = async |file: &str, words: &[&str]| place.refused(&[], &["--config", file], words).await;
     named("missing.toml", &["missing.toml cannot be read: No such file"]).await;
@@ -152,7 +130,7 @@ async fn a_file_that_cannot_be_read_is_named_with_the_place_and_without_its_text
 
 #[tokio::test]
 async fn a_url_in_a_file_of_its_own_is_used_and_redacted() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     place.write("url", &format!("postgres://u:{PASSWORD}@h/db?sslmode=require&password={PASSWORD}\n"));
     let variable = [("CODEMINT__STORE__URL_FILE", "url")];
     let shown = place.show(&variable, &[], 0).await;
@@ -171,21 +149,21 @@ async fn a_url_in_a_file_of_its_own_is_used_and_redacted() {
 
 #[tokio::test]
 async fn regression_a_url_file_that_never_ends_is_refused() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     let endless = [("CODEMINT__STORE__URL_FILE", "/dev/zero")];
     place.refused(&endless, &[], &["/dev/zero: the file has more than 65536 bytes"]).await;
 }
 
 #[tokio::test]
 async fn regression_a_url_file_of_two_lines_is_refused() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     place.write("url", &format!("postgres://u:{PASSWORD}@h/db\npostgres://u:{PASSWORD}@h/db\n"));
     place.refused(&[("CODEMINT__STORE__URL_FILE", "url")], &[], &["line break", "on one line"]).await;
 }
 
 #[tokio::test]
 async fn a_store_url_that_is_none_is_refused_without_its_password() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     let cases = [
         ("", "there is no scheme"),
         ("shop.db", "there is no scheme; a store is sqlite://FILE or postgres://"),
@@ -207,7 +185,7 @@ async fn a_store_url_that_is_none_is_refused_without_its_password() {
 
 #[tokio::test]
 async fn regression_a_password_that_is_taken_for_something_else_is_not_shown() {
-    let place = Place::new();
+    let place = EmptyPlace::new();
     let cases = [
         ("postgres:u:t0ps3cret@h/db", "names no host; write postgres://USER@HOST/DATABASE"),
         ("postgres:/u:t0ps3cret@h/db", "names no host"),

@@ -11,6 +11,8 @@ pub mod entropy;
 pub mod store;
 pub mod mint;
 pub mod runner;
+pub mod broker;
+pub mod admin;
 
 pub mod config;
 pub mod policy;

@@ -32,9 +32,12 @@ fn filter(level: LogLevel) -> Targets {
     };
     // A connection that breaks is told of by us, with what is done about it; the pool would tell it again.
     let pool = if libraries > Level::WARN { libraries } else { Level::ERROR };
+    // The same goes for the broker's library, which also calls errors what is a good-bye.
+    let broker = if libraries > Level::WARN { LevelFilter::from_level(libraries) } else { LevelFilter::OFF };
     Targets::new()
         .with_default(LevelFilter::from_level(libraries))
         .with_target("sqlx_core::pool", pool)
         .with_target("sqlx::pool", pool)
+        .with_target("lapin", broker)
         .with_target("codemint", ours)
 }

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use codemint::job::{Limits, Request};
+use codemint::job::request::{Limits, Request};
 use codemint::mint::MintSettings;
-use codemint::runner::{RunEnd, run_job};
+use codemint::runner::single::{RunEnd, run_job};
 use codemint::store::submit::PutJob;
 use codemint::store::{Access, Store};
 use tokio_util::sync::CancellationToken;

@@ -4,9 +4,10 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use crate::broker::{self, error::BrokerError};
 use crate::cli::text::say;
 use crate::config::ConfigError;
-use crate::job::RequestError;
+use crate::job::request::RequestError;
 use crate::mint::MintError;
 use crate::policy::PolicyError;
 use crate::store::error::{ErrorClass, StoreError};
@@ -87,7 +88,8 @@ impl From<RequestError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::File { .. } => USAGE,
+            StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::IsPgbouncer { .. } => USAGE,
+            StoreError::File { .. } | StoreError::Partitions(_) => USAGE,
             error if error.class() == ErrorClass::Away => UNREACHABLE,
             _ => FAILURE,
         };
@@ -104,6 +106,16 @@ impl From<MintError> for Failure {
             }
             other => Self::other(other),
         }
+    }
+}
+
+impl From<BrokerError> for Failure {
+    fn from(error: BrokerError) -> Self {
+        let code = match error.class() {
+            broker::error::ErrorClass::Away => UNREACHABLE,
+            broker::error::ErrorClass::Permanent => USAGE,
+        };
+        Self::Message { code, message: error.to_string() }
     }
 }
 

@@ -12,13 +12,15 @@ use crate::cli::output::{Format, Target};
 use crate::cli::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
 use crate::cli::{Context, export, find};
 use crate::code::overlap::size;
-use crate::job::{Job, Request, RequestError};
+use crate::job::Job;
+use crate::job::request::{Request, RequestError};
 use crate::mint::{MintError, MintSettings};
 use crate::policy;
-use crate::runner::{RunEnd, Share, run_job};
+use crate::runner::job_run::Share;
+use crate::runner::single::{RunEnd, run_job};
 use crate::store::submit::PutJob;
 use crate::store::{Access, Store};
-use crate::wire::JobDocument;
+use crate::wire::document::JobDocument;
 
 /// Mint codes and wait for them
 #[derive(Debug, Args)]
@@ -111,6 +113,7 @@ impl Generate {
         let policy = policy::load(&context.config)?;
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
+            .map(|request| request.handled(context.handling()))
             .map_err(|error| request_failure(&self.mask, error))
     }
 
@@ -124,22 +127,27 @@ impl Generate {
             say(&format!("note: job {id} asks for the same and is not finished; {resume} goes on with it"));
         }
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);
-        match context.patiently(async || store.put_job(id, request).await).await? {
-            PutJob::Known(job) if !job.asks_the_same_as(request) => {
-                let campaign =
-                    job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
-                Err(Failure::impossible(format!(
-                    "job {} is another request: {} codes of {}, {campaign}; leave --job-id out or name another",
-                    job.id,
-                    job.count,
-                    job.title()
-                )))
-            }
-            PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
-            PutJob::NoRoom { free, mintable, exact } => {
-                Err(Failure::impossible(no_room(request, free, mintable, exact)))
-            }
+        put_job(context, store, id, request).await
+    }
+}
+
+/// Stores a job, or finds the one that asks for the same under this id.
+///
+/// # Errors
+/// `impossible` if there is no room, or the id is that of another request.
+pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
+    match context.patiently(async || store.put_job(id, request).await).await? {
+        PutJob::Known(job) if !job.asks_the_same_as(request) => {
+            let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
+            Err(Failure::impossible(format!(
+                "job {} is another request: {} codes of {}, {campaign}; leave --job-id out or name another",
+                job.id,
+                job.count,
+                job.title()
+            )))
         }
+        PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
+        PutJob::NoRoom { free, mintable, exact } => Err(Failure::impossible(no_room(request, free, mintable, exact))),
     }
 }
 

@@ -27,13 +27,15 @@ use crate::import::intake::{self, Format, Options};
 use crate::import::rejects::Rejects;
 use crate::import::sorted::{Counts, Sorted};
 use crate::import::workspace::Workspace;
-use crate::job::{Job, Origin, PlannedChunk, State, check_campaign};
+use crate::job::plan::PlannedChunk;
+use crate::job::request::check_campaign;
+use crate::job::{Job, Origin, State};
 use crate::mint::MintSettings;
-use crate::runner::Share;
+use crate::runner::job_run::Share;
 use crate::store::imports::{ImportGroup, NewImport, PutImport};
 use crate::store::reports::JobFilter;
 use crate::store::{Access, Store};
-use crate::wire::{JobDocument, hexadecimal};
+use crate::wire::document::{JobDocument, hexadecimal};
 
 /// Codes a transaction. Not a setting: the runs of an import that is gone on with must be those that it began with.
 const RUN_CODES: u32 = 50_000;
@@ -140,6 +142,7 @@ impl Import {
 
     async fn submit(&self, context: &Context, store: &Store, sorted: &Sorted) -> Result<Job, Failure> {
         let import = NewImport {
+            announced: context.handling().announced,
             id: self.job_id.unwrap_or_else(|| id_of(&sorted.counts.digest)),
             campaign: self.campaign.clone(),
             source_digest: sorted.counts.digest,
@@ -203,7 +206,9 @@ fn is_same(job: &Job, import: &NewImport) -> bool {
 fn another(job: &Job, import: &NewImport) -> String {
     let ours = hexadecimal(&import.source_digest);
     match &job.origin {
-        Origin::Minted { mask_text, .. } => format!("job {} mints codes of {mask_text}; name another --job-id", job.id),
+        Origin::Minted { mask_text, .. } | Origin::Refused { mask_text } => {
+            format!("job {} mints codes of {mask_text}; name another --job-id", job.id)
+        }
         Origin::Imported { source_digest } if source_digest[..] != import.source_digest => format!(
             "job {} is the import of another input, or of this one before it was changed: its SHA-256 is {}, this one's {ours}; name another --job-id",
             job.id,

@@ -13,10 +13,10 @@ use crate::cli::text::{grouped, print_json, print_line, say};
 use crate::cli::{Context, find};
 use crate::code::screening::Screening;
 use crate::job::{Job, State};
-use crate::store::Access;
 use crate::store::closing::CloseJob;
 use crate::store::reports::JobFilter;
-use crate::wire::JobDocument;
+use crate::store::{Access, Store};
+use crate::wire::document::JobDocument;
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 const LIST_MAX: u32 = 10_000;
@@ -177,19 +177,32 @@ pub struct Watch {
 impl Watch {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
-        let mut job = find::job(context, &store, self.job).await?;
-        {
-            let _bar = context.progress.follow(&store, &job);
-            while !job.state.is_final() {
-                tokio::time::sleep(WATCH_INTERVAL).await;
-                context.stop.check(|| format!("stopped watching; job {} goes on", self.job))?;
-                let found = context.patiently(async || store.find_job(self.job).await).await?;
-                job = found.ok_or_else(|| Failure::other("the job is gone from the store"))?;
-            }
-        }
+        find::job(context, &store, self.job).await?;
+        let job = watch_to_the_end(context, &store, self.job).await?;
         report(&job, self.json)?;
         find::require_completed(context, &job)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Follows a job with a progress bar. One that is not there yet is waited for: it may be in a queue.
+///
+/// # Errors
+/// `interrupted` if a stop was asked for; the job goes on.
+pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
+    let mut bar = None;
+    loop {
+        let found = context.patiently(async || store.find_job(id).await).await?;
+        match found {
+            Some(job) if job.state.is_final() => return Ok(job),
+            Some(job) if bar.is_none() => bar = Some(context.progress.follow(store, &job)),
+            Some(_) | None => {}
+        }
+        context.stop.check(|| format!("stopped watching; job {id} goes on"))?;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            () = context.stop.token().cancelled() => {}
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::code::random::Stream;
 use crate::code::slice::{Draw, Slice};
 use crate::code::symbols::SAFE;
 use crate::entropy::fresh_key;
-use crate::job::RequestError;
+use crate::job::request::RequestError;
 use crate::policy;
 
 const SAMPLES_MAX: u32 = 1000;

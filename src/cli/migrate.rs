@@ -3,24 +3,40 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::exit::{ANSWER_IS_NO, Failure};
 use crate::cli::text::{print_json, print_line};
 use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::partitions::{PARTITIONS_MAX, PartitionsError};
 use crate::store::schema::SchemaStatus;
+
+/// What `--json` tells.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    schema: SchemaStatus,
+    /// 0 where the table of codes is in one piece.
+    partitions: u32,
+}
 
 /// Create or upgrade the schema of the store; SQLite files do it by themselves
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint --store postgres://owner@db/shop migrate
   codemint --store postgres://owner@db/shop migrate --check
+  codemint --store postgres://owner@db/shop migrate --partitions 16
 
 With --check the exit code is 3 if the schema is missing or older.")]
 pub struct Migrate {
     /// Only say how the schema stands
     #[arg(long)]
     check: bool,
+    /// Cut the table of codes into so many partitions; only while it is empty
+    #[arg(long, value_name = "N", conflicts_with = "check", value_parser = clap::value_parser!(u32).range(2..=i64::from(PARTITIONS_MAX)))]
+    partitions: Option<u32>,
     /// Report as JSON
     #[arg(long)]
     json: bool,
@@ -29,8 +45,19 @@ pub struct Migrate {
 impl Migrate {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let location = &context.config.store;
+        if self.partitions.is_some() && location.file().is_some() {
+            // Before the file is made.
+            return Err(StoreError::from(PartitionsError::File).into());
+        }
         let status = if self.check { Store::check_schema(location).await? } else { Store::migrate(location).await? };
+        if let Some(partitions) = self.partitions {
+            Store::partition_codes(location, partitions).await?;
+        }
+        let partitions = Store::count_partitions(location).await?;
         let (code, line) = match status {
+            SchemaStatus::Current { version } if partitions > 0 => {
+                (ExitCode::SUCCESS, format!("the schema is current, version {version}, with {partitions} partitions"))
+            }
             SchemaStatus::Current { version } => {
                 (ExitCode::SUCCESS, format!("the schema is current, version {version}"))
             }
@@ -43,7 +70,7 @@ impl Migrate {
             }
         };
         if self.json {
-            print_json(&status)?;
+            print_json(&Report { schema: status, partitions })?;
         } else {
             print_line(&line)?;
         }

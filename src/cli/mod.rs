@@ -13,13 +13,17 @@ use crate::cli::exit::Failure;
 use crate::cli::signals::Stop;
 use crate::cli::text::quoted;
 use crate::config::{self, Config, Sources};
-use crate::runner::Patience;
+use crate::job::Handling;
+use crate::runner::patience::Patience;
 use crate::store::error::StoreError;
 use crate::store::location::Location;
 use crate::store::{Access, Store};
 use crate::telemetry;
 
 mod generate;
+mod worker;
+mod enqueue;
+mod dead;
 mod mask;
 mod jobs;
 mod export;
@@ -30,6 +34,7 @@ mod migrate;
 mod settings;
 mod shell;
 
+mod dead_message;
 mod exit;
 mod find;
 mod output;
@@ -95,6 +100,10 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Configured {
     Generate(generate::Generate),
+    Worker(worker::Worker),
+    Enqueue(enqueue::Enqueue),
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
     #[command(subcommand)]
     Mask(mask::MaskCommand),
     #[command(subcommand)]
@@ -133,6 +142,9 @@ impl Configured {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         match self {
             Self::Generate(command) => command.run(context).await,
+            Self::Worker(command) => command.run(context).await,
+            Self::Enqueue(command) => command.run(context).await,
+            Self::Dead(command) => Box::pin(command.run(context)).await,
             Self::Mask(command) => command.run(context),
             Self::Jobs(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
@@ -173,6 +185,11 @@ impl Context {
         format!("`{} {rest}`", self.invocation)
     }
 
+    /// How jobs of this process are handled: events tell of them where there is a broker.
+    fn handling(&self) -> Handling {
+        Handling { announced: self.config.broker.is_some(), ..Handling::default() }
+    }
+
     async fn open_store(&self, access: Access) -> Result<Store, Failure> {
         if let (Access::Existing, Some(file)) = (access, self.config.store.file())
             && !file.exists()
@@ -191,6 +208,14 @@ impl Context {
             }
         };
         self.opened.get_or_try_init(open).await.cloned()
+    }
+
+    /// For a worker, which waits for a store that is away.
+    async fn open_store_for_worker(&self) -> Result<Store, StoreError> {
+        // A chunk that is claimed may need two more for screening; if all waited for these, none would go on.
+        let lanes = u32::try_from(self.config.worker.concurrency).unwrap_or(u32::MAX);
+        let location = self.config.store.clone().with_connections(lanes.saturating_mul(4).saturating_add(6));
+        self.opened.get_or_try_init(|| Store::open(&location, Access::CreateFile)).await.cloned()
     }
 
     async fn close_store(&self) {

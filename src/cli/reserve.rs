@@ -11,7 +11,7 @@ use crate::cli::generate::request_failure;
 use crate::cli::text::{grouped, print_json, print_line, say};
 use crate::code::mask::Mask;
 use crate::code::overlap::size;
-use crate::job::{RequestError, check_note};
+use crate::job::request::{RequestError, check_note};
 use crate::store::Access;
 use crate::store::reserved::Reserved;
 

@@ -16,6 +16,15 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
+/// A foreign text in one line of ours: whatever could move a cursor or hide is written as an escape.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        let hidden = c != '\t' && !matches!(c, '"' | '\'' | '\\') && c.escape_debug().len() > 1;
+        if hidden { c.escape_debug().to_string() } else { c.to_string() }
+    };
+    text.chars().map(shown).collect()
+}
+
 /// 1234567 as 1,234,567
 pub fn grouped(number: u128) -> String {
     let digits = number.to_string();

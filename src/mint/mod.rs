@@ -55,8 +55,8 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// What one attempt to mint a chunk came to.
 #[derive(Debug)]
 pub enum Step {
-    /// The chunk is committed, by us.
-    Minted { run_no: i64, codes: u32 },
+    /// The chunk is committed, by us. If it seemed the last one, the job may be at its end.
+    Minted { run_no: i64, codes: u32, seemed_last: bool },
     /// No chunk can be claimed: none is open, others write those that are, or the job is not to go on.
     NothingToClaim,
     /// COMMIT ended in an error; [`Store::is_chunk_done`] tells what became of the chunk.
@@ -73,6 +73,10 @@ pub struct Minting {
     ahead: Option<Ahead>,
     /// How the last chunk was screened: said when it changes.
     screening: Option<Screening>,
+    /// No open chunk was seen behind the one at hand.
+    seems_last: bool,
+    /// The chunk at hand, until it is committed.
+    claimed: Option<i64>,
 }
 
 /// What this process mints under, and from.
@@ -111,18 +115,24 @@ struct Keyed {
 
 impl Source {
     async fn of_job(store: &Store, job: &Job, settings: &MintSettings) -> Result<Option<Self>, MintError> {
+        if job.state.is_final() {
+            return Ok(None);
+        }
         let mask = match &job.origin {
             Origin::Minted { mask, .. } => mask,
+            Origin::Refused { .. } => return Ok(None),
             Origin::Imported { source_digest } => {
                 let same = settings.import.as_ref().filter(|sorted| sorted.counts.digest[..] == source_digest[..]);
-                return same.map(|sorted| Some(Self::Import(Arc::clone(sorted)))).ok_or(MintError::Import);
+                let sorted = same.ok_or(MintError::Import)?;
+                in_time(store.start_job(job.no)).await?;
+                return Ok(Some(Self::Import(Arc::clone(sorted))));
             }
         };
-        let Some(key) = in_time(store.read_key(job.no)).await? else { return Ok(None) };
         if job.generator_version != GENERATOR_VERSION {
             return Err(MintError::GeneratorVersion { found: job.generator_version });
         }
         check_policy(settings.policy.marks(mask), &job.policy_marks)?;
+        let Some(key) = in_time(store.start_job(job.no)).await? else { return Ok(None) };
         let keyspace = Arc::new(settings.policy.keyspace(mask));
         let denied = settings.policy.denied_in(mask).map(Arc::new);
         Ok(Some(Self::Mask(Keyed { mask: mask.clone(), keyspace, key, denied })))
@@ -144,7 +154,19 @@ impl Minting {
     pub async fn start(store: &Store, job: &Job, settings: &MintSettings) -> Result<Option<Self>, MintError> {
         let Some(source) = Source::of_job(store, job, settings).await? else { return Ok(None) };
         let task = Task { store: store.clone(), job_no: job.no, source, limits: settings.filters };
-        Ok(Some(Self { task: Arc::new(task), recycled: CodeBatch::default(), ahead: None, screening: None }))
+        Ok(Some(Self {
+            task: Arc::new(task),
+            recycled: CodeBatch::default(),
+            ahead: None,
+            screening: None,
+            seems_last: false,
+            claimed: None,
+        }))
+    }
+
+    /// The chunk that the last call of [`Minting::mint_chunk`] could not commit.
+    pub fn claimed(&self) -> Option<i64> {
+        self.claimed
     }
 
     /// Claims a chunk, draws its codes and commits them with the checkpoint.
@@ -152,8 +174,10 @@ impl Minting {
     /// # Errors
     /// Those of the store before COMMIT: the chunk stays open and may be tried again.
     pub async fn mint_chunk(&mut self, store: &Store) -> Result<Step, MintError> {
+        self.claimed = None;
         let claimed = in_time(store.claim_chunk(self.task.job_no)).await?;
         let Some(mut claimed) = claimed else { return Ok(Step::NothingToClaim) };
+        self.claimed = Some(claimed.chunk.run_no);
         let prepared = self.prepare(&mut claimed).await?;
         self.say_screening(prepared.screening);
         let Prepared { encoded, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
@@ -161,8 +185,9 @@ impl Minting {
         let (run_no, codes) = (claimed.chunk.run_no, checkpoint.minted);
         self.recycled = batch;
         in_time(claimed.write_checkpoint(&checkpoint)).await?;
+        self.claimed = None;
         match in_time(claimed.commit()).await {
-            Ok(()) => Ok(Step::Minted { run_no, codes }),
+            Ok(()) => Ok(Step::Minted { run_no, codes, seemed_last: self.seems_last }),
             Err(error) => {
                 tracing::warn!(run_no, %error, "commit ended in an error; asking the store what became of the chunk");
                 Ok(Step::CommitUnknown { run_no, codes, error })
@@ -177,8 +202,11 @@ impl Minting {
             Some(ahead) if ahead.run_no == claimed.chunk.run_no => (ahead.preparing, false),
             other => (self.start_preparing(claimed.chunk.clone()), other.is_some()),
         };
-        if !guess_was_wrong && let Some(next) = in_time(claimed.find_next_open()).await? {
-            self.ahead = Some(Ahead { run_no: next.run_no, preparing: self.start_preparing(next) });
+        self.seems_last = false;
+        if !guess_was_wrong {
+            let next = in_time(claimed.find_next_open()).await?;
+            self.seems_last = next.is_none();
+            self.ahead = next.map(|next| Ahead { run_no: next.run_no, preparing: self.start_preparing(next) });
         }
         while_claimed(claimed, finished(preparing)).await?
     }

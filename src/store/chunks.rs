@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde::Serializer;
-use sqlx::{Executor, FromRow, PgConnection, SqliteConnection};
+use sqlx::{Executor, FromRow, SqliteConnection};
 
 use crate::code::batch::CodeBatch;
 use crate::code::random::Key;
@@ -13,6 +13,7 @@ use crate::code::screening::Screening;
 use crate::job::Rejections;
 use crate::store::Store;
 use crate::store::error::{StoreError, is_duplicate, require_rows};
+use crate::store::postgres_transaction::PostgresSession;
 use crate::store::transaction::StoreTransaction;
 
 /// SQLite lets whoever asks first have the file, and a writer that comes straight back is first: a second process could
@@ -102,11 +103,7 @@ impl Store {
             Self::Postgres(pool) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(pool).await?,
             Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(&sqlite.readers).await?,
         };
-        let key = stored.map(|bytes| <[u8; Key::LENGTH_BYTES]>::try_from(bytes).map(Key::new)).transpose();
-        key.map_err(|bytes| StoreError::Corrupt {
-            table: "jobs",
-            problem: format!("the key has {} bytes", bytes.len()),
-        })
+        stored.map(key_of_bytes).transpose()
     }
 
     /// Claims the first open chunk of a job that is neither ended nor being cancelled; `None` if there is none that
@@ -157,6 +154,13 @@ impl Store {
         };
         Ok(state == "done")
     }
+}
+
+/// # Errors
+/// `Corrupt` if what is stored is no key.
+pub(crate) fn key_of_bytes(bytes: Vec<u8>) -> Result<Key, StoreError> {
+    let key = <[u8; Key::LENGTH_BYTES]>::try_from(bytes).map(Key::new);
+    key.map_err(|bytes| StoreError::Corrupt { table: "jobs", problem: format!("the key has {} bytes", bytes.len()) })
 }
 
 impl ClaimedChunk {
@@ -273,7 +277,7 @@ impl ClaimedChunk {
     }
 }
 
-async fn put_codes_postgres(connection: &mut PgConnection, codes: &EncodedCodes) -> Result<(), StoreError> {
+async fn put_codes_postgres(connection: &mut PostgresSession, codes: &EncodedCodes) -> Result<(), StoreError> {
     sqlx::query("savepoint before_codes").execute(&mut *connection).await?;
     let mut copy = connection.copy_in_raw("copy codes (code, run_no) from stdin (format binary)").await?;
     for piece in codes.bytes.chunks(COPY_PIECE_BYTES) {

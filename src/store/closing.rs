@@ -5,11 +5,14 @@ use sha2::{Digest, Sha256};
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
 use crate::code::random::Key;
-use crate::job::{Closing, JobError, PlannedChunk, State, decide_closing, plan_round};
+use crate::job::plan::{Closing, PlannedChunk, decide_closing, plan_round};
+use crate::job::{Job, JobError, State};
+use crate::store::chunks::key_of_bytes;
 use crate::store::error::{StoreError, require_rows};
 use crate::store::rows::{RejectionsRow, TallyRow, unsigned};
 use crate::store::transaction::StoreTransaction;
 use crate::store::{Store, off_the_async_threads};
+use crate::wire::event::EventKind;
 
 /// What an attempt to close a job found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ struct OpenJobRow {
     count: i64,
     chunk_size: i32,
     key: Option<Vec<u8>>,
+    announced: bool,
+    progress_told: bool,
 }
 
 const TALLY: &str = "
@@ -50,16 +55,30 @@ const TALLY: &str = "
 const DIGESTS: &str = "select digest from chunks where job_no = $1 and state = 'done' order by round, chunk_no";
 
 impl Store {
-    /// `queued` becomes `running`; any other state stays.
+    /// `queued` becomes `running`; any other state stays. Tells the key, as [`Store::read_key`].
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn mark_job_running(&self, job_no: i64) -> Result<(), StoreError> {
-        let mut transaction = self.begin_writing().await?;
+    pub async fn start_job(&self, job_no: i64) -> Result<Option<Key>, StoreError> {
+        // Without a flush to disk: a job that is queued again after a crash is started again.
+        let mut transaction = self.begin_writing_unflushed().await?;
         let now = transaction.now();
-        let sql = format!("update jobs set state = 'running', started_at = {now} where no = $1 and state = 'queued'");
-        transaction.execute_for_job(&sql, job_no).await?;
-        transaction.commit().await
+        let sql = format!(
+            "update jobs set state = 'running', started_at = {now} where no = $1 and state = 'queued' returning key"
+        );
+        let key: Option<Option<Vec<u8>>> = match &mut transaction {
+            StoreTransaction::Postgres(transaction) => {
+                sqlx::query_scalar(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
+            }
+            StoreTransaction::Sqlite(transaction) => {
+                sqlx::query_scalar(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
+            }
+        };
+        transaction.commit().await?;
+        match key.flatten() {
+            Some(bytes) => key_of_bytes(bytes).map(Some),
+            None => self.read_key(job_no).await,
+        }
     }
 
     /// Asks for the end of a job: from now on nobody claims a chunk of it. [`Store::close_job`] ends it.
@@ -79,17 +98,21 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn close_job(&self, job_no: i64) -> Result<CloseJob, StoreError> {
+        self.close_job_with(job_no, None).await
+    }
+
+    pub(crate) async fn close_job_with(&self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
         let mut transaction = self.begin_writing().await?;
-        let closed = transaction.close_job(job_no).await?;
+        let closed = transaction.close_job(job_no, failure).await?;
         transaction.commit().await?;
         Ok(closed)
     }
 }
 
 impl StoreTransaction {
-    async fn close_job(&mut self, job_no: i64) -> Result<CloseJob, StoreError> {
+    async fn close_job(&mut self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
         let Some(job) = OpenJob::from_row(self.lock_job(job_no).await?)? else { return Ok(CloseJob::Ended) };
-        if job.state == State::Cancelling {
+        if job.state == State::Cancelling || failure.is_some() {
             // Waits for the row locks of chunks that are being written; they turn out to be done and stay.
             let sql = "update chunks set state = 'skipped' where job_no = $1 and state = 'open'";
             self.execute_for_job(sql, job_no).await?;
@@ -102,7 +125,7 @@ impl StoreTransaction {
         if job.plan.is_none() {
             sums.imported_before = tally.rejections.rejected as u64;
         }
-        match (decide_closing(job.state, job.count, sums), job.plan) {
+        match (decide_closing(job.state, failure, job.count, sums), job.plan) {
             (Closing::NextRound { round, count }, Some(plan)) => {
                 let chunks = plan.round(round, count).await;
                 self.insert_chunks(job_no, plan.mask_no, round, &chunks).await?;
@@ -117,7 +140,11 @@ impl StoreTransaction {
                     Some(plan) => self.release_mask(plan.mask_no, job.count - sums.minted).await?,
                     None => self.release_masks_of_import(job_no).await?,
                 }
+                let progress_owed = job.announced && !job.progress_told && tally.minted > 0;
                 self.end_job(job_no, state, error, &tally).await?;
+                if job.announced {
+                    self.tell_of_end(job_no, progress_owed).await?;
+                }
                 Ok(CloseJob::Ended)
             }
         }
@@ -125,7 +152,10 @@ impl StoreTransaction {
 
     /// Of two writers that finish the last two chunks at the same moment, the second waits here and then sees both.
     async fn lock_job(&mut self, job_no: i64) -> Result<OpenJobRow, StoreError> {
-        const SQL: &str = "select state, mask_no, canonical_mask, count, chunk_size, key from jobs where no = $1";
+        const SQL: &str = "
+            select state, mask_no, canonical_mask, count, chunk_size, key, announced, progress_at is not null as progress_told
+              from jobs
+             where no = $1";
         Ok(match self {
             Self::Postgres(transaction) => {
                 let sql = format!("{SQL} for update");
@@ -133,19 +163,6 @@ impl StoreTransaction {
             }
             Self::Sqlite(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_one(&mut **transaction).await?,
         })
-    }
-
-    /// A statement whose one parameter is the job's number.
-    async fn execute_for_job(&mut self, sql: &str, job_no: i64) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(transaction) => {
-                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
-            }
-            Self::Sqlite(transaction) => {
-                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
-            }
-        }
-        Ok(())
     }
 
     async fn tally(&mut self, job_no: i64) -> Result<TallyRow, StoreError> {
@@ -186,6 +203,18 @@ impl StoreTransaction {
             }
         };
         require_rows("the closing of a job", ended, 1)
+    }
+
+    /// A job of one chunk ends before anybody told how far it was: then that is told first.
+    async fn tell_of_end(&mut self, job_no: i64, progress_owed: bool) -> Result<(), StoreError> {
+        let job = self.read_job(job_no).await?;
+        let (Some(kind), Some(time)) = (EventKind::of_end(job.state), job.finished_at) else { return Ok(()) };
+        let reply_to = job.handling.reply_to.as_deref();
+        if !progress_owed {
+            return self.put_events(&[(kind, &job)], time, reply_to).await;
+        }
+        let before = Job { state: State::Running, digest: None, error: None, finished_at: None, ..job.clone() };
+        self.put_events(&[(EventKind::Progress, &before), (kind, &job)], time, reply_to).await
     }
 
     /// Codes that the job will not mint any more are free again. Rows of masks are touched only when a job ends short: all
@@ -229,6 +258,9 @@ impl StoreTransaction {
 struct OpenJob {
     state: State,
     count: u64,
+    announced: bool,
+    /// Whether a progress event was written.
+    progress_told: bool,
     /// `None` for an import.
     plan: Option<RoundPlan>,
 }
@@ -258,8 +290,9 @@ impl OpenJob {
             return Ok(None);
         }
         let count = unsigned("jobs", row.count)?;
+        let (announced, progress_told) = (row.announced, row.progress_told);
         let (Some(mask_no), Some(mask)) = (row.mask_no, row.canonical_mask) else {
-            return Ok(Some(Self { state, count, plan: None }));
+            return Ok(Some(Self { state, count, announced, progress_told, plan: None }));
         };
         let key = row.key.and_then(|bytes| <[u8; Key::LENGTH_BYTES]>::try_from(bytes).ok()).map(Key::new);
         let plan = RoundPlan {
@@ -268,7 +301,7 @@ impl OpenJob {
             chunk_size: unsigned("jobs", row.chunk_size)?,
             key: key.ok_or_else(|| corrupt("an unfinished job has no key".to_owned()))?,
         };
-        Ok(Some(Self { state, count, plan: Some(plan) }))
+        Ok(Some(Self { state, count, announced, progress_told, plan: Some(plan) }))
     }
 }
 

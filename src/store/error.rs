@@ -2,16 +2,21 @@
 
 use std::io::ErrorKind;
 
+use crate::store::partitions::PartitionsError;
 use crate::store::schema::SchemaError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Partitions(#[from] PartitionsError),
     #[error("the server at {place} cannot be reached: {}", reason(source))]
     Unreachable { place: String, source: sqlx::Error },
     #[error("{place} cannot be opened: {}", reason(source))]
     NotOpened { place: String, source: sqlx::Error },
+    #[error("what answers at {place} is a pgbouncer; set store.pgbouncer to true")]
+    IsPgbouncer { place: String },
     #[error("the store's file {file} cannot be opened: {problem}")]
     File { file: String, problem: String },
     #[error("the store reports: {}", reason(.0))]

@@ -3,17 +3,21 @@
 use uuid::Uuid;
 
 use crate::code::mask::Mask;
-use crate::job::{Job, PlannedChunk};
+use crate::job::Job;
+use crate::job::plan::PlannedChunk;
 use crate::store::Store;
 use crate::store::error::{StoreError, is_duplicate};
-use crate::store::submit::NewMask;
+use crate::store::new_jobs::NewMask;
 use crate::store::transaction::StoreTransaction;
+use crate::wire::event::EventKind;
 
 /// An import whose input was read and sorted.
 #[derive(Clone, Debug)]
 pub struct NewImport {
     pub id: Uuid,
     pub campaign: Option<String>,
+    /// Whether events tell how it goes.
+    pub announced: bool,
     /// SHA-256 of what was read.
     pub source_digest: [u8; 32],
     /// Codes of a run, but of the last ones of a length.
@@ -61,7 +65,7 @@ impl Store {
     /// False if the id is known.
     async fn insert_import(&self, import: &NewImport) -> Result<bool, StoreError> {
         let mut transaction = self.begin_writing().await?;
-        if transaction.is_known(import.id).await? {
+        if !transaction.find_known(&[import.id]).await?.is_empty() {
             transaction.rollback().await?;
             return Ok(false);
         }
@@ -74,6 +78,10 @@ impl Store {
             let mask_no = transaction.use_mask(&mask).await?;
             transaction.insert_chunks(job_no, mask_no, 0, &group.runs).await?;
         }
+        if import.announced {
+            let job = transaction.read_job(job_no).await?;
+            transaction.put_events(&[(EventKind::Accepted, &job)], job.created_at, None).await?;
+        }
         transaction.commit().await?;
         Ok(true)
     }
@@ -82,19 +90,19 @@ impl Store {
 impl StoreTransaction {
     async fn insert_import_row(&mut self, import: &NewImport) -> Result<i64, StoreError> {
         const SQL: &str = "
-            insert into jobs (id, kind, source_digest, count, campaign, generator_version, chunk_size)
-            values ($1, 'import', $2, $3, $4, 0, $5)
+            insert into jobs (id, kind, source_digest, count, campaign, generator_version, chunk_size, announced)
+            values ($1, 'import', $2, $3, $4, 0, $5, $6)
             returning no";
         let count = import.groups.iter().map(ImportGroup::codes).sum::<u64>() as i64;
         let (digest, run_codes) = (&import.source_digest[..], import.run_codes as i32);
         let no = match self {
             Self::Postgres(transaction) => {
                 let insert = sqlx::query_scalar(SQL).bind(import.id).bind(digest).bind(count).bind(&import.campaign);
-                insert.bind(run_codes).fetch_one(&mut **transaction).await?
+                insert.bind(run_codes).bind(import.announced).fetch_one(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
                 let insert = sqlx::query_scalar(SQL).bind(import.id).bind(digest).bind(count).bind(&import.campaign);
-                insert.bind(run_codes).fetch_one(&mut **transaction).await?
+                insert.bind(run_codes).bind(import.announced).fetch_one(&mut **transaction).await?
             }
         };
         Ok(no)

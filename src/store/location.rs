@@ -8,11 +8,26 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
+use crate::store::postgres::{Address, Route};
+
 /// Where a store is. `Display` shows no password.
 #[derive(Clone)]
 pub enum Location {
     Sqlite(PathBuf),
-    Postgres { options: Box<PgConnectOptions>, shown: String },
+    Postgres(Box<ServerLocation>),
+}
+
+/// Enough for one job: its chunk, the screening of two, and somebody who looks on.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// A database of a PostgreSQL server.
+#[derive(Clone)]
+pub struct ServerLocation {
+    /// Most connections at once.
+    pub(crate) connections_max: u32,
+    options: PgConnectOptions,
+    shown: String,
+    route: Route,
 }
 
 /// What is wrong with a store URL. The URL itself is not repeated: it may hold a password.
@@ -42,6 +57,10 @@ pub enum LocationError {
     File { parameter: String, path: String, problem: String },
     #[error("the parameter {name} takes {wanted}")]
     ParameterValue { name: &'static str, wanted: String },
+    #[error("a file is not reached by way of pgbouncer")]
+    FileByWayOfPgbouncer,
+    #[error("the URL has the parameter options, which pgbouncer refuses; set them for the role, with `alter role`")]
+    OptionsByWayOfPgbouncer,
     #[error("{0}")]
     Value(String),
 }
@@ -88,7 +107,12 @@ fn postgres(text: &str) -> Result<Location, LocationError> {
     url.query_pairs().try_for_each(|(name, value)| check_parameter(&name, &value))?;
     let options = PgConnectOptions::from_str(text).map_err(|error| LocationError::Value(error.to_string()))?;
     redact(&mut url);
-    Ok(Location::Postgres { options: Box::new(options), shown: url.to_string() })
+    Ok(Location::Postgres(Box::new(ServerLocation {
+        connections_max: CONNECTIONS_MAX,
+        options,
+        shown: url.to_string(),
+        route: Route::Direct,
+    })))
 }
 
 fn check_parameter(name: &str, value: &str) -> Result<(), LocationError> {
@@ -124,12 +148,47 @@ fn redact(url: &mut Url) {
     }
 }
 
+impl ServerLocation {
+    pub(crate) fn address(&self) -> Address<'_> {
+        Address { options: &self.options, route: self.route, connections_max: self.connections_max, place: &self.shown }
+    }
+}
+
 impl Location {
+    /// The same place for somebody who does so much at once. An SQLite file has its fixed few.
+    #[must_use]
+    pub fn with_connections(self, connections_max: u32) -> Self {
+        match self {
+            Self::Postgres(mut server) => {
+                server.connections_max = connections_max.max(CONNECTIONS_MAX);
+                Self::Postgres(server)
+            }
+            sqlite => sqlite,
+        }
+    }
+
+    /// The same place, if what answers there is a pgbouncer in transaction mode.
+    ///
+    /// # Errors
+    /// If it cannot be one.
+    pub fn by_way_of_pgbouncer(self) -> Result<Self, LocationError> {
+        match self {
+            Self::Sqlite(_) => Err(LocationError::FileByWayOfPgbouncer),
+            Self::Postgres(server) if server.options.get_options().is_some() => {
+                Err(LocationError::OptionsByWayOfPgbouncer)
+            }
+            Self::Postgres(mut server) => {
+                server.route = Route::Pgbouncer;
+                Ok(Self::Postgres(server))
+            }
+        }
+    }
+
     /// The file of an embedded store.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Sqlite(path) => Some(path),
-            Self::Postgres { .. } => None,
+            Self::Postgres(_) => None,
         }
     }
 }
@@ -138,8 +197,14 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            Self::Postgres { shown, .. } => f.write_str(shown),
+            Self::Postgres(server) => f.write_str(&server.shown),
         }
+    }
+}
+
+impl fmt::Debug for ServerLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerLocation({}, {:?})", self.shown, self.route)
     }
 }
 

@@ -4,36 +4,41 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
-
 use crate::store::error::StoreError;
 use crate::store::location::Location;
+use crate::store::postgres::PostgresStore;
 use crate::store::schema::SchemaStatus;
 use crate::store::sqlite::SqliteStore;
 
 pub mod location;
 pub mod error;
 pub mod schema;
+pub mod partitions;
 pub mod rows;
 
-mod postgres;
+pub mod postgres;
+pub mod postgres_transaction;
 mod sqlite;
 pub mod transaction;
 mod patterns;
 
 pub mod submit;
+mod new_jobs;
+pub mod refused;
 pub mod imports;
 pub mod room;
 pub mod overlaps;
 pub mod reserved;
 pub mod chunks;
 pub mod closing;
+pub mod failing;
+pub mod outbox;
 pub mod reports;
 
 /// An open store with a schema that this program knows.
 #[derive(Clone, Debug)]
 pub enum Store {
-    Postgres(PgPool),
+    Postgres(PostgresStore),
     Sqlite(SqliteStore),
 }
 
@@ -73,15 +78,27 @@ impl Store {
     /// opened, `Schema` when the schema is not the one this program needs.
     pub async fn open(location: &Location, access: Access) -> Result<Self, StoreError> {
         match location {
-            Location::Postgres { options, shown } => Ok(Self::Postgres(postgres::open(options, shown).await?)),
+            Location::Postgres(server) => Ok(Self::Postgres(server.address().open().await?)),
             Location::Sqlite(file) => Ok(Self::Sqlite(sqlite::open(file, access == Access::CreateFile).await?)),
         }
+    }
+
+    /// Asks for nothing: does the store answer?
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(pool) => sqlx::query("select 1").execute(pool).await.map(drop)?,
+            Self::Sqlite(sqlite) => sqlx::query("select 1").execute(&sqlite.readers).await.map(drop)?,
+        }
+        Ok(())
     }
 
     /// Closes all connections. An SQLite file then holds everything by itself, without the log beside it.
     pub async fn close(&self) {
         match self {
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(postgres) => postgres.pool.close().await,
             Self::Sqlite(sqlite) => {
                 sqlite.readers.close().await;
                 sqlite.writer.close().await;
@@ -95,7 +112,7 @@ impl Store {
     /// As [`Store::open`]; a newer schema is left alone.
     pub async fn migrate(location: &Location) -> Result<SchemaStatus, StoreError> {
         match location {
-            Location::Postgres { options, shown } => postgres::migrate(options, shown).await,
+            Location::Postgres(server) => server.address().migrate().await,
             Location::Sqlite(file) => {
                 sqlite::open(file, true).await?;
                 sqlite::check_schema(file).await
@@ -109,7 +126,7 @@ impl Store {
     /// As [`Store::open`], but for a schema that is missing or older.
     pub async fn check_schema(location: &Location) -> Result<SchemaStatus, StoreError> {
         match location {
-            Location::Postgres { options, shown } => postgres::check_schema(options, shown).await,
+            Location::Postgres(server) => server.address().check_schema().await,
             Location::Sqlite(file) if !file.exists() => Ok(SchemaStatus::Missing),
             Location::Sqlite(file) => sqlite::check_schema(file).await,
         }

@@ -20,6 +20,9 @@ use crate::store::transaction::StoreTransaction;
 /// Ranks whose codes are read at once: a few MiB of text.
 pub(crate) const PAGE_RANKS: u128 = 1 << 17;
 
+/// So few are looked up one by one in any case.
+const FEW_CODES: usize = 100;
+
 /// Until the end of the transaction.
 const LOOK_UP_SETTINGS: &str = "
     set local plan_cache_mode = force_generic_plan;
@@ -189,7 +192,9 @@ impl StoreTransaction {
         let present = match self {
             Self::Postgres(transaction) => {
                 let wanted: Vec<&str> = codes.iter().collect();
-                transaction.execute(LOOK_UP_SETTINGS).await?;
+                if codes.len() > FEW_CODES {
+                    transaction.execute(LOOK_UP_SETTINGS).await?;
+                }
                 sqlx::query_scalar(&sql).bind(wanted).fetch_all(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {

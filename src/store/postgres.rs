@@ -1,95 +1,203 @@
-//! Connections to a PostgreSQL server.
+//! Connections to a PostgreSQL server, directly or by way of pgbouncer.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use sqlx::migrate::AppliedMigration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Executor, Row};
 use tokio::time::Instant;
 
 use crate::store::error::{ErrorClass, StoreError, classify};
-use crate::store::schema::{self, SchemaStatus};
+use crate::store::postgres_transaction::{PostgresTransaction, begin_with_settings};
+use crate::store::schema::{self, SchemaError, SchemaStatus};
 
 /// A server that does not answer for this long at the start is reported as not reachable.
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that idled so long is tested before it is used.
+const TESTED_AFTER_IDLE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const POOL_CONNECTIONS_MAX: u32 = 8;
 
 /// What every session asks of the server: nothing may wait or idle for ever, and a client that is gone is noticed.
 /// A chunk of the largest size takes seconds; the timeouts leave a slow server twenty times that.
-const SESSION_SETTINGS: [(&str, &str); 7] = [
+pub(crate) const TIMEOUTS: [(&str, &str); 4] = [
     ("lock_timeout", "30s"),
     ("statement_timeout", "300s"),
     ("idle_in_transaction_session_timeout", "60s"),
     ("client_connection_check_interval", "10s"),
-    ("tcp_keepalives_idle", "15"),
-    ("tcp_keepalives_interval", "5"),
-    ("tcp_keepalives_count", "3"),
 ];
 
-/// Waits for the server, at most [`FIRST_CONNECT_TIMEOUT`]. A server that answers with a refusal is not waited for.
-async fn connect_first(options: &PgConnectOptions, place: &str) -> Result<PgConnection, StoreError> {
-    let deadline = Instant::now() + FIRST_CONNECT_TIMEOUT;
-    let mut delays = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(50))
-        .with_max_delay(Duration::from_secs(1))
-        .without_max_times()
-        .build();
-    loop {
-        let source = match tokio::time::timeout_at(deadline, options.connect()).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) if classify(&error) == ErrorClass::Permanent => {
-                return Err(StoreError::NotOpened { place: place.to_owned(), source: error });
+/// Of the connection that the server sees; behind pgbouncer it is not ours.
+const KEEPALIVES: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "15"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
+
+/// How the server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Direct,
+    /// By way of a pgbouncer in transaction mode: what follows a transaction may meet another session of the server, and
+    /// what is set in a session or prepared under a name stays there for others. So everything happens in transactions,
+    /// settings last as long as these, and no statement has a name.
+    Pgbouncer,
+}
+
+/// Where to connect, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<'a> {
+    pub options: &'a PgConnectOptions,
+    pub route: Route,
+    pub connections_max: u32,
+    /// As it may be shown.
+    pub place: &'a str,
+}
+
+/// An open PostgreSQL store. As an executor of a single query it runs that in a transaction of its own.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    pub(crate) pool: PgPool,
+    pub(crate) route: Route,
+}
+
+impl PostgresStore {
+    pub(crate) async fn begin(&self) -> Result<PostgresTransaction, sqlx::Error> {
+        self.begin_with("begin").await
+    }
+
+    /// In a task of its own: if who waits for it gives up, the library would put the connection back with the transaction
+    /// open. So it is begun all the same, and undone.
+    pub(crate) async fn begin_with(&self, begin: &'static str) -> Result<PostgresTransaction, sqlx::Error> {
+        let (pool, sql) = (self.pool.clone(), begin_with_settings(begin, self.route));
+        let begun = tokio::spawn(async move { pool.begin_with(sql).await }).await;
+        let transaction = begun.map_err(|_panic| sqlx::Error::WorkerCrashed)??;
+        Ok(PostgresTransaction::new(transaction, self.route))
+    }
+}
+
+impl Address<'_> {
+    /// Waits for the server, at most [`FIRST_CONNECT_TIMEOUT`]. One that answers with a refusal is not waited for.
+    async fn connect_first(&self, options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+        let place = || self.place.to_owned();
+        let deadline = Instant::now() + FIRST_CONNECT_TIMEOUT;
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(1))
+            .without_max_times()
+            .build();
+        loop {
+            let source = match tokio::time::timeout_at(deadline, options.connect()).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) if self.route == Route::Direct && is_refusal_of_pgbouncer(&error) => {
+                    return Err(StoreError::IsPgbouncer { place: place() });
+                }
+                Ok(Err(error)) if classify(&error) == ErrorClass::Permanent => {
+                    return Err(StoreError::NotOpened { place: place(), source: error });
+                }
+                Ok(Err(error)) => error,
+                Err(_elapsed) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
+            };
+            let delay = delays.next().unwrap_or_default();
+            if Instant::now() + delay >= deadline {
+                return Err(StoreError::Unreachable { place: place(), source });
             }
-            Ok(Err(error)) => error,
-            Err(_elapsed) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
-        };
-        let delay = delays.next().unwrap_or_default();
-        if Instant::now() + delay >= deadline {
-            return Err(StoreError::Unreachable { place: place.to_owned(), source });
+            tokio::time::sleep(delay).await;
         }
-        tokio::time::sleep(delay).await;
+    }
+
+    fn session_options(&self) -> PgConnectOptions {
+        let name = format!("codemint pid {}", std::process::id());
+        let options = self.options.clone().application_name(&name).disable_statement_logging();
+        match self.route {
+            Route::Direct => options.options(TIMEOUTS).options(KEEPALIVES),
+            // It refuses parameters that it cannot carry from one session of the server to another.
+            Route::Pgbouncer => options.extra_float_digits(None),
+        }
+    }
+
+    /// How a transaction is begun there.
+    pub fn begin(&self) -> Cow<'static, str> {
+        begin_with_settings("begin", self.route)
+    }
+
+    /// A connection of its own, for what is done once.
+    pub async fn connect(&self) -> Result<PgConnection, StoreError> {
+        self.connect_first(&self.session_options()).await
+    }
+
+    /// Connects and checks the schema.
+    pub async fn open(&self) -> Result<PostgresStore, StoreError> {
+        self.check_schema().await?.require_current()?;
+        let route = self.route;
+        let pool = PgPoolOptions::new()
+            .max_connections(self.connections_max)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            // A round trip each time. A connection that was in use just now is most likely there, and if not, its first
+            // statement says so. By way of pgbouncer the test would wait for a session of the server.
+            .test_before_acquire(false)
+            .before_acquire(move |connection, used| Box::pin(is_usable(connection, route, used.idle_for)));
+        Ok(PostgresStore { pool: pool.connect_lazy_with(self.session_options()), route: self.route })
+    }
+
+    /// Only says how the schema stands.
+    pub async fn check_schema(&self) -> Result<SchemaStatus, StoreError> {
+        let mut connection = self.connect().await?;
+        let status = self.schema_status(&mut connection).await?;
+        connection.close().await?;
+        Ok(status)
+    }
+
+    /// Creates or upgrades the schema over a connection of its own: the migrator holds a session lock, so several may be
+    /// started at once.
+    pub async fn migrate(&self) -> Result<SchemaStatus, StoreError> {
+        let options = match self.route {
+            // A migration may take longer than a session of ours may.
+            Route::Direct => self.options.clone().disable_statement_logging(),
+            Route::Pgbouncer => self.session_options(),
+        };
+        let mut connection = self.connect_first(&options).await?;
+        let mut status = self.schema_status(&mut connection).await?;
+        if !matches!(status, SchemaStatus::Current { .. }) {
+            if self.route == Route::Pgbouncer {
+                return Err(SchemaError::ByWayOfPgbouncer.into());
+            }
+            schema::POSTGRES.run(&mut connection).await.map_err(SchemaError::from)?;
+            status = self.schema_status(&mut connection).await?;
+        }
+        connection.close().await?;
+        Ok(status)
+    }
+
+    /// The migrator's own questions are prepared under names.
+    async fn schema_status(&self, connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
+        let mut transaction = connection.begin_with(self.begin()).await?;
+        let exists: bool =
+            transaction.fetch_one("select to_regclass('_sqlx_migrations') is not null").await?.try_get(0)?;
+        let mut applied = Vec::new();
+        if exists {
+            let sql = "select version, checksum, success from _sqlx_migrations order by version";
+            for row in transaction.fetch_all(sql).await? {
+                let version = row.try_get("version")?;
+                if !row.try_get::<bool, _>("success")? {
+                    return Err(SchemaError::Dirty(version).into());
+                }
+                let checksum: Vec<u8> = row.try_get("checksum")?;
+                applied.push(AppliedMigration { version, checksum: checksum.into() });
+            }
+        }
+        transaction.commit().await?;
+        Ok(schema::compare(&schema::POSTGRES, &applied)?)
     }
 }
 
-fn session_options(options: &PgConnectOptions) -> PgConnectOptions {
-    let name = format!("codemint pid {}", std::process::id());
-    options.clone().application_name(&name).options(SESSION_SETTINGS).disable_statement_logging()
-}
-
-/// Connects and checks the schema.
-pub(crate) async fn open(options: &PgConnectOptions, place: &str) -> Result<PgPool, StoreError> {
-    let options = session_options(options);
-    let mut first = connect_first(&options, place).await?;
-    schema_status(&mut first).await?.require_current()?;
-    first.close().await?;
-    let pool = PgPoolOptions::new().max_connections(POOL_CONNECTIONS_MAX).acquire_timeout(CONNECT_TIMEOUT);
-    Ok(pool.connect_lazy_with(options))
-}
-
-async fn schema_status(connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
-    let exists: bool =
-        sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(&mut *connection).await?;
-    Ok(schema::status(connection, &schema::POSTGRES, exists).await?)
-}
-
-/// Only says how the schema stands.
-pub(crate) async fn check_schema(options: &PgConnectOptions, place: &str) -> Result<SchemaStatus, StoreError> {
-    let mut connection = connect_first(&session_options(options), place).await?;
-    let status = schema_status(&mut connection).await?;
-    connection.close().await?;
-    Ok(status)
-}
-
-/// Creates or upgrades the schema over a connection of its own: the migrator holds a session lock, so several may be
-/// started at once.
-pub(crate) async fn migrate(options: &PgConnectOptions, place: &str) -> Result<SchemaStatus, StoreError> {
-    let mut connection = connect_first(&options.clone().disable_statement_logging(), place).await?;
-    let mut status = schema_status(&mut connection).await?;
-    if !matches!(status, SchemaStatus::Current { .. }) {
-        schema::POSTGRES.run(&mut connection).await.map_err(schema::SchemaError::from)?;
-        status = schema_status(&mut connection).await?;
+/// Tests a connection that was not used for a while: the server may have been restarted since.
+async fn is_usable(connection: &mut PgConnection, route: Route, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if route == Route::Direct && idle_for >= TESTED_AFTER_IDLE {
+        connection.ping().await?;
     }
-    connection.close().await?;
-    Ok(status)
+    Ok(true)
+}
+
+/// What pgbouncer says to a client that takes it for a server; a server knows every parameter of ours.
+fn is_refusal_of_pgbouncer(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().starts_with("unsupported startup parameter"))
 }

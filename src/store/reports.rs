@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use crate::code::batch::CodeBatch;
 use crate::code::screening::Screening;
-use crate::job::{Job, Request, State};
+use crate::job::request::Request;
+use crate::job::{Job, State};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::rows::{Chunk, JobRow, SELECT_CHUNKS, SELECT_JOBS, unsigned};
@@ -29,6 +30,38 @@ impl Store {
             Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(id).fetch_optional(&sqlite.readers).await?,
         };
         row.map(Job::try_from).transpose()
+    }
+
+    /// As [`Store::find_job`], by the store's own number.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn find_job_by_no(&self, job_no: i64) -> Result<Option<Job>, StoreError> {
+        let sql = format!("{SELECT_JOBS} where j.no = $1");
+        let row: Option<JobRow> = match self {
+            Self::Postgres(pool) => sqlx::query_as(&sql).bind(job_no).fetch_optional(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_optional(&sqlite.readers).await?,
+        };
+        row.map(Job::try_from).transpose()
+    }
+
+    /// Jobs that a worker can go on with, by number and priority, those first whose turn is first. Imports need their
+    /// input; of them only those that are to be cancelled.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn list_unfinished(&self, limit: u32) -> Result<Vec<(i64, u8)>, StoreError> {
+        const SQL: &str = "
+            select no, priority from jobs
+             where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')
+             order by priority desc, no
+             limit $1";
+        let limit = i64::from(limit);
+        let rows: Vec<(i64, i16)> = match self {
+            Self::Postgres(pool) => sqlx::query_as(SQL).bind(limit).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(SQL).bind(limit).fetch_all(&sqlite.readers).await?,
+        };
+        rows.into_iter().map(|(no, priority)| Ok((no, unsigned("jobs", priority)?))).collect()
     }
 
     /// # Errors

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::{PgConnection, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use crate::code::denied::DeniedInMask;
 use crate::code::keyspace::Keyspace;
@@ -18,6 +18,7 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::overlaps::{CodeRange, MaskInUse, PAGE_RANKS};
 use crate::store::patterns::{glob, regular_expression};
+use crate::store::postgres_transaction::PostgresSession;
 use crate::store::rows::unsigned;
 use crate::store::transaction::StoreTransaction;
 
@@ -164,7 +165,7 @@ impl StoreTransaction {
 }
 
 async fn count_matching_postgres(
-    connection: &mut PgConnection,
+    connection: &mut PostgresSession,
     range: CodeRange<'_>,
     mask: &Mask,
     reserved: &[Mask],

@@ -5,13 +5,14 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::code::policy::PolicyMarks;
-use crate::job::{Job, JobError, Origin, Rejections, Tally};
+use crate::job::plan::Tally;
+use crate::job::{Handling, Job, JobError, Origin, Rejections};
 use crate::store::error::StoreError;
 
 /// Reads jobs with their counts; conditions on `j` follow. Unfinished jobs add up their chunks.
 pub(crate) const SELECT_JOBS: &str = "
-    select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.state, j.generator_version, j.chunk_size, j.check_fingerprint,
-           j.deny_digest, j.digest,
+    select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.priority, j.announced, j.reply_to,
+           j.correlation_id, j.state, j.generator_version, j.chunk_size, j.check_fingerprint, j.deny_digest, j.digest,
            j.error_code, j.error_message, j.created_at, j.started_at, j.finished_at,
            coalesce(j.minted, (select cast(sum(c.minted) as bigint) from chunks c where c.job_no = j.no), 0) as minted,
            coalesce(j.rejected, (select cast(sum(c.rejected) as bigint) from chunks c where c.job_no = j.no), 0) as rejected,
@@ -32,6 +33,11 @@ pub(crate) struct JobRow {
     source_digest: Option<Vec<u8>>,
     count: i64,
     campaign: Option<String>,
+    #[sqlx(try_from = "i16")]
+    priority: u8,
+    announced: bool,
+    reply_to: Option<String>,
+    correlation_id: Option<String>,
     state: String,
     generator_version: i32,
     chunk_size: i32,
@@ -58,6 +64,7 @@ impl TryFrom<JobRow> for Job {
                 let mask = canonical.parse().map_err(|error| corrupt(format!("{error}")))?;
                 Origin::Minted { mask_text, mask }
             }
+            (Some(mask_text), None, None) => Origin::Refused { mask_text },
             (None, None, Some(source_digest)) => Origin::Imported { source_digest },
             _ => return Err(corrupt("it is neither minted nor imported".to_owned())),
         };
@@ -68,6 +75,12 @@ impl TryFrom<JobRow> for Job {
             origin,
             count: unsigned("jobs", row.count)?,
             campaign: row.campaign,
+            handling: Handling {
+                priority: row.priority,
+                announced: row.announced,
+                reply_to: row.reply_to,
+                correlation_id: row.correlation_id,
+            },
             state: row.state.parse().map_err(corrupt)?,
             generator_version: unsigned("jobs", row.generator_version)?,
             chunk_size: unsigned("jobs", row.chunk_size)?,

@@ -31,6 +31,10 @@ pub enum SchemaError {
     Altered(i64),
     #[error("migration {0} was left half done; see the server's log, mend it by hand and run `codemint migrate` again")]
     Dirty(i64),
+    #[error(
+        "migrations need the server itself: run `codemint migrate` with a --store that leads there, and without store.pgbouncer"
+    )]
+    ByWayOfPgbouncer,
     #[error("the database holds tables of something else; give Codemint a file or a database of its own")]
     Foreign,
     #[error("failed to migrate the schema: {0}")]
@@ -64,7 +68,7 @@ pub(crate) async fn status<C: Migrate>(
     compare(migrator, &applied)
 }
 
-fn compare(migrator: &Migrator, applied: &[AppliedMigration]) -> Result<SchemaStatus, SchemaError> {
+pub(crate) fn compare(migrator: &Migrator, applied: &[AppliedMigration]) -> Result<SchemaStatus, SchemaError> {
     let needed = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
     let Some(found) = applied.iter().map(|migration| migration.version).max() else {
         return Ok(SchemaStatus::Missing);

@@ -1,17 +1,21 @@
 //! A transaction on either store, so that what happens in it is written once.
 
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::postgres_transaction::{PostgresSession, PostgresTransaction};
 
-/// "CMNT": the first half of the keys of our advisory locks, the second one is a code length.
-const ADMISSION_LOCKS: i32 = 0x434d_4e54;
+/// "CMNT": the first half of the keys of our advisory locks; of admissions, the second one is a code length.
+const ADVISORY_LOCKS: i32 = 0x434d_4e54;
+
+/// Beside the code lengths, which begin at 1: who publishes events.
+const OUTBOX_LOCK: i32 = 0;
 
 /// An open transaction that writes. Dropping it undoes it.
 #[derive(Debug)]
 pub enum StoreTransaction {
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(PostgresTransaction),
     Sqlite(Transaction<'static, Sqlite>),
 }
 
@@ -19,21 +23,33 @@ impl Store {
     /// In SQLite this is the one writer, from its start; a `Conflict` if other processes do not let go of the file.
     pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {
-            Self::Postgres(pool) => StoreTransaction::Postgres(pool.begin().await?),
+            Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin().await?),
             Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
         })
     }
 }
 
 impl Store {
+    /// As [`Store::begin_writing`], but a crash of the server may forget what was committed.
+    pub(crate) async fn begin_writing_unflushed(&self) -> Result<StoreTransaction, StoreError> {
+        Ok(match self {
+            Self::Postgres(postgres) => {
+                let begin = "begin; set local synchronous_commit = off";
+                StoreTransaction::Postgres(postgres.begin_with(begin).await?)
+            }
+            Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
+        })
+    }
+
     /// A transaction that only reads, and sees the store as it was at its first statement.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn begin_reading(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {
-            Self::Postgres(pool) => {
-                StoreTransaction::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?)
+            Self::Postgres(postgres) => {
+                let begin = "begin isolation level repeatable read read only";
+                StoreTransaction::Postgres(postgres.begin_with(begin).await?)
             }
             Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.readers.begin().await?),
         })
@@ -46,10 +62,16 @@ impl StoreTransaction {
     pub(crate) async fn lock_admissions(&mut self, code_length: usize) -> Result<(), StoreError> {
         if let Self::Postgres(transaction) = self {
             let sql = "select pg_advisory_xact_lock($1, $2)";
-            let query = sqlx::query(sql).bind(ADMISSION_LOCKS).bind(code_length as i32);
+            let query = sqlx::query(sql).bind(ADVISORY_LOCKS).bind(code_length as i32);
             query.execute(&mut **transaction).await?;
         }
         Ok(())
+    }
+
+    /// Until the end of the transaction nobody else publishes events. False if somebody does.
+    pub(crate) async fn try_lock_outbox(session: &mut PostgresSession) -> Result<bool, StoreError> {
+        let query = sqlx::query_scalar("select pg_try_advisory_xact_lock($1, $2)");
+        Ok(query.bind(ADVISORY_LOCKS).bind(OUTBOX_LOCK).fetch_one(session).await?)
     }
 
     /// The database's clock as an expression of SQL: times of one store come from one clock.
@@ -58,6 +80,19 @@ impl StoreTransaction {
             Self::Postgres(_) => "now()",
             Self::Sqlite(_) => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
         }
+    }
+
+    /// A statement whose one parameter is the job's number.
+    pub(crate) async fn execute_for_job(&mut self, sql: &str, job_no: i64) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(transaction) => {
+                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
+            }
+            Self::Sqlite(transaction) => {
+                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
+            }
+        }
+        Ok(())
     }
 
     /// # Errors

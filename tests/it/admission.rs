@@ -46,7 +46,7 @@ async fn admit_two(
 
 #[tokio::test]
 async fn of_two_admissions_at_once_that_do_not_both_fit_one_is_refused_a_hundred_times() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let other = place.open_again().await;
         let turns = if place.kind == Kind::Postgres { 100 } else { 40 };
         let mut jobs = Vec::new();
@@ -64,7 +64,7 @@ async fn of_two_admissions_at_once_that_do_not_both_fit_one_is_refused_a_hundred
 
 #[tokio::test]
 async fn of_two_admissions_of_different_masks_that_do_not_both_fit_one_is_refused_too() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let other = place.open_again().await;
         let mut jobs = Vec::new();
         for turn in 0..40 {
@@ -81,7 +81,7 @@ async fn of_two_admissions_of_different_masks_that_do_not_both_fit_one_is_refuse
 
 #[tokio::test]
 async fn of_two_admissions_that_had_to_count_first_one_is_refused_too() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let other = place.open_again().await;
         let mut jobs = Vec::new();
         for turn in 0..30 {
@@ -102,7 +102,7 @@ async fn of_two_admissions_that_had_to_count_first_one_is_refused_too() {
 
 #[tokio::test]
 async fn masks_that_begin_or_end_anywhere_inside_another_are_seen() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let mut free = 10_000;
         for part in ["5###", "0###", "9###", "###0", "###9", "#5##", "4667", "[6-8]#[1-3]#"] {
             put(&place.store, part, if part == "4667" { 1 } else { 100 }, 50).await;
@@ -123,7 +123,7 @@ async fn masks_that_begin_or_end_anywhere_inside_another_are_seen() {
 
 #[tokio::test]
 async fn what_unfinished_jobs_may_still_mint_is_not_free() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let first = put(&place.store, "A##", 60, 20).await;
         expect_refused(&place, "A##", 41, 40).await;
         // All of the 60 may come to lie among these.
@@ -142,7 +142,7 @@ async fn what_unfinished_jobs_may_still_mint_is_not_free() {
 
 #[tokio::test]
 async fn a_cancelled_jobs_claim_is_free_again_but_for_what_it_minted() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, "A##", 100, 10).await;
         expect_refused(&place, "A##", 1, 0).await;
         cancel(&place, &job).await;
@@ -164,7 +164,7 @@ async fn a_cancelled_jobs_claim_is_free_again_but_for_what_it_minted() {
 
 #[tokio::test]
 async fn a_failed_jobs_claim_is_free_again_but_for_what_it_minted() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         insert_codes(&place, (0..10).map(|number| format!("A{:02}", number * 9)), 0).await;
         let job = put(&place.store, "A##", 95, 20).await;
         let job = run(&place.store, &job).await;
@@ -179,7 +179,7 @@ async fn a_failed_jobs_claim_is_free_again_but_for_what_it_minted() {
 
 #[tokio::test]
 async fn codes_of_masks_that_overlap_in_part_are_counted() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         mint(&place, "[0-9A-F]#", 90, 30).await;
         mint(&place, "#[5-9A-Z]", 100, 30).await;
         let taken =
@@ -195,7 +195,7 @@ async fn codes_of_masks_that_overlap_in_part_are_counted() {
 
 #[tokio::test]
 async fn what_jobs_of_masks_that_overlap_in_part_still_owe_is_not_free() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let other = put(&place.store, "[0-9A]###", 6_000, 500).await;
         let mut minting = start(&place.store, &other).await;
         for _ in 0..4 {
@@ -217,7 +217,7 @@ async fn what_jobs_of_masks_that_overlap_in_part_still_owe_is_not_free() {
 
 #[tokio::test]
 async fn codes_that_exist_and_are_reserved_or_denied_are_taken_out_once() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let first = mint(&place, "[A-D]{5}", 300, 100).await;
         place.store.put_reserved(&mask("A[A-D]{4}"), None).await.expect("a row");
         let policy = denying(&["bb", "cdc"]);
@@ -238,7 +238,7 @@ async fn codes_that_exist_and_are_reserved_or_denied_are_taken_out_once() {
 
 #[tokio::test]
 async fn codes_that_lie_between_those_of_a_mask_are_not_counted() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let codes: BTreeSet<String> = ["A-3", "B-0", "B-9", "AX3", "B/0", "BX9"].map(str::to_owned).into();
         import(&place, "[A-C][\\-/X]#", &codes).await;
         expect_refused(&place, "[A-C]-#", 28, 27).await;
@@ -250,7 +250,7 @@ async fn codes_that_lie_between_those_of_a_mask_are_not_counted() {
 
 #[tokio::test]
 async fn an_import_takes_the_codes_it_brought_and_no_others() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let codes: BTreeSet<String> =
             (0..40).map(|at| format!("{:02}", at * 2)).chain((0..9).map(|at| format!("X{at}"))).collect();
         import(&place, "[0-9X]#", &codes).await;
@@ -258,6 +258,52 @@ async fn an_import_takes_the_codes_it_brought_and_no_others() {
         mint(&place, "##", 60, 9).await;
         expect_refused(&place, "##", 1, 0).await;
         expect_refused(&place, "X#", 2, 1).await;
+        assert_sound(&place).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_admitted_together_have_room_together() {
+    for place in TestStore::all().await {
+        let (large, small, other) =
+            (request("####", 4_000, 1_000), request("####", 1_500, 1_000), request("Z###", 10, 10));
+        let ids: Vec<Uuid> = (0..5).map(|_| Uuid::now_v7()).collect();
+        let asked = [
+            (ids[0], &large),
+            (ids[1], &large),
+            (ids[2], &other),
+            // 2,000 are left.
+            (ids[3], &large),
+            (ids[4], &small),
+            // It came twice.
+            (ids[0], &large),
+        ];
+        let answers = place.store.put_jobs(&asked).await.expect("answers");
+        let shown: Vec<String> = answers
+            .iter()
+            .map(|answer| match answer {
+                PutJob::Stored(job) => format!("stored {} of {}", job.count, job.title()),
+                PutJob::Known(job) => format!("known {}", job.count),
+                PutJob::NoRoom { free, .. } => format!("{free} free"),
+            })
+            .collect();
+        // Whoever is refused is told what is free when the others are in.
+        let wanted = [
+            "stored 4000 of ####",
+            "stored 4000 of ####",
+            "stored 10 of Z###",
+            "500 free",
+            "stored 1500 of ####",
+            "known 4000",
+        ];
+        assert_eq!(shown, wanted, "in {:?}", place.kind);
+        assert_eq!(place.number("select count(*) from jobs").await, 4);
+        for answer in answers {
+            if let PutJob::Stored(job) = answer {
+                let job = run(&place.store, &job).await;
+                assert_eq!((job.state, job.minted), (State::Completed, job.count));
+            }
+        }
         assert_sound(&place).await;
     }
 }

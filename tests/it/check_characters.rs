@@ -5,7 +5,7 @@ use codemint::code::keyspace::{Keyspace, NotACode, Rank};
 use codemint::code::mask::{Mask, MaskProblem};
 use codemint::code::random::Key;
 use codemint::code::symbols::SAFE;
-use codemint::job::{plan_round, slice_of_range};
+use codemint::job::plan::{plan_round, slice_of_range};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 

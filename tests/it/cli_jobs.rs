@@ -8,7 +8,8 @@ use crate::cli_steps::{assert_names, exported, generate, job_id, request, wait_f
 use crate::support::codemint::{Ran, finish};
 use crate::support::stores::TestStore;
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
+    "priority",
     "warnings",
     "job_id",
     "kind",

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use codemint::job::{Limits, Request};
+use codemint::job::request::{Limits, Request};
 use tokio::process::Child;
 use uuid::Uuid;
 

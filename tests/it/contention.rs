@@ -36,7 +36,7 @@ async fn two_processes_that_mint_overlapping_masks_at_once_both_complete_exactly
 
 #[tokio::test]
 async fn codes_that_another_job_puts_in_between_screening_and_writing_are_conflicts_and_replaced() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let jobs = [put(&place.store, "####", 4_000, 500).await, put(&place.store, "###[0-9A]", 4_000, 500).await];
         let mut minting = [start(&place.store, &jobs[0]).await, start(&place.store, &jobs[1]).await];
         // In turn: each one's next chunk is screened before the other's is written.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use codemint::job::{Limits, Request, State};
+use codemint::job::State;
+use codemint::job::request::{Limits, Request};
 use codemint::mint::MintSettings;
-use codemint::runner::run_job;
+use codemint::runner::single::run_job;
 use codemint::store::submit::PutJob;
-use codemint::store::{Access, Store};
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -178,9 +178,17 @@ async fn a_transaction_that_sqlite_ended_by_itself_leaves_the_store_usable() {
 
 #[tokio::test]
 async fn broken_connections_cost_no_more_than_their_chunk() {
-    let place = TestStore::postgres().await;
+    break_connections(&TestStore::postgres().await).await;
+}
+
+#[tokio::test]
+async fn sessions_of_pgbouncer_that_break_cost_no_more_than_their_chunk() {
+    break_connections(&TestStore::by_way_of_pgbouncer().await).await;
+}
+
+async fn break_connections(place: &TestStore) {
     let id = Uuid::now_v7();
-    let mut running = generate(&place, id, COUNT);
+    let mut running = generate(place, id, COUNT);
     let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                       where datname = current_database() and application_name like 'codemint pid%' and pid <> pg_backend_pid()";
     for _ in 0..10 {
@@ -191,14 +199,13 @@ async fn broken_connections_cost_no_more_than_their_chunk() {
         assert!(place.number(terminate).await > 0, "no connection was broken");
     }
     finish(running).await.expect_code(0);
-    assert_exact(&place, id, COUNT).await;
+    assert_exact(place, id, COUNT).await;
 }
 
 /// Mints through a proxy that loses five commits of chunks and, at the end, one of closing.
-async fn mint_through(loss: Loss) {
-    let place = TestStore::postgres().await;
+async fn mint_through(place: &TestStore, loss: Loss) {
     let proxy = Proxy::start(&place.url, loss).await;
-    let through = Store::open(&proxy.url.parse().expect("a location"), Access::Existing).await.expect("a store");
+    let through = place.open_at(&proxy.url).await;
     let request =
         Request::check(MASK, 1_000, None, 100, Limits { count_max: 1_000, guess_odds_min: 0 }).expect("a request");
     let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
@@ -219,12 +226,14 @@ async fn mint_through(loss: Loss) {
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_found_done() {
-    mint_through(Loss::AnswerToCommit).await;
+    mint_through(&TestStore::postgres().await, Loss::AnswerToCommit).await;
+    mint_through(&TestStore::by_way_of_pgbouncer().await, Loss::AnswerToCommit).await;
 }
 
 #[tokio::test]
 async fn a_commit_that_never_arrived_is_done_again() {
-    mint_through(Loss::Commit).await;
+    mint_through(&TestStore::postgres().await, Loss::Commit).await;
+    mint_through(&TestStore::by_way_of_pgbouncer().await, Loss::Commit).await;
 }
 
 #[tokio::test]
@@ -232,7 +241,7 @@ async fn the_last_commit_of_a_job_may_be_lost_as_well() {
     for loss in [Loss::AnswerToCommit, Loss::Commit] {
         let place = TestStore::postgres().await;
         let proxy = Proxy::start(&place.url, loss).await;
-        let through = Store::open(&proxy.url.parse().expect("a location"), Access::Existing).await.expect("a store");
+        let through = place.open_at(&proxy.url).await;
         let request =
             Request::check(MASK, 10, None, 10, Limits { count_max: 10, guess_odds_min: 0 }).expect("a request");
         let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {

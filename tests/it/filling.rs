@@ -17,7 +17,7 @@ fn four_digits() -> Vec<String> {
 
 #[tokio::test]
 async fn ten_jobs_fill_a_mask_exactly_and_the_eleventh_is_refused() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         for (taken, chunk_size) in
             (0..10).map(|job| job * 1000).zip([1000, 300, 50_000, 999, 70, 500, 256, 255, 1000, 40])
         {
@@ -35,7 +35,7 @@ async fn ten_jobs_fill_a_mask_exactly_and_the_eleventh_is_refused() {
 
 #[tokio::test]
 async fn ten_jobs_of_several_processes_fill_a_mask_exactly_and_the_eleventh_is_refused() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let generate = |count: &str| place.codemint(["generate", "####", "--chunk-size", "100", "--json", "-n", count]);
         for jobs in [3, 3, 3, 1] {
             let running: Vec<_> = (0..jobs).map(|_| generate("1000").start()).collect();
@@ -52,7 +52,7 @@ async fn ten_jobs_of_several_processes_fill_a_mask_exactly_and_the_eleventh_is_r
 
 #[tokio::test]
 async fn imported_codes_and_a_reserved_mask_leave_exactly_the_rest() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         // 500 of them, an eighth outside the mask, a tenth of the others reserved.
         let imported: BTreeSet<String> = (0..500)
             .map(|at| if at % 8 == 0 { format!("A{:03}", at * 2) } else { format!("{:04}", at * 19) })
@@ -96,7 +96,7 @@ fn strays() -> Vec<String> {
 
 #[tokio::test]
 async fn a_mask_whose_key_range_is_full_of_other_codes_is_filled_to_its_last_code() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let (neighbours, strays) = (neighbours(), strays());
         assert!(neighbours.len() >= 2 * 2600, "more than are read at once");
         import(&place, "?[W-Y]##", &neighbours).await;
@@ -120,7 +120,7 @@ async fn a_mask_whose_key_range_is_full_of_other_codes_is_filled_to_its_last_cod
 
 #[tokio::test]
 async fn a_placeholder_before_literals_is_filled_by_one_job_after_another() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         for (count, chunk_size) in [(300, 100), (300, 256), (76, 10)] {
             mint(&place, "[\\]^\\-A]-[\\\\*?\\[][0-9\\-]X[A-D]", count, chunk_size).await;
         }

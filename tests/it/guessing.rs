@@ -1,6 +1,6 @@
 //! Codes that are easy to guess: said in the summary, and refused where an operator wants that.
 
-use codemint::job::{Limits, Request, RequestError};
+use codemint::job::request::{Limits, Request, RequestError};
 
 use crate::support::codemint::Codemint;
 use crate::support::stores::TestStore;

@@ -109,7 +109,7 @@ fn the_sample_configuration_is_valid_and_names_every_key() {
     let sources = codemint::config::Sources { file: Some(path), flags: Vec::new() };
     codemint::config::load(&sources).expect("a valid configuration");
     let text = read("deploy/codemint.toml");
-    for setting in codemint::config::SETTINGS {
+    for setting in codemint::config::settings::SETTINGS {
         let (_, name) = setting.key.split_once('.').expect("a section");
         assert!(text.contains(&format!("{name} = ")), "{} is missing", setting.key);
         assert!(text.contains(setting.meaning), "the meaning of {} is missing", setting.key);

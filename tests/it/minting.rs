@@ -4,9 +4,12 @@ use codemint::code::batch::CodeBatch;
 use codemint::code::keyspace::Keyspace;
 use codemint::code::random::{Key, Stream};
 use codemint::code::slice::Draw;
-use codemint::job::{Job, Limits, Request, State, plan_round, slice_of_range};
+use codemint::job::plan::{plan_round, slice_of_range};
+use codemint::job::request::{Limits, Request};
+use codemint::job::{Job, State};
 use codemint::mint::{MintError, MintSettings, Minting, Step};
-use codemint::runner::{RunEnd, Share, run_job};
+use codemint::runner::job_run::Share;
+use codemint::runner::single::{RunEnd, run_job};
 use codemint::store::Store;
 use codemint::store::submit::PutJob;
 use sha2::{Digest, Sha256};
@@ -33,7 +36,7 @@ async fn run(store: &Store, job: &Job) -> (Job, Share) {
 
 #[tokio::test]
 async fn a_job_over_the_whole_keyspace_mints_every_code_once() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, "####", 10_000, 700).await;
         let (job, share) = run(&place.store, &job).await;
         assert_eq!((job.state, job.minted, job.rejections.total()), (State::Completed, 10_000, 0));
@@ -59,7 +62,7 @@ async fn assert_codes_follow_from(place: &TestStore, job: &Job, key: &Key) {
 
 #[tokio::test]
 async fn what_a_chunk_stores_follows_from_mask_key_round_and_chunk_alone() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, "[A_]{4}##", 500, 100).await;
         let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
         run(&place.store, &job).await;
@@ -70,7 +73,7 @@ async fn what_a_chunk_stores_follows_from_mask_key_round_and_chunk_alone() {
 
 #[tokio::test]
 async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, "[A_]{4}##", 900, 100).await;
         let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
         let other = place.open_again().await;
@@ -90,7 +93,7 @@ async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
 
 #[tokio::test]
 async fn a_job_that_meets_the_codes_of_others_mints_exactly_what_is_left() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let first = put(&place.store, "####", 6_000, 500).await;
         run(&place.store, &first).await;
         let second = put(&place.store, "####", 4_000, 300).await;
@@ -109,7 +112,7 @@ async fn a_job_that_meets_the_codes_of_others_mints_exactly_what_is_left() {
 #[tokio::test]
 async fn a_job_without_any_room_left_fails_with_its_true_count() {
     for (count, chunk_size) in [(95, 1), (95, 7)] {
-        for place in TestStore::both().await {
+        for place in TestStore::all().await {
             place.execute("insert into codes (code, run_no) values ('03', 0), ('04', 0), ('05', 0), ('06', 0), ('07', 0), ('99', 0)").await;
             let job = put(&place.store, "##", count, chunk_size).await;
             let (job, _) = run(&place.store, &job).await;
@@ -123,7 +126,7 @@ async fn a_job_without_any_room_left_fails_with_its_true_count() {
 
 #[tokio::test]
 async fn a_single_code_left_is_found() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let all: Vec<String> = (0..1000).filter(|&n| n != 613).map(|n| format!("('{n:03}', 0)")).collect();
         place.execute(&format!("insert into codes (code, run_no) values {}", all.join(", "))).await;
         let job = put(&place.store, "###", 1, 1).await;
@@ -135,7 +138,7 @@ async fn a_single_code_left_is_found() {
 
 #[tokio::test]
 async fn a_mask_without_placeholders_gives_its_one_code_once() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let public = put(&place.store, "WELCOME", 1, 50_000).await;
         assert_eq!(run(&place.store, &public).await.0.state, State::Completed);
         let again = Request::check("WELCOME", 1, None, 50_000, LIMITS).expect("a request");
@@ -147,7 +150,7 @@ async fn a_mask_without_placeholders_gives_its_one_code_once() {
 
 #[tokio::test]
 async fn a_stopped_job_goes_on_where_it_stopped() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, "######", 1_000, 100).await;
         let stop = CancellationToken::new();
         stop.cancel();
@@ -166,7 +169,7 @@ async fn a_stopped_job_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn a_job_of_another_generator_version_is_left_alone() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, "####", 10, 5).await;
         place.execute("update jobs set generator_version = 2").await;
         let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");
@@ -197,7 +200,7 @@ async fn a_duplicate_that_nobody_can_find_ends_in_an_error_and_not_in_a_loop() {
 
 #[tokio::test]
 async fn codes_are_stored_in_byte_order_where_the_databases_language_sorts_otherwise() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, "[A_\\-0]{6}", 4_096, 100).await;
         run(&place.store, &job).await;
         let mut read = Vec::new();

@@ -1,4 +1,4 @@
-//! Stores of schema version 1, with jobs in every state: they are migrated, their masks are known, their jobs go on.
+//! Stores of schema versions 1 and 2, with jobs in every state: they are migrated, their masks are known, their jobs go on.
 
 use std::path::Path;
 
@@ -25,13 +25,17 @@ const JOBS: [(State, u32); 7] = [
     (State::Completed, 1),
 ];
 
-async fn first_migration(kind: Kind) -> Migrator {
+async fn first_migrations(kind: Kind, version: usize) -> Migrator {
     let name = if kind == Kind::Sqlite { "sqlite" } else { "postgres" };
-    let file = Path::new("migrations").join(name).join("0001_jobs_chunks_codes.sql");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(name);
+    let entries = std::fs::read_dir(source).expect("migrations").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = entries.collect();
+    files.sort();
     let directory = tempfile::tempdir().expect("a directory");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);
-    std::fs::copy(source, directory.path().join(file.file_name().expect("a name"))).expect("a copy");
-    Migrator::new(directory.path()).await.expect("a migration")
+    for file in &files[..version] {
+        std::fs::copy(file, directory.path().join(file.file_name().expect("a name"))).expect("a copy");
+    }
+    Migrator::new(directory.path()).await.expect("migrations")
 }
 
 /// Bytes and ids as the databases write them.
@@ -97,22 +101,32 @@ fn rows(kind: Kind) -> String {
     sql
 }
 
-/// Stores of version 1 with these jobs, as they are after today's program has opened them.
-async fn migrated_stores() -> [TestStore; 2] {
+/// Stores of old versions with these jobs, as they are after today's program has opened them.
+async fn migrated_stores() -> Vec<TestStore> {
+    let mut stores = Vec::new();
+    for version in [1, 2] {
+        stores.extend(migrated_stores_of(version).await);
+    }
+    stores
+}
+
+async fn migrated_stores_of(version: usize) -> [TestStore; 2] {
     let directory = tempfile::tempdir().expect("a directory");
     let url = format!("sqlite://{}/store.db", directory.path().display());
     let mut sqlite = SqliteConnection::connect(&format!("{url}?mode=rwc")).await.expect("a file");
-    first_migration(Kind::Sqlite).await.run(&mut sqlite).await.expect("a schema");
+    first_migrations(Kind::Sqlite, 1).await.run(&mut sqlite).await.expect("a schema");
     sqlx::raw_sql(&rows(Kind::Sqlite)).execute(&mut sqlite).await.expect("rows");
+    first_migrations(Kind::Sqlite, version).await.run(&mut sqlite).await.expect("a schema");
     sqlite.close().await.expect("a close");
 
     let database = Database::create().await;
     let mut postgres = PgConnection::connect(&database.url).await.expect("a database");
-    first_migration(Kind::Postgres).await.run(&mut postgres).await.expect("a schema");
+    first_migrations(Kind::Postgres, 1).await.run(&mut postgres).await.expect("a schema");
     sqlx::raw_sql(&rows(Kind::Postgres)).execute(&mut postgres).await.expect("rows");
+    first_migrations(Kind::Postgres, version).await.run(&mut postgres).await.expect("a schema");
     postgres.close().await.expect("a close");
     let status = codemint::store::Store::check_schema(&database.url.parse().expect("a location")).await;
-    assert!(matches!(status, Ok(SchemaStatus::Older { found: 1, .. })), "{status:?}");
+    assert!(matches!(status, Ok(SchemaStatus::Older { found, .. }) if found == version as i64), "{status:?}");
     [TestStore::sqlite_in(directory).await, TestStore::postgres_in(database).await]
 }
 
@@ -138,6 +152,8 @@ async fn old_jobs_keep_their_states_counts_and_codes() {
             assert_eq!((job.state, job.minted), (state, u64::from(4 * done)), "job {no} in {:?}", place.kind);
             assert_eq!(place.store.read_key(job.no).await.expect("an answer").is_some(), !state.is_final());
             assert_eq!(job.rejections.total(), 0);
+            // Nobody asked to be told of them.
+            assert_eq!((job.handling.priority, job.handling.announced), (0, false));
         }
         assert_eq!(codes_in(&place).await.len(), 36);
         let kept = "select count(*) from chunks c join jobs j on j.no = c.job_no where c.mask_no = j.mask_no";

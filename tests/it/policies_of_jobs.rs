@@ -6,7 +6,8 @@ use std::path::Path;
 use codemint::code::check::CheckKey;
 use codemint::code::keyspace::Keyspace;
 use codemint::code::policy::Policy;
-use codemint::job::{Job, RequestError, State};
+use codemint::job::request::RequestError;
+use codemint::job::{Job, State};
 
 use crate::engine_steps::{
     assert_sound, checking, codes_in, denying, mint_under, put_request, refusal_of, request, run_under,

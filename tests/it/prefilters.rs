@@ -2,7 +2,7 @@
 
 use codemint::code::batch::CodeBatch;
 use codemint::code::prefilter::{Filter, fingerprint};
-use codemint::wire::hexadecimal;
+use codemint::wire::document::hexadecimal;
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 use sha2::{Digest, Sha256};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use codemint::job::{Job, Limits, Request};
+use codemint::job::Job;
+use codemint::job::request::{Limits, Request};
 use codemint::store::submit::PutJob;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ async fn put(place: &TestStore, mask: &str, count: i128, chunk_size: u64) -> Job
 
 #[tokio::test]
 async fn two_processes_that_resume_a_job_share_it() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place, "MY_LITTLE_PROMO????##", 400_000, 5_000).await;
         let id = job.id.to_string();
         let first = place.codemint(["jobs", "resume", &id, "--json"]).start();

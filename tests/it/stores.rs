@@ -4,7 +4,8 @@ use codemint::code::batch::CodeBatch;
 use codemint::code::prefilter::Filter;
 use codemint::code::screening::Screening;
 use codemint::job::Rejections;
-use codemint::job::{Job, Limits, Request, State};
+use codemint::job::request::{Limits, Request};
+use codemint::job::{Job, State};
 use codemint::store::chunks::{Checkpoint, ClaimedChunk, PutCodes};
 use codemint::store::closing::{CloseJob, job_digest};
 use codemint::store::error::StoreError;
@@ -75,7 +76,7 @@ async fn found(store: &Store, job: &Job) -> Job {
 
 #[tokio::test]
 async fn a_stored_job_is_found_as_it_was_asked_for() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let asked = Request::check("ab-####", 1000, Some("Spring & Co."), 300, LIMITS).expect("a request");
         let job = put(&place.store, &asked).await;
         let found = found(&place.store, &job).await;
@@ -91,7 +92,7 @@ async fn a_stored_job_is_found_as_it_was_asked_for() {
 
 #[tokio::test]
 async fn a_job_is_stored_with_its_chunks_whose_ranges_partition_the_keyspace() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 1000, 300)).await;
         let chunks = place.store.list_chunks(job.no).await.expect("chunks");
         let ranges: Vec<(&str, &str)> = chunks.iter().map(|c| (&*c.range_first, &*c.range_last)).collect();
@@ -104,7 +105,7 @@ async fn a_job_is_stored_with_its_chunks_whose_ranges_partition_the_keyspace() {
 
 #[tokio::test]
 async fn storing_a_job_again_changes_nothing_whatever_is_asked() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 10, 5)).await;
         for again in [request("####", 10, 5), request("####", 11, 5)] {
             match place.store.put_job(job.id, &again).await.expect("an answer") {
@@ -122,7 +123,7 @@ async fn storing_a_job_again_changes_nothing_whatever_is_asked() {
 
 #[tokio::test]
 async fn every_job_has_a_key_of_its_own_until_it_ends() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let jobs = [put(&place.store, &request("####", 2, 2)).await, put(&place.store, &request("####", 2, 2)).await];
         let keys = [
             place.store.read_key(jobs[0].no).await.expect("an answer").expect("a key"),
@@ -138,7 +139,7 @@ async fn every_job_has_a_key_of_its_own_until_it_ends() {
 
 #[tokio::test]
 async fn unfinished_jobs_that_ask_for_the_same_are_found() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let spring = Request::check("x###", 10, Some("spring"), 5, LIMITS).expect("a request");
         let job = put(&place.store, &spring).await;
         let like =
@@ -157,13 +158,13 @@ async fn unfinished_jobs_that_ask_for_the_same_are_found() {
 
 #[tokio::test]
 async fn jobs_are_listed_newest_first_page_by_page_and_by_filter() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let mut jobs = Vec::new();
         for at in 0..5 {
             let campaign = (at % 2 == 0).then_some("even");
             jobs.push(put(&place.store, &Request::check("####", 1, campaign, 1, LIMITS).expect("a request")).await);
         }
-        place.store.mark_job_running(jobs[3].no).await.expect("a mark");
+        place.store.start_job(jobs[3].no).await.expect("a mark");
         let list = async |filter: JobFilter| {
             let listed = place.store.list_jobs(&filter).await.expect("jobs");
             listed.iter().map(|job| jobs.iter().position(|j| j.id == job.id).expect("one of ours")).collect::<Vec<_>>()
@@ -180,23 +181,23 @@ async fn jobs_are_listed_newest_first_page_by_page_and_by_filter() {
 
 #[tokio::test]
 async fn a_queued_job_starts_running_once() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 2, 2)).await;
-        place.store.mark_job_running(job.no).await.expect("a mark");
+        place.store.start_job(job.no).await.expect("a mark");
         let first = found(&place.store, &job).await;
         assert_eq!(first.state, State::Running);
         assert!(first.started_at.is_some());
-        place.store.mark_job_running(job.no).await.expect("a mark");
+        place.store.start_job(job.no).await.expect("a mark");
         assert_eq!(found(&place.store, &job).await.started_at, first.started_at);
         place.store.mark_job_cancelling(job.no).await.expect("a mark");
-        place.store.mark_job_running(job.no).await.expect("a mark");
+        place.store.start_job(job.no).await.expect("a mark");
         assert_eq!(found(&place.store, &job).await.state, State::Cancelling);
     }
 }
 
 #[tokio::test]
 async fn chunks_are_claimed_in_ascending_order_and_committed_with_their_codes() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
         let mut chunk = claim(&place.store, &job).await;
         assert_eq!((chunk.chunk.round, chunk.chunk.chunk_no), (0, 0));
@@ -218,7 +219,7 @@ async fn chunks_are_claimed_in_ascending_order_and_committed_with_their_codes() 
 
 #[tokio::test]
 async fn a_dropped_claim_leaves_the_chunk_open_and_no_code_behind() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
         let mut chunk = claim(&place.store, &job).await;
         let codes = codes_of(&chunk);
@@ -233,7 +234,7 @@ async fn a_dropped_claim_leaves_the_chunk_open_and_no_code_behind() {
 
 #[tokio::test]
 async fn codes_that_exist_are_reported_and_leave_the_claim_usable() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
         place.execute("insert into codes (code, run_no) values ('0003', 0), ('0007', 0)").await;
         let mut chunk = claim(&place.store, &job).await;
@@ -252,7 +253,7 @@ async fn codes_that_exist_are_reported_and_leave_the_claim_usable() {
 
 #[tokio::test]
 async fn a_checkpoint_that_changes_no_row_commits_nothing() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
         // The database swallows the update, as a rule or a trigger of somebody's might.
         place
@@ -306,7 +307,7 @@ async fn a_second_sqlite_writer_waits_for_the_first() {
 
 #[tokio::test]
 async fn a_job_is_completed_with_the_digest_over_its_chunks_and_without_its_key() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 20, 10)).await;
         assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::ChunksOpen);
         mint_one(&place.store, &job).await;
@@ -329,7 +330,7 @@ async fn a_job_is_completed_with_the_digest_over_its_chunks_and_without_its_key(
 
 #[tokio::test]
 async fn a_cancelled_job_keeps_what_was_committed_and_skips_the_rest() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
         mint_one(&place.store, &job).await;
         place.store.mark_job_cancelling(job.no).await.expect("a mark");
@@ -413,7 +414,7 @@ async fn of_two_that_close_a_job_at_once_one_plans_the_next_round() {
 
 #[tokio::test]
 async fn what_a_round_could_not_mint_is_owed_by_the_next_one() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 20, 10)).await;
         mint_one(&place.store, &job).await;
         let mut chunk = claim(&place.store, &job).await;
@@ -431,7 +432,7 @@ async fn what_a_round_could_not_mint_is_owed_by_the_next_one() {
 
 #[tokio::test]
 async fn a_job_that_finds_no_free_code_in_a_further_round_fails_with_its_true_count() {
-    for place in TestStore::both().await {
+    for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 20, 20)).await;
         mint_one_with(&place.store, &job, "0000\n0001\n").await;
         assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::NextRound);
@@ -466,14 +467,14 @@ async fn codes_compare_by_byte_whatever_the_databases_collation_is() {
 async fn a_schema_is_made_once_and_a_missing_older_newer_or_altered_one_is_refused() {
     let place = TestStore::postgres().await;
     let location = place.url.parse().expect("a location");
-    assert_eq!(Store::migrate(&location).await.expect("no change"), SchemaStatus::Current { version: 2 });
-    assert_eq!(Store::check_schema(&location).await.expect("a status"), SchemaStatus::Current { version: 2 });
+    assert_eq!(Store::migrate(&location).await.expect("no change"), SchemaStatus::Current { version: 3 });
+    assert_eq!(Store::check_schema(&location).await.expect("a status"), SchemaStatus::Current { version: 3 });
     let refusal = async || Store::open(&location, Access::Existing).await.expect_err("a refusal").to_string();
 
     place.execute("update _sqlx_migrations set checksum = '\\x00'").await;
     assert!(refusal().await.contains("is not the one of this program"));
     place.execute("update _sqlx_migrations set version = 99 where version = 2").await;
-    assert!(refusal().await.contains("version 99, this program knows 2"));
+    assert!(refusal().await.contains("version 99, this program knows 3"));
     assert!(Store::migrate(&location).await.is_err(), "a newer schema is left alone");
     place.execute("update _sqlx_migrations set success = false").await;
     assert!(refusal().await.contains("half done"));
@@ -489,7 +490,7 @@ async fn an_sqlite_file_of_something_else_or_of_a_newer_program_is_refused() {
         Store::open(&location, Access::Existing).await.expect_err("a refusal").to_string()
     };
     place.execute("update _sqlx_migrations set version = 99 where version = 2").await;
-    assert!(refusal(&place.url).await.contains("version 99, this program knows 2"));
+    assert!(refusal(&place.url).await.contains("version 99, this program knows 3"));
     place.execute("pragma application_id = 1").await;
     assert!(refusal(&place.url).await.contains("tables of something else"));
     let text = place.path().join("text.db");

@@ -58,6 +58,11 @@ impl Codemint {
         self
     }
 
+    pub fn stderr(mut self, to: Stdio) -> Self {
+        self.command.stderr(to);
+        self
+    }
+
     /// Runs it to its end.
     pub async fn run(self) -> Ran {
         finish(self.start()).await

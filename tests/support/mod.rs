@@ -1,10 +1,14 @@
-//! What tests and benchmarks run against: private PostgreSQL servers, stores of both kinds, the program itself, and a
-//! proxy that loses what it is told to lose. Nothing here is faked.
+//! What tests and benchmarks run against: private PostgreSQL and RabbitMQ servers, a pgbouncer, stores of both kinds,
+//! clients, the program itself, and a proxy that loses what it is told to lose. Nothing here is faked.
 
 #![expect(dead_code, reason = "each test or benchmark uses its part")]
 
 pub mod codemint;
+pub mod pgbouncer;
 pub mod postgres;
+pub mod rabbitmq;
+pub mod amqp;
+pub mod authority;
 pub mod proxy;
 pub mod stores;
 

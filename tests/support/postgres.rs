@@ -179,7 +179,7 @@ fn append(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).expect("settings");
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().expect("id");
     id.stdout.trim_ascii() == b"0"
 }
@@ -189,7 +189,7 @@ fn as_postgres() -> &'static str {
     if is_root() { "runuser -u postgres -- " } else { "" }
 }
 
-fn give_to_postgres(directory: &Path) {
+pub fn give_to_postgres(directory: &Path) {
     if is_root() {
         let status = Command::new("chown").arg("postgres:").arg(directory).status().expect("chown");
         assert!(status.success(), "chown");
@@ -269,7 +269,7 @@ impl Drop for Database {
     }
 }
 
-fn shared_server_url() -> String {
+pub fn shared_server_url() -> String {
     static SHARED: OnceLock<Server> = OnceLock::new();
     match std::env::var(GIVEN_SERVER) {
         Ok(url) => url,

@@ -8,6 +8,7 @@ use sqlx::{PgPool, SqlitePool};
 use tempfile::TempDir;
 
 use crate::support::codemint::Codemint;
+use crate::support::pgbouncer::by_way_of_pgbouncer;
 use crate::support::postgres::Database;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +17,24 @@ pub enum Kind {
     Postgres,
 }
 
+/// How a store is set up, besides its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Plain,
+    /// `codes` is cut into partitions.
+    Partitioned,
+    /// Everything of ours goes by way of pgbouncer.
+    Pgbouncer,
+}
+
+/// Not so few that a chunk's codes share one, and not a power of two.
+pub const PARTITIONS: u32 = 7;
+
 /// An empty store with a current schema.
 #[derive(Debug)]
 pub struct TestStore {
     pub kind: Kind,
+    pub way: Way,
     pub store: Store,
     pub url: String,
     pub directory: TempDir,
@@ -39,6 +54,11 @@ impl TestStore {
         [Self::sqlite().await, Self::postgres().await]
     }
 
+    /// Both kinds, and PostgreSQL in every way that it may be set up: what holds must hold on all.
+    pub async fn all() -> [Self; 4] {
+        [Self::sqlite().await, Self::postgres().await, Self::partitioned().await, Self::by_way_of_pgbouncer().await]
+    }
+
     pub async fn sqlite() -> Self {
         Self::sqlite_in(tempfile::tempdir().expect("a directory")).await
     }
@@ -47,13 +67,31 @@ impl TestStore {
     pub async fn sqlite_in(directory: TempDir) -> Self {
         let file = directory.path().join("store.db");
         let url = format!("sqlite://{}", file.display());
-        let store = open(&url).await;
+        let store = open(&url, Way::Plain).await;
         let eyes = Eyes::Sqlite(SqlitePool::connect_lazy(&url).expect("the file"));
-        Self { kind: Kind::Sqlite, store, url, directory, eyes, _database: None }
+        Self { kind: Kind::Sqlite, way: Way::Plain, store, url, directory, eyes, _database: None }
     }
 
     pub async fn postgres() -> Self {
         Self::postgres_in(Database::create().await).await
+    }
+
+    pub async fn partitioned() -> Self {
+        let place = Self { way: Way::Partitioned, ..Self::postgres().await };
+        Store::partition_codes(&place.location(), PARTITIONS).await.expect("partitions");
+        place
+    }
+
+    pub async fn by_way_of_pgbouncer() -> Self {
+        let direct = Self::postgres().await;
+        let url = by_way_of_pgbouncer(&direct.url);
+        let store = open(&url, Way::Pgbouncer).await;
+        direct.store.close().await;
+        Self { way: Way::Pgbouncer, store, url, ..direct }
+    }
+
+    fn location(&self) -> Location {
+        self.url.parse().expect("a location")
     }
 
     /// In a database that is made or brought up to date, and kept.
@@ -66,14 +104,19 @@ impl TestStore {
     pub async fn postgres_at(url: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         Store::migrate(&url.parse::<Location>().expect("a location")).await.expect("a schema");
-        let store = open(url).await;
+        let store = open(url, Way::Plain).await;
         let eyes = Eyes::Postgres(PgPool::connect_lazy(url).expect("the server"));
-        Self { kind: Kind::Postgres, store, url: url.to_owned(), directory, eyes, _database: None }
+        Self { kind: Kind::Postgres, way: Way::Plain, store, url: url.to_owned(), directory, eyes, _database: None }
     }
 
     /// A store as another process would open it.
     pub async fn open_again(&self) -> Store {
-        open(&self.url).await
+        open(&self.url, self.way).await
+    }
+
+    /// What this URL leads to, opened in the way of this store.
+    pub async fn open_at(&self, url: &str) -> Store {
+        open(url, self.way).await
     }
 
     pub fn path(&self) -> &Path {
@@ -82,7 +125,8 @@ impl TestStore {
 
     /// The program, with this store.
     pub fn codemint<I: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Codemint {
-        Codemint::new(self.path()).args(["--store", &self.url]).args(args)
+        let codemint = Codemint::new(self.path()).args(["--store", &self.url]).args(args);
+        if self.way == Way::Pgbouncer { codemint.env("CODEMINT__STORE__PGBOUNCER", "true") } else { codemint }
     }
 
     /// A number that the tables say, by a query that both kinds understand.
@@ -112,6 +156,10 @@ impl TestStore {
     }
 }
 
-async fn open(url: &str) -> Store {
-    Store::open(&url.parse().expect("a location"), Access::CreateFile).await.expect("a store")
+async fn open(url: &str, way: Way) -> Store {
+    let mut location: Location = url.parse().expect("a location");
+    if way == Way::Pgbouncer {
+        location = location.by_way_of_pgbouncer().expect("a server");
+    }
+    Store::open(&location, Access::CreateFile).await.expect("a store")
 }

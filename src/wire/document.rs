@@ -1,26 +1,41 @@
-//! Formats that leave the process. Pure.
+//! A job in JSON, the same wherever one is shown: on standard output and in events.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::job::{Job, Origin, Rejections};
+use crate::job::{Job, Origin, PRIORITY_MAX, Rejections, State};
 
-/// A job in JSON, the same wherever one is shown. Times are RFC 3339 in UTC, the digest is lower-case hexadecimal.
-#[derive(Debug, Serialize)]
+/// A job as it is or was, the same wherever one is shown: on standard output and in events. Never holds a code.
+///
+/// Times are RFC 3339 in UTC. Further fields may be added; ignore those that you do not know.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "Job")]
 pub struct JobDocument {
+    /// The job's name, a UUID.
     pub job_id: Uuid,
-    /// `mint` or `import`
+    /// `mint` for codes that were drawn, `import` for codes from elsewhere.
+    #[schemars(extend("enum" = KINDS))]
     pub kind: &'static str,
-    /// As it was given; none for an import.
+    /// What codes look like, as it was given; none for an import. Of a refused request it may be no mask.
     pub mask: Option<String>,
+    /// Whom or what the codes are for.
     pub campaign: Option<String>,
+    /// Jobs of a higher one go first.
+    #[schemars(range(max = PRIORITY_MAX))]
+    pub priority: u8,
+    /// `queued` and `running` become `completed` or `failed`, or by way of `cancelling` `cancelled`. A job that is
+    /// `completed` has exactly the codes it was asked for.
+    #[schemars(extend("enum" = State::ALL.map(State::as_str)))]
     pub state: &'static str,
+    /// How many codes were asked for; of an import, how many its input holds.
     pub requested: u64,
+    /// How many codes are in the store.
     pub minted: u64,
-    /// Candidates that did not become codes.
+    /// Candidates that did not become codes. They were replaced by others.
     pub rejected: u64,
     pub rejected_by_reason: RejectionsDocument,
     /// Candidates that a filter took for existing ones; they were looked up and kept.
@@ -28,20 +43,28 @@ pub struct JobDocument {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// SHA-256 in lower-case hexadecimal of what was minted, once the job has ended: `codemint verify` computes it again.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub digest: Option<String>,
+    /// Why a job ended without all its codes.
     pub error: Option<ErrorDocument>,
-    /// What whoever asked should know.
+    /// For people: what whoever asked should know.
     pub warnings: Vec<String>,
 }
 
+const KINDS: [&str; 2] = ["mint", "import"];
+
 /// Why candidates were rejected.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "Rejections")]
 pub struct RejectionsDocument {
     /// Found to exist before they were written.
     pub existing: u64,
-    /// Found to exist by the unique index.
+    /// Found to exist by the unique index: others had just put them in.
     pub conflicts: u64,
+    /// Of a reserved mask.
     pub reserved: u64,
+    /// With a denied word.
     pub denied: u64,
 }
 
@@ -67,23 +90,29 @@ impl From<Rejections> for RejectionsDocument {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// Why a job ended without all its codes.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "Error")]
 pub struct ErrorDocument {
+    /// For programs: stable, lower case, with underscores. There may come more of them.
     pub code: String,
+    /// For people; may change.
     pub message: String,
 }
 
 impl From<&Job> for JobDocument {
     fn from(job: &Job) -> Self {
+        let [mint, import] = KINDS;
         let (kind, mask) = match &job.origin {
-            Origin::Minted { mask_text, .. } => ("mint", Some(mask_text.clone())),
-            Origin::Imported { .. } => ("import", None),
+            Origin::Minted { mask_text, .. } | Origin::Refused { mask_text } => (mint, Some(mask_text.clone())),
+            Origin::Imported { .. } => (import, None),
         };
         Self {
             job_id: job.id,
             kind,
             mask,
             campaign: job.campaign.clone(),
+            priority: job.handling.priority,
             state: job.state.as_str(),
             requested: job.count,
             minted: job.minted,

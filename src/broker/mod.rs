@@ -1,0 +1,17 @@
+//! The message broker: jobs come in, events go out. The client library of the broker is used in this room alone.
+
+pub mod settings;
+pub mod error;
+mod mismatch;
+
+pub mod work;
+pub mod supervisor;
+pub mod connection;
+pub mod topology;
+pub mod publish;
+
+pub mod intake;
+pub mod admit;
+pub mod relay;
+pub mod dead;
+pub mod dead_queue;

@@ -1,0 +1,136 @@
+//! Exchanges and queues: made at the start, or only looked for where somebody else makes them.
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
+
+use crate::broker::connection::BrokerConnection;
+use crate::broker::error::BrokerError;
+use crate::broker::publish::short;
+use crate::broker::settings::BrokerSettings;
+
+/// Declares everything, or looks whether it is there, as the settings say. Doing it again changes nothing.
+///
+/// # Errors
+/// What exists with other arguments, what is missing, what is not permitted; or a connection that is gone.
+pub async fn declare(connection: &BrokerConnection, settings: &BrokerSettings) -> Result<(), BrokerError> {
+    let steps = steps(settings)?;
+    if settings.declare { declare_all(connection, steps).await } else { look_for_all(connection, steps).await }
+}
+
+/// How many messages wait in a queue.
+///
+/// # Errors
+/// `Missing` if there is no such queue; or a connection that is gone.
+pub async fn queue_depth(connection: &BrokerConnection, queue: &str) -> Result<u32, BrokerError> {
+    let channel = connection.channel().await?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let asked = channel.queue_declare(short("queue name", queue)?, passive, FieldTable::default());
+    let found = connection.answered(asked).await?;
+    Ok(found.message_count())
+}
+
+/// One thing to declare, or to look for.
+enum Step {
+    Exchange { name: ShortString, kind: ExchangeKind },
+    Queue { name: ShortString, arguments: FieldTable },
+    Binding { queue: ShortString, exchange: ShortString, routing_key: ShortString },
+}
+
+/// The dead ones come first: the queue of jobs must never be without a place for what it cannot deliver.
+fn steps(settings: &BrokerSettings) -> Result<[Step; 7], BrokerError> {
+    let names = &settings.names;
+    let dead_exchange = short("name of the dead exchange", &names.dead_exchange)?;
+    let dead_queue = short("name of the dead queue", &names.dead_queue)?;
+    let jobs_exchange = short("name of the jobs exchange", &names.jobs_exchange)?;
+    let jobs_queue = short("name of the jobs queue", &names.jobs_queue)?;
+    let events_exchange = short("name of the events exchange", &names.events_exchange)?;
+    Ok([
+        Step::Exchange { name: dead_exchange.clone(), kind: ExchangeKind::Fanout },
+        Step::Queue { name: dead_queue.clone(), arguments: dead_queue_arguments() },
+        Step::Binding { queue: dead_queue, exchange: dead_exchange.clone(), routing_key: "".into() },
+        Step::Exchange { name: jobs_exchange.clone(), kind: ExchangeKind::Direct },
+        Step::Queue {
+            name: jobs_queue.clone(),
+            arguments: jobs_queue_arguments(settings.delivery_limit, &dead_exchange),
+        },
+        Step::Binding { queue: jobs_queue.clone(), exchange: jobs_exchange, routing_key: jobs_queue },
+        Step::Exchange { name: events_exchange, kind: ExchangeKind::Topic },
+    ])
+}
+
+/// A classic queue, whatever the broker's default type: whoever looks through it puts every message back, and a quorum
+/// queue of RabbitMQ 4 drops messages that were put back 20 times.
+fn dead_queue_arguments() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+    arguments
+}
+
+/// No more than must be here: everything else is for the operator's policies, and could not be changed by them if it
+/// stood here.
+fn jobs_queue_arguments(delivery_limit: u32, dead_exchange: &ShortString) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(delivery_limit.into()));
+    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(dead_exchange.as_str().into()));
+    arguments
+}
+
+async fn declare_all(connection: &BrokerConnection, steps: [Step; 7]) -> Result<(), BrokerError> {
+    let channel = connection.channel().await?;
+    for step in steps {
+        connection.answered(Box::pin(step.take(&channel))).await?;
+    }
+    connection.answered(channel.close(200, "done".into())).await
+}
+
+/// Bindings and arguments cannot be looked at; what is missing is told all at once. Each look that finds nothing closes
+/// its channel.
+async fn look_for_all(connection: &BrokerConnection, steps: [Step; 7]) -> Result<(), BrokerError> {
+    let mut missing = Vec::new();
+    for step in steps {
+        let channel = connection.channel().await?;
+        match connection.answered(Box::pin(step.look_for(&channel))).await {
+            Err(BrokerError::Missing { entities }) => missing.extend(entities),
+            looked => {
+                looked?;
+                connection.answered(channel.close(200, "done".into())).await?;
+            }
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(BrokerError::Missing { entities: missing }) }
+}
+
+impl Step {
+    async fn take(self, channel: &Channel) -> lapin::Result<()> {
+        match self {
+            Self::Exchange { name, kind } => {
+                let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+                channel.exchange_declare(name, kind, durable, FieldTable::default()).await
+            }
+            Self::Queue { name, arguments } => {
+                let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+                channel.queue_declare(name, durable, arguments).await.map(drop)
+            }
+            Self::Binding { queue, exchange, routing_key } => {
+                let options = QueueBindOptions::default();
+                channel.queue_bind(queue, exchange, routing_key, options, FieldTable::default()).await
+            }
+        }
+    }
+
+    async fn look_for(self, channel: &Channel) -> lapin::Result<()> {
+        match self {
+            Self::Exchange { name, kind } => {
+                let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+                channel.exchange_declare(name, kind, passive, FieldTable::default()).await
+            }
+            Self::Queue { name, .. } => {
+                let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+                channel.queue_declare(name, passive, FieldTable::default()).await.map(drop)
+            }
+            Self::Binding { .. } => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a worker does with a session: intake and relay, until it is asked to stop or the session is over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::admit::Admission;
+use crate::broker::error::BrokerError;
+use crate::broker::intake::Intake;
+use crate::broker::publish::Publisher;
+use crate::broker::relay::relay;
+use crate::broker::settings::BrokerSettings;
+use crate::broker::supervisor::{BrokerStatus, Session, supervise};
+use crate::broker::topology::queue_depth;
+use crate::runner::pool::Pool;
+use crate::store::Store;
+
+const DEPTH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A worker's side of the broker.
+#[derive(Debug)]
+pub struct BrokerWork {
+    settings: BrokerSettings,
+    store: Store,
+    intake: Intake,
+    told: Arc<Notify>,
+    /// Whether the queue's depth is looked at.
+    drains: bool,
+    /// No message waited for us when it was last looked.
+    is_empty: AtomicBool,
+}
+
+/// When its parts are to stop: intake first, so that nothing new comes in; the relay when the last event is written.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerStops {
+    pub intake: CancellationToken,
+    pub relay: CancellationToken,
+}
+
+impl BrokerWork {
+    pub fn new(settings: BrokerSettings, admission: Admission, pool: Pool, told: Arc<Notify>, drains: bool) -> Self {
+        let store = admission.store.clone();
+        let intake = Intake::new(admission, settings.clone(), pool, Arc::clone(&told));
+        Self { settings, store, intake, told, drains, is_empty: AtomicBool::new(false) }
+    }
+
+    /// Works on one session after the other until both parts were asked to stop. `first` is a session that is open.
+    ///
+    /// # Errors
+    /// What would not pass by itself, if it comes before the first session.
+    pub async fn run(
+        &self,
+        first: Option<Session>,
+        status: &watch::Sender<BrokerStatus>,
+        stops: &BrokerStops,
+    ) -> Result<(), BrokerError> {
+        let work = |session: Arc<Session>| Box::pin(async move { self.work(&session, stops).await });
+        supervise(&self.settings, first, status, &stops.relay, work).await
+    }
+
+    /// True if no message waits in the queue or in our hands.
+    pub fn is_drained(&self) -> bool {
+        self.is_empty.load(Ordering::Relaxed) && self.intake.unsettled() == 0
+    }
+
+    async fn work(&self, session: &Session, stops: &BrokerStops) -> Result<(), BrokerError> {
+        let intake_publisher = Arc::new(Publisher::open(Arc::clone(&session.publishing)).await?);
+        let ends = BrokerStops { intake: stops.intake.child_token(), relay: stops.relay.child_token() };
+        let intake = async {
+            let ended = self.intake.run(&session.consuming, session.prefetch, &intake_publisher, &ends.intake).await;
+            if ended.is_err() {
+                ends.relay.cancel();
+            }
+            ended
+        };
+        let events = &self.settings.names.events_exchange;
+        let relay = async {
+            let ended = relay(&self.store, &session.publisher, events, &self.told, &ends.relay).await;
+            ends.intake.cancel();
+            ended
+        };
+        let mut both = Box::pin(async { tokio::join!(intake, relay) });
+        let (intake, relay) = loop {
+            tokio::select! {
+                ended = &mut both => break ended,
+                () = session.over.cancelled(), if !ends.relay.is_cancelled() => {
+                    ends.intake.cancel();
+                    ends.relay.cancel();
+                }
+                () = tokio::time::sleep(DEPTH_LOOK_INTERVAL), if self.drains => self.look_at_queue(session).await,
+            }
+        };
+        intake.and(relay)
+    }
+
+    /// A failure here is one of the session, which others report.
+    async fn look_at_queue(&self, session: &Session) {
+        let depth = queue_depth(&session.consuming, &self.settings.names.jobs_queue).await;
+        self.is_empty.store(depth == Ok(0), Ordering::Relaxed);
+    }
+}

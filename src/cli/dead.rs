@@ -1,0 +1,218 @@
+//! `codemint dead`: messages that are no jobs, or that the broker gave up.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::broker::dead_queue::{DeadMessage, DeadQueue};
+use crate::broker::error::BrokerError;
+use crate::broker::settings::BrokerSettings;
+use crate::cli::Context;
+use crate::cli::dead_message::{DeadDocument, ShownDocument};
+use crate::cli::exit::Failure;
+use crate::cli::text::{grouped, print_json, print_line, say};
+
+const LIST_MAX: u32 = 10_000;
+
+/// Look through messages that are no jobs, put them back or remove them
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    List(List),
+    Show(Show),
+    Requeue(Requeue),
+    Purge(Purge),
+}
+
+impl DeadCommand {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::List(list) => list.run(context).await,
+            Self::Show(show) => show.run(context).await,
+            Self::Requeue(requeue) => requeue.run(context).await,
+            Self::Purge(purge) => purge.run(context).await,
+        }
+    }
+}
+
+/// List dead messages, oldest first; all of them stay where they are
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint dead list
+  codemint dead list --limit 1000 --json")]
+pub struct List {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
+    limit: u32,
+    /// Report as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let mut queue = open(context).await?;
+        let mut documents = Vec::new();
+        while documents.len() < self.limit as usize
+            && let Some(message) = next(context, &mut queue).await?
+        {
+            documents.push(DeadDocument::new(documents.len() + 1, &message));
+        }
+        let left = queue.left();
+        queue.close().await;
+        if self.json {
+            print_json(&documents)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        match documents.is_empty() {
+            true => say("no dead messages"),
+            false => print_line(&format!("{:>5}  {:<20}  {:<36}  REASON", "NO", "DEAD SINCE", "MESSAGE"))?,
+        }
+        documents.iter().try_for_each(|document| print_line(&document.list_line()))?;
+        if left > 0 {
+            say(&format!("{} more; --limit shows them", grouped(left.into())));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Show one dead message; it stays where it is
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Its number or its message id, as `codemint dead list` shows them
+    message: String,
+    /// Report as JSON
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
+    /// Write the bytes of its body, and nothing else
+    #[arg(long)]
+    raw: bool,
+}
+
+impl Show {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let mut queue = open(context).await?;
+        let found = find(context, &mut queue, &self.message).await;
+        queue.close().await;
+        let (number, message) = found?;
+        if self.raw {
+            let written = stdout().write_all(message.body()).and_then(|()| stdout().flush());
+            written.map_err(|error| Failure::stdout(&error))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let document = ShownDocument::new(number, &message);
+        if self.json {
+            print_json(&document)?
+        } else {
+            document.print()?
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Put dead messages back into the queue of jobs, as they were before
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint dead requeue 3
+  codemint dead requeue --all")]
+pub struct Requeue {
+    /// A number or a message id, as `codemint dead list` shows them
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    message: Option<String>,
+    /// All that are there now
+    #[arg(long)]
+    all: bool,
+}
+
+impl Requeue {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let mut queue = open(context).await?;
+        let mut back = 0_u32;
+        let requeued = match &self.message {
+            Some(wanted) => requeue_one(context, &mut queue, wanted, &mut back).await,
+            None => requeue_all(context, &mut queue, &mut back).await,
+        };
+        queue.close().await;
+        requeued.map_err(|failure| match back {
+            0 => failure,
+            _ => failure.with_hint(format!("{} were put back before", messages(back))),
+        })?;
+        let jobs_queue = &settings(context)?.names.jobs_queue;
+        print_line(&format!("{} put back into {jobs_queue}", messages(back)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn requeue_one(context: &Context, queue: &mut DeadQueue, wanted: &str, back: &mut u32) -> Result<(), Failure> {
+    let (_, message) = find(context, queue, wanted).await?;
+    queue.requeue(&message).await?;
+    *back += 1;
+    Ok(())
+}
+
+async fn requeue_all(context: &Context, queue: &mut DeadQueue, back: &mut u32) -> Result<(), Failure> {
+    while let Some(message) = next(context, queue).await? {
+        queue.requeue(&message).await?;
+        *back += 1;
+    }
+    Ok(())
+}
+
+/// Remove all dead messages, for good
+#[derive(Debug, Args)]
+pub struct Purge {
+    /// Really
+    #[arg(long, required = true)]
+    yes: bool,
+}
+
+impl Purge {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let queue = open(context).await?;
+        let purged = Box::pin(queue.purge()).await;
+        queue.close().await;
+        print_line(&format!("{} removed", messages(purged?)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn messages(count: u32) -> String {
+    format!("{} {}", grouped(count.into()), if count == 1 { "message" } else { "messages" })
+}
+
+fn settings(context: &Context) -> Result<&BrokerSettings, Failure> {
+    let broker = context.config.broker.as_ref();
+    broker.ok_or_else(|| Failure::usage("dead messages are kept by the broker; amqp.url or amqp.url_file names it"))
+}
+
+async fn open(context: &Context) -> Result<DeadQueue, Failure> {
+    let settings = settings(context)?;
+    tokio::select! {
+        opened = Box::pin(DeadQueue::open(settings)) => Ok(opened?),
+        () = context.stop.token().cancelled() => Err(context.stop.interrupted("stopped; nothing was done")),
+    }
+}
+
+async fn next(context: &Context, queue: &mut DeadQueue) -> Result<Option<DeadMessage>, Failure> {
+    context.stop.check(|| "stopped; the messages that were looked at go back to their places".to_owned())?;
+    Box::pin(queue.next()).await.map_err(|error| match error {
+        BrokerError::Unreadable { .. } => Failure::from(error)
+            .with_hint("a message with broken text is in the way; tools of the broker can take it out"),
+        _ => Failure::from(error),
+    })
+}
+
+/// By its number, or else by its id.
+async fn find(context: &Context, queue: &mut DeadQueue, wanted: &str) -> Result<(usize, DeadMessage), Failure> {
+    let wanted_number = wanted.parse::<usize>().ok();
+    // What is looked at is held, or it would come again.
+    let mut passed = 0;
+    while let Some(message) = next(context, queue).await? {
+        passed += 1;
+        if wanted_number.map_or_else(|| message.message_id() == Some(wanted), |number| number == passed) {
+            return Ok((passed, message));
+        }
+    }
+    let list = context.command("dead list");
+    Err(Failure::answer_is_no(format!("there is no dead message {wanted:?} among {passed}; {list} shows them")))
+}

@@ -1,0 +1,237 @@
+//! `codemint worker`: takes jobs, mints them, tells how they go, until it is asked to stop.
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Readiness};
+use crate::broker::admit::Admission;
+use crate::broker::error::BrokerError;
+use crate::broker::supervisor::{BrokerStatus, Session};
+use crate::broker::work::{BrokerStops, BrokerWork};
+use crate::cli::Context;
+use crate::cli::exit::{DONE, Failure};
+use crate::cli::text::say;
+use crate::mint::MintSettings;
+use crate::policy;
+use crate::runner::job_run::Share;
+use crate::runner::patience::Patience;
+use crate::runner::pool::Pool;
+use crate::store::Store;
+use crate::store::error::{ErrorClass, StoreError};
+
+const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
+/// So often in a row nothing must be left: a message may be on its way from the queue to the store.
+const DRAINED_LOOKS: u32 = 3;
+
+/// Take jobs from the broker and the store, and mint them until asked to stop
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint --store postgres://mint@db/shop worker
+  CODEMINT__AMQP__URL=amqp://worker@broker/ codemint --store postgres://mint@db/shop worker
+  codemint worker --drain
+
+Any number of workers may share a store; they share jobs chunk by chunk. SIGTERM ends a worker
+when the chunks at hand are done, within worker.shutdown_seconds; a second signal ends it at once.")]
+pub struct Worker {
+    /// End when no job is left, no message waits and every event is published
+    #[arg(long)]
+    drain: bool,
+    /// End with exit code 5 if the store or the broker cannot be reached at the start, instead of waiting
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Worker {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let policy = policy::load(&context.config)?;
+        let stop = context.stop.token();
+        let (status, broker) = watch::channel(BrokerStatus::Away { reason: "not connected yet".to_owned() });
+        let readiness = Arc::new(Readiness {
+            store: OnceLock::new(),
+            broker: context.config.broker.is_some().then_some(broker),
+            stopping: stop.clone(),
+        });
+        let answered = CancellationToken::new();
+        let admin = Self::open_admin(context, &readiness, &answered).await?;
+        let Some(store) = self.open_store(context).await? else { return Ok(ExitCode::SUCCESS) };
+        // Nobody else sets it.
+        let _set = readiness.store.set(store.clone());
+        let first = self.first_session(context).await?;
+        let told = Arc::new(Notify::new());
+        let mint = MintSettings { policy: policy.clone(), filters: context.config.filters, import: None };
+        let pool = Pool::new(store.clone(), mint, context.config.worker.concurrency, Arc::clone(&told));
+        let (limits, chunk_size) = (context.config.limits, context.config.chunk_size);
+        let admission = Admission { store: store.clone(), policy, limits, chunk_size };
+        let work = context.config.broker.clone().map(|settings| {
+            Arc::new(BrokerWork::new(settings, admission, pool.clone(), Arc::clone(&told), self.drain))
+        });
+        let running = Running { store, pool, work, stops: BrokerStops::default(), stop: stop.clone() };
+        say(&running.greeting(context, admin.is_some()));
+        let ended = Box::pin(running.run(context, first, status, self.drain)).await;
+        answered.cancel();
+        ended.map(|()| ExitCode::SUCCESS)
+    }
+
+    async fn open_admin(
+        context: &Context,
+        readiness: &Arc<Readiness>,
+        end: &CancellationToken,
+    ) -> Result<Option<JoinHandle<()>>, Failure> {
+        let Some(address) = context.config.admin else { return Ok(None) };
+        let listener: TcpListener = admin::listen(address).await.map_err(|error| {
+            Failure::usage(format!(
+                "admin.listen: {address} cannot be listened on: {error}; name another address, or off"
+            ))
+        })?;
+        let (readiness, end) = (Arc::clone(readiness), end.clone());
+        Ok(Some(tokio::spawn(async move {
+            if let Err(error) = admin::serve(listener, readiness, end).await {
+                tracing::error!(%error, "the admin listener ended");
+            }
+        })))
+    }
+
+    /// `None` if it was asked to stop before the store answered.
+    async fn open_store(&self, context: &Context) -> Result<Option<Store>, Failure> {
+        let stop = context.stop.token();
+        let mut patience = Patience::new(stop);
+        loop {
+            let opened = tokio::select! {
+                opened = Box::pin(context.open_store_for_worker()) => opened,
+                // A server that does not answer is asked for seconds.
+                () = stop.cancelled() => return Ok(None),
+            };
+            match opened {
+                Ok(store) => return Ok(Some(store)),
+                Err(error) if error.class() == ErrorClass::Away && !self.no_wait => patience.wait_after(&error).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// With `--no-wait` the broker has to be there.
+    async fn first_session(&self, context: &Context) -> Result<Option<Session>, Failure> {
+        match &context.config.broker {
+            Some(settings) if self.no_wait => Ok(Some(Box::pin(Session::open(settings)).await?)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A worker at work.
+struct Running {
+    store: Store,
+    pool: Pool,
+    work: Option<Arc<BrokerWork>>,
+    stops: BrokerStops,
+    /// Somebody wants it to end.
+    stop: CancellationToken,
+}
+
+impl Running {
+    fn greeting(&self, context: &Context, has_admin: bool) -> String {
+        let broker = context.config.broker.as_ref().map_or("no broker".to_owned(), |broker| broker.url.to_string());
+        let admin = context.config.admin.filter(|_| has_admin).map(|at| format!(", admin on http://{at}"));
+        format!("worker: {}, {broker}{}", context.config.store, admin.unwrap_or_default())
+    }
+
+    async fn run(
+        &self,
+        context: &Context,
+        first: Option<Session>,
+        status: watch::Sender<BrokerStatus>,
+        drain: bool,
+    ) -> Result<(), Failure> {
+        let broker = self.start_broker(first, status);
+        let minting_end = CancellationToken::new();
+        let (pool, end) = (self.pool.clone(), minting_end.clone());
+        let minting = tokio::spawn(async move { pool.run(&end).await });
+        self.wait_for_the_end(drain, &broker).await;
+        let ending = async {
+            self.stops.intake.cancel();
+            minting_end.cancel();
+            // A fault there was told of already.
+            let _ended = minting.await;
+            self.stops.relay.cancel();
+            broker.ended().await
+        };
+        match timeout(context.config.worker.shutdown, ending).await {
+            Ok(ended) => {
+                ended?;
+                let Share { chunks, codes } = self.pool.minted();
+                say(&format!("worker: ended; it minted {codes} codes in {chunks} chunks"));
+                Ok(())
+            }
+            Err(_elapsed) => {
+                say("note: the chunks at hand did not end in time and were dropped; other workers make them");
+                // The runtime would wait for what it has under way.
+                std::process::exit(i32::from(DONE))
+            }
+        }
+    }
+
+    fn start_broker(&self, first: Option<Session>, status: watch::Sender<BrokerStatus>) -> BrokerTask {
+        let Some(work) = self.work.clone() else { return BrokerTask::default() };
+        let stops = self.stops.clone();
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let task = tokio::spawn(async move {
+            let _guard = guard;
+            work.run(first, &status, &stops).await
+        });
+        BrokerTask { task: Some(task), ended }
+    }
+
+    /// Until it is asked to stop, has nothing left to do, or the broker turns out to be set up wrong.
+    async fn wait_for_the_end(&self, drain: bool, broker: &BrokerTask) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.drained(), if drain => {}
+            () = broker.ended.cancelled() => {}
+        }
+    }
+
+    async fn drained(&self) {
+        let mut looks = 0;
+        while looks < DRAINED_LOOKS {
+            sleep(DRAIN_LOOK_INTERVAL).await;
+            let is_idle = self.pool.is_idle() && self.work.as_ref().is_none_or(|work| work.is_drained());
+            looks = if is_idle && self.outbox_is_empty().await { looks + 1 } else { 0 };
+        }
+    }
+
+    /// Without a broker nobody here could empty it.
+    async fn outbox_is_empty(&self) -> bool {
+        let counted: Result<u64, StoreError> = match &self.work {
+            Some(_) => self.store.count_events().await,
+            None => Ok(0),
+        };
+        matches!(counted, Ok(0))
+    }
+}
+
+/// The task that keeps the broker.
+#[derive(Default)]
+struct BrokerTask {
+    task: Option<JoinHandle<Result<(), BrokerError>>>,
+    ended: CancellationToken,
+}
+
+impl BrokerTask {
+    /// # Errors
+    /// What would not pass by itself.
+    async fn ended(self) -> Result<(), BrokerError> {
+        match self.task {
+            Some(task) => task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! From texts to a configuration: every key is checked, and every problem is kept until all are known.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
+use crate::code::screening::FilterLimits;
+use crate::config::layers::Layers;
+use crate::config::settings::{SETTINGS, Setting};
+use crate::config::values::{
+    address_or_off, name_of_entity, number_up_to, read_secret, readable_file, true_or_false, whole_number,
+};
+use crate::config::{Config, ConfigError, Resolved, WorkerSettings};
+use crate::job::request::{CHUNK_SIZE_MAX, Limits};
+use crate::store::location::Location;
+
+/// Where the quota arithmetic ends.
+const COUNT_MAX_LIMIT: u64 = 1_000_000_000;
+const GUESS_ODDS_LIMIT: u64 = 1_000_000_000_000;
+const FILTER_BYTES_MAX_LIMIT: u64 = 1 << 30;
+const PREFETCH_LIMIT: u64 = 1000;
+const DELIVERY_LIMIT_LIMIT: u64 = 1_000_000;
+const DELIVERY_TIMEOUT_LIMIT_SECONDS: u64 = 86_400;
+const CONCURRENCY_LIMIT: u64 = 64;
+const SHUTDOWN_LIMIT_SECONDS: u64 = 3600;
+
+/// # Errors
+/// All problems of all layers together.
+pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
+    let store = layers.store();
+    let broker = layers.broker();
+    let worker = layers.worker();
+    let admin = layers.parse("admin.listen", address_or_off);
+    let chunk_size = layers.parse("job.chunk_size", |text| whole_number(text, u64::from(CHUNK_SIZE_MAX)));
+    let limits = layers.limits();
+    let filters = layers.filters();
+    let deny_builtin = layers.parse("deny.builtin", true_or_false);
+    let log_format = layers.parse("log.format", str::parse);
+    let log_level = layers.parse("log.level", str::parse);
+    let checked = || {
+        let (store, broker) = (store?, broker?);
+        Some(Config {
+            resolved: layers.resolved(&store, broker.as_ref()),
+            store,
+            broker,
+            worker: worker?,
+            admin: admin?,
+            chunk_size: chunk_size?,
+            limits: limits?,
+            filters: filters?,
+            check_key_file: layers.path("check.key_file"),
+            deny_file: layers.path("deny.file"),
+            deny_builtin: deny_builtin?,
+            log_format: log_format?,
+            log_level: log_level?,
+        })
+    };
+    match checked() {
+        Some(config) if layers.problems.is_empty() => Ok(config),
+        _ => Err(ConfigError { problems: layers.problems }),
+    }
+}
+
+impl Layers {
+    fn parse<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let value = self.values.get(key)?;
+        match parse(value.text.trim()) {
+            Ok(parsed) => Some(parsed),
+            Err(problem) => {
+                self.problems.push(format!("{key} ({}): {problem}", value.origin));
+                None
+            }
+        }
+    }
+
+    fn store(&mut self) -> Option<Location> {
+        let store = self.url::<Location>("store.url", "store.url_file");
+        if !self.parse("store.pgbouncer", true_or_false)? {
+            return store;
+        }
+        let reached = store?.by_way_of_pgbouncer().map_err(|error| error.to_string());
+        self.parse("store.pgbouncer", |_| reached)
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let count_max = self.parse("limits.count_max", |text| whole_number(text, COUNT_MAX_LIMIT));
+        let guess_odds_min = self.parse("limits.guess_odds_min", |text| number_up_to(text, GUESS_ODDS_LIMIT));
+        Some(Limits { count_max: count_max?, guess_odds_min: guess_odds_min? })
+    }
+
+    fn filters(&mut self) -> Option<FilterLimits> {
+        let false_positive_rate = self.parse("prefilter.false_positive_rate", |text| {
+            let rate = text.parse().ok().filter(|rate| (0.00001..=0.5).contains(rate));
+            rate.ok_or_else(|| format!("found {text:?}; write a number from 0.00001 to 0.5"))
+        });
+        let bytes_max = self.parse("prefilter.max_bytes", |text| whole_number(text, FILTER_BYTES_MAX_LIMIT));
+        let mode = self.parse("prefilter.screening", str::parse);
+        Some(FilterLimits { mode: mode?, false_positive_rate: false_positive_rate?, bytes_max: bytes_max? })
+    }
+
+    fn worker(&mut self) -> Option<WorkerSettings> {
+        let concurrency = self.parse("worker.concurrency", |text| whole_number(text, CONCURRENCY_LIMIT));
+        let shutdown = self.seconds("worker.shutdown_seconds", SHUTDOWN_LIMIT_SECONDS);
+        Some(WorkerSettings { concurrency: usize::try_from(concurrency?).ok()?, shutdown: shutdown? })
+    }
+
+    /// `None` inside where no broker is named.
+    fn broker(&mut self) -> Option<Option<BrokerSettings>> {
+        let names = BrokerNames {
+            jobs_exchange: self.parse("amqp.jobs_exchange", name_of_entity),
+            jobs_queue: self.parse("amqp.jobs_queue", name_of_entity),
+            dead_exchange: self.parse("amqp.dead_exchange", name_of_entity),
+            dead_queue: self.parse("amqp.dead_queue", name_of_entity),
+            events_exchange: self.parse("amqp.events_exchange", name_of_entity),
+        };
+        let ca_file = self.path("amqp.ca_file");
+        if ca_file.is_some() {
+            self.parse("amqp.ca_file", readable_file);
+        }
+        let declare = self.parse("amqp.declare", true_or_false);
+        let prefetch = self.parse("amqp.prefetch", |text| whole_number(text, PREFETCH_LIMIT));
+        let delivery_limit = self.parse("amqp.delivery_limit", |text| whole_number(text, DELIVERY_LIMIT_LIMIT));
+        let delivery_timeout = self.seconds("amqp.delivery_timeout_seconds", DELIVERY_TIMEOUT_LIMIT_SECONDS);
+        if self.path("amqp.url").is_none() && self.path("amqp.url_file").is_none() {
+            return Some(None);
+        }
+        let url = self.url::<BrokerUrl>("amqp.url", "amqp.url_file");
+        Some(Some(BrokerSettings {
+            url: url?,
+            ca_file,
+            names: names.all_there()?,
+            declare: declare?,
+            prefetch: u16::try_from(prefetch?).ok()?,
+            delivery_limit: u32::try_from(delivery_limit?).ok()?,
+            delivery_timeout: delivery_timeout?,
+        }))
+    }
+
+    fn seconds(&mut self, key: &str, max: u64) -> Option<Duration> {
+        self.parse(key, |text| whole_number(text, max)).map(Duration::from_secs)
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        self.values.get(key).map(|value| value.text.trim()).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    /// The URL itself or the file that holds it, whichever was set in the later layer.
+    fn url<T: FromStr<Err: Display>>(&mut self, url_key: &str, file_key: &str) -> Option<T> {
+        let (url, file) = (self.values.get(url_key)?, self.values.get(file_key)?);
+        if file.text.is_empty() || file.layer < url.layer {
+            return self.parse(url_key, |text| text.parse::<T>().map_err(|error| error.to_string()));
+        }
+        if file.layer == url.layer && !url.text.is_empty() {
+            self.problems.push(format!("{url_key} and {file_key} are both set ({}); set one of them", file.origin));
+            return None;
+        }
+        self.parse(file_key, |path| {
+            let url = read_secret(Path::new(path)).map_err(|problem| format!("{path}: {problem}"))?;
+            url.trim().parse::<T>().map_err(|error| format!("{path}: {error}"))
+        })
+    }
+
+    fn resolved(&self, store: &Location, broker: Option<&BrokerSettings>) -> Vec<Resolved> {
+        let shown = |setting: &Setting| {
+            let value = self.values.get(setting.key)?;
+            let (text, origin) = match setting.key {
+                "store.url" => (store.to_string(), self.origin_of_url("store.url", "store.url_file")?),
+                "amqp.url" => {
+                    let shown = broker.map(|broker| broker.url.to_string());
+                    (shown.unwrap_or_default(), self.origin_of_url("amqp.url", "amqp.url_file")?)
+                }
+                _ => (value.text.clone(), value.origin.clone()),
+            };
+            Some(Resolved { key: setting.key, value: Some(text).filter(|text| !text.is_empty()), origin })
+        };
+        SETTINGS.iter().filter_map(shown).collect()
+    }
+
+    fn origin_of_url(&self, url_key: &str, file_key: &str) -> Option<String> {
+        let (url, file) = (self.values.get(url_key)?, self.values.get(file_key)?);
+        let from_file = !file.text.is_empty() && (file.layer > url.layer || url.text.is_empty());
+        Some(if from_file { format!("{file_key}, {}", file.origin) } else { url.origin.clone() })
+    }
+}

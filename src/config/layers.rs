@@ -1,0 +1,122 @@
+//! The layers: defaults, a file, the environment, flags. Only texts; what they must say is checked elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use config::{ConfigError as SourceError, Environment, File, FileFormat, Source, Value, ValueKind};
+
+use crate::config::DEFAULT_FILE;
+use crate::config::settings::SETTINGS;
+
+const ENVIRONMENT_PREFIX: &str = "CODEMINT";
+
+/// The text of every key, each from the last layer that sets it, and what was wrong with the layers.
+#[derive(Default)]
+pub(super) struct Layers {
+    pub values: BTreeMap<&'static str, Layered>,
+    pub problems: Vec<String>,
+}
+
+pub(super) struct Layered {
+    pub text: String,
+    /// The higher one wins.
+    pub layer: u8,
+    pub origin: String,
+}
+
+impl Layers {
+    pub(super) fn read(file: Option<&Path>) -> Self {
+        let mut layers = Self::default();
+        for setting in SETTINGS {
+            layers.set(setting.key, Value::new(None, setting.default), 0, "default");
+        }
+        layers.read_file(file);
+        layers.read_environment();
+        layers
+    }
+
+    pub(super) fn set_flag(&mut self, key: &str, value: &str, flag: &str) {
+        self.set(key, Value::new(None, value), 3, flag);
+    }
+
+    fn read_file(&mut self, named: Option<&Path>) {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        if named.is_none() && !path.exists() {
+            return;
+        }
+        let shown = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Err(error) => self.problems.push(format!("{shown} cannot be read: {error}")),
+            Ok(text) => match File::from_str(&text, FileFormat::Toml).collect() {
+                Err(error) => self.problems.push(format!("{shown} is not valid TOML: {}", without_excerpt(&error))),
+                Ok(table) => self.set_table(String::new(), table, 1, |_| shown.clone()),
+            },
+        }
+    }
+
+    fn read_environment(&mut self) {
+        let environment = Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__");
+        match environment.collect() {
+            // The source's own message would repeat the value.
+            Err(_) => self.problems.push("an environment variable that begins with CODEMINT__ is not text".to_owned()),
+            Ok(table) => self.set_table(String::new(), table, 2, |key| {
+                format!("environment {ENVIRONMENT_PREFIX}__{}", key.to_uppercase().replace('.', "__"))
+            }),
+        }
+    }
+
+    fn set_table(
+        &mut self,
+        prefix: String,
+        table: config::Map<String, Value>,
+        layer: u8,
+        origin: impl Fn(&str) -> String + Copy,
+    ) {
+        let sorted: BTreeMap<String, Value> = table.into_iter().collect();
+        for (name, value) in sorted {
+            let key = format!("{prefix}{name}");
+            match value.kind {
+                ValueKind::Table(inner) => self.set_table(format!("{key}."), inner, layer, origin),
+                _ => self.set(&key, value, layer, &origin(&key)),
+            }
+        }
+    }
+
+    fn set(&mut self, key: &str, value: Value, layer: u8, origin: &str) {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            self.problems.push(format!("{key} ({origin}) is not a key; {}", nearest(key)));
+            return;
+        };
+        match value.into_string() {
+            Ok(text) => {
+                self.values.insert(setting.key, Layered { text, layer, origin: origin.to_owned() });
+            }
+            Err(_) => self.problems.push(format!("{key} ({origin}) takes one value, not a list")),
+        }
+    }
+}
+
+fn nearest(key: &str) -> String {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let similar = SETTINGS.iter().find(|setting| setting.key.rsplit('.').next() == Some(name));
+    match similar {
+        Some(setting) => format!("did you mean {}?", setting.key),
+        None => format!("there are {}", SETTINGS.map(|setting| setting.key).join(", ")),
+    }
+}
+
+/// The reason of a TOML error without the lines of the file around it, which may hold a password.
+fn without_excerpt(error: &SourceError) -> String {
+    let message = match error {
+        SourceError::FileParse { cause, .. } => cause.to_string(),
+        other => other.to_string(),
+    };
+    let mut reason = String::new();
+    for line in message.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains('|')) {
+        let separator = if reason.is_empty() { "" } else { ": " };
+        // Writing to a String cannot fail.
+        let _written = write!(reason, "{separator}{line}");
+    }
+    reason
+}

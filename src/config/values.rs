@@ -1,0 +1,54 @@
+//! What the text of a key may say.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// A file with a URL in it is not longer than this.
+const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+pub(super) fn read_secret(path: &Path) -> Result<String, String> {
+    // Counted while reading: a device or a pipe has no size, and may never end.
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    file.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > SECRET_FILE_BYTES_MAX {
+        return Err(format!("the file has more than {SECRET_FILE_BYTES_MAX} bytes; one line with the URL is expected"));
+    }
+    Ok(text)
+}
+
+pub(super) fn whole_number(text: &str, max: u64) -> Result<u64, String> {
+    let number = text.parse::<u64>().ok().filter(|number| (1..=max).contains(number));
+    number.ok_or_else(|| format!("found {text:?}; write a whole number from 1 to {max}"))
+}
+
+pub(super) fn true_or_false(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("found {text:?}; write true or false"))
+}
+
+pub(super) fn number_up_to(text: &str, max: u64) -> Result<u64, String> {
+    let number = text.parse::<u64>().ok().filter(|number| *number <= max);
+    number.ok_or_else(|| format!("found {text:?}; write a whole number from 0 to {max}"))
+}
+
+/// `None` for `off`.
+pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let address = text.parse().map(Some);
+    address.map_err(|_| format!("found {text:?}; write an address with a port, such as 127.0.0.1:9464, or off"))
+}
+
+/// A connection would only say that some file is missing, and look like a server that is away.
+pub(super) fn readable_file(path: &str) -> Result<(), String> {
+    std::fs::File::open(path).map(drop).map_err(|error| format!("{path} cannot be read: {error}"))
+}
+
+/// Exchanges and queues have names of up to 255 bytes; those that begin with `amq.` are the broker's own.
+pub(super) fn name_of_entity(text: &str) -> Result<String, String> {
+    let fits = (1..=255).contains(&text.len()) && !text.contains(char::is_control) && !text.starts_with("amq.");
+    let name = fits.then(|| text.to_owned());
+    name.ok_or_else(|| "write a name of 1 to 255 bytes that does not begin with amq.".to_owned())
+}

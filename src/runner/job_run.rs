@@ -1,0 +1,161 @@
+//! Work on one job, step by step: the loop is elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use crate::job::Job;
+use crate::mint::{MintError, MintSettings, Minting, Step};
+use crate::store::closing::CloseJob;
+use crate::store::error::StoreError;
+use crate::store::{Store, in_time};
+
+/// Between two events that tell how far a job is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What this process has done, for a job or at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    pub chunks: u64,
+    pub codes: u64,
+}
+
+impl Share {
+    pub const fn add(&mut self, more: Self) {
+        self.chunks += more.chunks;
+        self.codes += more.codes;
+    }
+}
+
+/// A job that this process works on.
+#[derive(Debug)]
+pub struct JobRun {
+    store: Store,
+    pub job: Job,
+    settings: Arc<MintSettings>,
+    /// Where so many chunks are minted at once in this process; opening and closing jobs takes no part in it.
+    chunks: Option<Arc<Semaphore>>,
+    minting: Option<Minting>,
+    unknown: Option<UnknownCommit>,
+    told_at: Option<Instant>,
+    pub share: Share,
+}
+
+/// A chunk of which we do not know whether it was committed.
+#[derive(Debug)]
+struct UnknownCommit {
+    run_no: i64,
+    codes: u32,
+    /// What COMMIT ended in.
+    error: StoreError,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Made,
+    /// The open chunks are being written by others.
+    OthersAtWork,
+    Ended,
+}
+
+impl JobRun {
+    pub fn new(store: &Store, job: &Job, settings: Arc<MintSettings>) -> Self {
+        let (store, job, share) = (store.clone(), job.clone(), Share::default());
+        Self { store, job, settings, chunks: None, minting: None, unknown: None, told_at: None, share }
+    }
+
+    /// As [`JobRun::new`], minting only while this has a place.
+    pub fn limited(self, chunks: Arc<Semaphore>) -> Self {
+        Self { chunks: Some(chunks), ..self }
+    }
+
+    /// The chunk that the last step had claimed, if it failed.
+    pub fn claimed(&self) -> Option<i64> {
+        self.minting.as_ref().and_then(Minting::claimed)
+    }
+
+    /// One step: settle an unknown commit, or mint a chunk and try to close the job behind the last one.
+    ///
+    /// # Errors
+    /// Of the store, or what would not pass. The next step goes on from where it was.
+    pub async fn step(&mut self) -> Result<Progress, MintError> {
+        if self.unknown.is_some() {
+            return self.settle_commit().await;
+        }
+        if self.minting.is_none() && !self.start().await? {
+            return Ok(Progress::Ended);
+        }
+        let Some(minting) = &mut self.minting else { return Ok(Progress::Ended) };
+        let turn = acquire(self.chunks.as_deref()).await;
+        let minted = minting.mint_chunk(&self.store).await;
+        drop(turn);
+        match minted? {
+            Step::Minted { run_no, codes, seemed_last } => {
+                tracing::debug!(run_no, codes, "minted a chunk");
+                self.count_chunk(codes);
+                self.tell_progress().await?;
+                match seemed_last && self.close().await? == Progress::Ended {
+                    true => Ok(Progress::Ended),
+                    false => Ok(Progress::Made),
+                }
+            }
+            Step::CommitUnknown { run_no, codes, error } => {
+                self.unknown = Some(UnknownCommit { run_no, codes, error });
+                self.settle_commit().await
+            }
+            Step::NothingToClaim => self.close().await,
+        }
+    }
+
+    /// False if the job has ended.
+    async fn start(&mut self) -> Result<bool, MintError> {
+        self.minting = Minting::start(&self.store, &self.job, &self.settings).await?;
+        Ok(self.minting.is_some())
+    }
+
+    async fn close(&self) -> Result<Progress, MintError> {
+        Ok(match in_time(self.store.close_job(self.job.no)).await? {
+            CloseJob::Ended => Progress::Ended,
+            CloseJob::NextRound => Progress::Made,
+            CloseJob::ChunksOpen => Progress::OthersAtWork,
+        })
+    }
+
+    /// Asks what became of an unknown commit. One that was not done is an error like any other.
+    async fn settle_commit(&mut self) -> Result<Progress, MintError> {
+        let Some(UnknownCommit { run_no, .. }) = self.unknown else { return Ok(Progress::Made) };
+        let done = in_time(self.store.is_chunk_done(run_no)).await?;
+        tracing::info!(run_no, done, "the unknown commit is settled");
+        match self.unknown.take() {
+            Some(unknown) if !done => Err(unknown.error.into()),
+            Some(unknown) => {
+                self.count_chunk(unknown.codes);
+                Ok(Progress::Made)
+            }
+            None => Ok(Progress::Made),
+        }
+    }
+
+    fn count_chunk(&mut self, codes: u32) {
+        self.share.chunks += 1;
+        self.share.codes += u64::from(codes);
+    }
+
+    /// At most once a second and job; others may have told already. Of a job of one chunk its closing tells.
+    async fn tell_progress(&mut self) -> Result<(), StoreError> {
+        let is_due = self.told_at.is_none_or(|told_at| told_at.elapsed() >= PROGRESS_INTERVAL);
+        if self.job.handling.announced && self.job.count > u64::from(self.job.chunk_size) && is_due {
+            self.told_at = Some(Instant::now());
+            in_time(self.store.announce_progress(self.job.no)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// It is never closed.
+async fn acquire(chunks: Option<&Semaphore>) -> Option<SemaphorePermit<'_>> {
+    chunks?.acquire().await.ok()
+}

@@ -1,0 +1,7 @@
+//! Runs jobs to their end, chunk after chunk: one job, or all that there are.
+
+pub mod single;
+pub mod pool;
+pub mod schedule;
+pub mod job_run;
+pub mod patience;

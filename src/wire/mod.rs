@@ -1,0 +1,5 @@
+//! Formats that enter and leave the process. Pure: no I/O, no clock.
+
+pub mod message;
+pub mod document;
+pub mod event;

@@ -1,0 +1,38 @@
+//! What the tests of the broker's room begin with.
+
+use codemint::broker::publish::Outgoing;
+use codemint::broker::settings::{BrokerNames, BrokerSettings};
+
+use std::time::Duration;
+
+/// As the configuration has them where nothing is set but the URL.
+pub fn settings(url: &str) -> BrokerSettings {
+    BrokerSettings {
+        url: url.parse().expect("a URL"),
+        ca_file: None,
+        names: BrokerNames {
+            jobs_exchange: "codemint.jobs".to_owned(),
+            jobs_queue: "codemint.jobs".to_owned(),
+            dead_exchange: "codemint.dead".to_owned(),
+            dead_queue: "codemint.jobs.dead".to_owned(),
+            events_exchange: "codemint.events".to_owned(),
+        },
+        declare: true,
+        prefetch: 64,
+        delivery_limit: 100,
+        delivery_timeout: Duration::from_secs(1200),
+    }
+}
+
+/// A message for the queue of jobs.
+pub fn job_message(id: &str) -> Outgoing {
+    Outgoing {
+        exchange: "codemint.jobs".to_owned(),
+        routing_key: "codemint.jobs".to_owned(),
+        mandatory: true,
+        message_id: Some(id.to_owned()),
+        content_type: Some("application/json".to_owned()),
+        body: b"{}".to_vec(),
+        ..Outgoing::default()
+    }
+}

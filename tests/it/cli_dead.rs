@@ -1,0 +1,216 @@
+//! `codemint dead`: what is no job can be looked at, put back and removed.
+
+use std::sync::Arc;
+
+use chrono::{TimeZone, Utc};
+use codemint::broker::connection::BrokerConnection;
+use codemint::broker::dead::dead_letter;
+use codemint::broker::publish::Publisher;
+use codemint::broker::topology::declare;
+use lapin::BasicProperties;
+use lapin::options::{BasicGetOptions, BasicRejectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+
+use crate::broker_steps::settings;
+use crate::cli_steps::{EmptyPlace, assert_names};
+use crate::support::amqp::{Message, Peer, durable};
+use crate::support::codemint::Ran;
+use crate::support::postgres::free_port;
+use crate::support::rabbitmq::{self, Depth, Vhost};
+
+const JOBS: &str = "codemint.jobs";
+const DEAD: &str = "codemint.jobs.dead";
+
+/// A virtual host with everything declared, and the program.
+struct Desk {
+    vhost: Vhost,
+    place: EmptyPlace,
+    peer: Peer,
+    publisher: Publisher,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let vhost = rabbitmq::shared().vhost();
+        let settings = settings(&vhost.url());
+        let connection = Arc::new(BrokerConnection::open(&settings, "test").await.expect("a connection"));
+        declare(&connection, &settings).await.expect("a topology");
+        let publisher = Publisher::open(connection).await.expect("a publisher");
+        let peer = Peer::connect(&vhost.url()).await;
+        Self { vhost, place: EmptyPlace::new(), peer, publisher }
+    }
+
+    async fn dead(&self, args: &[&str], code: i32) -> Ran {
+        let args: Vec<&str> = ["dead"].iter().chain(args).copied().collect();
+        self.place.run(&[("CODEMINT__AMQP__URL", &self.vhost.url())], &args, code).await
+    }
+
+    /// As the intake buries a message.
+    async fn bury(&self, properties: BasicProperties, body: &[u8], reason: &str, position: &str) {
+        let names = settings(&self.vhost.url()).names;
+        let now = Utc.with_ymd_and_hms(2026, 11, 24, 10, 30, 0).single().expect("a time");
+        let letter = dead_letter(&names, &properties, body, reason, position, now);
+        self.publisher.publish(&letter).await.expect("buried");
+    }
+
+    /// Waits until nobody holds a message any more.
+    async fn expect_depth(&self, queue: &str, ready: u64) {
+        let depth = || rabbitmq::shared().queue_depth(&self.vhost, queue);
+        let expected = Depth { ready, unacknowledged: 0 };
+        crate::support::wait_until(&format!("{ready} in {queue}"), async || depth() == expected).await;
+    }
+}
+
+fn named(id: &str) -> BasicProperties {
+    durable().with_message_id(id.into()).with_content_type("application/json".into())
+}
+
+fn id_of(message: &Message) -> Option<String> {
+    message.properties.message_id().as_ref().map(ToString::to_string)
+}
+
+#[tokio::test]
+async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_where_they_are() {
+    let desk = Desk::new().await;
+    assert_names(&desk.dead(&["list"], 0).await.stderr, &["no dead messages"]);
+    desk.bury(named("first"), br#"{"count": "12"}"#, "count is a string", "/count").await;
+    desk.bury(durable(), b"\x1b[2Jboo\r\n\xe2\x80\xae", "not \x1b[31mJSON", "line 1 column 1").await;
+    desk.bury(named("third"), b"\xff\xfe", "not UTF-8", "").await;
+
+    for _ in 0..3 {
+        let list = desk.dead(&["list"], 0).await;
+        let named = ["first", "count is a string (/count)", "2026-11-24T10:30:00Z", "not UTF-8\n"];
+        assert_names(&list.stdout, &named);
+        assert!(!list.stdout.contains('\x1b'), "{}", list.stdout);
+        assert_eq!(list.stdout.lines().count(), 4);
+    }
+    let list = desk.dead(&["list", "--limit", "2", "--json"], 0).await.json();
+    assert_eq!(list.as_array().map(Vec::len), Some(2));
+    assert_eq!((&list[0]["number"], &list[0]["message_id"]), (&1.into(), &"first".into()));
+    assert_eq!((&list[0]["reason"], &list[0]["position"]), (&"count is a string".into(), &"/count".into()));
+    assert_eq!((&list[0]["from"], &list[0]["bytes"]), (&JOBS.into(), &15.into()));
+    assert_names(&desk.dead(&["list", "--limit", "1"], 0).await.stderr, &["2 more; --limit"]);
+
+    for wanted in ["1", "first"] {
+        assert_names(&desk.dead(&["show", wanted], 0).await.stdout, &["no        1", "/count", r#"{"count": "12"}"#]);
+    }
+    let shown = desk.dead(&["show", "2"], 0).await;
+    assert_names(&shown.stdout, &["\\u{1b}[2Jboo", "\\u{202e}"]);
+    assert!(!shown.stdout.contains('\x1b'), "{}", shown.stdout);
+    assert_eq!(desk.dead(&["show", "2", "--raw"], 0).await.stdout, "\x1b[2Jboo\r\n\u{202e}");
+    let shown = desk.dead(&["show", "third", "--json"], 0).await.json();
+    assert_eq!((&shown["body"], &shown["body_hex"]), (&serde_json::Value::Null, &"fffe".into()));
+    assert_names(&desk.dead(&["show", "fourth"], 3).await.stderr, &["no dead message \"fourth\" among 3", "dead list"]);
+    assert_names(&desk.dead(&["show", "4"], 3).await.stderr, &["no dead message"]);
+    desk.expect_depth(DEAD, 3).await;
+}
+
+#[tokio::test]
+async fn a_long_message_is_cut_where_it_is_shown_and_whole_in_the_raw() {
+    let desk = Desk::new().await;
+    let body = "€".repeat(500_000);
+    desk.bury(named("long"), body.as_bytes(), "too long", "").await;
+    let shown = desk.dead(&["show", "1"], 0).await;
+    assert!(shown.stdout.len() < 70_000, "{}", shown.stdout.len());
+    assert_names(&shown.stderr, &["cut after 65,536 bytes", "--raw"]);
+    assert_eq!(desk.dead(&["show", "1", "--json"], 0).await.json()["cut"], true);
+    assert_eq!(desk.dead(&["show", "1", "--raw"], 0).await.stdout, body);
+}
+
+#[tokio::test]
+async fn what_the_broker_gave_up_itself_is_listed_with_its_reason() {
+    let desk = Desk::new().await;
+    desk.peer.publish(JOBS, JOBS, b"{}", named("rejected")).await;
+    let channel = desk.peer.channel().await;
+    let taken = channel.basic_get(JOBS.into(), BasicGetOptions::default()).await.expect("a queue");
+    let rejected = taken.expect("a message").reject(BasicRejectOptions { requeue: false }).await;
+    assert!(rejected.expect("a rejection"));
+    desk.expect_depth(DEAD, 1).await;
+    let list = desk.dead(&["list", "--json"], 0).await.json();
+    assert_eq!(list[0]["reason"], "a consumer rejected it (rejected)");
+    assert_eq!(list[0]["from"], JOBS);
+    assert!(list[0]["dead_at"].is_string(), "{list}");
+}
+
+#[tokio::test]
+async fn messages_go_back_as_they_were_before_one_by_one_or_all() {
+    let desk = Desk::new().await;
+    let mut headers = FieldTable::default();
+    headers.insert("traceparent".into(), AMQPValue::LongString("00-1-2-01".into()));
+    let first = named("first").with_headers(headers).with_correlation_id("a-request".into()).with_priority(3);
+    desk.bury(first, b"one", "a reason", "/mask").await;
+    for id in ["second", "third", "fourth"] {
+        desk.bury(named(id), id.as_bytes(), "a reason", "").await;
+    }
+    assert_names(&desk.dead(&["requeue", "third"], 0).await.stdout, &["1 message put back into codemint.jobs"]);
+    assert_eq!(id_of(&desk.peer.take(JOBS).await).as_deref(), Some("third"));
+    desk.expect_depth(DEAD, 3).await;
+    assert_names(&desk.dead(&["requeue", "1"], 0).await.stdout, &["1 message put back"]);
+    let back = desk.peer.take(JOBS).await;
+    assert_eq!((id_of(&back).as_deref(), back.body.as_slice()), (Some("first"), b"one".as_slice()));
+    assert_eq!(back.properties.correlation_id(), &Some("a-request".into()));
+    assert_eq!((back.properties.priority(), back.properties.delivery_mode()), (&Some(3), &Some(2)));
+    let left: Vec<&str> = back.properties.headers().iter().flatten().map(|(name, _)| name.as_str()).collect();
+    assert!(left.iter().all(|name| ["traceparent", "x-delivery-count"].contains(name)), "{left:?}");
+
+    desk.dead(&["requeue"], 2).await;
+    assert_names(&desk.dead(&["requeue", "--all"], 0).await.stdout, &["2 messages put back"]);
+    assert_eq!(id_of(&desk.peer.take(JOBS).await).as_deref(), Some("second"));
+    assert_names(&desk.dead(&["requeue", "--all"], 0).await.stdout, &["0 messages put back"]);
+    assert_names(&desk.dead(&["requeue", "1"], 3).await.stderr, &["no dead message"]);
+}
+
+#[tokio::test]
+async fn purging_wants_to_be_meant() {
+    let desk = Desk::new().await;
+    desk.bury(named("first"), b"one", "a reason", "").await;
+    assert_names(&desk.dead(&["purge"], 2).await.stderr, &["--yes"]);
+    desk.expect_depth(DEAD, 1).await;
+    assert_names(&desk.dead(&["purge", "--yes"], 0).await.stdout, &["1 message removed"]);
+    desk.expect_depth(DEAD, 0).await;
+}
+
+/// Each of these would cost the connection, or the message in time.
+#[tokio::test]
+async fn properties_that_the_broker_would_not_take_again_are_left_behind() {
+    let desk = Desk::new().await;
+    rabbitmq::shared().add_user("producer", "secret", &desk.vhost, ["^$", ".*", "^$"]);
+    let producer = Peer::connect(&desk.vhost.url_of("producer", "secret")).await;
+    let mut headers = FieldTable::default();
+    headers.insert("long".into(), AMQPValue::LongString("x".repeat(130_000).into()));
+    let properties = named("odd").with_user_id("producer".into()).with_expiration("60000".into());
+    producer.publish(JOBS, JOBS, b"odd", properties.with_headers(headers)).await;
+    let message = desk.peer.take(JOBS).await;
+    desk.bury(message.properties, &message.body, &"long ".repeat(50_000), "").await;
+    let buried = desk.peer.get(DEAD).await.expect("a message");
+    assert_eq!((buried.properties.expiration(), buried.properties.user_id()), (&None, &None));
+    assert_eq!(id_of(&buried).as_deref(), Some("odd"));
+    assert!(buried.header("long").is_none() && buried.header("x-codemint-reason").is_some());
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_an_error_that_says_so() {
+    let desk = Desk::new().await;
+    let exchange = format!("rabbit_misc:r(<<\"{}\">>, exchange, <<\"codemint.dead\">>)", desk.vhost.name);
+    let broken = format!("rabbit_basic:publish({exchange}, <<>>, [{{message_id, <<255, 254>>}}], <<\"poison\">>)");
+    rabbitmq::shared().ask(&broken);
+    desk.expect_depth(DEAD, 1).await;
+    assert_names(&desk.dead(&["list"], 5).await.stderr, &["cannot be read", "broken text is in the way"]);
+    desk.expect_depth(DEAD, 1).await;
+    desk.dead(&["purge", "--yes"], 0).await;
+}
+
+#[tokio::test]
+async fn without_a_broker_each_command_says_what_is_missing() {
+    let place = EmptyPlace::new();
+    for args in [["dead", "list"].as_slice(), &["dead", "show", "1"], &["dead", "purge", "--yes"]] {
+        assert_names(&place.run(&[], args, 2).await.stderr, &["amqp.url"]);
+    }
+    let away = format!("amqp://guest:hidden@127.0.0.1:{}/%2F", free_port());
+    let ran = place.run(&[("CODEMINT__AMQP__URL", &away)], &["dead", "list"], 5).await;
+    assert_names(&ran.stderr, &["cannot be reached"]);
+    assert!(!ran.stderr.contains("hidden"), "{}", ran.stderr);
+    let empty = rabbitmq::shared().vhost().url();
+    let ran = place.run(&[("CODEMINT__AMQP__URL", &empty)], &["dead", "list"], 2).await;
+    assert_names(&ran.stderr, &["does not have queue 'codemint.jobs.dead'"]);
+}

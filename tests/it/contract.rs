@@ -1,0 +1,233 @@
+//! The contract with other systems: schemas in docs/schemas are those of the types, and say what is really read and told.
+
+use std::fs;
+use std::path::PathBuf;
+
+use codemint::wire::document::JobDocument;
+use codemint::wire::event::EventDocument;
+use codemint::wire::message::{Envelope, JobMessage, decode};
+use jsonschema::Validator;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::sample::select;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, RestrictFormats};
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::support::stores::TestStore;
+
+/// Set, the files are written instead of compared.
+const WRITE: &str = "CODEMINT_WRITE_SCHEMAS";
+const ID: &str = "0193f0a4-6c1e-7b6e-9a53-2f6f0b1c9d77";
+
+/// Draft 7, which every tool reads, and AsyncAPI without further ado.
+fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Value {
+    let mut formats = RestrictFormats::default();
+    formats.infer_from_meta_schema = false;
+    formats.allowed_formats = ["date-time".into(), "uuid".into()].into();
+    let generator = settings.with_transform(formats).with_transform(RecursiveTransform(unwrap_lines)).into_generator();
+    generator.into_root_schema_for::<T>().into()
+}
+
+/// Where a line ends in the source means nothing; an empty line does.
+fn unwrap_lines(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schemas/{name}.schema.json"))
+}
+
+/// What says whether a document fits one of the published schemas.
+pub fn validator(name: &str) -> Validator {
+    let text = fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let schema: Value = serde_json::from_str(&text).expect("JSON");
+    jsonschema::options().should_validate_formats(true).build(&schema).expect("a schema")
+}
+
+pub fn assert_fits(validator: &Validator, document: &Value) {
+    let problems: Vec<String> =
+        validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(problems.is_empty(), "{problems:?} in {document}");
+}
+
+#[test]
+fn the_published_schemas_are_those_of_the_types() {
+    let (read, told) = (SchemaSettings::draft07().for_deserialize(), SchemaSettings::draft07().for_serialize());
+    let schemas = [
+        ("job-message", schema_of::<JobMessage>(read)),
+        ("job", schema_of::<JobDocument>(told.clone())),
+        ("event", schema_of::<EventDocument>(told)),
+    ];
+    for (name, schema) in schemas {
+        let text = format!("{}\n", serde_json::to_string_pretty(&schema).expect("JSON"));
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(path(name), &text).expect("a file");
+        }
+        let published = fs::read_to_string(path(name)).unwrap_or_default();
+        assert_eq!(published, text, "{name}: write it with {WRITE}=1 cargo test contract, and look at what changed");
+    }
+}
+
+/// A request with one field more or another one.
+fn with(name: &str, value: Value) -> Value {
+    let mut request = json!({ "job_id": ID, "mask": "A????##", "count": 10 });
+    request[name] = value;
+    request
+}
+
+fn without(name: &str) -> Value {
+    let mut request = with("campaign", json!("spring"));
+    request.as_object_mut().expect("an object").remove(name);
+    request
+}
+
+/// A message with an id of its own, so that `job_id` may be missing.
+fn is_read(text: &str) -> bool {
+    let envelope = Envelope { message_id: Some(ID), ..Envelope::default() };
+    decode(text.as_bytes(), &envelope).is_ok()
+}
+
+#[test]
+fn what_fits_the_schema_of_a_job_message_is_read_and_nothing_else() {
+    let simple = ID.replace('-', "");
+    let requests = [
+        with("priority", json!(9)),
+        with("priority", json!(null)),
+        with("campaign", json!(null)),
+        with("campaign", json!("")),
+        with("campaign", json!("Sömmer \n 🎁")),
+        with("mask", json!("")),
+        with("mask", json!("no mask at all {".repeat(1000))),
+        with("count", json!(0)),
+        with("count", json!(i64::MAX)),
+        with("unknown", json!({ "nested": [1, 2, { "deep": null }] })),
+        with("job_id", json!(ID.to_uppercase())),
+        with("job_id", json!(simple)),
+        with("job_id", json!(format!("{{{ID}}}"))),
+        with("job_id", json!(format!("URN:uuid:{ID}"))),
+        with("job_id", json!(null)),
+        without("job_id"),
+        without("campaign"),
+    ];
+    let others = [
+        without("mask"),
+        without("count"),
+        with("mask", json!(null)),
+        with("mask", json!(["A##"])),
+        with("mask", json!("A\0##")),
+        with("count", json!(null)),
+        with("count", json!("10")),
+        with("count", json!(-1)),
+        with("count", json!(1.5)),
+        with("count", json!(i64::MAX as u64 + 1)),
+        with("count", json!(u64::MAX)),
+        with("count", json!(true)),
+        with("priority", json!(10)),
+        with("priority", json!(-1)),
+        with("priority", json!("high")),
+        with("campaign", json!(7)),
+        with("campaign", json!("a\0b")),
+        with("job_id", json!("")),
+        with("job_id", json!(7)),
+        with("job_id", json!("not a UUID")),
+        with("job_id", json!(format!("{ID}\n"))),
+        with("job_id", json!(format!("{{{ID}"))),
+        with("job_id", json!(format!("{{{simple}}}"))),
+        json!([]),
+        json!("A##"),
+        json!(null),
+    ];
+    let schema = validator("job-message");
+    let expected = requests.iter().map(|request| (request, true)).chain(others.iter().map(|other| (other, false)));
+    for (document, is_request) in expected {
+        assert_eq!(is_read(&document.to_string()), is_request, "{document}");
+        assert_eq!(schema.is_valid(document), is_request, "{document}");
+    }
+}
+
+#[test]
+fn what_a_schema_cannot_say_is_said_in_its_text() {
+    let schema = validator("job-message");
+    // To a schema these are integers.
+    for count in ["10.0", "1e3", "-0"] {
+        let text = format!(r#"{{"job_id":"{ID}","mask":"A####","count":{count}}}"#);
+        let document: Value = serde_json::from_str(&text).expect("JSON");
+        assert!(schema.is_valid(&document) && !is_read(&text), "{text}");
+    }
+    assert!(schema.is_valid(&without("job_id")));
+    assert!(decode(without("job_id").to_string().as_bytes(), &Envelope::default()).is_err(), "neither id is there");
+    let published = fs::read_to_string(path("job-message")).expect("a schema");
+    for said in ["without a point and without an exponent", "May be left out where the message has a `message_id`"] {
+        assert!(published.contains(said), "{said}");
+    }
+}
+
+/// Values as systems of others may send them, right and wrong ones.
+fn value() -> impl Strategy<Value = Value> {
+    let texts = select(vec!["", "A##", ID, "spring", "a\u{0}b", "\u{7f}"]).prop_map(Value::from);
+    let floats = any::<i32>().prop_map(|number| json!(f64::from(number) + 0.5));
+    let numbers = prop_oneof![
+        any::<u64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (0..12i32).prop_map(Value::from)
+    ];
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        texts,
+        any::<String>().prop_map(Value::from),
+        numbers,
+        floats,
+        Just(json!([])),
+        Just(json!({}))
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn prop_a_message_is_read_exactly_if_it_fits_the_schema(
+        fields in proptest::collection::vec((select(vec!["job_id", "mask", "count", "campaign", "priority", "other"]), value()), 0..4),
+        starts_right in any::<bool>(),
+    ) {
+        let mut document = if starts_right { without("campaign") } else { Value::Object(Map::new()) };
+        for (name, value) in fields {
+            document[name] = value;
+        }
+        prop_assert_eq!(is_read(&document.to_string()), schema_of_messages().is_valid(&document), "{}", document);
+    }
+}
+
+fn schema_of_messages() -> &'static Validator {
+    static SCHEMA: std::sync::OnceLock<Validator> = std::sync::OnceLock::new();
+    SCHEMA.get_or_init(|| validator("job-message"))
+}
+
+#[tokio::test]
+async fn jobs_of_all_kinds_and_ends_fit_their_schema() {
+    let place = TestStore::sqlite().await;
+    let schema = validator("job");
+    let codes = place.path().join("codes.txt");
+    fs::write(&codes, "OLD-1\nOLD-2\n").expect("a file");
+    let codes = codes.to_str().expect("a path");
+    for args in [
+        &["generate", "A##", "--count", "90", "--campaign", "spring", "--json"][..],
+        &["import", codes, "--json"],
+        &["enqueue", "B####", "--count", "10", "--priority", "9"],
+    ] {
+        place.codemint(args).run().await.expect_code(0);
+    }
+    let listed = place.codemint(["jobs", "list", "--json"]).run().await.expect_code(0).json();
+    let jobs = listed.as_array().expect("jobs");
+    assert_eq!(jobs.len(), 3, "{listed}");
+    for job in jobs {
+        assert_fits(&schema, job);
+    }
+    let mut other = jobs[0].clone();
+    other["state"] = json!("done");
+    assert!(!schema.is_valid(&other));
+}

@@ -1,0 +1,221 @@
+//! What waits to be told: in order per job, in the hands of one process, and never a code or a key.
+
+use std::collections::BTreeSet;
+
+use codemint::job::request::Request;
+use codemint::job::{Handling, Job, JobError};
+use codemint::store::Store;
+use codemint::store::outbox::OutboxEvent;
+use codemint::store::refused::{PutRefused, RefusedRequest};
+use codemint::store::submit::PutJob;
+use uuid::Uuid;
+
+use crate::engine_steps::{put, request, run};
+use crate::support::stores::{Kind, TestStore};
+use crate::support::wait_until;
+
+fn announced() -> Handling {
+    Handling { announced: true, correlation_id: Some("request".to_owned()), ..Handling::default() }
+}
+
+async fn put_announced(store: &Store, request: Request, handling: Handling) -> Job {
+    match store.put_job(Uuid::now_v7(), &request.handled(handling)).await.expect("a job") {
+        PutJob::Stored(job) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All that waits, without taking it out.
+async fn waiting(store: &Store) -> Vec<OutboxEvent> {
+    let batch = store.claim_events().await.expect("an answer").expect("nobody else has them");
+    let events = batch.events.clone();
+    store.delete_events(batch, &[]).await.expect("an answer");
+    events
+}
+
+fn ids(events: &[OutboxEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.message_id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn the_events_of_a_job_are_written_in_order_with_ids_that_follow_from_it() {
+    for place in TestStore::all().await {
+        let handling = Handling { reply_to: Some("answers".to_owned()), ..announced() };
+        let job = put_announced(&place.store, request("####", 30, 10), handling).await;
+        run(&place.store, &job).await;
+        let events = waiting(&place.store).await;
+        let id = job.id;
+        let wanted = [
+            format!("{id}/accepted"),
+            format!("{id}/progress/10"),
+            format!("{id}/completed"),
+            format!("{id}/completed"),
+        ];
+        assert_eq!(ids(&events), wanted, "in {:?}", place.kind);
+        assert!(events.is_sorted_by_key(|event| event.no));
+        assert_eq!(
+            events.iter().map(|event| event.reply_to.as_deref()).collect::<Vec<_>>(),
+            [None, None, None, Some("answers")]
+        );
+        for event in &events {
+            let json: serde_json::Value = serde_json::from_str(&event.payload).expect("JSON");
+            assert_eq!((&json["id"], &json["subject"]), (&event.message_id.as_str().into(), &id.to_string().into()));
+            assert_eq!(json["type"], event.message_type);
+            assert_eq!(event.message_type, format!("codemint.{}.v1", event.routing_key));
+            assert_eq!(event.correlation_id.as_deref(), Some("request"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_one_chunk_tells_its_progress_before_its_end() {
+    for place in TestStore::all().await {
+        let job = put_announced(&place.store, request("####", 10, 10), announced()).await;
+        run(&place.store, &job).await;
+        let events = waiting(&place.store).await;
+        let kinds: Vec<&str> = events.iter().map(|event| event.routing_key.as_str()).collect();
+        assert_eq!(kinds, ["job.accepted", "job.progress", "job.completed"], "in {:?}", place.kind);
+        let json: serde_json::Value = serde_json::from_str(&events[1].payload).expect("JSON");
+        assert_eq!((&json["data"]["state"], &json["data"]["minted"]), (&"running".into(), &10.into()));
+    }
+}
+
+#[tokio::test]
+async fn progress_is_told_at_most_once_a_second_over_all_processes() {
+    for place in TestStore::all().await {
+        let job = put_announced(&place.store, request("####", 100, 10), announced()).await;
+        let other = place.open_again().await;
+        assert!(!other.announce_progress(job.no).await.expect("an answer"), "it does not run yet");
+        place.store.start_job(job.no).await.expect("a mark");
+        let (one, two) = tokio::join!(place.store.announce_progress(job.no), other.announce_progress(job.no));
+        assert_eq!(
+            usize::from(one.expect("an answer")) + usize::from(two.expect("an answer")),
+            1,
+            "in {:?}",
+            place.kind
+        );
+        assert!(!other.announce_progress(job.no).await.expect("an answer"));
+        let past = match place.kind {
+            Kind::Postgres => "now() - interval '1.1 seconds'",
+            Kind::Sqlite => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1.1 seconds')",
+        };
+        place.execute(&format!("update jobs set progress_at = {past}")).await;
+        assert!(other.announce_progress(job.no).await.expect("an answer"));
+        place.execute(&format!("update jobs set state = 'cancelling', progress_at = {past}")).await;
+        assert!(!other.announce_progress(job.no).await.expect("an answer"));
+    }
+}
+
+#[tokio::test]
+async fn events_are_in_the_hands_of_one_process_until_it_lets_go() {
+    for place in TestStore::all().await {
+        for _ in 0..3 {
+            put_announced(&place.store, request("####", 10, 10), announced()).await;
+        }
+        let other = place.open_again().await;
+        let batch = place.store.claim_events().await.expect("an answer").expect("events");
+        assert_eq!(batch.events.len(), 3);
+        let second = other.claim_events().await.expect("an answer");
+        // A file has no lease: both may publish, each in order.
+        assert_eq!(second.is_none(), place.kind == Kind::Postgres);
+        drop(second);
+        let numbers: Vec<i64> = batch.events.iter().map(|event| event.no).collect();
+        place.store.delete_events(batch, &numbers[..2]).await.expect("an answer");
+        let left = waiting(&other).await;
+        assert_eq!(left.iter().map(|event| event.no).collect::<Vec<_>>(), numbers[2..]);
+        assert_eq!(place.store.count_events().await.expect("an answer"), 1);
+        // Whoever forgets a batch holds nobody up.
+        drop(place.store.claim_events().await.expect("an answer"));
+        // The server hears of it a moment later.
+        let is_free = async || match other.claim_events().await.expect("an answer") {
+            Some(batch) => {
+                let left = batch.events.len();
+                other.delete_events(batch, &[]).await.expect("an answer");
+                left == 1
+            }
+            None => false,
+        };
+        wait_until("the forgotten event is to be had", is_free).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_a_broker_keeps_no_outbox() {
+    for place in TestStore::all().await {
+        let job = put(&place.store, "####", 30, 10).await;
+        run(&place.store, &job).await;
+        let cancelled = put(&place.store, "####", 30, 10).await;
+        place.store.start_job(cancelled.no).await.expect("a mark");
+        assert!(!place.store.announce_progress(cancelled.no).await.expect("an answer"));
+        place.store.mark_job_cancelling(cancelled.no).await.expect("a mark");
+        place.store.close_job(cancelled.no).await.expect("an end");
+        let failed = put(&place.store, "####", 30, 10).await;
+        let error = JobError { code: "chunk_failed".to_owned(), message: "why".to_owned() };
+        place.store.fail_job(failed.no, error).await.expect("an end");
+        assert_eq!(place.store.count_events().await.expect("an answer"), 0);
+        assert_eq!(
+            place.number("select count(*) from jobs where state in ('completed', 'cancelled', 'failed')").await,
+            3
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_request_tells_that_it_failed_and_nothing_else_however_often_it_comes() {
+    for place in TestStore::all().await {
+        let refused = RefusedRequest {
+            id: Uuid::now_v7(),
+            mask_text: "[".to_owned(),
+            count: 0,
+            campaign: None,
+            handling: announced(),
+            error: JobError { code: "invalid_mask".to_owned(), message: "why".to_owned() },
+        };
+        for again in [false, true, true] {
+            let put = place.store.put_refused(&refused).await.expect("an answer");
+            assert_eq!(matches!(put, PutRefused::Known(_)), again);
+        }
+        assert_eq!(ids(&waiting(&place.store).await), [format!("{}/failed", refused.id)]);
+        assert_eq!(place.number("select count(*) from jobs").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_asked_for_again_answers_whoever_asked() {
+    for place in TestStore::all().await {
+        let job = put_announced(&place.store, request("####", 5, 5), announced()).await;
+        place.store.repeat_event(job.no, Some("first"), Some("one")).await.expect("an answer");
+        place.store.repeat_event(job.no, Some("second"), Some("two")).await.expect("an answer");
+        run(&place.store, &job).await;
+        place.store.repeat_event(job.no, Some("third"), Some("three")).await.expect("an answer");
+        let answers: Vec<(String, Option<String>)> = waiting(&place.store)
+            .await
+            .into_iter()
+            .filter_map(|event| Some((event.reply_to?, event.correlation_id)))
+            .collect();
+        // A running job has room for one who waits.
+        let wanted = [("first", "one"), ("third", "three")];
+        assert_eq!(answers, wanted.map(|(queue, id)| (queue.to_owned(), Some(id.to_owned()))), "in {:?}", place.kind);
+        let ends = waiting(&place.store).await.iter().filter(|event| event.routing_key == "job.completed").count();
+        assert_eq!(ends, 4);
+    }
+}
+
+#[tokio::test]
+async fn no_event_holds_a_code_or_a_key() {
+    for place in TestStore::both().await {
+        let job = put_announced(&place.store, request("[:safe:]{9}", 200, 50), announced()).await;
+        let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
+        let key: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        run(&place.store, &job).await;
+        let codes: BTreeSet<String> = place.texts("select code from codes").await.into_iter().collect();
+        assert_eq!(codes.len(), 200);
+        for event in waiting(&place.store).await {
+            let told = serde_json::to_string(&event.payload).expect("text");
+            assert!(
+                !told.to_lowercase().contains(&key) && codes.iter().all(|code| !told.contains(code.as_str())),
+                "{told}"
+            );
+        }
+    }
+}

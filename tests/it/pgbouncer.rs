@@ -1,0 +1,170 @@
+//! The store by way of a pgbouncer in transaction mode: nothing of ours stays in its sessions, and these are shared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use codemint::store::Store;
+use codemint::store::location::Location;
+use codemint::store::transaction::StoreTransaction;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection, Executor, Row};
+
+use crate::engine_steps::mint;
+use crate::support::codemint::{Codemint, finish};
+use crate::support::stores::TestStore;
+use crate::support::wait_until;
+
+/// What our transactions set.
+const SETTINGS: [(&str, &str); 4] = [
+    ("lock_timeout", "30s"),
+    ("statement_timeout", "5min"),
+    ("idle_in_transaction_session_timeout", "1min"),
+    ("client_connection_check_interval", "10s"),
+];
+
+/// The sessions that the pgbouncer of the tests has for a database.
+const SESSIONS: usize = 5;
+
+async fn setting(connection: &mut PgConnection, name: &str) -> String {
+    let row = connection.fetch_one(format!("select current_setting('{name}')").as_str()).await.expect("a setting");
+    row.get(0)
+}
+
+/// Clients that know nothing of Codemint, each in a transaction and so in a session of its own: in all that there are.
+async fn strangers(place: &TestStore) -> Vec<PgConnection> {
+    let options: PgConnectOptions = place.url.parse().expect("options");
+    let mut strangers = Vec::new();
+    for _ in 0..SESSIONS {
+        let mut stranger =
+            PgConnection::connect_with(&options.clone().extra_float_digits(None)).await.expect("pgbouncer");
+        stranger.execute("begin").await.expect("a session");
+        strangers.push(stranger);
+    }
+    strangers
+}
+
+#[tokio::test]
+async fn every_transaction_of_ours_has_its_timeouts_and_its_isolation() {
+    let place = TestStore::by_way_of_pgbouncer().await;
+    let Store::Postgres(postgres) = &place.store else { panic!("no server") };
+    for (name, value) in SETTINGS {
+        let sql = format!("select current_setting('{name}')");
+        let alone: String = sqlx::query_scalar(&sql).fetch_one(postgres).await.expect("a setting");
+        assert_eq!(alone, value, "{name} for a query by itself");
+        let StoreTransaction::Postgres(mut reading) = place.store.begin_reading().await.expect("a transaction") else {
+            panic!("no server")
+        };
+        let inside: String = sqlx::query_scalar(&sql).fetch_one(&mut *reading).await.expect("a setting");
+        assert_eq!(inside, value, "{name} in a transaction");
+        let isolation: String = sqlx::query_scalar("select current_setting('transaction_isolation')")
+            .fetch_one(&mut *reading)
+            .await
+            .expect("it");
+        assert_eq!(isolation, "repeatable read");
+        StoreTransaction::Postgres(reading).rollback().await.expect("an end");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_set_or_prepared_in_a_session_when_our_transactions_are_over() {
+    let place = TestStore::by_way_of_pgbouncer().await;
+    let mut before = BTreeMap::new();
+    for stranger in &mut strangers(&place).await {
+        for (name, _) in SETTINGS {
+            before.insert(name, setting(stranger, name).await);
+        }
+    }
+    assert_eq!(before["statement_timeout"], "0");
+    mint(&place, "A####", 2_000, 100).await;
+    mint(&place, "###[0-9A]#", 2_000, 100).await;
+    place.codemint(["jobs", "list"]).run().await.expect_code(0);
+    for stranger in &mut strangers(&place).await {
+        for (name, value) in &before {
+            assert_eq!(setting(stranger, name).await, *value, "{name}");
+        }
+        let prepared = stranger.fetch_one("select count(*) from pg_prepared_statements").await.expect("a number");
+        assert_eq!(prepared.get::<i64, _>(0), 0);
+        let locks = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
+        assert_eq!(stranger.fetch_one(locks).await.expect("a number").get::<i64, _>(0), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_nobody_waits_for_any_more_is_undone() {
+    for place in [TestStore::postgres().await, TestStore::by_way_of_pgbouncer().await] {
+        for _ in 0..20 {
+            // Given up while the server is asked.
+            let _given_up = tokio::time::timeout(Duration::from_micros(50), place.store.begin_reading()).await;
+        }
+        let open = "select count(*) from pg_stat_activity where datname = current_database()
+                       and application_name like 'codemint pid%' and state like 'idle in transaction%'";
+        wait_until("no transaction is open", async || place.number(open).await == 0).await;
+        mint(&place, "A###", 100, 10).await;
+    }
+}
+
+#[tokio::test]
+async fn processes_that_share_a_job_share_the_sessions() {
+    let place = TestStore::by_way_of_pgbouncer().await;
+    let put = place.codemint(["generate", "MY_LITTLE_PROMO????##", "-n", "200000", "--chunk-size", "1000", "--json"]);
+    let first = put.start();
+    let jobs = async || place.texts("select cast(id as text) from jobs").await;
+    while jobs().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let id = jobs().await.remove(0);
+    let others = [(); 2].map(|()| place.codemint(["jobs", "resume", &id, "--json"]).start());
+    let running = async {
+        let mut minted = finish(first).await.expect_code(0).json()["minted_here"].as_i64().expect("a number");
+        for other in others {
+            minted += finish(other).await.expect_code(0).json()["minted_here"].as_i64().expect("a number");
+        }
+        minted
+    };
+    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let watching = async {
+        loop {
+            let sql = "select pid || ' ' || application_name from pg_stat_activity
+                        where datname = current_database() and application_name like 'codemint pid%'";
+            for line in place.texts(sql).await {
+                let (session, user) = line.split_once(' ').expect("two words");
+                users.entry(session.to_owned()).or_default().insert(user.to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let minted = tokio::select! { minted = running => minted, () = watching => 0 };
+    assert_eq!(minted, 200_000, "what they minted together");
+    assert_eq!(place.number("select count(distinct code) from codes").await, 200_000);
+    assert!(users.values().any(|users| users.len() > 1), "no session served two: {users:?}");
+    place.codemint(["verify", &id]).run().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_pgbouncer_that_is_taken_for_a_server_is_told_from_one() {
+    let place = TestStore::by_way_of_pgbouncer().await;
+    let refused = Codemint::new(place.path()).args(["--store", &place.url, "jobs", "list"]).run().await.expect_code(2);
+    assert!(refused.stderr.contains("set store.pgbouncer to true"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn a_schema_is_migrated_at_the_server_itself_and_looked_at_from_anywhere() {
+    let place = TestStore::by_way_of_pgbouncer().await;
+    let current = place.codemint(["migrate"]).run().await.expect_code(0);
+    assert!(current.stdout.contains("the schema is current"), "a current one needs nothing: {}", current.stdout);
+    place.codemint(["migrate", "--check"]).run().await.expect_code(0);
+    place.execute("delete from _sqlx_migrations where version > 1").await;
+    place.codemint(["migrate", "--check"]).run().await.expect_code(3);
+    let refused = place.codemint(["migrate"]).run().await.expect_code(2);
+    assert!(refused.stderr.contains("migrations need the server itself"), "{}", refused.stderr);
+}
+
+#[test]
+fn what_pgbouncer_cannot_carry_is_refused_with_the_configuration() {
+    let refusal = |url: &str| {
+        let location: Location = url.parse().expect("a location");
+        location.by_way_of_pgbouncer().expect_err("a refusal").to_string()
+    };
+    assert!(refusal("sqlite://codemint.db").contains("a file is not reached by way of pgbouncer"));
+    assert!(refusal("postgres://a@b/c?options=-c%20work_mem=1MB").contains("alter role"));
+}

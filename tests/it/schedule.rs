@@ -1,0 +1,151 @@
+//! Whose turn it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use codemint::mint::MintSettings;
+use codemint::runner::job_run::{JobRun, Share};
+use codemint::runner::schedule::Schedule;
+use tokio::time::Instant;
+
+use crate::engine_steps::put;
+use crate::support::stores::TestStore;
+
+/// Takes a turn and gives it back at once.
+fn turn(schedule: &mut Schedule) -> Option<i64> {
+    let job_no = schedule.take_turn(Instant::now(), 2)?.job_no;
+    schedule.give_back(job_no, None, None);
+    Some(job_no)
+}
+
+fn of(jobs: &[(i64, u8)]) -> Schedule {
+    let mut schedule = Schedule::default();
+    jobs.iter().for_each(|(job_no, priority)| schedule.add(*job_no, *priority));
+    schedule
+}
+
+fn turns(schedule: &mut Schedule, count: usize) -> Vec<i64> {
+    (0..count).map(|_| turn(schedule).expect("a turn")).collect()
+}
+
+#[tokio::test]
+async fn turns_go_round_jobs_of_one_priority_in_order_of_arrival() {
+    let mut schedule = of(&[(3, 5), (1, 5), (2, 5)]);
+    assert_eq!(turns(&mut schedule, 7), [1, 2, 3, 1, 2, 3, 1]);
+    // One that comes in later waits for each of the others once, not for as many turns as they have had.
+    schedule.add(4, 5);
+    assert_eq!(turns(&mut schedule, 5), [2, 3, 1, 4, 2]);
+}
+
+#[tokio::test]
+async fn a_higher_priority_has_every_turn_until_its_jobs_have_ended() {
+    let mut schedule = of(&[(1, 0), (2, 9), (3, 4), (4, 9)]);
+    assert_eq!(turns(&mut schedule, 4), [2, 4, 2, 4]);
+    schedule.remove(2);
+    assert_eq!(turns(&mut schedule, 2), [4, 4]);
+    schedule.remove(4);
+    assert_eq!(turns(&mut schedule, 2), [3, 3]);
+    schedule.remove(3);
+    assert_eq!(turn(&mut schedule), Some(1));
+}
+
+#[tokio::test]
+async fn every_job_has_a_lane_before_one_has_two() {
+    let mut schedule = of(&[(1, 0), (2, 0), (3, 0)]);
+    let now = Instant::now();
+    let mut take = || schedule.take_turn(now, 2).expect("a turn").job_no;
+    assert_eq!([take(), take(), take(), take()], [1, 2, 3, 1]);
+    assert_eq!(schedule.lanes_busy(), 4);
+    // Two lanes work on the first job: the next one is for another.
+    assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 2);
+    schedule.give_back(1, None, None);
+    schedule.give_back(1, None, None);
+    assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 1);
+}
+
+#[tokio::test]
+async fn a_job_that_rests_is_passed_over_until_its_rest_ends() {
+    let mut schedule = of(&[(1, 9), (2, 0)]);
+    let now = Instant::now();
+    let until = now + Duration::from_secs(5);
+    assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 1);
+    schedule.give_back(1, None, Some(until));
+    assert_eq!(schedule.next_end_of_rest(), Some(until));
+    for _ in 0..2 {
+        assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 2);
+        schedule.give_back(2, None, None);
+    }
+    schedule.remove(2);
+    assert!(schedule.take_turn(now, 2).is_none() && !schedule.is_empty());
+    assert_eq!(schedule.take_turn(until, 2).expect("a turn").job_no, 1);
+    // Told of again, it is the same entry.
+    schedule.give_back(1, None, Some(until));
+    schedule.add(1, 9);
+    assert!(schedule.take_turn(now, 2).is_none());
+}
+
+#[tokio::test]
+async fn a_job_that_is_set_aside_has_no_turn_and_leaves_nothing_to_do() {
+    let mut schedule = of(&[(1, 0)]);
+    let now = Instant::now();
+    assert!(schedule.take_turn(now, 2).is_some() && schedule.take_turn(now, 2).is_some());
+    assert!(schedule.set_aside(1), "it is news");
+    assert!(!schedule.set_aside(1), "the second lane met the same");
+    schedule.add(1, 0);
+    assert!(schedule.take_turn(now, 2).is_none() && schedule.is_empty());
+    assert_eq!((schedule.next_end_of_rest(), schedule.lanes_busy()), (None, 0));
+    schedule.keep(&[(1, 0)]);
+    assert!(schedule.take_turn(now, 2).is_none());
+    schedule.keep(&[]);
+    schedule.add(1, 0);
+    assert!(schedule.take_turn(now, 2).is_some(), "a new job of that number");
+}
+
+#[tokio::test]
+async fn what_others_have_ended_is_forgotten_unless_it_is_worked_on_here() {
+    let mut schedule = of(&[(1, 0), (2, 0), (3, 0)]);
+    assert_eq!(schedule.take_turn(Instant::now(), 2).expect("a turn").job_no, 1);
+    schedule.keep(&[(3, 0)]);
+    assert_eq!(turn(&mut schedule), Some(3));
+    schedule.give_back(1, None, None);
+    schedule.keep(&[(3, 0)]);
+    assert_eq!(turns(&mut schedule, 2), [3, 3]);
+}
+
+#[tokio::test]
+async fn failures_are_counted_in_a_row_and_shares_are_told_once() {
+    let mut schedule = of(&[(1, 0)]);
+    assert_eq!((schedule.count_failure(1), schedule.count_failure(1), schedule.count_failure(2)), (1, 2, 0));
+    schedule.forget_failures(1);
+    assert_eq!(schedule.count_failure(1), 1);
+    schedule.count_share(1, Share { chunks: 1, codes: 10 });
+    schedule.count_share(1, Share { chunks: 2, codes: 5 });
+    assert_eq!(schedule.remove(1), Some(Share { chunks: 3, codes: 15 }));
+    assert_eq!(schedule.remove(1), None);
+}
+
+#[tokio::test]
+async fn runs_that_wait_for_a_turn_are_few_however_many_jobs_there_are() {
+    let place = TestStore::sqlite().await;
+    let job = put(&place.store, "####", 10, 5).await;
+    let settings = Arc::new(MintSettings::default());
+    let mut schedule = Schedule::default();
+    (1..=50).for_each(|job_no| schedule.add(job_no, 0));
+    for _ in 0..50 {
+        let job_no = schedule.take_turn(Instant::now(), 2).expect("a turn").job_no;
+        schedule.give_back(job_no, Some(JobRun::new(&place.store, &job, Arc::clone(&settings))), None);
+    }
+    let kept = (0..50).filter(|_| schedule.take_turn(Instant::now(), 2).expect("a turn").run.is_some()).count();
+    assert_eq!(kept, 4);
+}
+
+#[tokio::test]
+async fn regression_a_rest_that_is_over_keeps_no_lane_awake_while_others_work_on_the_job() {
+    let mut schedule = of(&[(1, 0)]);
+    let until = Instant::now() + Duration::from_secs(5);
+    assert_eq!(schedule.take_turn(Instant::now(), 1).expect("a turn").job_no, 1);
+    schedule.give_back(1, None, Some(until));
+    assert_eq!(schedule.take_turn(until, 1).expect("a turn").job_no, 1);
+    assert!(schedule.take_turn(until, 1).is_none(), "as many lanes as a job may have");
+    assert_eq!(schedule.next_end_of_rest(), None, "nothing to wake up for");
+}

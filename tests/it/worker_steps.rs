@@ -1,0 +1,165 @@
+//! Steps that the tests of workers share: a store, a virtual host, workers as an operator starts them, and their questions.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::Child;
+use uuid::Uuid;
+
+use crate::support::amqp::{Inbox, Message, Peer, durable};
+use crate::support::codemint::{Codemint, Ran, finish};
+use crate::support::rabbitmq::{self, Broker, Vhost};
+use crate::support::stores::TestStore;
+use crate::support::wait_until;
+
+pub const JOBS: &str = "codemint.jobs";
+pub const DEAD: &str = "codemint.jobs.dead";
+pub const EVENTS: &str = "codemint.events";
+
+/// A store and a virtual host that workers share.
+pub struct Site {
+    pub store: TestStore,
+    pub amqp_url: String,
+    vhost: Option<Vhost>,
+}
+
+/// A worker, as an operator starts it.
+pub struct Worker {
+    pub child: Child,
+    pub admin: SocketAddr,
+    /// What it says on standard error: a pipe that nobody reads would stop it when it is full.
+    log: PathBuf,
+}
+
+impl Site {
+    pub async fn new(store: TestStore) -> Self {
+        Self::at(store, rabbitmq::shared())
+    }
+
+    pub fn at(store: TestStore, broker: &Broker) -> Self {
+        let vhost = broker.vhost();
+        Self { store, amqp_url: vhost.url(), vhost: Some(vhost) }
+    }
+
+    pub fn vhost(&self) -> &Vhost {
+        self.vhost.as_ref().expect("a virtual host")
+    }
+
+    /// The program with this store and this broker.
+    pub fn codemint(&self, args: &[&str]) -> Codemint {
+        Codemint::new(self.store.directory.path())
+            .env("CODEMINT__STORE__URL", &self.store.url)
+            .env("CODEMINT__AMQP__URL", &self.amqp_url)
+            .env("CODEMINT__LOG__LEVEL", "info")
+            .args(args)
+    }
+
+    pub fn start(&self, environment: &[(&str, &str)], args: &[&str]) -> Worker {
+        let admin = free_address();
+        let program = self.codemint(&["worker"]).args(args).env("CODEMINT__ADMIN__LISTEN", &admin.to_string());
+        let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
+        let log = self.store.path().join(format!("worker-{}.log", admin.port()));
+        let program = program.stderr(Stdio::from(File::create(&log).expect("a file")));
+        Worker { child: program.start(), admin, log }
+    }
+
+    pub async fn start_ready(&self) -> Worker {
+        let worker = self.start(&[], &[]);
+        worker.wait_until_ready().await;
+        worker
+    }
+
+    pub async fn peer(&self) -> Peer {
+        Peer::connect(&self.amqp_url).await
+    }
+
+    /// Workers that end when nothing is left.
+    pub async fn drain(&self) -> Ran {
+        self.codemint(&["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0)
+    }
+
+    /// One number of the store.
+    pub async fn count(&self, sql: &str) -> i64 {
+        self.store.number(sql).await
+    }
+}
+
+impl Worker {
+    /// Status and body of a path of its admin listener; `None` if nobody listens.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(5)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    pub async fn wait_until_ready(&self) {
+        wait_until("the worker is ready", async || {
+            assert!(!self.said().contains("error: "), "{}", self.said());
+            matches!(self.get("/readyz"), Some((200, _)))
+        })
+        .await;
+    }
+
+    pub async fn terminate(self) -> Ran {
+        self.signal("TERM");
+        self.finish().await
+    }
+
+    /// Sends `KILL`, `TERM`, `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        crate::cli_steps::send_signal(name, &self.child);
+    }
+
+    /// Waits for its end.
+    pub async fn finish(self) -> Ran {
+        let ran = finish(self.child).await;
+        Ran { stderr: fs::read_to_string(&self.log).expect("a log"), ..ran }
+    }
+
+    /// All that it has said so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).expect("a log")
+    }
+
+    pub async fn wait_until_it_says(&self, text: &str) {
+        wait_until(text, async || self.said().contains(text)).await;
+    }
+
+    /// The answer to `/readyz`.
+    pub fn readiness(&self) -> Option<(u16, Value)> {
+        let (status, body) = self.get("/readyz")?;
+        Some((status, serde_json::from_str(&body).ok()?))
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// What a marketing system sends.
+pub fn request(id: Uuid, mask: &str, count: u64) -> Value {
+    json!({ "job_id": id, "mask": mask, "count": count })
+}
+
+/// Publishes a job as a marketing system does.
+pub async fn publish(peer: &Peer, message: &Value) {
+    peer.publish(JOBS, JOBS, message.to_string().as_bytes(), durable()).await;
+}
+
+/// Collects until the job's last event is there; returns the kinds of its events in order, repeats included.
+pub async fn wait_for_end(inbox: &mut Inbox, id: Uuid) -> Vec<String> {
+    let of_job = move |message: &&Message| message.json()["subject"] == id.to_string();
+    let is_end =
+        |message: &Message| ["job.completed", "job.failed", "job.cancelled"].contains(&message.routing_key.as_str());
+    let messages = inbox.collect("the end of a job", |messages| messages.iter().filter(of_job).any(is_end)).await;
+    messages.iter().filter(of_job).map(|message| message.routing_key.clone()).collect()
+}

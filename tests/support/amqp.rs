@@ -1,0 +1,216 @@
+//! A client of a broker, as whoever sends jobs and hears of them has one.
+
+use std::future::ready;
+use std::pin::pin;
+
+use futures_util::StreamExt;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
+use lapin::tcp::OwnedTLSConfig;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, Event};
+use tokio::time::timeout;
+
+use super::DEADLINE;
+
+#[derive(Debug)]
+pub struct Peer {
+    connection: Connection,
+    publishing: Channel,
+}
+
+/// A message as it arrived.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub exchange: String,
+    pub routing_key: String,
+    pub redelivered: bool,
+    pub properties: BasicProperties,
+    pub body: Vec<u8>,
+}
+
+/// A queue of the test's own, which fills from when it was bound.
+#[derive(Debug)]
+pub struct Inbox {
+    consumer: Consumer,
+    /// All that was collected, in order.
+    pub messages: Vec<Message>,
+    _channel: Channel,
+}
+
+impl Peer {
+    pub async fn connect(url: &str) -> Self {
+        Self::try_connect(url, None).await.expect("a connection")
+    }
+
+    /// Believes this authority, and those of the system.
+    pub async fn try_connect(url: &str, authority_pem: Option<String>) -> lapin::Result<Self> {
+        let tls = OwnedTLSConfig { identity: None, cert_chain: authority_pem };
+        let runtime = lapin::runtime::default_runtime()?;
+        let connecting = Connection::connect_with_config(url, ConnectionProperties::default(), tls, runtime);
+        let connection = within_deadline("a connection", connecting).await?;
+        let publishing = connection.create_channel().await?;
+        publishing.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Self { connection, publishing })
+    }
+
+    /// Returns when the broker has put the message into a queue.
+    pub async fn publish(&self, exchange: &str, routing_key: &str, body: &[u8], properties: BasicProperties) {
+        let confirmed = within_deadline("a confirm", self.try_publish(exchange, routing_key, body, properties)).await;
+        assert_eq!(confirmed.expect("a confirm"), Confirmation::Ack(None), "{exchange:?} {routing_key:?}");
+    }
+
+    /// What the broker says, however long it takes.
+    pub async fn try_publish(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> lapin::Result<Confirmation> {
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let (exchange, routing_key) = (exchange.into(), routing_key.into());
+        self.publishing.basic_publish(exchange, routing_key, options, body, properties).await?.await
+    }
+
+    /// A durable queue; [`quorum`] are the arguments of one that is replicated.
+    pub async fn declare(&self, queue: &str, arguments: FieldTable) {
+        let declared =
+            self.channel().await.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await;
+        declared.expect("a queue");
+    }
+
+    pub async fn bind(&self, queue: &str, exchange: &str, pattern: &str) {
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        let channel = self.channel().await;
+        channel.queue_bind(queue.into(), exchange.into(), pattern.into(), options, none).await.expect("a binding");
+    }
+
+    /// From now on collects what this exchange routes by this pattern.
+    pub async fn listen(&self, exchange: &str, pattern: &str) -> Inbox {
+        let channel = self.channel().await;
+        let none = FieldTable::default;
+        let queue = channel.queue_declare("".into(), QueueDeclareOptions::exclusive(), none()).await.expect("a queue");
+        let queue = queue.name().clone();
+        let bound =
+            channel.queue_bind(queue.clone(), exchange.into(), pattern.into(), QueueBindOptions::default(), none());
+        bound.await.expect("a binding");
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consumer = channel.basic_consume(queue, "".into(), options, none()).await.expect("a consumer");
+        Inbox { consumer, messages: Vec::new(), _channel: channel }
+    }
+
+    /// Takes all that comes out of a queue, in order.
+    pub async fn consume(&self, queue: &str) -> Inbox {
+        let channel = self.channel().await;
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await;
+        Inbox { consumer: consuming.expect("a consumer"), messages: Vec::new(), _channel: channel }
+    }
+
+    /// Takes one message out of a queue, if there is one.
+    pub async fn get(&self, queue: &str) -> Option<Message> {
+        let taken = self.channel().await.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await;
+        taken.expect("a queue").map(|message| Message::from(message.delivery))
+    }
+
+    /// Takes one message out of a queue as soon as there is one.
+    pub async fn take(&self, queue: &str) -> Message {
+        let channel = self.channel().await;
+        let options = BasicConsumeOptions::default();
+        channel.basic_qos(1, BasicQosOptions::default()).await.expect("a prefetch of one");
+        let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await;
+        let mut consumer = consuming.expect("a consumer");
+        let delivery = within_deadline("a message", consumer.next()).await.expect("a queue").expect("a message");
+        assert!(delivery.ack(BasicAckOptions::default()).await.expect("an acknowledgement"));
+        // Its answer comes after the broker has seen the acknowledgement.
+        channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.expect("an end");
+        Message::from(delivery)
+    }
+
+    pub async fn purge(&self, queue: &str) {
+        self.channel().await.queue_purge(queue.into(), QueuePurgeOptions::default()).await.expect("a queue");
+    }
+
+    /// Messages that nobody has been given; `Broker::queue_depth` knows the others too.
+    pub async fn depth(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let asked = self.channel().await.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        asked.expect("a queue").message_count()
+    }
+
+    /// Waits until the broker says this of the connection; listens from when it is called.
+    pub async fn wait_for_event(&self, what: &str, is_it: impl Fn(&Event) -> bool) {
+        let mut events = pin!(self.connection.events_listener().filter(|event| ready(is_it(event))));
+        assert!(within_deadline(what, events.next()).await.is_some(), "the connection ended before {what}");
+    }
+
+    /// A new one: an error of the broker closes the channel that it was met on.
+    pub async fn channel(&self) -> Channel {
+        self.connection.create_channel().await.expect("a channel")
+    }
+}
+
+impl Inbox {
+    /// Collects until these are the messages.
+    pub async fn collect(&mut self, what: &str, are_all: impl Fn(&[Message]) -> bool) -> &[Message] {
+        let (consumer, messages) = (&mut self.consumer, &mut self.messages);
+        let collecting = async {
+            while !are_all(messages) {
+                let delivery = consumer.next().await.expect("a connection").expect("a message");
+                messages.push(Message::from(delivery));
+            }
+        };
+        if timeout(DEADLINE, collecting).await.is_err() {
+            let kinds: Vec<&str> =
+                self.messages.iter().rev().take(20).map(|message| message.routing_key.as_str()).collect();
+            panic!("waited in vain: {what}, with {} messages, the last ones first: {kinds:?}", self.messages.len());
+        }
+        &self.messages
+    }
+
+    pub async fn collect_count(&mut self, count: usize) -> &[Message] {
+        self.collect(&format!("{count} messages"), |messages| messages.len() >= count).await
+    }
+}
+
+impl Message {
+    pub fn header(&self, name: &str) -> Option<&AMQPValue> {
+        self.properties.headers().as_ref()?.inner().get(name)
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl From<Delivery> for Message {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            exchange: delivery.exchange.to_string(),
+            routing_key: delivery.routing_key.to_string(),
+            redelivered: delivery.redelivered,
+            properties: delivery.properties,
+            body: delivery.data,
+        }
+    }
+}
+
+/// The arguments of a quorum queue.
+pub fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments
+}
+
+/// The properties of a message that outlives the broker.
+pub fn durable() -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(2)
+}
+
+async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}

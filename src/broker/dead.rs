@@ -11,6 +11,10 @@ pub const REASON_HEADER: &str = "x-codemint-reason";
 pub const POSITION_HEADER: &str = "x-codemint-position";
 pub const TIME_HEADER: &str = "x-codemint-time";
 pub const FROM_HEADER: &str = "x-codemint-from";
+/// Properties that a dead letter cannot have: the broker refuses another user than ours, and an expiration would throw
+/// the letter away.
+pub const USER_HEADER: &str = "x-codemint-user-id";
+pub const EXPIRATION_HEADER: &str = "x-codemint-expiration";
 /// What the broker writes about a message that it moves here itself, the latest time first.
 const DEATHS_HEADER: &str = "x-death";
 
@@ -38,10 +42,6 @@ const NOT_PASSED_BACK: [&str; 18] = [
 /// Properties travel in one frame, of 128 KiB by default. A message whose headers fill it would not fit with ours.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 const REASON_CHARS_MAX: usize = 1000;
-/// Properties that a dead letter cannot have: the broker refuses another user than ours, and an expiration would throw
-/// the letter away.
-pub const USER_HEADER: &str = "x-codemint-user-id";
-pub const EXPIRATION_HEADER: &str = "x-codemint-expiration";
 
 /// The message as it came, with what is wrong with it.
 pub fn dead_letter(

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use codemint::broker::dead::{FROM_HEADER, POSITION_HEADER, REASON_HEADER, TIME_HEADER};
+use codemint::broker::dead::{
+    EXPIRATION_HEADER, FROM_HEADER, POSITION_HEADER, REASON_HEADER, TIME_HEADER, USER_HEADER,
+};
 use codemint::config::settings::SETTINGS;
 use codemint::wire::event::{EVENT_CONTENT_TYPE, EventKind};
 use codemint::wire::message::{Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, decode};
@@ -79,9 +81,13 @@ fn names_in_the_document_are_those_of_the_code() {
     assert_eq!(text(&document, "/components/messages/job/name"), JOB_MESSAGE_TYPE);
     assert_eq!(text(&document, "/defaultContentType"), JOB_CONTENT_TYPE);
     assert_eq!(text(&document, "/components/messageTraits/event/contentType"), EVENT_CONTENT_TYPE);
-    let headers = document["components"]["messages"]["dead"]["headers"]["properties"].as_object().expect("headers");
-    let ours = BTreeSet::from([REASON_HEADER, POSITION_HEADER, TIME_HEADER, FROM_HEADER]);
-    assert_eq!(headers.keys().map(String::as_str).collect::<BTreeSet<_>>(), ours);
+    let headers = &document["components"]["messages"]["dead"]["headers"];
+    let always = BTreeSet::from([REASON_HEADER, POSITION_HEADER, TIME_HEADER, FROM_HEADER]);
+    let required = headers["required"].as_array().expect("required headers");
+    assert_eq!(required.iter().filter_map(Value::as_str).collect::<BTreeSet<_>>(), always);
+    let described = headers["properties"].as_object().expect("headers");
+    let ours = &always | &BTreeSet::from([USER_HEADER, EXPIRATION_HEADER]);
+    assert_eq!(described.keys().map(String::as_str).collect::<BTreeSet<_>>(), ours);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use codemint::store::Store;
+use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Child;
@@ -143,9 +144,7 @@ impl Servers {
     async fn many(&self) -> bool {
         let mut site = self.site("many").await;
         let started = Instant::now();
-        for _ in 0..MANY_JOBS {
-            site.send(10).await;
-        }
+        join_all((0..MANY_JOBS).map(|_| site.send(10))).await;
         let sent = started.elapsed().as_secs_f64();
         let is_end = |key: &str| key == "job.completed";
         site.inbox

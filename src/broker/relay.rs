@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::error::{BrokerError, ErrorClass};
@@ -15,6 +16,8 @@ use crate::wire::event::EVENT_CONTENT_TYPE;
 
 /// Between two looks, for events that other processes wrote.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// From one batch to the next, so that it is no handful: a batch costs as much as many events.
+const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// While another process publishes, or the broker takes nothing.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -30,7 +33,10 @@ pub async fn relay(
     stop: &CancellationToken,
 ) -> Result<(), BrokerError> {
     let mut patience = Patience::new(stop);
+    let mut pace = tokio::time::interval(BATCH_INTERVAL);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        pace.tick().await;
         let is_last = stop.is_cancelled();
         match relay_batch(store, publisher, exchange).await {
             Ok(Relayed::Full) => patience.restore(),

@@ -93,8 +93,17 @@ pub struct MintSettings {
 struct Task {
     store: Store,
     job_no: i64,
+    /// Codes of the job.
+    count: u64,
     source: Source,
     limits: FilterLimits,
+}
+
+impl Task {
+    /// Of a chunk that is all of its job nothing is behind it.
+    fn is_whole(&self, chunk: &OpenChunk) -> bool {
+        u64::from(chunk.quota) == self.count
+    }
 }
 
 /// Where the codes of a job come from.
@@ -153,7 +162,7 @@ impl Minting {
     /// If the job's codes would be others than it began with, and those of the store.
     pub async fn start(store: &Store, job: &Job, settings: &MintSettings) -> Result<Option<Self>, MintError> {
         let Some(source) = Source::of_job(store, job, settings).await? else { return Ok(None) };
-        let task = Task { store: store.clone(), job_no: job.no, source, limits: settings.filters };
+        let task = Task { store: store.clone(), job_no: job.no, count: job.count, source, limits: settings.filters };
         Ok(Some(Self {
             task: Arc::new(task),
             recycled: CodeBatch::default(),
@@ -204,7 +213,10 @@ impl Minting {
         };
         self.seems_last = false;
         if !guess_was_wrong {
-            let next = in_time(claimed.find_next_open()).await?;
+            let next = match self.task.is_whole(&claimed.chunk) {
+                true => None,
+                false => in_time(claimed.find_next_open()).await?,
+            };
             self.seems_last = next.is_none();
             self.ahead = next.map(|next| Ahead { run_no: next.run_no, preparing: self.start_preparing(next) });
         }

@@ -128,7 +128,7 @@ impl StoreTransaction {
         match (decide_closing(job.state, failure, job.count, sums), job.plan) {
             (Closing::NextRound { round, count }, Some(plan)) => {
                 let chunks = plan.round(round, count).await;
-                self.insert_chunks(job_no, plan.mask_no, round, &chunks).await?;
+                self.insert_chunks(plan.mask_no, round, &[(job_no, &chunks)]).await?;
                 Ok(CloseJob::NextRound)
             }
             (Closing::NextRound { .. }, None) => Err(StoreError::Corrupt {

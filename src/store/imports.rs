@@ -9,7 +9,6 @@ use crate::store::Store;
 use crate::store::error::{StoreError, is_duplicate};
 use crate::store::new_jobs::NewMask;
 use crate::store::transaction::StoreTransaction;
-use crate::wire::event::EventKind;
 
 /// An import whose input was read and sorted.
 #[derive(Clone, Debug)]
@@ -76,11 +75,11 @@ impl Store {
         for group in &import.groups {
             let mask = NewMask { mask: &group.mask, codes: group.codes() };
             let mask_no = transaction.use_mask(&mask).await?;
-            transaction.insert_chunks(job_no, mask_no, 0, &group.runs).await?;
+            transaction.insert_chunks(mask_no, 0, &[(job_no, &group.runs)]).await?;
         }
         if import.announced {
             let job = transaction.read_job(job_no).await?;
-            transaction.put_events(&[(EventKind::Accepted, &job)], job.created_at, None).await?;
+            transaction.put_accepted([&job].into_iter()).await?;
         }
         transaction.commit().await?;
         Ok(true)

@@ -166,40 +166,49 @@ impl StoreTransaction {
         Ok(stored.map(|(no, created_at)| new.job(no, created_at)))
     }
 
-    /// Puts the chunks of one round.
+    /// Puts the chunks of one round, of one job or several of the same mask.
     pub(crate) async fn insert_chunks(
         &mut self,
-        job_no: i64,
         mask_no: i64,
         round: u32,
-        chunks: &[PlannedChunk],
+        chunks_of_jobs: &[(i64, &[PlannedChunk])],
     ) -> Result<(), StoreError> {
+        let rows: Vec<ChunkRow<'_>> = chunks_of_jobs
+            .iter()
+            .flat_map(|(job_no, chunks)| chunks.iter().map(|chunk| ChunkRow { job_no: *job_no, chunk }))
+            .collect();
         let inserted = match self {
-            Self::Postgres(transaction) => insert_chunks_postgres(transaction, job_no, mask_no, round, chunks).await?,
-            Self::Sqlite(transaction) => insert_chunks_sqlite(transaction, job_no, mask_no, round, chunks).await?,
+            Self::Postgres(transaction) => insert_chunks_postgres(transaction, mask_no, round, &rows).await?,
+            Self::Sqlite(transaction) => insert_chunks_sqlite(transaction, mask_no, round, &rows).await?,
         };
-        require_rows("the insert of chunks", inserted, chunks.len() as u64)
+        require_rows("the insert of chunks", inserted, rows.len() as u64)
     }
+}
+
+/// A chunk's row, as it is inserted.
+struct ChunkRow<'a> {
+    job_no: i64,
+    chunk: &'a PlannedChunk,
 }
 
 async fn insert_chunks_postgres(
     connection: &mut PostgresSession,
-    job_no: i64,
     mask_no: i64,
     round: u32,
-    chunks: &[PlannedChunk],
+    rows: &[ChunkRow<'_>],
 ) -> Result<u64, sqlx::Error> {
-    let numbers: Vec<i32> = chunks.iter().map(|chunk| chunk.chunk_no as i32).collect();
-    let firsts: Vec<&str> = chunks.iter().map(|chunk| chunk.range_first.as_str()).collect();
-    let lasts: Vec<&str> = chunks.iter().map(|chunk| chunk.range_last.as_str()).collect();
-    let quotas: Vec<i32> = chunks.iter().map(|chunk| chunk.quota as i32).collect();
+    let jobs: Vec<i64> = rows.iter().map(|row| row.job_no).collect();
+    let numbers: Vec<i32> = rows.iter().map(|row| row.chunk.chunk_no as i32).collect();
+    let firsts: Vec<&str> = rows.iter().map(|row| row.chunk.range_first.as_str()).collect();
+    let lasts: Vec<&str> = rows.iter().map(|row| row.chunk.range_last.as_str()).collect();
+    let quotas: Vec<i32> = rows.iter().map(|row| row.chunk.quota as i32).collect();
     let inserted = sqlx::query(
-        "insert into chunks (job_no, mask_no, round, chunk_no, range_first, range_last, quota)
-         select $1, $2, $3, * from unnest($4::integer[], $5::text[], $6::text[], $7::integer[])",
+        "insert into chunks (mask_no, round, job_no, chunk_no, range_first, range_last, quota)
+         select $1, $2, * from unnest($3::bigint[], $4::integer[], $5::text[], $6::text[], $7::integer[])",
     )
-    .bind(job_no)
     .bind(mask_no)
     .bind(round as i32)
+    .bind(jobs)
     .bind(numbers)
     .bind(firsts)
     .bind(lasts)
@@ -211,23 +220,23 @@ async fn insert_chunks_postgres(
 
 async fn insert_chunks_sqlite(
     connection: &mut SqliteConnection,
-    job_no: i64,
     mask_no: i64,
     round: u32,
-    chunks: &[PlannedChunk],
+    rows: &[ChunkRow<'_>],
 ) -> Result<u64, sqlx::Error> {
-    let rows: serde_json::Value = chunks
+    let values: serde_json::Value = rows
         .iter()
-        .map(|chunk| serde_json::json!([chunk.chunk_no, chunk.range_first, chunk.range_last, chunk.quota]))
+        .map(|ChunkRow { job_no, chunk }| {
+            serde_json::json!([job_no, chunk.chunk_no, chunk.range_first, chunk.range_last, chunk.quota])
+        })
         .collect();
     let inserted = sqlx::query(
-        "insert into chunks (job_no, mask_no, round, chunk_no, range_first, range_last, quota)
-         select $1, $2, $3, value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each($4)",
+        "insert into chunks (mask_no, round, job_no, chunk_no, range_first, range_last, quota)
+         select $1, $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each($3)",
     )
-    .bind(job_no)
     .bind(mask_no)
     .bind(round as i32)
-    .bind(rows.to_string())
+    .bind(values.to_string())
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected())

@@ -1,13 +1,15 @@
 //! What is to be told about jobs: written in the transaction that makes it true, taken out once the broker has it.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use serde_json::json;
+use sqlx::{FromRow, SqliteConnection};
 
 use crate::job::{Handling, Job};
 use crate::store::Store;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, require_rows};
+use crate::store::postgres_transaction::PostgresSession;
 use crate::store::rows::{JobRow, SELECT_JOBS, unsigned};
-use crate::store::transaction::StoreTransaction;
+use crate::store::transaction::{BEGIN_UNFLUSHED, StoreTransaction};
 use crate::wire::event::EventKind;
 
 /// Events that are handed out at once.
@@ -42,14 +44,15 @@ const FIRST_EVENTS: &str = "
      limit $1";
 
 impl Store {
-    /// The events that were written first; `None` if another process has them.
+    /// The events that were written first; `None` if another process has them. After a crash of the server some may be
+    /// there again that were taken out: nobody waits for a disk to forget.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn claim_events(&self) -> Result<Option<OutboxBatch>, StoreError> {
         match self {
             Self::Postgres(pool) => {
-                let mut transaction = pool.begin().await?;
+                let mut transaction = pool.begin_with(BEGIN_UNFLUSHED).await?;
                 if !StoreTransaction::try_lock_outbox(&mut transaction).await? {
                     transaction.rollback().await?;
                     return Ok(None);
@@ -81,7 +84,7 @@ impl Store {
             }
             StoreTransaction::Sqlite(transaction) => {
                 let delete = sqlx::query("delete from outbox where no in (select value from json_each($1))");
-                delete.bind(serde_json::json!(published).to_string()).execute(&mut **transaction).await?;
+                delete.bind(json!(published).to_string()).execute(&mut **transaction).await?;
             }
         }
         transaction.commit().await
@@ -161,7 +164,7 @@ impl Store {
                     let handling =
                         Handling { correlation_id: correlation_id.map(str::to_owned), ..job.handling.clone() };
                     let answer = NewEvent::new(kind, &Job { handling, ..job }, time)?;
-                    transaction.insert_event(&NewEvent { reply_to: Some(queue.to_owned()), ..answer }).await?;
+                    transaction.insert_events(&[NewEvent { reply_to: Some(queue.to_owned()), ..answer }]).await?;
                 }
             }
             _ => transaction.put_events(&[(EventKind::Accepted, &job)], job.created_at, None).await?,
@@ -195,10 +198,14 @@ impl StoreTransaction {
         if let (Some(queue), Some(last)) = (reply_to, rows.last()) {
             rows.push(NewEvent { reply_to: Some(queue.to_owned()), ..last.clone() });
         }
-        for row in &rows {
-            self.insert_event(row).await?;
-        }
-        Ok(())
+        self.insert_events(&rows).await
+    }
+
+    /// Tells that these jobs are stored.
+    pub(crate) async fn put_accepted<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) -> Result<(), StoreError> {
+        let told = jobs.filter(|job| job.handling.announced);
+        let rows: Result<Vec<_>, _> = told.map(|job| NewEvent::new(EventKind::Accepted, job, job.created_at)).collect();
+        self.insert_events(&rows?).await
     }
 
     /// Locks the job's row too, so that what is told now is not told too late.
@@ -229,25 +236,49 @@ impl StoreTransaction {
         Ok(())
     }
 
-    async fn insert_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
-        const SQL: &str = "
-            insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
-            values ($1, $2, $3, $4, $5, $6, $7)";
-        let NewEvent { job_no, message_id, kind, reply_to, correlation_id, payload } = event;
-        match self {
-            Self::Postgres(transaction) => {
-                let insert = sqlx::query(SQL).bind(job_no).bind(message_id).bind(kind.event_type());
-                let insert = insert.bind(kind.routing_key()).bind(reply_to).bind(correlation_id).bind(payload);
-                insert.execute(&mut **transaction).await?;
-            }
-            Self::Sqlite(transaction) => {
-                let insert = sqlx::query(SQL).bind(job_no).bind(message_id).bind(kind.event_type());
-                let insert = insert.bind(kind.routing_key()).bind(reply_to).bind(correlation_id).bind(payload);
-                insert.execute(&mut **transaction).await?;
-            }
+    /// In this order, in one statement.
+    async fn insert_events(&mut self, events: &[NewEvent]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let inserted = match self {
+            Self::Postgres(transaction) => insert_events_postgres(transaction, events).await?,
+            Self::Sqlite(transaction) => insert_events_sqlite(transaction, events).await?,
+        };
+        require_rows("the insert of events", inserted, events.len() as u64)
     }
+}
+
+async fn insert_events_postgres(connection: &mut PostgresSession, events: &[NewEvent]) -> Result<u64, sqlx::Error> {
+    const SQL: &str = "
+        insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
+        select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])";
+    let insert = sqlx::query(SQL)
+        .bind(column(events, |event| event.job_no))
+        .bind(column(events, |event| event.message_id.as_str()))
+        .bind(column(events, |event| event.kind.event_type()))
+        .bind(column(events, |event| event.kind.routing_key()))
+        .bind(column(events, |event| event.reply_to.as_deref()))
+        .bind(column(events, |event| event.correlation_id.as_deref()))
+        .bind(column(events, |event| event.payload.as_str()));
+    Ok(insert.execute(connection).await?.rows_affected())
+}
+
+async fn insert_events_sqlite(connection: &mut SqliteConnection, events: &[NewEvent]) -> Result<u64, sqlx::Error> {
+    const SQL: &str = "
+        insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
+        select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 from json_each($1)";
+    let rows: serde_json::Value = events
+        .iter()
+        .map(|NewEvent { job_no, message_id, kind, reply_to, correlation_id, payload }| {
+            json!([job_no, message_id, kind.event_type(), kind.routing_key(), reply_to, correlation_id, payload])
+        })
+        .collect();
+    Ok(sqlx::query(SQL).bind(rows.to_string()).execute(connection).await?.rows_affected())
+}
+
+fn column<'a, T>(events: &'a [NewEvent], of: impl Fn(&'a NewEvent) -> T) -> Vec<T> {
+    events.iter().map(of).collect()
 }
 
 /// A row of the outbox, as it is inserted.

@@ -20,9 +20,6 @@ use crate::store::transaction::StoreTransaction;
 /// Ranks whose codes are read at once: a few MiB of text.
 pub(crate) const PAGE_RANKS: u128 = 1 << 17;
 
-/// So few are looked up one by one in any case.
-const FEW_CODES: usize = 100;
-
 /// Until the end of the transaction.
 const LOOK_UP_SETTINGS: &str = "
     set local plan_cache_mode = force_generic_plan;
@@ -182,7 +179,8 @@ impl StoreTransaction {
     /// Those of the given codes that are in the store already, ascending.
     ///
     /// PostgreSQL would rather read a table of millions from end to end than look up tens of thousands, takes many times
-    /// as long, and plans at length for that; so it is told to look each of them up, by a plan that is made once.
+    /// as long, and plans at length for that; so it is told to look each of them up, by a plan that is made once. A few
+    /// are no exception: a plan that was made while the table was empty would read all of it when it no longer is.
     ///
     /// # Errors
     /// Those of the database.
@@ -192,9 +190,7 @@ impl StoreTransaction {
         let present = match self {
             Self::Postgres(transaction) => {
                 let wanted: Vec<&str> = codes.iter().collect();
-                if codes.len() > FEW_CODES {
-                    transaction.execute(LOOK_UP_SETTINGS).await?;
-                }
+                transaction.execute(LOOK_UP_SETTINGS).await?;
                 sqlx::query_scalar(&sql).bind(wanted).fetch_all(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {

@@ -12,7 +12,6 @@ use crate::store::error::StoreError;
 use crate::store::new_jobs::{NewJob, NewMask};
 use crate::store::room::Counted;
 use crate::store::transaction::StoreTransaction;
-use crate::wire::event::EventKind;
 
 /// What became of a request to store a job.
 #[derive(Debug)]
@@ -154,17 +153,16 @@ impl StoreTransaction {
     }
 
     async fn insert_group(&mut self, group: &[&NewJob<'_>], codes: u64) -> Result<Admitted, StoreError> {
-        let mut admitted = Vec::with_capacity(group.len());
-        let Some(first) = group.first() else { return Ok(Ok(admitted)) };
+        let Some(first) = group.first() else { return Ok(Ok(Vec::new())) };
         let mask_no = self.use_mask(&NewMask { mask: &first.request.mask, codes }).await?;
+        let mut jobs = Vec::with_capacity(group.len());
         for new in group {
             let Some(job) = self.insert_job(new, mask_no).await? else { return Ok(Err(Overtaken)) };
-            self.insert_chunks(job.no, mask_no, 0, &new.chunks).await?;
-            if job.handling.announced {
-                self.put_events(&[(EventKind::Accepted, &job)], job.created_at, None).await?;
-            }
-            admitted.push((new.id, Admission::Stored(Box::new(job))));
+            jobs.push(job);
         }
-        Ok(Ok(admitted))
+        let rounds: Vec<_> = jobs.iter().zip(group).map(|(job, new)| (job.no, &new.chunks[..])).collect();
+        self.insert_chunks(mask_no, 0, &rounds).await?;
+        self.put_accepted(jobs.iter()).await?;
+        Ok(Ok(jobs.into_iter().map(|job| (job.id, Admission::Stored(Box::new(job)))).collect()))
     }
 }

@@ -12,6 +12,9 @@ const ADVISORY_LOCKS: i32 = 0x434d_4e54;
 /// Beside the code lengths, which begin at 1: who publishes events.
 const OUTBOX_LOCK: i32 = 0;
 
+/// A crash of the server may forget what such a transaction committed.
+pub(crate) const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = off";
+
 /// An open transaction that writes. Dropping it undoes it.
 #[derive(Debug)]
 pub enum StoreTransaction {
@@ -33,10 +36,7 @@ impl Store {
     /// As [`Store::begin_writing`], but a crash of the server may forget what was committed.
     pub(crate) async fn begin_writing_unflushed(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {
-            Self::Postgres(postgres) => {
-                let begin = "begin; set local synchronous_commit = off";
-                StoreTransaction::Postgres(postgres.begin_with(begin).await?)
-            }
+            Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin_with(BEGIN_UNFLUSHED).await?),
             Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
         })
     }

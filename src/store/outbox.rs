@@ -167,7 +167,7 @@ impl Store {
                     transaction.insert_events(&[NewEvent { reply_to: Some(queue.to_owned()), ..answer }]).await?;
                 }
             }
-            _ => transaction.put_events(&[(EventKind::Accepted, &job)], job.created_at, None).await?,
+            _ => transaction.put_accepted([&job].into_iter()).await?,
         }
         transaction.commit().await
     }

@@ -30,9 +30,7 @@ impl Store {
             Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
         })
     }
-}
 
-impl Store {
     /// As [`Store::begin_writing`], but a crash of the server may forget what was committed.
     pub(crate) async fn begin_writing_unflushed(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {

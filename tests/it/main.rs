@@ -4,6 +4,7 @@
 mod support;
 
 mod masks;
+mod look_ups;
 mod mask_texts;
 mod keyspaces;
 mod check_characters;

@@ -12,7 +12,6 @@ use codemint::store::error::StoreError;
 use codemint::store::reports::JobFilter;
 use codemint::store::schema::SchemaStatus;
 use codemint::store::submit::PutJob;
-use codemint::store::transaction::StoreTransaction;
 use codemint::store::{Access, Store};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
@@ -249,23 +248,6 @@ async fn codes_that_exist_are_reported_and_leave_the_claim_usable() {
         commit(chunk, checkpoint(&others, 8)).await;
         let all = place.texts("select code from codes order by code").await;
         assert_eq!(all, ["0003", "0007", "0010", "0011"], "nothing of the rejected batch was stored");
-    }
-}
-
-/// A plan is kept with the connection; one that reads a small table from end to end would still do so when it is large.
-#[tokio::test]
-async fn regression_a_few_codes_are_looked_up_by_the_index_while_the_table_is_small_too() {
-    for place in [TestStore::postgres().await, TestStore::partitioned().await] {
-        place.execute("insert into codes (code, run_no) select c::text, 0 from generate_series(5000, 5499) c").await;
-        place.execute("analyze codes").await;
-        let codes = CodeBatch::from_lines((0..10).map(|code| format!("{code:04}\n")).collect());
-        let mut snapshot = place.store.begin_reading().await.expect("a snapshot");
-        assert_eq!(snapshot.find_present(&codes).await.expect("codes"), [] as [&str; 0]);
-        let StoreTransaction::Postgres(transaction) = &mut snapshot else { panic!("another store") };
-        let sql = "select cast(sum(seq_scan) as bigint), cast(sum(idx_scan) as bigint)
-                     from pg_stat_xact_user_tables where relname like 'codes%'";
-        let scans: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut **transaction).await.expect("figures");
-        assert!(scans.0 == 0 && scans.1 > 0, "{scans:?}");
     }
 }
 

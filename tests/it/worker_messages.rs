@@ -153,3 +153,36 @@ async fn regression_a_bad_message_with_a_user_and_an_expiration_is_buried_for_go
     let ran = worker.terminate().await.expect_code(0);
     assert!(!ran.stderr.contains("the broker is back"), "{}", ran.stderr);
 }
+
+/// It is acknowledged when it is in the dead queue and not before, or it would be nowhere if the worker died in between.
+#[tokio::test]
+async fn a_bad_message_that_the_dead_queue_does_not_take_yet_outlives_its_worker() {
+    let site = Site::new(TestStore::sqlite().await).await;
+    let worker = site.start_ready().await;
+    let peer = site.peer().await;
+    let mut events = peer.listen(EVENTS, "job.*").await;
+    let broker = rabbitmq::shared();
+    peer.publish("", DEAD, b"an earlier one", durable()).await;
+    broker.close_when_filled(site.vhost(), DEAD);
+    wait_until("the dead queue is full", async || {
+        peer.try_publish("", DEAD, b"one more", durable()).await.is_ok_and(|confirmed| confirmed.is_nack())
+    })
+    .await;
+    let before = peer.depth(DEAD).await;
+    peer.publish(JOBS, JOBS, b"no job", durable()).await;
+    let id = Uuid::now_v7();
+    publish(&peer, &request(id, "####", 5)).await;
+    wait_for_end(&mut events, id).await;
+    let depth = || rabbitmq::shared().queue_depth(site.vhost(), JOBS);
+    wait_until("the bad one is held", async || (depth().ready, depth().unacknowledged) == (0, 1)).await;
+    worker.signal("KILL");
+    worker.finish().await.expect_code(-9);
+    wait_until("the bad one is back", async || (depth().ready, depth().unacknowledged) == (1, 0)).await;
+    assert_eq!(peer.depth(DEAD).await, before);
+
+    broker.open_queues(site.vhost());
+    let worker = site.start_ready().await;
+    wait_until("the bad one is buried", async || peer.depth(DEAD).await == before + 1).await;
+    wait_until("all is acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
+    worker.terminate().await.expect_code(0);
+}

@@ -181,6 +181,19 @@ impl Broker {
         self.permit(name, &vhost.name, permissions);
     }
 
+    /// From now on the queue takes no message if it holds one.
+    pub fn close_when_filled(&self, vhost: &Vhost, queue: &str) {
+        let limits = "[{<<\"max-length\">>, 1}, {<<\"overflow\">>, <<\"reject-publish\">>}]";
+        let (vhost, queue, who) = (binary(&vhost.name), binary(&format!("^{queue}$")), binary("test"));
+        let applies_to = binary("queues");
+        self.ask(&format!("rabbit_policy:set({vhost}, <<\"closed\">>, {queue}, {limits}, 0, {applies_to}, {who})"));
+    }
+
+    /// Undoes [`Broker::close_when_filled`].
+    pub fn open_queues(&self, vhost: &Vhost) {
+        self.ask(&format!("rabbit_policy:delete({}, <<\"closed\">>, {})", binary(&vhost.name), binary("test")));
+    }
+
     pub fn import_definitions(&self, file: &Path) {
         // The server's user need not be able to read where this file lies.
         let copy = self.directory.join("definitions.json");

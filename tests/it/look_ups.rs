@@ -1,0 +1,23 @@
+//! How PostgreSQL looks codes up.
+
+use codemint::code::batch::CodeBatch;
+use codemint::store::transaction::StoreTransaction;
+
+use crate::support::stores::TestStore;
+
+/// A plan is kept with the connection; one that reads a small table from end to end would still do so when it is large.
+#[tokio::test]
+async fn regression_a_few_codes_are_looked_up_by_the_index_while_the_table_is_small_too() {
+    for place in [TestStore::postgres().await, TestStore::partitioned().await] {
+        place.execute("insert into codes (code, run_no) select c::text, 0 from generate_series(5000, 5499) c").await;
+        place.execute("analyze codes").await;
+        let codes = CodeBatch::from_lines((0..10).map(|code| format!("{code:04}\n")).collect());
+        let mut snapshot = place.store.begin_reading().await.expect("a snapshot");
+        assert_eq!(snapshot.find_present(&codes).await.expect("codes"), [] as [&str; 0]);
+        let StoreTransaction::Postgres(transaction) = &mut snapshot else { panic!("another store") };
+        let sql = "select cast(sum(seq_scan) as bigint), cast(sum(idx_scan) as bigint)
+                     from pg_stat_xact_user_tables where relname like 'codes%'";
+        let scans: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut **transaction).await.expect("figures");
+        assert!(scans.0 == 0 && scans.1 > 0, "{scans:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! What a worker answers about itself, over HTTP: `/livez` whether it lives, `/readyz` whether it can work.
+//! What a worker answers about itself, over HTTP: `/livez` whether it lives, `/readyz` whether it can work, `/metrics` what it has done.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,9 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
 use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,9 +23,10 @@ use crate::store::Store;
 /// Whoever asks for readiness waits no longer.
 const STORE_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What readiness depends on.
+/// What a worker is asked about.
 #[derive(Debug)]
-pub struct Readiness {
+pub struct Health {
+    pub metrics: PrometheusHandle,
     /// Empty until it is open.
     pub store: OnceLock<Store>,
     /// Where a broker is configured.
@@ -60,8 +63,12 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// If the listener fails.
-pub async fn serve(listener: TcpListener, readiness: Arc<Readiness>, end: CancellationToken) -> io::Result<()> {
-    let routes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(readiness);
+pub async fn serve(listener: TcpListener, health: Arc<Health>, end: CancellationToken) -> io::Result<()> {
+    let routes = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(health);
     axum::serve(listener, routes).with_graceful_shutdown(end.cancelled_owned()).await
 }
 
@@ -69,15 +76,21 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-async fn readyz(State(readiness): State<Arc<Readiness>>) -> (StatusCode, Json<ReadinessDocument>) {
-    let missing = readiness.missing().await;
+/// In Prometheus' text format.
+async fn metrics(State(health): State<Arc<Health>>) -> ([(HeaderName, &'static str); 1], String) {
+    health.metrics.run_upkeep();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], health.metrics.render())
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, Json<ReadinessDocument>) {
+    let missing = health.missing().await;
     let ready = missing.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let broker = readiness.broker.as_ref().map(|status| status.borrow().as_str());
+    let broker = health.broker.as_ref().map(|status| status.borrow().as_str());
     (status, Json(ReadinessDocument { ready, missing, broker }))
 }
 
-impl Readiness {
+impl Health {
     async fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();
         if self.stopping.is_cancelled() {

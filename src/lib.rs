@@ -2,6 +2,9 @@
 //!
 //! The modules in reading order; ARCHITECTURE.md has the picture.
 
+pub mod failpoint;
+pub mod telemetry;
+
 pub mod code;
 pub mod job;
 pub mod wire;
@@ -16,5 +19,4 @@ pub mod admin;
 
 pub mod config;
 pub mod policy;
-pub mod telemetry;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! Intake: job messages become jobs. A message is acknowledged when its job is committed, or when the dead queue has it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::broker::dead::dead_letter;
 use crate::broker::error::BrokerError;
 use crate::broker::publish::Publisher;
 use crate::broker::settings::BrokerSettings;
+use crate::failpoint;
 use crate::runner::patience::Patience;
 use crate::runner::pool::Pool;
 use crate::wire::message::Envelope;
@@ -185,6 +187,7 @@ impl Intake {
             deliveries.iter().zip(&admitted).partition(|(_, admitted)| matches!(admitted, Admitted::Dead(_)));
         for (delivery, admitted) in alive {
             self.say(admitted);
+            failpoint::reach(failpoint::JOB_COMMITTED).await.map_err(|error| lost(&error))?;
             acknowledge(delivery).await?;
         }
         for (delivery, admitted) in dead {
@@ -308,6 +311,10 @@ async fn acknowledge(delivery: &Delivery) -> Result<(), BrokerError> {
 
 fn consumer_ended() -> BrokerError {
     BrokerError::Lost { problem: "the broker ended the consumer".to_owned() }
+}
+
+fn lost(error: &io::Error) -> BrokerError {
+    BrokerError::Lost { problem: error.to_string() }
 }
 
 fn not_settled(panic: &JoinError) -> BrokerError {

@@ -1,9 +1,11 @@
 //! What a worker does with a session: intake and relay, until it is asked to stop or the session is over.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +59,11 @@ impl BrokerWork {
         status: &watch::Sender<BrokerStatus>,
         stops: &BrokerStops,
     ) -> Result<(), BrokerError> {
-        let work = |session: Arc<Session>| Box::pin(async move { self.work(&session, stops).await });
+        // A fault in the program costs the session, as one of the line does.
+        let work = |session: Arc<Session>| {
+            let work = async move { self.work(&session, stops).await };
+            Box::pin(AssertUnwindSafe(work).catch_unwind().map(|ended| ended.unwrap_or_else(|_| Err(fault()))))
+        };
         supervise(&self.settings, first, status, &stops.relay, work).await
     }
 
@@ -101,4 +107,9 @@ impl BrokerWork {
         let depth = queue_depth(&session.consuming, &self.settings.names.jobs_queue).await;
         self.is_empty.store(depth == Ok(0), Ordering::Relaxed);
     }
+}
+
+/// The panic itself was told of by whoever prints panics.
+fn fault() -> BrokerError {
+    BrokerError::Lost { problem: "of a fault in the program".to_owned() }
 }

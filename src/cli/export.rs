@@ -10,6 +10,7 @@ use crate::cli::output::{Format, Sink, Target};
 use crate::cli::shuffle::Shuffle;
 use crate::cli::{Context, find};
 use crate::code::batch::CodeBatch;
+use crate::failpoint;
 use crate::job::Job;
 use crate::store::rows::Chunk;
 use crate::store::{Access, Store};
@@ -74,6 +75,8 @@ pub async fn write_in_order(context: &Context, store: &Store, job: &Job, mut sin
     if let [only] = rounds.as_mut_slice() {
         while let Some(batch) = only.next_batch(context, store).await? {
             sink.write(&batch)?;
+            let reached = failpoint::reach(failpoint::EXPORT_HALF_WRITTEN).await;
+            reached.map_err(Failure::other)?;
         }
     } else {
         merge(context, store, &mut rounds, &mut sink).await?;

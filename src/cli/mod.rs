@@ -13,6 +13,7 @@ use crate::cli::exit::Failure;
 use crate::cli::signals::Stop;
 use crate::cli::text::quoted;
 use crate::config::{self, Config, Sources};
+use crate::failpoint;
 use crate::job::Handling;
 use crate::runner::patience::Patience;
 use crate::store::error::StoreError;
@@ -38,6 +39,7 @@ mod dead_message;
 mod exit;
 mod find;
 mod output;
+mod temporary;
 mod progress;
 mod reject_file;
 mod shuffle;
@@ -120,6 +122,7 @@ enum Configured {
 
 /// Parses the arguments and runs the command they name.
 pub async fn run() -> ExitCode {
+    failpoint::read_environment();
     let cli = Cli::parse();
     let quiet = cli.global.quiet;
     let result = dispatch(cli).await;
@@ -174,7 +177,7 @@ impl Context {
     fn new(global: &Global) -> Result<Self, Failure> {
         let config = config::load(&global.sources())?;
         let progress = progress::Bars::new(global.quiet);
-        telemetry::install(config.log_format, config.log_level, text::color_allowed(), progress.log_writer());
+        telemetry::logs::install(config.log_format, config.log_level, text::color_allowed(), progress.log_writer());
         let invocation = global.invocation(&config.store);
         let stop = Stop::on_signals()?;
         Ok(Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() })

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -12,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use crate::cli::exit::Failure;
 use crate::cli::progress::Bar;
+use crate::cli::temporary::{permissions_of, temporary_file};
 use crate::code::batch::CodeBatch;
 use crate::store::location::Location;
 
@@ -151,17 +151,7 @@ fn directory_of(path: &Path) -> PathBuf {
 }
 
 pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
-    tempfile::Builder::new()
-        .permissions(permissions_of(path))
-        .prefix(".")
-        .suffix(".codemint-tmp")
-        .tempfile_in(directory_of(path))
-        .map_err(|error| cannot_write(path, &error))
-}
-
-/// A file that is replaced keeps its permissions; a new one gets what the process's umask leaves of these.
-fn permissions_of(path: &Path) -> fs::Permissions {
-    fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |metadata| metadata.permissions())
+    temporary_file(&directory_of(path), path).map_err(|error| cannot_write(path, &error))
 }
 
 /// Names what was asked for; the error itself may name a temporary file, which nobody knows.

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Readiness};
+use crate::admin::{self, Health};
 use crate::broker::admit::Admission;
 use crate::broker::error::BrokerError;
 use crate::broker::supervisor::{BrokerStatus, Session};
@@ -26,6 +26,7 @@ use crate::runner::patience::Patience;
 use crate::runner::pool::Pool;
 use crate::store::Store;
 use crate::store::error::{ErrorClass, StoreError};
+use crate::telemetry::metrics;
 
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// So often in a row nothing must be left: a message may be on its way from the queue to the store.
@@ -54,16 +55,18 @@ impl Worker {
         let policy = policy::load(&context.config)?;
         let stop = context.stop.token();
         let (status, broker) = watch::channel(BrokerStatus::Away { reason: "not connected yet".to_owned() });
-        let readiness = Arc::new(Readiness {
+        let metrics = metrics::install().map_err(Failure::other)?;
+        let health = Arc::new(Health {
+            metrics,
             store: OnceLock::new(),
             broker: context.config.broker.is_some().then_some(broker),
             stopping: stop.clone(),
         });
         let answered = CancellationToken::new();
-        let admin = Self::open_admin(context, &readiness, &answered).await?;
+        let admin = Self::open_admin(context, &health, &answered).await?;
         let Some(store) = self.open_store(context).await? else { return Ok(ExitCode::SUCCESS) };
         // Nobody else sets it.
-        let _set = readiness.store.set(store.clone());
+        let _set = health.store.set(store.clone());
         let first = self.first_session(context).await?;
         let told = Arc::new(Notify::new());
         let mint = MintSettings { policy: policy.clone(), filters: context.config.filters, import: None };
@@ -82,7 +85,7 @@ impl Worker {
 
     async fn open_admin(
         context: &Context,
-        readiness: &Arc<Readiness>,
+        health: &Arc<Health>,
         end: &CancellationToken,
     ) -> Result<Option<JoinHandle<()>>, Failure> {
         let Some(address) = context.config.admin else { return Ok(None) };
@@ -91,9 +94,9 @@ impl Worker {
                 "admin.listen: {address} cannot be listened on: {error}; name another address, or off"
             ))
         })?;
-        let (readiness, end) = (Arc::clone(readiness), end.clone());
+        let (health, end) = (Arc::clone(health), end.clone());
         Ok(Some(tokio::spawn(async move {
-            if let Err(error) = admin::serve(listener, readiness, end).await {
+            if let Err(error) = admin::serve(listener, health, end).await {
                 tracing::error!(%error, "the admin listener ended");
             }
         })))

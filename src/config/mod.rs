@@ -4,7 +4,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,6 +13,7 @@ use crate::code::screening::FilterLimits;
 use crate::config::layers::Layers;
 use crate::job::request::Limits;
 use crate::store::location::Location;
+use crate::telemetry::logs::{LogFormat, LogLevel};
 
 pub mod settings;
 mod layers;
@@ -61,48 +61,6 @@ pub struct Resolved {
     /// `None` when the key is not set.
     pub value: Option<String>,
     pub origin: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            other => Err(format!("found {other:?}; write text or json")),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl FromStr for LogLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "error" => Ok(Self::Error),
-            "warn" => Ok(Self::Warn),
-            "info" => Ok(Self::Info),
-            "debug" => Ok(Self::Debug),
-            "trace" => Ok(Self::Trace),
-            other => Err(format!("found {other:?}; write error, warn, info, debug or trace")),
-        }
-    }
 }
 
 /// Everything that is wrong with the configuration.

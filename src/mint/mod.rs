@@ -19,6 +19,7 @@ use crate::mint::prepared::{Encoded, Prepared};
 use crate::store::chunks::{ClaimedChunk, OpenChunk, PutCodes};
 use crate::store::error::StoreError;
 use crate::store::{Store, in_time};
+use crate::telemetry::metrics;
 
 mod prepared;
 mod candidates;
@@ -187,6 +188,7 @@ impl Minting {
         let claimed = in_time(store.claim_chunk(self.task.job_no)).await?;
         let Some(mut claimed) = claimed else { return Ok(Step::NothingToClaim) };
         self.claimed = Some(claimed.chunk.run_no);
+        metrics::chunk_claimed();
         let prepared = self.prepare(&mut claimed).await?;
         self.say_screening(prepared.screening);
         let Prepared { encoded, .. } = put_codes(&self.task, &mut claimed, prepared).await?;

@@ -11,6 +11,7 @@ use crate::mint::{MintError, MintSettings, Minting, Step};
 use crate::store::closing::CloseJob;
 use crate::store::error::StoreError;
 use crate::store::{Store, in_time};
+use crate::telemetry::metrics;
 
 /// Between two events that tell how far a job is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -128,6 +129,7 @@ impl JobRun {
     async fn settle_commit(&mut self) -> Result<Progress, MintError> {
         let Some(UnknownCommit { run_no, .. }) = self.unknown else { return Ok(Progress::Made) };
         let done = in_time(self.store.is_chunk_done(run_no)).await?;
+        metrics::ambiguous_commit_settled(done);
         tracing::info!(run_no, done, "the unknown commit is settled");
         match self.unknown.take() {
             Some(unknown) if !done => Err(unknown.error.into()),
@@ -140,6 +142,7 @@ impl JobRun {
     }
 
     fn count_chunk(&mut self, codes: u32) {
+        metrics::chunk_minted(codes);
         self.share.chunks += 1;
         self.share.codes += u64::from(codes);
     }

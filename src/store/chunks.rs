@@ -10,17 +10,16 @@ use sqlx::{Executor, FromRow, SqliteConnection};
 use crate::code::batch::CodeBatch;
 use crate::code::random::Key;
 use crate::code::screening::Screening;
+use crate::failpoint;
 use crate::job::Rejections;
 use crate::store::Store;
-use crate::store::error::{StoreError, is_duplicate, require_rows};
+use crate::store::error::{StoreError, is_duplicate, reach, require_rows};
 use crate::store::postgres_transaction::PostgresSession;
 use crate::store::transaction::StoreTransaction;
 
 /// SQLite lets whoever asks first have the file, and a writer that comes straight back is first: a second process could
 /// wait for seconds. So a writer stays away for a moment after each commit.
 const SQLITE_PAUSE: Duration = Duration::from_millis(2);
-/// What is handed to the server at once; each piece is flushed.
-const COPY_PIECE_BYTES: usize = 256 * 1024;
 
 /// A chunk that this process, and no other, may write: it holds an open transaction with the chunk's row locked.
 /// Dropping it leaves the chunk open.
@@ -126,6 +125,7 @@ impl Store {
             transaction.rollback().await?;
             return Ok(None);
         };
+        reach(failpoint::CHUNK_CLAIMED).await?;
         Ok(Some(ClaimedChunk { chunk, transaction }))
     }
 
@@ -231,6 +231,7 @@ impl ClaimedChunk {
     /// # Errors
     /// `RowCount` if the chunk was not open any more, and those of the database: then nothing will be committed.
     pub async fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        reach(failpoint::BEFORE_CHECKPOINT).await?;
         let sql = format!(
             "update chunks
                 set state = 'done', minted = $2, rejected = $3, conflicts = $4, reserved = $5, denied = $6,
@@ -269,7 +270,9 @@ impl ClaimedChunk {
     /// Those of the database: then whether the chunk was committed is unknown; [`Store::is_chunk_done`] tells.
     pub async fn commit(self) -> Result<(), StoreError> {
         let pause = matches!(self.transaction, StoreTransaction::Sqlite(_)).then_some(SQLITE_PAUSE);
+        reach(failpoint::BEFORE_COMMIT).await?;
         self.transaction.commit().await?;
+        reach(failpoint::AFTER_COMMIT).await?;
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
         }
@@ -279,11 +282,8 @@ impl ClaimedChunk {
 
 async fn put_codes_postgres(connection: &mut PostgresSession, codes: &EncodedCodes) -> Result<(), StoreError> {
     sqlx::query("savepoint before_codes").execute(&mut *connection).await?;
-    let mut copy = connection.copy_in_raw("copy codes (code, run_no) from stdin (format binary)").await?;
-    for piece in codes.bytes.chunks(COPY_PIECE_BYTES) {
-        copy.send(piece).await?;
-    }
-    require_rows("the copy of codes", copy.finish().await?, codes.count)
+    let copied = connection.copy_in("copy codes (code, run_no) from stdin (format binary)", &codes.bytes).await?;
+    require_rows("the copy of codes", copied, codes.count)
 }
 
 async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCodes) -> Result<(), StoreError> {
@@ -294,6 +294,7 @@ async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCode
         .bind(codes.run_no)
         .execute(connection)
         .await?;
+    reach(failpoint::CODES_HALF_WRITTEN).await?;
     require_rows("the insert of codes", inserted.rows_affected(), codes.count)
 }
 

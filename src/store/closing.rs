@@ -5,10 +5,11 @@ use sha2::{Digest, Sha256};
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
 use crate::code::random::Key;
+use crate::failpoint;
 use crate::job::plan::{Closing, PlannedChunk, decide_closing, plan_round};
 use crate::job::{Job, JobError, State};
 use crate::store::chunks::key_of_bytes;
-use crate::store::error::{StoreError, require_rows};
+use crate::store::error::{StoreError, reach, require_rows};
 use crate::store::rows::{RejectionsRow, TallyRow, unsigned};
 use crate::store::transaction::StoreTransaction;
 use crate::store::{Store, off_the_async_threads};
@@ -102,6 +103,7 @@ impl Store {
     }
 
     pub(crate) async fn close_job_with(&self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
+        reach(failpoint::BEFORE_CLOSE).await?;
         let mut transaction = self.begin_writing().await?;
         let closed = transaction.close_job(job_no, failure).await?;
         transaction.commit().await?;

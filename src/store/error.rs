@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use crate::failpoint;
 use crate::store::partitions::PartitionsError;
 use crate::store::schema::SchemaError;
 
@@ -103,6 +104,11 @@ fn classify_sqlite(code: &str) -> ErrorClass {
         Ok(13) => ErrorClass::NoSpace,
         _ => ErrorClass::Permanent,
     }
+}
+
+/// At a failpoint the connection breaks.
+pub(crate) async fn reach(point: &'static str) -> Result<(), StoreError> {
+    Ok(failpoint::reach(point).await.map_err(sqlx::Error::Io)?)
 }
 
 /// True for a key that exists already.

@@ -20,6 +20,7 @@ pub mod postgres;
 pub mod postgres_transaction;
 mod sqlite;
 pub mod transaction;
+mod watch;
 mod patterns;
 
 pub mod submit;

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::{FromRow, SqliteConnection};
 
+use crate::failpoint;
 use crate::job::{Handling, Job};
 use crate::store::Store;
-use crate::store::error::{StoreError, require_rows};
+use crate::store::error::{StoreError, reach, require_rows};
 use crate::store::postgres_transaction::PostgresSession;
 use crate::store::rows::{JobRow, SELECT_JOBS, unsigned};
 use crate::store::transaction::{BEGIN_UNFLUSHED, StoreTransaction};
@@ -73,6 +74,7 @@ impl Store {
     /// # Errors
     /// Those of the database: then they are published again.
     pub async fn delete_events(&self, batch: OutboxBatch, published: &[i64]) -> Result<(), StoreError> {
+        reach(failpoint::EVENTS_PUBLISHED).await?;
         let mut transaction = match batch.lease {
             Some(lease) => lease,
             None => self.begin_writing().await?,

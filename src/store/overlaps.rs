@@ -11,8 +11,9 @@ use crate::code::batch::CodeBatch;
 use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::mask::Mask;
 use crate::code::slice::Slice;
+use crate::failpoint;
 use crate::store::chunks::json_array;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, reach};
 use crate::store::off_the_async_threads;
 use crate::store::rows::unsigned;
 use crate::store::transaction::StoreTransaction;
@@ -156,6 +157,7 @@ impl StoreTransaction {
     /// # Errors
     /// Those of the database.
     pub async fn read_filters(&mut self, run_nos: &[i64]) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+        reach(failpoint::FILTERS_LOADING).await?;
         const SQL: &str =
             "select run_no, filter from chunks where run_no in (select value from $1) and filter is not null";
         let sql = self.with_list(SQL);

@@ -1,6 +1,8 @@
 //! Connections to a PostgreSQL server, directly or by way of pgbouncer.
 
 use std::borrow::Cow;
+use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -10,8 +12,9 @@ use sqlx::{ConnectOptions, Connection, Executor, Row};
 use tokio::time::Instant;
 
 use crate::store::error::{ErrorClass, StoreError, classify};
-use crate::store::postgres_transaction::{PostgresTransaction, begin_with_settings};
+use crate::store::postgres_transaction::begin_with_settings;
 use crate::store::schema::{self, SchemaError, SchemaStatus};
+use crate::store::watch::Watch;
 
 /// A server that does not answer for this long at the start is reported as not reachable.
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,26 +55,13 @@ pub(crate) struct Address<'a> {
     pub place: &'a str,
 }
 
-/// An open PostgreSQL store. As an executor of a single query it runs that in a transaction of its own.
+/// An open PostgreSQL store.
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     pub(crate) pool: PgPool,
     pub(crate) route: Route,
-}
-
-impl PostgresStore {
-    pub(crate) async fn begin(&self) -> Result<PostgresTransaction, sqlx::Error> {
-        self.begin_with("begin").await
-    }
-
-    /// In a task of its own: if who waits for it gives up, the library would put the connection back with the transaction
-    /// open. So it is begun all the same, and undone.
-    pub(crate) async fn begin_with(&self, begin: &'static str) -> Result<PostgresTransaction, sqlx::Error> {
-        let (pool, sql) = (self.pool.clone(), begin_with_settings(begin, self.route));
-        let begun = tokio::spawn(async move { pool.begin_with(sql).await }).await;
-        let transaction = begun.map_err(|_panic| sqlx::Error::WorkerCrashed)??;
-        Ok(PostgresTransaction::new(transaction, self.route))
-    }
+    /// Where the server sees our sessions as they are.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 impl Address<'_> {
@@ -105,8 +95,7 @@ impl Address<'_> {
     }
 
     fn session_options(&self) -> PgConnectOptions {
-        let name = format!("codemint pid {}", std::process::id());
-        let options = self.options.clone().application_name(&name).disable_statement_logging();
+        let options = self.options.clone().application_name(&application_name()).disable_statement_logging();
         match self.route {
             Route::Direct => options.options(TIMEOUTS).options(KEEPALIVES),
             // It refuses parameters that it cannot carry from one session of the server to another.
@@ -128,6 +117,8 @@ impl Address<'_> {
     pub async fn open(&self) -> Result<PostgresStore, StoreError> {
         self.check_schema().await?.require_current()?;
         let route = self.route;
+        let (options, name) = (self.session_options(), application_name());
+        let watch = (route == Route::Direct).then(|| Arc::new(Watch::new(&options, &name)));
         let pool = PgPoolOptions::new()
             .max_connections(self.connections_max)
             .acquire_timeout(CONNECT_TIMEOUT)
@@ -135,7 +126,7 @@ impl Address<'_> {
             // statement says so. By way of pgbouncer the test would wait for a session of the server.
             .test_before_acquire(false)
             .before_acquire(move |connection, used| Box::pin(is_usable(connection, route, used.idle_for)));
-        Ok(PostgresStore { pool: pool.connect_lazy_with(self.session_options()), route: self.route })
+        Ok(PostgresStore { pool: pool.connect_lazy_with(options.application_name(&name)), route, watch })
     }
 
     /// Only says how the schema stands.
@@ -187,6 +178,15 @@ impl Address<'_> {
         transaction.commit().await?;
         Ok(schema::compare(&schema::POSTGRES, &applied)?)
     }
+}
+
+/// Tells a server's operator which process of which machine a session belongs to, and us which sessions are our own.
+fn application_name() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // The server cuts names off at 63 bytes.
+    let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(24).collect();
+    let number = getrandom::u32().unwrap_or_default();
+    format!("codemint pid {} {host} {number:08x}", std::process::id())
 }
 
 /// Tests a connection that was not used for a while: the server may have been restarted since.

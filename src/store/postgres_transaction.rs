@@ -1,32 +1,45 @@
-//! Transactions of PostgreSQL that are the same whether the server is reached directly or by way of pgbouncer.
+//! Sessions and transactions of PostgreSQL that are the same whether the server is reached directly or by way of pgbouncer.
 //!
-//! The executors here see to it, so that no statement has to. Directly, they hand everything on as it is.
+//! The executors here see to it, so that no statement has to, and to it that no statement is waited for in vain.
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArguments, PgConnection, PgCopyIn, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Describe, Either, Execute, Executor, Postgres, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{
+    PgArguments, PgPool, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo, Postgres,
+};
+use sqlx::{Describe, Either, Execute, Executor, TransactionManager};
 
+use crate::failpoint;
 use crate::store::postgres::{PostgresStore, Route, TIMEOUTS};
+use crate::store::watch::Watch;
 
 type Steps<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>;
 
-/// An open transaction. Dropping it undoes it.
+/// What is handed to the server at once; each piece is flushed.
+const COPY_PIECE_BYTES: usize = 256 * 1024;
+
+/// An open transaction. Dropping it closes its connection, and with that undoes it.
 #[derive(Debug)]
 pub struct PostgresTransaction {
     session: PostgresSession,
 }
 
-/// What statements of a transaction are executed on.
+/// What statements are executed on.
 #[derive(Debug)]
 pub struct PostgresSession {
-    transaction: Transaction<'static, Postgres>,
+    connection: PoolConnection<Postgres>,
     route: Route,
+    /// Behind pgbouncer nobody can tell what becomes of a statement.
+    watch: Option<Arc<Watch>>,
+    /// A transaction is open, or a statement was left in the middle: others must not get this connection.
+    unclean: bool,
 }
 
 /// The statement that begins a transaction, and, where the session is anybody's, what it sets for itself alone. It takes
@@ -39,17 +52,40 @@ pub(crate) fn begin_with_settings(begin: &'static str, route: Route) -> Cow<'sta
     (begin.to_owned() + &settings.collect::<String>()).into()
 }
 
+impl PostgresStore {
+    pub(crate) async fn begin(&self) -> Result<PostgresTransaction, sqlx::Error> {
+        self.begin_with("begin").await
+    }
+
+    pub(crate) async fn begin_with(&self, begin: &'static str) -> Result<PostgresTransaction, sqlx::Error> {
+        let mut session = self.session().await?;
+        let sql = begin_with_settings(begin, self.route);
+        session.unclean = true;
+        let PostgresSession { connection, watch, .. } = &mut session;
+        answered(watch.as_deref(), "begin", PgTransactionManager::begin(connection, Some(sql))).await?;
+        Ok(PostgresTransaction { session })
+    }
+
+    async fn session(&self) -> Result<PostgresSession, sqlx::Error> {
+        let pool: &PgPool = &self.pool;
+        let (connection, watch) = (pool.acquire().await?, self.watch.clone());
+        Ok(PostgresSession { connection, route: self.route, watch, unclean: false })
+    }
+}
+
 impl PostgresTransaction {
-    pub(crate) fn new(transaction: Transaction<'static, Postgres>, route: Route) -> Self {
-        Self { session: PostgresSession { transaction, route } }
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let PostgresSession { connection, watch, unclean, .. } = &mut self.session;
+        answered(watch.as_deref(), "commit", PgTransactionManager::commit(connection)).await?;
+        *unclean = false;
+        Ok(())
     }
 
-    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
-        self.session.transaction.commit().await
-    }
-
-    pub(crate) async fn rollback(self) -> Result<(), sqlx::Error> {
-        self.session.transaction.rollback().await
+    pub(crate) async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        let PostgresSession { connection, watch, unclean, .. } = &mut self.session;
+        answered(watch.as_deref(), "rollback", PgTransactionManager::rollback(connection)).await?;
+        *unclean = false;
+        Ok(())
     }
 }
 
@@ -68,9 +104,36 @@ impl DerefMut for PostgresTransaction {
 }
 
 impl PostgresSession {
-    /// As [`PgConnection::copy_in_raw`], which prepares nothing.
-    pub(crate) async fn copy_in_raw(&mut self, sql: &str) -> Result<PgCopyIn<&mut PgConnection>, sqlx::Error> {
-        self.transaction.copy_in_raw(sql).await
+    /// Copies rows in; tells how many the server took. Of a `COPY` nothing is prepared.
+    pub(crate) async fn copy_in(&mut self, sql: &str, rows: &[u8]) -> Result<u64, sqlx::Error> {
+        let watch = self.watch.as_deref();
+        let mut copy = answered(watch, "copy", self.connection.copy_in_raw(sql)).await?;
+        for (number, piece) in rows.chunks(COPY_PIECE_BYTES).enumerate() {
+            answered(watch, "copy", copy.send(piece)).await?;
+            if number == 0 {
+                failpoint::reach(failpoint::CODES_HALF_WRITTEN).await?;
+            }
+        }
+        answered(watch, "copy", copy.finish()).await
+    }
+}
+
+impl Drop for PostgresSession {
+    fn drop(&mut self) {
+        if self.unclean {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+async fn answered<T>(
+    watch: Option<&Watch>,
+    what: &'static str,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match watch {
+        Some(watch) => watch.answered(what, statement).await,
+        None => statement.await,
     }
 }
 
@@ -104,10 +167,17 @@ impl<'c> Executor<'c> for &'c mut PostgresSession {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        match self.route {
-            Route::Direct => self.transaction.fetch_many(query),
-            Route::Pgbouncer => self.transaction.fetch_many(Unnamed(query)),
-        }
+        let PostgresSession { connection, route, watch, .. } = self;
+        let steps = match route {
+            Route::Direct => connection.fetch_many(query),
+            Route::Pgbouncer => connection.fetch_many(Unnamed(query)),
+        };
+        let watch = watch.as_deref();
+        stream::unfold(steps, move |mut steps| async move {
+            let step = answered(watch, "statement", steps.try_next()).await.transpose()?;
+            Some((step, steps))
+        })
+        .boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -115,34 +185,51 @@ impl<'c> Executor<'c> for &'c mut PostgresSession {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        match self.route {
-            Route::Direct => self.transaction.fetch_optional(query),
-            Route::Pgbouncer => self.transaction.fetch_optional(Unnamed(query)),
-        }
+        let PostgresSession { connection, route, watch, .. } = self;
+        let row = match route {
+            Route::Direct => connection.fetch_optional(query),
+            Route::Pgbouncer => connection.fetch_optional(Unnamed(query)),
+        };
+        Box::pin(answered(watch.as_deref(), "statement", row))
     }
 
     fn prepare_with<'e, 'q: 'e>(
         self,
-        sql: &'q str,
-        parameters: &'e [PgTypeInfo],
+        _sql: &'q str,
+        _parameters: &'e [PgTypeInfo],
     ) -> BoxFuture<'e, Result<PgStatement<'q>, sqlx::Error>>
     where
         'c: 'e,
     {
-        match self.route {
-            Route::Direct => self.transaction.prepare_with(sql, parameters),
-            Route::Pgbouncer => Box::pin(async { Err(nothing_is_prepared()) }),
-        }
+        Box::pin(async { Err(nothing_is_prepared()) })
     }
 
-    fn describe<'e, 'q: 'e>(self, sql: &'q str) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    fn describe<'e, 'q: 'e>(self, _sql: &'q str) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'c: 'e,
     {
-        match self.route {
-            Route::Direct => self.transaction.describe(sql),
-            Route::Pgbouncer => Box::pin(async { Err(nothing_is_prepared()) }),
+        Box::pin(async { Err(nothing_is_prepared()) })
+    }
+}
+
+/// As an executor of a single query a store runs that on any session or, where sessions are others' too, in a transaction
+/// of its own.
+impl PostgresStore {
+    async fn run<T>(
+        &self,
+        query: impl AsyncFnOnce(&mut PostgresSession) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        if self.route == Route::Pgbouncer {
+            let mut transaction = self.begin().await?;
+            let answer = query(&mut transaction).await?;
+            transaction.commit().await?;
+            return Ok(answer);
         }
+        let mut session = self.session().await?;
+        session.unclean = true;
+        let answer = query(&mut session).await?;
+        session.unclean = false;
+        Ok(answer)
     }
 }
 
@@ -154,13 +241,8 @@ impl<'c> Executor<'c> for &'c PostgresStore {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if self.route == Route::Direct {
-            return self.pool.fetch_many(query);
-        }
         let steps = async move {
-            let mut transaction = self.begin().await?;
-            let steps: Vec<_> = transaction.fetch_many(query).try_collect().await?;
-            transaction.commit().await?;
+            let steps: Vec<_> = self.run(async |session| session.fetch_many(query).try_collect().await).await?;
             Ok::<_, sqlx::Error>(stream::iter(steps).map(Ok))
         };
         stream::once(steps).try_flatten().boxed()
@@ -171,43 +253,29 @@ impl<'c> Executor<'c> for &'c PostgresStore {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if self.route == Route::Direct {
-            return self.pool.fetch_optional(query);
-        }
-        Box::pin(async move {
-            let mut transaction = self.begin().await?;
-            let row = transaction.fetch_optional(query).await?;
-            transaction.commit().await?;
-            Ok(row)
-        })
+        Box::pin(self.run(async |session| session.fetch_optional(query).await))
     }
 
     fn prepare_with<'e, 'q: 'e>(
         self,
-        sql: &'q str,
-        parameters: &'e [PgTypeInfo],
+        _sql: &'q str,
+        _parameters: &'e [PgTypeInfo],
     ) -> BoxFuture<'e, Result<PgStatement<'q>, sqlx::Error>>
     where
         'c: 'e,
     {
-        match self.route {
-            Route::Direct => self.pool.prepare_with(sql, parameters),
-            Route::Pgbouncer => Box::pin(async { Err(nothing_is_prepared()) }),
-        }
+        Box::pin(async { Err(nothing_is_prepared()) })
     }
 
-    fn describe<'e, 'q: 'e>(self, sql: &'q str) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    fn describe<'e, 'q: 'e>(self, _sql: &'q str) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'c: 'e,
     {
-        match self.route {
-            Route::Direct => self.pool.describe(sql),
-            Route::Pgbouncer => Box::pin(async { Err(nothing_is_prepared()) }),
-        }
+        Box::pin(async { Err(nothing_is_prepared()) })
     }
 }
 
-/// A statement that is prepared by itself would have a name; nothing of ours asks for that.
+/// Queries are prepared by the library as they are run; nothing of ours asks for more.
 fn nothing_is_prepared() -> sqlx::Error {
-    sqlx::Error::Protocol("statements are not prepared by way of pgbouncer".to_owned())
+    sqlx::Error::Protocol("statements are not prepared by themselves".to_owned())
 }

@@ -66,6 +66,8 @@ mod worker_sharing;
 mod worker_ends;
 mod worker_failures;
 mod worker_faults;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod worker_starts;
 mod schedule;
 mod outbox;

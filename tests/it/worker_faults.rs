@@ -15,13 +15,13 @@ use crate::worker_steps::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_e
 /// A queue that keeps all events, whoever is away: an inbox goes with its connection.
 const KEPT: &str = "kept-events";
 
-async fn keep_events(peer: &Peer) {
+pub async fn keep_events(peer: &Peer) {
     peer.declare(KEPT, quorum()).await;
     peer.bind(KEPT, EVENTS, "job.*").await;
 }
 
 /// Takes events until every one of these jobs has ended.
-async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
+pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
     let mut inbox = peer.consume(KEPT).await;
     for id in ids {
         wait_for_end(&mut inbox, *id).await;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::amqp::{Inbox, Message, Peer, durable};
 use crate::support::codemint::{Codemint, Ran, finish};
 use crate::support::rabbitmq::{self, Broker, Vhost};
 use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use crate::support::{reserved_port, wait_until};
 
 pub const JOBS: &str = "codemint.jobs";
 pub const DEAD: &str = "codemint.jobs.dead";
@@ -60,7 +60,7 @@ impl Site {
     }
 
     pub fn start(&self, environment: &[(&str, &str)], args: &[&str]) -> Worker {
-        let admin = free_address();
+        let admin = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
         let program = self.codemint(&["worker"]).args(args).env("CODEMINT__ADMIN__LISTEN", &admin.to_string());
         let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
         let log = self.store.path().join(format!("worker-{}.log", admin.port()));
@@ -139,10 +139,6 @@ impl Worker {
         let (status, body) = self.get("/readyz")?;
         Some((status, serde_json::from_str(&body).ok()?))
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 /// What a marketing system sends.

@@ -9,13 +9,27 @@ pub mod postgres;
 pub mod rabbitmq;
 pub mod amqp;
 pub mod authority;
+pub mod oracle;
 pub mod proxy;
 pub mod stores;
 
+use std::net::TcpListener;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A port that nobody is given by chance: below those that the system gives to outgoing connections. A client that tries to
+/// reach a killed server again and again would sooner or later be given that very port, and connect to itself.
+pub fn reserved_port() -> u16 {
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let first = || AtomicU16::new(u16::try_from(std::process::id() * 37 % 12_000).expect("a small number"));
+    let mut ports = std::iter::repeat_with(|| NEXT.get_or_init(first).fetch_add(1, Ordering::Relaxed) % 12_000);
+    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", 20_000 + port)).is_ok());
+    20_000 + free.expect("a free port")
+}
 
 /// Asks until the answer is yes.
 pub async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) {

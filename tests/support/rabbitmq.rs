@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::DEADLINE;
+use super::{DEADLINE, reserved_port};
 
 /// Debian's place, whose commands change neither the directory nor the user, as those of /usr/sbin do.
 const DEBIAN: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -306,16 +306,8 @@ impl Vhost {
 }
 
 impl Ports {
-    /// Below the ports that the system gives to outgoing connections: a client that tries to reach a killed server
-    /// again and again would sooner or later be given that very port, and connect to itself.
     fn choose() -> Self {
-        static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-        let first = || AtomicU16::new(u16::try_from(std::process::id() * 37 % 12_000).expect("a small number"));
-        let mut free = std::iter::repeat_with(|| NEXT.get_or_init(first).fetch_add(1, Ordering::Relaxed) % 12_000)
-            .map(|number| 20_000 + number)
-            .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        let mut next = || free.next().expect("a free port");
-        Self { amqp: next(), tls: next(), distribution: next(), epmd: next() }
+        Self { amqp: reserved_port(), tls: reserved_port(), distribution: reserved_port(), epmd: reserved_port() }
     }
 }
 

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use codemint::store::location::Location;
 use codemint::store::{Access, Store};
-use sqlx::{PgPool, SqlitePool};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, PgPool, SqlitePool};
 use tempfile::TempDir;
 
 use crate::support::codemint::Codemint;
@@ -145,6 +149,18 @@ impl TestStore {
             Eyes::Postgres(pool) => sqlx::query_scalar(sql).fetch_all(pool).await,
         };
         texts.expect("texts")
+    }
+
+    /// Rows of several columns.
+    pub fn rows<'a, T>(&'a self, sql: &'a str) -> BoxStream<'a, T>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin + 'a,
+    {
+        let rows = match &self.eyes {
+            Eyes::Sqlite(pool) => sqlx::query_as(sql).fetch(pool),
+            Eyes::Postgres(pool) => sqlx::query_as(sql).fetch(pool),
+        };
+        rows.map(|row| row.expect("a row")).boxed()
     }
 
     pub async fn execute(&self, sql: &str) {

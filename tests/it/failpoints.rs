@@ -1,0 +1,177 @@
+//! Every failpoint with an error, a panic, a death and a stall, on both stores: afterwards everything is as it must be.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use uuid::Uuid;
+
+use codemint::failpoint;
+
+use crate::support::oracle::{Asked, Known, KnownOfBroker, judge};
+use crate::support::rabbitmq::{self, Depth};
+use crate::support::stores::TestStore;
+use crate::support::wait_until;
+use crate::worker_faults::{keep_events, take_until_ended};
+use crate::worker_steps::{DEAD, JOBS, Site, Worker, publish, request};
+
+const ACTIONS: [&str; 4] = ["error", "panic", "abort", "stall"];
+const MASK: &str = "MY_LITTLE_PROMO????##";
+/// Of `abort`, as a shell counts.
+const ABORTED: i32 = -6;
+const UNFINISHED: &str = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
+
+/// Runs two jobs whose codes meet those of a third past the failpoint, which acts at the second time that it is reached
+/// where it is reached more than once.
+async fn survive(place: TestStore, point: &'static str, action: &str) {
+    let what = format!("{point} {action} {:?}", place.kind);
+    let before = Uuid::now_v7();
+    let generated = place.codemint(["generate", MASK, "--count", "2000", "--job-id", &before.to_string()]);
+    generated.run().await.expect_code(0);
+    let site = Site::new(place).await;
+    let peer = site.peer().await;
+    let chunks = ("CODEMINT__JOB__CHUNK_SIZE", "1000");
+    // Declares what events are sent to.
+    site.drain().await;
+    keep_events(&peer).await;
+    let mut asked = vec![Asked { id: before, mask: MASK.to_owned(), count: 2000 }];
+    let skipped = if [failpoint::JOB_COMMITTED, failpoint::BEFORE_CLOSE].contains(&point) { "" } else { "1*off->" };
+    let actions = format!("{point}={skipped}1*return({action})->off");
+    let worker = site.start(&[("FAILPOINTS", &actions), chunks], &[]);
+    worker.wait_until_ready().await;
+    for _ in 0..2 {
+        let id = Uuid::now_v7();
+        publish(&peer, &request(id, MASK, 5000)).await;
+        asked.push(Asked { id, mask: MASK.to_owned(), count: 5000 });
+    }
+    let has_reached = |worker: &Worker| {
+        let said = worker.said();
+        said.contains("a failpoint was reached") && said.contains(point)
+    };
+    let mut worker = worker;
+    wait_until(&what, async || has_reached(&worker)).await;
+    let said = worker.said();
+    if action == "abort" {
+        worker.finish().await.expect_code(ABORTED);
+        worker = site.start(&[chunks], &[]);
+    }
+    let done = async || site.count("select count(*) from jobs").await == 3 && site.count(UNFINISHED).await == 0;
+    wait_until(&format!("{what}: the jobs end\n{said}"), done).await;
+    let settled = async || {
+        let depth = rabbitmq::shared().queue_depth(site.vhost(), JOBS);
+        depth == Depth { ready: 0, unacknowledged: 0 } && site.count("select count(*) from outbox").await == 0
+    };
+    wait_until(&format!("{what}: all is told, and no message left"), settled).await;
+    worker.terminate().await.expect_code(0);
+
+    let ids: Vec<Uuid> = asked[1..].iter().map(|asked| asked.id).collect();
+    let told = take_until_ended(&peer, &ids).await;
+    assert_eq!(peer.depth(DEAD).await, 0, "{what}");
+    let broker = KnownOfBroker { broker: rabbitmq::shared(), vhost: site.vhost(), told: &told, dead: &[], bad: &[] };
+    let directories = vec![site.store.path()];
+    let known = Known { asked: &asked, broker: Some(broker), directories, ..Known::default() };
+    judge(&site.store, &known).await;
+}
+
+async fn survive_all(point: &'static str) {
+    let stores = async || {
+        let (sqlite, postgres) = (TestStore::sqlite().await, TestStore::postgres().await);
+        [sqlite, postgres]
+    };
+    let mut runs = Vec::new();
+    for action in ACTIONS {
+        runs.extend(stores().await.map(|place| survive(place, point, action)));
+    }
+    join_all(runs).await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_committed_and_not_yet_acknowledged() {
+    survive_all(failpoint::JOB_COMMITTED).await;
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_claimed() {
+    survive_all(failpoint::CHUNK_CLAIMED).await;
+}
+
+#[tokio::test]
+async fn filters_that_are_loaded() {
+    survive_all(failpoint::FILTERS_LOADING).await;
+}
+
+#[tokio::test]
+async fn codes_that_are_half_written() {
+    survive_all(failpoint::CODES_HALF_WRITTEN).await;
+}
+
+#[tokio::test]
+async fn codes_without_their_checkpoint() {
+    survive_all(failpoint::BEFORE_CHECKPOINT).await;
+}
+
+#[tokio::test]
+async fn a_chunk_before_its_commit() {
+    survive_all(failpoint::BEFORE_COMMIT).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_hears_of() {
+    survive_all(failpoint::AFTER_COMMIT).await;
+}
+
+#[tokio::test]
+async fn a_job_before_it_is_closed() {
+    survive_all(failpoint::BEFORE_CLOSE).await;
+}
+
+#[tokio::test]
+async fn events_that_are_published_and_not_yet_deleted() {
+    survive_all(failpoint::EVENTS_PUBLISHED).await;
+}
+
+#[tokio::test]
+async fn an_export_that_is_half_written() {
+    for place in TestStore::both().await {
+        let id = Uuid::now_v7().to_string();
+        let generate = ["generate", MASK, "--count", "3000", "--chunk-size", "1000", "--job-id", &id];
+        place.codemint(generate).run().await.expect_code(0);
+        for action in ACTIONS {
+            let file = place.path().join(format!("{action}.txt"));
+            let export = || place.codemint(["export", &id, "--output"]).args([&file]);
+            let actions = format!("{}=1*off->1*return({action})", failpoint::EXPORT_HALF_WRITTEN);
+            let code = match action {
+                "error" => 1,
+                "panic" => 101,
+                "abort" => ABORTED,
+                _ => 0,
+            };
+            let ran = export().env("FAILPOINTS", &actions).run().await.expect_code(code);
+            assert!(ran.stderr.contains("a failpoint was reached"), "{}", ran.stderr);
+            assert_eq!(file.exists(), code == 0, "{action}: a file appears whole or not at all");
+            export().run().await.expect_code(0);
+            let exported = std::fs::read_to_string(&file).expect("a file");
+            let stored = place.texts("select code from codes").await;
+            assert_eq!(exported.lines().count(), 3000);
+            assert_eq!(exported.lines().collect::<BTreeSet<_>>(), stored.iter().map(String::as_str).collect());
+        }
+        let asked = [Asked { id: id.parse().expect("an id"), mask: MASK.to_owned(), count: 3000 }];
+        let directories = vec![place.path()];
+        judge(&place, &Known { asked: &asked, directories, ..Known::default() }).await;
+    }
+}
+
+/// A point that is named here and nowhere reached would pass unseen.
+#[test]
+fn every_failpoint_has_a_test() {
+    let here = include_str!("failpoints.rs");
+    let source = include_str!("../../src/failpoint.rs");
+    let names: Vec<&str> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names.len(), failpoint::ALL.len());
+    for name in names {
+        assert!(here.contains(&format!("failpoint::{name}")), "{name}");
+    }
+}

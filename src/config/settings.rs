@@ -131,7 +131,7 @@ pub const SETTINGS: [Setting; 29] = [
     Setting {
         key: "admin.listen",
         default: "127.0.0.1:9464",
-        meaning: "the address and port of a worker's /livez and /readyz, or off",
+        meaning: "the address and port of a worker's /livez, /readyz and /metrics, or off",
     },
     Setting { key: "log.format", default: "text", meaning: "text or json, on standard error" },
     Setting { key: "log.level", default: "warn", meaning: "error, warn, info, debug or trace" },

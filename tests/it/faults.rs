@@ -204,14 +204,14 @@ async fn break_connections(place: &TestStore) {
 
 /// Mints through a proxy that loses five commits of chunks and, at the end, one of closing.
 async fn mint_through(place: &TestStore, loss: Loss) {
-    let proxy = Proxy::start(&place.url, loss).await;
+    let proxy = Proxy::start(&place.url).await;
     let through = place.open_at(&proxy.url).await;
     let request =
         Request::check(MASK, 1_000, None, 100, Limits { count_max: 1_000, guess_odds_min: 0 }).expect("a request");
     let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
         panic!("the job was known")
     };
-    proxy.arm(5);
+    proxy.lose(loss, 5);
     let running = tokio::spawn({
         let job = job.clone();
         async move { run_job(&through, &job, &MintSettings::default(), &CancellationToken::new()).await }
@@ -240,7 +240,7 @@ async fn a_commit_that_never_arrived_is_done_again() {
 async fn the_last_commit_of_a_job_may_be_lost_as_well() {
     for loss in [Loss::AnswerToCommit, Loss::Commit] {
         let place = TestStore::postgres().await;
-        let proxy = Proxy::start(&place.url, loss).await;
+        let proxy = Proxy::start(&place.url).await;
         let through = place.open_at(&proxy.url).await;
         let request =
             Request::check(MASK, 10, None, 10, Limits { count_max: 10, guess_odds_min: 0 }).expect("a request");
@@ -248,7 +248,7 @@ async fn the_last_commit_of_a_job_may_be_lost_as_well() {
             panic!("the job was known")
         };
         // The only chunk's commit, and the closing.
-        proxy.arm(2);
+        proxy.lose(loss, 2);
         run_job(&through, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("an end");
         assert_eq!(proxy.losses_left(), 0);
         let job = place.store.find_job(job.id).await.expect("an answer").expect("the job");

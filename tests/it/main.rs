@@ -69,6 +69,7 @@ mod worker_faults;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod worker_starts;
+mod lines;
 mod schedule;
 mod outbox;
 mod enqueue;

@@ -1,0 +1,222 @@
+//! Lines between worker, PostgreSQL and RabbitMQ that lose, delay, cut and withhold: whatever they do, everything is as it
+//! must be afterwards, and a line that is dead is noticed.
+
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::support::oracle::{Asked, Known, KnownOfBroker, judge};
+use crate::support::postgres::{Durability, Server, create_database};
+use crate::support::proxy::{Direction, Loss, Proxy};
+use crate::support::rabbitmq::{self, Depth};
+use crate::support::stores::TestStore;
+use crate::support::wait_until;
+use crate::worker_faults::{keep_events, take_until_ended};
+use crate::worker_steps::{DEAD, JOBS, Site, Worker, publish, request};
+
+const MASK: &str = "MY_LITTLE_PROMO????##";
+const COUNT: u64 = 40_000;
+const SMALL_CHUNKS: (&str, &str) = ("CODEMINT__JOB__CHUNK_SIZE", "1000");
+/// For a line that is dead, or a server that is stopped.
+const NOTICED_WITHIN: Duration = Duration::from_secs(30);
+const CHUNKS_DONE: &str = "select count(*) from chunks where state = 'done'";
+
+/// A worker that reaches everything by way of proxies, and a job that it is in the middle of.
+struct Lines {
+    site: Site,
+    to_store: Proxy,
+    to_broker: Proxy,
+    worker: Worker,
+    asked: Vec<Asked>,
+}
+
+impl Lines {
+    async fn at_work(place: TestStore) -> Self {
+        let mut site = Site::new(place).await;
+        site.drain().await;
+        let (store_url, amqp_url) = (site.store.url.clone(), site.amqp_url.clone());
+        let (to_store, to_broker) = (Proxy::start(&store_url).await, Proxy::start(&amqp_url).await);
+        keep_events(&site.peer().await).await;
+        (site.store.url, site.amqp_url) = (to_store.url.clone(), to_broker.url.clone());
+        let worker = site.start(&[SMALL_CHUNKS], &[]);
+        worker.wait_until_ready().await;
+        (site.store.url, site.amqp_url) = (store_url, amqp_url);
+        let mut lines = Self { site, to_store, to_broker, worker, asked: Vec::new() };
+        lines.ask(COUNT).await;
+        wait_until("chunks", async || lines.site.count(CHUNKS_DONE).await >= 2).await;
+        lines
+    }
+
+    async fn ask(&mut self, count: u64) {
+        let id = Uuid::now_v7();
+        publish(&self.site.peer().await, &request(id, MASK, count)).await;
+        self.asked.push(Asked { id, mask: MASK.to_owned(), count });
+    }
+
+    async fn end_well(self) -> String {
+        let Self { site, worker, asked, .. } = self;
+        let settled = async || {
+            let depth = rabbitmq::shared().queue_depth(site.vhost(), JOBS);
+            let open = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
+            depth == Depth { ready: 0, unacknowledged: 0 }
+                && site.count("select count(*) from jobs").await == asked.len() as i64
+                && site.count(open).await == 0
+                && site.count("select count(*) from outbox").await == 0
+        };
+        wait_until("all is done and told", settled).await;
+        let ran = worker.terminate().await.expect_code(0);
+        let peer = site.peer().await;
+        let ids: Vec<Uuid> = asked.iter().map(|asked| asked.id).collect();
+        let told = take_until_ended(&peer, &ids).await;
+        assert_eq!(peer.depth(DEAD).await, 0);
+        let broker =
+            KnownOfBroker { broker: rabbitmq::shared(), vhost: site.vhost(), told: &told, dead: &[], bad: &[] };
+        judge(&site.store, &Known { asked: &asked, broker: Some(broker), ..Known::default() }).await;
+        ran.stderr
+    }
+
+    /// Panics unless the worker says so in time.
+    async fn is_noticed(&self, since: Instant, says: &str) {
+        self.worker.wait_until_it_says(says).await;
+        assert!(since.elapsed() < NOTICED_WITHIN, "{says:?} after {:?}", since.elapsed());
+    }
+}
+
+/// The value of a counter, 0 while it has none.
+pub fn counter(worker: &Worker, name: &str) -> u64 {
+    let (_, metrics) = worker.get("/metrics").expect("an answer");
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_commits_whose_answers_are_lost_are_found_done_and_counted() {
+    let mut place = TestStore::postgres().await;
+    let id = Uuid::now_v7();
+    let proxy = Proxy::start(&place.url).await;
+    let direct = std::mem::replace(&mut place.url, proxy.url.clone());
+    let site = Site::new(place).await;
+    // Without a broker nothing but chunks is committed in the middle of a job.
+    let worker = site.start(&[SMALL_CHUNKS, ("CODEMINT__AMQP__URL", "")], &[]);
+    let count = 120_000;
+    let enqueue = ["enqueue", MASK, "--count", "120000", "--job-id", &id.to_string()];
+    site.store
+        .codemint(enqueue)
+        .env("CODEMINT__STORE__URL", &direct)
+        .env(SMALL_CHUNKS.0, SMALL_CHUNKS.1)
+        .run()
+        .await
+        .expect_code(0);
+    wait_until("chunks", async || site.count(CHUNKS_DONE).await >= 2).await;
+    proxy.lose(Loss::AnswerToCommit, 50);
+    wait_until("fifty answers are lost", async || proxy.losses_left() == 0).await;
+    proxy.lose(Loss::Commit, 10);
+    wait_until("ten commits are lost", async || proxy.losses_left() == 0).await;
+    wait_until("the end", async || site.count("select count(*) from jobs where state = 'completed'").await == 1).await;
+    let settled =
+        |outcome: &str| counter(&worker, &format!("codemint_commits_ambiguous_total{{outcome=\"{outcome}\"}}"));
+    assert_eq!((settled("done"), settled("not_done")), (50, 10));
+    assert_eq!(counter(&worker, "codemint_codes_minted_total"), count, "each once, whatever was heard of it");
+    worker.terminate().await.expect_code(0);
+    let asked = [Asked { id, mask: MASK.to_owned(), count }];
+    judge(&site.store, &Known { asked: &asked, ..Known::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn confirms_and_acknowledgements_that_are_lost_cost_repeats_and_nothing_else() {
+    for loss in [Loss::Confirm, Loss::Acknowledgement] {
+        let mut lines = Lines::at_work(TestStore::postgres().await).await;
+        lines.to_broker.lose(loss, 3);
+        for _ in 0..4 {
+            lines.ask(10).await;
+        }
+        wait_until("three losses", async || lines.to_broker.losses_left() == 0).await;
+        lines.end_well().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_lines_and_lines_that_are_cut_again_and_again_bring_everything_in_the_end() {
+    let mut lines = Lines::at_work(TestStore::postgres().await).await;
+    for bytes in [20_000, 50_000, 90_000] {
+        lines.to_store.cut_after(bytes);
+        lines.to_broker.cut_after(bytes / 10);
+        lines.ask(500).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    lines.to_store.cut_after(0);
+    lines.to_broker.cut_after(0);
+    lines.to_store.delay(Duration::from_millis(50));
+    lines.to_broker.delay(Duration::from_millis(50));
+    lines.ask(500).await;
+    lines.end_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_refuse_connections_for_a_while_are_waited_for() {
+    let mut lines = Lines::at_work(TestStore::postgres().await).await;
+    for proxy in [&lines.to_store, &lines.to_broker] {
+        proxy.refuse(true);
+        // Breaks those that are open.
+        proxy.cut_after(1);
+    }
+    lines.ask(500).await;
+    lines.worker.wait_until_it_says("the store is away; waiting").await;
+    lines.worker.wait_until_it_says("no connection to the broker").await;
+    for proxy in [&lines.to_store, &lines.to_broker] {
+        proxy.cut_after(0);
+        proxy.refuse(false);
+    }
+    lines.end_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_to_the_store_that_is_dead_in_one_direction_is_given_up() {
+    let dead = async |direction| {
+        let lines = Lines::at_work(TestStore::postgres().await).await;
+        lines.to_store.stall(direction);
+        lines.is_noticed(Instant::now(), "a statement is given up").await;
+        lines.end_well().await;
+    };
+    tokio::join!(dead(Direction::ToClient), dead(Direction::ToServer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_to_the_broker_that_is_dead_in_one_direction_is_given_up() {
+    let dead = async |direction| {
+        let mut lines = Lines::at_work(TestStore::postgres().await).await;
+        lines.to_broker.stall(direction);
+        let since = Instant::now();
+        lines.ask(10).await;
+        lines.is_noticed(since, "no connection to the broker").await;
+        lines.end_well().await;
+    };
+    tokio::join!(dead(Direction::ToClient), dead(Direction::ToServer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_stopped_is_noticed_and_survived() {
+    let server = Server::start(Durability::None);
+    create_database(&server.url("postgres"), "stopped").await;
+    let lines = Lines::at_work(TestStore::postgres_at(&server.url("stopped")).await).await;
+    server.signal_all("STOP");
+    lines.is_noticed(Instant::now(), "a statement is given up").await;
+    server.signal_all("CONT");
+    lines.end_well().await;
+}
+
+/// Longer than the watchdog's patience.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_the_server_is_at_work_on_may_take_its_time() {
+    let place = TestStore::postgres().await;
+    let slow =
+        "create function slowly() returns trigger language plpgsql as 'begin perform pg_sleep(14); return new; end';
+                create trigger slowly before update on chunks for each row execute function slowly()";
+    place.execute(slow).await;
+    let id = Uuid::now_v7();
+    let ran = place.codemint(["generate", MASK, "--count", "10", "--job-id", &id.to_string()]);
+    let ran = ran.env("CODEMINT__LOG__LEVEL", "info").run().await.expect_code(0);
+    assert!(!ran.stderr.contains("given up"), "{}", ran.stderr);
+    let asked = [Asked { id, mask: MASK.to_owned(), count: 10 }];
+    judge(&place, &Known { asked: &asked, ..Known::default() }).await;
+}

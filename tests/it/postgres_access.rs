@@ -55,7 +55,7 @@ async fn a_server_is_believed_only_with_a_certificate_of_the_given_authority_for
 #[tokio::test]
 async fn a_role_with_the_documented_rights_can_mint_cancel_and_verify() {
     let place = TestStore::postgres().await;
-    let (role, url) = role_with_rights(&place, |grant| !grant.contains("of workers")).await;
+    let url = url_of_member(&place, "generator").await;
     place.execute("insert into codes (code, run_no) select to_char(n, 'FM00'), 0 from generate_series(0, 49) n").await;
     let codemint = |args: &[&str]| Codemint::new(place.path()).args(["--store", &url]).args(args);
 
@@ -68,14 +68,12 @@ async fn a_role_with_the_documented_rights_can_mint_cancel_and_verify() {
     codemint(&["jobs", "cancel", id]).run().await.expect_code(3);
     let refused = codemint(&["migrate"]).run().await;
     assert_eq!(refused.code, 0, "a current schema needs no rights to stay as it is: {}", refused.stderr);
-    place.execute(&format!("drop owned by {role}; drop role {role}")).await;
 }
 
 #[tokio::test]
 async fn a_role_with_the_documented_rights_can_do_a_workers_work() {
     let mut place = TestStore::postgres().await;
-    let (role, url) = role_with_rights(&place, |_| true).await;
-    place.url = url;
+    place.url = url_of_member(&place, "generator").await;
     let site = Site::new(place).await;
     site.drain().await;
     let peer = site.peer().await;
@@ -96,23 +94,73 @@ async fn a_role_with_the_documented_rights_can_do_a_workers_work() {
     wait_until("the job is there", async || site.count("select count(*) from jobs").await == 3).await;
     site.codemint(&["jobs", "cancel", &cancelled]).run().await;
     worker.terminate().await.expect_code(0);
-    site.store.execute(&format!("drop owned by {role}; drop role {role}")).await;
 }
 
-/// A role with those rights that the README lists for minting and that are wanted here, and the store's URL for it.
-async fn role_with_rights(place: &TestStore, is_wanted: impl Fn(&str) -> bool) -> (String, String) {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).expect("the README");
+/// Makes a user with the rights of one of the roles of `deploy/postgres/roles.sql`, which are cut off from those of other
+/// tests by their names; returns the store's URL for it.
+async fn url_of_member(place: &TestStore, role: &str) -> String {
     let mut url = url::Url::parse(&place.url).expect("a URL");
-    let role = format!("minter_of_{}", url.path().trim_start_matches('/'));
-    let grants: Vec<String> = readme
-        .lines()
-        .filter(|line| line.starts_with("grant ") && line.contains(" to mint;") && is_wanted(line))
-        .map(|line| line.replace(" to mint;", &format!(" to {role};")))
-        .collect();
-    assert!(grants.len() >= 3, "{grants:?}");
-    place.execute(&format!("create role {role} login password 'minter';\n{}", grants.join("\n"))).await;
-    url.set_username(&role).expect("a user");
-    url.set_password(Some("minter")).expect("a password");
-    (role, url.to_string())
+    let database = url.path().trim_start_matches('/').to_owned();
+    let script = include_str!("../../deploy/postgres/roles.sql").replace("codemint_", &format!("{database}_"));
+    let file = place.path().join("roles.sql");
+    std::fs::write(&file, script).expect("a file");
+    let psql = tokio::process::Command::new("psql")
+        .args(["--quiet", "--no-psqlrc", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-f"])
+        .arg(&file)
+        .arg(&place.url)
+        .output();
+    let ran = psql.await.expect("psql");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let user = format!("{database}_user_{role}");
+    place.execute(&format!("create role {user} login password 'secret' in role {database}_{role}")).await;
+    url.set_username(&user).expect("a user");
+    url.set_password(Some("secret")).expect("a password");
+    url.to_string()
+}
+
+async fn is_refused(url: &str, sql: &str) {
+    use sqlx::{Connection, Executor, PgConnection};
+    let mut connection = PgConnection::connect(url).await.expect("a connection");
+    let error = connection.execute(sql).await.expect_err(sql);
+    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+    assert_eq!(code, "42501", "{sql}: {error}");
+}
+
+#[tokio::test]
+async fn a_generator_can_neither_read_elsewhere_nor_drop_nor_change_codes() {
+    let place = TestStore::postgres().await;
+    let url = url_of_member(&place, "generator").await;
+    place.execute("create schema elsewhere; create table elsewhere.secrets (secret text)").await;
+    place.codemint(["generate", "A####", "--count", "10"]).run().await.expect_code(0);
+    for sql in [
+        "select * from elsewhere.secrets",
+        "drop table codes",
+        "truncate codes",
+        "update codes set run_no = 1",
+        "delete from codes",
+        "delete from jobs",
+        "insert into reserved default values",
+        "create table own (n integer)",
+        "alter table jobs add column own integer",
+    ] {
+        is_refused(&url, sql).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_reads_everything_but_keys_and_a_producer_only_asks() {
+    let place = TestStore::postgres().await;
+    let (reader, producer) = (url_of_member(&place, "reader").await, url_of_member(&place, "producer").await);
+    let codemint = |url: &str, args: &[&str]| Codemint::new(place.path()).args(["--store", url]).args(args);
+    let id = Uuid::now_v7().to_string();
+    codemint(&producer, &["enqueue", "A####", "--count", "10", "--job-id", &id]).run().await.expect_code(0);
+    is_refused(&producer, "insert into codes values ('A0000', 1)").await;
+    is_refused(&reader, "select key from jobs").await;
+    is_refused(&reader, "insert into codes values ('A0000', 1)").await;
+    place.codemint(["jobs", "resume", &id]).run().await.expect_code(0);
+    codemint(&reader, &["jobs", "list"]).run().await.expect_code(0);
+    codemint(&reader, &["jobs", "show", &id]).run().await.expect_code(0);
+    codemint(&reader, &["verify", &id]).run().await.expect_code(0);
+    let exported = codemint(&reader, &["export", &id, "--format", "txt"]).run().await.expect_code(0);
+    assert_eq!(exported.stdout.lines().count(), 10);
 }

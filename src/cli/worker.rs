@@ -65,6 +65,7 @@ impl Worker {
         let answered = CancellationToken::new();
         let admin = Self::open_admin(context, &health, &answered).await?;
         let Some(store) = self.open_store(context).await? else { return Ok(ExitCode::SUCCESS) };
+        check_rights(context, &store).await?;
         // Nobody else sets it.
         let _set = health.store.set(store.clone());
         let first = self.first_session(context).await?;
@@ -127,6 +128,22 @@ impl Worker {
             _ => Ok(None),
         }
     }
+}
+
+async fn check_rights(context: &Context, store: &Store) -> Result<(), Failure> {
+    if !context.patiently(async || store.is_superuser().await).await? {
+        return Ok(());
+    }
+    if context.config.require_least_privilege {
+        return Err(Failure::usage(
+            "store.url: the role is a superuser of the database, and store.require_least_privilege is true; use a member \
+             of codemint_generator, see deploy/postgres/roles.sql",
+        ));
+    }
+    tracing::warn!(
+        "the role is a superuser of the database; a member of codemint_generator would do, see deploy/postgres/roles.sql"
+    );
+    Ok(())
 }
 
 /// A worker at work.

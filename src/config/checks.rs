@@ -30,6 +30,7 @@ const SHUTDOWN_LIMIT_SECONDS: u64 = 3600;
 /// All problems of all layers together.
 pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
     let store = layers.store();
+    let require_least_privilege = layers.parse("store.require_least_privilege", true_or_false);
     let broker = layers.broker();
     let worker = layers.worker();
     let admin = layers.parse("admin.listen", address_or_off);
@@ -44,6 +45,7 @@ pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
         Some(Config {
             resolved: layers.resolved(&store, broker.as_ref()),
             store,
+            require_least_privilege: require_least_privilege?,
             broker,
             worker: worker?,
             admin: admin?,

@@ -27,6 +27,8 @@ pub const DEFAULT_FILE: &str = "codemint.toml";
 #[derive(Clone, Debug)]
 pub struct Config {
     pub store: Location,
+    /// A superuser of the database is refused rather than warned.
+    pub require_least_privilege: bool,
     /// `None` where jobs come from the command line alone.
     pub broker: Option<BrokerSettings>,
     pub worker: WorkerSettings,

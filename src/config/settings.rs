@@ -9,7 +9,7 @@ pub struct Setting {
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 29] = [
+pub const SETTINGS: [Setting; 30] = [
     Setting {
         key: "store.url",
         default: "sqlite://codemint.db",
@@ -24,6 +24,11 @@ pub const SETTINGS: [Setting; 29] = [
         key: "store.pgbouncer",
         default: "false",
         meaning: "true where store.url leads to a pgbouncer in transaction mode",
+    },
+    Setting {
+        key: "store.require_least_privilege",
+        default: "false",
+        meaning: "true to refuse to work as a superuser of PostgreSQL, instead of warning",
     },
     Setting { key: "job.chunk_size", default: "50000", meaning: "codes a transaction, 1 to 1048576" },
     Setting { key: "limits.count_max", default: "1000000000", meaning: "most codes of one job, 1 to 1000000000" },

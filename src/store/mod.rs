@@ -96,6 +96,18 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the database lets us do everything, also what no job needs.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn is_superuser(&self) -> Result<bool, StoreError> {
+        const SQL: &str = "select rolsuper from pg_roles where rolname = current_user";
+        match self {
+            Self::Postgres(pool) => Ok(sqlx::query_scalar(SQL).fetch_one(pool).await?),
+            Self::Sqlite(_) => Ok(false),
+        }
+    }
+
     /// Closes all connections. An SQLite file then holds everything by itself, without the log beside it.
     pub async fn close(&self) {
         match self {

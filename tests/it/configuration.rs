@@ -97,7 +97,7 @@ async fn all_problems_of_all_layers_are_told_at_once() {
         "configuration: 8 problems",
         "deny.builtin (environment CODEMINT__DENY__BUILTIN): found \"yes\"; write true or false",
         "chunk_size (codemint.toml) is not a key; did you mean job.chunk_size?",
-        "store.ulr (codemint.toml) is not a key; there are store.url, store.url_file, store.pgbouncer, job.chunk_size",
+        "store.ulr (codemint.toml) is not a key; there are store.url, store.url_file, store.pgbouncer, store.require_least_privilege, job.chunk_size",
         "job.chunk_size (codemint.toml): found \"0\"; write a whole number from 1 to 1048576",
         "limits.count_max (codemint.toml): found \"many\"; write a whole number from 1 to 1000000000",
         "log.level (codemint.toml) takes one value, not a list",

@@ -164,3 +164,22 @@ async fn a_reader_reads_everything_but_keys_and_a_producer_only_asks() {
     let exported = codemint(&reader, &["export", &id, "--format", "txt"]).run().await.expect_code(0);
     assert_eq!(exported.stdout.lines().count(), 10);
 }
+
+#[tokio::test]
+async fn a_worker_with_all_rights_says_so_once_and_refuses_where_that_is_wanted() {
+    let place = TestStore::postgres().await;
+    let generator = url_of_member(&place, "generator").await;
+    let worker = |url: &str, require: &str| {
+        Codemint::new(place.path())
+            .args(["worker", "--drain"])
+            .env("CODEMINT__ADMIN__LISTEN", "off")
+            .env("CODEMINT__STORE__REQUIRE_LEAST_PRIVILEGE", require)
+            .args(["--store", url])
+    };
+    let warned = worker(&place.url, "false").run().await.expect_code(0);
+    assert_eq!(warned.stderr.matches("superuser").count(), 1, "{}", warned.stderr);
+    let refused = worker(&place.url, "true").run().await.expect_code(2);
+    assert!(refused.stderr.contains("codemint_generator"), "{}", refused.stderr);
+    let fine = worker(&generator, "true").run().await.expect_code(0);
+    assert!(!fine.stderr.contains("superuser"), "{}", fine.stderr);
+}

@@ -1,4 +1,5 @@
-//! What a worker answers about itself, over HTTP: `/livez` whether it lives, `/readyz` whether it can work, `/metrics` what it has done.
+//! What a worker answers about itself, over HTTP: `/livez` whether it lives, `/readyz` whether it can work, `/metrics` what
+//! it has done.
 
 use std::io;
 use std::net::SocketAddr;

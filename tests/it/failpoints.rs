@@ -7,18 +7,16 @@ use uuid::Uuid;
 
 use codemint::failpoint;
 
-use crate::support::oracle::{Asked, Known, KnownOfBroker, judge};
-use crate::support::rabbitmq::{self, Depth};
+use crate::support::oracle::{Asked, Known, judge};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::worker_faults::{keep_events, take_until_ended};
-use crate::worker_steps::{DEAD, JOBS, Site, Worker, publish, request};
+use crate::worker_faults::{end_well, keep_events};
+use crate::worker_steps::{Site, Worker, publish, request};
 
 const ACTIONS: [&str; 4] = ["error", "panic", "abort", "stall"];
 const MASK: &str = "MY_LITTLE_PROMO????##";
 /// Of `abort`, as a shell counts.
 const ABORTED: i32 = -6;
-const UNFINISHED: &str = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
 
 /// Runs two jobs whose codes meet those of a third past the failpoint, which acts at the second time that it is reached
 /// where it is reached more than once.
@@ -49,37 +47,17 @@ async fn survive(place: TestStore, point: &'static str, action: &str) {
     };
     let mut worker = worker;
     wait_until(&what, async || has_reached(&worker)).await;
-    let said = worker.said();
     if action == "abort" {
         worker.finish().await.expect_code(ABORTED);
         worker = site.start(&[chunks], &[]);
     }
-    let done = async || site.count("select count(*) from jobs").await == 3 && site.count(UNFINISHED).await == 0;
-    wait_until(&format!("{what}: the jobs end\n{said}"), done).await;
-    let settled = async || {
-        let depth = rabbitmq::shared().queue_depth(site.vhost(), JOBS);
-        depth == Depth { ready: 0, unacknowledged: 0 } && site.count("select count(*) from outbox").await == 0
-    };
-    wait_until(&format!("{what}: all is told, and no message left"), settled).await;
-    worker.terminate().await.expect_code(0);
-
-    let ids: Vec<Uuid> = asked[1..].iter().map(|asked| asked.id).collect();
-    let told = take_until_ended(&peer, &ids).await;
-    assert_eq!(peer.depth(DEAD).await, 0, "{what}");
-    let broker = KnownOfBroker { broker: rabbitmq::shared(), vhost: site.vhost(), told: &told, dead: &[], bad: &[] };
-    let directories = vec![site.store.path()];
-    let known = Known { asked: &asked, broker: Some(broker), directories, ..Known::default() };
-    judge(&site.store, &known).await;
+    end_well(&what, site, worker, &asked).await;
 }
 
 async fn survive_all(point: &'static str) {
-    let stores = async || {
-        let (sqlite, postgres) = (TestStore::sqlite().await, TestStore::postgres().await);
-        [sqlite, postgres]
-    };
     let mut runs = Vec::new();
     for action in ACTIONS {
-        runs.extend(stores().await.map(|place| survive(place, point, action)));
+        runs.extend(TestStore::both().await.map(|place| survive(place, point, action)));
     }
     join_all(runs).await;
 }

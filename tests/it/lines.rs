@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::support::oracle::{Asked, Known, KnownOfBroker, judge};
+use crate::support::oracle::{Asked, Known, judge};
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::proxy::{Direction, Loss, Proxy};
-use crate::support::rabbitmq::{self, Depth};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::worker_faults::{keep_events, take_until_ended};
-use crate::worker_steps::{DEAD, JOBS, Site, Worker, publish, request};
+use crate::worker_faults::{end_well, keep_events};
+use crate::worker_steps::{Site, Worker, publish, request};
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 40_000;
@@ -53,26 +52,8 @@ impl Lines {
         self.asked.push(Asked { id, mask: MASK.to_owned(), count });
     }
 
-    async fn end_well(self) -> String {
-        let Self { site, worker, asked, .. } = self;
-        let settled = async || {
-            let depth = rabbitmq::shared().queue_depth(site.vhost(), JOBS);
-            let open = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
-            depth == Depth { ready: 0, unacknowledged: 0 }
-                && site.count("select count(*) from jobs").await == asked.len() as i64
-                && site.count(open).await == 0
-                && site.count("select count(*) from outbox").await == 0
-        };
-        wait_until("all is done and told", settled).await;
-        let ran = worker.terminate().await.expect_code(0);
-        let peer = site.peer().await;
-        let ids: Vec<Uuid> = asked.iter().map(|asked| asked.id).collect();
-        let told = take_until_ended(&peer, &ids).await;
-        assert_eq!(peer.depth(DEAD).await, 0);
-        let broker =
-            KnownOfBroker { broker: rabbitmq::shared(), vhost: site.vhost(), told: &told, dead: &[], bad: &[] };
-        judge(&site.store, &Known { asked: &asked, broker: Some(broker), ..Known::default() }).await;
-        ran.stderr
+    async fn end_well(self) {
+        end_well("through the proxies", self.site, self.worker, &self.asked).await;
     }
 
     /// Panics unless the worker says so in time.

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use uuid::Uuid;
 
 use crate::support::amqp::{Inbox, Message, Peer, quorum};
+use crate::support::oracle::{Asked, Known, KnownOfBroker, judge};
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::rabbitmq::{self, Broker, Depth};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
 use crate::worker_sharing::is_long;
-use crate::worker_steps::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
+use crate::worker_steps::{DEAD, EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
 
 /// A queue that keeps all events, whoever is away: an inbox goes with its connection.
 const KEPT: &str = "kept-events";
@@ -27,6 +29,28 @@ pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
         wait_for_end(&mut inbox, *id).await;
     }
     inbox.messages
+}
+
+/// Waits until all that was asked for has ended and is told, ends the worker, and judges. Events were kept from the start.
+pub async fn end_well(what: &str, site: Site, worker: Worker, asked: &[Asked]) {
+    let settled = async || {
+        let depth = rabbitmq::shared().queue_depth(site.vhost(), JOBS);
+        let open = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
+        depth == Depth { ready: 0, unacknowledged: 0 }
+            && site.count("select count(*) from jobs").await == asked.len() as i64
+            && site.count(open).await == 0
+            && site.count("select count(*) from outbox").await == 0
+    };
+    wait_until(&format!("{what}: all is done and told"), settled).await;
+    worker.terminate().await.expect_code(0);
+    let peer = site.peer().await;
+    let announced = site.store.rows::<(Uuid,)>("select id from jobs where announced");
+    let announced: Vec<Uuid> = announced.map(|(id,)| id).collect().await;
+    let told = take_until_ended(&peer, &announced).await;
+    assert_eq!(peer.depth(DEAD).await, 0, "{what}");
+    let broker = KnownOfBroker { broker: rabbitmq::shared(), vhost: site.vhost(), told: &told, dead: &[], bad: &[] };
+    let directories = vec![site.store.path()];
+    judge(&site.store, &Known { asked, broker: Some(broker), directories, ..Known::default() }).await;
 }
 
 /// Panics unless each job was accepted, then progressed, then completed, once repeats are left out.

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::contract::{assert_fits, validator};
 use crate::support::stores::TestStore;
-use crate::worker_steps::Site;
+use crate::support::site::Site;
 
 fn docs() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")

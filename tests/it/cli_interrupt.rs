@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::cli_steps::{assert_names, files_beside_the_store, job_id, proposed, send_signal, wait_for_a_chunk};
-use crate::support::codemint::finish;
+use crate::cli_steps::{assert_names, files_beside_the_store, job_id, proposed, wait_for_a_chunk};
+use crate::support::codemint::{finish, send_signal};
 use crate::support::postgres::free_port;
 use crate::support::stores::{Kind, TestStore};
 

@@ -2,10 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use codemint::job::request::{Limits, Request};
-use tokio::process::Child;
 use uuid::Uuid;
 
 use crate::support::codemint::{Codemint, Ran};
@@ -53,13 +51,6 @@ impl EmptyPlace {
         let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
         program.run().await.expect_code(code)
     }
-}
-
-/// Sends `INT` or `TERM` to the program.
-pub fn send_signal(name: &str, child: &Child) {
-    let pid = child.id().expect("a running program").to_string();
-    let status = Command::new("kill").args([format!("-{name}"), pid]).status().expect("kill");
-    assert!(status.success(), "kill");
 }
 
 /// Waits until the store holds a committed chunk.

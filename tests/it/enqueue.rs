@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::support::codemint::{Codemint, Ran};
 use crate::support::postgres::free_port;
 use crate::support::stores::TestStore;
-use crate::worker_steps::{DEAD, EVENTS, JOBS, Site, wait_for_end};
+use crate::support::site::{DEAD, EVENTS, JOBS, Site, wait_for_end};
 
 /// Standard output is the id and a line break, nothing else.
 fn id_of(ran: &Ran) -> Uuid {

@@ -11,7 +11,7 @@ use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::cli_steps::send_signal;
+use crate::support::codemint::send_signal;
 use crate::support::codemint::finish;
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::proxy::{Loss, Proxy};

@@ -16,7 +16,7 @@ use crate::support::DEADLINE;
 use crate::support::codemint::Ran;
 use crate::support::rabbitmq;
 use crate::support::stores::TestStore;
-use crate::worker_steps::{DEAD, EVENTS, JOBS, Site};
+use crate::support::site::{DEAD, EVENTS, JOBS, Site};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

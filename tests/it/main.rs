@@ -54,7 +54,6 @@ mod broker_topology;
 mod broker_publish;
 mod broker_supervisor;
 mod broker_users;
-mod worker_steps;
 mod worker_jobs;
 mod worker_long;
 mod asyncapi;

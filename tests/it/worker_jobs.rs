@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::support::stores::TestStore;
-use crate::worker_steps::{EVENTS, Site, publish, request, wait_for_end};
+use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
 
 #[tokio::test]
 async fn a_published_job_is_minted_and_told_of_in_order() {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::support::amqp::{Inbox, Message, Peer, durable};
 use crate::support::rabbitmq;
 use crate::support::stores::TestStore;
-use crate::worker_steps::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
+use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
 
 /// Waits for so many final events of a job; they all have the same id.
 async fn wait_for_ends(inbox: &mut Inbox, id: Uuid, count: usize) {

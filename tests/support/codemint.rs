@@ -7,6 +7,9 @@ use tokio::process::{Child, Command};
 
 use crate::support::DEADLINE;
 
+/// Set for whatever is started as the program.
+pub const AS_PROGRAM: &str = "CODEMINT_TEST_AS_PROGRAM";
+
 /// One call of the program, in a directory where nothing else lies.
 #[derive(Debug)]
 pub struct Codemint {
@@ -29,6 +32,7 @@ impl Codemint {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .env(AS_PROGRAM, "1")
             .kill_on_drop(true);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("CODEMINT__") {
@@ -79,8 +83,18 @@ pub async fn finish(child: Child) -> Ran {
     Ran::from(ended.expect("the program ends in time").expect("its output"))
 }
 
+/// Sends a signal, such as `INT`, to the program.
+pub fn send_signal(name: &str, child: &Child) {
+    let pid = child.id().expect("a running program").to_string();
+    let status = std::process::Command::new("kill").args([format!("-{name}"), pid]).status().expect("kill");
+    assert!(status.success(), "kill");
+}
+
+/// Cargo tells tests and benchmarks where the program is. An example has to be the program as well, when [`AS_PROGRAM`] is
+/// set.
 fn program() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_codemint"))
+    let built = option_env!("CARGO_BIN_EXE_codemint").map(PathBuf::from);
+    built.unwrap_or_else(|| std::env::current_exe().expect("the place of this program"))
 }
 
 impl From<Output> for Ran {

@@ -11,6 +11,8 @@ pub mod amqp;
 pub mod authority;
 pub mod oracle;
 pub mod proxy;
+pub mod site;
+pub mod small_disk;
 pub mod stores;
 
 use std::net::TcpListener;

@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use sqlx::{Connection, Executor, PgConnection};
+
+use super::reserved_port;
 
 /// Points tests to a given server instead: a URL of a role that may create databases.
 const GIVEN_SERVER: &str = "CODEMINT_TEST_POSTGRES_URL";
@@ -56,7 +59,7 @@ impl Server {
         let initdb = binaries.join("initdb");
         let locale = "-E UTF8 --locale-provider=icu --icu-locale=en-US --locale=C.UTF-8";
         run(&format!("{} -D {at}/server -U postgres -A trust {locale} --no-sync", initdb.display()), &directory);
-        let port = free_port();
+        let port = reserved_port();
         let fsync = if setup.durability == Durability::Full { "on" } else { "off" };
         let settings = setup.settings.replace("{directory}", &at.to_string());
         let settings = format!(
@@ -98,16 +101,45 @@ impl Server {
     }
 
     /// Every process of the server stops where it is, or goes on: connections stay, and nobody answers.
-    pub fn signal_all(&self, signal: &str) {
-        let at = self.directory.join("server/postmaster.pid");
-        let pid = fs::read_to_string(at).expect("a running server");
-        let pid = pid.lines().next().expect("its process");
-        let children = Command::new("pgrep").args(["--parent", pid]).output().expect("pgrep").stdout;
+    pub fn signal_all(&self, name: &str) {
+        signal(name, &self.processes());
+    }
+
+    /// The first one of all comes last.
+    fn processes(&self) -> Vec<String> {
+        let Ok(file) = fs::read_to_string(self.directory.join("server/postmaster.pid")) else { return Vec::new() };
+        let first = file.lines().next().expect("its process");
+        let children = Command::new("pgrep").args(["--parent", first]).output().expect("pgrep").stdout;
         let children = String::from_utf8(children).expect("numbers");
-        for process in children.lines().chain([pid]) {
-            // One that has just ended needs no signal.
-            let _ended = Command::new("kill").args([&format!("-{signal}"), process]).status();
+        children.lines().chain([first]).map(str::to_owned).collect()
+    }
+
+    /// The server's first process and all others end at once.
+    pub fn kill_9(&self) {
+        // The first one would start again what ends before it.
+        let mut processes = self.processes();
+        processes.rotate_right(1);
+        signal("KILL", &processes);
+        while !self.processes().is_empty() && self.is_running() {
+            std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    pub fn is_running(&self) -> bool {
+        let mut command = if is_root() { Command::new("runuser") } else { Command::new("env") };
+        if is_root() {
+            command.args(["-u", "postgres", "--"]);
+        }
+        command.arg(self.binaries.join("pg_ctl")).arg("-D").arg(self.directory.join("server")).arg("status");
+        command.current_dir("/").output().expect("pg_ctl").status.success()
+    }
+
+    /// What is written before it is committed goes there from now on.
+    pub fn move_log_to(&self, directory: &Path) {
+        self.stop();
+        let (from, to) = (self.directory.join("server/pg_wal"), directory.join("pg_wal"));
+        run(&format!("mv {0} {1} && ln -s {1} {0}", from.display(), to.display()), &self.directory);
+        self.start_again();
     }
 
     pub fn stop(&self) {
@@ -146,6 +178,11 @@ impl Drop for Server {
         drop(self.watcher.stdin.take());
         let _ended = self.watcher.wait();
     }
+}
+
+/// One that has just ended needs no signal.
+pub fn signal(name: &str, processes: &[String]) {
+    let _ended = Command::new("kill").arg(format!("-{name}")).args(processes).stderr(Stdio::null()).status();
 }
 
 fn watch(binaries: &Path, directory: &Path) -> Child {

@@ -12,7 +12,7 @@ use tokio::process::Child;
 use uuid::Uuid;
 
 use crate::support::amqp::{Inbox, Message, Peer, durable};
-use crate::support::codemint::{Codemint, Ran, finish};
+use crate::support::codemint::{Codemint, Ran, finish, send_signal};
 use crate::support::rabbitmq::{self, Broker, Vhost};
 use crate::support::stores::TestStore;
 use crate::support::{reserved_port, wait_until};
@@ -116,7 +116,7 @@ impl Worker {
 
     /// Sends `KILL`, `TERM`, `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
-        crate::cli_steps::send_signal(name, &self.child);
+        send_signal(name, &self.child);
     }
 
     /// Waits for its end.

@@ -1,0 +1,81 @@
+//! Lets the workers finish, and counts.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::ground::{Ground, KEPT};
+use crate::producer::Asked;
+use crate::support::oracle::{self, Known, KnownOfBroker};
+use crate::support::rabbitmq::Depth;
+use crate::support::site::{DEAD, JOBS};
+use crate::support::stores::TestStore;
+use crate::worker_faults::Workers;
+
+const FINISHED_WITHIN: Duration = Duration::from_secs(20 * 60);
+const OPEN: &str = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
+
+/// Panics unless everything holds.
+pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
+    println!("nothing is broken any more; the workers finish");
+    let store = ground.fresh_store().await;
+    let since = Instant::now();
+    wait_until_settled(&ground, &store, asked).await;
+    println!("all is done and told after {:.0} s", since.elapsed().as_secs_f64());
+    for worker in &mut workers {
+        assert!(worker.child.try_wait().expect("its state").is_none(), "a worker ended by itself: {}", worker.said());
+    }
+    for worker in workers {
+        worker.terminate().await.expect_code(0);
+    }
+    let peer = ground.site.peer().await;
+    let told_count = ground.broker.queue_depth(ground.site.vhost(), KEPT).ready;
+    let mut inbox = peer.consume(KEPT).await;
+    inbox.collect_count(usize::try_from(told_count).expect("a small number")).await;
+    let told = inbox.messages;
+    let mut dead = Vec::new();
+    while let Some(letter) = peer.get(DEAD).await {
+        dead.push(letter);
+    }
+    let of_broker =
+        KnownOfBroker { broker: &ground.broker, vhost: ground.site.vhost(), told: &told, dead: &dead, bad: &asked.bad };
+    let known = Known {
+        asked: &asked.jobs,
+        may_end_short: asked.may_end_short.clone(),
+        broker: Some(of_broker),
+        directories: vec![ground.site.store.path()],
+    };
+    let found = oracle::judge(&store, &known).await;
+    for (what, times) in ground.counted() {
+        println!("{times:8}  {what}");
+    }
+    for state in ["completed", "cancelled", "failed"] {
+        let sql = format!("select count(*) from jobs where state = '{state}'");
+        println!("{:8}  jobs {state}", store.number(&sql).await);
+    }
+    println!("{:8}  jobs\n{:8}  codes\n{:8}  events", found.jobs, found.codes, told.len());
+    println!("everything holds");
+}
+
+async fn wait_until_settled(ground: &Ground, store: &TestStore, asked: &Asked) {
+    let started = Instant::now();
+    loop {
+        let depth = ground.broker.queue_depth(ground.site.vhost(), JOBS);
+        let jobs = store.number("select count(*) from jobs").await;
+        let open = store.number(OPEN).await;
+        let untold = store.number("select count(*) from outbox").await;
+        if depth == (Depth { ready: 0, unacknowledged: 0 })
+            && jobs == asked.jobs.len() as i64
+            && open == 0
+            && untold == 0
+        {
+            return;
+        }
+        assert!(
+            started.elapsed() < FINISHED_WITHIN,
+            "of {} jobs {jobs} are known and {open} open, {untold} events untold, {depth:?} in the queue",
+            asked.jobs.len()
+        );
+        sleep(Duration::from_millis(500)).await;
+    }
+}

@@ -1,0 +1,68 @@
+//! Where it happens: the servers, the store, and a record of what was done.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::support::postgres::{Durability, Server, create_database};
+use crate::support::rabbitmq::Broker;
+use crate::support::site::{EVENTS, Site};
+use crate::support::small_disk::SmallDisk;
+use crate::support::stores::TestStore;
+use crate::support::amqp::quorum;
+
+const DATABASE: &str = "soak";
+/// Holds all that PostgreSQL writes ahead, four times over what it keeps.
+const LOG_DISK_MIB: u32 = 1024;
+/// A queue that keeps all events, whoever is away.
+pub const KEPT: &str = "kept-events";
+
+pub struct Ground {
+    pub postgres: Server,
+    pub broker: Broker,
+    /// Where PostgreSQL's log lies, where the machine allows it.
+    pub log_disk: Option<SmallDisk>,
+    pub site: Site,
+    started: Instant,
+    done: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Ground {
+    pub async fn prepare() -> Self {
+        let postgres = Server::start(Durability::Full);
+        let log_disk = SmallDisk::mount(LOG_DISK_MIB);
+        match &log_disk {
+            Some(disk) => postgres.move_log_to(disk.path()),
+            None => println!("nothing can be mounted here: no disk is filled"),
+        }
+        create_database(&postgres.url("postgres"), DATABASE).await;
+        let broker = Broker::start();
+        let site = Site::at(TestStore::postgres_at(&postgres.url(DATABASE)).await, &broker);
+        // Declares what the producer publishes to.
+        site.drain().await;
+        let peer = site.peer().await;
+        peer.declare(KEPT, quorum()).await;
+        peer.bind(KEPT, EVENTS, "job.*").await;
+        Self { postgres, broker, log_disk, site, started: Instant::now(), done: Mutex::default() }
+    }
+
+    /// A second pair of eyes that has seen no fault.
+    pub async fn fresh_store(&self) -> TestStore {
+        TestStore::postgres_at(&self.postgres.url(DATABASE)).await
+    }
+
+    /// Writes down what is done, and how often.
+    pub fn note(&self, what: &str) {
+        println!("{:8.1} s  {what}", self.started.elapsed().as_secs_f64());
+        self.count(what);
+    }
+
+    /// The same for what is done too often to be shown.
+    pub fn count(&self, what: &str) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner).entry(what.to_owned()).or_default() += 1;
+    }
+
+    pub fn counted(&self) -> BTreeMap<String, u64> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

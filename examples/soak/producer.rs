@@ -1,0 +1,118 @@
+//! A producer who asks for jobs of every size, repeats itself, sends what is no job, and cancels.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use lapin::Confirmation;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::ground::Ground;
+use crate::lot::Lot;
+use crate::support::amqp::{Peer, durable};
+use crate::support::oracle;
+use crate::support::site::{JOBS, request};
+
+/// They share codes with each other, and what is asked for never fills them.
+const ROOMY: [&str; 4] = ["??????##", "A?????##", "?B????##", "SOAK-??????"];
+/// These may be filled; the first three share codes with the roomy ones.
+const NARROW: [&str; 4] = ["AB????##", "ABC???##", "ABCD??##", "TINY-##"];
+const MOST_IN_ROOMY: u64 = 2_000_000;
+const MOST_IN_NARROW: u64 = 50_000;
+
+/// All that the producer knows.
+#[derive(Default)]
+pub struct Asked {
+    pub jobs: Vec<oracle::Asked>,
+    pub may_end_short: BTreeSet<Uuid>,
+    pub bad: Vec<Vec<u8>>,
+}
+
+pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
+    let mut asked = Asked::default();
+    let mut peer = None;
+    while Instant::now() < until {
+        let body = match lot.below(20) {
+            0..3 if !asked.jobs.is_empty() => {
+                ground.count("asked for a job again");
+                let job = &asked.jobs[lot.below(asked.jobs.len())];
+                body_of(job)
+            }
+            3..5 if !asked.jobs.is_empty() => {
+                let id = asked.jobs[lot.below(asked.jobs.len())].id;
+                cancel(ground, id).await;
+                asked.may_end_short.insert(id);
+                continue;
+            }
+            5..7 => {
+                ground.count("sent what is no job");
+                let bad = no_job(&mut lot);
+                asked.bad.push(bad.clone());
+                bad
+            }
+            _ => {
+                ground.count("asked for a job");
+                let (job, is_narrow) = draw_job(&mut lot);
+                if is_narrow {
+                    asked.may_end_short.insert(job.id);
+                }
+                asked.jobs.push(job.clone());
+                body_of(&job)
+            }
+        };
+        publish(ground, &mut peer, &body).await;
+        sleep(lot.pause(Duration::ZERO, Duration::from_secs(6))).await;
+    }
+    asked
+}
+
+fn draw_job(lot: &mut Lot) -> (oracle::Asked, bool) {
+    let id = lot.id();
+    let is_narrow = lot.below(4) == 0;
+    let (masks, most) = if is_narrow { (NARROW, MOST_IN_NARROW) } else { (ROOMY, MOST_IN_ROOMY) };
+    (oracle::Asked { id, mask: lot.one_of(&masks).to_owned(), count: lot.of_any_size(most) }, is_narrow)
+}
+
+fn body_of(job: &oracle::Asked) -> Vec<u8> {
+    request(job.id, &job.mask, job.count).to_string().into_bytes()
+}
+
+/// No two are the same, so that each can be found again.
+fn no_job(lot: &mut Lot) -> Vec<u8> {
+    let id = lot.id();
+    let bodies = [
+        format!("no job at all {id}"),
+        format!(r#"{{"job_id":"{id}","mask":"AB##","count":"many"}}"#),
+        format!(r#"{{"job_id":"{id}","mask":"AB##","count":-1}}"#),
+        format!(r#"{{"job_id":"{id}","count":10}}"#),
+        format!(r#"{{"job_id":"not {id}","mask":"AB##","count":10}}"#),
+        format!(r#"{{"job_id":"{id}","mask":"AB##","#),
+    ];
+    bodies[lot.below(bodies.len())].clone().into_bytes()
+}
+
+/// Publishes until the broker has confirmed it, as a careful producer does.
+async fn publish(ground: &Ground, peer: &mut Option<Peer>, body: &[u8]) {
+    loop {
+        if let Some(connected) = &peer {
+            let publishing = connected.try_publish(JOBS, JOBS, body, durable());
+            match timeout(Duration::from_secs(15), publishing).await {
+                Ok(Ok(Confirmation::Ack(None))) => return,
+                _ => ground.count("published again for want of a confirm"),
+            }
+        }
+        sleep(Duration::from_millis(200)).await;
+        let connecting = Peer::try_connect(&ground.site.amqp_url, None);
+        *peer = timeout(Duration::from_secs(15), connecting).await.ok().and_then(Result::ok);
+    }
+}
+
+/// The store may be away: then the job goes on, and may do so.
+async fn cancel(ground: &Ground, id: Uuid) {
+    let cancelling = ground.site.codemint(&["jobs", "cancel", &id.to_string()]).run();
+    let what = match timeout(Duration::from_secs(20), cancelling).await.map(|ran| ran.code) {
+        Ok(0) => "cancelled a job",
+        _ => "tried to cancel a job that had ended or could not be reached",
+    };
+    ground.count(what);
+}

@@ -39,7 +39,8 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
                 body_of(job)
             }
             3..5 if !asked.jobs.is_empty() => {
-                let id = asked.jobs[lot.below(asked.jobs.len())].id;
+                // One of the last: others have ended long since.
+                let id = asked.jobs[asked.jobs.len().saturating_sub(3)..][lot.below(asked.jobs.len().min(3))].id;
                 cancel(ground, id).await;
                 asked.may_end_short.insert(id);
                 continue;
@@ -61,7 +62,7 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
             }
         };
         publish(ground, &mut peer, &body).await;
-        sleep(lot.pause(Duration::ZERO, Duration::from_secs(6))).await;
+        sleep(lot.pause(Duration::ZERO, Duration::from_secs(4))).await;
     }
     asked
 }

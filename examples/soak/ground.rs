@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::support::amqp::quorum;
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::rabbitmq::Broker;
 use crate::support::site::{EVENTS, Site};
 use crate::support::small_disk::SmallDisk;
 use crate::support::stores::TestStore;
-use crate::support::amqp::quorum;
 
 const DATABASE: &str = "soak";
 /// Holds all that PostgreSQL writes ahead, four times over what it keeps.

@@ -16,8 +16,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::Value;
 
 use crate::contract::{assert_fits, validator};
-use crate::support::stores::TestStore;
 use crate::support::site::Site;
+use crate::support::stores::TestStore;
 
 fn docs() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::cli_steps::{
-    assert_names, exported, files_beside_the_store, generate, job_id, wait_for_a_chunk,
-};
+use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate, job_id, wait_for_a_chunk};
 use crate::support::codemint::{Ran, finish, send_signal};
 use crate::support::stores::TestStore;
 

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use crate::support::codemint::{Codemint, Ran};
 use crate::support::postgres::free_port;
-use crate::support::stores::TestStore;
 use crate::support::site::{DEAD, EVENTS, JOBS, Site, wait_for_end};
+use crate::support::stores::TestStore;
 
 /// Standard output is the id and a line break, nothing else.
 fn id_of(ran: &Ran) -> Uuid {

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use codemint::failpoint;
 
 use crate::support::oracle::{Asked, Known, judge};
+use crate::support::site::{Site, Worker, publish, request};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
 use crate::worker_faults::{end_well, keep_events};
-use crate::support::site::{Site, Worker, publish, request};
 
 const ACTIONS: [&str; 4] = ["error", "panic", "abort", "stall"];
 const MASK: &str = "MY_LITTLE_PROMO????##";

@@ -11,8 +11,8 @@ use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::codemint::send_signal;
 use crate::support::codemint::finish;
+use crate::support::codemint::send_signal;
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::proxy::{Loss, Proxy};
 use crate::support::stores::{Kind, TestStore};

@@ -15,8 +15,8 @@ use crate::contract::{assert_fits, validator};
 use crate::support::DEADLINE;
 use crate::support::codemint::Ran;
 use crate::support::rabbitmq;
-use crate::support::stores::TestStore;
 use crate::support::site::{DEAD, EVENTS, JOBS, Site};
+use crate::support::stores::TestStore;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

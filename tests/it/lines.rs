@@ -8,10 +8,10 @@ use uuid::Uuid;
 use crate::support::oracle::{Asked, Known, judge};
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::proxy::{Direction, Loss, Proxy};
+use crate::support::site::{Site, Worker, publish, request};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
 use crate::worker_faults::{end_well, keep_events};
-use crate::support::site::{Site, Worker, publish, request};
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 40_000;

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::support::authority::Authority;
 use crate::support::codemint::Codemint;
 use crate::support::postgres::{Durability, Server, Setup};
+use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
 
 #[tokio::test]
 async fn a_server_is_believed_only_with_a_certificate_of_the_given_authority_for_its_name() {

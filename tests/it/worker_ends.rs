@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::support::codemint::Codemint;
 use crate::support::postgres::{Database, Durability, Server, create_database};
+use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
 
 #[tokio::test]
 async fn a_worker_that_is_asked_to_stop_ends_in_time_and_the_next_one_goes_on() {

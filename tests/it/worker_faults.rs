@@ -9,10 +9,10 @@ use crate::support::amqp::{Inbox, Message, Peer, quorum};
 use crate::support::oracle::{Asked, Known, KnownOfBroker, judge};
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::rabbitmq::{self, Broker, Depth};
+use crate::support::site::{DEAD, EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
 use crate::worker_sharing::is_long;
-use crate::support::site::{DEAD, EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
 
 /// A queue that keeps all events, whoever is away: an inbox goes with its connection.
 const KEPT: &str = "kept-events";

@@ -11,9 +11,9 @@ use uuid::Uuid;
 use crate::support::amqp::{Message, Peer, durable};
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::rabbitmq::{Broker, Setup};
+use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request};
 
 /// Longer than the broker waits for an acknowledgement, and than it takes to notice.
 const OUTAGE: Duration = Duration::from_secs(180);

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use crate::bad_messages::{self, Becomes, Case, MARK};
 use crate::support::amqp::{Inbox, Message, Peer, durable};
 use crate::support::rabbitmq;
+use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
 
 const CASE: &str = "x-test-case";
 

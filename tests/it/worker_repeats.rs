@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use crate::support::amqp::{Inbox, Message, Peer, durable};
 use crate::support::rabbitmq;
-use crate::support::stores::TestStore;
 use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
+use crate::support::stores::TestStore;
 
 /// Waits for so many final events of a job; they all have the same id.
 async fn wait_for_ends(inbox: &mut Inbox, id: Uuid, count: usize) {

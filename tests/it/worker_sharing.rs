@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::codemint::Ran;
+use crate::support::site::{EVENTS, Site, Worker, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::support::site::{EVENTS, Site, Worker, publish, request, wait_for_end};
 
 /// How much of it there is where time does not matter.
 pub fn is_long() -> bool {

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::support::codemint::{Codemint, Ran};
 use crate::support::postgres::{Durability, Server, create_database, free_port};
 use crate::support::rabbitmq::Broker;
+use crate::support::site::{EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::support::site::{EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
 
 async fn wait_until_missing(worker: &Worker, what: &str) {
     wait_until(what, async || {

@@ -67,7 +67,10 @@ mod worker_failures;
 mod worker_faults;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+#[cfg(feature = "failpoints")]
+mod killed_workers;
 mod worker_starts;
+mod full_disks;
 mod lines;
 mod schedule;
 mod outbox;

@@ -5,15 +5,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::support::amqp::quorum;
-use crate::support::postgres::{Durability, Server, create_database};
+use crate::support::postgres::{Durability, Server, Setup, create_database};
 use crate::support::rabbitmq::Broker;
 use crate::support::site::{EVENTS, Site};
 use crate::support::small_disk::SmallDisk;
 use crate::support::stores::TestStore;
 
 const DATABASE: &str = "soak";
-/// Holds all that PostgreSQL writes ahead, four times over what it keeps.
-const LOG_DISK_MIB: u32 = 1024;
+/// Holds many times what PostgreSQL keeps of its log: it must be full when it is filled, and never by itself.
+const LOG_DISK_MIB: u32 = 4096;
+const LOG_SETTINGS: &str = "max_wal_size = 256MB";
 /// A queue that keeps all events, whoever is away.
 pub const KEPT: &str = "kept-events";
 
@@ -29,7 +30,12 @@ pub struct Ground {
 
 impl Ground {
     pub async fn prepare() -> Self {
-        let postgres = Server::start(Durability::Full);
+        let postgres = Server::start_with(&Setup {
+            durability: Durability::Full,
+            settings: LOG_SETTINGS.to_owned(),
+            access_rules: None,
+            files: Vec::new(),
+        });
         let log_disk = SmallDisk::mount(LOG_DISK_MIB);
         match &log_disk {
             Some(disk) => postgres.move_log_to(disk.path()),

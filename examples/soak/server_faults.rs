@@ -129,6 +129,7 @@ async fn connect(ground: &Ground) -> PgConnection {
         if let Ok(connection) = PgConnection::connect(&ground.site.store.url).await {
             return connection;
         }
+        assert!(ground.postgres.is_running(), "PostgreSQL has ended by itself");
         sleep(Duration::from_millis(50)).await;
     }
 }

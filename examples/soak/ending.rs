@@ -4,16 +4,14 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::ground::{Ground, KEPT};
+use crate::ground::Ground;
 use crate::producer::Asked;
 use crate::support::oracle::{self, Known, KnownOfBroker};
-use crate::support::rabbitmq::Depth;
-use crate::support::site::{DEAD, JOBS};
+use crate::support::site::{DEAD, KEPT};
 use crate::support::stores::TestStore;
 use crate::worker_faults::Workers;
 
 const FINISHED_WITHIN: Duration = Duration::from_secs(20 * 60);
-const OPEN: &str = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
 
 /// Panics unless everything holds.
 pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
@@ -59,23 +57,8 @@ pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
 
 async fn wait_until_settled(ground: &Ground, store: &TestStore, asked: &Asked) {
     let started = Instant::now();
-    loop {
-        let depth = ground.broker.queue_depth(ground.site.vhost(), JOBS);
-        let jobs = store.number("select count(*) from jobs").await;
-        let open = store.number(OPEN).await;
-        let untold = store.number("select count(*) from outbox").await;
-        if depth == (Depth { ready: 0, unacknowledged: 0 })
-            && jobs == asked.jobs.len() as i64
-            && open == 0
-            && untold == 0
-        {
-            return;
-        }
-        assert!(
-            started.elapsed() < FINISHED_WITHIN,
-            "of {} jobs {jobs} are known and {open} open, {untold} events untold, {depth:?} in the queue",
-            asked.jobs.len()
-        );
+    while let Some(what) = oracle::unsettled(store, &ground.broker, ground.site.vhost(), &asked.jobs).await {
+        assert!(started.elapsed() < FINISHED_WITHIN, "{what}");
         sleep(Duration::from_millis(500)).await;
     }
 }

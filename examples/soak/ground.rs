@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::support::amqp::quorum;
 use crate::support::postgres::{Durability, Server, Setup, create_database};
 use crate::support::rabbitmq::Broker;
-use crate::support::site::{EVENTS, Site};
+use crate::support::site::Site;
 use crate::support::small_disk::SmallDisk;
 use crate::support::stores::TestStore;
 
@@ -15,9 +14,6 @@ const DATABASE: &str = "soak";
 /// Holds many times what PostgreSQL keeps of its log: it must be full when it is filled, and never by itself.
 const LOG_DISK_MIB: u32 = 4096;
 const LOG_SETTINGS: &str = "max_wal_size = 256MB";
-/// A queue that keeps all events, whoever is away.
-pub const KEPT: &str = "kept-events";
-
 pub struct Ground {
     pub postgres: Server,
     pub broker: Broker,
@@ -37,18 +33,13 @@ impl Ground {
             files: Vec::new(),
         });
         let log_disk = SmallDisk::mount(LOG_DISK_MIB);
-        match &log_disk {
-            Some(disk) => postgres.move_log_to(disk.path()),
-            None => println!("nothing can be mounted here: no disk is filled"),
+        if let Some(disk) = &log_disk {
+            postgres.move_log_to(disk.path());
         }
         create_database(&postgres.url("postgres"), DATABASE).await;
         let broker = Broker::start();
         let site = Site::at(TestStore::postgres_at(&postgres.url(DATABASE)).await, &broker);
-        // Declares what the producer publishes to.
-        site.drain().await;
-        let peer = site.peer().await;
-        peer.declare(KEPT, quorum()).await;
-        peer.bind(KEPT, EVENTS, "job.*").await;
+        site.keep_events().await;
         Self { postgres, broker, log_disk, site, started: Instant::now(), done: Mutex::default() }
     }
 

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
-use crate::support::postgres;
+use crate::support::send_signal;
 
 const STOPPED_FOR: Duration = Duration::from_secs(10);
 
@@ -106,7 +106,7 @@ async fn kill_backend(ground: &Ground, chance: usize) {
     let others: Vec<String> = sqlx::query_scalar(others).fetch_all(&mut connection).await.expect("backends");
     if !others.is_empty() {
         ground.note("killed a backend of PostgreSQL");
-        postgres::signal("KILL", &[others[chance % others.len()].clone()]);
+        let _sent = send_signal("KILL", &[others[chance % others.len()].clone()]);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::oracle::{Asked, Known, judge};
 use crate::support::site::{Site, Worker, publish, request};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::worker_faults::{end_well, keep_events};
+use crate::worker_faults::end_well;
 
 const ACTIONS: [&str; 4] = ["error", "panic", "abort", "stall"];
 const MASK: &str = "MY_LITTLE_PROMO????##";
@@ -26,11 +26,8 @@ async fn survive(place: TestStore, point: &'static str, action: &str) {
     let generated = place.codemint(["generate", MASK, "--count", "2000", "--job-id", &before.to_string()]);
     generated.run().await.expect_code(0);
     let site = Site::new(place).await;
-    let peer = site.peer().await;
+    let peer = site.keep_events().await;
     let chunks = ("CODEMINT__JOB__CHUNK_SIZE", "1000");
-    // Declares what events are sent to.
-    site.drain().await;
-    keep_events(&peer).await;
     let mut asked = vec![Asked { id: before, mask: MASK.to_owned(), count: 2000 }];
     let skipped = if [failpoint::JOB_COMMITTED, failpoint::BEFORE_CLOSE].contains(&point) { "" } else { "1*off->" };
     let actions = format!("{point}={skipped}1*return({action})->off");

@@ -12,7 +12,7 @@ use crate::support::site::{Site, publish, request};
 use crate::support::small_disk::SmallDisk;
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::worker_faults::{end_well, keep_events};
+use crate::worker_faults::end_well;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 300_000;
@@ -52,8 +52,7 @@ async fn a_worker_whose_server_has_no_room_waits_for_it() {
     let site = Site::new(TestStore::postgres_at(&server.url("small")).await).await;
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "1000")], &[]);
     worker.wait_until_ready().await;
-    let peer = site.peer().await;
-    keep_events(&peer).await;
+    let peer = site.keep_events().await;
     let id = Uuid::now_v7();
     publish(&peer, &request(id, MASK, COUNT)).await;
     wait_until("a chunk is committed", async || site.count(CHUNKS_DONE).await > 0).await;

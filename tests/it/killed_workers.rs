@@ -11,7 +11,7 @@ use crate::support::oracle::Asked;
 use crate::support::site::{Site, publish, request};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::worker_faults::{end_well, keep_events};
+use crate::worker_faults::end_well;
 use crate::worker_sharing::is_long;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
@@ -25,9 +25,7 @@ async fn a_worker_that_is_killed_costs_at_most_a_chunk_for_each_of_its_writers()
     let count = if is_long() { 2_000_000 } else { 400_000 };
     for place in TestStore::both().await {
         let site = Site::new(place).await;
-        site.drain().await;
-        let peer = site.peer().await;
-        keep_events(&peer).await;
+        let peer = site.keep_events().await;
         let settings = [("CODEMINT__JOB__CHUNK_SIZE", "10000")];
         let worker = site.start(&settings, &[]);
         worker.wait_until_ready().await;
@@ -41,8 +39,7 @@ async fn a_worker_that_is_killed_costs_at_most_a_chunk_for_each_of_its_writers()
         let survived = site.count(done).await.unsigned_abs();
         assert!(claimed <= survived + WRITERS, "{claimed} chunks were claimed, {survived} are done");
         let next = site.start(&settings, &[]);
-        wait_until("the end", async || site.count("select count(*) from jobs where state = 'completed'").await == 1)
-            .await;
+        wait_until("the end", async || site.completed().await == 1).await;
         let left = count / CHUNK - survived;
         assert_eq!(counter(&next, "codemint_chunks_claimed_total"), left, "nothing that was done is done again");
         assert_eq!(counter(&next, "codemint_chunks_minted_total"), left);
@@ -54,9 +51,7 @@ async fn a_worker_that_is_killed_costs_at_most_a_chunk_for_each_of_its_writers()
 async fn what_a_killed_worker_held_is_taken_over_within_two_seconds() {
     for place in TestStore::both().await {
         let site = Site::new(place).await;
-        site.drain().await;
-        let peer = site.peer().await;
-        keep_events(&peer).await;
+        let peer = site.keep_events().await;
         // It keeps its only chunk for as long as a stall takes, which is longer than the time allowed.
         let stall = format!("{}=1*return(stall)->off", failpoint::BEFORE_COMMIT);
         let holder = site.start(&[("FAILPOINTS", &stall)], &[]);
@@ -68,8 +63,7 @@ async fn what_a_killed_worker_held_is_taken_over_within_two_seconds() {
         holder.signal("KILL");
         let released = Instant::now();
         holder.finish().await.expect_code(-9);
-        wait_until("the end", async || site.count("select count(*) from jobs where state = 'completed'").await == 1)
-            .await;
+        wait_until("the end", async || site.completed().await == 1).await;
         assert!(released.elapsed() < TAKEN_OVER_WITHIN, "after {:?}", released.elapsed());
         end_well("taken over", site, next, &[Asked { id, mask: MASK.to_owned(), count: 1000 }]).await;
     }

@@ -11,7 +11,7 @@ use crate::support::proxy::{Direction, Loss, Proxy};
 use crate::support::site::{Site, Worker, publish, request};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
-use crate::worker_faults::{end_well, keep_events};
+use crate::worker_faults::end_well;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 40_000;
@@ -32,10 +32,9 @@ struct Lines {
 impl Lines {
     async fn at_work(place: TestStore) -> Self {
         let mut site = Site::new(place).await;
-        site.drain().await;
+        site.keep_events().await;
         let (store_url, amqp_url) = (site.store.url.clone(), site.amqp_url.clone());
         let (to_store, to_broker) = (Proxy::start(&store_url).await, Proxy::start(&amqp_url).await);
-        keep_events(&site.peer().await).await;
         (site.store.url, site.amqp_url) = (to_store.url.clone(), to_broker.url.clone());
         let worker = site.start(&[SMALL_CHUNKS], &[]);
         worker.wait_until_ready().await;
@@ -93,7 +92,7 @@ async fn fifty_commits_whose_answers_are_lost_are_found_done_and_counted() {
     wait_until("fifty answers are lost", async || proxy.losses_left() == 0).await;
     proxy.lose(Loss::Commit, 10);
     wait_until("ten commits are lost", async || proxy.losses_left() == 0).await;
-    wait_until("the end", async || site.count("select count(*) from jobs where state = 'completed'").await == 1).await;
+    wait_until("the end", async || site.completed().await == 1).await;
     let settled =
         |outcome: &str| counter(&worker, &format!("codemint_commits_ambiguous_total{{outcome=\"{outcome}\"}}"));
     assert_eq!((settled("done"), settled("not_done")), (50, 10));

@@ -5,22 +5,14 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use uuid::Uuid;
 
-use crate::support::amqp::{Inbox, Message, Peer, quorum};
-use crate::support::oracle::{Asked, Known, KnownOfBroker, judge};
+use crate::support::amqp::{Inbox, Message, Peer};
+use crate::support::oracle::{Asked, Known, KnownOfBroker, judge, unsettled};
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::rabbitmq::{self, Broker, Depth};
-use crate::support::site::{DEAD, EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
+use crate::support::site::{DEAD, EVENTS, JOBS, KEPT, Site, Worker, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
 use crate::worker_sharing::is_long;
-
-/// A queue that keeps all events, whoever is away: an inbox goes with its connection.
-const KEPT: &str = "kept-events";
-
-pub async fn keep_events(peer: &Peer) {
-    peer.declare(KEPT, quorum()).await;
-    peer.bind(KEPT, EVENTS, "job.*").await;
-}
 
 /// Takes events until every one of these jobs has ended.
 pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
@@ -33,14 +25,7 @@ pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
 
 /// Waits until all that was asked for has ended and is told, ends the worker, and judges. Events were kept from the start.
 pub async fn end_well(what: &str, site: Site, worker: Worker, asked: &[Asked]) {
-    let settled = async || {
-        let depth = rabbitmq::shared().queue_depth(site.vhost(), JOBS);
-        let open = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
-        depth == Depth { ready: 0, unacknowledged: 0 }
-            && site.count("select count(*) from jobs").await == asked.len() as i64
-            && site.count(open).await == 0
-            && site.count("select count(*) from outbox").await == 0
-    };
+    let settled = async || unsettled(&site.store, rabbitmq::shared(), site.vhost(), asked).await.is_none();
     wait_until(&format!("{what}: all is done and told"), settled).await;
     worker.terminate().await.expect_code(0);
     let peer = site.peer().await;
@@ -90,8 +75,7 @@ async fn while_the_broker_is_away_minting_goes_on_and_every_event_arrives_afterw
     let site = Site::at(TestStore::postgres().await, &broker);
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "2000")], &[]);
     worker.wait_until_ready().await;
-    let peer = site.peer().await;
-    keep_events(&peer).await;
+    let peer = site.keep_events().await;
     let ids = publish_jobs(&peer, "A", 3, 150_000).await;
     let codes = "select cast(coalesce(sum(minted), 0) as bigint) from chunks";
     wait_until("all are accepted, and codes are made", async || {
@@ -106,10 +90,7 @@ async fn while_the_broker_is_away_minting_goes_on_and_every_event_arrives_afterw
     wait_until("minting goes on", async || site.count(codes).await > before || before == 450_000).await;
     // Time itself is what is tested here: longer than the longest pause between two attempts.
     tokio::time::sleep(Duration::from_secs(if is_long() { 20 } else { 4 })).await;
-    wait_until("the jobs end without it", async || {
-        site.count("select count(*) from jobs where state = 'completed'").await == 3
-    })
-    .await;
+    wait_until("the jobs end without it", async || site.completed().await == 3).await;
     assert!(site.count("select count(*) from outbox").await > 0, "events wait");
     broker.start_app();
     worker.wait_until_ready().await;
@@ -125,8 +106,7 @@ async fn a_broker_that_is_killed_loses_no_job_and_no_event() {
     let broker = Broker::start();
     let site = Site::at(TestStore::sqlite().await, &broker);
     let worker = site.start_ready().await;
-    let peer = site.peer().await;
-    keep_events(&peer).await;
+    let peer = site.keep_events().await;
     let ids = publish_jobs(&peer, "K", 20, 500).await;
     broker.kill_9();
     worker.wait_until_it_says("no connection to the broker").await;
@@ -142,8 +122,7 @@ async fn a_broker_that_is_killed_loses_no_job_and_no_event() {
 async fn connections_closed_ten_times_during_two_hundred_jobs_do_no_harm() {
     let site = Site::new(TestStore::postgres().await).await;
     let workers = [site.start_ready().await, site.start_ready().await];
-    let peer = site.peer().await;
-    keep_events(&peer).await;
+    site.keep_events().await;
     let mut ids = Vec::new();
     for round in 0..10 {
         ids.extend(publish_jobs(&site.peer().await, &format!("C{round}"), 20, 10).await);
@@ -154,7 +133,7 @@ async fn connections_closed_ten_times_during_two_hundred_jobs_do_no_harm() {
     for worker in workers {
         worker.terminate().await.expect_code(0);
     }
-    assert_eq!(site.count("select count(*) from jobs where state = 'completed'").await, 200);
+    assert_eq!(site.completed().await, 200);
     assert_eq!(site.count("select count(*) from codes").await, 2_000);
     assert_eq!(site.peer().await.depth(DEAD).await, 0);
 }
@@ -173,11 +152,9 @@ async fn a_crash_of_postgresql_during_a_hundred_jobs_loses_none_and_fails_none()
     let site = Site::new(store).await;
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "200")], &[]);
     worker.wait_until_ready().await;
-    let peer = site.peer().await;
-    keep_events(&peer).await;
+    let peer = site.keep_events().await;
     let ids = publish_jobs(&peer, "P", 100, 1_000).await;
-    wait_until("some are done", async || site.count("select count(*) from jobs where state = 'completed'").await >= 5)
-        .await;
+    wait_until("some are done", async || site.completed().await >= 5).await;
     server.crash_and_restart();
     let events = take_until_ended(&peer, &ids).await;
     assert_in_order(&events, &ids);
@@ -197,8 +174,7 @@ async fn while_the_store_is_away_messages_wait_go_back_once_and_are_served_when_
     let environment = [("CODEMINT__AMQP__PREFETCH", "8"), ("CODEMINT__AMQP__DELIVERY_TIMEOUT_SECONDS", "2")];
     let worker = site.start(&environment, &[]);
     worker.wait_until_ready().await;
-    let peer = site.peer().await;
-    keep_events(&peer).await;
+    let peer = site.keep_events().await;
     server.signal_all("STOP");
     let ids = publish_jobs(&peer, "S", 30, 10).await;
     let depth = || rabbitmq::shared().queue_depth(site.vhost(), JOBS);
@@ -226,16 +202,12 @@ async fn a_broker_that_takes_nothing_still_brings_jobs_and_gets_the_events_later
     let broker = Broker::start();
     let site = Site::at(TestStore::postgres().await, &broker);
     let worker = site.start_ready().await;
-    let peer = site.peer().await;
-    keep_events(&peer).await;
+    let peer = site.keep_events().await;
     // Enough to be at work when the alarm comes.
     let ids = publish_jobs(&peer, "B", 40, 2_000).await;
     peer.publish(JOBS, JOBS, b"no job", crate::support::amqp::durable()).await;
     broker.set_vm_memory_high_watermark(0.0001);
-    wait_until("the jobs are minted", async || {
-        site.count("select count(*) from jobs where state = 'completed'").await == 40
-    })
-    .await;
+    wait_until("the jobs are minted", async || site.completed().await == 40).await;
     let of_end = site.store.store.find_job(ids[0]).await.expect("an answer").expect("a job");
     // An event makes it notice, if the alarm came after the last one.
     site.store.store.repeat_event(of_end.no, None, None).await.expect("an event");
@@ -264,10 +236,7 @@ async fn a_worker_that_is_killed_among_many_jobs_loses_none() {
         let peer = site.peer().await;
         let mut inbox: Inbox = peer.listen(EVENTS, "job.*").await;
         let ids = publish_jobs(&peer, "W", 60, 300).await;
-        wait_until("some are done", async || {
-            site.count("select count(*) from jobs where state = 'completed'").await >= 10
-        })
-        .await;
+        wait_until("some are done", async || site.completed().await >= 10).await;
         worker.signal("KILL");
         worker.finish().await.expect_code(-9);
         site.drain().await;

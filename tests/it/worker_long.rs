@@ -60,7 +60,7 @@ async fn a_store_that_hangs_longer_than_the_broker_waits_for_acknowledgements_lo
     assert_eq!(peer.depth(DEAD).await, 0, "nothing valid is dead");
     let codes = (RUNNING_JOBS as u64 * RUNNING_COUNT + WAITING_JOBS as u64 * WAITING_COUNT) as i64;
     assert_eq!(site.count("select count(*) from codes").await, codes);
-    assert_eq!(site.count("select count(*) from jobs where state = 'completed'").await, count as i64);
+    assert_eq!(site.completed().await, count as i64);
     let error = careless.await.expect("the control");
     assert!(error.contains("delivery acknowledgement") || error.contains("PRECONDITION"), "the control: {error}");
     worker.terminate().await.expect_code(0);

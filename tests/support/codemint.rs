@@ -86,8 +86,7 @@ pub async fn finish(child: Child) -> Ran {
 /// Sends a signal, such as `INT`, to the program.
 pub fn send_signal(name: &str, child: &Child) {
     let pid = child.id().expect("a running program").to_string();
-    let status = std::process::Command::new("kill").args([format!("-{name}"), pid]).status().expect("kill");
-    assert!(status.success(), "kill");
+    assert!(super::send_signal(name, &[pid]), "kill");
 }
 
 /// Cargo tells tests and benchmarks where the program is. An example has to be the program as well, when [`AS_PROGRAM`] is

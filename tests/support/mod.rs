@@ -16,6 +16,7 @@ pub mod small_disk;
 pub mod stores;
 
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -31,6 +32,12 @@ pub fn reserved_port() -> u16 {
     let mut ports = std::iter::repeat_with(|| NEXT.get_or_init(first).fetch_add(1, Ordering::Relaxed) % 12_000);
     let free = ports.find(|port| TcpListener::bind(("127.0.0.1", 20_000 + port)).is_ok());
     20_000 + free.expect("a free port")
+}
+
+/// Sends a signal, such as `KILL`; false if one of the processes has ended already.
+pub fn send_signal(name: &str, processes: &[String]) -> bool {
+    let kill = Command::new("kill").arg(format!("-{name}")).args(processes).stderr(Stdio::null()).status();
+    kill.expect("kill").success()
 }
 
 /// Asks until the answer is yes.

@@ -18,10 +18,9 @@ use uuid::Uuid;
 
 use super::amqp::Message;
 use super::rabbitmq::{Broker, Depth, Vhost};
+use super::site::JOBS;
 use super::stores::{Kind, TestStore};
 use super::wait_until;
-
-const JOBS_QUEUE: &str = "codemint.jobs";
 
 /// A job that a producer has asked for.
 #[derive(Clone, Debug)]
@@ -71,6 +70,22 @@ pub async fn judge(place: &TestStore, known: &Known<'_>) -> Found {
     let shown: Vec<&String> = violations.iter().take(20).collect();
     assert!(violations.is_empty(), "{} things do not hold: {shown:#?}", violations.len());
     found
+}
+
+/// What is still to be done or told; `None` when the store and the broker are ready to be judged.
+pub async fn unsettled(place: &TestStore, broker: &Broker, vhost: &Vhost, asked: &[Asked]) -> Option<String> {
+    const OPEN: &str = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
+    let depth = broker.queue_depth(vhost, JOBS);
+    let known = place.number("select count(*) from jobs").await;
+    let open = place.number(OPEN).await;
+    let untold = place.number("select count(*) from outbox").await;
+    let is_settled = depth == Depth { ready: 0, unacknowledged: 0 } && (open, untold) == (0, 0);
+    (!is_settled || known != asked.len() as i64).then(|| {
+        let asked = asked.len();
+        format!(
+            "of {asked} jobs {known} are known and {open} open, {untold} events are untold, the queue holds {depth:?}"
+        )
+    })
 }
 
 struct Judge<'a> {
@@ -287,7 +302,7 @@ impl Judge<'_> {
         if waiting > 0 {
             self.complain(format!("{waiting} events wait in the outbox"));
         }
-        let depth = of_broker.broker.queue_depth(of_broker.vhost, JOBS_QUEUE);
+        let depth = of_broker.broker.queue_depth(of_broker.vhost, JOBS);
         if depth != (Depth { ready: 0, unacknowledged: 0 }) {
             self.complain(format!("messages are left in the queue: {depth:?}"));
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::reserved_port;
+use super::{reserved_port, send_signal};
 
 /// Points tests to a given server instead: a URL of a role that may create databases.
 const GIVEN_SERVER: &str = "CODEMINT_TEST_POSTGRES_URL";
@@ -102,7 +102,7 @@ impl Server {
 
     /// Every process of the server stops where it is, or goes on: connections stay, and nobody answers.
     pub fn signal_all(&self, name: &str) {
-        signal(name, &self.processes());
+        let _all = send_signal(name, &self.processes());
     }
 
     /// The first one of all comes last.
@@ -119,19 +119,17 @@ impl Server {
         // The first one would start again what ends before it.
         let mut processes = self.processes();
         processes.rotate_right(1);
-        signal("KILL", &processes);
-        while !self.processes().is_empty() && self.is_running() {
+        let _all = send_signal("KILL", &processes);
+        while self.is_running() {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     pub fn is_running(&self) -> bool {
-        let mut command = if is_root() { Command::new("runuser") } else { Command::new("env") };
-        if is_root() {
-            command.args(["-u", "postgres", "--"]);
-        }
-        command.arg(self.binaries.join("pg_ctl")).arg("-D").arg(self.directory.join("server")).arg("status");
-        command.current_dir("/").output().expect("pg_ctl").status.success()
+        let pg_ctl = self.binaries.join("pg_ctl");
+        let script = format!("{}{} -D {}/server status", as_postgres(), pg_ctl.display(), self.directory.display());
+        let asked = Command::new("sh").args(["-c", &script]).current_dir(&self.directory).output();
+        asked.expect("a shell").status.success()
     }
 
     /// What is written before it is committed goes there from now on.
@@ -178,11 +176,6 @@ impl Drop for Server {
         drop(self.watcher.stdin.take());
         let _ended = self.watcher.wait();
     }
-}
-
-/// One that has just ended needs no signal.
-pub fn signal(name: &str, processes: &[String]) {
-    let _ended = Command::new("kill").arg(format!("-{name}")).args(processes).stderr(Stdio::null()).status();
 }
 
 fn watch(binaries: &Path, directory: &Path) -> Child {

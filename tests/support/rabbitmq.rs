@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{DEADLINE, reserved_port};
+use super::{DEADLINE, reserved_port, send_signal};
 
 /// Debian's place, whose commands change neither the directory nor the user, as those of /usr/sbin do.
 const DEBIAN: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -165,8 +165,7 @@ impl Broker {
     /// The server stops where it is (`STOP`), or goes on (`CONT`): connections stay, and nobody answers.
     pub fn signal_all(&self, signal: &str) {
         let pid = self.server.lock().unwrap_or_else(PoisonError::into_inner).id();
-        let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().expect("kill");
-        assert!(sent.success(), "kill -{signal} {pid}");
+        assert!(send_signal(signal, &[pid.to_string()]), "kill -{signal} {pid}");
     }
 
     /// As a part of the machine's memory: 0.4 is usual, 0.0001 blocks whoever publishes.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::process::Child;
 use uuid::Uuid;
 
-use crate::support::amqp::{Inbox, Message, Peer, durable};
+use crate::support::amqp::{Inbox, Message, Peer, durable, quorum};
 use crate::support::codemint::{Codemint, Ran, finish, send_signal};
 use crate::support::rabbitmq::{self, Broker, Vhost};
 use crate::support::stores::TestStore;
@@ -20,6 +20,8 @@ use crate::support::{reserved_port, wait_until};
 pub const JOBS: &str = "codemint.jobs";
 pub const DEAD: &str = "codemint.jobs.dead";
 pub const EVENTS: &str = "codemint.events";
+/// Keeps all events, whoever is away: an inbox goes with its connection.
+pub const KEPT: &str = "kept-events";
 
 /// A store and a virtual host that workers share.
 pub struct Site {
@@ -81,6 +83,21 @@ impl Site {
     /// Workers that end when nothing is left.
     pub async fn drain(&self) -> Ran {
         self.codemint(&["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0)
+    }
+
+    /// A peer, and from now on every event is kept.
+    pub async fn keep_events(&self) -> Peer {
+        // Declares what events are sent to.
+        self.drain().await;
+        let peer = self.peer().await;
+        peer.declare(KEPT, quorum()).await;
+        peer.bind(KEPT, EVENTS, "job.*").await;
+        peer
+    }
+
+    /// How many jobs are completed.
+    pub async fn completed(&self) -> i64 {
+        self.count("select count(*) from jobs where state = 'completed'").await
     }
 
     /// One number of the store.

@@ -31,6 +31,14 @@ const AT_WORK: &str = "
      where application_name = $1 and state = 'active' and wait_event_type is distinct from 'Client'
        and query_start < clock_timestamp() - interval '2 seconds'";
 
+/// Sessions of ours that have waited in the middle of a `COPY` for rows of ours for longer than a statement may be
+/// silent. No timeout of the server but that of statements ends such a wait, and its chunk is locked as long. One that is slow
+/// and not dead loses a chunk that is then made again.
+const END_COPIES: &str = "
+    select count(pg_terminate_backend(pid)) from pg_stat_activity
+     where application_name = $1 and state = 'active' and wait_event = 'ClientRead'
+       and query_start < clock_timestamp() - interval '10 seconds'";
+
 /// Watches over the statements of one store.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -72,6 +80,7 @@ impl Watch {
                         let seconds = (PATIENCE + asked_at.elapsed()).as_secs();
                         metrics::statement_given_up();
                         tracing::warn!(what, seconds, reason, "a statement is given up, and its connection closed");
+                        self.end_copies().await;
                         let problem = format!("it has not answered for {seconds} s, and {reason}");
                         return Err(Error::new(ErrorKind::TimedOut, problem).into());
                     };
@@ -87,7 +96,7 @@ impl Watch {
     /// # Errors
     /// Why a statement that is overdue will not be answered.
     async fn ask(&self) -> Result<(), &'static str> {
-        match timeout(ANSWER_TIMEOUT, self.count_at_work()).await {
+        match timeout(ANSWER_TIMEOUT, self.count(AT_WORK)).await {
             Ok(Ok(at_work)) if at_work >= i64::from(self.overdue.load(Ordering::Relaxed)) => Ok(()),
             Ok(Ok(_)) => Err("does not work on it"),
             // It has other things to do, but it is there.
@@ -97,9 +106,15 @@ impl Watch {
         }
     }
 
-    async fn count_at_work(&self) -> Result<i64, sqlx::Error> {
+    /// The other end of a line that is dead in one direction does not see that it is closed.
+    async fn end_copies(&self) {
+        // A server that cannot be asked has ended them itself, or is given up as a whole.
+        let _ended = timeout(ANSWER_TIMEOUT, self.count(END_COPIES)).await;
+    }
+
+    async fn count(&self, sql: &str) -> Result<i64, sqlx::Error> {
         let mut connection: PgConnection = self.options.connect().await?;
-        let count = sqlx::query_scalar(AT_WORK).bind(&self.application_name).fetch_one(&mut connection).await?;
+        let count = sqlx::query_scalar(sql).bind(&self.application_name).fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(count)
     }

@@ -31,12 +31,16 @@ struct Lines {
 
 impl Lines {
     async fn at_work(place: TestStore) -> Self {
+        Self::at_work_with(place, &[SMALL_CHUNKS]).await
+    }
+
+    async fn at_work_with(place: TestStore, settings: &[(&str, &str)]) -> Self {
         let mut site = Site::new(place).await;
         site.keep_events().await;
         let (store_url, amqp_url) = (site.store.url.clone(), site.amqp_url.clone());
         let (to_store, to_broker) = (Proxy::start(&store_url).await, Proxy::start(&amqp_url).await);
         (site.store.url, site.amqp_url) = (to_store.url.clone(), to_broker.url.clone());
-        let worker = site.start(&[SMALL_CHUNKS], &[]);
+        let worker = site.start(settings, &[]);
         worker.wait_until_ready().await;
         (site.store.url, site.amqp_url) = (store_url, amqp_url);
         let mut lines = Self { site, to_store, to_broker, worker, asked: Vec::new() };
@@ -159,6 +163,20 @@ async fn a_line_to_the_store_that_is_dead_in_one_direction_is_given_up() {
         lines.end_well().await;
     };
     tokio::join!(dead(Direction::ToClient), dead(Direction::ToServer));
+}
+
+/// The server then waits for codes that never come, and for no timeout shorter than that of a statement: its chunk would be
+/// nobody's until then.
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_a_line_that_dies_in_the_middle_of_codes_does_not_keep_their_chunk() {
+    let stall = format!("{}=3*off->1*return(stall)->off", codemint::failpoint::CODES_HALF_WRITTEN);
+    let settings = [SMALL_CHUNKS, ("FAILPOINTS", stall.as_str())];
+    let lines = Lines::at_work_with(TestStore::postgres().await, &settings).await;
+    lines.worker.wait_until_it_says("a failpoint was reached").await;
+    lines.to_store.stall(Direction::ToServer);
+    lines.is_noticed(Instant::now(), "a statement is given up").await;
+    lines.end_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

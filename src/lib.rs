@@ -3,6 +3,7 @@
 //! The modules in reading order; ARCHITECTURE.md has the picture.
 
 pub mod failpoint;
+pub mod files;
 pub mod telemetry;
 
 pub mod code;

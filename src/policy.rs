@@ -1,8 +1,6 @@
 //! Which codes may be made, as far as files say so. Reads the files that the configuration names, for the commands that
 //! need them; it decides nothing about a code.
 
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +9,7 @@ use crate::code::check::{CheckKey, SECRET_LENGTH_MAX};
 use crate::code::denied::{DeniedWords, DeniedWordsError};
 use crate::code::policy::Policy;
 use crate::config::Config;
+use crate::files::{open, read_at_most, read_text};
 
 /// Far more than all words that are taken.
 const DENY_FILE_BYTES_MAX: u64 = 16 << 20;
@@ -50,8 +49,8 @@ pub fn denied_words(config: &Config) -> Result<Option<DeniedWords>, PolicyError>
     let builtin = config.deny_builtin.then(DeniedWords::builtin).transpose();
     let builtin = builtin.map_err(|error| problem_of("deny.builtin", Path::new("the list"), error.to_string()))?;
     let Some(path) = &config.deny_file else { return Ok(builtin) };
-    let words =
-        read_text(path).and_then(|text| with_builtin(&text, builtin.as_ref()).map_err(|error| error.to_string()));
+    let words = read_text(path, DENY_FILE_BYTES_MAX, "one word a line")
+        .and_then(|text| with_builtin(&text, builtin.as_ref()).map_err(|error| error.to_string()));
     words.map(Some).map_err(|problem| problem_of("deny.file", path, problem))
 }
 
@@ -61,18 +60,6 @@ fn with_builtin(text: &str, builtin: Option<&DeniedWords>) -> Result<DeniedWords
         Some(builtin) => words.union(builtin),
         None => Ok(words),
     }
-}
-
-fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = read_at_most(open(path)?, DENY_FILE_BYTES_MAX + 1)?;
-    if bytes.len() as u64 > DENY_FILE_BYTES_MAX {
-        return Err(format!("it has more than {DENY_FILE_BYTES_MAX} bytes; one word a line is expected"));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        format!("line {line} is not UTF-8 text")
-    })
 }
 
 fn problem_of(key: &'static str, path: &Path, problem: String) -> PolicyError {
@@ -92,15 +79,4 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
         secret.pop();
     }
     Ok(secret)
-}
-
-fn open(path: &Path) -> Result<File, String> {
-    File::open(path).map_err(|error| format!("it cannot be read: {error}"))
-}
-
-/// Counted while reading: a device or a pipe has no size, and may never end.
-fn read_at_most(file: File, length_max: u64) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    file.take(length_max).read_to_end(&mut bytes).map_err(|error| format!("it cannot be read: {error}"))?;
-    Ok(bytes)
 }

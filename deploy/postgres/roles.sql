@@ -2,7 +2,9 @@
 --   create role mint login password '...' in role codemint_generator;
 -- To be run in the store's database by a role that may create roles, again after each `codemint migrate`:
 --   psql --single-transaction -v ON_ERROR_STOP=1 -f roles.sql postgres://admin@db/shop
--- `codemint migrate` itself is run by a member of codemint_owner; before the first time, run only what is above the line.
+-- `codemint migrate` itself is run by a member of codemint_owner, made once what is above the line has been run:
+--   create role migrate login password '...' in role codemint_owner;
+--   alter role migrate set role codemint_owner; -- so that the tables belong to the role, whoever makes them
 
 select format('create role %I', name)
   from unnest(array['codemint_owner', 'codemint_generator', 'codemint_reader', 'codemint_producer']) name

@@ -38,7 +38,7 @@ impl Ground {
         }
         create_database(&postgres.url("postgres"), DATABASE).await;
         let broker = Broker::start();
-        let site = Site::at(TestStore::postgres_at(&postgres.url(DATABASE)).await, &broker);
+        let site = Site::at(TestStore::postgres_at(&postgres.url(DATABASE)).await, &broker).await;
         site.keep_events().await;
         Self { postgres, broker, log_disk, site, started: Instant::now(), done: Mutex::default() }
     }

@@ -32,7 +32,7 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
     let mut asked = Asked::default();
     let mut peer = None;
     while Instant::now() < until {
-        let body = match lot.below(20) {
+        let body = match lot.below(21) {
             0..3 if !asked.jobs.is_empty() => {
                 ground.count("asked for a job again");
                 let job = &asked.jobs[lot.below(asked.jobs.len())];
@@ -45,7 +45,17 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
                 asked.may_end_short.insert(id);
                 continue;
             }
-            5..7 => {
+            5 => {
+                ground.count("asked for a job");
+                let job = oracle::Asked { count: MOST_IN_ROOMY, ..draw_job_in(&ROOMY, MOST_IN_ROOMY, &mut lot) };
+                asked.jobs.push(job.clone());
+                asked.may_end_short.insert(job.id);
+                publish(ground, &mut peer, &body_of(&job)).await;
+                sleep(lot.pause(Duration::from_millis(300), Duration::from_secs(2))).await;
+                cancel(ground, job.id).await;
+                continue;
+            }
+            6..8 => {
                 ground.count("sent what is no job");
                 let bad = no_job(&mut lot);
                 asked.bad.push(bad.clone());
@@ -68,10 +78,13 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
 }
 
 fn draw_job(lot: &mut Lot) -> (oracle::Asked, bool) {
-    let id = lot.id();
     let is_narrow = lot.below(4) == 0;
     let (masks, most) = if is_narrow { (NARROW, MOST_IN_NARROW) } else { (ROOMY, MOST_IN_ROOMY) };
-    (oracle::Asked { id, mask: lot.one_of(&masks).to_owned(), count: lot.of_any_size(most) }, is_narrow)
+    (draw_job_in(&masks, most, lot), is_narrow)
+}
+
+fn draw_job_in(masks: &[&str], most: u64, lot: &mut Lot) -> oracle::Asked {
+    oracle::Asked { id: lot.id(), mask: lot.one_of(masks).to_owned(), count: lot.of_any_size(most) }
 }
 
 fn body_of(job: &oracle::Asked) -> Vec<u8> {

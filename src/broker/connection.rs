@@ -18,7 +18,10 @@ use tokio::time::timeout;
 
 use crate::broker::error::BrokerError;
 use crate::broker::settings::BrokerSettings;
+use crate::files;
 
+/// More certificates than any system trusts.
+const CERTIFICATES_BYTES_MAX: u64 = 4 << 20;
 /// For a connection, with TLS and the user's log-in. The library has no limit of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For an answer of the broker on an open connection.
@@ -162,7 +165,7 @@ fn tls_settings(settings: &BrokerSettings) -> Result<OwnedTLSConfig, BrokerError
 
 fn read_certificates(path: &Path) -> Result<String, BrokerError> {
     let problem = |problem: String| BrokerError::CaFile { path: path.display().to_string(), problem };
-    let text = fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
+    let text = files::read_text(path, CERTIFICATES_BYTES_MAX, "PEM").map_err(problem)?;
     // The library would take a file without any for one that trusts nobody more.
     if !text.contains("-----BEGIN CERTIFICATE-----") {
         return Err(problem("holds no certificate; PEM is expected".to_owned()));

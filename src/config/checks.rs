@@ -9,13 +9,14 @@ use crate::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
 use crate::code::screening::FilterLimits;
 use crate::config::layers::Layers;
 use crate::config::settings::{SETTINGS, Setting};
-use crate::config::values::{
-    address_or_off, name_of_entity, number_up_to, read_secret, readable_file, true_or_false, whole_number,
-};
+use crate::config::values::{address_or_off, name_of_entity, number_up_to, readable_file, true_or_false, whole_number};
 use crate::config::{Config, ConfigError, Resolved, WorkerSettings};
+use crate::files;
 use crate::job::request::{CHUNK_SIZE_MAX, Limits};
 use crate::store::location::Location;
 
+/// Longer than any URL.
+const URL_FILE_BYTES_MAX: u64 = 64 << 10;
 /// Where the quota arithmetic ends.
 const COUNT_MAX_LIMIT: u64 = 1_000_000_000;
 const GUESS_ODDS_LIMIT: u64 = 1_000_000_000_000;
@@ -159,7 +160,8 @@ impl Layers {
             return None;
         }
         self.parse(file_key, |path| {
-            let url = read_secret(Path::new(path)).map_err(|problem| format!("{path}: {problem}"))?;
+            let url = files::read_text(Path::new(path), URL_FILE_BYTES_MAX, "one line with the URL")
+                .map_err(|problem| format!("{path}: {problem}"))?;
             url.trim().parse::<T>().map_err(|error| format!("{path}: {error}"))
         })
     }

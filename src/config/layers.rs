@@ -8,7 +8,10 @@ use config::{ConfigError as SourceError, Environment, File, FileFormat, Source, 
 
 use crate::config::DEFAULT_FILE;
 use crate::config::settings::SETTINGS;
+use crate::files;
 
+/// Many times what all settings with their meanings take.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 const ENVIRONMENT_PREFIX: &str = "CODEMINT";
 
 /// The text of every key, each from the last layer that sets it, and what was wrong with the layers.
@@ -46,8 +49,8 @@ impl Layers {
             return;
         }
         let shown = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Err(error) => self.problems.push(format!("{shown} cannot be read: {error}")),
+        match files::read_text(path, FILE_BYTES_MAX, "TOML with a few settings") {
+            Err(problem) => self.problems.push(format!("{shown}: {problem}")),
             Ok(text) => match File::from_str(&text, FileFormat::Toml).collect() {
                 Err(error) => self.problems.push(format!("{shown} is not valid TOML: {}", without_excerpt(&error))),
                 Ok(table) => self.set_table(String::new(), table, 1, |_| shown.clone()),

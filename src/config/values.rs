@@ -1,22 +1,9 @@
 //! What the text of a key may say.
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// A file with a URL in it is not longer than this.
-const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
-
-pub(super) fn read_secret(path: &Path) -> Result<String, String> {
-    // Counted while reading: a device or a pipe has no size, and may never end.
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    file.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > SECRET_FILE_BYTES_MAX {
-        return Err(format!("the file has more than {SECRET_FILE_BYTES_MAX} bytes; one line with the URL is expected"));
-    }
-    Ok(text)
-}
+use crate::files;
 
 pub(super) fn whole_number(text: &str, max: u64) -> Result<u64, String> {
     let number = text.parse::<u64>().ok().filter(|number| (1..=max).contains(number));
@@ -43,7 +30,7 @@ pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
 
 /// A connection would only say that some file is missing, and look like a server that is away.
 pub(super) fn readable_file(path: &str) -> Result<(), String> {
-    std::fs::File::open(path).map(drop).map_err(|error| format!("{path} cannot be read: {error}"))
+    files::open(Path::new(path)).map(drop).map_err(|problem| format!("{path}: {problem}"))
 }
 
 /// Exchanges and queues have names of up to 255 bytes; those that begin with `amq.` are the broker's own.

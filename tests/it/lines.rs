@@ -37,12 +37,12 @@ impl Lines {
     async fn at_work_with(place: TestStore, settings: &[(&str, &str)]) -> Self {
         let mut site = Site::new(place).await;
         site.keep_events().await;
-        let (store_url, amqp_url) = (site.store.url.clone(), site.amqp_url.clone());
+        let (store_url, amqp_url) = (site.store_url.clone(), site.amqp_url.clone());
         let (to_store, to_broker) = (Proxy::start(&store_url).await, Proxy::start(&amqp_url).await);
-        (site.store.url, site.amqp_url) = (to_store.url.clone(), to_broker.url.clone());
+        (site.store_url, site.amqp_url) = (to_store.url.clone(), to_broker.url.clone());
         let worker = site.start(settings, &[]);
         worker.wait_until_ready().await;
-        (site.store.url, site.amqp_url) = (store_url, amqp_url);
+        (site.store_url, site.amqp_url) = (store_url, amqp_url);
         let mut lines = Self { site, to_store, to_broker, worker, asked: Vec::new() };
         lines.ask(COUNT).await;
         wait_until("chunks", async || lines.site.count(CHUNKS_DONE).await >= 2).await;

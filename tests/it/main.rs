@@ -56,6 +56,7 @@ mod broker_supervisor;
 mod broker_users;
 mod worker_jobs;
 mod worker_long;
+mod worker_outages;
 mod asyncapi;
 mod integration;
 mod bad_messages;
@@ -94,5 +95,8 @@ mod policies;
 mod import_steps;
 mod import_input;
 mod import_sort;
+
+mod laws;
+mod hostile_input;
 
 mod house;

@@ -7,10 +7,9 @@ use uuid::Uuid;
 
 use crate::support::authority::Authority;
 use crate::support::codemint::Codemint;
-use crate::support::postgres::{Durability, Server, Setup};
-use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
+use crate::support::postgres::{Database, Durability, Server, Setup};
+use crate::support::roles::{url_of_member, url_of_owner};
 use crate::support::stores::TestStore;
-use crate::support::wait_until;
 
 #[tokio::test]
 async fn a_server_is_believed_only_with_a_certificate_of_the_given_authority_for_its_name() {
@@ -55,7 +54,7 @@ async fn a_server_is_believed_only_with_a_certificate_of_the_given_authority_for
 #[tokio::test]
 async fn a_role_with_the_documented_rights_can_mint_cancel_and_verify() {
     let place = TestStore::postgres().await;
-    let url = url_of_member(&place, "generator").await;
+    let url = url_of_member(&place.url, "generator").await;
     place.execute("insert into codes (code, run_no) select to_char(n, 'FM00'), 0 from generate_series(0, 49) n").await;
     let codemint = |args: &[&str]| Codemint::new(place.path()).args(["--store", &url]).args(args);
 
@@ -71,51 +70,20 @@ async fn a_role_with_the_documented_rights_can_mint_cancel_and_verify() {
 }
 
 #[tokio::test]
-async fn a_role_with_the_documented_rights_can_do_a_workers_work() {
-    let mut place = TestStore::postgres().await;
-    place.url = url_of_member(&place, "generator").await;
-    let site = Site::new(place).await;
-    site.drain().await;
-    let peer = site.peer().await;
-    let mut inbox = peer.listen(EVENTS, "job.*").await;
-    let (minted, refused) = (Uuid::now_v7(), Uuid::now_v7());
-    for (id, count) in [(minted, 120_000), (refused, 0), (minted, 120_000)] {
-        publish(&peer, &request(id, "A????##", count)).await;
-    }
-    site.drain().await;
-    assert_eq!(wait_for_end(&mut inbox, minted).await.last().map(String::as_str), Some("job.completed"));
-    assert_eq!(wait_for_end(&mut inbox, refused).await, ["job.failed"]);
-    assert_eq!(site.count("select count(*) from outbox").await, 0);
-    assert_eq!(site.count("select count(*) from codes").await, 120_000);
-
-    let cancelled = Uuid::now_v7().to_string();
-    publish(&peer, &request(cancelled.parse().expect("an id"), "B????##", 120_000)).await;
-    let worker = site.start_ready().await;
-    wait_until("the job is there", async || site.count("select count(*) from jobs").await == 3).await;
-    site.codemint(&["jobs", "cancel", &cancelled]).run().await;
-    worker.terminate().await.expect_code(0);
-}
-
-/// Makes a user with the rights of one of the roles of `deploy/postgres/roles.sql`, which are cut off from those of other
-/// tests by their names; returns the store's URL for it.
-async fn url_of_member(place: &TestStore, role: &str) -> String {
-    let mut url = url::Url::parse(&place.url).expect("a URL");
-    let database = url.path().trim_start_matches('/').to_owned();
-    let script = include_str!("../../deploy/postgres/roles.sql").replace("codemint_", &format!("{database}_"));
-    let file = place.path().join("roles.sql");
-    std::fs::write(&file, script).expect("a file");
-    let psql = tokio::process::Command::new("psql")
-        .args(["--quiet", "--no-psqlrc", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-f"])
-        .arg(&file)
-        .arg(&place.url)
-        .output();
-    let ran = psql.await.expect("psql");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let user = format!("{database}_user_{role}");
-    place.execute(&format!("create role {user} login password 'secret' in role {database}_{role}")).await;
-    url.set_username(&user).expect("a user");
-    url.set_password(Some("secret")).expect("a password");
-    url.to_string()
+async fn a_member_of_the_owner_makes_the_tables_and_nothing_else_is_needed_to_mint_in_them() {
+    let database = Database::create().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let owner = url_of_owner(&database.url).await;
+    let codemint = |url: &str, args: &[&str]| Codemint::new(directory.path()).args(["--store", url]).args(args);
+    codemint(&owner, &["migrate"]).run().await.expect_code(0);
+    codemint(&owner, &["migrate", "--partitions", "3"]).run().await.expect_code(0);
+    let generator = url_of_member(&database.url, "generator").await;
+    codemint(&generator, &["generate", "A####", "--count", "10"]).run().await.expect_code(0);
+    let place = TestStore::postgres_in(database).await;
+    let foreign = "select count(*) from pg_class c join pg_roles r on r.oid = c.relowner
+                    where relnamespace = 'public'::regnamespace and right(rolname, 6) <> '_owner'";
+    assert_eq!(place.number(foreign).await, 0, "all belongs to the role, so that any member can go on");
+    assert_eq!(place.number("select count(*) from codes").await, 10);
 }
 
 async fn is_refused(url: &str, sql: &str) {
@@ -129,7 +97,7 @@ async fn is_refused(url: &str, sql: &str) {
 #[tokio::test]
 async fn a_generator_can_neither_read_elsewhere_nor_drop_nor_change_codes() {
     let place = TestStore::postgres().await;
-    let url = url_of_member(&place, "generator").await;
+    let url = url_of_member(&place.url, "generator").await;
     place.execute("create schema elsewhere; create table elsewhere.secrets (secret text)").await;
     place.codemint(["generate", "A####", "--count", "10"]).run().await.expect_code(0);
     for sql in [
@@ -150,7 +118,7 @@ async fn a_generator_can_neither_read_elsewhere_nor_drop_nor_change_codes() {
 #[tokio::test]
 async fn a_reader_reads_everything_but_keys_and_a_producer_only_asks() {
     let place = TestStore::postgres().await;
-    let (reader, producer) = (url_of_member(&place, "reader").await, url_of_member(&place, "producer").await);
+    let (reader, producer) = (url_of_member(&place.url, "reader").await, url_of_member(&place.url, "producer").await);
     let codemint = |url: &str, args: &[&str]| Codemint::new(place.path()).args(["--store", url]).args(args);
     let id = Uuid::now_v7().to_string();
     codemint(&producer, &["enqueue", "A####", "--count", "10", "--job-id", &id]).run().await.expect_code(0);
@@ -168,7 +136,7 @@ async fn a_reader_reads_everything_but_keys_and_a_producer_only_asks() {
 #[tokio::test]
 async fn a_worker_with_all_rights_says_so_once_and_refuses_where_that_is_wanted() {
     let place = TestStore::postgres().await;
-    let generator = url_of_member(&place, "generator").await;
+    let generator = url_of_member(&place.url, "generator").await;
     let worker = |url: &str, require: &str| {
         Codemint::new(place.path())
             .args(["worker", "--drain"])

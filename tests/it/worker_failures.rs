@@ -114,6 +114,7 @@ async fn what_passes_by_itself_may_happen_more_often_than_a_chunk_may_fail() {
     site.store
         .execute(
             "create sequence attempts;
+             grant usage on sequence attempts to public;
              create function be_in_the_way() returns trigger language plpgsql as $$
              declare attempt bigint := nextval('attempts');
              begin

@@ -25,7 +25,12 @@ pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
 
 /// Waits until all that was asked for has ended and is told, ends the worker, and judges. Events were kept from the start.
 pub async fn end_well(what: &str, site: Site, worker: Worker, asked: &[Asked]) {
-    let settled = async || unsettled(&site.store, rabbitmq::shared(), site.vhost(), asked).await.is_none();
+    end_well_at(rabbitmq::shared(), what, site, worker, asked).await;
+}
+
+/// The same for a site at another broker.
+pub async fn end_well_at(broker: &Broker, what: &str, site: Site, worker: Worker, asked: &[Asked]) {
+    let settled = async || unsettled(&site.store, broker, site.vhost(), asked).await.is_none();
     wait_until(&format!("{what}: all is done and told"), settled).await;
     worker.terminate().await.expect_code(0);
     let peer = site.peer().await;
@@ -33,7 +38,7 @@ pub async fn end_well(what: &str, site: Site, worker: Worker, asked: &[Asked]) {
     let announced: Vec<Uuid> = announced.map(|(id,)| id).collect().await;
     let told = take_until_ended(&peer, &announced).await;
     assert_eq!(peer.depth(DEAD).await, 0, "{what}");
-    let broker = KnownOfBroker { broker: rabbitmq::shared(), vhost: site.vhost(), told: &told, dead: &[], bad: &[] };
+    let broker = KnownOfBroker { broker, vhost: site.vhost(), told: &told, dead: &[], bad: &[] };
     let directories = vec![site.store.path()];
     judge(&site.store, &Known { asked, broker: Some(broker), directories, ..Known::default() }).await;
 }
@@ -72,7 +77,7 @@ async fn publish_jobs(peer: &Peer, prefix: &str, count: usize, codes: u64) -> Ve
 #[tokio::test]
 async fn while_the_broker_is_away_minting_goes_on_and_every_event_arrives_afterwards() {
     let broker = Broker::start();
-    let site = Site::at(TestStore::postgres().await, &broker);
+    let site = Site::at(TestStore::postgres().await, &broker).await;
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "2000")], &[]);
     worker.wait_until_ready().await;
     let peer = site.keep_events().await;
@@ -104,7 +109,7 @@ async fn while_the_broker_is_away_minting_goes_on_and_every_event_arrives_afterw
 #[tokio::test]
 async fn a_broker_that_is_killed_loses_no_job_and_no_event() {
     let broker = Broker::start();
-    let site = Site::at(TestStore::sqlite().await, &broker);
+    let site = Site::at(TestStore::sqlite().await, &broker).await;
     let worker = site.start_ready().await;
     let peer = site.keep_events().await;
     let ids = publish_jobs(&peer, "K", 20, 500).await;
@@ -200,7 +205,7 @@ async fn while_the_store_is_away_messages_wait_go_back_once_and_are_served_when_
 #[tokio::test]
 async fn a_broker_that_takes_nothing_still_brings_jobs_and_gets_the_events_later() {
     let broker = Broker::start();
-    let site = Site::at(TestStore::postgres().await, &broker);
+    let site = Site::at(TestStore::postgres().await, &broker).await;
     let worker = site.start_ready().await;
     let peer = site.keep_events().await;
     // Enough to be at work when the alarm comes.

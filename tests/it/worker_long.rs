@@ -29,7 +29,7 @@ async fn a_store_that_hangs_longer_than_the_broker_waits_for_acknowledgements_lo
     let broker = Broker::start_with(&setup);
     let server = Server::start(Durability::None);
     create_database(&server.url("postgres"), "codemint").await;
-    let site = Site::at(TestStore::postgres_at(&server.url("codemint")).await, &broker);
+    let site = Site::at(TestStore::postgres_at(&server.url("codemint")).await, &broker).await;
     let environment = [("CODEMINT__AMQP__DELIVERY_TIMEOUT_SECONDS", "30"), ("CODEMINT__AMQP__PREFETCH", "16")];
     let worker = site.start(&environment, &[]);
     worker.wait_until_ready().await;

@@ -27,7 +27,7 @@ async fn wait_until_missing(worker: &Worker, what: &str) {
 #[tokio::test]
 async fn a_broker_that_is_away_at_the_start_is_waited_for() {
     let broker = Broker::start();
-    let site = Site::at(TestStore::postgres().await, &broker);
+    let site = Site::at(TestStore::postgres().await, &broker).await;
     let own = site.store.codemint(["enqueue", "OWN####", "--count", "50"]).run().await.expect_code(0);
     broker.stop_app();
     let worker = site.start(&[], &[]);

@@ -7,6 +7,7 @@ pub mod codemint;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod rabbitmq;
+pub mod roles;
 pub mod amqp;
 pub mod authority;
 pub mod oracle;

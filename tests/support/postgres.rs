@@ -293,6 +293,11 @@ impl Drop for Database {
                 let mut connection = PgConnection::connect(&server_url).await.expect("the test server");
                 let sql = format!("drop database if exists {name} with (force)");
                 connection.execute(sql.as_str()).await.expect("no database");
+                let roles = format!("select rolname::text from pg_roles where starts_with(rolname, '{name}_')");
+                let roles: Vec<String> = sqlx::query_scalar(&roles).fetch_all(&mut connection).await.expect("roles");
+                for role in roles {
+                    connection.execute(format!("drop role {role}").as_str()).await.expect("no role");
+                }
             });
         });
         let _ended = dropped.join();

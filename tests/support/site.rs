@@ -14,7 +14,8 @@ use uuid::Uuid;
 use crate::support::amqp::{Inbox, Message, Peer, durable, quorum};
 use crate::support::codemint::{Codemint, Ran, finish, send_signal};
 use crate::support::rabbitmq::{self, Broker, Vhost};
-use crate::support::stores::TestStore;
+use crate::support::roles::url_of_member;
+use crate::support::stores::{Kind, TestStore, Way};
 use crate::support::{reserved_port, wait_until};
 
 pub const JOBS: &str = "codemint.jobs";
@@ -26,6 +27,8 @@ pub const KEPT: &str = "kept-events";
 /// A store and a virtual host that workers share.
 pub struct Site {
     pub store: TestStore,
+    /// What the program is given: on PostgreSQL a user who may do what a worker has to and nothing else.
+    pub store_url: String,
     pub amqp_url: String,
     vhost: Option<Vhost>,
 }
@@ -40,12 +43,16 @@ pub struct Worker {
 
 impl Site {
     pub async fn new(store: TestStore) -> Self {
-        Self::at(store, rabbitmq::shared())
+        Self::at(store, rabbitmq::shared()).await
     }
 
-    pub fn at(store: TestStore, broker: &Broker) -> Self {
+    pub async fn at(store: TestStore, broker: &Broker) -> Self {
         let vhost = broker.vhost();
-        Self { store, amqp_url: vhost.url(), vhost: Some(vhost) }
+        let store_url = match (store.kind, store.way) {
+            (Kind::Postgres, Way::Plain | Way::Partitioned) => url_of_member(&store.url, "generator").await,
+            _ => store.url.clone(),
+        };
+        Self { store, store_url, amqp_url: vhost.url(), vhost: Some(vhost) }
     }
 
     pub fn vhost(&self) -> &Vhost {
@@ -55,7 +62,8 @@ impl Site {
     /// The program with this store and this broker.
     pub fn codemint(&self, args: &[&str]) -> Codemint {
         Codemint::new(self.store.directory.path())
-            .env("CODEMINT__STORE__URL", &self.store.url)
+            .env("CODEMINT__STORE__URL", &self.store_url)
+            .env("CODEMINT__STORE__REQUIRE_LEAST_PRIVILEGE", "true")
             .env("CODEMINT__AMQP__URL", &self.amqp_url)
             .env("CODEMINT__LOG__LEVEL", "info")
             .args(args)

@@ -1,0 +1,66 @@
+//! What holds for every reader of foreign bytes, whatever they are: it reads them or refuses them in few words, and what it
+//! has read is sound. Property tests and fuzz targets try it with different bytes.
+
+use std::io::Write;
+
+use codemint::code::mask::{CODE_LENGTH_MAX, Mask};
+use codemint::config::{Sources, load};
+use codemint::import::error::ImportError;
+use codemint::import::intake::Format;
+use codemint::import::workspace::Workspace;
+use codemint::wire::message::{Envelope, decode};
+
+use crate::import_steps::{assert_is_sound, column, import_with, rejects_of, roomy};
+
+/// Longest reason and longest position of a refused message; both become headers.
+pub const SAID_BYTES_MAX: usize = 600;
+const RUN_CODES: u32 = 3;
+
+pub fn of_masks(text: &str) {
+    match text.parse::<Mask>() {
+        Ok(mask) => {
+            assert!((1..=CODE_LENGTH_MAX).contains(&mask.positions().len()), "{text:?}");
+            let canonical = mask.to_string();
+            assert_eq!(canonical.parse().as_ref(), Ok(&mask), "{text:?} became {canonical:?}");
+        }
+        Err(error) => {
+            assert!(text.is_char_boundary(error.offset), "{text:?}: {error:?}");
+            assert!(error.to_string().len() <= SAID_BYTES_MAX, "{text:?}: {error}");
+        }
+    }
+}
+
+pub fn of_messages(body: &[u8]) {
+    if let Err(refused) = decode(body, &Envelope::default()) {
+        assert!(refused.reason.len() + refused.position.len() <= SAID_BYTES_MAX, "{refused:?}");
+        assert!(!refused.reason.contains(char::is_control), "{refused:?}");
+    }
+}
+
+pub fn of_configurations(file: &[u8]) {
+    let mut written = tempfile::NamedTempFile::new().expect("a file");
+    written.write_all(file).expect("a configuration");
+    let sources = Sources { file: Some(written.path().to_owned()), flags: Vec::new() };
+    match load(&sources) {
+        Ok(config) => assert!(config.chunk_size > 0 && !config.resolved.is_empty()),
+        Err(error) => assert!(!error.problems.is_empty() && error.problems.iter().all(|problem| !problem.is_empty())),
+    }
+}
+
+/// Both formats, with bounds so small that little is kept in memory.
+pub fn of_imports(input: &[u8]) {
+    for format in [Format::Lines, column("code")] {
+        let workspace = Workspace { buffer_bytes: 100, pieces_merged_max: 2, ..roomy(&std::env::temp_dir()) };
+        match import_with(input, format, RUN_CODES, workspace) {
+            Ok((sorted, rejects)) => {
+                assert_is_sound(&sorted, RUN_CODES);
+                assert_eq!(rejects_of(rejects).len() as u64, sorted.counts.invalid + sorted.counts.repeats);
+            }
+            Err(error) => {
+                let ours = matches!(error, ImportError::Read { .. } | ImportError::Temporary { .. });
+                assert!(!ours, "{error}");
+                assert!(error.to_string().len() <= 5000, "{error}");
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::OnceCell;
 
 use crate::cli::exit::Failure;
@@ -120,9 +121,18 @@ enum Configured {
     Config(settings::ConfigCommand),
 }
 
+/// Keys and passwords are in the memory: a crash leaves no image of it. The hard limit stays, so that an operator who wants
+/// one can allow it with `prlimit`.
+fn keep_memory_private() {
+    let maximum = getrlimit(Resource::Core).maximum;
+    // Less is always permitted.
+    let _lowered = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+}
+
 /// Parses the arguments and runs the command they name.
 pub async fn run() -> ExitCode {
     failpoint::read_environment();
+    keep_memory_private();
     let cli = Cli::parse();
     let quiet = cli.global.quiet;
     let result = dispatch(cli).await;

@@ -142,7 +142,9 @@ async fn a_url_in_a_file_of_its_own_is_used_and_redacted() {
 
     let both = [("CODEMINT__STORE__URL_FILE", "url"), ("CODEMINT__STORE__URL", "sqlite://a.db")];
     place.refused(&both, &[], &["store.url and store.url_file are both set", "set one of them"]).await;
-    place.refused(&[("CODEMINT__STORE__URL_FILE", "missing")], &[], &["missing: it cannot be read: No such file"]).await;
+    place
+        .refused(&[("CODEMINT__STORE__URL_FILE", "missing")], &[], &["missing: it cannot be read: No such file"])
+        .await;
     place.write("url", &format!("mysql://u:{PASSWORD}@h/db"));
     place.refused(&variable, &[], &["store.url_file", "url: found the scheme \"mysql\""]).await;
 }

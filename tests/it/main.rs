@@ -75,6 +75,7 @@ mod full_disks;
 mod lines;
 mod schedule;
 mod outbox;
+mod secrets;
 mod enqueue;
 
 mod cli_steps;

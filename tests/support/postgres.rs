@@ -116,10 +116,10 @@ impl Server {
 
     /// The server's first process and all others end at once.
     pub fn kill_9(&self) {
-        // The first one would start again what ends before it.
-        let mut processes = self.processes();
-        processes.rotate_right(1);
-        let _all = send_signal("KILL", &processes);
+        // Stopped first, or it would start others meanwhile, and the server could not start again while one of them lives.
+        let first = self.processes().pop();
+        let _stopped = send_signal("STOP", first.as_slice());
+        let _all = send_signal("KILL", &self.processes());
         while self.is_running() {
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -8,6 +8,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use url::Url;
 
+/// Of all users that are made here.
+pub const PASSWORD: &str = "P0stgres-Pa55word";
 const SCRIPT: &str = include_str!("../../deploy/postgres/roles.sql");
 
 /// Makes a user who is a member of a role, in a database with a current schema; returns the URL for it.
@@ -29,10 +31,10 @@ pub async fn url_of_owner(database_url: &str) -> String {
 async fn create_member(database_url: &str, role: &str) -> String {
     let database = name_of(database_url);
     let user = format!("{database}_user_{role}");
-    execute(database_url, &format!("create role {user} login password 'secret' in role {database}_{role}")).await;
+    execute(database_url, &format!("create role {user} login password '{PASSWORD}' in role {database}_{role}")).await;
     let mut url = Url::parse(database_url).expect("a URL");
     url.set_username(&user).expect("a user");
-    url.set_password(Some("secret")).expect("a password");
+    url.set_password(Some(PASSWORD)).expect("a password");
     url.into()
 }
 

@@ -67,6 +67,63 @@ async fn the_events_of_a_job_are_written_in_order_with_ids_that_follow_from_it()
     }
 }
 
+/// From now on rows like this are refused.
+async fn refuse(place: &TestStore, table: &str, condition: &str) {
+    let sql = match place.kind {
+        Kind::Postgres => format!("alter table {table} add constraint refused check (not ({condition})) not valid"),
+        Kind::Sqlite => ["insert", "update"]
+            .map(|verb| {
+                let row = condition.replace("col:", "new.");
+                format!(
+                    "create trigger refused_{table}_{verb} before {verb} on {table} when {row}
+                     begin select raise(abort, 'refused'); end;"
+                )
+            })
+            .concat(),
+    };
+    place.execute(&sql.replace("col:", "")).await;
+}
+
+async fn allow(place: &TestStore, table: &str) {
+    place
+        .execute(&match place.kind {
+            Kind::Postgres => format!("alter table {table} drop constraint refused"),
+            Kind::Sqlite => format!("drop trigger refused_{table}_insert; drop trigger refused_{table}_update"),
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn no_fact_is_stored_without_its_event_and_no_event_without_its_fact() {
+    let count = async |place: &TestStore, sql: &str| place.number(&format!("select count(*) from {sql}")).await;
+    for place in TestStore::both().await {
+        refuse(&place, "outbox", "col:routing_key = 'job.accepted'").await;
+        let wish = request("A###", 30, 10).handled(announced());
+        place.store.put_job(Uuid::now_v7(), &wish).await.expect_err("no event");
+        assert_eq!(count(&place, "jobs").await, 0, "a job without its event in {:?}", place.kind);
+        allow(&place, "outbox").await;
+        refuse(&place, "chunks", "true").await;
+        place.store.put_job(Uuid::now_v7(), &wish).await.expect_err("no chunks");
+        assert_eq!(count(&place, "outbox").await, 0, "an event without its job in {:?}", place.kind);
+        allow(&place, "chunks").await;
+
+        for (table, condition) in [("outbox", "col:routing_key = 'job.completed'"), ("jobs", "col:state = 'completed'")]
+        {
+            let job = put_announced(&place.store, request("####", 30, 10), announced()).await;
+            refuse(&place, table, condition).await;
+            let resume = ["jobs", "resume", &job.id.to_string()];
+            let failed = place.codemint(resume).run().await;
+            assert_ne!(failed.code, 0, "{}", failed.stderr);
+            let mine = format!("jobs where no = {} and state = 'completed'", job.no);
+            let told = format!("outbox where job_no = {} and routing_key = 'job.completed'", job.no);
+            assert_eq!((count(&place, &mine).await, count(&place, &told).await), (0, 0), "{table} in {:?}", place.kind);
+            allow(&place, table).await;
+            place.codemint(resume).run().await.expect_code(0);
+            assert_eq!((count(&place, &mine).await, count(&place, &told).await), (1, 1), "{table} in {:?}", place.kind);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_job_of_one_chunk_tells_its_progress_before_its_end() {
     for place in TestStore::all().await {

@@ -80,6 +80,7 @@ impl BrokerConnection {
     pub async fn ended(&self, on_blocked: impl Fn(Option<&str>)) -> BrokerError {
         let mut events = Box::pin(self.inner.events_listener());
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        let mut is_closed = false;
         if self.is_blocked() {
             on_blocked(Some("an alarm"));
         }
@@ -94,9 +95,13 @@ impl BrokerConnection {
                     Some(_) => {}
                     None => return gone(),
                 },
-                // A close with a number that the library does not know comes without an event.
-                _ = looks.tick() => if !self.inner.status().connected() {
-                    return gone();
+                // A close with a number that the library does not know comes without an event; any other may be seen before
+                // its event comes.
+                _ = looks.tick() => {
+                    if is_closed {
+                        return gone();
+                    }
+                    is_closed = !self.inner.status().connected();
                 },
             }
         }

@@ -58,9 +58,10 @@ impl DeadQueue {
         let queue = short("name of the dead queue", &self.names.dead_queue)?;
         let taking = self.connection.answered(self.channel.basic_get(queue, BasicGetOptions::default()));
         let taken = tokio::select! {
-            taken = Box::pin(taking) => taken?,
-            // Where a message cannot be read the library gives no answer at all.
+            // Listens before it asks: where a message cannot be read the library gives no answer at all.
+            biased;
             error = Box::pin(self.connection.ended(|_| ())) => return Err(error),
+            taken = Box::pin(taking) => taken?,
         };
         self.left = if taken.is_some() { self.left - 1 } else { 0 };
         Ok(taken.map(|inner| DeadMessage { death: Death::of(&inner.properties), inner }))

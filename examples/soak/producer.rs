@@ -28,10 +28,24 @@ pub struct Asked {
     pub bad: Vec<Vec<u8>>,
 }
 
+impl Asked {
+    /// Returns the message that asks for the job.
+    fn add(&mut self, ground: &Ground, job: oracle::Asked, may_end_short: bool) -> Vec<u8> {
+        ground.count("asked for a job");
+        if may_end_short {
+            self.may_end_short.insert(job.id);
+        }
+        let body = body_of(&job);
+        self.jobs.push(job);
+        body
+    }
+}
+
 pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
     let mut asked = Asked::default();
     let mut peer = None;
     while Instant::now() < until {
+        let mut regretted = None;
         let body = match lot.below(21) {
             0..3 if !asked.jobs.is_empty() => {
                 ground.count("asked for a job again");
@@ -46,14 +60,9 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
                 continue;
             }
             5 => {
-                ground.count("asked for a job");
                 let job = oracle::Asked { count: MOST_IN_ROOMY, ..draw_job_in(&ROOMY, MOST_IN_ROOMY, &mut lot) };
-                asked.jobs.push(job.clone());
-                asked.may_end_short.insert(job.id);
-                publish(ground, &mut peer, &body_of(&job)).await;
-                sleep(lot.pause(Duration::from_millis(300), Duration::from_secs(2))).await;
-                cancel(ground, job.id).await;
-                continue;
+                regretted = Some(job.id);
+                asked.add(ground, job, true)
             }
             6..8 => {
                 ground.count("sent what is no job");
@@ -62,17 +71,18 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
                 bad
             }
             _ => {
-                ground.count("asked for a job");
                 let (job, is_narrow) = draw_job(&mut lot);
-                if is_narrow {
-                    asked.may_end_short.insert(job.id);
-                }
-                asked.jobs.push(job.clone());
-                body_of(&job)
+                asked.add(ground, job, is_narrow)
             }
         };
         publish(ground, &mut peer, &body).await;
-        sleep(lot.pause(Duration::ZERO, Duration::from_secs(4))).await;
+        match regretted {
+            Some(id) => {
+                sleep(lot.pause(Duration::from_millis(300), Duration::from_secs(2))).await;
+                cancel(ground, id).await;
+            }
+            None => sleep(lot.pause(Duration::ZERO, Duration::from_secs(4))).await,
+        }
     }
     asked
 }

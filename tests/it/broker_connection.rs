@@ -125,6 +125,10 @@ async fn a_broker_is_believed_only_with_a_certificate_of_an_authority_that_is_tr
     let error = BrokerConnection::open(&settings, "test").await.expect_err("no connection");
     assert_names(&error.to_string(), &["amqp.ca_file", "empty.pem", "holds no certificate"]);
 
+    settings.ca_file = Some("/dev/zero".into());
+    let error = BrokerConnection::open(&settings, "test").await.expect_err("no connection");
+    assert_names(&error.to_string(), &["amqp.ca_file", "/dev/zero", "more than 4194304 bytes"]);
+
     settings.ca_file = file("right.pem", &authority.certificate_pem());
     settings.url = url.replace("localhost", "127.0.0.1").parse().expect("a URL");
     let error = BrokerConnection::open(&settings, "test").await.expect_err("no connection");

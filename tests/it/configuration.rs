@@ -150,10 +150,11 @@ async fn a_url_in_a_file_of_its_own_is_used_and_redacted() {
 }
 
 #[tokio::test]
-async fn regression_a_url_file_that_never_ends_is_refused() {
+async fn regression_a_file_that_never_ends_is_refused() {
     let place = EmptyPlace::new();
     let endless = [("CODEMINT__STORE__URL_FILE", "/dev/zero")];
     place.refused(&endless, &[], &["/dev/zero: it has more than 65536 bytes"]).await;
+    place.refused(&[], &["--config", "/dev/zero"], &["/dev/zero: it has more than 1048576 bytes"]).await;
 }
 
 #[tokio::test]

@@ -113,11 +113,12 @@ const OF_IMPORTS: &[&str] = &[
     "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKL",
 ];
 
-/// Mostly what the reader knows, with any bytes between.
+/// Mostly what the reader knows, with any bytes between; some are any bytes and nothing else.
 fn made_of(pieces: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let known = select(pieces).prop_map(|piece| piece.as_bytes().to_vec());
     let piece = prop_oneof![20 => known, 1 => vec(any::<u8>(), 0..4)];
-    vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    let pieces = vec(piece, 0..60).prop_map(|pieces| pieces.concat());
+    prop_oneof![4 => pieces, 1 => vec(any::<u8>(), 0..300)]
 }
 
 proptest! {

@@ -67,6 +67,11 @@ impl Codemint {
         self
     }
 
+    /// For who starts it in a way of their own.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Runs it to its end.
     pub async fn run(self) -> Ran {
         finish(self.start()).await

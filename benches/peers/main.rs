@@ -1,0 +1,68 @@
+//! How fast is Codemint beside the ways in which others put codes into PostgreSQL? One table for each state of the store,
+//! every row of it in the same run, three repetitions in turn, the median.
+//!
+//! `cargo bench --bench peers` measures all states, `cargo bench --bench peers -- empty latency` only those named:
+//!
+//! | state | what is other than 1 M codes into an empty table |
+//! |---|---|
+//! | `empty` | nothing; with the loops of the shops |
+//! | `small`, `large` | 10 k codes; 10 M codes |
+//! | `amid_10`, `amid_50` | 10 M and 50 M codes of other prefixes are there |
+//! | `crowded` | 10 M codes of the same mask are there |
+//! | `unflushed` | `synchronous_commit` is off |
+//! | `latency` | each message takes a millisecond more to the server |
+//!
+//! Rows: (a) the floor, `psql \copy` of sorted codes into a table without an index; (b) the target, the same into
+//! Codemint's table; (c) `codemint generate`, from process start to process end; (d) to (g) other ways into the same table;
+//! (h) the loops of well-known shops, ported statement by statement, into a table of their shape. See `contender` and
+//! `loops`. Slow loops are cut off after some seconds and extrapolated, which favours them: tables get slower as they grow.
+//!
+//! The server is private, with default settings and fsync on; each run begins behind a checkpoint.
+
+#![expect(clippy::print_stdout, reason = "a benchmark's result")]
+
+use std::process::ExitCode;
+
+use crate::measure::exit_code;
+use crate::state::State;
+
+mod contender;
+mod ground;
+mod latency;
+mod loops;
+#[expect(dead_code, reason = "it serves the other benchmarks too")]
+#[path = "../measure/mod.rs"]
+mod measure;
+mod process;
+mod state;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+mod table;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let [name, rest @ ..] = arguments.as_slice()
+        && name == loops::AS_LOOP
+    {
+        loops::run(rest).await;
+        return ExitCode::SUCCESS;
+    }
+    let unknown = arguments.iter().find(|name| State::named(name).is_none());
+    if let Some(name) = unknown {
+        let names: Vec<&str> = State::ALL.iter().map(|state| state.name).collect();
+        println!("there is no state {name:?}; there are {}", names.join(", "));
+        return ExitCode::from(2);
+    }
+    let mut all_hold = true;
+    let ground = ground::Ground::start();
+    println!("{}\n", ground.settings().await);
+    for state in
+        State::ALL.iter().filter(|state| arguments.is_empty() || arguments.iter().any(|name| name == state.name))
+    {
+        let table = Box::pin(state.measure(&ground)).await;
+        println!("{table}");
+        all_hold &= table.holds();
+    }
+    exit_code(all_hold)
+}

@@ -1,0 +1,83 @@
+//! What a process took: seconds, processor time of it and of the server, the most memory. Read from `/proc` (Linux).
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+
+/// The peak only ever grows: what could be missed is growth in the last moment.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>: `USER_HZ` is 100 wherever Debian runs.
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// What a run of a process came to.
+#[derive(Clone, Debug)]
+pub struct Took {
+    pub seconds: f64,
+    pub client_cpu_seconds: f64,
+    pub server_cpu_seconds: f64,
+    pub peak_mib: f64,
+    pub stdout: String,
+}
+
+/// Runs a process to its end; `postmaster` is the first process of the server that it talks to.
+pub async fn measure(mut command: Command, postmaster: u32) -> Took {
+    let (own_before, server_before) = (ended_children(std::process::id()), tree(postmaster));
+    let started = Instant::now();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
+    let status = format!("/proc/{}/status", child.id().expect("its number"));
+    let polling = std::thread::spawn(move || last_peak_mib(&status));
+    let output = child.wait_with_output().await.expect("its end");
+    let seconds = started.elapsed().as_secs_f64();
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    assert!(output.status.success(), "{}: {}", output.status, text(output.stderr));
+    let peak_mib = polling.join().expect("the polling");
+    Took {
+        seconds,
+        client_cpu_seconds: ended_children(std::process::id()) - own_before,
+        server_cpu_seconds: tree(postmaster) - server_before,
+        peak_mib,
+        stdout: text(output.stdout),
+    }
+}
+
+fn last_peak_mib(status: &str) -> f64 {
+    let mut last = 0.0;
+    while let Some(mib) = fs::read_to_string(status).ok().and_then(|status| peak_mib(&status)) {
+        last = mib;
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    last
+}
+
+/// `None` of a process that has ended.
+fn peak_mib(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+/// Processor seconds of the children that have ended.
+fn ended_children(process: u32) -> f64 {
+    fields(process).map_or(0.0, |fields| fields[13] + fields[14])
+}
+
+/// Processor seconds of a process and of all its children, those that have ended and those that live.
+fn tree(process: u32) -> f64 {
+    let own = fields(process).map_or(0.0, |fields| fields[11..=14].iter().sum());
+    let processes = fs::read_dir("/proc").expect("processes");
+    let children = processes.filter_map(|entry| fields(entry.ok()?.file_name().to_str()?.parse().ok()?));
+    own + children
+        .filter(|fields| fields[1] * TICKS_A_SECOND == f64::from(process))
+        .map(|fields| fields[11] + fields[12])
+        .sum::<f64>()
+}
+
+/// The numbers behind the name, in seconds where they are ticks: 0 is a placeholder for the state, 1 the parent, 11 to 14
+/// user and system time of its own and of its ended children.
+fn fields(process: u32) -> Option<Vec<f64>> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let behind_name = stat.rsplit_once(')')?.1;
+    Some(behind_name.split_whitespace().map(|field| field.parse().unwrap_or(0.0) / TICKS_A_SECOND).collect())
+}

@@ -29,6 +29,9 @@ pub struct Verify {
     /// The job's id, as `codemint jobs list` shows it
     #[arg(value_parser = find::job_id)]
     job: Uuid,
+    /// Look also for codes of the job where they should not stand; reads all codes of the store
+    #[arg(long)]
+    everywhere: bool,
     /// Report as JSON
     #[arg(long)]
     json: bool,
@@ -64,8 +67,10 @@ impl Verify {
             check.chunk(&chunk, &batch)?;
             digests.extend(chunk.digest);
         }
-        let everywhere = context.patiently(async || store.count_codes(job.no).await).await?;
-        check.job(&job, &digests, everywhere);
+        check.job(&job, &digests);
+        if self.everywhere && job.state.is_final() {
+            check.strays(context.patiently(async || store.count_codes(job.no).await).await?);
+        }
         let verdict = check.verdict(&job);
         let holds = verdict.holds;
         if self.json {
@@ -139,10 +144,13 @@ impl Check {
     }
 
     /// `everywhere` counts the job's codes without asking where they stand.
-    fn job(&mut self, job: &Job, digests: &[Vec<u8>], everywhere: u64) {
-        if everywhere > self.found && job.state.is_final() {
+    fn strays(&mut self, everywhere: u64) {
+        if everywhere > self.found {
             self.problem(format!("{} codes stand outside the range of their chunk", everywhere - self.found));
         }
+    }
+
+    fn job(&mut self, job: &Job, digests: &[Vec<u8>]) {
         if self.found != job.minted && job.state.is_final() {
             self.problem(format!("the job says {} codes, the store has {}", job.minted, self.found));
         }

@@ -96,7 +96,6 @@ fn replace_codes(partitions: u32) -> String {
                  code text collate \"C\" primary key,
                  run_no bigint not null
              ) partition by hash (code);
-             create index codes_run_no on codes using brin (run_no) with (autosummarize = on);
              for remainder in 0 .. {partitions} - 1 loop
                  execute format('create table codes_%s partition of codes for values with (modulus {partitions}, remainder %s)',
                                 remainder, remainder);

@@ -9,17 +9,22 @@ use crate::support::stores::{Kind, TestStore};
 const MINT: [&str; 5] = ["*{6}", "--count", "600", "--chunk-size", "100"];
 
 async fn problems_after(sql: &str, words: &[&str]) {
+    problems_found(&["verify"], sql, words).await;
+}
+
+async fn problems_found(verify: &[&str], sql: &str, words: &[&str]) {
     for place in TestStore::both().await {
         let id = generate(&place, &MINT).await.to_string();
-        let before = place.codemint(["verify", &id]).run().await.expect_code(0);
+        let verify = || place.codemint(verify).args([&id]);
+        let before = verify().run().await.expect_code(0);
         assert_names(&before.stdout, &[&id, "600 of 600 codes found", "it holds"]);
 
         place.execute(sql).await;
-        let text = place.codemint(["verify", &id]).run().await.expect_code(3);
+        let text = verify().run().await.expect_code(3);
         assert_names(&text.stdout, &["does NOT hold"]);
         assert_names(&text.stdout, words);
         assert_eq!(text.stderr, "");
-        let json = place.codemint(["verify", &id, "--json"]).run().await.expect_code(3).json();
+        let json = verify().args(["--json"]).run().await.expect_code(3).json();
         assert_eq!((&json["job_id"], &json["holds"]), (&id.into(), &false.into()));
         let problems = json["problems"].to_string();
         assert_names(&problems, words);
@@ -73,7 +78,7 @@ async fn codes_given_to_another_chunk_are_noticed() {
 async fn a_code_outside_the_range_of_its_chunk_is_noticed() {
     let sql =
         format!("insert into codes (code, run_no) select '!', max(run_no) from chunks where run_no = {SECOND_RUN}");
-    problems_after(&sql, &["1 codes stand outside the range of their chunk"]).await;
+    problems_found(&["verify", "--everywhere"], &sql, &["1 codes stand outside the range of their chunk"]).await;
 }
 
 #[tokio::test]

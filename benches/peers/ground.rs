@@ -200,7 +200,7 @@ impl Ground {
         };
         let url = format!("postgres://postgres@127.0.0.1:{port}/{BENCH}");
         let prefix = &job.prefix;
-        let count = format!("select count(*) from {table} where code between '{prefix}' and '{prefix}~'");
+        let count = format!("select count(*) from {table} where code collate \"C\" between '{prefix}' and '{prefix}~'");
         let index = format!("select pg_indexes_size('{table}')::bigint");
         let wal = "select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
         let before = self.number(&count).await;

@@ -1,4 +1,5 @@
-//! The Bloom filter of a run: says of a code "not in this run" for certain, or "maybe".
+//! The Bloom filter of a run: says of a code "not in this run" for certain, or "maybe". The prefilter is those of the runs
+//! that a slice meets.
 //!
 //! Stored as one byte of format, eight of checksum, and the filter. What is broken or of another format is no filter: its
 //! run is looked up exactly.
@@ -30,6 +31,24 @@ pub const FILTER_CODES_MIN: usize = 2;
 /// ```
 #[derive(Debug)]
 pub struct Filter(Bloom<u64>);
+
+/// What is known of the runs that a slice meets.
+#[derive(Debug, Default)]
+pub struct Prefilter {
+    pub runs: Vec<RunFilter>,
+    /// Codes of runs of one code.
+    pub single_codes: Vec<String>,
+}
+
+/// A run of more than one code.
+#[derive(Debug)]
+pub struct RunFilter {
+    /// First and last code of the run.
+    pub range_first: String,
+    pub range_last: String,
+    /// Without one every code in the range may be the run's.
+    pub filter: Option<Filter>,
+}
 
 /// What filters know of a code: made once, asked of many filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +90,23 @@ impl Filter {
     /// False only for codes that are not in the run.
     pub fn may_contain(&self, code: Fingerprint) -> bool {
         self.0.check(&code.0)
+    }
+}
+
+impl Prefilter {
+    /// Those of the codes, ascending, that may exist. Each is asked of every run whose range holds it.
+    pub fn suspects(&self, codes: &CodeBatch) -> CodeBatch {
+        let fingerprints: Vec<_> = codes.iter().map(fingerprint).collect();
+        let mut suspect = vec![false; codes.len()];
+        for RunFilter { range_first, range_last, filter } in &self.runs {
+            for index in codes.range(range_first, range_last) {
+                suspect[index] |= filter.as_ref().is_none_or(|filter| filter.may_contain(fingerprints[index]));
+            }
+        }
+        for code in &self.single_codes {
+            codes.range(code, code).for_each(|index| suspect[index] = true);
+        }
+        codes.select(&suspect)
     }
 }
 

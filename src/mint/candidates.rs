@@ -16,7 +16,7 @@ use crate::job::Rejections;
 const FORBIDDEN_MAX: u128 = 1 << 20;
 
 #[derive(Debug)]
-pub(crate) struct Candidates {
+pub struct Candidates {
     pub keyspace: Arc<Keyspace>,
     pub rules: Arc<Rules>,
     pub draw: Draw,
@@ -27,7 +27,7 @@ pub(crate) struct Candidates {
 
 /// Ranks that were just drawn and are allowed, ascending, and their codes: to be compared with what exists.
 #[derive(Debug)]
-pub(crate) struct Fresh {
+pub struct Fresh {
     pub ranks: Vec<Rank>,
     pub codes: CodeBatch,
 }
@@ -39,27 +39,33 @@ impl Fresh {
 }
 
 impl Candidates {
-    /// The first draw of a chunk.
-    pub fn new(keyspace: Arc<Keyspace>, rules: Rules, draw: Draw) -> (Self, Fresh) {
+    /// The first draw of a chunk. Its codes come to be in the memory of a batch that is no longer needed.
+    pub fn new(keyspace: Arc<Keyspace>, rules: Rules, draw: Draw, recycled: CodeBatch) -> (Self, Fresh) {
         let first = draw.ranks().to_vec();
         let mut candidates =
             Self { keyspace, rules: Arc::new(rules), draw, rejections: Rejections::default(), tried: 0 };
-        let fresh = candidates.allowed(first);
+        let fresh = candidates.allowed(first, recycled);
         (candidates, fresh)
+    }
+
+    /// All codes, ascending. `fresh` are those that came last; where none was replaced these are all.
+    pub fn batch(&self, fresh: Fresh) -> CodeBatch {
+        let ranks = self.draw.ranks();
+        if fresh.codes.len() == ranks.len() { fresh.codes } else { self.keyspace.batch_into(fresh.codes, ranks) }
     }
 
     /// Replaces candidates that exist already, ascending; returns those that took their places.
     pub fn replace_present(&mut self, present: &[Rank]) -> Fresh {
         self.rejections.existing += present.len() as u64;
         let drawn = self.draw.replace(present);
-        self.allowed(drawn)
+        self.allowed(drawn, CodeBatch::default())
     }
 
     /// As [`Self::replace_present`], for candidates that were found to exist when they were written.
     pub fn replace_conflicting(&mut self, present: &[Rank]) -> Fresh {
         self.rejections.conflicts += present.len() as u64;
         let drawn = self.draw.replace(present);
-        self.allowed(drawn)
+        self.allowed(drawn, CodeBatch::default())
     }
 
     /// Gives candidates back that exist already, ascending, without drawing others.
@@ -92,10 +98,10 @@ impl Candidates {
     }
 
     /// Replaces what the rules forbid until nothing drawn is forbidden.
-    fn allowed(&mut self, mut drawn: Vec<Rank>) -> Fresh {
+    fn allowed(&mut self, mut drawn: Vec<Rank>, mut recycled: CodeBatch) -> Fresh {
         let mut allowed = Vec::new();
         loop {
-            let codes = self.keyspace.batch(&drawn);
+            let codes = self.keyspace.batch_into(recycled, &drawn);
             let forbidden = self.rules.forbidden_of(&codes);
             if forbidden.is_empty() && allowed.is_empty() {
                 self.tried += drawn.len() as u64;
@@ -110,10 +116,11 @@ impl Candidates {
             } else {
                 self.draw.replace(&ranks)
             };
+            recycled = codes;
             if drawn.is_empty() {
                 allowed.sort_unstable();
                 self.tried += allowed.len() as u64;
-                let codes = self.keyspace.batch(&allowed);
+                let codes = self.keyspace.batch_into(recycled, &allowed);
                 return Fresh { ranks: allowed, codes };
             }
         }

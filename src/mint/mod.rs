@@ -22,7 +22,7 @@ use crate::store::{Store, in_time};
 use crate::telemetry::metrics;
 
 mod prepared;
-mod candidates;
+pub mod candidates;
 mod screen;
 
 #[derive(Debug, thiserror::Error)]

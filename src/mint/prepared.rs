@@ -74,8 +74,8 @@ impl Prepared {
                     (candidates, fresh)
                 })
                 .await;
-                let candidates = Screen::exact().replace_present(&mut snapshot, *candidates, fresh).await?;
-                candidates_and_batch(candidates, encoded.batch).await
+                let (candidates, batch) = Screen::exact().replace_present(&mut snapshot, *candidates, fresh).await?;
+                (Contents::Drawn(Box::new(candidates)), batch)
             }
             Contents::Imported(mut rejections) => {
                 rejections.conflicts += conflicts as u64;
@@ -130,20 +130,12 @@ async fn draw(
     })?;
     let stream = Stream::chunk(chunk.round, chunk.chunk_no);
     let (keyspace, key, quota) = (Arc::clone(&keyed.keyspace), keyed.key.clone(), chunk.quota as usize);
-    let (candidates, fresh) =
-        off_the_async_threads(move || Candidates::new(keyspace, rules, Draw::new(&key, stream, slice, quota))).await;
+    let draw_first = move || Candidates::new(keyspace, rules, Draw::new(&key, stream, slice, quota), recycled);
+    let (candidates, fresh) = off_the_async_threads(draw_first).await;
     let screen = Screen::choose(&keyed.mask, &fresh.codes, &task.limits, snapshot).await?;
-    let candidates = screen.replace_present(snapshot, candidates, fresh).await?;
-    let (contents, batch) = candidates_and_batch(candidates, recycled).await;
+    let (candidates, batch) = screen.replace_present(snapshot, candidates, fresh).await?;
+    let contents = Contents::Drawn(Box::new(candidates));
     Ok(Prepared::encode(task, chunk.run_no, contents, batch, screen.screening).await)
-}
-
-async fn candidates_and_batch(candidates: Candidates, recycled: CodeBatch) -> (Contents, CodeBatch) {
-    off_the_async_threads(move || {
-        let batch = candidates.keyspace.batch_into(recycled, candidates.draw.ranks());
-        (Contents::Drawn(Box::new(candidates)), batch)
-    })
-    .await
 }
 
 /// Reads the codes of a run of an import.

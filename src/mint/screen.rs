@@ -7,7 +7,7 @@ use crate::code::batch::CodeBatch;
 use crate::code::free_ranks::FreeRanks;
 use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::mask::Mask;
-use crate::code::prefilter::{Filter, fingerprint};
+use crate::code::prefilter::{Filter, Prefilter, RunFilter};
 use crate::code::rules::Rules;
 use crate::code::screening::{FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
 use crate::code::slice::Slice;
@@ -21,15 +21,7 @@ use crate::store::{in_time, off_the_async_threads};
 #[derive(Debug)]
 pub(crate) struct Screen {
     pub screening: Screening,
-    filters: Arc<Filters>,
-}
-
-/// What was loaded of the runs that a slice meets.
-#[derive(Debug, Default)]
-struct Filters {
-    runs: Vec<(Run, Option<Filter>)>,
-    /// Codes of runs of one code, ascending.
-    single_codes: Vec<String>,
+    prefilter: Arc<Prefilter>,
 }
 
 impl Screen {
@@ -40,7 +32,7 @@ impl Screen {
         limits: &FilterLimits,
         snapshot: &mut StoreTransaction,
     ) -> Result<Self, StoreError> {
-        let plain = |screening| Ok(Self { screening, filters: Arc::default() });
+        let plain = |screening| Ok(Self { screening, prefilter: Arc::default() });
         let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else {
             return plain(Screening::NothingOverlaps);
         };
@@ -63,23 +55,23 @@ impl Screen {
         }
         let run_nos: Vec<i64> = runs.iter().filter(|run| run.filter_bytes > 0).map(|run| run.run_no).collect();
         let stored = in_time(snapshot.read_filters(&run_nos)).await?;
-        let filters = off_the_async_threads(move || Filters::read(runs, &stored, single_codes)).await;
-        Ok(Self { screening, filters: Arc::new(filters) })
+        let prefilter = off_the_async_threads(move || prefilter_of(runs, &stored, single_codes)).await;
+        Ok(Self { screening, prefilter: Arc::new(prefilter) })
     }
 
     /// For candidates that met a duplicate when they were written: nothing but looking up is of use.
     pub fn exact() -> Self {
-        Self { screening: Screening::LookUp(LookUpReason::Cheaper), filters: Arc::default() }
+        Self { screening: Screening::LookUp(LookUpReason::Cheaper), prefilter: Arc::default() }
     }
 
     /// Replaces every candidate that exists; in the end each one is new to the store as it was when it was asked, or the
-    /// slice has none left. `fresh` are those that were not compared yet.
+    /// slice has none left. `fresh` are those that were not compared yet. Also returns all codes.
     pub async fn replace_present(
         &self,
         snapshot: &mut StoreTransaction,
         mut candidates: Candidates,
         mut fresh: Fresh,
-    ) -> Result<Candidates, StoreError> {
+    ) -> Result<(Candidates, CodeBatch), StoreError> {
         while !fresh.ranks.is_empty() {
             let (present, false_positives) = self.find_present(snapshot, &fresh.codes).await?;
             candidates.rejections.false_positives += false_positives;
@@ -93,7 +85,11 @@ impl Screen {
         if candidates.is_in_vain() && candidates.draw.missing() > 0 && can_be_read {
             candidates = fill_from_free(snapshot, candidates).await?;
         }
-        Ok(candidates)
+        Ok(off_the_async_threads(move || {
+            let batch = candidates.batch(fresh);
+            (candidates, batch)
+        })
+        .await)
     }
 
     /// Those of the codes that exist, ascending, and of how many others a filter said "maybe".
@@ -106,8 +102,8 @@ impl Screen {
             Screening::NothingOverlaps | Screening::LeftToTheIndex => Ok((Vec::new(), 0)),
             Screening::LookUp(_) => Ok((in_time(snapshot.find_present(codes)).await?, 0)),
             Screening::Filter => {
-                let (filters, codes) = (Arc::clone(&self.filters), codes.clone());
-                let suspects = off_the_async_threads(move || filters.suspects(&codes)).await;
+                let (prefilter, codes) = (Arc::clone(&self.prefilter), codes.clone());
+                let suspects = off_the_async_threads(move || prefilter.suspects(&codes)).await;
                 if suspects.is_empty() {
                     return Ok((Vec::new(), 0));
                 }
@@ -200,35 +196,21 @@ fn take_forbidden(free: &mut FreeRanks, keyspace: &Keyspace, rules: &Rules, page
     forbidden.iter().for_each(|&(index, _)| free.take(ranks[index]));
 }
 
-impl Filters {
-    fn read(runs: Vec<Run>, stored: &[(i64, Vec<u8>)], single_codes: Vec<String>) -> Self {
-        let filter_of = |run: &Run| {
-            let (_, bytes) = stored.iter().find(|(run_no, _)| *run_no == run.run_no)?;
-            let filter = Filter::from_bytes(bytes);
-            if filter.is_none() {
-                tracing::warn!(run_no = run.run_no, "the filter of a run is broken; its codes are looked up instead");
-            }
-            filter
-        };
-        let runs = runs.into_iter().map(|run| (filter_of(&run), run)).map(|(filter, run)| (run, filter)).collect();
-        Self { runs, single_codes }
-    }
-
-    /// Those of the codes, ascending, that may exist.
-    fn suspects(&self, codes: &CodeBatch) -> CodeBatch {
-        let fingerprints: Vec<_> = codes.iter().map(fingerprint).collect();
-        let mut suspect = vec![false; codes.len()];
-        for (run, filter) in &self.runs {
-            let range = codes.range(&run.range_first, &run.range_last);
-            for index in range {
-                suspect[index] |= filter.as_ref().is_none_or(|filter| filter.may_contain(fingerprints[index]));
-            }
+/// Puts the filters beside their runs.
+fn prefilter_of(runs: Vec<Run>, stored: &[(i64, Vec<u8>)], single_codes: Vec<String>) -> Prefilter {
+    let filter_of = |run_no| {
+        let (_, bytes) = stored.iter().find(|(stored_of, _)| *stored_of == run_no)?;
+        let filter = Filter::from_bytes(bytes);
+        if filter.is_none() {
+            tracing::warn!(run_no, "the filter of a run is broken; its codes are looked up instead");
         }
-        for code in &self.single_codes {
-            codes.range(code, code).for_each(|index| suspect[index] = true);
-        }
-        codes.select(&suspect)
-    }
+        filter
+    };
+    let with_filter = |Run { run_no, range_first, range_last, .. }| {
+        let filter = filter_of(run_no);
+        RunFilter { range_first, range_last, filter }
+    };
+    Prefilter { runs: runs.into_iter().map(with_filter).collect(), single_codes }
 }
 
 /// What these candidates meet.

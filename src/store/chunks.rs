@@ -298,8 +298,9 @@ async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCode
     require_rows("the insert of codes", inserted.rows_affected(), codes.count)
 }
 
+/// The codes of a run as PostgreSQL takes them:
 /// <https://www.postgresql.org/docs/15/sql-copy.html>, "Binary Format".
-fn copy_rows(run_no: i64, codes: &CodeBatch) -> Vec<u8> {
+pub fn copy_rows(run_no: i64, codes: &CodeBatch) -> Vec<u8> {
     const SIGNATURE_FLAGS_EXTENSION: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
     // A row adds 18 bytes to its code, which has a newline in the batch; the end takes 2.
     let mut rows = Vec::with_capacity(SIGNATURE_FLAGS_EXTENSION.len() + codes.as_lines().len() + 17 * codes.len() + 2);

@@ -28,6 +28,7 @@ use codemint::code::screening::FilterLimits;
 use codemint::code::slice::{Draw, quotas};
 use codemint::mint::candidates::Candidates;
 use codemint::store::chunks::copy_rows;
+use codemint::store::write_order::WriteOrder;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -202,7 +203,7 @@ impl Ground {
         let batch = candidates.batch(fresh);
         black_box(&batch);
         if self.work >= Work::Rows {
-            black_box(copy_rows(run_no as i64, &batch));
+            black_box(copy_rows(run_no as i64, &batch, WriteOrder::Ascending));
         }
         if self.work >= Work::Filter {
             black_box(Sha256::digest(batch.as_lines()));

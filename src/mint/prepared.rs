@@ -21,6 +21,7 @@ use crate::mint::{Keyed, Source, Task};
 use crate::store::chunks::{Checkpoint, EncodedCodes, OpenChunk};
 use crate::store::error::StoreError;
 use crate::store::transaction::StoreTransaction;
+use crate::store::write_order::WriteOrder;
 use crate::store::{in_time, off_the_async_threads};
 
 #[derive(Debug)]
@@ -83,17 +84,26 @@ impl Prepared {
             }
         };
         in_time(snapshot.rollback()).await?;
-        Ok((Self::encode(task, run_no, contents, batch, screening).await, conflicts))
+        // Somebody else writes codes of this mask.
+        let order = WriteOrder::Ascending;
+        Ok((Self::encode(task, run_no, contents, batch, screening, order).await, conflicts))
     }
 
-    async fn encode(task: &Task, run_no: i64, contents: Contents, batch: CodeBatch, screening: Screening) -> Self {
+    async fn encode(
+        task: &Task,
+        run_no: i64,
+        contents: Contents,
+        batch: CodeBatch,
+        screening: Screening,
+        order: WriteOrder,
+    ) -> Self {
         let (store, limits) = (task.store.clone(), task.limits);
         let rejections = match &contents {
             Contents::Drawn(candidates) => candidates.rejections,
             Contents::Imported(rejections) => *rejections,
         };
         let encoded = off_the_async_threads(move || {
-            let codes = store.encode_codes(run_no, &batch);
+            let codes = store.encode_codes(run_no, &batch, order);
             let checkpoint = Checkpoint {
                 // A quota: it fits.
                 minted: batch.len() as u32,
@@ -132,10 +142,10 @@ async fn draw(
     let (keyspace, key, quota) = (Arc::clone(&keyed.keyspace), keyed.key.clone(), chunk.quota as usize);
     let draw_first = move || Candidates::new(keyspace, rules, Draw::new(&key, stream, slice, quota), recycled);
     let (candidates, fresh) = off_the_async_threads(draw_first).await;
-    let screen = Screen::choose(&keyed.mask, &fresh.codes, &task.limits, snapshot).await?;
+    let screen = Screen::choose(task.job_no, &keyed.mask, &fresh.codes, &task.limits, snapshot).await?;
     let (candidates, batch) = screen.replace_present(snapshot, candidates, fresh).await?;
     let contents = Contents::Drawn(Box::new(candidates));
-    Ok(Prepared::encode(task, chunk.run_no, contents, batch, screen.screening).await)
+    Ok(Prepared::encode(task, chunk.run_no, contents, batch, screen.screening, screen.order).await)
 }
 
 /// Reads the codes of a run of an import.
@@ -154,9 +164,10 @@ async fn read(
         let problem = format!("run {} is not the one of this input", chunk.run_no);
         return Err(StoreError::Corrupt { table: "chunks", problem });
     };
-    let screen = Screen::choose(&mask, &codes, &task.limits, snapshot).await?;
+    let screen = Screen::choose(task.job_no, &mask, &codes, &task.limits, snapshot).await?;
     let (present, false_positives) = screen.find_present(snapshot, &codes).await?;
     let rejections = Rejections { existing: present.len() as u64, false_positives, ..Rejections::default() };
     let batch = if present.is_empty() { codes } else { codes.without(&present) };
-    Ok(Prepared::encode(task, chunk.run_no, Contents::Imported(rejections), batch, screen.screening).await)
+    Ok(Prepared::encode(task, chunk.run_no, Contents::Imported(rejections), batch, screen.screening, screen.order)
+        .await)
 }

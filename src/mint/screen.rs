@@ -15,24 +15,27 @@ use crate::mint::candidates::{Candidates, Fresh};
 use crate::store::error::StoreError;
 use crate::store::overlaps::{CodeRange, PAGE_RANKS, Run};
 use crate::store::transaction::StoreTransaction;
+use crate::store::write_order::WriteOrder;
 use crate::store::{in_time, off_the_async_threads};
 
 /// How a chunk's candidates are compared with what exists.
 #[derive(Debug)]
 pub(crate) struct Screen {
     pub screening: Screening,
+    pub order: WriteOrder,
     prefilter: Arc<Prefilter>,
 }
 
 impl Screen {
-    /// Asks the store what these candidates of a mask, ascending, may meet, and chooses.
+    /// Asks the store what these candidates of a job's mask, ascending, may meet, and chooses.
     pub async fn choose(
+        job_no: i64,
         mask: &Mask,
         candidates: &CodeBatch,
         limits: &FilterLimits,
         snapshot: &mut StoreTransaction,
     ) -> Result<Self, StoreError> {
-        let plain = |screening| Ok(Self { screening, prefilter: Arc::default() });
+        let plain = |screening| Ok(Self::without_filters(screening, WriteOrder::Ascending));
         let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else {
             return plain(Screening::NothingOverlaps);
         };
@@ -44,24 +47,30 @@ impl Screen {
         let masks = in_time(snapshot.find_masks_in_use(range)).await?;
         let overlapping: Vec<i64> =
             masks.iter().filter(|other| mask.meets(&other.mask)).map(|other| other.mask_no).collect();
-        if overlapping.is_empty() {
-            return plain(Screening::NothingOverlaps);
-        }
         let runs = in_time(snapshot.find_runs(&overlapping, range, RUNS_MAX + 1)).await?;
         let single_codes = in_time(snapshot.find_single_codes(&overlapping, range, SINGLE_CODES_MAX + 1)).await?;
         let screening = Screening::choose(count, &overlap(candidates, &runs, single_codes.len()), limits);
-        if screening != Screening::Filter {
-            return plain(screening);
+        match screening {
+            Screening::Filter => {}
+            Screening::NothingOverlaps => {
+                let order = in_time(snapshot.find_write_order(job_no, &overlapping, last)).await?;
+                return Ok(Self::without_filters(screening, order));
+            }
+            _ => return plain(screening),
         }
         let run_nos: Vec<i64> = runs.iter().filter(|run| run.filter_bytes > 0).map(|run| run.run_no).collect();
         let stored = in_time(snapshot.read_filters(&run_nos)).await?;
         let prefilter = off_the_async_threads(move || prefilter_of(runs, &stored, single_codes)).await;
-        Ok(Self { screening, prefilter: Arc::new(prefilter) })
+        Ok(Self { screening, order: WriteOrder::Ascending, prefilter: Arc::new(prefilter) })
     }
 
     /// For candidates that met a duplicate when they were written: nothing but looking up is of use.
     pub fn exact() -> Self {
-        Self { screening: Screening::LookUp(LookUpReason::Cheaper), prefilter: Arc::default() }
+        Self::without_filters(Screening::LookUp(LookUpReason::Cheaper), WriteOrder::Ascending)
+    }
+
+    fn without_filters(screening: Screening, order: WriteOrder) -> Self {
+        Self { screening, order, prefilter: Arc::default() }
     }
 
     /// Replaces every candidate that exists; in the end each one is new to the store as it was when it was asked, or the

@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::store::error::{StoreError, is_duplicate, reach, require_rows};
 use crate::store::postgres_transaction::PostgresSession;
 use crate::store::transaction::StoreTransaction;
+use crate::store::write_order::WriteOrder;
 
 /// SQLite lets whoever asks first have the file, and a writer that comes straight back is first: a second process could
 /// wait for seconds. So a writer stays away for a moment after each commit.
@@ -84,9 +85,9 @@ pub struct Checkpoint {
 
 impl Store {
     /// Takes milliseconds for a chunk: to be called off the async threads.
-    pub fn encode_codes(&self, run_no: i64, codes: &CodeBatch) -> EncodedCodes {
+    pub fn encode_codes(&self, run_no: i64, codes: &CodeBatch, order: WriteOrder) -> EncodedCodes {
         let bytes = match self {
-            Self::Postgres(_) => copy_rows(run_no, codes),
+            Self::Postgres(_) => copy_rows(run_no, codes, order),
             Self::Sqlite(_) => json_array(codes),
         };
         EncodedCodes { run_no, count: codes.len() as u64, bytes }
@@ -300,12 +301,12 @@ async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCode
 
 /// The codes of a run as PostgreSQL takes them:
 /// <https://www.postgresql.org/docs/15/sql-copy.html>, "Binary Format".
-pub fn copy_rows(run_no: i64, codes: &CodeBatch) -> Vec<u8> {
+pub fn copy_rows(run_no: i64, codes: &CodeBatch, order: WriteOrder) -> Vec<u8> {
     const SIGNATURE_FLAGS_EXTENSION: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
     // A row adds 18 bytes to its code, which has a newline in the batch; the end takes 2.
     let mut rows = Vec::with_capacity(SIGNATURE_FLAGS_EXTENSION.len() + codes.as_lines().len() + 17 * codes.len() + 2);
     rows.extend_from_slice(SIGNATURE_FLAGS_EXTENSION);
-    for code in codes.iter() {
+    for code in order.arrange(codes.iter()) {
         rows.extend_from_slice(&2_i16.to_be_bytes());
         rows.extend_from_slice(&(code.len() as i32).to_be_bytes());
         rows.extend_from_slice(code.as_bytes());

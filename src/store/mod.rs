@@ -29,6 +29,7 @@ pub mod refused;
 pub mod imports;
 pub mod room;
 pub mod overlaps;
+pub mod write_order;
 pub mod reserved;
 pub mod chunks;
 pub mod closing;

@@ -71,6 +71,7 @@ mod failpoints;
 #[cfg(feature = "failpoints")]
 mod killed_workers;
 mod worker_starts;
+mod write_orders;
 mod full_disks;
 mod lines;
 mod schedule;

@@ -12,6 +12,7 @@ use codemint::store::error::StoreError;
 use codemint::store::reports::JobFilter;
 use codemint::store::schema::SchemaStatus;
 use codemint::store::submit::PutJob;
+use codemint::store::write_order::WriteOrder;
 use codemint::store::{Access, Store};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
@@ -51,7 +52,7 @@ fn checkpoint(codes: &CodeBatch, rejected: u64) -> Checkpoint {
 }
 
 async fn put_codes(chunk: &mut ClaimedChunk, store: &Store, codes: &CodeBatch) -> Result<PutCodes, StoreError> {
-    chunk.put_codes(&store.encode_codes(chunk.chunk.run_no, codes)).await
+    chunk.put_codes(&store.encode_codes(chunk.chunk.run_no, codes, WriteOrder::Ascending)).await
 }
 
 async fn commit(mut chunk: ClaimedChunk, checkpoint: Checkpoint) {

@@ -1,0 +1,69 @@
+//! The order in which a chunk is written keeps the unique index small, and never lets two writers wait for each other.
+
+use codemint::job::State;
+
+use crate::engine_steps::{assert_sound, codes_in, mint, put, run};
+use crate::support::codemint::finish;
+use crate::support::stores::TestStore;
+
+const CODES: i128 = 40_000;
+
+/// Codes that lie on both sides of those of the prefix `M`.
+async fn mint_neighbours(place: &TestStore) {
+    for mask in ["A[:safe:]{10}", "Z[:safe:]{10}"] {
+        mint(place, mask, 1_000, 1_000).await;
+    }
+}
+
+async fn index_bytes(place: &TestStore) -> i64 {
+    place.number("select pg_relation_size('codes_pkey')").await
+}
+
+/// How many bytes the index grew by for each code of a job of fresh codes.
+async fn bytes_a_code(place: &TestStore, mask: &str) -> i64 {
+    let before = index_bytes(place).await;
+    mint(place, mask, CODES, 10_000).await;
+    (index_bytes(place).await - before) / CODES as i64
+}
+
+/// A code of eleven characters takes 28 bytes: 31 where pages are left 90 % full, 56 where they are left half full.
+#[tokio::test]
+async fn a_job_amid_others_leaves_full_pages_behind_as_one_at_the_edge_does() {
+    let place = TestStore::postgres().await;
+    mint_neighbours(&place).await;
+    let amid = bytes_a_code(&place, "M[:safe:]{10}").await;
+    let at_the_edge = bytes_a_code(&place, "ZZ[:safe:]{9}").await;
+    assert!((28..=38).contains(&amid), "{amid} bytes a code amid others");
+    assert!((28..=38).contains(&at_the_edge), "{at_the_edge} bytes a code at the right edge");
+    assert_sound(&place).await;
+}
+
+/// Whoever writes in two passes where somebody else writes the same codes ascending waits for him while he waits for us.
+#[tokio::test]
+async fn where_an_unfinished_job_shares_the_mask_codes_are_written_ascending() {
+    let place = TestStore::postgres().await;
+    mint_neighbours(&place).await;
+    let rival = put(&place.store, "M[:safe:]{9}[ABC]", 10, 10).await;
+    let beside_a_rival = bytes_a_code(&place, "M[:safe:]{10}").await;
+    assert!(beside_a_rival > 50, "{beside_a_rival} bytes a code");
+    assert_eq!(run(&place.store, &rival).await.state, State::Completed);
+    assert_sound(&place).await;
+}
+
+#[tokio::test]
+async fn two_processes_on_one_mask_amid_others_both_complete_exactly() {
+    let place = TestStore::postgres().await;
+    mint(&place, "Z[0-9]{4}[0-9A]", 1_000, 1_000).await;
+    let generate = || {
+        let command = place.codemint(["generate", "M[0-9]{4}[0-9A]", "-n", "50000", "--chunk-size", "1000", "--json"]);
+        command.env("CODEMINT__LOG__LEVEL", "info").start()
+    };
+    let (first, second) = (generate(), generate());
+    for ran in <[_; 2]>::from(tokio::join!(finish(first), finish(second))) {
+        let ran = ran.expect_code(0);
+        assert!(!ran.stderr.contains("ERROR"), "{}", ran.stderr);
+        assert_eq!(ran.json()["minted"], 50_000);
+    }
+    assert_eq!(codes_in(&place).await.len(), 101_000);
+    assert_sound(&place).await;
+}

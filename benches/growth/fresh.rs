@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::measure::{Pairs, SECONDS_HEADER, Turn, seconds_row, turns};
-use crate::place::{DENSE, Job, Place};
+use crate::place::{DENSE, Job, MILLION, Place};
 
 const RATIO_MAX: f64 = 1.15;
 const PAIRS: usize = 5;
@@ -49,18 +49,8 @@ fn copy_chunks(place: &Place, lines: &[&str]) -> String {
     lines.chunks(CHUNK_SIZE).enumerate().map(copy).collect()
 }
 
-/// Thirty prefixes, half of them before ours and half behind it, as campaigns leave them; the codes belong to no job, as
-/// codes do that somebody put in by hand.
+/// Thirty prefixes, half of them before ours and half behind it.
 async fn fill_with_others(place: &Place) {
-    for half in ["chr(65 + p % 12)", "chr(78 + p % 12)"] {
-        let sql = format!(
-            "insert into codes (code, run_no)
-             select code, 0
-               from (select {half} || 'Y_CAMPAIGN_' || lpad(p::text, 2, '0') || upper(substr(md5(n::text || p), 1, 4))
-                            || lpad(n::text, 7, '0') as code
-                       from generate_series(1, 15) p, generate_series(1, 1000000) n) made
-              order by code"
-        );
-        place.execute(&sql).await;
-    }
+    place.add_others("chr(65 + p % 12)", 15 * MILLION).await;
+    place.add_others("chr(78 + p % 12)", 15 * MILLION).await;
 }

@@ -24,7 +24,7 @@ pub async fn run(place: &mut Place) -> bool {
     let mut milliseconds = Vec::new();
     for _job in 0..JOBS {
         let started = Instant::now();
-        mint_one(&store).await;
+        mint(&store, SPARSE, 1, None).await;
         milliseconds.push(started.elapsed().as_secs_f64() * 1000.0);
     }
     store.close().await;
@@ -36,12 +36,13 @@ pub async fn run(place: &mut Place) -> bool {
     holds
 }
 
-async fn mint_one(store: &Store) {
-    let limits = Limits { guess_odds_min: 0, count_max: 1 };
-    let request = Request::check(SPARSE, 1, None, 50_000, limits).expect("a request");
+/// A job from its request to its end, in this process.
+pub async fn mint(store: &Store, mask: &str, count: u64, campaign: Option<&str>) {
+    let limits = Limits { guess_odds_min: 0, count_max: count };
+    let request = Request::check(mask, count.into(), campaign, 50_000, limits).expect("a request");
     let put = store.put_job(Uuid::now_v7(), &request).await.expect("a stored job");
     let PutJob::Stored(job) = put else { panic!("{put:?}") };
     let (end, share) =
         run_job(store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("a job that ends");
-    assert_eq!((end, share.codes), (RunEnd::Ended, 1));
+    assert_eq!((end, share.codes), (RunEnd::Ended, count));
 }

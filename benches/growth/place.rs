@@ -10,6 +10,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::scale::Scale;
 use crate::support::codemint::Codemint;
 use crate::support::postgres::{Durability, Server, create_database};
 
@@ -21,9 +22,10 @@ pub const UNSCREENED: &[(&str, &str)] = &[("CODEMINT__PREFILTER__SCREENING", "no
 pub const LOOKED_UP: &[(&str, &str)] = &[("CODEMINT__PREFILTER__SCREENING", "look_up")];
 
 /// Where each run happens.
-const BENCH: &str = "bench";
+pub const BENCH: &str = "bench";
 
 pub struct Place {
+    pub scale: Scale,
     server: Server,
     directory: TempDir,
     filled: BTreeSet<String>,
@@ -46,12 +48,21 @@ impl Job<'_> {
 impl Place {
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        Self { server: Server::start(Durability::Full), directory, filled: BTreeSet::new() }
+        let scale = Scale::from_environment();
+        Self { scale, server: Server::start(Durability::Full), directory, filled: BTreeSet::new() }
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
     }
 
     /// Of the database where runs happen.
     pub fn url(&self) -> String {
-        self.server.url(BENCH)
+        self.url_of(BENCH)
+    }
+
+    pub fn url_of(&self, database: &str) -> String {
+        self.server.url(database)
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
@@ -88,6 +99,15 @@ impl Place {
         self.on_server("checkpoint").await;
     }
 
+    /// A filled database itself becomes the one where runs happen: for those too large to be copied, which are filled
+    /// again when they are wanted again.
+    pub async fn take(&mut self, name: &str) {
+        assert!(self.filled.remove(name), "the database {name}");
+        self.on_server(&format!("drop database if exists {BENCH} with (force)")).await;
+        self.on_server(&format!("alter database {name} rename to {BENCH}")).await;
+        self.on_server("checkpoint").await;
+    }
+
     async fn on_server(&self, sql: &str) {
         let mut connection = PgConnection::connect(&self.server.url("postgres")).await.expect("the server");
         connection.execute(sql).await.expect(sql);
@@ -103,8 +123,33 @@ impl Place {
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect(sql)
     }
 
+    /// One value as text, of any database.
+    pub async fn text(&self, database: &str, sql: &str) -> String {
+        let mut connection = PgConnection::connect(&self.url_of(database)).await.expect("the database");
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect(sql)
+    }
+
+    /// Codes of fifteen or more prefixes, which begin with the letter that this expression makes of their number `p`, as
+    /// campaigns leave them; they belong to no job, as codes do that somebody put in by hand.
+    pub async fn add_others(&self, letter: &str, count: u64) {
+        let (prefixes, each) = (count.div_ceil(MILLION).max(15), count / count.div_ceil(MILLION).max(15));
+        let sql = format!(
+            "insert into codes (code, run_no)
+             select code, 0
+               from (select {letter} || 'Y_CAMPAIGN_' || lpad(p::text, 2, '0') || upper(substr(md5(n::text || p), 1, 4))
+                            || lpad(n::text, 7, '0') as code
+                       from generate_series(1, {prefixes}) p, generate_series(1, {each}) n) made
+              order by code"
+        );
+        self.execute(&sql).await;
+    }
+
+    pub fn program(&self) -> Codemint {
+        Codemint::new(self.directory.path())
+    }
+
     pub fn codemint(&self, job: &Job<'_>) -> Codemint {
-        let codemint = Codemint::new(self.directory.path()).args(["--store", &self.url(), "generate", job.mask]);
+        let codemint = self.program().args(["--store", &self.url(), "generate", job.mask]);
         let codemint = codemint.args(["--count", &job.count.to_string()]);
         job.environment.iter().fold(codemint, |codemint, (name, value)| codemint.env(name, value))
     }

@@ -62,12 +62,16 @@ impl Pairs {
         median(&ratios)
     }
 
+    /// Below [`SECONDS_HEADER`].
+    pub fn rows(&self, names: [&str; 2]) -> String {
+        let [ours, reference] = names;
+        format!("{}\n{}", seconds_row(ours, &self.ours), seconds_row(reference, &self.reference))
+    }
+
     /// Prints both ways, the two ratios and whether the bound holds; returns the latter.
     #[expect(clippy::print_stdout, reason = "a benchmark's result")]
     pub fn print(&self, names: [&str; 2], ratio_max: f64) -> bool {
-        for (name, seconds) in names.iter().zip([&self.ours, &self.reference]) {
-            println!("{}", seconds_row(name, seconds));
-        }
+        println!("{}", self.rows(names));
         let ratio = self.median_of_ratios();
         let holds = ratio <= ratio_max;
         println!("ratio of the medians        {:.2}", self.ratio_of_medians());

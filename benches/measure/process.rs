@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::process::Command;
 
+use crate::support::postgres::Server;
+
 /// The peak only ever grows: what could be missed is growth in the last moment.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>: `USER_HZ` is 100 wherever Debian runs.
@@ -21,8 +23,9 @@ pub struct Took {
     pub stdout: String,
 }
 
-/// Runs a process to its end; `postmaster` is the first process of the server that it talks to.
-pub async fn measure(mut command: Command, postmaster: u32) -> Took {
+/// Runs a process that talks to this server to its end.
+pub async fn measure(mut command: Command, server: &Server) -> Took {
+    let postmaster = postmaster(server);
     let (own_before, server_before) = (ended_children(std::process::id()), tree(postmaster));
     let started = Instant::now();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
@@ -40,6 +43,12 @@ pub async fn measure(mut command: Command, postmaster: u32) -> Took {
         peak_mib,
         stdout: text(output.stdout),
     }
+}
+
+/// The number of the server's first process.
+fn postmaster(server: &Server) -> u32 {
+    let text = fs::read_to_string(server.directory().join("server/postmaster.pid")).expect("the server's process");
+    text.lines().next().and_then(|line| line.parse().ok()).expect("its number")
 }
 
 fn last_peak_mib(status: &str) -> f64 {

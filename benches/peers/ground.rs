@@ -205,7 +205,7 @@ impl Ground {
         let wal = "select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
         let before = self.number(&count).await;
         let (index_before, wal_before) = (self.number(&index).await, self.number(wal).await);
-        let took = process::measure(self.command(contender, job, &url), self.postmaster()).await;
+        let took = process::measure(self.command(contender, job, &url), &self.server).await;
         let (index_after, wal_after) = (self.number(&index).await, self.number(wal).await);
         let added = (self.number(&count).await - before) as f64;
         let (seconds, wanted) = match contender {
@@ -245,12 +245,6 @@ impl Ground {
                 command
             }
         }
-    }
-
-    fn postmaster(&self) -> u32 {
-        let file = self.server.directory().join("server/postmaster.pid");
-        let text = fs::read_to_string(file).expect("the server's process");
-        text.lines().next().and_then(|line| line.parse().ok()).expect("its number")
     }
 }
 

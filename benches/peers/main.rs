@@ -33,6 +33,7 @@ mod loops;
 #[expect(dead_code, reason = "it serves the other benchmarks too")]
 #[path = "../measure/mod.rs"]
 mod measure;
+#[path = "../measure/process.rs"]
 mod process;
 mod state;
 #[path = "../../tests/support/mod.rs"]

@@ -17,6 +17,7 @@ pub mod mint;
 pub mod runner;
 pub mod broker;
 pub mod admin;
+pub mod bench;
 
 pub mod config;
 pub mod policy;

@@ -2,6 +2,7 @@
 --   create role mint login password '...' in role codemint_generator;
 -- To be run in the store's database by a role that may create roles, again after each `codemint migrate`:
 --   psql --single-transaction -v ON_ERROR_STOP=1 -f roles.sql postgres://admin@db/shop
+-- `codemint bench` removes what it wrote, so it is run by a member of codemint_owner: nobody else may delete codes.
 -- `codemint migrate` itself is run by a member of codemint_owner, made once what is above the line has been run:
 --   create role migrate login password '...' in role codemint_owner;
 --   alter role migrate set role codemint_owner; -- so that the tables belong to the role, whoever makes them

@@ -151,7 +151,8 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
     }
 }
 
-fn no_room(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
+/// Why a request is refused by a store.
+pub fn no_room(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
     let about = if exact { "" } else { "about " };
     let forbidden = size(request.mask.body()).saturating_sub(mintable);
     format!(

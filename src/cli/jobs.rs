@@ -12,6 +12,7 @@ use crate::cli::generate::{Summary, mint};
 use crate::cli::text::{grouped, print_json, print_line, say};
 use crate::cli::{Context, find};
 use crate::code::screening::Screening;
+use crate::job::bench::is_of_bench;
 use crate::job::{Job, State};
 use crate::store::closing::CloseJob;
 use crate::store::reports::JobFilter;
@@ -221,6 +222,9 @@ impl Resume {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let store = context.open_store(Access::Existing).await?;
         let job = find::job(context, &store, self.job).await?;
+        if is_of_bench(job.id, job.campaign.as_deref()) {
+            return Err(Failure::answer_is_no("the job is of a load test; the next `codemint bench` removes it"));
+        }
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await?;
         let completed = find::require_completed(context, &job);

@@ -25,6 +25,7 @@ use crate::telemetry;
 mod generate;
 mod worker;
 mod enqueue;
+mod bench;
 mod dead;
 mod mask;
 mod jobs;
@@ -113,6 +114,7 @@ enum Configured {
     Jobs(jobs::JobsCommand),
     Export(export::Export),
     Verify(verify::Verify),
+    Bench(bench::Bench),
     Import(import::Import),
     #[command(subcommand)]
     Reserve(reserve::ReserveCommand),
@@ -162,6 +164,7 @@ impl Configured {
             Self::Jobs(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
+            Self::Bench(command) => Box::pin(command.run(context)).await,
             Self::Import(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,
@@ -212,9 +215,13 @@ impl Context {
                 "there is no store at {shown}; `codemint generate` makes one, --store URL names another one"
             )));
         }
+        self.open_store_at(&self.config.store, access).await
+    }
+
+    async fn open_store_at(&self, location: &Location, access: Access) -> Result<Store, Failure> {
         let open = async || {
             tokio::select! {
-                opened = Store::open(&self.config.store, access) => Ok(opened?),
+                opened = Store::open(location, access) => Ok(opened?),
                 () = self.stop.token().cancelled() => {
                     Err(self.stop.interrupted("stopped before the store was open; nothing was done"))
                 }
@@ -225,10 +232,16 @@ impl Context {
 
     /// For a worker, which waits for a store that is away.
     async fn open_store_for_worker(&self) -> Result<Store, StoreError> {
-        // A chunk that is claimed may need two more for screening; if all waited for these, none would go on.
-        let lanes = u32::try_from(self.config.worker.concurrency).unwrap_or(u32::MAX);
-        let location = self.config.store.clone().with_connections(lanes.saturating_mul(4).saturating_add(6));
+        let connections = Self::connections_for(self.config.worker.concurrency);
+        let location = self.config.store.clone().with_connections(connections);
         self.opened.get_or_try_init(|| Store::open(&location, Access::CreateFile)).await.cloned()
+    }
+
+    /// For so many chunks at once.
+    fn connections_for(concurrency: usize) -> u32 {
+        // A chunk that is claimed may need two more for screening; if all waited for these, none would go on.
+        let lanes = u32::try_from(concurrency).unwrap_or(u32::MAX);
+        lanes.saturating_mul(4).saturating_add(6)
     }
 
     async fn close_store(&self) {

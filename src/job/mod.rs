@@ -12,6 +12,7 @@ use crate::job::request::{GUESS_ODDS_WARNED, Request, guess_odds};
 
 pub mod request;
 pub mod plan;
+pub mod bench;
 
 /// A job as the store knows it. The key is not part of it: only minting asks for that.
 #[derive(Clone, Debug)]

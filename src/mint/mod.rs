@@ -16,11 +16,13 @@ use crate::code::slice::GENERATOR_VERSION;
 use crate::import::sorted::Sorted;
 use crate::job::{Job, Origin};
 use crate::mint::prepared::{Encoded, Prepared};
+use crate::mint::times::{ChunkTimes, Stopwatch};
 use crate::store::chunks::{ClaimedChunk, OpenChunk, PutCodes};
 use crate::store::error::StoreError;
 use crate::store::{Store, in_time};
 use crate::telemetry::metrics;
 
+pub mod times;
 mod prepared;
 pub mod candidates;
 mod screen;
@@ -57,7 +59,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub enum Step {
     /// The chunk is committed, by us. If it seemed the last one, the job may be at its end.
-    Minted { run_no: i64, codes: u32, seemed_last: bool },
+    Minted { run_no: i64, codes: u32, seemed_last: bool, times: ChunkTimes },
     /// No chunk can be claimed: none is open, others write those that are, or the job is not to go on.
     NothingToClaim,
     /// COMMIT ended in an error; [`Store::is_chunk_done`] tells what became of the chunk.
@@ -185,20 +187,30 @@ impl Minting {
     /// Those of the store before COMMIT: the chunk stays open and may be tried again.
     pub async fn mint_chunk(&mut self, store: &Store) -> Result<Step, MintError> {
         self.claimed = None;
+        let (mut times, mut stopwatch) = (ChunkTimes::default(), Stopwatch::start());
         let claimed = in_time(store.claim_chunk(self.task.job_no)).await?;
         let Some(mut claimed) = claimed else { return Ok(Step::NothingToClaim) };
         self.claimed = Some(claimed.chunk.run_no);
         metrics::chunk_claimed();
+        times.claim = stopwatch.lap();
         let prepared = self.prepare(&mut claimed).await?;
+        times.prepare = stopwatch.lap();
         self.say_screening(prepared.screening);
         let Prepared { encoded, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
+        times.put_codes = stopwatch.lap();
         let Encoded { batch, checkpoint, .. } = encoded;
         let (run_no, codes) = (claimed.chunk.run_no, checkpoint.minted);
         self.recycled = batch;
         in_time(claimed.write_checkpoint(&checkpoint)).await?;
+        times.checkpoint = stopwatch.lap();
         self.claimed = None;
         match in_time(claimed.commit()).await {
-            Ok(()) => Ok(Step::Minted { run_no, codes, seemed_last: self.seems_last }),
+            Ok(()) => {
+                times.commit = stopwatch.lap();
+                store.give_way().await;
+                times.give_way = stopwatch.lap();
+                Ok(Step::Minted { run_no, codes, seemed_last: self.seems_last, times })
+            }
             Err(error) => {
                 tracing::warn!(run_no, %error, "commit ended in an error; asking the store what became of the chunk");
                 Ok(Step::CommitUnknown { run_no, codes, error })

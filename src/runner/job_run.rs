@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::job::Job;
+use crate::mint::times::ChunkTimes;
 use crate::mint::{MintError, MintSettings, Minting, Step};
 use crate::store::closing::CloseJob;
 use crate::store::error::StoreError;
@@ -42,6 +43,8 @@ pub struct JobRun {
     unknown: Option<UnknownCommit>,
     told_at: Option<Instant>,
     pub share: Share,
+    /// Of the chunk that the last step minted.
+    pub times: Option<ChunkTimes>,
 }
 
 /// A chunk of which we do not know whether it was committed.
@@ -65,7 +68,7 @@ pub enum Progress {
 impl JobRun {
     pub fn new(store: &Store, job: &Job, settings: Arc<MintSettings>) -> Self {
         let (store, job, share) = (store.clone(), job.clone(), Share::default());
-        Self { store, job, settings, chunks: None, minting: None, unknown: None, told_at: None, share }
+        Self { store, job, settings, chunks: None, minting: None, unknown: None, told_at: None, share, times: None }
     }
 
     /// As [`JobRun::new`], minting only while this has a place.
@@ -94,9 +97,10 @@ impl JobRun {
         let minted = minting.mint_chunk(&self.store).await;
         drop(turn);
         match minted? {
-            Step::Minted { run_no, codes, seemed_last } => {
+            Step::Minted { run_no, codes, seemed_last, times } => {
                 tracing::debug!(run_no, codes, "minted a chunk");
                 self.count_chunk(codes);
+                self.times = Some(times);
                 self.tell_progress().await?;
                 match seemed_last && self.close().await? == Progress::Ended {
                     true => Ok(Progress::Ended),

@@ -4,4 +4,5 @@ pub mod single;
 pub mod pool;
 pub mod schedule;
 pub mod job_run;
+pub mod observer;
 pub mod patience;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::job::{Job, JobError};
 use crate::mint::{MintError, MintSettings};
 use crate::runner::job_run::{JobRun, Progress, Share};
+use crate::runner::observer::{Observed, Observer};
 use crate::runner::patience::Patience;
 use crate::runner::schedule::{Schedule, Turn};
 use crate::runner::single::OTHERS_AT_WORK_PAUSE;
@@ -47,6 +48,7 @@ pub struct Pool {
     work: Arc<Notify>,
     /// There may be events to publish.
     told: Arc<Notify>,
+    observer: Observer,
 }
 
 /// What became of a turn.
@@ -64,7 +66,24 @@ impl Pool {
         let (schedule, has_looked, minted, work) =
             (Arc::default(), Arc::default(), Arc::default(), Arc::new(Notify::new()));
         let (settings, chunks) = (Arc::new(settings), Arc::new(Semaphore::new(concurrency)));
-        Self { store, settings, schedule, has_looked, minted, concurrency, chunks, work, told }
+        Self {
+            store,
+            settings,
+            schedule,
+            has_looked,
+            minted,
+            concurrency,
+            chunks,
+            work,
+            told,
+            observer: Observer::default(),
+        }
+    }
+
+    /// The pool with somebody who listens to what it does.
+    #[must_use]
+    pub fn observed(self, observer: Observer) -> Self {
+        Self { observer, ..self }
     }
 
     /// A job has just come in: it need not wait until the store is looked at.
@@ -77,14 +96,26 @@ impl Pool {
 
     /// Works until `stop` is cancelled, and returns when the chunks at hand are done.
     pub async fn run(&self, stop: &CancellationToken) {
-        let mut tasks = JoinSet::new();
+        let mut lanes = self.start_lanes(stop);
+        self.look_for_jobs(stop).await;
+        while lanes.join_next().await.is_some() {}
+    }
+
+    /// As [`Pool::run`], on the jobs alone that were offered.
+    pub async fn run_offered(&self, stop: &CancellationToken) {
+        let mut lanes = self.start_lanes(stop);
+        self.has_looked.store(true, Ordering::Release);
+        while lanes.join_next().await.is_some() {}
+    }
+
+    fn start_lanes(&self, stop: &CancellationToken) -> JoinSet<()> {
+        let mut lanes = JoinSet::new();
         // Small jobs are opened and closed for longer than they are minted: others are minted meanwhile.
         for _ in 0..LANES_A_CHUNK * self.concurrency {
             let (pool, stop) = (self.clone(), stop.clone());
-            tasks.spawn(async move { pool.work_in_a_lane(&stop).await });
+            lanes.spawn(async move { pool.work_in_a_lane(&stop).await });
         }
-        self.look_for_jobs(stop).await;
-        while tasks.join_next().await.is_some() {}
+        lanes
     }
 
     /// True if the last look at the store found nothing that this process could do.
@@ -173,6 +204,9 @@ impl Pool {
         let share = std::mem::take(&mut run.share);
         self.schedule().count_share(turn.job_no, share);
         self.minted.lock().unwrap_or_else(PoisonError::into_inner).add(share);
+        if let Some(times) = run.times.take() {
+            self.observer.tell(Observed::ChunkMinted { job_no: turn.job_no, codes: share.codes, times });
+        }
         match stepped {
             Ok(progress) => Ok((Some(run), progress)),
             Err(error) => Err((Some(run), error)),
@@ -180,6 +214,7 @@ impl Pool {
     }
 
     fn new_run(&self, job: &Job) -> JobRun {
+        self.observer.tell(Observed::JobBegun { job_no: job.no, at: Instant::now() });
         JobRun::new(&self.store, job, Arc::clone(&self.settings)).limited(Arc::clone(&self.chunks))
     }
 
@@ -250,6 +285,9 @@ impl Pool {
             // Other lanes may meet the same end: it is said once.
             Turned::Ended(job_id) => {
                 let share = schedule.remove(job_no);
+                if share.is_some() {
+                    self.observer.tell(Observed::JobEnded { job_no, at: Instant::now() });
+                }
                 if let (Some(job_id), Some(Share { chunks, codes })) = (job_id, share) {
                     tracing::info!(%job_id, chunks, codes, "the job has ended; this process did so much of it");
                 }

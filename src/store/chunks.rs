@@ -130,6 +130,13 @@ impl Store {
         Ok(Some(ClaimedChunk { chunk, transaction }))
     }
 
+    /// To be called after each commit of a chunk: lets other processes have an SQLite file.
+    pub async fn give_way(&self) {
+        if let Self::Sqlite(_) = self {
+            tokio::time::sleep(SQLITE_PAUSE).await;
+        }
+    }
+
     /// After an error at COMMIT: was the chunk committed? Waits for the old transaction if the server still has it.
     ///
     /// # Errors
@@ -270,14 +277,9 @@ impl ClaimedChunk {
     /// # Errors
     /// Those of the database: then whether the chunk was committed is unknown; [`Store::is_chunk_done`] tells.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let pause = matches!(self.transaction, StoreTransaction::Sqlite(_)).then_some(SQLITE_PAUSE);
         reach(failpoint::BEFORE_COMMIT).await?;
         self.transaction.commit().await?;
-        reach(failpoint::AFTER_COMMIT).await?;
-        if let Some(pause) = pause {
-            tokio::time::sleep(pause).await;
-        }
-        Ok(())
+        reach(failpoint::AFTER_COMMIT).await
     }
 }
 

@@ -36,6 +36,8 @@ pub mod closing;
 pub mod failing;
 pub mod outbox;
 pub mod reports;
+pub mod benches;
+pub mod activity;
 
 /// An open store with a schema that this program knows.
 #[derive(Clone, Debug)]

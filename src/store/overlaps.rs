@@ -171,7 +171,7 @@ impl StoreTransaction {
     }
 
     /// The first parameter of the statement is a list, which each store takes in its own way.
-    fn with_list(&self, sql: &str) -> String {
+    pub(crate) fn with_list(&self, sql: &str) -> String {
         match self {
             Self::Postgres(_) => sql.replace("in (select value from $1)", "= any($1)"),
             Self::Sqlite(_) => sql.replace("select value from $1", "select value from json_each($1)"),
@@ -241,6 +241,6 @@ impl StoreTransaction {
     }
 }
 
-fn json_numbers(numbers: &[i64]) -> String {
+pub(crate) fn json_numbers(numbers: &[i64]) -> String {
     serde_json::json!(numbers).to_string()
 }

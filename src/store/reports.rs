@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::code::batch::CodeBatch;
 use crate::code::screening::Screening;
+use crate::job::bench;
 use crate::job::request::Request;
 use crate::job::{Job, State};
 use crate::store::Store;
@@ -55,7 +56,7 @@ impl Store {
     }
 
     /// Jobs that a worker can go on with, by number and priority, those first whose turn is first. Imports need their
-    /// input; of them only those that are to be cancelled.
+    /// input; of them only those that are to be cancelled. Jobs of a load test are left to it.
     ///
     /// # Errors
     /// Those of the database.
@@ -63,12 +64,15 @@ impl Store {
         const SQL: &str = "
             select no, priority from jobs
              where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')
+               and id not between $2 and $3
              order by priority desc, no
              limit $1";
-        let limit = i64::from(limit);
+        let (limit, first, last) = (i64::from(limit), bench::FIRST_ID, bench::LAST_ID);
         let rows: Vec<(i64, i16)> = match self {
-            Self::Postgres(pool) => sqlx::query_as(SQL).bind(limit).fetch_all(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(SQL).bind(limit).fetch_all(&sqlite.readers).await?,
+            Self::Postgres(pool) => sqlx::query_as(SQL).bind(limit).bind(first).bind(last).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => {
+                sqlx::query_as(SQL).bind(limit).bind(first).bind(last).fetch_all(&sqlite.readers).await?
+            }
         };
         rows.into_iter().map(|(no, priority)| Ok((no, unsigned("jobs", priority)?))).collect()
     }

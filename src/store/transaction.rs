@@ -12,6 +12,9 @@ const ADVISORY_LOCKS: i32 = 0x434d_4e54;
 /// Beside the code lengths, which begin at 1: who publishes events.
 const OUTBOX_LOCK: i32 = 0;
 
+/// Who runs a load test.
+const BENCH_LOCK: i32 = -1;
+
 /// A crash of the server may forget what such a transaction committed.
 pub(crate) const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = off";
 
@@ -68,8 +71,12 @@ impl StoreTransaction {
 
     /// Until the end of the transaction nobody else publishes events. False if somebody does.
     pub(crate) async fn try_lock_outbox(session: &mut PostgresSession) -> Result<bool, StoreError> {
-        let query = sqlx::query_scalar("select pg_try_advisory_xact_lock($1, $2)");
-        Ok(query.bind(ADVISORY_LOCKS).bind(OUTBOX_LOCK).fetch_one(session).await?)
+        try_lock(session, OUTBOX_LOCK).await
+    }
+
+    /// Until the end of the transaction nobody else runs a load test. False if somebody does.
+    pub(crate) async fn try_lock_bench(session: &mut PostgresSession) -> Result<bool, StoreError> {
+        try_lock(session, BENCH_LOCK).await
     }
 
     /// The database's clock as an expression of SQL: times of one store come from one clock.
@@ -112,4 +119,9 @@ impl StoreTransaction {
         }
         Ok(())
     }
+}
+
+async fn try_lock(session: &mut PostgresSession, lock: i32) -> Result<bool, StoreError> {
+    let query = sqlx::query_scalar("select pg_try_advisory_xact_lock($1, $2)");
+    Ok(query.bind(ADVISORY_LOCKS).bind(lock).fetch_one(session).await?)
 }

@@ -56,6 +56,11 @@ impl Watch {
         Self { options, application_name: application_name.to_owned(), overdue: AtomicU32::new(0) }
     }
 
+    /// A connection to look on over, and the name of the sessions that are watched.
+    pub async fn connect(&self) -> Result<(PgConnection, String), sqlx::Error> {
+        Ok((self.options.connect().await?, self.application_name.clone()))
+    }
+
     /// Waits for what a statement, or a part of one, comes to. `what` is how it is told.
     ///
     /// # Errors

@@ -85,6 +85,8 @@ mod cli_output;
 mod cli_interrupt;
 mod cli_jobs;
 mod cli_verify;
+mod cli_bench;
+mod bench_verdicts;
 mod cli_import;
 mod cli_reserve;
 mod cli_dead;

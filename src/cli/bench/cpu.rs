@@ -1,0 +1,57 @@
+//! How much CPU this process and its machine have used.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Figures that only grow.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuClock {
+    process: Duration,
+    machine: Option<MachineTicks>,
+}
+
+/// Of all CPUs since the machine was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MachineTicks {
+    busy: u64,
+    all: u64,
+}
+
+impl CpuClock {
+    pub fn read() -> Self {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        let process = Duration::try_from(time).unwrap_or_default();
+        Self { process, machine: fs::read_to_string("/proc/stat").ok().and_then(|text| MachineTicks::parse(&text)) }
+    }
+
+    /// CPU time of this process since then.
+    pub fn process_since(&self, begun: &Self) -> Duration {
+        self.process.saturating_sub(begun.process)
+    }
+
+    /// The share of the machine's CPU time since then that was used by anybody.
+    pub fn machine_busy_since(&self, begun: &Self) -> Option<f64> {
+        let (now, then) = (self.machine?, begun.machine?);
+        let all = now.all.checked_sub(then.all).filter(|all| *all > 0)?;
+        Some(now.busy.saturating_sub(then.busy) as f64 / all as f64)
+    }
+}
+
+impl MachineTicks {
+    /// The first line: user, nice, system, idle, waiting for disks, and more that is busy. `man 5 proc_stat`.
+    fn parse(text: &str) -> Option<Self> {
+        let figures: Option<Vec<u64>> = text
+            .lines()
+            .next()?
+            .strip_prefix("cpu ")?
+            .split_whitespace()
+            .take(8)
+            .map(|figure| figure.parse().ok())
+            .collect();
+        let figures = figures?;
+        let all: u64 = figures.iter().sum();
+        Some(Self { busy: all - figures.get(3)? - figures.get(4)?, all })
+    }
+}

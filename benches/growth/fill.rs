@@ -26,7 +26,10 @@ const CROWD_SHARE_PERCENT: u64 = 80;
 pub async fn fresh(place: &mut Place, curves: &mut Vec<Curve>) -> bool {
     let mut jobs = Vec::new();
     place.fill(FRESH, async |place| jobs = mint_fresh(place).await).await;
-    curves.push(Curve { name: "fresh prefixes in random order", points: jobs.iter().map(Grown::point).collect() });
+    curves.push(Curve {
+        name: "ten jobs of fresh prefixes in random order",
+        points: jobs.iter().map(Grown::point).collect(),
+    });
     let scale = place.scale;
     let [_, second, .., last] = jobs.as_slice() else { panic!("{} jobs", jobs.len()) };
     let slowed = last.codes_per_second() / second.codes_per_second();
@@ -101,7 +104,7 @@ pub async fn crowd(place: &Place, curves: &mut Vec<Curve>) {
         points.push(grown.point());
     }
     assert_eq!(place.number("select count(*) from codes").await, (CROWD_JOBS * count) as i64, "codes in the table");
-    curves.push(Curve { name: "one mask, filled to 80 %", points });
+    curves.push(Curve { name: "ten jobs of one mask, to 80 % of its codes", points });
 }
 
 /// A letter and digits, and how many codes that has: at most this many, and at least half of it.

@@ -36,6 +36,7 @@ fn draw_into(file: &std::path::Path, curves: &[Curve]) -> Result<(), Box<dyn std
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let (millions, thousands) = (reach(curves, |point| point.0 / 1e6), reach(curves, |point| point.1 / 1e3));
+    let widest = millions.end;
     let mut chart = ChartBuilder::on(&area)
         .caption("Codes a second, as the table grows", (FONT, 22))
         .margin(16)
@@ -44,6 +45,8 @@ fn draw_into(file: &std::path::Path, curves: &[Curve]) -> Result<(), Box<dyn std
         .build_cartesian_2d(millions, thousands)?;
     let style = (FONT, 15).into_font();
     let mut mesh = chart.configure_mesh();
+    let millions_label = |millions: &f64| format!("{millions:.*}", usize::from(widest < 10.0));
+    mesh.x_label_formatter(&millions_label).y_label_formatter(&|thousands| format!("{thousands:.0}"));
     mesh.x_desc("codes in the table, millions").y_desc("thousand codes a second");
     mesh.label_style(style.clone()).axis_desc_style(style.clone()).max_light_lines(0).draw()?;
     for (curve, color) in curves.iter().zip(COLORS) {

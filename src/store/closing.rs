@@ -88,8 +88,7 @@ impl Store {
     /// Those of the database.
     pub async fn mark_job_cancelling(&self, job_no: i64) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing().await?;
-        let sql = "update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')";
-        transaction.execute_for_job(sql, job_no).await?;
+        transaction.mark_job_cancelling(job_no).await?;
         transaction.commit().await
     }
 
@@ -112,7 +111,12 @@ impl Store {
 }
 
 impl StoreTransaction {
-    async fn close_job(&mut self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
+    pub(crate) async fn mark_job_cancelling(&mut self, job_no: i64) -> Result<(), StoreError> {
+        let sql = "update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')";
+        self.execute_for_job(sql, job_no).await
+    }
+
+    pub(crate) async fn close_job(&mut self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
         let Some(job) = OpenJob::from_row(self.lock_job(job_no).await?)? else { return Ok(CloseJob::Ended) };
         if job.state == State::Cancelling || failure.is_some() {
             // Waits for the row locks of chunks that are being written; they turn out to be done and stay.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::cli_steps::{EmptyPlace, assert_names, generate, request, wait_for_a_chunk};
 use crate::support::codemint::{Codemint, finish, send_signal};
+use crate::support::postgres::{Durability, Server};
 use crate::support::roles::{url_of_member, url_of_owner};
 use crate::support::stores::{Kind, TestStore, Way};
 use crate::support::wait_until;
@@ -157,10 +158,25 @@ async fn what_a_killed_bench_has_left_the_next_one_removes_and_nothing_else() {
         assert_names(&resumed.stderr, &["the next `codemint bench` removes it"]);
 
         let ran = place.codemint(["bench", "--codes", "100", "--json"]).run().await.expect_code(0);
-        assert_names(&ran.stderr, &["note: removed what a test that was killed had left: 3 jobs with "]);
+        assert_names(&ran.stderr, &["note: removed what a bench that was killed had left: 3 jobs with "]);
         assert_eq!(contents(&place).await, before);
         place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
     }
+}
+
+#[tokio::test]
+async fn a_server_that_crashes_meanwhile_is_waited_for_and_nothing_stays() {
+    let server = Server::start(Durability::Full);
+    let place = TestStore::postgres_at(&server.url("postgres")).await;
+    let before = contents(&place).await;
+    let bench = ["bench", "--codes", "60000", "--jobs", "3", "--json"];
+    let child = place.codemint(bench).env("CODEMINT__JOB__CHUNK_SIZE", "500").start();
+    wait_for_a_chunk(&place).await;
+    server.crash_and_restart();
+    let report = finish(child).await.expect_code(0).json();
+    assert_eq!(report["codes"], 60_000);
+    wait_until("the server answers", async || place.store.ping().await.is_ok()).await;
+    assert_eq!(contents(&place).await, before);
 }
 
 #[tokio::test]

@@ -28,8 +28,9 @@ pub async fn remove_all(store: &Store) -> Result<Removed, StoreError> {
     let jobs = patiently(async || store.list_bench_jobs().await).await?;
     let mut removed = Removed { jobs: jobs.len(), codes: 0 };
     for batch in jobs.chunks(JOBS_AT_ONCE) {
-        for job in batch {
-            patiently(async || store.end_bench_job(job).await).await?;
+        let unfinished: Vec<BenchJob> = batch.iter().filter(|job| !job.has_ended).cloned().collect();
+        if !unfinished.is_empty() {
+            patiently(async || store.end_bench_jobs(&unfinished).await).await?;
         }
         while let Some(codes) = patiently(async || store.remove_bench_chunks(batch).await).await? {
             removed.codes += codes;

@@ -41,10 +41,11 @@ const JOBS_A_TRANSACTION: usize = 100;
   codemint --store postgres://owner@db/shop bench --jobs 10 --workers 4
   codemint --store postgres://owner@db/shop bench --mask 'SPRING-[:safe:]{8}' --codes 200000 --json
 
-Real jobs are minted into the store that is configured, and then removed: codes, chunks, jobs and masks, also after Ctrl-C.
-What a test that was killed has left, the next one removes. Workers leave these jobs alone, and nobody is told of them. Where no
-store is configured, a temporary SQLite file in the working directory is measured. PostgreSQL asks for a user who may
-delete: a member of codemint_owner.")]
+Real jobs are minted into the configured store and then removed: codes, chunks, jobs and masks,
+also after Ctrl-C. What a bench that was killed has left, the next one removes. Workers leave these
+jobs alone, and no event tells of them. Without a configured store a temporary SQLite file in the
+working directory is measured. PostgreSQL needs a user who may delete: a member of codemint_owner.
+docs/bench.md says what the figures mean.")]
 pub struct Bench {
     /// How many codes, over all jobs
     #[arg(short = 'n', long, value_name = "N", default_value = "1000000", allow_negative_numbers = true, value_parser = whole_number)]
@@ -127,7 +128,7 @@ impl Bench {
         let Removed { jobs, codes } = remove_all(store).await?;
         if jobs > 0 && !context.quiet {
             let codes = grouped(codes.into());
-            say(&format!("note: removed what a test that was killed had left: {jobs} jobs with {codes} codes"));
+            say(&format!("note: removed what a bench that was killed had left: {jobs} jobs with {codes} codes"));
         }
         Ok(())
     }

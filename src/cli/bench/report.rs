@@ -161,7 +161,7 @@ impl Report {
             print_line(&format!("{name:<12}{p50:>10.1}{p90:>10.1}{p99:>10.1}{max:>10.1}"))?;
         }
         print_line(&format!("\n{:<12}{:>10}{:>10}", "phase", "s", "share"))?;
-        for Phase { phase, seconds, share } in &self.phases {
+        for Phase { phase, seconds, share } in self.phases.iter().filter(|phase| phase.seconds > 0.0) {
             print_line(&format!("{phase:<12}{seconds:>10.3}{:>10}", percent(*share)))?;
         }
         print_line("")?;

@@ -21,6 +21,7 @@ mod chance;
 mod slices;
 mod drawing;
 mod golden_draws;
+mod instruction_counts;
 mod uniform_draws;
 mod free_slices;
 

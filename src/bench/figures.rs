@@ -9,6 +9,9 @@ use crate::store::activity::Sessions;
 /// `COPY`, checkpoint, commit.
 pub const ROUND_TRIPS_A_CHUNK: u32 = 8;
 
+/// With fewer looks at a server what was seen is chance.
+const LOOKS_MIN: u64 = 10;
+
 /// What was measured while all jobs were minted.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
@@ -54,6 +57,11 @@ pub struct ServerFigures {
 }
 
 impl ServerFigures {
+    /// Whether what was seen says something.
+    pub const fn is_known(&self) -> bool {
+        self.looks >= LOOKS_MIN && !self.is_hidden()
+    }
+
     /// Whether the server keeps to itself what its sessions do.
     pub const fn is_hidden(&self) -> bool {
         let Sessions { cpu, wal, disk, lock, client, idle, hidden } = self.seen;
@@ -138,8 +146,8 @@ impl Figures {
     }
 
     /// One chunk at a time has the file, however many workers there are. A flush is waited for without computing; a commit also
-    /// computes, and the next chunk is prepared meanwhile: so no more of it is a flush than there was time in which this process
-    /// did not compute. Others have the file while none of our chunks has it.
+    /// computes, and the next chunk is prepared meanwhile: so no more of it is a flush than there was time in which this
+    /// process did not compute. Others have the file while none of our chunks has it.
     fn shares_of_file(&self) -> Shares {
         let share = |time: Duration| (time.as_secs_f64() / self.seconds()).min(1.0);
         let ChunkTimes { claim, prepare, put_codes, checkpoint, commit, give_way } = self.chunk_times;

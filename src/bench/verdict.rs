@@ -6,8 +6,6 @@ use crate::bench::figures::{Figures, ROUND_TRIPS_A_CHUNK, ServerFigures, Shares,
 const SATURATED: f64 = 0.9;
 /// What takes less of the time is not said to limit by itself.
 const LIMITS_FROM: f64 = 0.4;
-/// With fewer looks at the server its shares are chance.
-const LOOKS_MIN: u64 = 20;
 
 /// What throughput would rise with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +78,7 @@ impl Limit {
     const fn hint(self) -> &'static str {
         match self {
             Self::ClientCpu => {
-                "a faster CPU, or more --workers where CPUs are idle; mint on several machines; a long list of denied words and a crowded mask cost CPU"
+                "a faster CPU, more --workers where CPUs are idle, or several machines; denied words and crowded masks cost CPU"
             }
             Self::DatabaseCpu => {
                 "try more --workers: each keeps one CPU of the server busy; when that no longer helps, it needs faster CPUs"
@@ -124,6 +122,8 @@ fn limit_of_machine(figures: &Figures) -> Option<Limit> {
         return None;
     }
     Some(match &figures.store {
+        // Who keeps it busy would be a guess.
+        StoreFigures::Postgres(server) if server.is_on_this_machine && !server.is_known() => Limit::Unknown,
         _ if own < SATURATED / 2.0 => Limit::OtherPrograms,
         StoreFigures::Postgres(server) if server.is_on_this_machine => Limit::SharedCpu,
         _ => Limit::ClientCpu,
@@ -139,7 +139,7 @@ fn limit_of_file(shares: &Shares) -> Limit {
 }
 
 fn limit_of_server(server: &ServerFigures, shares: &Shares) -> Limit {
-    if server.looks < LOOKS_MIN || server.is_hidden() {
+    if !server.is_known() {
         return Limit::Unknown;
     }
     largest([
@@ -165,16 +165,17 @@ fn reason(figures: &Figures, shares: &Shares) -> String {
     };
     match &figures.store {
         StoreFigures::Sqlite => format!(
-            "of the time this program computed for {}, waited for commits for {}, for and in favour of other writers for {}{busy}",
+            "of the time this program computed for {}, waited for commits for {}, for and in favour of other writers for \
+             {}{busy}",
             percent(shares.client_cpu),
             percent(shares.flush),
             percent(shares.locks)
         ),
-        StoreFigures::Postgres(server) if server.looks < LOOKS_MIN => {
-            format!("the server was looked at only {} times before all was done{busy}", server.looks)
-        }
         StoreFigures::Postgres(server) if server.is_hidden() => {
             format!("the server does not tell this user what its sessions do{busy}")
+        }
+        StoreFigures::Postgres(server) if !server.is_known() => {
+            format!("the server was looked at only {} times before all was done{busy}", server.looks)
         }
         StoreFigures::Postgres(server) => format!(
             "of the workers' time the database computed for {}, waited for its log for {}, for other files {}, for locks {}; \

@@ -102,6 +102,9 @@ fn what_was_not_seen_is_not_guessed() {
     let mut short = figures(seen, ms(2000));
     server(&mut short).looks = 9;
     assert_limit(&short, Limit::Unknown, "the server was looked at only 9 times");
+    short.client.machine_busy = Some(1.0);
+    server(&mut short).is_on_this_machine = true;
+    assert_limit(&short, Limit::Unknown, "the CPUs of this machine were 100 % busy");
     let hidden = figures(Sessions { hidden: 200, ..Sessions::default() }, ms(2000));
     assert_limit(&hidden, Limit::Unknown, "does not tell this user what its sessions do");
     let unseen = Figures { store: StoreFigures::PostgresUnseen, ..figures(seen, ms(2000)) };

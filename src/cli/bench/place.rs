@@ -27,7 +27,7 @@ struct TemporaryDirectory {
 }
 
 impl Place {
-    /// Nobody who names no store wants codes in the file that `generate` would make: there a file of its own beside it is measured.
+    /// Nobody who names no store wants codes in the file that `generate` would make: a file of its own beside it is measured.
     ///
     /// # Errors
     /// When no directory can be made.

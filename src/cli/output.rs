@@ -187,12 +187,6 @@ fn io_error(error: csv::Error) -> io::Error {
     }
 }
 
-/// Hardly any code does, and the CSV library looks at each by itself. Without a branch at the first that is found, many
-/// bytes are looked at at once.
-fn needs_quotes(batch: &CodeBatch) -> bool {
-    batch.as_lines().bytes().fold(false, |found, byte| found | matches!(byte, b'"' | b',' | b'\r'))
-}
-
 #[derive(Serialize)]
 struct CodeLine<'a> {
     code: &'a str,
@@ -211,7 +205,6 @@ impl Sink {
         }
         match self.format {
             Format::Txt => self.put(|writer| writer.write_all(batch.as_lines().as_bytes())),
-            Format::Csv if !needs_quotes(batch) => self.put(|writer| writer.write_all(batch.as_lines().as_bytes())),
             Format::Csv => self.put(|writer| {
                 let mut rows = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
                 batch.iter().try_for_each(|code| rows.write_record([code])).map_err(io_error)?;

@@ -38,7 +38,7 @@ use crate::measure::{exit_code, least, median, verdict};
 #[expect(dead_code, reason = "it serves the other benchmarks too")]
 mod measure;
 
-const CHUNK_SIZE: usize = 50_000;
+const CHUNK_SIZE: usize = 100_000;
 /// Long enough for a repetition that nothing disturbed.
 const REPEAT_FOR: Duration = Duration::from_secs(8);
 const OTHER_RUNS: u8 = 10;

@@ -78,7 +78,7 @@ fn tree(process: u32) -> f64 {
     let processes = fs::read_dir("/proc").expect("processes");
     let children = processes.filter_map(|entry| fields(entry.ok()?.file_name().to_str()?.parse().ok()?));
     own + children
-        .filter(|fields| fields[1] * TICKS_A_SECOND == f64::from(process))
+        .filter(|fields| (fields[1] * TICKS_A_SECOND).round() == f64::from(process))
         .map(|fields| fields[11] + fields[12])
         .sum::<f64>()
 }

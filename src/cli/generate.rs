@@ -45,7 +45,7 @@ pub struct Generate {
     /// Name the job yourself: the same id with the same request goes on with it or reports it
     #[arg(long, value_name = "UUID", value_parser = find::job_id)]
     job_id: Option<Uuid>,
-    /// About how many codes a transaction: what a crash can cost [default: 50000, from job.chunk_size]
+    /// About how many codes a transaction: what a crash can cost [default: 100000, from job.chunk_size]
     #[arg(long, value_name = "N")]
     chunk_size: Option<u64>,
     /// Write the whole job to this file in the end, or to standard output with -
@@ -67,6 +67,7 @@ impl Generate {
             target.check_writable(&context.config.store)?;
         }
         let store = context.open_store(Access::CreateFile).await?;
+        store.connect_ahead();
         let job = self.submit(context, &store, &request).await?;
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await.map_err(|failure| self.hint_at_output(failure))?;

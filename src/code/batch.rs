@@ -82,7 +82,7 @@ impl CodeBatch {
     }
 
     /// The codes in the order in which they were put in.
-    pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.lines.lines()
     }
 

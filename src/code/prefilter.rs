@@ -101,6 +101,11 @@ impl Filter {
         Some(Self { blocks: blocks.iter().map(|block| std::array::from_fn(|at| word(block, at))).collect() })
     }
 
+    /// True of a filter that an earlier version has stored: it was right then, and is of no use now.
+    pub fn is_outdated(stored: &[u8]) -> bool {
+        stored.first().is_some_and(|format| *format < FORMAT)
+    }
+
     /// False only for codes that are not in the run.
     pub fn may_contain(&self, code: Fingerprint) -> bool {
         let block = self.blocks[self.block_of(code)];

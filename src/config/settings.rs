@@ -30,7 +30,7 @@ pub const SETTINGS: [Setting; 30] = [
         default: "false",
         meaning: "true to refuse to work as a superuser of PostgreSQL, instead of warning",
     },
-    Setting { key: "job.chunk_size", default: "50000", meaning: "codes a transaction, 1 to 1048576" },
+    Setting { key: "job.chunk_size", default: "100000", meaning: "codes a transaction, 1 to 1048576" },
     Setting { key: "limits.count_max", default: "1000000000", meaning: "most codes of one job, 1 to 1000000000" },
     Setting {
         key: "limits.guess_odds_min",

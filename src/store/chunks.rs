@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::store::error::{StoreError, is_duplicate, reach, require_rows};
 use crate::store::postgres_transaction::PostgresSession;
 use crate::store::transaction::StoreTransaction;
-use crate::store::write_order::WriteOrder;
+use crate::store::write_order::{ROW, WriteOrder};
 
 /// SQLite lets whoever asks first have the file, and a writer that comes straight back is first: a second process could
 /// wait for seconds. So a writer stays away for a moment after each commit.
@@ -308,12 +308,14 @@ pub fn copy_rows(run_no: i64, codes: &CodeBatch, order: WriteOrder) -> Vec<u8> {
     // A row adds 18 bytes to its code, which has a newline in the batch; the end takes 2.
     let mut rows = Vec::with_capacity(SIGNATURE_FLAGS_EXTENSION.len() + codes.as_lines().len() + 17 * codes.len() + 2);
     rows.extend_from_slice(SIGNATURE_FLAGS_EXTENSION);
-    for code in order.arrange(codes.iter()) {
-        rows.extend_from_slice(&2_i16.to_be_bytes());
-        rows.extend_from_slice(&(code.len() as i32).to_be_bytes());
-        rows.extend_from_slice(code.as_bytes());
-        rows.extend_from_slice(&8_i32.to_be_bytes());
-        rows.extend_from_slice(&run_no.to_be_bytes());
+    for pass in order.passes() {
+        for (_, code) in codes.iter().enumerate().filter(|(index, _)| pass.contains(&(index % ROW))) {
+            rows.extend_from_slice(&2_i16.to_be_bytes());
+            rows.extend_from_slice(&(code.len() as i32).to_be_bytes());
+            rows.extend_from_slice(code.as_bytes());
+            rows.extend_from_slice(&8_i32.to_be_bytes());
+            rows.extend_from_slice(&run_no.to_be_bytes());
+        }
     }
     rows.extend_from_slice(&(-1_i16).to_be_bytes());
     rows

@@ -113,9 +113,8 @@ impl Address<'_> {
         self.connect_first(&self.session_options()).await
     }
 
-    /// Connects and checks the schema.
+    /// Connects and checks the schema. The first connection of the pool is made meanwhile.
     pub async fn open(&self) -> Result<PostgresStore, StoreError> {
-        self.check_schema().await?.require_current()?;
         let route = self.route;
         let (options, name) = (self.session_options(), application_name());
         let watch = (route == Route::Direct).then(|| Arc::new(Watch::new(&options, &name)));
@@ -126,7 +125,11 @@ impl Address<'_> {
             // statement says so. By way of pgbouncer the test would wait for a session of the server.
             .test_before_acquire(false)
             .before_acquire(move |connection, used| Box::pin(is_usable(connection, route, used.idle_for)));
-        Ok(PostgresStore { pool: pool.connect_lazy_with(options.application_name(&name)), route, watch })
+        let pool = pool.connect_lazy_with(options.application_name(&name));
+        let store = PostgresStore { pool, route, watch };
+        store.connect_ahead(1);
+        self.check_schema().await?.require_current()?;
+        Ok(store)
     }
 
     /// Only says how the schema stands.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use sqlx::error::BoxDynError;
@@ -64,6 +64,13 @@ impl PostgresStore {
         let PostgresSession { connection, watch, .. } = &mut session;
         answered(watch.as_deref(), "begin", PgTransactionManager::begin(connection, Some(sql))).await?;
         Ok(PostgresTransaction { session })
+    }
+
+    /// Opens connections until there are so many, while something else goes on. Whatever is wrong with the server, who needs
+    /// one of them will say.
+    pub(crate) fn connect_ahead(&self, connections: usize) {
+        let pool = self.pool.clone();
+        tokio::spawn(async move { drop(join_all((0..connections).map(|_| pool.acquire())).await) });
     }
 
     async fn session(&self) -> Result<PostgresSession, sqlx::Error> {

@@ -55,6 +55,13 @@ impl Store {
             Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.readers.begin().await?),
         })
     }
+
+    /// To be called before a job is put and minted: its first chunk is drawn with what is read over a second connection.
+    pub fn connect_ahead(&self) {
+        if let Self::Postgres(postgres) = self {
+            postgres.connect_ahead(2);
+        }
+    }
 }
 
 impl StoreTransaction {

@@ -5,11 +5,13 @@
 //! right of a chunk, the chunk is therefore written in two ascending passes; the second fills the pages that the first left
 //! half full. docs/performance.md has the measurements.
 
+use std::ops::Range;
+
 use crate::store::error::StoreError;
 use crate::store::transaction::StoreTransaction;
 
-/// Of every eleven codes in a row the first pass takes six, as many as fill the halves that splitting leaves.
-const ROW: usize = 11;
+pub(crate) const ROW: usize = 11;
+/// As many of a row as fill the halves that splitting leaves.
 const FIRST_PASS: usize = 6;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +22,12 @@ pub enum WriteOrder {
 }
 
 impl WriteOrder {
-    /// The items in this order; they come ascending.
-    pub(crate) fn arrange<T>(self, ascending: impl Iterator<Item = T> + Clone) -> impl Iterator<Item = T> {
-        let first_pass = match self {
-            Self::Ascending => ROW,
-            Self::TwoPasses => FIRST_PASS,
-        };
-        let of_first = ascending.clone().enumerate().filter(move |(index, _)| index % ROW < first_pass);
-        let of_second = ascending.enumerate().filter(move |(index, _)| index % ROW >= first_pass);
-        of_first.chain(of_second).map(|(_, item)| item)
+    /// Which of every eleven codes in a row each pass takes.
+    pub(crate) const fn passes(self) -> &'static [Range<usize>] {
+        match self {
+            Self::Ascending => &[0..ROW],
+            Self::TwoPasses => &[0..FIRST_PASS, FIRST_PASS..ROW],
+        }
     }
 }
 
@@ -45,7 +44,7 @@ impl StoreTransaction {
         last_code: &str,
     ) -> Result<WriteOrder, StoreError> {
         const SQL: &str = "
-            select coalesce((select max(code) from codes) > $3, false)
+            select (select code from codes where code > $3 order by code limit 1) is not null
                and not exists (
                    select from jobs
                     where state in ('queued', 'running', 'cancelling') and no <> $1

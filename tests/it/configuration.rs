@@ -49,7 +49,7 @@ async fn a_later_layer_wins_and_every_value_says_where_it_is_from() {
     let place = EmptyPlace::new();
     let defaults = place.show(&[], &[], 0).await;
     assert_eq!(setting(&defaults, "store.url"), pair("sqlite://codemint.db", "default"));
-    assert_eq!(setting(&defaults, "job.chunk_size"), pair("50000", "default"));
+    assert_eq!(setting(&defaults, "job.chunk_size"), pair("100000", "default"));
 
     place.write("codemint.toml", "[store]\nurl = \"sqlite://file.db\"\n[job]\nchunk_size = 7\n[log]\nlevel = \"info\"");
     let file = place.show(&[], &[], 0).await;

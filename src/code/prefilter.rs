@@ -13,8 +13,6 @@ use siphasher::sip::SipHasher13;
 
 use crate::code::batch::CodeBatch;
 
-/// 1 was a filter with its bits all over.
-const FORMAT: u8 = 2;
 const CHECKSUM_BYTES: usize = 8;
 /// A filter costs its writer and every reader something; a run of one code is told by its range.
 pub const FILTER_CODES_MIN: usize = 2;
@@ -72,6 +70,9 @@ pub fn fingerprint(code: &str) -> Fingerprint {
 }
 
 impl Filter {
+    /// The first byte of a stored filter. 1 was one with its bits all over.
+    pub const FORMAT: u8 = 2;
+
     /// The filter of these codes as it is stored: 2.1 bytes a code at a rate of 0.001. `None` for runs too small to
     /// deserve one. The rate lies between 0 and 1.
     pub fn bytes_of(codes: &CodeBatch, false_positive_rate: f64) -> Option<Vec<u8>> {
@@ -83,7 +84,7 @@ impl Filter {
         codes.iter().for_each(|code| filter.insert(fingerprint(code)));
         let bits: Vec<u8> = filter.blocks.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
         let mut stored = Vec::with_capacity(1 + CHECKSUM_BYTES + bits.len());
-        stored.push(FORMAT);
+        stored.push(Self::FORMAT);
         stored.extend_from_slice(&checksum(&bits));
         stored.extend_from_slice(&bits);
         Some(stored)
@@ -93,17 +94,12 @@ impl Filter {
     pub fn from_bytes(stored: &[u8]) -> Option<Self> {
         let (format, rest) = stored.split_first()?;
         let (written, bits) = rest.split_at_checked(CHECKSUM_BYTES)?;
-        if *format != FORMAT || bits.is_empty() || written != checksum(bits) {
+        if *format != Self::FORMAT || bits.is_empty() || written != checksum(bits) {
             return None;
         }
         let (blocks, []) = bits.as_chunks::<BLOCK_BYTES>() else { return None };
         let word = |block: &[u8; BLOCK_BYTES], at| u32::from_le_bytes(std::array::from_fn(|byte| block[4 * at + byte]));
         Some(Self { blocks: blocks.iter().map(|block| std::array::from_fn(|at| word(block, at))).collect() })
-    }
-
-    /// True of a filter that an earlier version has stored: it was right then, and is of no use now.
-    pub fn is_outdated(stored: &[u8]) -> bool {
-        stored.first().is_some_and(|format| *format < FORMAT)
     }
 
     /// False only for codes that are not in the run.

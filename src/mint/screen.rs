@@ -210,7 +210,7 @@ fn prefilter_of(runs: Vec<Run>, stored: &[(i64, Vec<u8>)], single_codes: Vec<Str
     let filter_of = |run_no| {
         let (_, bytes) = stored.iter().find(|(stored_of, _)| *stored_of == run_no)?;
         let filter = Filter::from_bytes(bytes);
-        if filter.is_none() && !Filter::is_outdated(bytes) {
+        if filter.is_none() {
             tracing::warn!(run_no, "the filter of a run is broken; its codes are looked up instead");
         }
         filter

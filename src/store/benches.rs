@@ -14,8 +14,10 @@ use crate::store::error::StoreError;
 use crate::store::overlaps::json_numbers;
 use crate::store::transaction::StoreTransaction;
 
-/// Chunks whose codes are removed in one transaction.
-const CHUNKS_AT_ONCE: i64 = 16;
+/// Codes that are removed in one transaction, or those of one chunk.
+const CODES_AT_ONCE: i64 = 1_600_000;
+/// Chunks that are removed in one transaction.
+const CHUNKS_AT_ONCE: i64 = 10_000;
 /// Jobs that are removed in one transaction, once their chunks are gone.
 pub const JOBS_AT_ONCE: usize = 100;
 /// What follows the name of an SQLite file in the name of the file that a load test locks.
@@ -143,10 +145,7 @@ impl Store {
         let mut transaction = self.begin_writing_unflushed().await?;
         let numbers = transaction.find_numbers(jobs).await?;
         let runs = transaction.list_runs(&numbers).await?;
-        let mut codes = 0;
-        for run in &runs {
-            codes += transaction.delete_codes(run).await?;
-        }
+        let codes = transaction.delete_codes(&runs).await?;
         let run_nos: Vec<i64> = runs.iter().map(|run| run.run_no).collect();
         transaction.delete_listed("delete from chunks where run_no in (select value from $1)", &run_nos).await?;
         transaction.commit().await?;
@@ -203,38 +202,45 @@ impl StoreTransaction {
         })
     }
 
-    /// The first chunks of these jobs.
+    /// Chunks of these jobs that lie beside each other.
     async fn list_runs(&mut self, job_nos: &[i64]) -> Result<Vec<RunRow>, StoreError> {
         const SQL: &str = "
-            select run_no, range_first, range_last from chunks
-             where job_no in (select value from $1)
-             order by run_no
-             limit $2";
+            select run_no, range_first, range_last
+              from (select run_no, range_first, range_last,
+                           sum(minted) over (order by range_first, run_no) - minted as codes_before
+                      from chunks where job_no in (select value from $1)) runs
+             where codes_before < $2
+             order by range_first, run_no
+             limit $3";
         let sql = self.with_list(SQL);
         Ok(match self {
             Self::Postgres(transaction) => {
                 // A plan that was made while the table was empty would read all of it when it no longer is.
                 transaction.execute("set local enable_seqscan = off").await?;
-                sqlx::query_as(&sql).bind(job_nos).bind(CHUNKS_AT_ONCE).fetch_all(&mut **transaction).await?
+                let query = sqlx::query_as(&sql).bind(job_nos).bind(CODES_AT_ONCE).bind(CHUNKS_AT_ONCE);
+                query.fetch_all(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
-                let query = sqlx::query_as(&sql).bind(json_numbers(job_nos)).bind(CHUNKS_AT_ONCE);
+                let query = sqlx::query_as(&sql).bind(json_numbers(job_nos)).bind(CODES_AT_ONCE).bind(CHUNKS_AT_ONCE);
                 query.fetch_all(&mut **transaction).await?
             }
         })
     }
 
-    /// Removes the codes of one run, and no other's.
-    async fn delete_codes(&mut self, run: &RunRow) -> Result<u64, StoreError> {
-        const SQL: &str = "delete from codes where code between $1 and $2 and run_no = $3";
-        let RunRow { run_no, range_first, range_last } = run;
+    /// Removes the codes of these runs, and no other's, in one search: on one mask their ranges are all the same.
+    async fn delete_codes(&mut self, runs: &[RunRow]) -> Result<u64, StoreError> {
+        const SQL: &str = "delete from codes where run_no in (select value from $1) and code between $2 and $3";
+        let first = runs.iter().map(|run| &run.range_first).min();
+        let last = runs.iter().map(|run| &run.range_last).max();
+        let run_nos: Vec<i64> = runs.iter().map(|run| run.run_no).collect();
+        let sql = self.with_list(SQL);
         Ok(match self {
             Self::Postgres(transaction) => {
-                let delete = sqlx::query(SQL).bind(range_first).bind(range_last).bind(run_no);
+                let delete = sqlx::query(&sql).bind(run_nos).bind(first).bind(last);
                 delete.execute(&mut **transaction).await?.rows_affected()
             }
             Self::Sqlite(transaction) => {
-                let delete = sqlx::query(SQL).bind(range_first).bind(range_last).bind(run_no);
+                let delete = sqlx::query(&sql).bind(json_numbers(&run_nos)).bind(first).bind(last);
                 delete.execute(&mut **transaction).await?.rows_affected()
             }
         })

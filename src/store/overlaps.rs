@@ -10,6 +10,7 @@ use sqlx::{Executor, FromRow};
 use crate::code::batch::CodeBatch;
 use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::mask::Mask;
+use crate::code::prefilter::Filter;
 use crate::code::slice::Slice;
 use crate::failpoint;
 use crate::store::chunks::json_array;
@@ -44,7 +45,7 @@ pub struct Run {
     pub range_last: String,
     #[sqlx(try_from = "i32")]
     pub minted: u32,
-    /// Of the filter; 0 without one.
+    /// Of the filter; 0 without one, or with one that an earlier version has written.
     #[sqlx(try_from = "i64")]
     pub filter_bytes: u64,
 }
@@ -97,21 +98,22 @@ impl StoreTransaction {
     ) -> Result<Vec<Run>, StoreError> {
         const SQL: &str = "
             select run_no, range_first, range_last, minted,
-                   cast(coalesce(length(filter), 0) as bigint) as filter_bytes
+                   cast(case when substr(filter, 1, 1) = $5 then length(filter) else 0 end as bigint) as filter_bytes
               from chunks
              where mask_no in (select value from $1) and minted > 0 and range_first < range_last
                and range_first <= $3 and range_last >= $2
              limit $4";
         let CodeRange { first, last } = range;
-        let limit = limit as i64;
+        let (limit, format) = (limit as i64, &[Filter::FORMAT][..]);
         let sql = self.with_list(SQL);
         let runs = match self {
             Self::Postgres(transaction) => {
-                let query = sqlx::query_as(&sql).bind(mask_nos).bind(first).bind(last).bind(limit);
+                let query = sqlx::query_as(&sql).bind(mask_nos).bind(first).bind(last).bind(limit).bind(format);
                 query.fetch_all(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
-                let query = sqlx::query_as(&sql).bind(json_numbers(mask_nos)).bind(first).bind(last).bind(limit);
+                let query =
+                    sqlx::query_as(&sql).bind(json_numbers(mask_nos)).bind(first).bind(last).bind(limit).bind(format);
                 query.fetch_all(&mut **transaction).await?
             }
         };

@@ -127,8 +127,11 @@ impl Address<'_> {
             .before_acquire(move |connection, used| Box::pin(is_usable(connection, route, used.idle_for)));
         let pool = pool.connect_lazy_with(options.application_name(&name));
         let store = PostgresStore { pool, route, watch };
+        let mut connection = self.connect().await?;
         store.connect_ahead(1);
-        self.check_schema().await?.require_current()?;
+        let status = self.schema_status(&mut connection).await?;
+        connection.close().await?;
+        status.require_current()?;
         Ok(store)
     }
 

@@ -25,7 +25,7 @@ impl WriteOrder {
     /// Which of every eleven codes in a row each pass takes.
     pub(crate) const fn passes(self) -> &'static [Range<usize>] {
         match self {
-            Self::Ascending => &[0..ROW],
+            Self::Ascending => std::slice::from_ref(const { &(0..ROW) }),
             Self::TwoPasses => &[0..FIRST_PASS, FIRST_PASS..ROW],
         }
     }

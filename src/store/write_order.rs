@@ -43,16 +43,20 @@ impl StoreTransaction {
         mask_nos: &[i64],
         last_code: &str,
     ) -> Result<WriteOrder, StoreError> {
-        const SQL: &str = "
-            select (select code from codes where code > $3 order by code limit 1) is not null
-               and not exists (
-                   select from jobs
-                    where state in ('queued', 'running', 'cancelling') and no <> $1
-                      and (kind = 'import' or mask_no = any($2)))";
+        const RIVALS: &str = "
+            select exists (
+                select from jobs
+                 where state in ('queued', 'running', 'cancelling') and no <> $1
+                   and (kind = 'import' or mask_no = any($2)))";
+        const BEHIND: &str = "select code from codes where code > $1 order by code limit 1";
         let two_passes = match self {
             Self::Postgres(transaction) => {
-                let query = sqlx::query_scalar(SQL).bind(job_no).bind(mask_nos).bind(last_code);
-                query.fetch_one(&mut **transaction).await?
+                let query = sqlx::query_scalar(RIVALS).bind(job_no).bind(mask_nos);
+                let has_rivals: bool = query.fetch_one(&mut **transaction).await?;
+                let query = sqlx::query_scalar(BEHIND).bind(last_code);
+                let behind: Option<String> =
+                    if has_rivals { None } else { query.fetch_optional(&mut **transaction).await? };
+                behind.is_some()
             }
             // It shares a full page's rows with the pages beside it: the order changes nothing.
             Self::Sqlite(_) => false,

@@ -1,26 +1,24 @@
 //! How much memory does a job need? `codemint generate --output codes.csv` stays within 64 MiB for ten million codes,
 //! and its peaks for one million and for ten lie within 10 % of each other. A million more of the same mask, whose
 //! candidates are compared with the ten million by filters, stay within 96 MiB. Into SQLite and into PostgreSQL.
-//!
-//! The peak is the kernel's own, `VmHWM` in `/proc/PID/status` (Linux): the most memory that was ever resident. It
-//! only ever grows, so it is read every millisecond until the process has gone and the last reading counts: what could
-//! be missed is growth in the last millisecond, when the program closes its store.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use codemint::store::Store;
 
 use crate::measure::{exit_code, median, verdict};
+use crate::peak::last_peak_mib;
 use crate::support::codemint::{Codemint, finish};
 use crate::support::postgres::{Durability, Server, create_database};
 
 #[expect(dead_code, reason = "it serves the other benchmarks too")]
 mod measure;
+#[path = "measure/peak.rs"]
+mod peak;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -29,7 +27,6 @@ const MORE_PEAK_MIB_MAX: f64 = 96.0;
 const GROWTH_MAX: f64 = 1.10;
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const SQLITE: &str = "sqlite://codes.db";
-const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// Peaks vary a little with how threads meet, so the small job runs several times and the middle counts. The large one
 /// takes its time and runs once.
 const SMALL: Job = Job { count: 1_000_000, runs: 3 };
@@ -120,31 +117,14 @@ async fn make_database(server: &Server, name: &str) -> String {
 async fn peak_mib(directory: &Path, store_url: &str, count: u64) -> f64 {
     let codemint = Codemint::new(directory).args(["--store", store_url, "generate", MASK]);
     let child = codemint.args(["--count", &count.to_string(), "--output", "codes.csv"]).start();
-    let status_file = format!("/proc/{}/status", child.id().expect("a process that runs"));
-    let polling = tokio::task::spawn_blocking(move || last_high_water_mark(&status_file));
+    let process = child.id().expect("a process that runs");
+    let polling = tokio::task::spawn_blocking(move || last_peak_mib(process));
     finish(child).await.expect_code(0);
     let lines = count_lines(&directory.join("codes.csv"));
     assert_eq!(lines, count + 1, "a header and the codes");
-    polling.await.expect("the polling").expect("a peak in the process's status")
-}
-
-/// MiB, once the process has gone; `None` if it was never seen.
-fn last_high_water_mark(status_file: &str) -> Option<f64> {
-    let started = Instant::now();
-    let mut last = None;
-    // A process that has ended but was not waited for has a status without memory.
-    while let Some(mib) = fs::read_to_string(status_file).ok().and_then(|status| high_water_mark(&status)) {
-        assert!(started.elapsed() < support::DEADLINE, "a process that does not end");
-        last = Some(mib);
-        std::thread::sleep(POLL_INTERVAL);
-    }
-    last
-}
-
-fn high_water_mark(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / 1024.0)
+    let peak = polling.await.expect("the polling");
+    assert!(peak > 0.0, "a peak in the process's status");
+    peak
 }
 
 fn count_lines(file: &std::path::Path) -> u64 {

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::process::Command;
 
 use crate::support::postgres::Server;
+use peak::last_peak_mib;
 
-/// The peak only ever grows: what could be missed is growth in the last moment.
-const POLL_INTERVAL: Duration = Duration::from_millis(2);
+mod peak;
+
 /// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>: `USER_HZ` is 100 wherever Debian runs.
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -29,8 +30,8 @@ pub async fn measure(mut command: Command, server: &Server) -> Took {
     let (own_before, server_before) = (ended_children(std::process::id()), tree(postmaster));
     let started = Instant::now();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
-    let status = format!("/proc/{}/status", child.id().expect("its number"));
-    let polling = std::thread::spawn(move || last_peak_mib(&status));
+    let process = child.id().expect("its number");
+    let polling = std::thread::spawn(move || last_peak_mib(process));
     let output = child.wait_with_output().await.expect("its end");
     let seconds = started.elapsed().as_secs_f64();
     let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -49,22 +50,6 @@ pub async fn measure(mut command: Command, server: &Server) -> Took {
 fn postmaster(server: &Server) -> u32 {
     let text = fs::read_to_string(server.directory().join("server/postmaster.pid")).expect("the server's process");
     text.lines().next().and_then(|line| line.parse().ok()).expect("its number")
-}
-
-fn last_peak_mib(status: &str) -> f64 {
-    let mut last = 0.0;
-    while let Some(mib) = fs::read_to_string(status).ok().and_then(|status| peak_mib(&status)) {
-        last = mib;
-        std::thread::sleep(POLL_INTERVAL);
-    }
-    last
-}
-
-/// `None` of a process that has ended.
-fn peak_mib(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / 1024.0)
 }
 
 /// Processor seconds of the children that have ended.

@@ -127,17 +127,20 @@ impl Address<'_> {
             .before_acquire(move |connection, used| Box::pin(is_usable(connection, route, used.idle_for)));
         let pool = pool.connect_lazy_with(options.application_name(&name));
         let store = PostgresStore { pool, route, watch };
-        let mut connection = self.connect().await?;
+        let connection = self.connect().await?;
+        // Only now: where the server allows one connection, the pool must not have it while the schema is asked for.
         store.connect_ahead(1);
-        let status = self.schema_status(&mut connection).await?;
-        connection.close().await?;
-        status.require_current()?;
+        self.schema_status_and_close(connection).await?.require_current()?;
         Ok(store)
     }
 
     /// Only says how the schema stands.
     pub async fn check_schema(&self) -> Result<SchemaStatus, StoreError> {
-        let mut connection = self.connect().await?;
+        let connection = self.connect().await?;
+        self.schema_status_and_close(connection).await
+    }
+
+    async fn schema_status_and_close(&self, mut connection: PgConnection) -> Result<SchemaStatus, StoreError> {
         let status = self.schema_status(&mut connection).await?;
         connection.close().await?;
         Ok(status)

@@ -18,21 +18,11 @@ use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use uuid::Uuid;
 
+use crate::engine_steps::{put_request as put, request};
 use crate::support::stores::{Kind, TestStore};
 use crate::support::wait_until;
 
 const LIMITS: Limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
-
-fn request(mask: &str, count: i128, chunk_size: u64) -> Request {
-    Request::check(mask, count, None, chunk_size, LIMITS).expect("a request")
-}
-
-async fn put(store: &Store, request: &Request) -> Job {
-    match store.put_job(Uuid::now_v7(), request).await.expect("a job") {
-        PutJob::Stored(job) => job,
-        other => panic!("{other:?}"),
-    }
-}
 
 /// The first `n` codes of the chunk's range; its mask is `####`.
 fn codes_of(chunk: &ClaimedChunk) -> CodeBatch {

@@ -33,12 +33,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 
-use crate::measure::{exit_code, least, median, verdict};
+use crate::measure::{CHUNK_SIZE, exit_code, least, median, verdict};
 
 #[expect(dead_code, reason = "it serves the other benchmarks too")]
 mod measure;
 
-const CHUNK_SIZE: usize = 100_000;
 /// Long enough for a repetition that nothing disturbed.
 const REPEAT_FOR: Duration = Duration::from_secs(8);
 const OTHER_RUNS: u8 = 10;

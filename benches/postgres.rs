@@ -4,7 +4,7 @@
 //!
 //! Both write the same table with the same indexes, over TCP, into a new database behind a checkpoint, on a server
 //! with default settings that really flushes. The file is the table of an earlier job. psql commits once, codemint
-//! after every 50,000 codes; for comparison psql with as many commits is measured too.
+//! after every 100,000 codes; for comparison psql with as many commits is measured too.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -18,7 +18,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::measure::{Pairs, SECONDS_HEADER, Turn, exit_code, seconds_row, turns};
+use crate::measure::{CHUNK_SIZE, Pairs, SECONDS_HEADER, Turn, exit_code, seconds_row, turns};
 use crate::support::codemint::Codemint;
 use crate::support::postgres::{Durability, Server, create_database};
 
@@ -29,7 +29,6 @@ mod support;
 const RATIO_MAX: f64 = 1.25;
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: usize = 1_000_000;
-const CHUNK_SIZE: usize = 50_000;
 const PAIRS: usize = 7;
 const DATABASE: &str = "bench";
 
@@ -58,7 +57,7 @@ async fn main() -> ExitCode {
     }
     println!("{COUNT} codes of {MASK} into an empty table, {PAIRS} pairs");
     println!("{SECONDS_HEADER}");
-    println!("{}", seconds_row("psql \\copy, commit every 50,000", &with_commits));
+    println!("{}", seconds_row("psql \\copy, commit every 100,000", &with_commits));
     exit_code(pairs.print(["codemint generate", "psql \\copy of the sorted file"], RATIO_MAX))
 }
 

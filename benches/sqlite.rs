@@ -24,7 +24,7 @@ use codemint::store::location::Location;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use crate::measure::{Pairs, SECONDS_HEADER, Turn, exit_code, median, seconds_row, turns, verdict};
+use crate::measure::{CHUNK_SIZE, Pairs, SECONDS_HEADER, Turn, exit_code, median, seconds_row, turns, verdict};
 use crate::support::codemint::Codemint;
 
 mod measure;
@@ -35,7 +35,6 @@ const RATIO_MAX: f64 = 1.5;
 const EXPORTED_CODES_PER_SECOND_MIN: f64 = 1.5e6;
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 1_000_000;
-const CHUNK_SIZE: u64 = 50_000;
 const PAIRS: usize = 15;
 const EXPORTING: [&str; 2] = ["--output", "codes.csv"];
 
@@ -71,7 +70,7 @@ async fn main() -> ExitCode {
 fn draw_chunks() -> Vec<String> {
     let keyspace = Keyspace::new(&MASK.parse().expect("a mask"));
     let key = Key::new([7; Key::LENGTH_BYTES]);
-    let slices = COUNT.div_ceil(CHUNK_SIZE) as u32;
+    let slices = COUNT.div_ceil(CHUNK_SIZE as u64) as u32;
     let draw = |(chunk_no, (slice, quota))| {
         let draw = Draw::new(&key, Stream::chunk(0, chunk_no), slice, quota as usize);
         let batch = keyspace.batch_into(CodeBatch::default(), draw.ranks());

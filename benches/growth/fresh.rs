@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use crate::measure::{Pairs, SECONDS_HEADER, Turn, seconds_row, turns};
+use crate::measure::{CHUNK_SIZE, Pairs, SECONDS_HEADER, Turn, seconds_row, turns};
 use crate::place::{DENSE, Job, MILLION, Place};
 
 const RATIO_MAX: f64 = 1.15;
 const PAIRS: usize = 5;
-const CHUNK_SIZE: usize = 50_000;
 const OTHERS: &str = "others_30_million";
 
 pub async fn run(place: &mut Place) -> bool {
@@ -35,7 +34,7 @@ pub async fn run(place: &mut Place) -> bool {
     }
     println!("a million codes of {DENSE} amid 30 million of other prefixes, {PAIRS} pairs");
     println!("{SECONDS_HEADER}");
-    println!("{}", seconds_row("psql \\copy, commit every 50,000", &with_commits));
+    println!("{}", seconds_row("psql \\copy, commit every 100,000", &with_commits));
     pairs.print(["codemint generate", "psql \\copy of the sorted file"], RATIO_MAX)
 }
 

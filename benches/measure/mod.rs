@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+/// Codes a chunk, unless told otherwise: the default of `job.chunk_size`.
+pub const CHUNK_SIZE: usize = 100_000;
+
 /// The middle value; of an even number of values the mean of the two in the middle.
 pub fn median(values: &[f64]) -> f64 {
     let mut ascending = values.to_vec();

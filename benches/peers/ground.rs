@@ -21,7 +21,6 @@ use crate::support::postgres::{Durability, Server, create_database};
 use crate::{latency, loops, process};
 
 const BENCH: &str = "bench";
-const CHUNK_SIZE: u64 = 50_000;
 /// Loops that take longer are cut off and extrapolated.
 const CUT_OFF_SECONDS: u64 = 20;
 
@@ -162,7 +161,7 @@ impl Ground {
     pub fn write_files(&self, job: &Job) {
         let keyspace = Keyspace::new(&job.mask().parse().expect("a mask"));
         let key = Key::new([job.count as u8; Key::LENGTH_BYTES]);
-        let slices = u32::try_from(job.count.div_ceil(CHUNK_SIZE)).expect("a number of chunks");
+        let slices = u32::try_from(job.count.div_ceil(CHUNK_SIZE as u64)).expect("a number of chunks");
         let mut lines = String::new();
         for (chunk_no, (slice, quota)) in (0..).zip(quotas(&key, 0, keyspace.size(), job.count, slices)) {
             let draw = Draw::new(&key, Stream::chunk(0, chunk_no), slice, usize::try_from(quota).expect("a quota"));

@@ -2,7 +2,7 @@
 
 use codemint::job::State;
 
-use crate::engine_steps::{assert_sound, codes_in, mint, put, run};
+use crate::engine_steps::{assert_sound, codes_in, insert_codes, mint, put, run, start};
 use crate::support::codemint::finish;
 use crate::support::stores::TestStore;
 
@@ -48,6 +48,32 @@ async fn where_an_unfinished_job_shares_the_mask_codes_are_written_ascending() {
     assert!(beside_a_rival > 50, "{beside_a_rival} bytes a code");
     assert_eq!(run(&place.store, &rival).await.state, State::Completed);
     assert_sound(&place).await;
+}
+
+/// The table keeps rows in the order in which they came.
+async fn comes_ascending(place: &TestStore, run_no: i64) -> bool {
+    let codes = place.texts(&format!("select code from codes where run_no = {run_no} order by ctid")).await;
+    assert_eq!(codes.len(), 2_000);
+    codes.is_sorted()
+}
+
+#[tokio::test]
+async fn a_chunk_that_met_a_conflict_is_written_ascending_and_one_that_did_not_in_two_passes() {
+    let place = TestStore::postgres().await;
+    mint(&place, "Z###", 300, 300).await;
+    let job = put(&place.store, "M####", 4_000, 2_000).await;
+    let mut minting = start(&place.store, &job).await;
+    minting.mint_chunk(&place.store).await.expect("a step");
+    // Half of the second slice, by nobody whom screening would meet.
+    let taken: Vec<String> = (5_000..10_000).step_by(2).map(|number| format!("M{number:04}")).collect();
+    insert_codes(&place, &taken, -1).await;
+    minting.mint_chunk(&place.store).await.expect("a step");
+    let run_of = async |chunk_no: u32| {
+        place.number(&format!("select run_no from chunks where job_no = {} and chunk_no = {chunk_no}", job.no)).await
+    };
+    assert!(place.number("select cast(sum(conflicts) as bigint) from chunks").await > 500);
+    assert!(!comes_ascending(&place, run_of(0).await).await);
+    assert!(comes_ascending(&place, run_of(1).await).await);
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::rabbitmq::{Broker, Vhost};
 use crate::support::wait_until;
 
+#[expect(dead_code, reason = "it serves the other benchmarks too")]
 mod measure;
 #[path = "../tests/support/mod.rs"]
 mod support;

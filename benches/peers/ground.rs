@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::contender::Contender;
+use crate::measure::CHUNK_SIZE;
 use crate::support::codemint::Codemint;
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::{latency, loops, process};

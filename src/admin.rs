@@ -11,7 +11,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
 use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::supervisor::BrokerStatus;
 use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
 
 /// Whoever asks for readiness waits no longer.
 const STORE_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ const STORE_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a worker is asked about.
 #[derive(Debug)]
 pub struct Health {
-    pub metrics: PrometheusHandle,
+    pub metrics: Metrics,
     /// Empty until it is open.
     pub store: OnceLock<Store>,
     /// Where a broker is configured.
@@ -79,7 +79,6 @@ async fn livez() -> &'static str {
 
 /// In Prometheus' text format.
 async fn metrics(State(health): State<Arc<Health>>) -> ([(HeaderName, &'static str); 1], String) {
-    health.metrics.run_upkeep();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], health.metrics.render())
 }
 

@@ -150,7 +150,7 @@ impl Figures {
     /// process did not compute. Others have the file while none of our chunks has it.
     fn shares_of_file(&self) -> Shares {
         let share = |time: Duration| (time.as_secs_f64() / self.seconds()).min(1.0);
-        let ChunkTimes { claim, prepare, put_codes, checkpoint, commit, give_way } = self.chunk_times;
+        let ChunkTimes { claim, prepare, put_codes, checkpoint, commit, give_way, preparation: _ } = self.chunk_times;
         let not_ours = 1.0 - share(prepare + put_codes + checkpoint + commit);
         let not_computing = (1.0 - self.client_cpus_busy()).max(0.0);
         let flush = share(commit).min(not_computing);

@@ -33,6 +33,17 @@ pub enum Admitted {
     Dead(Undecodable),
 }
 
+impl Admitted {
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::New(_) => "accepted",
+            Self::Repeated(_) => "repeated",
+            Self::Refused(_) => "refused",
+            Self::Dead(_) => "dead_lettered",
+        }
+    }
+}
+
 /// A message as it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {

@@ -35,7 +35,7 @@ impl DeadQueue {
     /// `Missing` if there is no such queue; what is wrong with the connection.
     pub async fn open(settings: &BrokerSettings) -> Result<Self, BrokerError> {
         let connection = Arc::new(BrokerConnection::open(settings, "dead").await?);
-        let left = queue_depth(&connection, &settings.names.dead_queue).await?;
+        let left = queue_depth(&connection, &settings.names.dead_queue).await?.messages;
         let channel = connection.channel().await?;
         let publisher = Publisher::open(Arc::clone(&connection)).await?;
         Ok(Self { connection, channel, publisher, names: settings.names.clone(), left })

@@ -25,6 +25,8 @@ use crate::broker::settings::BrokerSettings;
 use crate::failpoint;
 use crate::runner::patience::Patience;
 use crate::runner::pool::Pool;
+use crate::telemetry::metrics::broker::messages_settled;
+use crate::telemetry::metrics::jobs::message_received;
 use crate::wire::message::Envelope;
 
 /// Messages that are admitted in one transaction.
@@ -82,10 +84,11 @@ impl Intake {
             let channel = connection.channel().await?;
             let consumer = self.consume(connection, &channel, prefetch).await?;
             let served = self.serve(&channel, consumer, publisher, stop).await;
-            self.unsettled.store(0, Ordering::Relaxed);
+            let held = self.unsettled.swap(0, Ordering::Relaxed);
             match served? {
                 Served::Stopped => return Ok(()),
                 Served::StoreAway => {
+                    messages_settled("returned", held);
                     tracing::warn!("the store is away for too long: messages go back to their queue until it answers");
                     // With the channel its messages go back, all at once and once.
                     connection.answered(channel.close(200, "the store is away".into())).await?;
@@ -189,6 +192,7 @@ impl Intake {
             self.say(admitted);
             failpoint::reach(failpoint::JOB_COMMITTED).await.map_err(|error| lost(&error))?;
             acknowledge(delivery).await?;
+            messages_settled("acknowledged", 1);
         }
         for (delivery, admitted) in dead {
             match timeout_at(deadline, self.bury(delivery, admitted, publisher, stop)).await {
@@ -198,6 +202,7 @@ impl Intake {
             }
             self.say(admitted);
             acknowledge(delivery).await?;
+            messages_settled("dead_lettered", 1);
         }
         Ok(Settled::Done(deliveries.len()))
     }
@@ -245,6 +250,7 @@ impl Intake {
     }
 
     fn say(&self, admitted: &Admitted) {
+        message_received(admitted.outcome());
         match admitted {
             Admitted::New(job) => {
                 tracing::info!(job_id = %job.id, count = job.count, priority = job.handling.priority, "a job was accepted");

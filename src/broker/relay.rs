@@ -1,6 +1,6 @@
 //! The outbox relay: what the store wants told goes to the broker, in order per job, and is deleted when the broker has it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
@@ -12,6 +12,7 @@ use crate::runner::patience::Patience;
 use crate::store::error::StoreError;
 use crate::store::outbox::{OutboxEvent, RELAY_BATCH_MAX};
 use crate::store::{Store, in_time};
+use crate::telemetry::metrics::broker as metrics;
 use crate::wire::event::EVENT_CONTENT_TYPE;
 
 /// Between two looks, for events that other processes wrote.
@@ -117,7 +118,13 @@ impl Done {
     async fn publish(&mut self, publisher: &Publisher, events: &[&OutboxEvent], exchange: &str) {
         let messages: Vec<Outgoing> =
             events.iter().map(|event| outgoing(event, exchange, &event.routing_key)).collect();
-        for (event, result) in events.iter().zip(publisher.publish_all(&messages).await) {
+        let begun = Instant::now();
+        let results = publisher.publish_all(&messages).await;
+        if results.iter().any(Result::is_ok) {
+            metrics::batch_confirmed(begun.elapsed());
+        }
+        for (event, result) in events.iter().zip(results) {
+            metrics::event_published(if result.is_ok() { "confirmed" } else { "refused" });
             match result {
                 Ok(()) if self.failure.is_none() => self.published.push(event.no),
                 Ok(()) => {}
@@ -130,13 +137,20 @@ impl Done {
     async fn answer(&mut self, publisher: &Publisher, event: &OutboxEvent) {
         let reply_to = event.reply_to.as_deref().unwrap_or_default();
         match publisher.publish(&outgoing(event, "", reply_to)).await {
-            Ok(()) => self.published.push(event.no),
+            Ok(()) => {
+                metrics::event_published("confirmed");
+                self.published.push(event.no);
+            }
             Err(error) if error.class() == ErrorClass::Permanent => {
+                metrics::event_published("given_up");
                 tracing::warn!(message_id = event.message_id, %error, "an answer is given up");
                 self.published.push(event.no);
                 self.failure = Some(error);
             }
-            Err(error) => self.failure = Some(error),
+            Err(error) => {
+                metrics::event_published("refused");
+                self.failure = Some(error);
+            }
         }
     }
 }

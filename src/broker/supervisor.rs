@@ -15,6 +15,7 @@ use crate::broker::publish::Publisher;
 use crate::broker::settings::BrokerSettings;
 use crate::broker::topology;
 use crate::runner::patience::delays;
+use crate::telemetry::metrics::broker as metrics;
 
 /// After a session of this length the next wait is short again: sessions that end at once must not follow each other
 /// without pause.
@@ -223,12 +224,16 @@ impl<'a> Attempts<'a> {
     fn tell_connected(&mut self, status: &watch::Sender<BrokerStatus>) {
         let place = &self.settings.url;
         match self.had_session {
-            true => tracing::info!(%place, "the broker is back"),
+            true => {
+                metrics::broker_reconnected();
+                tracing::info!(%place, "the broker is back");
+            }
             false => tracing::info!(%place, "connected to the broker"),
         }
         self.had_session = true;
         self.told_at = None;
         self.connected_at = Some(Instant::now());
+        metrics::broker_seen(true, false);
         status.send_replace(BrokerStatus::Connected);
     }
 
@@ -241,6 +246,7 @@ impl<'a> Attempts<'a> {
             self.told_at = Some(Instant::now());
             tracing::warn!(%error, "no connection to the broker; trying again");
         }
+        metrics::broker_seen(false, false);
         status.send_replace(BrokerStatus::Away { reason: error.to_string() });
     }
 
@@ -261,6 +267,7 @@ impl<'a> Attempts<'a> {
 }
 
 fn report_blocked(status: &watch::Sender<BrokerStatus>, blocked: Option<&str>) {
+    metrics::broker_seen(true, blocked.is_some());
     match blocked {
         Some(reason) => {
             tracing::warn!(reason, "the broker takes no messages for now; events wait in the store");

@@ -18,16 +18,24 @@ pub async fn declare(connection: &BrokerConnection, settings: &BrokerSettings) -
     if settings.declare { declare_all(connection, steps).await } else { look_for_all(connection, steps).await }
 }
 
-/// How many messages wait in a queue.
+/// How many messages wait in a queue, and how many consumers it has.
 ///
 /// # Errors
 /// `Missing` if there is no such queue; or a connection that is gone.
-pub async fn queue_depth(connection: &BrokerConnection, queue: &str) -> Result<u32, BrokerError> {
+pub async fn queue_depth(connection: &BrokerConnection, queue: &str) -> Result<QueueDepth, BrokerError> {
     let channel = connection.channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let asked = channel.queue_declare(short("queue name", queue)?, passive, FieldTable::default());
     let found = connection.answered(asked).await?;
-    Ok(found.message_count())
+    Ok(QueueDepth { messages: found.message_count(), consumers: found.consumer_count() })
+}
+
+/// How a queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// Ready to be delivered.
+    pub messages: u32,
+    pub consumers: u32,
 }
 
 /// One thing to declare, or to look for.

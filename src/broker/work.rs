@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::admit::Admission;
@@ -16,11 +17,14 @@ use crate::broker::publish::Publisher;
 use crate::broker::relay::relay;
 use crate::broker::settings::BrokerSettings;
 use crate::broker::supervisor::{BrokerStatus, Session, supervise};
-use crate::broker::topology::queue_depth;
+use crate::broker::topology::{QueueDepth, queue_depth};
 use crate::runner::pool::Pool;
 use crate::store::Store;
+use crate::telemetry::metrics::broker as metrics;
 
-const DEPTH_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two looks at the queues, and where somebody waits for them to be empty.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A worker's side of the broker.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub struct BrokerWork {
     store: Store,
     intake: Intake,
     told: Arc<Notify>,
-    /// Whether the queue's depth is looked at.
+    /// Whether somebody waits for the queue to be empty.
     drains: bool,
     /// No message waited for us when it was last looked.
     is_empty: AtomicBool,
@@ -89,6 +93,7 @@ impl BrokerWork {
             ended
         };
         let mut both = Box::pin(async { tokio::join!(intake, relay) });
+        let mut watching = Box::pin(self.watch_queues(session));
         let (intake, relay) = loop {
             tokio::select! {
                 ended = &mut both => break ended,
@@ -96,16 +101,29 @@ impl BrokerWork {
                     ends.intake.cancel();
                     ends.relay.cancel();
                 }
-                () = tokio::time::sleep(DEPTH_LOOK_INTERVAL), if self.drains => self.look_at_queue(session).await,
+                () = &mut watching => {}
             }
         };
         intake.and(relay)
     }
 
-    /// A failure here is one of the session, which others report.
-    async fn look_at_queue(&self, session: &Session) {
-        let depth = queue_depth(&session.consuming, &self.settings.names.jobs_queue).await;
-        self.is_empty.store(depth == Ok(0), Ordering::Relaxed);
+    /// Does not end. A failure here is one of the session, which others report.
+    async fn watch_queues(&self, session: &Session) {
+        let mut pace = interval(if self.drains { DRAIN_LOOK_INTERVAL } else { LOOK_INTERVAL });
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let names = &self.settings.names;
+        loop {
+            pace.tick().await;
+            let jobs = queue_depth(&session.consuming, &names.jobs_queue).await;
+            self.is_empty.store(jobs.as_ref().is_ok_and(|jobs| jobs.messages == 0), Ordering::Relaxed);
+            if let Ok(QueueDepth { messages, consumers }) = jobs {
+                metrics::queue_seen("jobs", messages);
+                metrics::consumers_seen(consumers);
+            }
+            if let Ok(QueueDepth { messages, .. }) = queue_depth(&session.consuming, &names.dead_queue).await {
+                metrics::queue_seen("dead", messages);
+            }
+        }
     }
 }
 

@@ -14,7 +14,6 @@ use crate::cli::{Context, find};
 use crate::code::screening::Screening;
 use crate::job::bench::is_of_bench;
 use crate::job::{Job, State};
-use crate::store::closing::CloseJob;
 use crate::store::reports::JobFilter;
 use crate::store::{Access, Store};
 use crate::wire::document::JobDocument;
@@ -255,7 +254,7 @@ impl Cancel {
         let job = find::job(context, &store, self.job).await?;
         if !job.state.is_final() {
             context.patiently(async || store.mark_job_cancelling(job.no).await).await?;
-            while context.patiently(async || store.close_job(job.no).await).await? != CloseJob::Ended {}
+            while !context.patiently(async || store.close_job(job.no).await).await?.is_ended() {}
         }
         let job = find::job(context, &store, self.job).await?;
         report(&job, self.json)?;

@@ -160,7 +160,7 @@ impl Check {
         if job.state.is_final() && job.digest.is_none() {
             self.problem("the job has ended without a digest".to_owned());
         }
-        if job.digest.as_ref().is_some_and(|stored| *stored != job_digest(digests)) {
+        if job.digest.as_ref().is_some_and(|stored| stored[..] != job_digest(digests)[..]) {
             self.problem("the digest over the chunks is not the job's".to_owned());
         }
     }

@@ -19,9 +19,11 @@ use crate::broker::work::{BrokerStops, BrokerWork};
 use crate::cli::Context;
 use crate::cli::exit::{DONE, Failure};
 use crate::cli::text::say;
+use crate::code::slice::GENERATOR_VERSION;
 use crate::mint::MintSettings;
 use crate::policy;
 use crate::runner::job_run::Share;
+use crate::runner::lookout::look_out;
 use crate::runner::patience::Patience;
 use crate::runner::pool::Pool;
 use crate::store::Store;
@@ -55,11 +57,12 @@ impl Worker {
         let policy = policy::load(&context.config)?;
         let stop = context.stop.token();
         let (status, broker) = watch::channel(BrokerStatus::Away { reason: "not connected yet".to_owned() });
-        let metrics = metrics::install().map_err(Failure::other)?;
+        let has_broker = context.config.broker.is_some();
+        let metrics = metrics::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
         let health = Arc::new(Health {
-            metrics,
+            metrics: metrics.map_err(Failure::other)?,
             store: OnceLock::new(),
-            broker: context.config.broker.is_some().then_some(broker),
+            broker: has_broker.then_some(broker),
             stopping: stop.clone(),
         });
         let answered = CancellationToken::new();
@@ -174,6 +177,8 @@ impl Running {
         let minting_end = CancellationToken::new();
         let (pool, end) = (self.pool.clone(), minting_end.clone());
         let minting = tokio::spawn(async move { pool.run(&end).await });
+        let (store, end) = (self.store.clone(), minting_end.clone());
+        tokio::spawn(async move { look_out(&store, &end).await });
         self.wait_for_the_end(drain, &broker).await;
         let ending = async {
             self.stops.intake.cancel();

@@ -59,6 +59,14 @@ pub struct RunFilter {
     pub filter: Option<Filter>,
 }
 
+/// What the filters of a prefilter take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FilterSize {
+    pub bytes: u64,
+    /// Share of bits that are set, 0 to 1.
+    pub fill: f64,
+}
+
 /// What filters know of a code: made once, asked of many filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(u64);
@@ -152,6 +160,19 @@ fn rate_of(codes_a_block: f64) -> f64 {
 }
 
 impl Prefilter {
+    /// All its filters together.
+    pub fn size(&self) -> FilterSize {
+        let (mut words, mut bits) = (0u64, 0u64);
+        for word in
+            self.runs.iter().filter_map(|run| run.filter.as_ref()).flat_map(|filter| filter.blocks.iter().flatten())
+        {
+            words += 1;
+            bits += u64::from(word.count_ones());
+        }
+        let fill = if words == 0 { 0.0 } else { bits as f64 / (words * u64::from(u32::BITS)) as f64 };
+        FilterSize { bytes: words * size_of::<u32>() as u64, fill }
+    }
+
     /// Those of the codes, ascending, that may exist. Each is asked of every run whose range holds it.
     pub fn suspects(&self, codes: &CodeBatch) -> CodeBatch {
         let fingerprints: Vec<_> = codes.iter().map(fingerprint).collect();

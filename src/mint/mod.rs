@@ -14,13 +14,14 @@ use crate::code::random::Key;
 use crate::code::screening::{FilterLimits, Screening};
 use crate::code::slice::GENERATOR_VERSION;
 use crate::import::sorted::Sorted;
-use crate::job::{Job, Origin};
+use crate::job::{Job, Origin, Rejections};
 use crate::mint::prepared::{Encoded, Prepared};
 use crate::mint::times::{ChunkTimes, Stopwatch};
-use crate::store::chunks::{ClaimedChunk, OpenChunk, PutCodes};
+use crate::store::chunks::{Checkpoint, ClaimedChunk, OpenChunk, PutCodes};
+use crate::store::closing::StartJob;
 use crate::store::error::StoreError;
 use crate::store::{Store, in_time};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{chunks, jobs};
 
 pub mod times;
 mod prepared;
@@ -59,11 +60,19 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub enum Step {
     /// The chunk is committed, by us. If it seemed the last one, the job may be at its end.
-    Minted { run_no: i64, codes: u32, seemed_last: bool, times: ChunkTimes },
+    Minted { minted: MintedChunk, seemed_last: bool, times: ChunkTimes },
     /// No chunk can be claimed: none is open, others write those that are, or the job is not to go on.
     NothingToClaim,
     /// COMMIT ended in an error; [`Store::is_chunk_done`] tells what became of the chunk.
-    CommitUnknown { run_no: i64, codes: u32, error: StoreError },
+    CommitUnknown { minted: MintedChunk, error: StoreError },
+}
+
+/// What a chunk's checkpoint says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MintedChunk {
+    pub run_no: i64,
+    pub codes: u32,
+    pub rejections: Rejections,
 }
 
 /// A job that is being minted: what every chunk of it needs, and the chunk that is prepared ahead.
@@ -136,7 +145,7 @@ impl Source {
             Origin::Imported { source_digest } => {
                 let same = settings.import.as_ref().filter(|sorted| sorted.counts.digest[..] == source_digest[..]);
                 let sorted = same.ok_or(MintError::Import)?;
-                in_time(store.start_job(job.no)).await?;
+                start(store, job).await?;
                 return Ok(Some(Self::Import(Arc::clone(sorted))));
             }
         };
@@ -144,11 +153,20 @@ impl Source {
             return Err(MintError::GeneratorVersion { found: job.generator_version });
         }
         check_policy(settings.policy.marks(mask), &job.policy_marks)?;
-        let Some(key) = in_time(store.start_job(job.no)).await? else { return Ok(None) };
+        let Some(key) = start(store, job).await? else { return Ok(None) };
         let keyspace = Arc::new(settings.policy.keyspace(mask));
         let denied = settings.policy.denied_in(mask).map(Arc::new);
         Ok(Some(Self::Mask(Keyed { mask: mask.clone(), keyspace, key, denied })))
     }
+}
+
+/// The key, unless the job has ended or has none.
+async fn start(store: &Store, job: &Job) -> Result<Option<Key>, StoreError> {
+    let StartJob { key, waited } = in_time(store.start_job(job.no)).await?;
+    if let Some(waited) = waited {
+        jobs::job_opened(waited, job.handling.announced);
+    }
+    Ok(key)
 }
 
 /// Draws are a function of the chunk's row and the key, so they may begin before the chunk is claimed.
@@ -191,15 +209,17 @@ impl Minting {
         let claimed = in_time(store.claim_chunk(self.task.job_no)).await?;
         let Some(mut claimed) = claimed else { return Ok(Step::NothingToClaim) };
         self.claimed = Some(claimed.chunk.run_no);
-        metrics::chunk_claimed();
+        chunks::chunk_claimed();
         times.claim = stopwatch.lap();
         let prepared = self.prepare(&mut claimed).await?;
         times.prepare = stopwatch.lap();
         self.say_screening(prepared.screening);
+        times.preparation = prepared.times;
         let Prepared { encoded, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
         times.put_codes = stopwatch.lap();
         let Encoded { batch, checkpoint, .. } = encoded;
-        let (run_no, codes) = (claimed.chunk.run_no, checkpoint.minted);
+        let Checkpoint { minted: codes, rejections, .. } = checkpoint;
+        let minted = MintedChunk { run_no: claimed.chunk.run_no, codes, rejections };
         self.recycled = batch;
         in_time(claimed.write_checkpoint(&checkpoint)).await?;
         times.checkpoint = stopwatch.lap();
@@ -209,11 +229,11 @@ impl Minting {
                 times.commit = stopwatch.lap();
                 store.give_way().await;
                 times.give_way = stopwatch.lap();
-                Ok(Step::Minted { run_no, codes, seemed_last: self.seems_last, times })
+                Ok(Step::Minted { minted, seemed_last: self.seems_last, times })
             }
             Err(error) => {
-                tracing::warn!(run_no, %error, "commit ended in an error; asking the store what became of the chunk");
-                Ok(Step::CommitUnknown { run_no, codes, error })
+                tracing::warn!(run_no = minted.run_no, %error, "commit ended in an error; asking the store what became of the chunk");
+                Ok(Step::CommitUnknown { minted, error })
             }
         }
     }
@@ -277,6 +297,7 @@ async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepar
     while in_time(claimed.put_codes(&prepared.encoded.codes)).await? == PutCodes::DuplicateMet {
         let run_no = claimed.chunk.run_no;
         let (replaced, conflicts) = while_claimed(claimed, Box::pin(prepared.replace_conflicting(task))).await??;
+        chunks::chunk_conflicted();
         tracing::debug!(run_no, conflicts, "somebody else has just put codes in; others were drawn");
         phantoms = if conflicts == 0 { phantoms + 1 } else { 0 };
         if phantoms == PHANTOM_DUPLICATES_MAX {

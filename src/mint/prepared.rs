@@ -17,6 +17,7 @@ use crate::job::Rejections;
 use crate::job::plan::slice_of_range;
 use crate::mint::candidates::Candidates;
 use crate::mint::screen::Screen;
+use crate::mint::times::{PreparationTimes, Stopwatch};
 use crate::mint::{Keyed, Source, Task};
 use crate::store::chunks::{Checkpoint, EncodedCodes, OpenChunk};
 use crate::store::error::StoreError;
@@ -31,6 +32,7 @@ pub(crate) struct Prepared {
     /// The filters that it took are of no more use, and many.
     pub screening: Screening,
     pub encoded: Encoded,
+    pub times: PreparationTimes,
 }
 
 /// What the codes are, and what could take their places.
@@ -63,7 +65,7 @@ impl Prepared {
     /// Looks its codes up again, because somebody else has put some of them in since they were compared; others take
     /// their places. Also says how many they were.
     pub async fn replace_conflicting(self, task: &Task) -> Result<(Self, usize), StoreError> {
-        let Self { run_no, contents, screening, encoded } = self;
+        let Self { run_no, contents, screening, encoded, times } = self;
         let mut snapshot = in_time(task.store.begin_reading()).await?;
         let present = in_time(snapshot.find_present(&encoded.batch)).await?;
         let conflicts = present.len();
@@ -86,37 +88,39 @@ impl Prepared {
         in_time(snapshot.rollback()).await?;
         // Somebody else writes codes of this mask.
         let order = WriteOrder::Ascending;
-        Ok((Self::encode(task, run_no, contents, batch, screening, order).await, conflicts))
+        let encoded = encode(task, run_no, &contents, batch, screening, order).await;
+        Ok((Self { run_no, contents, screening, encoded, times }, conflicts))
     }
+}
 
-    async fn encode(
-        task: &Task,
-        run_no: i64,
-        contents: Contents,
-        batch: CodeBatch,
-        screening: Screening,
-        order: WriteOrder,
-    ) -> Self {
-        let (store, limits) = (task.store.clone(), task.limits);
-        let rejections = match &contents {
-            Contents::Drawn(candidates) => candidates.rejections,
-            Contents::Imported(rejections) => *rejections,
+/// Makes codes ready to be written.
+async fn encode(
+    task: &Task,
+    run_no: i64,
+    contents: &Contents,
+    batch: CodeBatch,
+    screening: Screening,
+    order: WriteOrder,
+) -> Encoded {
+    let (store, limits) = (task.store.clone(), task.limits);
+    let rejections = match contents {
+        Contents::Drawn(candidates) => candidates.rejections,
+        Contents::Imported(rejections) => *rejections,
+    };
+    off_the_async_threads(move || {
+        let codes = store.encode_codes(run_no, &batch, order);
+        let checkpoint = Checkpoint {
+            // A quota: it fits.
+            minted: batch.len() as u32,
+            rejections,
+            screening,
+            digest: Sha256::digest(batch.as_lines()).into(),
+            range: batch.first().zip(batch.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
+            filter: filter_of(&batch, limits),
         };
-        let encoded = off_the_async_threads(move || {
-            let codes = store.encode_codes(run_no, &batch, order);
-            let checkpoint = Checkpoint {
-                // A quota: it fits.
-                minted: batch.len() as u32,
-                rejections,
-                screening,
-                digest: Sha256::digest(batch.as_lines()).into(),
-                range: batch.first().zip(batch.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
-                filter: filter_of(&batch, limits),
-            };
-            Encoded { batch, codes, checkpoint }
-        });
-        Self { run_no, contents, screening, encoded: encoded.await }
-    }
+        Encoded { batch, codes, checkpoint }
+    })
+    .await
 }
 
 /// As it is stored, where filters are in use.
@@ -141,11 +145,17 @@ async fn draw(
     let stream = Stream::chunk(chunk.round, chunk.chunk_no);
     let (keyspace, key, quota) = (Arc::clone(&keyed.keyspace), keyed.key.clone(), chunk.quota as usize);
     let draw_first = move || Candidates::new(keyspace, rules, Draw::new(&key, stream, slice, quota), recycled);
+    let mut stopwatch = Stopwatch::start();
     let (candidates, fresh) = off_the_async_threads(draw_first).await;
+    let draw = stopwatch.lap();
     let screen = Screen::choose(task.job_no, &keyed.mask, &fresh.codes, &task.limits, snapshot).await?;
     let (candidates, batch) = screen.replace_present(snapshot, candidates, fresh).await?;
+    let filter = stopwatch.lap();
     let contents = Contents::Drawn(Box::new(candidates));
-    Ok(Prepared::encode(task, chunk.run_no, contents, batch, screen.screening, screen.order).await)
+    let (run_no, screening) = (chunk.run_no, screen.screening);
+    let encoded = encode(task, run_no, &contents, batch, screening, screen.order).await;
+    let times = PreparationTimes { draw, filter, encode: stopwatch.lap() };
+    Ok(Prepared { run_no, contents, screening, encoded, times })
 }
 
 /// Reads the codes of a run of an import.
@@ -157,7 +167,9 @@ async fn read(
 ) -> Result<Prepared, StoreError> {
     let (sorted, index) = (Arc::clone(sorted), chunk.chunk_no as usize);
     let mask = sorted.runs.get(index).map(|run| Mask::of_symbols(run.symbols.clone()));
+    let mut stopwatch = Stopwatch::start();
     let run = off_the_async_threads(move || sorted.read_run(index)).await.map_err(StoreError::Input)?;
+    let draw = stopwatch.lap();
     let codes = run.codes;
     let is_same = codes.len() == chunk.quota as usize && codes.first() == Some(&*chunk.range_first);
     let Some(mask) = mask.filter(|_| is_same) else {
@@ -168,6 +180,9 @@ async fn read(
     let (present, false_positives) = screen.find_present(snapshot, &codes).await?;
     let rejections = Rejections { existing: present.len() as u64, false_positives, ..Rejections::default() };
     let batch = if present.is_empty() { codes } else { codes.without(&present) };
-    Ok(Prepared::encode(task, chunk.run_no, Contents::Imported(rejections), batch, screen.screening, screen.order)
-        .await)
+    let filter = stopwatch.lap();
+    let (run_no, screening, contents) = (chunk.run_no, screen.screening, Contents::Imported(rejections));
+    let encoded = encode(task, run_no, &contents, batch, screening, screen.order).await;
+    let times = PreparationTimes { draw, filter, encode: stopwatch.lap() };
+    Ok(Prepared { run_no, contents, screening, encoded, times })
 }

@@ -7,16 +7,18 @@ use crate::code::batch::CodeBatch;
 use crate::code::free_ranks::FreeRanks;
 use crate::code::keyspace::{Keyspace, Rank};
 use crate::code::mask::Mask;
-use crate::code::prefilter::{Filter, Prefilter, RunFilter};
+use crate::code::prefilter::{Filter, FilterSize, Prefilter, RunFilter};
 use crate::code::rules::Rules;
 use crate::code::screening::{FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
 use crate::code::slice::Slice;
 use crate::mint::candidates::{Candidates, Fresh};
+use crate::mint::times::Stopwatch;
 use crate::store::error::StoreError;
 use crate::store::overlaps::{CodeRange, PAGE_RANKS, Run};
 use crate::store::transaction::StoreTransaction;
 use crate::store::write_order::WriteOrder;
 use crate::store::{in_time, off_the_async_threads};
+use crate::telemetry::metrics::chunks::FiltersHeld;
 
 /// How a chunk's candidates are compared with what exists.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Screen {
     pub screening: Screening,
     pub order: WriteOrder,
     prefilter: Arc<Prefilter>,
+    /// Where filters were loaded.
+    _held: Option<FiltersHeld>,
 }
 
 impl Screen {
@@ -59,9 +63,17 @@ impl Screen {
             _ => return plain(screening),
         }
         let run_nos: Vec<i64> = runs.iter().filter(|run| run.filter_bytes > 0).map(|run| run.run_no).collect();
+        let mut stopwatch = Stopwatch::start();
         let stored = in_time(snapshot.read_filters(&run_nos)).await?;
-        let prefilter = off_the_async_threads(move || prefilter_of(runs, &stored, single_codes)).await;
-        Ok(Self { screening, order: WriteOrder::Ascending, prefilter: Arc::new(prefilter) })
+        let load = move || {
+            let prefilter = prefilter_of(runs, &stored, single_codes);
+            let FilterSize { bytes, fill } = prefilter.size();
+            (prefilter, bytes, fill)
+        };
+        let (prefilter, bytes, fill) = off_the_async_threads(load).await;
+        let held = FiltersHeld::begin(bytes, fill, stopwatch.lap());
+        let order = WriteOrder::Ascending;
+        Ok(Self { screening, order, prefilter: Arc::new(prefilter), _held: Some(held) })
     }
 
     /// For candidates that met a duplicate when they were written: nothing but looking up is of use.
@@ -70,7 +82,7 @@ impl Screen {
     }
 
     fn without_filters(screening: Screening, order: WriteOrder) -> Self {
-        Self { screening, order, prefilter: Arc::default() }
+        Self { screening, order, prefilter: Arc::default(), _held: None }
     }
 
     /// Replaces every candidate that exists; in the end each one is new to the store as it was when it was asked, or the

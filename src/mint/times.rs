@@ -17,6 +17,26 @@ pub struct ChunkTimes {
     pub commit: Duration,
     /// In SQLite, letting other processes have the file.
     pub give_way: Duration,
+    /// Done while the chunk before was written, as far as that took as long: no part of the sum.
+    pub preparation: PreparationTimes,
+}
+
+/// What preparing a chunk took, whether somebody waited for it or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PreparationTimes {
+    /// Drawing the codes, or reading them from an import's file, and applying rules.
+    pub draw: Duration,
+    /// Comparing them with what exists, and replacing what does.
+    pub filter: Duration,
+    /// Encoding them as they are written, and building their own filter and digest.
+    pub encode: Duration,
+}
+
+impl PreparationTimes {
+    /// Each phase with its name, as metrics call it.
+    pub const fn phases(&self) -> [(&'static str, Duration); 3] {
+        [("draw", self.draw), ("filter", self.filter), ("encode", self.encode)]
+    }
 }
 
 impl ChunkTimes {
@@ -43,6 +63,9 @@ impl ChunkTimes {
         self.checkpoint += more.checkpoint;
         self.commit += more.commit;
         self.give_way += more.give_way;
+        self.preparation.draw += more.preparation.draw;
+        self.preparation.filter += more.preparation.filter;
+        self.preparation.encode += more.preparation.encode;
     }
 }
 

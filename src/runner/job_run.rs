@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use crate::job::Job;
+use crate::job::{Job, Rejections};
 use crate::mint::times::ChunkTimes;
-use crate::mint::{MintError, MintSettings, Minting, Step};
-use crate::store::closing::CloseJob;
+use crate::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
+use crate::store::closing::{CloseJob, JobEnd};
 use crate::store::error::StoreError;
 use crate::store::{Store, in_time};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{chunks, jobs};
 
 /// Between two events that tell how far a job is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,8 +50,7 @@ pub struct JobRun {
 /// A chunk of which we do not know whether it was committed.
 #[derive(Debug)]
 struct UnknownCommit {
-    run_no: i64,
-    codes: u32,
+    minted: MintedChunk,
     /// What COMMIT ended in.
     error: StoreError,
 }
@@ -94,12 +93,14 @@ impl JobRun {
         }
         let Some(minting) = &mut self.minting else { return Ok(Progress::Ended) };
         let turn = acquire(self.chunks.as_deref()).await;
+        let busy = chunks::WriterBusy::begin();
         let minted = minting.mint_chunk(&self.store).await;
-        drop(turn);
+        drop((busy, turn));
         match minted? {
-            Step::Minted { run_no, codes, seemed_last, times } => {
-                tracing::debug!(run_no, codes, "minted a chunk");
-                self.count_chunk(codes);
+            Step::Minted { minted, seemed_last, times } => {
+                tracing::debug!(run_no = minted.run_no, codes = minted.codes, "minted a chunk");
+                self.count_chunk(&minted);
+                chunks::chunk_timed(times.phases().into_iter().chain(times.preparation.phases()));
                 self.times = Some(times);
                 self.tell_progress().await?;
                 match seemed_last && self.close().await? == Progress::Ended {
@@ -107,8 +108,8 @@ impl JobRun {
                     false => Ok(Progress::Made),
                 }
             }
-            Step::CommitUnknown { run_no, codes, error } => {
-                self.unknown = Some(UnknownCommit { run_no, codes, error });
+            Step::CommitUnknown { minted, error } => {
+                self.unknown = Some(UnknownCommit { minted, error });
                 self.settle_commit().await
             }
             Step::NothingToClaim => self.close().await,
@@ -123,7 +124,10 @@ impl JobRun {
 
     async fn close(&self) -> Result<Progress, MintError> {
         Ok(match in_time(self.store.close_job(self.job.no)).await? {
-            CloseJob::Ended => Progress::Ended,
+            CloseJob::Ended(end) => {
+                count_end(end);
+                Progress::Ended
+            }
             CloseJob::NextRound => Progress::Made,
             CloseJob::ChunksOpen => Progress::OthersAtWork,
         })
@@ -131,24 +135,28 @@ impl JobRun {
 
     /// Asks what became of an unknown commit. One that was not done is an error like any other.
     async fn settle_commit(&mut self) -> Result<Progress, MintError> {
-        let Some(UnknownCommit { run_no, .. }) = self.unknown else { return Ok(Progress::Made) };
+        let Some(UnknownCommit { minted: MintedChunk { run_no, .. }, .. }) = self.unknown else {
+            return Ok(Progress::Made);
+        };
         let done = in_time(self.store.is_chunk_done(run_no)).await?;
-        metrics::ambiguous_commit_settled(done);
+        chunks::ambiguous_commit_settled(done);
         tracing::info!(run_no, done, "the unknown commit is settled");
         match self.unknown.take() {
             Some(unknown) if !done => Err(unknown.error.into()),
             Some(unknown) => {
-                self.count_chunk(unknown.codes);
+                self.count_chunk(&unknown.minted);
                 Ok(Progress::Made)
             }
             None => Ok(Progress::Made),
         }
     }
 
-    fn count_chunk(&mut self, codes: u32) {
-        metrics::chunk_minted(codes);
+    fn count_chunk(&mut self, minted: &MintedChunk) {
+        let Rejections { existing, conflicts, reserved, denied, false_positives } = minted.rejections;
+        let rejected = [("existing", existing), ("conflict", conflicts), ("reserved", reserved), ("denied", denied)];
+        chunks::chunk_minted(minted.codes, rejected, false_positives);
         self.share.chunks += 1;
-        self.share.codes += u64::from(codes);
+        self.share.codes += u64::from(minted.codes);
     }
 
     /// At most once a second and job; others may have told already. Of a job of one chunk its closing tells.
@@ -159,6 +167,13 @@ impl JobRun {
             in_time(self.store.announce_progress(self.job.no)).await?;
         }
         Ok(())
+    }
+}
+
+/// Counts a job that was ended by us; one that had ended before was counted by somebody else.
+pub fn count_end(end: Option<JobEnd>) {
+    if let Some(JobEnd { state, run_time, .. }) = end {
+        jobs::job_finished(state.as_str(), run_time);
     }
 }
 

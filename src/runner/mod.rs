@@ -6,3 +6,4 @@ pub mod schedule;
 pub mod job_run;
 pub mod observer;
 pub mod patience;
+pub mod lookout;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::error::{ErrorClass, StoreError};
+use crate::telemetry::metrics::store::store_error_met;
 
 /// Between two lines about the same trouble.
 const SAY_INTERVAL: Duration = Duration::from_secs(30);
@@ -38,6 +39,7 @@ impl<'a> Patience<'a> {
     /// Says what is waited for, and waits; a stop ends it early.
     pub async fn wait_after(&mut self, error: &StoreError) {
         let delay = self.delays.next().unwrap_or_default();
+        store_error_met(error.class().as_str());
         self.say(error, delay.as_millis() as u64);
         self.wait(delay).await;
     }

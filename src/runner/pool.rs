@@ -12,13 +12,16 @@ use uuid::Uuid;
 
 use crate::job::{Job, JobError};
 use crate::mint::{MintError, MintSettings};
-use crate::runner::job_run::{JobRun, Progress, Share};
+use crate::runner::job_run::{JobRun, Progress, Share, count_end};
 use crate::runner::observer::{Observed, Observer};
 use crate::runner::patience::Patience;
 use crate::runner::schedule::{Schedule, Turn};
 use crate::runner::single::OTHERS_AT_WORK_PAUSE;
+use crate::store::closing::CloseJob;
 use crate::store::error::ErrorClass;
 use crate::store::{Store, in_time};
+use crate::telemetry::metrics::chunks;
+use crate::telemetry::metrics::store::store_error_met;
 
 /// Lanes for each chunk that is minted at once.
 const LANES_A_CHUNK: usize = 2;
@@ -109,6 +112,7 @@ impl Pool {
     }
 
     fn start_lanes(&self, stop: &CancellationToken) -> JoinSet<()> {
+        chunks::writers_allowed(self.concurrency);
         let mut lanes = JoinSet::new();
         // Small jobs are opened and closed for longer than they are minted: others are minted meanwhile.
         for _ in 0..LANES_A_CHUNK * self.concurrency {
@@ -238,6 +242,7 @@ impl Pool {
     ) -> Turned {
         match error {
             MintError::Store(error) if error.class() != ErrorClass::Permanent => {
+                chunks::chunk_retried(error.class().as_str());
                 patience.wait_after(&error).await;
                 Turned::Rests(run, Duration::ZERO)
             }
@@ -245,7 +250,12 @@ impl Pool {
             | MintError::CheckKey { .. }
             | MintError::DeniedWords { .. }
             | MintError::Import => Turned::SetAside(run.map(|run| run.job.id), error),
-            error => self.after_failure(job_no, run.as_ref().and_then(JobRun::claimed), &error.to_string()).await,
+            error => {
+                if let MintError::Store(error) = &error {
+                    store_error_met(error.class().as_str());
+                }
+                self.after_failure(job_no, run.as_ref().and_then(JobRun::claimed), &error.to_string()).await
+            }
         }
     }
 
@@ -259,11 +269,15 @@ impl Pool {
         let failures = failures.unwrap_or_default();
         tracing::error!(job_no, run_no = chunk, failures, reason, "a chunk failed");
         if failures < FAILURES_MAX {
+            chunks::chunk_retried("failed");
             return Turned::Rests(None, FAILURE_PAUSE * failures.max(1));
         }
         let message = format!("a chunk failed {failures} times: {reason}");
         match in_time(self.store.fail_job(job_no, JobError { code: "chunk_failed".to_owned(), message })).await {
-            Ok(_) => {
+            Ok(closed) => {
+                if let CloseJob::Ended(end) = closed {
+                    count_end(end);
+                }
                 self.told.notify_one();
                 Turned::Rests(None, Duration::ZERO)
             }

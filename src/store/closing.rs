@@ -1,5 +1,8 @@
 //! How jobs change state: started, cancelled, closed. What is decided is decided in `job`; here it is done.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::code::keyspace::Keyspace;
@@ -9,7 +12,7 @@ use crate::failpoint;
 use crate::job::plan::{Closing, PlannedChunk, decide_closing, plan_round};
 use crate::job::{Job, JobError, State};
 use crate::store::chunks::key_of_bytes;
-use crate::store::error::{StoreError, reach, require_rows};
+use crate::store::error::{StoreError, reach};
 use crate::store::rows::{RejectionsRow, TallyRow, unsigned};
 use crate::store::transaction::StoreTransaction;
 use crate::store::{Store, off_the_async_threads};
@@ -18,12 +21,46 @@ use crate::wire::event::EventKind;
 /// What an attempt to close a job found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseJob {
-    /// The job has ended, now or before.
-    Ended,
+    /// The job has ended: how, if it was ended now; else it had before.
+    Ended(Option<JobEnd>),
     /// A further round was planned for what is missing: there are chunks to claim.
     NextRound,
     /// Chunks are open, and others are writing them.
     ChunksOpen,
+}
+
+impl CloseJob {
+    pub const fn is_ended(&self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobEnd {
+    pub state: State,
+    pub minted: u64,
+    pub rejected: u64,
+    /// As [`job_digest`] makes it.
+    pub digest: [u8; 32],
+    /// Since it was started; `None` if it never was.
+    pub run_time: Option<Duration>,
+}
+
+/// What starting a job came to.
+#[derive(Debug)]
+pub struct StartJob {
+    /// As [`Store::read_key`] tells it.
+    pub key: Option<Key>,
+    /// How long the job had waited, if it was started now: all other processes find it running.
+    pub waited: Option<Duration>,
+}
+
+#[derive(sqlx::FromRow)]
+struct StartedRow {
+    key: Option<Vec<u8>>,
+    created_at: DateTime<Utc>,
+    started_at: DateTime<Utc>,
 }
 
 /// The columns of a job's row that closing needs, read under its lock.
@@ -56,30 +93,33 @@ const TALLY: &str = "
 const DIGESTS: &str = "select digest from chunks where job_no = $1 and state = 'done' order by round, chunk_no";
 
 impl Store {
-    /// `queued` becomes `running`; any other state stays. Tells the key, as [`Store::read_key`].
+    /// `queued` becomes `running`; any other state stays.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn start_job(&self, job_no: i64) -> Result<Option<Key>, StoreError> {
+    pub async fn start_job(&self, job_no: i64) -> Result<StartJob, StoreError> {
         // Without a flush to disk: a job that is queued again after a crash is started again.
         let mut transaction = self.begin_writing_unflushed().await?;
         let now = transaction.now();
         let sql = format!(
-            "update jobs set state = 'running', started_at = {now} where no = $1 and state = 'queued' returning key"
+            "update jobs set state = 'running', started_at = {now} where no = $1 and state = 'queued'
+             returning key, created_at, started_at"
         );
-        let key: Option<Option<Vec<u8>>> = match &mut transaction {
+        let started: Option<StartedRow> = match &mut transaction {
             StoreTransaction::Postgres(transaction) => {
-                sqlx::query_scalar(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
+                sqlx::query_as(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
             }
             StoreTransaction::Sqlite(transaction) => {
-                sqlx::query_scalar(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
+                sqlx::query_as(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
             }
         };
         transaction.commit().await?;
-        match key.flatten() {
-            Some(bytes) => key_of_bytes(bytes).map(Some),
-            None => self.read_key(job_no).await,
-        }
+        let waited = started.as_ref().map(|row| time_between(row.created_at, row.started_at));
+        let key = match started.and_then(|row| row.key) {
+            Some(bytes) => Some(key_of_bytes(bytes)?),
+            None => self.read_key(job_no).await?,
+        };
+        Ok(StartJob { key, waited })
     }
 
     /// Asks for the end of a job: from now on nobody claims a chunk of it. [`Store::close_job`] ends it.
@@ -117,7 +157,7 @@ impl StoreTransaction {
     }
 
     pub(crate) async fn close_job(&mut self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
-        let Some(job) = OpenJob::from_row(self.lock_job(job_no).await?)? else { return Ok(CloseJob::Ended) };
+        let Some(job) = OpenJob::from_row(self.lock_job(job_no).await?)? else { return Ok(CloseJob::Ended(None)) };
         if job.state == State::Cancelling || failure.is_some() {
             // Waits for the row locks of chunks that are being written; they turn out to be done and stay.
             let sql = "update chunks set state = 'skipped' where job_no = $1 and state = 'open'";
@@ -147,11 +187,11 @@ impl StoreTransaction {
                     None => self.release_masks_of_import(job_no).await?,
                 }
                 let progress_owed = job.announced && !job.progress_told && tally.minted > 0;
-                self.end_job(job_no, state, error, &tally).await?;
+                let end = self.end_job(job_no, state, error, &tally).await?;
                 if job.announced {
                     self.tell_of_end(job_no, progress_owed).await?;
                 }
-                Ok(CloseJob::Ended)
+                Ok(CloseJob::Ended(Some(end)))
             }
         }
     }
@@ -184,31 +224,34 @@ impl StoreTransaction {
         state: State,
         error: Option<JobError>,
         tally: &TallyRow,
-    ) -> Result<(), StoreError> {
+    ) -> Result<JobEnd, StoreError> {
         let sql = format!(
             "update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6, conflicts = $7,
                              reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = {}
-              where no = $1",
+              where no = $1
+          returning started_at, finished_at",
             self.now()
         );
         let digest = job_digest(&self.chunk_digests(job_no).await?);
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
         let RejectionsRow { rejected, conflicts, reserved, denied, false_positives } = tally.rejections;
-        let ended = match self {
+        let (started_at, finished_at): (Option<DateTime<Utc>>, DateTime<Utc>) = match self {
             Self::Postgres(transaction) => {
-                let update = sqlx::query(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
+                let update = sqlx::query_as(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
                 let update = update.bind(tally.minted).bind(rejected).bind(conflicts).bind(reserved);
-                let update = update.bind(denied).bind(false_positives).bind(digest);
-                update.execute(&mut **transaction).await?.rows_affected()
+                let update = update.bind(denied).bind(false_positives).bind(&digest[..]);
+                update.fetch_one(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
-                let update = sqlx::query(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
+                let update = sqlx::query_as(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
                 let update = update.bind(tally.minted).bind(rejected).bind(conflicts).bind(reserved);
-                let update = update.bind(denied).bind(false_positives).bind(digest);
-                update.execute(&mut **transaction).await?.rows_affected()
+                let update = update.bind(denied).bind(false_positives).bind(&digest[..]);
+                update.fetch_one(&mut **transaction).await?
             }
         };
-        require_rows("the closing of a job", ended, 1)
+        let (minted, rejected) = (unsigned("chunks", tally.minted)?, unsigned("chunks", rejected)?);
+        let run_time = started_at.map(|started_at| time_between(started_at, finished_at));
+        Ok(JobEnd { state, minted, rejected, digest, run_time })
     }
 
     /// A job of one chunk ends before anybody told how far it was: then that is told first.
@@ -312,8 +355,13 @@ impl OpenJob {
 }
 
 /// SHA-256 over the digests of the chunks that are done, in order of round and chunk.
-pub fn job_digest(chunk_digests: &[Vec<u8>]) -> Vec<u8> {
+pub fn job_digest(chunk_digests: &[Vec<u8>]) -> [u8; 32] {
     let mut digest = Sha256::new();
     chunk_digests.iter().for_each(|chunk| digest.update(chunk));
-    digest.finalize().to_vec()
+    digest.finalize().into()
+}
+
+/// Clocks may be set back between the two.
+fn time_between(earlier: DateTime<Utc>, later: DateTime<Utc>) -> Duration {
+    (later - earlier).to_std().unwrap_or_default()
 }

@@ -54,6 +54,17 @@ pub enum ErrorClass {
     Permanent,
 }
 
+impl ErrorClass {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Conflict => "conflict",
+            Self::NoSpace => "no_space",
+            Self::Permanent => "permanent",
+        }
+    }
+}
+
 impl StoreError {
     pub fn class(&self) -> ErrorClass {
         match self {

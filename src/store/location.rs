@@ -155,6 +155,14 @@ impl ServerLocation {
 }
 
 impl Location {
+    /// As metrics call it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
     /// The same place for somebody who does so much at once. An SQLite file has its fixed few.
     #[must_use]
     pub fn with_connections(self, connections_max: u32) -> Self {

@@ -36,6 +36,7 @@ pub mod closing;
 pub mod failing;
 pub mod outbox;
 pub mod reports;
+pub mod backlog;
 pub mod benches;
 pub mod activity;
 

@@ -70,7 +70,7 @@ impl StoreTransaction {
     async fn insert_refused(&mut self, request: &RefusedRequest) -> Result<Option<i64>, StoreError> {
         let RefusedRequest { id, mask_text, count, campaign, handling, error } = request;
         let canonical = mask_text.parse().map(|mask: Mask| mask.to_string()).ok();
-        let (count, priority, digest) = (*count as i64, i16::from(handling.priority), job_digest(&[]));
+        let (count, priority, digest) = (*count as i64, i16::from(handling.priority), job_digest(&[]).to_vec());
         let Handling { announced, reply_to, correlation_id, .. } = handling;
         Ok(match self {
             Self::Postgres(transaction) => {

@@ -13,7 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::time::{Instant, timeout};
 
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::store::statement_given_up;
 
 /// A statement that takes longer is asked after.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ impl Watch {
                 verdict = self.ask() => if let Err(reason) = verdict {
                     let Ok(answer) = timeout(ON_ITS_WAY, &mut statement).await else {
                         let seconds = (PATIENCE + asked_at.elapsed()).as_secs();
-                        metrics::statement_given_up();
+                        statement_given_up();
                         tracing::warn!(what, seconds, reason, "a statement is given up, and its connection closed");
                         self.end_copies().await;
                         let problem = format!("it has not answered for {seconds} s, and {reason}");

@@ -96,7 +96,7 @@ async fn a_name_too_long_for_the_protocol_costs_that_message_alone() {
     assert!(results[0].is_ok() && results[3].is_ok(), "{results:?}");
     assert_eq!(results[1], Err(BrokerError::TooLong { field: "correlation id", bytes: 256 }));
     assert_eq!(results[2], Err(BrokerError::TooLong { field: "routing key", bytes: 256 }));
-    assert_eq!(queue_depth(&connection, "codemint.jobs").await.expect("a depth"), 2);
+    assert_eq!(queue_depth(&connection, "codemint.jobs").await.expect("a depth").messages, 2);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn what_is_declared_twice_is_there_once_and_leads_messages_where_they_belo
 
     let publisher = Publisher::open(Arc::clone(&connection)).await.expect("a publisher");
     publisher.publish(&job_message("one")).await.expect("a routed message");
-    assert_eq!(queue_depth(&connection, "codemint.jobs").await.expect("a depth"), 1);
+    assert_eq!(queue_depth(&connection, "codemint.jobs").await.expect("a depth").messages, 1);
     let peer = Peer::connect(&vhost.url()).await;
     let channel = peer.channel().await;
     let taken = channel.basic_get("codemint.jobs".into(), BasicGetOptions::default()).await;
@@ -121,5 +121,5 @@ async fn the_dead_queue_keeps_messages_that_are_put_back_a_hundred_times() {
         let message = taken.expect("a queue").expect("a message");
         assert!(message.reject(BasicRejectOptions { requeue: true }).await.expect("put back"));
     }
-    assert_eq!(queue_depth(&connection, "codemint.jobs.dead").await.expect("a depth"), 1);
+    assert_eq!(queue_depth(&connection, "codemint.jobs.dead").await.expect("a depth").messages, 1);
 }

@@ -7,7 +7,7 @@ use codemint::code::slice::Draw;
 use codemint::job::plan::{plan_round, slice_of_range};
 use codemint::job::request::{Limits, Request};
 use codemint::job::{Job, State};
-use codemint::mint::{MintError, MintSettings, Minting, Step};
+use codemint::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
 use codemint::runner::job_run::Share;
 use codemint::runner::single::{RunEnd, run_job};
 use codemint::store::Store;
@@ -160,7 +160,10 @@ async fn a_stopped_job_goes_on_where_it_stopped() {
         let mut minting =
             Minting::start(&place.store, &job, &MintSettings::default()).await.expect("a start").expect("a job to do");
         for _ in 0..3 {
-            assert!(matches!(minting.mint_chunk(&place.store).await.expect("a step"), Step::Minted { codes: 100, .. }));
+            assert!(matches!(
+                minting.mint_chunk(&place.store).await.expect("a step"),
+                Step::Minted { minted: MintedChunk { codes: 100, .. }, .. }
+            ));
         }
         let (job, share) = run(&place.store, &job).await;
         assert_eq!((job.state, job.minted, share.codes), (State::Completed, 1_000, 700));

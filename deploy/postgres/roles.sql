@@ -17,7 +17,7 @@ grant usage, create on schema public to codemint_owner;
 
 grant usage on schema public to codemint_generator, codemint_reader, codemint_producer;
 
--- Whoever mints: workers, `generate`, `import`, `jobs resume` and `jobs cancel`. A code that was stored stays as it is.
+-- Whoever mints: workers, `generate`, `import`, `jobs resume`, `cancel` and `prune`. A code that was stored stays as it is.
 grant select, insert, update on jobs, chunks, masks to codemint_generator;
 grant select, insert on codes to codemint_generator;
 grant select on reserved, _sqlx_migrations to codemint_generator;

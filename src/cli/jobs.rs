@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::cli::exit::Failure;
 use crate::cli::generate::{Summary, mint};
+use crate::cli::prune::Prune;
 use crate::cli::text::{grouped, print_json, print_line, say};
 use crate::cli::{Context, find};
 use crate::code::screening::Screening;
@@ -21,7 +22,7 @@ use crate::wire::document::JobDocument;
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 const LIST_MAX: u32 = 10_000;
 
-/// List, follow, resume and cancel jobs
+/// List, follow, resume, cancel and prune jobs
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
     List(List),
@@ -29,6 +30,7 @@ pub enum JobsCommand {
     Watch(Watch),
     Resume(Resume),
     Cancel(Cancel),
+    Prune(Prune),
 }
 
 impl JobsCommand {
@@ -39,6 +41,7 @@ impl JobsCommand {
             Self::Watch(watch) => watch.run(context).await,
             Self::Resume(resume) => resume.run(context).await,
             Self::Cancel(cancel) => cancel.run(context).await,
+            Self::Prune(prune) => prune.run(context).await,
         }
     }
 }

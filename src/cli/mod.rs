@@ -29,6 +29,7 @@ mod bench;
 mod dead;
 mod mask;
 mod jobs;
+mod prune;
 mod export;
 mod verify;
 mod import;

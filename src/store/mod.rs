@@ -38,6 +38,7 @@ pub mod outbox;
 pub mod reports;
 pub mod backlog;
 pub mod benches;
+pub mod pruning;
 pub mod activity;
 
 /// An open store with a schema that this program knows.

@@ -85,6 +85,7 @@ mod cli_generate;
 mod cli_output;
 mod cli_interrupt;
 mod cli_jobs;
+mod pruning;
 mod cli_verify;
 mod cli_bench;
 mod bench_verdicts;

@@ -28,6 +28,12 @@ grant select, insert, update on jobs, masks to codemint_producer;
 grant select, insert on chunks, outbox to codemint_producer;
 grant select on codes, reserved, _sqlx_migrations to codemint_producer;
 
+-- Whoever does something is told of in the audit log, which takes rows and nothing else. Their number, their time and the
+-- role come from the database: nobody may name them.
+grant select on audit to codemint_generator, codemint_reader, codemint_producer;
+grant insert (actor, action, job_id, mask, count, campaign, result, detail, digest) on audit
+   to codemint_generator, codemint_reader, codemint_producer;
+
 -- Whoever looks: `jobs list`, `jobs show`, `export`, `verify`. The key of an unfinished job tells all of its codes.
 grant select on chunks, masks, codes, reserved, outbox, _sqlx_migrations to codemint_reader;
 do $$

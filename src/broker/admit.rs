@@ -5,11 +5,14 @@ use uuid::Uuid;
 use crate::code::policy::Policy;
 use crate::job::request::{Limits, Request, RequestError, fitting_chunk_size};
 use crate::job::{Handling, Job, JobError};
+use crate::store::actor::actor_of_message;
+use crate::store::audit::{AuditEntry, Outcome};
 use crate::store::error::StoreError;
 use crate::store::refused::{PutRefused, RefusedRequest};
 use crate::store::submit::PutJob;
 use crate::store::{Store, in_time};
 use crate::wire::message::{Envelope, JobMessage, Undecodable, decode};
+use crate::wire::trace::valid_traceparent;
 
 /// What jobs are admitted to, and under which rules.
 #[derive(Clone, Debug)]
@@ -106,6 +109,8 @@ impl Admission {
             announced: true,
             reply_to: envelope.reply_to.map(str::to_owned),
             correlation_id: envelope.correlation_id.map(str::to_owned),
+            traceparent: envelope.traceparent.and_then(valid_traceparent).map(str::to_owned),
+            asked_by: Some(actor_of_message(envelope.user_id, envelope.app_id)),
         };
         match self.request(&message) {
             Ok(request) => Asked::For(message, Box::new(request.handled(handling))),
@@ -135,11 +140,13 @@ impl Admission {
 
     async fn known(&self, job: Job, message: &JobMessage, handling: &Handling) -> Result<Admitted, StoreError> {
         if !job.asks_for(&message.mask, message.count, message.campaign.as_deref()) {
+            let asked = (&*message.mask, message.count, message.campaign.as_deref());
+            let entry = AuditEntry::of_request(Outcome::Conflict, job.id, asked).asked_by(handling);
+            in_time(self.store.put_audit(&entry)).await?;
             let reason = format!("job {} is another request: mask, count or campaign differ", job.id);
             return Ok(Admitted::Dead(Undecodable { reason, position: "/job_id".to_owned() }));
         }
-        let Handling { reply_to, correlation_id, .. } = handling;
-        in_time(self.store.repeat_event(job.no, reply_to.as_deref(), correlation_id.as_deref())).await?;
+        in_time(self.store.repeat_event(job.no, handling)).await?;
         Ok(Admitted::Repeated(job))
     }
 }

@@ -130,7 +130,7 @@ impl Death {
     }
 }
 
-fn text_of(table: &FieldTable, name: &str) -> Option<String> {
+pub fn text_of(table: &FieldTable, name: &str) -> Option<String> {
     match table.inner().get(name)? {
         AMQPValue::LongString(text) => Some(text.to_string()),
         AMQPValue::ShortString(text) => Some(text.to_string()),

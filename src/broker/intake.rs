@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::admit::{Admission, Admitted, Incoming};
 use crate::broker::connection::BrokerConnection;
-use crate::broker::dead::dead_letter;
+use crate::broker::dead::{dead_letter, text_of};
 use crate::broker::error::BrokerError;
 use crate::broker::publish::Publisher;
 use crate::broker::settings::BrokerSettings;
@@ -28,6 +28,7 @@ use crate::runner::pool::Pool;
 use crate::telemetry::metrics::broker::messages_settled;
 use crate::telemetry::metrics::jobs::message_received;
 use crate::wire::message::Envelope;
+use crate::wire::trace::TRACEPARENT_HEADER;
 
 /// Messages that are admitted in one transaction.
 const BATCH_MAX: usize = 64;
@@ -285,7 +286,10 @@ enum Settled {
 }
 
 /// The properties of a message that are looked at.
-struct TextProperties([Option<String>; 6]);
+struct TextProperties {
+    texts: [Option<String>; 8],
+    traceparent: Option<String>,
+}
 
 impl TextProperties {
     fn of(delivery: &Delivery) -> Self {
@@ -297,14 +301,29 @@ impl TextProperties {
             properties.content_encoding(),
             properties.reply_to(),
             properties.correlation_id(),
+            properties.user_id(),
+            properties.app_id(),
         ];
-        Self(of_interest.map(|text| text.as_ref().map(ToString::to_string)))
+        let texts = of_interest.map(|text| text.as_ref().map(ToString::to_string));
+        let headers = properties.headers().as_ref();
+        Self { texts, traceparent: headers.and_then(|headers| text_of(headers, TRACEPARENT_HEADER)) }
     }
 
     fn envelope(&self) -> Envelope<'_> {
-        let [message_id, message_type, content_type, content_encoding, reply_to, correlation_id] =
-            self.0.each_ref().map(Option::as_deref);
-        Envelope { message_id, message_type, content_type, content_encoding, reply_to, correlation_id }
+        let texts = self.texts.each_ref().map(Option::as_deref);
+        let [message_id, message_type, content_type, content_encoding, reply_to, correlation_id, user_id, app_id] =
+            texts;
+        Envelope {
+            message_id,
+            message_type,
+            content_type,
+            content_encoding,
+            reply_to,
+            correlation_id,
+            user_id,
+            app_id,
+            traceparent: self.traceparent.as_deref(),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use crate::cli::Context;
 use crate::cli::dead_message::{DeadDocument, ShownDocument};
 use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_json, print_line, say};
+use crate::store::audit::{Action, AuditEntry, Outcome};
+use crate::store::{Access, Store};
 
 const LIST_MAX: u32 = 10_000;
 
@@ -126,13 +128,17 @@ pub struct Requeue {
 
 impl Requeue {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        settings(context)?;
+        let store = context.open_store(Access::Existing).await?;
         let mut queue = open(context).await?;
+        tell(context, &store, Action::DeadRequeue, Outcome::Begun, None).await?;
         let mut back = 0_u32;
         let requeued = match &self.message {
             Some(wanted) => requeue_one(context, &mut queue, wanted, &mut back).await,
             None => requeue_all(context, &mut queue, &mut back).await,
         };
         queue.close().await;
+        tell(context, &store, Action::DeadRequeue, Outcome::of(&requeued), Some(back)).await?;
         requeued.map_err(|failure| match back {
             0 => failure,
             _ => failure.with_hint(format!("{} were put back before", messages(back))),
@@ -168,12 +174,28 @@ pub struct Purge {
 
 impl Purge {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        settings(context)?;
+        let store = context.open_store(Access::Existing).await?;
         let queue = open(context).await?;
+        tell(context, &store, Action::DeadPurge, Outcome::Begun, None).await?;
         let purged = Box::pin(queue.purge()).await;
         queue.close().await;
+        tell(context, &store, Action::DeadPurge, Outcome::of(&purged), purged.as_ref().ok().copied()).await?;
         print_line(&format!("{} removed", messages(purged?)))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The audit log is in the store. What happens in the broker is told of before and behind.
+async fn tell(
+    context: &Context,
+    store: &Store,
+    action: Action,
+    outcome: Outcome,
+    count: Option<u32>,
+) -> Result<(), Failure> {
+    let entry = AuditEntry { count: count.map(u64::from), ..AuditEntry::new(action, outcome) };
+    context.patiently(async || store.put_audit(&entry).await).await
 }
 
 fn messages(count: u32) -> String {

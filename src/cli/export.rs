@@ -12,6 +12,7 @@ use crate::cli::{Context, find};
 use crate::code::batch::CodeBatch;
 use crate::failpoint;
 use crate::job::Job;
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::rows::Chunk;
 use crate::store::{Access, Store};
 
@@ -56,18 +57,42 @@ impl Export {
         }
         let sink = target.open(self.format)?;
         match self.order {
-            Order::Code => write_in_order(context, &store, &job, sink).await?,
-            Order::Random => write_shuffled(context, &store, &job, sink, &target).await?,
+            Order::Code => write_in_order(context, &store, &job, sink, &target).await?,
+            Order::Random => {
+                tell(context, &store, &job, &target, Outcome::Begun).await?;
+                write_shuffled(context, &store, &job, sink, &target).await?;
+                tell(context, &store, &job, &target, Outcome::Done).await?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Tells the audit log that codes leave the store: before the first one does, and when the last one has.
+async fn tell(context: &Context, store: &Store, job: &Job, target: &Target, outcome: Outcome) -> Result<(), Failure> {
+    let mut entry = AuditEntry::of_job(Action::Export, outcome, job);
+    let to = if target.is_stdout() { "to standard output" } else { "to a file" };
+    (entry.count, entry.detail, entry.digest) = (Some(job.minted), Some(to.to_owned()), job.digest.clone());
+    context.patiently(async || store.put_audit(&entry).await).await
 }
 
 /// Writes all codes of a job in ascending order.
 ///
 /// # Errors
 /// Those of the store and of the output, and when asked to stop: then the output is as it was.
-pub async fn write_in_order(context: &Context, store: &Store, job: &Job, mut sink: Sink) -> Result<(), Failure> {
+pub async fn write_in_order(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    sink: Sink,
+    target: &Target,
+) -> Result<(), Failure> {
+    tell(context, store, job, target, Outcome::Begun).await?;
+    write_rounds(context, store, job, sink).await?;
+    tell(context, store, job, target, Outcome::Done).await
+}
+
+async fn write_rounds(context: &Context, store: &Store, job: &Job, mut sink: Sink) -> Result<(), Failure> {
     sink.show_progress(context.progress.bar(job.minted, 0));
     let chunks = done_chunks(context, store, job).await?;
     let mut rounds: Vec<Round> =

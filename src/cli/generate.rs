@@ -18,6 +18,7 @@ use crate::mint::{MintError, MintSettings};
 use crate::policy;
 use crate::runner::job_run::Share;
 use crate::runner::single::{RunEnd, run_job};
+use crate::store::audit::{AuditEntry, Outcome};
 use crate::store::submit::PutJob;
 use crate::store::{Access, Store};
 use crate::wire::document::JobDocument;
@@ -91,7 +92,7 @@ impl Generate {
 
     async fn write(&self, context: &Context, store: &Store, job: &Job, target: &Target) -> Result<(), Failure> {
         let written = match target.open(self.format) {
-            Ok(sink) => export::write_in_order(context, store, job, sink).await,
+            Ok(sink) => export::write_in_order(context, store, job, sink, target).await,
             Err(failure) => Err(failure),
         };
         written.map_err(|failure| {
@@ -137,7 +138,9 @@ impl Generate {
 /// # Errors
 /// `impossible` if there is no room, or the id is that of another request.
 pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
-    match context.patiently(async || store.put_job(id, request).await).await? {
+    let put = context.patiently(async || store.put_job(id, request).await).await?;
+    tell_of_request(context, store, &put, id, request).await?;
+    match put {
         PutJob::Known(job) if !job.asks_the_same_as(request) => {
             let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
             Err(Failure::impossible(format!(
@@ -150,6 +153,25 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
         PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
         PutJob::NoRoom { free, mintable, exact } => Err(Failure::impossible(no_room(request, free, mintable, exact))),
     }
+}
+
+/// A request that changed nothing was asked for all the same; of one that was stored the store has told.
+async fn tell_of_request(
+    context: &Context,
+    store: &Store,
+    put: &PutJob,
+    id: Uuid,
+    request: &Request,
+) -> Result<(), Failure> {
+    let (outcome, detail) = match put {
+        PutJob::Stored(_) => return Ok(()),
+        PutJob::Known(job) if job.asks_the_same_as(request) => (Outcome::Repeated, None),
+        PutJob::Known(_) => (Outcome::Conflict, None),
+        PutJob::NoRoom { .. } => (Outcome::Refused, Some("no_room".to_owned())),
+    };
+    let asked = (&*request.mask_text, request.count, request.campaign.as_deref());
+    let entry = AuditEntry { detail, ..AuditEntry::of_request(outcome, id, asked) };
+    context.patiently(async || store.put_audit(&entry).await).await
 }
 
 /// Why a request is refused by a store.

@@ -32,6 +32,7 @@ use crate::job::request::check_campaign;
 use crate::job::{Job, Origin, State};
 use crate::mint::MintSettings;
 use crate::runner::job_run::Share;
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::imports::{ImportGroup, NewImport, PutImport};
 use crate::store::reports::JobFilter;
 use crate::store::{Access, Store};
@@ -149,7 +150,13 @@ impl Import {
             run_codes: RUN_CODES,
             groups: groups(sorted),
         };
-        match context.patiently(async || store.put_import(&import).await).await? {
+        let put = context.patiently(async || store.put_import(&import).await).await?;
+        if let PutImport::Known(job) = &put {
+            let outcome = if is_same(job, &import) { Outcome::Repeated } else { Outcome::Conflict };
+            let entry = entry_of(outcome, &import);
+            context.patiently(async || store.put_audit(&entry).await).await?;
+        }
+        match put {
             PutImport::Known(job) if !is_same(&job, &import) => Err(Failure::impossible(another(&job, &import))),
             PutImport::Known(job) => Ok(job),
             PutImport::Stored(job) => {
@@ -196,6 +203,17 @@ fn groups(sorted: &Sorted) -> Vec<ImportGroup> {
         runs: runs().filter(|run| run.range_first.len() == group.code_length()).collect(),
     };
     sorted.groups.iter().map(group).collect()
+}
+
+/// Of an import that changes nothing.
+fn entry_of(outcome: Outcome, import: &NewImport) -> AuditEntry {
+    AuditEntry {
+        job_id: Some(import.id),
+        count: Some(import.codes()),
+        campaign: import.campaign.clone(),
+        digest: Some(import.source_digest.to_vec()),
+        ..AuditEntry::new(Action::Import, outcome)
+    }
 }
 
 fn is_same(job: &Job, import: &NewImport) -> bool {

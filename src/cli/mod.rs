@@ -27,6 +27,7 @@ mod worker;
 mod enqueue;
 mod bench;
 mod dead;
+mod audit;
 mod mask;
 mod jobs;
 mod prune;
@@ -119,6 +120,7 @@ enum Configured {
     Import(import::Import),
     #[command(subcommand)]
     Reserve(reserve::ReserveCommand),
+    Audit(audit::Audit),
     Migrate(migrate::Migrate),
     #[command(subcommand)]
     Config(settings::ConfigCommand),
@@ -168,6 +170,7 @@ impl Configured {
             Self::Bench(command) => Box::pin(command.run(context)).await,
             Self::Import(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
+            Self::Audit(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
         }

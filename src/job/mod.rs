@@ -52,6 +52,10 @@ pub struct Handling {
     pub reply_to: Option<String>,
     /// What whoever asked calls this request; events repeat it.
     pub correlation_id: Option<String>,
+    /// The trace that asked for it, in the form of <https://www.w3.org/TR/trace-context/#traceparent-header>.
+    pub traceparent: Option<String>,
+    /// Who asked, for the audit log; `None` is whoever runs this process. Not kept with the job.
+    pub asked_by: Option<String>,
 }
 
 /// Of a job that goes first.

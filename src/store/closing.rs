@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::code::keyspace::Keyspace;
 use crate::code::mask::Mask;
@@ -11,6 +12,7 @@ use crate::code::random::Key;
 use crate::failpoint;
 use crate::job::plan::{Closing, PlannedChunk, decide_closing, plan_round};
 use crate::job::{Job, JobError, State};
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::chunks::key_of_bytes;
 use crate::store::error::{StoreError, reach};
 use crate::store::rows::{RejectionsRow, TallyRow, unsigned};
@@ -63,13 +65,18 @@ struct StartedRow {
     started_at: DateTime<Utc>,
 }
 
+/// Id, mask, count and campaign of a job that is to be cancelled.
+type CancelledRow = (Uuid, Option<String>, i64, Option<String>);
+
 /// The columns of a job's row that closing needs, read under its lock.
 #[derive(sqlx::FromRow)]
 struct OpenJobRow {
+    id: Uuid,
     state: String,
     mask_no: Option<i64>,
     canonical_mask: Option<String>,
     count: i64,
+    campaign: Option<String>,
     chunk_size: i32,
     key: Option<Vec<u8>>,
     announced: bool,
@@ -152,8 +159,18 @@ impl Store {
 
 impl StoreTransaction {
     pub(crate) async fn mark_job_cancelling(&mut self, job_no: i64) -> Result<(), StoreError> {
-        let sql = "update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')";
-        self.execute_for_job(sql, job_no).await
+        const SQL: &str = "
+            update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')
+            returning id, canonical_mask, count, campaign";
+        let cancelled: Option<CancelledRow> = match self {
+            Self::Postgres(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_optional(&mut **transaction).await?,
+            Self::Sqlite(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_optional(&mut **transaction).await?,
+        };
+        // Who asks again for what was asked for asks for nothing.
+        let Some((id, mask, count, campaign)) = cancelled else { return Ok(()) };
+        let mut entry = entry_of(Action::Cancel, Outcome::Accepted, id, mask.as_deref(), campaign);
+        entry.count = Some(unsigned("jobs", count)?);
+        self.put_audit(&[entry]).await
     }
 
     pub(crate) async fn close_job(&mut self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
@@ -187,7 +204,9 @@ impl StoreTransaction {
                     None => self.release_masks_of_import(job_no).await?,
                 }
                 let progress_owed = job.announced && !job.progress_told && tally.minted > 0;
+                let code = error.as_ref().map(|error| error.code.clone());
                 let end = self.end_job(job_no, state, error, &tally).await?;
+                self.put_audit(&[entry_of_end(job.entry, &end, code)]).await?;
                 if job.announced {
                     self.tell_of_end(job_no, progress_owed).await?;
                 }
@@ -199,7 +218,8 @@ impl StoreTransaction {
     /// Of two writers that finish the last two chunks at the same moment, the second waits here and then sees both.
     async fn lock_job(&mut self, job_no: i64) -> Result<OpenJobRow, StoreError> {
         const SQL: &str = "
-            select state, mask_no, canonical_mask, count, chunk_size, key, announced, progress_at is not null as progress_told
+            select id, state, mask_no, canonical_mask, count, campaign, chunk_size, key, announced,
+                   progress_at is not null as progress_told
               from jobs
              where no = $1";
         Ok(match self {
@@ -306,6 +326,8 @@ impl StoreTransaction {
 /// A job that has not ended.
 struct OpenJob {
     state: State,
+    /// What the audit log is told when it has ended.
+    entry: AuditEntry,
     count: u64,
     announced: bool,
     /// Whether a progress event was written.
@@ -340,8 +362,10 @@ impl OpenJob {
         }
         let count = unsigned("jobs", row.count)?;
         let (announced, progress_told) = (row.announced, row.progress_told);
+        let mask = row.canonical_mask.as_deref();
+        let entry = entry_of(Action::End, Outcome::Completed, row.id, mask, row.campaign);
         let (Some(mask_no), Some(mask)) = (row.mask_no, row.canonical_mask) else {
-            return Ok(Some(Self { state, count, announced, progress_told, plan: None }));
+            return Ok(Some(Self { state, entry, count, announced, progress_told, plan: None }));
         };
         let key = row.key.and_then(|bytes| <[u8; Key::LENGTH_BYTES]>::try_from(bytes).ok()).map(Key::new);
         let plan = RoundPlan {
@@ -350,8 +374,25 @@ impl OpenJob {
             chunk_size: unsigned("jobs", row.chunk_size)?,
             key: key.ok_or_else(|| corrupt("an unfinished job has no key".to_owned()))?,
         };
-        Ok(Some(Self { state, count, announced, progress_told, plan: Some(plan) }))
+        Ok(Some(Self { state, entry, count, announced, progress_told, plan: Some(plan) }))
     }
+}
+
+fn entry_of(action: Action, outcome: Outcome, id: Uuid, mask: Option<&str>, campaign: Option<String>) -> AuditEntry {
+    let mut entry = AuditEntry::new(action, outcome);
+    (entry.job_id, entry.campaign) = (Some(id), campaign);
+    // An import has none.
+    mask.map_or(entry.clone(), |mask| entry.of_mask(mask))
+}
+
+fn entry_of_end(mut entry: AuditEntry, end: &JobEnd, error_code: Option<String>) -> AuditEntry {
+    entry.outcome = match end.state {
+        State::Cancelled => Outcome::Cancelled,
+        State::Failed => Outcome::Failed,
+        _ => Outcome::Completed,
+    };
+    (entry.count, entry.detail, entry.digest) = (Some(end.minted), error_code, Some(end.digest.to_vec()));
+    entry
 }
 
 /// SHA-256 over the digests of the chunks that are done, in order of round and chunk.

@@ -6,6 +6,7 @@ use crate::code::mask::Mask;
 use crate::job::Job;
 use crate::job::plan::PlannedChunk;
 use crate::store::Store;
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::error::{StoreError, is_duplicate};
 use crate::store::new_jobs::NewMask;
 use crate::store::transaction::StoreTransaction;
@@ -39,6 +40,12 @@ pub enum PutImport {
     Stored(Job),
     /// The id was known already; nothing was changed. It may be another import, or none.
     Known(Job),
+}
+
+impl NewImport {
+    pub fn codes(&self) -> u64 {
+        self.groups.iter().map(ImportGroup::codes).sum()
+    }
 }
 
 impl ImportGroup {
@@ -77,10 +84,9 @@ impl Store {
             let mask_no = transaction.use_mask(&mask).await?;
             transaction.insert_chunks(mask_no, 0, &[(job_no, &group.runs)]).await?;
         }
-        if import.announced {
-            let job = transaction.read_job(job_no).await?;
-            transaction.put_accepted([&job].into_iter()).await?;
-        }
+        let job = transaction.read_job(job_no).await?;
+        transaction.put_accepted([&job].into_iter()).await?;
+        transaction.put_audit(&[AuditEntry::of_job(Action::Import, Outcome::Accepted, &job)]).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -92,7 +98,7 @@ impl StoreTransaction {
             insert into jobs (id, kind, source_digest, count, campaign, generator_version, chunk_size, announced)
             values ($1, 'import', $2, $3, $4, 0, $5, $6)
             returning no";
-        let count = import.groups.iter().map(ImportGroup::codes).sum::<u64>() as i64;
+        let count = import.codes() as i64;
         let (digest, run_codes) = (&import.source_digest[..], import.run_codes as i32);
         let no = match self {
             Self::Postgres(transaction) => {

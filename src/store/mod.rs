@@ -35,6 +35,8 @@ pub mod chunks;
 pub mod closing;
 pub mod failing;
 pub mod outbox;
+pub mod audit;
+pub mod actor;
 pub mod reports;
 pub mod backlog;
 pub mod benches;

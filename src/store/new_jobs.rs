@@ -97,8 +97,8 @@ const USE_MASK: &str = "
 
 const INSERT_JOB: &str = "
     insert into jobs (id, mask, canonical_mask, mask_no, count, campaign, key, generator_version, chunk_size,
-                      check_fingerprint, deny_digest, priority, announced, reply_to, correlation_id)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                      check_fingerprint, deny_digest, priority, announced, reply_to, correlation_id, traceparent)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
     on conflict (id) do nothing
     returning no, created_at";
 
@@ -145,7 +145,7 @@ impl StoreTransaction {
         let NewJob { id, request, canonical_mask, key, .. } = new;
         let (count, chunk_size) = (request.count as i64, request.chunk_size as i32);
         let marks = request.policy.marks(&request.mask);
-        let Handling { announced, reply_to, correlation_id, .. } = &request.handling;
+        let Handling { announced, reply_to, correlation_id, traceparent, .. } = &request.handling;
         let priority = i16::from(request.handling.priority);
         let stored: Option<(i64, DateTime<Utc>)> = match self {
             Self::Postgres(transaction) => {
@@ -153,14 +153,14 @@ impl StoreTransaction {
                 let insert = insert.bind(mask_no).bind(count).bind(&request.campaign).bind(key.as_bytes());
                 let insert = insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).bind(&marks.check_fingerprint);
                 let insert = insert.bind(&marks.deny_digest).bind(priority).bind(announced).bind(reply_to);
-                insert.bind(correlation_id).fetch_optional(&mut **transaction).await?
+                insert.bind(correlation_id).bind(traceparent).fetch_optional(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
                 let insert = sqlx::query_as(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
                 let insert = insert.bind(mask_no).bind(count).bind(&request.campaign).bind(key.as_bytes());
                 let insert = insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).bind(&marks.check_fingerprint);
                 let insert = insert.bind(&marks.deny_digest).bind(priority).bind(announced).bind(reply_to);
-                insert.bind(correlation_id).fetch_optional(&mut **transaction).await?
+                insert.bind(correlation_id).bind(traceparent).fetch_optional(&mut **transaction).await?
             }
         };
         Ok(stored.map(|(no, created_at)| new.job(no, created_at)))

@@ -7,6 +7,7 @@ use sqlx::{FromRow, SqliteConnection};
 use crate::failpoint;
 use crate::job::{Handling, Job};
 use crate::store::Store;
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::error::{StoreError, reach, require_rows};
 use crate::store::postgres_transaction::PostgresSession;
 use crate::store::rows::{JobRow, SELECT_JOBS, unsigned};
@@ -149,15 +150,13 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn repeat_event(
-        &self,
-        job_no: i64,
-        reply_to: Option<&str>,
-        correlation_id: Option<&str>,
-    ) -> Result<(), StoreError> {
+    pub async fn repeat_event(&self, job_no: i64, asked: &Handling) -> Result<(), StoreError> {
+        let (reply_to, correlation_id) = (asked.reply_to.as_deref(), asked.correlation_id.as_deref());
         let mut transaction = self.begin_writing().await?;
         transaction.adopt_asker(job_no, reply_to, correlation_id).await?;
         let job = transaction.read_job(job_no).await?;
+        let entry = AuditEntry::of_job(Action::Request, Outcome::Repeated, &job);
+        transaction.put_audit(&[entry.asked_by(asked)]).await?;
         match (EventKind::of_end(job.state), job.finished_at) {
             (Some(kind), Some(time)) => {
                 transaction.put_events(&[(kind, &job)], time, None).await?;

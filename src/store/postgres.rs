@@ -1,7 +1,6 @@
 //! Connections to a PostgreSQL server, directly or by way of pgbouncer.
 
 use std::borrow::Cow;
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 use tokio::time::Instant;
 
+use crate::store::actor::hostname;
 use crate::store::error::{ErrorClass, StoreError, classify};
 use crate::store::postgres_transaction::begin_with_settings;
 use crate::store::schema::{self, SchemaError, SchemaStatus};
@@ -191,9 +191,8 @@ impl Address<'_> {
 
 /// Tells a server's operator which process of which machine a session belongs to, and us which sessions are our own.
 fn application_name() -> String {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     // The server cuts names off at 63 bytes.
-    let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(24).collect();
+    let host: String = hostname().chars().take(24).collect();
     let number = getrandom::u32().unwrap_or_default();
     format!("codemint pid {} {host} {number:08x}", std::process::id())
 }

@@ -6,6 +6,7 @@ use crate::code::mask::Mask;
 use crate::code::slice::GENERATOR_VERSION;
 use crate::job::{Handling, Job, JobError};
 use crate::store::Store;
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::closing::job_digest;
 use crate::store::error::StoreError;
 use crate::store::transaction::StoreTransaction;
@@ -34,10 +35,10 @@ pub enum PutRefused {
 }
 
 const INSERT_REFUSED: &str = "
-    insert into jobs (id, mask, canonical_mask, count, campaign, priority, announced, reply_to, correlation_id, state,
+    insert into jobs (id, mask, canonical_mask, count, campaign, priority, announced, reply_to, correlation_id, traceparent, state,
                       generator_version, chunk_size, minted, rejected, conflicts, reserved, denied, false_positives,
                       digest, error_code, error_message)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'failed', $10, 1, 0, 0, 0, 0, 0, 0, $11, $12, $13)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $14, 'failed', $10, 1, 0, 0, 0, 0, 0, 0, $11, $12, $13)
     on conflict (id) do nothing
     returning no";
 
@@ -60,6 +61,8 @@ impl Store {
             let time = job.finished_at.unwrap_or(job.created_at);
             transaction.put_events(&[(EventKind::Failed, &job)], time, job.handling.reply_to.as_deref()).await?;
         }
+        let entry = AuditEntry::of_job(Action::Request, Outcome::Refused, &job).with_detail(&request.error.code);
+        transaction.put_audit(&[entry.asked_by(&request.handling)]).await?;
         transaction.commit().await?;
         Ok(PutRefused::Stored(job))
     }
@@ -71,19 +74,19 @@ impl StoreTransaction {
         let RefusedRequest { id, mask_text, count, campaign, handling, error } = request;
         let canonical = mask_text.parse().map(|mask: Mask| mask.to_string()).ok();
         let (count, priority, digest) = (*count as i64, i16::from(handling.priority), job_digest(&[]).to_vec());
-        let Handling { announced, reply_to, correlation_id, .. } = handling;
+        let Handling { announced, reply_to, correlation_id, traceparent, .. } = handling;
         Ok(match self {
             Self::Postgres(transaction) => {
                 let insert = sqlx::query_scalar(INSERT_REFUSED).bind(id).bind(mask_text).bind(canonical).bind(count);
                 let insert = insert.bind(campaign).bind(priority).bind(announced).bind(reply_to).bind(correlation_id);
                 let insert = insert.bind(GENERATOR_VERSION as i32).bind(digest).bind(&error.code).bind(&error.message);
-                insert.fetch_optional(&mut **transaction).await?
+                insert.bind(traceparent).fetch_optional(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
                 let insert = sqlx::query_scalar(INSERT_REFUSED).bind(id).bind(mask_text).bind(canonical).bind(count);
                 let insert = insert.bind(campaign).bind(priority).bind(announced).bind(reply_to).bind(correlation_id);
                 let insert = insert.bind(GENERATOR_VERSION as i32).bind(digest).bind(&error.code).bind(&error.message);
-                insert.fetch_optional(&mut **transaction).await?
+                insert.bind(traceparent).fetch_optional(&mut **transaction).await?
             }
         })
     }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::code::mask::Mask;
 use crate::store::Store;
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::error::StoreError;
 use crate::store::transaction::StoreTransaction;
 
@@ -52,6 +53,9 @@ impl Store {
                 insert.execute(&mut **transaction).await?.rows_affected()
             }
         };
+        let mut entry = entry_of(Action::Reserve, inserted, mask);
+        entry.detail = note.map(str::to_owned);
+        transaction.put_audit(&[entry]).await?;
         transaction.commit().await?;
         Ok(inserted == 1)
     }
@@ -72,6 +76,7 @@ impl Store {
                 sqlx::query(SQL).bind(text).execute(&mut **transaction).await?.rows_affected()
             }
         };
+        transaction.put_audit(&[entry_of(Action::Unreserve, deleted, mask)]).await?;
         transaction.commit().await?;
         Ok(deleted == 1)
     }
@@ -91,6 +96,11 @@ impl StoreTransaction {
         };
         rows.iter().map(|mask| reserved_mask(mask)).collect()
     }
+}
+
+fn entry_of(action: Action, changed: u64, mask: &Mask) -> AuditEntry {
+    let outcome = if changed == 1 { Outcome::Done } else { Outcome::Unchanged };
+    AuditEntry::new(action, outcome).of_mask(&mask.to_string())
 }
 
 fn reserved_mask(mask: &str) -> Result<Mask, StoreError> {

@@ -12,7 +12,7 @@ use crate::store::error::StoreError;
 /// Reads jobs with their counts; conditions on `j` follow. Unfinished jobs add up their chunks.
 pub(crate) const SELECT_JOBS: &str = "
     select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.priority, j.announced, j.reply_to,
-           j.correlation_id, j.state, j.generator_version, j.chunk_size, j.check_fingerprint, j.deny_digest, j.digest,
+           j.correlation_id, j.traceparent, j.state, j.generator_version, j.chunk_size, j.check_fingerprint, j.deny_digest, j.digest,
            j.error_code, j.error_message, j.created_at, j.started_at, j.finished_at,
            coalesce(j.minted, (select cast(sum(c.minted) as bigint) from chunks c where c.job_no = j.no), 0) as minted,
            coalesce(j.rejected, (select cast(sum(c.rejected) as bigint) from chunks c where c.job_no = j.no), 0) as rejected,
@@ -38,6 +38,7 @@ pub(crate) struct JobRow {
     announced: bool,
     reply_to: Option<String>,
     correlation_id: Option<String>,
+    traceparent: Option<String>,
     state: String,
     generator_version: i32,
     chunk_size: i32,
@@ -80,6 +81,8 @@ impl TryFrom<JobRow> for Job {
                 announced: row.announced,
                 reply_to: row.reply_to,
                 correlation_id: row.correlation_id,
+                traceparent: row.traceparent,
+                asked_by: None,
             },
             state: row.state.parse().map_err(corrupt)?,
             generator_version: unsigned("jobs", row.generator_version)?,

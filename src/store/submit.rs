@@ -8,6 +8,7 @@ use crate::code::room::Room;
 use crate::job::Job;
 use crate::job::request::Request;
 use crate::store::Store;
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::error::StoreError;
 use crate::store::new_jobs::{NewJob, NewMask};
 use crate::store::room::Counted;
@@ -121,6 +122,11 @@ impl Store {
             };
             admissions.extend(admitted);
         }
+        let accepted = admissions.values().filter_map(|admission| match admission {
+            Admission::Stored(job) => Some(AuditEntry::of_job(Action::Request, Outcome::Accepted, job)),
+            _ => None,
+        });
+        transaction.put_audit(&accepted.collect::<Vec<_>>()).await?;
         transaction.commit().await?;
         Ok(Ok(admissions))
     }

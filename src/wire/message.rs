@@ -60,6 +60,12 @@ pub struct Envelope<'a> {
     pub content_encoding: Option<&'a str>,
     pub reply_to: Option<&'a str>,
     pub correlation_id: Option<&'a str>,
+    /// The broker has seen to it that the sender is this user.
+    pub user_id: Option<&'a str>,
+    /// What the sender says of itself.
+    pub app_id: Option<&'a str>,
+    /// A header.
+    pub traceparent: Option<&'a str>,
 }
 
 /// Why a message is no job. Values of fields are not repeated: they may be codes.

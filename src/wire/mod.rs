@@ -1,5 +1,6 @@
 //! Formats that enter and leave the process. Pure: no I/O, no clock.
 
 pub mod message;
+pub mod trace;
 pub mod document;
 pub mod event;

@@ -7,6 +7,8 @@ use codemint::broker::connection::BrokerConnection;
 use codemint::broker::dead::dead_letter;
 use codemint::broker::publish::Publisher;
 use codemint::broker::topology::declare;
+use codemint::store::location::Location;
+use codemint::store::{Access, Store};
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -37,12 +39,23 @@ impl Desk {
         declare(&connection, &settings).await.expect("a topology");
         let publisher = Publisher::open(connection).await.expect("a publisher");
         let peer = Peer::connect(&vhost.url()).await;
-        Self { vhost, place: EmptyPlace::new(), peer, publisher }
+        let place = EmptyPlace::new();
+        // The store that the program finds where nothing else is said.
+        let location = Location::Sqlite(place.path().join("codemint.db"));
+        Store::open(&location, Access::CreateFile).await.expect("a store").close().await;
+        Self { vhost, place, peer, publisher }
     }
 
     async fn dead(&self, args: &[&str], code: i32) -> Ran {
         let args: Vec<&str> = ["dead"].iter().chain(args).copied().collect();
         self.place.run(&[("CODEMINT__AMQP__URL", &self.vhost.url())], &args, code).await
+    }
+
+    /// What the audit log says: actions, results and counts.
+    async fn audit(&self) -> Vec<String> {
+        let told = self.place.run(&[], &["audit", "--json"], 0).await.stdout;
+        let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        rows.map(|row| format!("{} {} {}", row["action"], row["result"], row["count"])).collect()
     }
 
     /// As the intake buries a message.
@@ -168,6 +181,28 @@ async fn purging_wants_to_be_meant() {
     desk.expect_depth(DEAD, 1).await;
     assert_names(&desk.dead(&["purge", "--yes"], 0).await.stdout, &["1 message removed"]);
     desk.expect_depth(DEAD, 0).await;
+    assert_eq!(desk.audit().await, [r#""dead_purge" "begun" null"#, r#""dead_purge" "done" 1"#]);
+}
+
+#[tokio::test]
+async fn what_is_put_back_or_removed_is_told_in_the_audit_log_or_not_done() {
+    let desk = Desk::new().await;
+    desk.bury(named("first"), b"one", "a reason", "").await;
+    desk.dead(&["requeue", "second"], 3).await;
+    desk.dead(&["requeue", "first"], 0).await;
+    let told = [
+        r#""dead_requeue" "begun" null"#,
+        r#""dead_requeue" "failed" 0"#,
+        r#""dead_requeue" "begun" null"#,
+        r#""dead_requeue" "done" 1"#,
+    ];
+    assert_eq!(desk.audit().await, told);
+    desk.bury(named("third"), b"three", "a reason", "").await;
+    std::fs::remove_file(desk.place.path().join("codemint.db")).expect("a store");
+    for args in [["purge", "--yes"], ["requeue", "--all"]] {
+        assert_names(&desk.dead(&args, 2).await.stderr, &["there is no store"]);
+    }
+    desk.expect_depth(DEAD, 1).await;
 }
 
 /// Each of these would cost the connection, or the message in time.

@@ -77,6 +77,7 @@ mod full_disks;
 mod lines;
 mod schedule;
 mod outbox;
+mod audit;
 mod secrets;
 mod enqueue;
 

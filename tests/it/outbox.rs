@@ -14,6 +14,11 @@ use crate::engine_steps::{put, request, run};
 use crate::support::stores::{Kind, TestStore};
 use crate::support::wait_until;
 
+fn asker(reply_to: &str, correlation_id: &str) -> Handling {
+    let (reply_to, correlation_id) = (Some(reply_to.to_owned()), Some(correlation_id.to_owned()));
+    Handling { reply_to, correlation_id, ..Handling::default() }
+}
+
 fn announced() -> Handling {
     Handling { announced: true, correlation_id: Some("request".to_owned()), ..Handling::default() }
 }
@@ -241,10 +246,10 @@ async fn a_refused_request_tells_that_it_failed_and_nothing_else_however_often_i
 async fn a_job_that_is_asked_for_again_answers_whoever_asked() {
     for place in TestStore::all().await {
         let job = put_announced(&place.store, request("####", 5, 5), announced()).await;
-        place.store.repeat_event(job.no, Some("first"), Some("one")).await.expect("an answer");
-        place.store.repeat_event(job.no, Some("second"), Some("two")).await.expect("an answer");
+        place.store.repeat_event(job.no, &asker("first", "one")).await.expect("an answer");
+        place.store.repeat_event(job.no, &asker("second", "two")).await.expect("an answer");
         run(&place.store, &job).await;
-        place.store.repeat_event(job.no, Some("third"), Some("three")).await.expect("an answer");
+        place.store.repeat_event(job.no, &asker("third", "three")).await.expect("an answer");
         let answers: Vec<(String, Option<String>)> = waiting(&place.store)
             .await
             .into_iter()

@@ -56,6 +56,7 @@ proptest! {
             content_encoding: text(3),
             reply_to: text(4),
             correlation_id: text(5),
+            ..Envelope::default()
         };
         if let Err(refused) = decode(br#"{"mask":"A##","count":1}"#, &envelope) {
             prop_assert!(refused.reason.len() + refused.position.len() <= SAID_BYTES_MAX, "{:?}", refused);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use codemint::job::Handling;
 use futures_util::StreamExt;
 use uuid::Uuid;
 
@@ -215,7 +216,7 @@ async fn a_broker_that_takes_nothing_still_brings_jobs_and_gets_the_events_later
     wait_until("the jobs are minted", async || site.completed().await == 40).await;
     let of_end = site.store.store.find_job(ids[0]).await.expect("an answer").expect("a job");
     // An event makes it notice, if the alarm came after the last one.
-    site.store.store.repeat_event(of_end.no, None, None).await.expect("an event");
+    site.store.store.repeat_event(of_end.no, &Handling::default()).await.expect("an event");
     wait_until("readiness says blocked", async || {
         worker.readiness().is_some_and(|(status, body)| status == 200 && body["broker"] == "blocked")
     })

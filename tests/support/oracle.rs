@@ -131,6 +131,7 @@ impl Judge<'_> {
         self.judge_chunks(&mut jobs, chunks);
         self.judge_jobs(&jobs);
         self.judge_masks().await;
+        self.judge_audit(&jobs).await;
         if let Some(of_broker) = &self.known.broker {
             self.judge_events(&jobs, of_broker.told);
             self.judge_queues(of_broker).await;
@@ -272,6 +273,45 @@ impl Judge<'_> {
         let wrong = self.place.number(sql).await;
         if wrong > 0 {
             self.complain(format!("{wrong} masks do not know how many codes they have"));
+        }
+    }
+
+    /// Each fact has its one row in the audit log, and each row its fact; a request that comes again has one more.
+    async fn judge_audit(&mut self, jobs: &BTreeMap<i64, JobSeen>) {
+        type Row = (Uuid, String, String, Option<i64>, Option<Vec<u8>>);
+        let sql = "select job_id, action, result, count, digest from audit where job_id is not null";
+        let mut by_job: HashMap<Uuid, Vec<Row>> = HashMap::new();
+        let mut rows = self.place.rows::<Row>(sql);
+        while let Some(row) = rows.next().await {
+            by_job.entry(row.0).or_default().push(row);
+        }
+        drop(rows);
+        for job in jobs.values() {
+            let rows = by_job.remove(&job.id).unwrap_or_default();
+            let count = |wanted: &str| rows.iter().filter(|row| row.2 == wanted && row.1 != "cancel").count();
+            let ends: Vec<&Row> = rows.iter().filter(|row| row.1 == "end").collect();
+            let (accepted, refused) = (count("accepted"), count("refused"));
+            let is_told = match ends[..] {
+                [] => (accepted, refused, &*job.state) == (0, 1, "failed"),
+                [(_, _, result, minted, digest)] => {
+                    (accepted, refused) == (1, 0)
+                        && (result, minted, digest) == (&job.state, &Some(job.minted as i64), &job.digest)
+                }
+                _ => false,
+            };
+            if !is_told {
+                self.complain(format!("of job {}, which is {}, the audit log says {rows:?}", job.id, job.state));
+            }
+        }
+        for (id, rows) in by_job {
+            if rows.iter().any(|row| row.1 == "end" || row.2 == "accepted") {
+                self.complain(format!("the audit log tells of job {id}, which is not there"));
+            }
+        }
+        let held = "select count(*) from audit where mask in (select code from codes)
+                        or detail in (select code from codes) or campaign in (select code from codes)";
+        if self.place.number(held).await > 0 {
+            self.complain("the audit log holds codes".to_owned());
         }
     }
 

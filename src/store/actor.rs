@@ -1,0 +1,46 @@
+//! Who does something, as the audit log names them: whoever runs this process, or whoever sent a message.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use rustix::process::getuid;
+
+/// Of each text that somebody else chose.
+const CHARS_MAX: usize = 100;
+
+/// The user of the operating system, at the name of the machine.
+pub fn actor_of_process() -> &'static str {
+    static ACTOR: OnceLock<String> = OnceLock::new();
+    ACTOR.get_or_init(|| {
+        let id = getuid().as_raw();
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        // In a container a user often has no name.
+        let user = name_of_user(&users, id).unwrap_or_else(|| format!("uid {id}"));
+        format!("{user}@{}", hostname())
+    })
+}
+
+/// Whoever sent a message, as far as the broker tells: `user` it has checked, `app` is what the sender says.
+pub fn actor_of_message(user: Option<&str>, app: Option<&str>) -> String {
+    let user = user.map(|user| format!(" user={}", plain(user)));
+    let app = app.map(|app| format!(" app={}", plain(app)));
+    format!("broker{}{}", user.unwrap_or_default(), app.unwrap_or_default())
+}
+
+/// `None` if the user has no line in the list.
+pub fn name_of_user(users: &str, id: u32) -> Option<String> {
+    let lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut found = lines.filter(|fields| fields.get(2).is_some_and(|text| text.parse() == Ok(id)));
+    found.next().and_then(|fields| fields.first().map(|name| plain(name)))
+}
+
+pub(crate) fn hostname() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    host.trim().chars().filter(char::is_ascii_graphic).collect()
+}
+
+/// In one word and one line.
+fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() || c.is_whitespace() { '_' } else { c };
+    text.chars().map(shown).take(CHARS_MAX).collect()
+}

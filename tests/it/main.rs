@@ -78,6 +78,7 @@ mod lines;
 mod schedule;
 mod outbox;
 mod audit;
+mod alerts;
 mod secrets;
 mod enqueue;
 

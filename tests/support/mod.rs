@@ -6,6 +6,7 @@
 pub mod codemint;
 pub mod pgbouncer;
 pub mod postgres;
+pub mod prometheus;
 pub mod rabbitmq;
 pub mod roles;
 pub mod amqp;

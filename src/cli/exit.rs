@@ -53,6 +53,10 @@ impl Failure {
         }
     }
 
+    pub fn unreachable(message: impl Display) -> Self {
+        Self::Message { code: UNREACHABLE, message: message.to_string() }
+    }
+
     /// Says below the message what can be done about it.
     pub fn with_hint(self, hint: impl Display) -> Self {
         match self {

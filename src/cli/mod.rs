@@ -24,6 +24,7 @@ use crate::telemetry;
 
 mod generate;
 mod worker;
+mod health;
 mod enqueue;
 mod bench;
 mod dead;
@@ -47,6 +48,7 @@ mod temporary;
 mod progress;
 mod reject_file;
 mod shuffle;
+mod service;
 mod signals;
 mod text;
 
@@ -107,6 +109,7 @@ enum Command {
 enum Configured {
     Generate(generate::Generate),
     Worker(worker::Worker),
+    Health(health::Health),
     Enqueue(enqueue::Enqueue),
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -161,6 +164,7 @@ impl Configured {
         match self {
             Self::Generate(command) => command.run(context).await,
             Self::Worker(command) => command.run(context).await,
+            Self::Health(command) => command.run(context).await,
             Self::Enqueue(command) => command.run(context).await,
             Self::Dead(command) => Box::pin(command.run(context)).await,
             Self::Mask(command) => command.run(context),

@@ -11,14 +11,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::jobs_seen::JobsSeen;
 use crate::admin::{self, Health};
 use crate::broker::admit::Admission;
 use crate::broker::error::BrokerError;
 use crate::broker::supervisor::{BrokerStatus, Session};
 use crate::broker::work::{BrokerStops, BrokerWork};
-use crate::cli::Context;
 use crate::cli::exit::{DONE, Failure};
 use crate::cli::text::say;
+use crate::cli::{Context, service};
 use crate::code::slice::GENERATOR_VERSION;
 use crate::mint::MintSettings;
 use crate::policy;
@@ -64,9 +65,12 @@ impl Worker {
             store: OnceLock::new(),
             broker: has_broker.then_some(broker),
             stopping: stop.clone(),
+            jobs: JobsSeen::default(),
         });
         let answered = CancellationToken::new();
         let admin = Self::open_admin(context, &health, &answered).await?;
+        service::tell_ready();
+        tokio::spawn(service::feed_watchdog());
         let Some(store) = self.open_store(context).await? else { return Ok(ExitCode::SUCCESS) };
         check_rights(context, &store).await?;
         // Nobody else sets it.
@@ -82,6 +86,7 @@ impl Worker {
         });
         let running = Running { store, pool, work, stops: BrokerStops::default(), stop: stop.clone() };
         say(&running.greeting(context, admin.is_some()));
+        service::tell_status("taking jobs");
         let ended = Box::pin(running.run(context, first, status, self.drain)).await;
         answered.cancel();
         ended.map(|()| ExitCode::SUCCESS)
@@ -180,6 +185,7 @@ impl Running {
         let (store, end) = (self.store.clone(), minting_end.clone());
         tokio::spawn(async move { look_out(&store, &end).await });
         self.wait_for_the_end(drain, &broker).await;
+        service::tell_stopping();
         let ending = async {
             self.stops.intake.cancel();
             minting_end.cancel();

@@ -103,6 +103,18 @@ impl Store {
         Ok(())
     }
 
+    /// Is the schema still the one that this program needs?
+    ///
+    /// # Errors
+    /// Those of the database, and `Schema` if it is not.
+    pub async fn require_schema(&self) -> Result<(), StoreError> {
+        let status = match self {
+            Self::Postgres(postgres) => postgres.schema_status().await?,
+            Self::Sqlite(sqlite) => sqlite::schema_status(&mut *sqlite.readers.acquire().await?).await?,
+        };
+        Ok(status.require_current()?)
+    }
+
     /// Whether the database lets us do everything, also what no job needs.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use sqlx::migrate::AppliedMigration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, Row};
+use sqlx::{ConnectOptions, Connection, Executor, Postgres, Row};
 use tokio::time::Instant;
 
 use crate::store::actor::hostname;
@@ -167,26 +167,42 @@ impl Address<'_> {
         Ok(status)
     }
 
-    /// The migrator's own questions are prepared under names.
     async fn schema_status(&self, connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
         let mut transaction = connection.begin_with(self.begin()).await?;
-        let exists: bool =
-            transaction.fetch_one("select to_regclass('_sqlx_migrations') is not null").await?.try_get(0)?;
-        let mut applied = Vec::new();
-        if exists {
-            let sql = "select version, checksum, success from _sqlx_migrations order by version";
-            for row in transaction.fetch_all(sql).await? {
-                let version = row.try_get("version")?;
-                if !row.try_get::<bool, _>("success")? {
-                    return Err(SchemaError::Dirty(version).into());
-                }
-                let checksum: Vec<u8> = row.try_get("checksum")?;
-                applied.push(AppliedMigration { version, checksum: checksum.into() });
-            }
-        }
+        let status = schema_status_in(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(schema::compare(&schema::POSTGRES, &applied)?)
+        Ok(status)
     }
+}
+
+impl PostgresStore {
+    pub(crate) async fn schema_status(&self) -> Result<SchemaStatus, StoreError> {
+        let mut transaction = self.begin_with("begin read only").await?;
+        let status = schema_status_in(&mut *transaction).await?;
+        transaction.rollback().await?;
+        Ok(status)
+    }
+}
+
+/// The migrator's own questions are prepared under names.
+async fn schema_status_in<S>(session: &mut S) -> Result<SchemaStatus, StoreError>
+where
+    for<'s> &'s mut S: Executor<'s, Database = Postgres>,
+{
+    let exists: bool = session.fetch_one("select to_regclass('_sqlx_migrations') is not null").await?.try_get(0)?;
+    let mut applied = Vec::new();
+    if exists {
+        let sql = "select version, checksum, success from _sqlx_migrations order by version";
+        for row in session.fetch_all(sql).await? {
+            let version = row.try_get("version")?;
+            if !row.try_get::<bool, _>("success")? {
+                return Err(SchemaError::Dirty(version).into());
+            }
+            let checksum: Vec<u8> = row.try_get("checksum")?;
+            applied.push(AppliedMigration { version, checksum: checksum.into() });
+        }
+    }
+    Ok(schema::compare(&schema::POSTGRES, &applied)?)
 }
 
 /// Tells a server's operator which process of which machine a session belongs to, and us which sessions are our own.

@@ -133,7 +133,7 @@ async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn schema_status(connection: &mut SqliteConnection) -> Result<SchemaStatus, StoreError> {
+pub(crate) async fn schema_status(connection: &mut SqliteConnection) -> Result<SchemaStatus, StoreError> {
     let (tables, migrated, application_id): (i64, bool, i64) = sqlx::query_as(
         "select count(*), coalesce(sum(name = '_sqlx_migrations'), 0) > 0, (select application_id from pragma_application_id)
            from sqlite_schema where type = 'table' and name not like 'sqlite\\_%' escape '\\'",

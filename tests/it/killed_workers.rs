@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use codemint::failpoint;
 
-use crate::lines::counter;
 use crate::support::oracle::Asked;
 use crate::support::site::{Site, publish, request};
 use crate::support::stores::TestStore;
@@ -33,7 +32,7 @@ async fn a_worker_that_is_killed_costs_at_most_a_chunk_for_each_of_its_writers()
         publish(&peer, &request(id, MASK, count)).await;
         let done = "select count(*) from chunks where state = 'done'";
         wait_until("some chunks", async || site.count(done).await >= 7).await;
-        let claimed = counter(&worker, "codemint_chunks_claimed_total");
+        let claimed = worker.metric("codemint_chunks_claimed_total") as u64;
         worker.signal("KILL");
         worker.finish().await.expect_code(-9);
         let survived = site.count(done).await.unsigned_abs();
@@ -41,8 +40,8 @@ async fn a_worker_that_is_killed_costs_at_most_a_chunk_for_each_of_its_writers()
         let next = site.start(&settings, &[]);
         wait_until("the end", async || site.completed().await == 1).await;
         let left = count / CHUNK - survived;
-        assert_eq!(counter(&next, "codemint_chunks_claimed_total"), left, "nothing that was done is done again");
-        assert_eq!(counter(&next, "codemint_chunks_minted_total"), left);
+        assert_eq!(next.metric("codemint_chunks_claimed_total") as u64, left, "nothing that was done is done again");
+        assert_eq!(next.metric("codemint_chunks_minted_total") as u64, left);
         end_well("after a death", site, next, &[Asked { id, mask: MASK.to_owned(), count }]).await;
     }
 }

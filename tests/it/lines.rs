@@ -66,13 +66,6 @@ impl Lines {
     }
 }
 
-/// The value of a counter, 0 while it has none.
-pub fn counter(worker: &Worker, name: &str) -> u64 {
-    let (_, metrics) = worker.get("/metrics").expect("an answer");
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.map_or(0, |value| value.parse().expect("a number"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_commits_whose_answers_are_lost_are_found_done_and_counted() {
     let mut place = TestStore::postgres().await;
@@ -98,9 +91,9 @@ async fn fifty_commits_whose_answers_are_lost_are_found_done_and_counted() {
     wait_until("ten commits are lost", async || proxy.losses_left() == 0).await;
     wait_until("the end", async || site.completed().await == 1).await;
     let settled =
-        |outcome: &str| counter(&worker, &format!("codemint_commits_ambiguous_total{{outcome=\"{outcome}\"}}"));
+        |outcome: &str| worker.metric(&format!("codemint_commits_ambiguous_total{{outcome=\"{outcome}\"}}")) as u64;
     assert_eq!((settled("done"), settled("not_done")), (50, 10));
-    assert_eq!(counter(&worker, "codemint_codes_minted_total"), count, "each once, whatever was heard of it");
+    assert_eq!(worker.metric("codemint_codes_minted_total") as u64, count, "each once, whatever was heard of it");
     worker.terminate().await.expect_code(0);
     let asked = [Asked { id, mask: MASK.to_owned(), count }];
     judge(&site.store, &Known { asked: &asked, ..Known::default() }).await;

@@ -56,6 +56,8 @@ mod broker_publish;
 mod broker_supervisor;
 mod broker_users;
 mod worker_jobs;
+mod metrics;
+mod worker_health;
 mod worker_long;
 mod worker_outages;
 mod asyncapi;

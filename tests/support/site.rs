@@ -126,6 +126,17 @@ impl Worker {
         Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
+    /// The value of one of its metrics, with labels as `/metrics` writes them; 0 while it has none.
+    pub fn metric(&self, series: &str) -> f64 {
+        let (_, metrics) = self.get("/metrics").expect("an answer");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    pub async fn wait_until_metric(&self, series: &str, is_it: impl Fn(f64) -> bool) {
+        wait_until(series, async || is_it(self.metric(series))).await;
+    }
+
     pub async fn wait_until_ready(&self) {
         wait_until("the worker is ready", async || {
             assert!(!self.said().contains("error: "), "{}", self.said());

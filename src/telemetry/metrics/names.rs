@@ -193,6 +193,15 @@ impl Metric {
         }
     }
 
+    /// Of the series that are told from the start.
+    pub fn label_names(&self) -> impl Iterator<Item = &'static str> {
+        self.series
+            .first()
+            .into_iter()
+            .flat_map(|labels| labels.iter().map(|(name, _)| *name))
+            .filter(|name| !name.is_empty())
+    }
+
     /// What is told only where a broker is configured.
     pub fn is_of_broker(&self) -> bool {
         self.name.starts_with("codemint_broker_") || self.name == EVENTS_PUBLISHED

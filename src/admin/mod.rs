@@ -1,25 +1,33 @@
 //! What a worker answers about itself, over HTTP: `/livez` whether it lives, `/readyz` whether it can work, `/metrics` what
-//! it has done.
+//! it has done, and `/` all of that for people.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use askama::Template;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::jobs_seen::{JobLines, JobsSeen};
+use crate::admin::page::Page;
 use crate::broker::supervisor::BrokerStatus;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
+
+pub mod jobs_seen;
+mod page;
 
 /// Whoever asks for readiness waits no longer.
 const STORE_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,22 +42,31 @@ pub struct Health {
     pub broker: Option<watch::Receiver<BrokerStatus>>,
     /// A worker that is asked to stop takes no more work.
     pub stopping: CancellationToken,
+    pub jobs: JobsSeen,
 }
 
-#[derive(Debug, Serialize)]
-struct ReadinessDocument {
-    ready: bool,
+/// What `/readyz` answers.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ReadinessDocument {
+    pub ready: bool,
     /// Empty if it is ready.
-    missing: Vec<Missing>,
+    pub missing: Vec<Missing>,
     /// `connected`, `blocked`, `away`, or nothing without a broker. Jobs come in from one that takes no messages.
-    broker: Option<&'static str>,
+    pub broker: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Missing {
+/// Something without which a worker does no work.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Missing {
     /// `store`, `broker` or `worker`
-    what: &'static str,
-    reason: String,
+    pub what: String,
+    pub reason: String,
+}
+
+impl Missing {
+    fn new(what: &str, reason: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), reason: reason.into() }
+    }
 }
 
 /// Takes the address, before anything else is begun.
@@ -66,6 +83,7 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// If the listener fails.
 pub async fn serve(listener: TcpListener, health: Arc<Health>, end: CancellationToken) -> io::Result<()> {
     let routes = Router::new()
+        .route("/", get(page))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -83,28 +101,51 @@ async fn metrics(State(health): State<Arc<Health>>) -> ([(HeaderName, &'static s
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, Json<ReadinessDocument>) {
-    let missing = health.missing().await;
-    let ready = missing.is_empty();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let broker = health.broker.as_ref().map(|status| status.borrow().as_str());
-    (status, Json(ReadinessDocument { ready, missing, broker }))
+    let readiness = health.readiness().await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness))
 }
 
+async fn page(State(health): State<Arc<Health>>) -> Result<PageAnswer, StatusCode> {
+    let jobs = match health.store.get() {
+        Some(store) => health.jobs.look(store).await,
+        None => JobLines::default(),
+    };
+    let page = Page::new(health.readiness().await, &health.metrics.render(), jobs);
+    let text = page.render().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    Ok((headers, text))
+}
+
+type PageAnswer = ([(HeaderName, &'static str); 5], String);
+
 impl Health {
+    async fn readiness(&self) -> ReadinessDocument {
+        let missing = self.missing().await;
+        let broker = self.broker.as_ref().map(|status| status.borrow().as_str().to_owned());
+        ReadinessDocument { ready: missing.is_empty(), missing, broker }
+    }
+
     async fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();
         if self.stopping.is_cancelled() {
-            missing.push(Missing { what: "worker", reason: "it is stopping".to_owned() });
+            missing.push(Missing::new("worker", "it is stopping"));
         }
-        missing.extend(self.store_trouble().await.map(|reason| Missing { what: "store", reason }));
+        missing.extend(self.store_trouble().await.map(|reason| Missing::new("store", reason)));
         let broker = self.broker.as_ref().and_then(|status| status.borrow().trouble());
-        missing.extend(broker.map(|reason| Missing { what: "broker", reason }));
+        missing.extend(broker.map(|reason| Missing::new("broker", reason)));
         missing
     }
 
     async fn store_trouble(&self) -> Option<String> {
         let Some(store) = self.store.get() else { return Some("it is not open yet".to_owned()) };
-        match timeout(STORE_ANSWER_TIMEOUT, store.ping()).await {
+        match timeout(STORE_ANSWER_TIMEOUT, store.require_schema()).await {
             Ok(answer) => answer.err().map(|error| error.to_string()),
             Err(_elapsed) => Some(format!("it has not answered for {} s", STORE_ANSWER_TIMEOUT.as_secs())),
         }

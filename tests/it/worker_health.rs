@@ -1,0 +1,95 @@
+//! Who asks a worker how it is, and who is told: containers, probes, service managers.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::support::codemint::Ran;
+use crate::support::postgres::{Durability, Server, create_database};
+use crate::support::site::{Site, Worker, publish, request};
+use crate::support::stores::TestStore;
+use crate::support::wait_until;
+
+async fn health(site: &Site, worker: &Worker, args: &[&str]) -> Ran {
+    let listen = worker.admin.to_string();
+    site.codemint(&["health"]).args(args).env("CODEMINT__ADMIN__LISTEN", &listen).run().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_a_worker_that_is_ready_from_one_that_lacks_something_and_one_that_is_not_there() {
+    let server = Server::start(Durability::None);
+    create_database(&server.url("postgres"), "codemint").await;
+    let site = Site::new(TestStore::postgres_at(&server.url("codemint")).await).await;
+    let worker = site.start(&[("FAILPOINTS", "codes-half-written=return(stall)")], &[]);
+    worker.wait_until_ready().await;
+    let ran = health(&site, &worker, &[]).await.expect_code(0);
+    assert_eq!(ran.stdout, "{\"ready\":true,\"missing\":[],\"broker\":\"connected\"}\n");
+    assert_eq!(health(&site, &worker, &["--live"]).await.expect_code(0).stdout, "alive\n");
+
+    server.signal_all("STOP");
+    let ran = health(&site, &worker, &[]).await.expect_code(3);
+    assert!(ran.stderr.contains("is not ready: store: it has not answered for 2 s"), "{}", ran.stderr);
+    health(&site, &worker, &["--live"]).await.expect_code(0);
+    server.signal_all("CONT");
+    let ready = async || health(&site, &worker, &[]).await.code == 0;
+    wait_until("it is ready again", ready).await;
+
+    // A chunk that it waits for keeps it from ending.
+    publish(&site.peer().await, &request(Uuid::now_v7(), "DRAIN???#", 10)).await;
+    worker.wait_until_metric("codemint_writers_busy", |busy| busy == 1.0).await;
+    worker.signal("TERM");
+    wait_until("it drains", async || worker.readiness().is_some_and(|(status, _)| status == 503)).await;
+    let ran = health(&site, &worker, &[]).await.expect_code(3);
+    assert!(ran.stderr.contains("worker: it is stopping"), "{}", ran.stderr);
+    worker.signal("KILL");
+    let (admin, _) = (worker.admin, worker.finish().await);
+    let asked = site.codemint(&["health"]).env("CODEMINT__ADMIN__LISTEN", &admin.to_string()).run().await;
+    assert!(asked.expect_code(5).stderr.contains("no worker answers at 127.0.0.1:"), "nobody is there");
+    let asked = site.codemint(&["health"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await;
+    assert!(asked.expect_code(2).stderr.contains("admin.listen is off"), "nobody can be asked");
+}
+
+#[tokio::test]
+async fn a_schema_that_is_gone_or_of_another_version_makes_a_worker_unready() {
+    let site = Site::new(TestStore::postgres().await).await;
+    let worker = site.start_ready().await;
+    site.store.execute("update _sqlx_migrations set success = false where version = 1").await;
+    let (status, body) = worker.readiness().expect("an answer");
+    assert_eq!((status, &body["missing"][0]["what"]), (503, &"store".into()), "{body}");
+    assert!(body["missing"][0]["reason"].to_string().contains("half done"), "{body}");
+    site.store.execute("update _sqlx_migrations set success = true where version = 1").await;
+    assert_eq!(worker.readiness().expect("an answer").0, 200);
+    worker.terminate().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_of_the_start_the_end_and_again_and_again_that_the_worker_lives() {
+    let site = Site::new(TestStore::postgres().await).await;
+    let place = site.store.directory.path().join("notify");
+    let socket = UnixDatagram::bind(&place).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let hear = || {
+        let mut message = [0; 4096];
+        let length = socket.recv(&mut message).expect("a message in time");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let place = place.display().to_string();
+    let worker = site.start(&[("NOTIFY_SOCKET", &place), ("WATCHDOG_USEC", "300000")], &[]);
+    assert!(hear().starts_with("READY=1\n"), "the first thing it tells");
+    let mut beats = 0;
+    while beats < 5 {
+        beats += usize::from(hear() == "WATCHDOG=1\n");
+    }
+    worker.signal("TERM");
+    while !hear().contains("STOPPING=1\n") {}
+    worker.finish().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_service_manager_that_is_not_there_changes_nothing() {
+    let site = Site::new(TestStore::sqlite().await).await;
+    let worker = site.start(&[("NOTIFY_SOCKET", "/nowhere"), ("WATCHDOG_USEC", "not a number")], &[]);
+    worker.wait_until_ready().await;
+    worker.terminate().await.expect_code(0);
+}

@@ -119,7 +119,9 @@ impl Publisher {
         };
         let (sent, went_well) = self.send_all(&channel, messages, deadline).await;
         let (results, all_settled) = self.await_confirms(messages, sent, deadline).await;
-        if went_well && all_settled {
+        // To a channel that was refused once, the broker goes on refusing when a queue's limit has been lifted.
+        let all_taken = !results.contains(&Err(BrokerError::NotTaken));
+        if went_well && all_settled && all_taken {
             *slot = Some(channel);
         }
         Ok(results)

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use codemint::job::Handling;
 use codemint::telemetry::metrics::names::{Kind, METRICS};
 use uuid::Uuid;
 
@@ -286,7 +287,7 @@ async fn servers_that_go_away_and_come_back_move_the_metrics_of_their_connection
     publish(&peer, &request(id, "AWAY???#", 10)).await;
     wait_until("the job", async || site.completed().await == 1).await;
     let job = site.store.store.find_job(id).await.expect("an answer").expect("a job");
-    let tell = async || site.store.store.repeat_event(job.no, None, None).await.expect("an event");
+    let tell = async || site.store.store.repeat_event(job.no, &Handling::default()).await.expect("an event");
 
     // A queue that takes no more: the broker refuses events.
     broker.close_when_filled(site.vhost(), KEPT);
@@ -296,6 +297,8 @@ async fn servers_that_go_away_and_come_back_move_the_metrics_of_their_connection
     })
     .await;
     broker.open_queues(site.vhost());
+    // Also by way of a channel that was refused.
+    wait_until("the outbox is empty", async || site.count("select count(*) from outbox").await == 0).await;
 
     broker.set_vm_memory_high_watermark(0.0001);
     tell().await;

@@ -1,4 +1,4 @@
-//! What the source promises about itself: the arrows between rooms, the migrations, the sample files.
+//! What the source promises about itself: the arrows between rooms, the migrations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -89,17 +89,4 @@ fn both_stores_have_migrations_of_the_same_numbers_and_names() {
     };
     assert_eq!(names("postgres"), names("sqlite"));
     assert!(!names("sqlite").is_empty());
-}
-
-#[test]
-fn the_sample_configuration_is_valid_and_names_every_key() {
-    let path = root().join("deploy/codemint.toml");
-    let sources = codemint::config::Sources { file: Some(path), flags: Vec::new() };
-    codemint::config::load(&sources).expect("a valid configuration");
-    let text = read("deploy/codemint.toml");
-    for setting in codemint::config::settings::SETTINGS {
-        let (_, name) = setting.key.split_once('.').expect("a section");
-        assert!(text.contains(&format!("{name} = ")), "{} is missing", setting.key);
-        assert!(text.contains(setting.meaning), "the meaning of {} is missing", setting.key);
-    }
 }

@@ -109,4 +109,7 @@ mod import_sort;
 mod laws;
 mod hostile_input;
 
+mod deployment;
+mod deployment_compose;
+mod deployment_kubernetes;
 mod house;

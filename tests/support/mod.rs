@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod site;
 pub mod small_disk;
 pub mod stores;
+pub mod tools;
 
 use std::net::TcpListener;
 use std::process::{Command, Stdio};

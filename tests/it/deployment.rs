@@ -1,0 +1,260 @@
+//! What deploy/ and .github/ hold: the tools that it is written for read it, and it says of the program what is so.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use codemint::config::settings::SETTINGS;
+use serde_json::Value;
+
+use crate::support::codemint::Codemint;
+use crate::support::tools::{expect_content, judge, python_tool, read, root};
+
+const DOCKERFILE: &str = "deploy/Dockerfile";
+const UNITS: [&str; 2] = ["deploy/systemd/codemint-worker.service", "deploy/systemd/codemint-migrate.service"];
+const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/release.yml"];
+/// On the scale of `systemd-analyze security`, from 0 to 10.
+const EXPOSURE_BELOW: f64 = 2.0;
+
+/// The program takes these arguments, whatever they then do.
+pub async fn assert_arguments(arguments: &[&str]) {
+    let place = tempfile::tempdir().expect("a directory");
+    Codemint::new(place.path()).args(arguments).args(["--help"]).run().await.expect_code(0);
+}
+
+/// There are such settings, and `what` of codemint is set by nothing else.
+pub fn assert_settings<'a>(what: &str, variables: impl IntoIterator<Item = &'a str>) {
+    let known: BTreeSet<String> =
+        SETTINGS.iter().map(|setting| format!("CODEMINT__{}", setting.key.to_uppercase().replace('.', "__"))).collect();
+    let mut count = 0;
+    for variable in variables.into_iter().filter(|name| name.starts_with("CODEMINT")) {
+        assert!(known.contains(variable), "{what}: there is no setting {variable}");
+        count += 1;
+    }
+    assert!(count > 0, "{what} sets nothing");
+}
+
+pub fn default_of(key: &str) -> &'static str {
+    SETTINGS.iter().find(|setting| setting.key == key).expect("a key").default
+}
+
+/// Each instruction of the Dockerfile, on one line: its name and the rest.
+fn instructions() -> Vec<(String, String)> {
+    let text: String =
+        read(DOCKERFILE).lines().filter(|line| !line.starts_with('#')).fold(String::new(), |text, line| {
+            match line.strip_suffix('\\') {
+                Some(start) => text + start,
+                None => text + line + "\n",
+            }
+        });
+    let split = |line: &str| line.split_once(' ').map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()));
+    text.lines().filter_map(split).collect()
+}
+
+/// What the image copies from the repository, in that order.
+fn copied() -> Vec<String> {
+    let copies = instructions().into_iter().filter(|(name, rest)| name == "COPY" && !rest.starts_with("--from"));
+    copies
+        .flat_map(|(_, rest)| {
+            let mut names: Vec<String> = rest.split_whitespace().map(str::to_owned).collect();
+            names.pop();
+            names
+        })
+        .collect()
+}
+
+/// The last instruction of this name.
+fn last_instruction(wanted: &str) -> String {
+    let found = instructions().into_iter().rfind(|(name, _)| name == wanted);
+    found.unwrap_or_else(|| panic!("no {wanted} in {DOCKERFILE}")).1
+}
+
+/// A list in JSON, as in `CMD ["worker"]`.
+fn list(text: &str) -> Vec<String> {
+    let start = text.find('[').expect("a list");
+    serde_json::from_str(&text[start..]).expect("a list of texts")
+}
+
+#[test]
+fn hadolint_finds_nothing_in_the_dockerfile() {
+    expect_content(python_tool("hadolint").args(["--failure-threshold", "style", DOCKERFILE]));
+}
+
+#[test]
+fn the_image_is_built_from_files_that_are_there_and_are_let_through() {
+    let let_through = read("deploy/Dockerfile.dockerignore");
+    let let_through: BTreeSet<&str> = let_through.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let copied = copied();
+    assert!(copied.len() > 5, "{copied:?}");
+    for name in &copied {
+        assert!(root().join(name).exists(), "{name} is not there");
+    }
+    assert_eq!(copied.iter().map(String::as_str).collect::<BTreeSet<_>>(), let_through);
+}
+
+#[test]
+fn cargo_reads_the_manifest_with_no_more_files_than_the_layer_of_dependencies_has() {
+    let layer = tempfile::tempdir().expect("a directory");
+    let before = copied().into_iter().take_while(|name| name != "migrations");
+    for name in before {
+        expect_content(Command::new("cp").arg("-r").arg(root().join(&name)).arg(layer.path()));
+    }
+    fs::create_dir(layer.path().join("src")).expect("a directory");
+    fs::write(layer.path().join("src/main.rs"), "fn main() {}").expect("a file");
+    fs::write(layer.path().join("src/lib.rs"), "").expect("a file");
+    let metadata = ["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"];
+    expect_content(Command::new("cargo").args(metadata).current_dir(layer.path()));
+    expect_content(Command::new("cargo").args(["fetch", "--locked", "--offline"]).current_dir(layer.path()));
+}
+
+#[test]
+fn images_are_pinned_and_the_compiler_is_the_one_that_the_program_needs() {
+    let minimum = read("Cargo.toml");
+    let minimum = minimum.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("a version");
+    let minimum = minimum.trim_matches('"');
+    let mut from: Vec<String> =
+        instructions().into_iter().filter(|(name, _)| name == "FROM").map(|(_, rest)| rest).collect();
+    for workflow in WORKFLOWS {
+        from.extend(read(workflow).lines().filter_map(|line| line.trim().strip_prefix("image: ")).map(str::to_owned));
+    }
+    assert_eq!(from.len(), 4, "{from:?}");
+    for image in &from {
+        let digest = image.split_once("@sha256:").expect("a digest").1;
+        assert!(digest.chars().take_while(char::is_ascii_hexdigit).count() == 64, "{image}");
+    }
+    let rust = from.iter().filter(|image| image.starts_with("rust:"));
+    assert_eq!(rust.filter(|image| image.starts_with(&format!("rust:{minimum}."))).count(), 3, "{from:?}");
+}
+
+#[tokio::test]
+async fn what_the_image_runs_are_commands_of_the_program_without_rights() {
+    assert_eq!(last_instruction("USER"), "65532:65532", "a number, or Kubernetes cannot tell that it is not root");
+    let entry = list(&last_instruction("ENTRYPOINT"));
+    let installed = instructions().into_iter().find(|(name, rest)| name == "COPY" && rest.starts_with("--from=build"));
+    assert!(installed.is_some_and(|(_, rest)| rest.ends_with(&entry[0])), "{entry:?} is not copied");
+    let health = list(&last_instruction("HEALTHCHECK"));
+    assert_eq!(health[0], entry[0], "there is no shell");
+    for arguments in [list(&last_instruction("CMD")), health[1..].to_vec()] {
+        assert_arguments(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    let environment = last_instruction("ENV");
+    assert_settings(DOCKERFILE, environment.split_whitespace().filter_map(|pair| Some(pair.split_once('=')?.0)));
+    assert!(environment.contains("CODEMINT__ADMIN__LISTEN=0.0.0.0:9464"), "{environment}");
+}
+
+/// The values of one key of a unit, in their order.
+fn unit_values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+}
+
+#[test]
+fn systemd_finds_units_exposed_less_than_a_fifth() {
+    for unit in UNITS {
+        let arguments = ["security", "--offline=true", "--no-pager", unit];
+        let said = expect_content(Command::new("systemd-analyze").args(arguments).current_dir(root()));
+        let score = said.split("Overall exposure level for").nth(1).and_then(|rest| rest.split_whitespace().nth(1));
+        let score: f64 = score.and_then(|score| score.parse().ok()).unwrap_or_else(|| panic!("no score in {said}"));
+        assert!(score > 0.0 && score < EXPOSURE_BELOW, "{unit}: {score}\n{said}");
+    }
+}
+
+#[test]
+fn systemd_understands_every_line_of_the_units() {
+    let program = env!("CARGO_BIN_EXE_codemint");
+    for unit in UNITS {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join(Path::new(unit).file_name().expect("a name"));
+        // It looks whether the program is there.
+        fs::write(&path, read(unit).replace("/usr/local/bin/codemint", program)).expect("a file");
+        let (content, said) = judge(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path));
+        let about_it: Vec<&str> = said.lines().filter(|line| line.contains("codemint")).collect();
+        assert!(content && about_it.is_empty(), "{unit}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn units_start_commands_of_the_program_with_settings_that_there_are() {
+    for unit in UNITS {
+        let text = read(unit);
+        let starts = unit_values(&text, "ExecStart");
+        let arguments: Vec<&str> = starts[0].split_whitespace().skip(1).collect();
+        assert!(starts[0].starts_with("/usr/local/bin/codemint "), "{starts:?}");
+        let arguments: Vec<&str> = arguments.into_iter().filter(|word| !word.starts_with("--config")).collect();
+        let named = arguments.iter().position(|word| word.ends_with(".toml")).expect("a configuration file");
+        assert_arguments(&[&arguments[..named], &arguments[named + 1..]].concat()).await;
+
+        let environment = unit_values(&text, "Environment");
+        assert_settings(unit, environment.iter().filter_map(|pair| Some(pair.split_once('=')?.0)));
+        let credentials: BTreeSet<&str> =
+            unit_values(&text, "LoadCredential").iter().filter_map(|pair| Some(pair.split_once(':')?.0)).collect();
+        let used: BTreeSet<&str> = environment.iter().filter_map(|pair| Some(pair.split_once("=%d/")?.1)).collect();
+        assert_eq!(credentials, used, "{unit}");
+    }
+    let worker = read(UNITS[0]);
+    let stop: u32 = unit_values(&worker, "TimeoutStopSec")[0].parse().expect("seconds");
+    assert!(stop > default_of("worker.shutdown_seconds").parse().expect("seconds"), "killed before its time is up");
+    assert_eq!(unit_values(&worker, "Type"), ["notify"]);
+    assert!(!unit_values(&worker, "WatchdogSec").is_empty());
+}
+
+#[test]
+fn workflows_fit_their_schema_and_nothing_in_them_is_a_way_in() {
+    expect_content(
+        python_tool("check-jsonschema").args(["--builtin-schema", "vendor.github-workflows"]).args(WORKFLOWS),
+    );
+    let dependabot = ["--builtin-schema", "vendor.dependabot", ".github/dependabot.yml"];
+    expect_content(python_tool("check-jsonschema").args(dependabot));
+    let zizmor = ["--offline", "--no-progress", "--pedantic", "--no-config", ".github"];
+    expect_content(python_tool("zizmor").args(zizmor));
+}
+
+#[test]
+fn workflows_use_actions_by_their_commits_and_have_no_rights_that_they_do_not_need() {
+    for workflow in WORKFLOWS {
+        let document: Value = yaml_serde::from_str(&read(workflow)).expect("YAML");
+        for (name, job) in document["jobs"].as_object().expect("jobs") {
+            assert!(job["timeout-minutes"].is_u64(), "{workflow}: {name} may run for ever");
+            let permissions = job.get("permissions").unwrap_or(&document["permissions"]);
+            assert!(permissions.is_object(), "{workflow}: {name} has all rights");
+            for step in job["steps"].as_array().expect("steps") {
+                let Some(action) = step["uses"].as_str() else { continue };
+                let commit = action.split_once('@').expect("a version").1;
+                assert!(commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit()), "{workflow}: {action}");
+            }
+        }
+    }
+    let release: Value = yaml_serde::from_str(&read(WORKFLOWS[1])).expect("YAML");
+    assert_eq!(release["permissions"], serde_json::json!({}));
+    let build = &release["jobs"]["build"];
+    assert_eq!(build["permissions"], serde_json::json!({"contents": "read"}), "the code of others runs there");
+    let ci: Value = yaml_serde::from_str(&read(WORKFLOWS[0])).expect("YAML");
+    let steps = ci["jobs"]["tests"]["steps"].as_array().expect("steps");
+    assert!(steps.iter().any(|step| step["run"] == "./tests/run"));
+}
+
+#[test]
+fn the_sample_configuration_has_every_key_with_its_meaning_and_its_default() {
+    let path = root().join("deploy/codemint.toml");
+    let sources = codemint::config::Sources { file: Some(path), flags: Vec::new() };
+    let loaded = codemint::config::load(&sources).expect("a valid configuration");
+    let text = read("deploy/codemint.toml");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut section = String::new();
+    let mut written = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.clone_into(&mut section);
+        } else if let Some((name, _)) = line.trim_start_matches("# ").split_once(" = ") {
+            let meaning = lines[number - 1].strip_prefix("# ").expect("a meaning above");
+            written.push((format!("{section}.{name}"), meaning, !line.starts_with('#')));
+        }
+    }
+    let expected: Vec<(String, &str, bool)> =
+        SETTINGS.iter().map(|setting| (setting.key.to_owned(), setting.meaning, !setting.default.is_empty())).collect();
+    assert_eq!(written, expected, "left deploy/codemint.toml, right src/config/settings.rs");
+    for (resolved, setting) in loaded.resolved.iter().zip(SETTINGS) {
+        assert_eq!(resolved.key, setting.key);
+        assert_eq!(resolved.value.as_deref().unwrap_or_default(), setting.default, "{}", setting.key);
+    }
+}

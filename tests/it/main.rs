@@ -81,6 +81,7 @@ mod schedule;
 mod outbox;
 mod audit;
 mod alerts;
+mod dashboards;
 mod secrets;
 mod enqueue;
 

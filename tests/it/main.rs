@@ -69,6 +69,7 @@ mod worker_sharing;
 mod worker_ends;
 mod worker_failures;
 mod worker_faults;
+mod rolling_replacement;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 #[cfg(feature = "failpoints")]

@@ -24,14 +24,26 @@ pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
     inbox.messages
 }
 
-/// Waits until all that was asked for has ended and is told, ends the worker, and judges. Events were kept from the start.
-pub async fn end_well(what: &str, site: Site, worker: Worker, asked: &[Asked]) {
-    end_well_at(rabbitmq::shared(), what, site, worker, asked).await;
+/// Waits until all that was asked for has ended and is told, ends the worker, and judges. Events were kept from the start, and
+/// are returned as they came.
+pub async fn end_well(what: &str, site: Site, worker: Worker, asked: &[Asked]) -> Vec<Message> {
+    end_well_at(rabbitmq::shared(), what, site, worker, asked).await
 }
 
 /// The same for a site at another broker.
-pub async fn end_well_at(broker: &Broker, what: &str, site: Site, worker: Worker, asked: &[Asked]) {
-    let settled = async || unsettled(&site.store, broker, site.vhost(), asked).await.is_none();
+pub async fn end_well_at(broker: &Broker, what: &str, site: Site, worker: Worker, asked: &[Asked]) -> Vec<Message> {
+    end_well_knowing(broker, what, site, worker, Known { asked, ..Known::default() }).await
+}
+
+/// The same where more is known than what was asked for.
+pub async fn end_well_knowing(
+    broker: &Broker,
+    what: &str,
+    site: Site,
+    worker: Worker,
+    known: Known<'_>,
+) -> Vec<Message> {
+    let settled = async || unsettled(&site.store, broker, site.vhost(), known.asked).await.is_none();
     wait_until(&format!("{what}: all is done and told"), settled).await;
     worker.terminate().await.expect_code(0);
     let peer = site.peer().await;
@@ -41,7 +53,8 @@ pub async fn end_well_at(broker: &Broker, what: &str, site: Site, worker: Worker
     assert_eq!(peer.depth(DEAD).await, 0, "{what}");
     let broker = KnownOfBroker { broker, vhost: site.vhost(), told: &told, dead: &[], bad: &[] };
     let directories = vec![site.store.path()];
-    judge(&site.store, &Known { asked, broker: Some(broker), directories, ..Known::default() }).await;
+    judge(&site.store, &Known { broker: Some(broker), directories, ..known }).await;
+    told
 }
 
 /// Panics unless each job was accepted, then progressed, then completed, once repeats are left out.

@@ -16,7 +16,7 @@ pub fn is_long() -> bool {
 }
 
 /// What a worker says at its end.
-fn codes_minted(ran: &Ran) -> i64 {
+pub fn codes_minted(ran: &Ran) -> i64 {
     let said = ran.stderr.split("it minted ").nth(1).and_then(|rest| rest.split(' ').next());
     said.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no share in {}", ran.stderr))
 }
@@ -27,7 +27,7 @@ async fn wait_for_chunks(site: &Site, chunks: i64) {
 }
 
 /// As [`Worker::said`] under `debug`: so many chunks of this worker are committed.
-fn chunks_said(worker: &Worker) -> usize {
+pub fn chunks_said(worker: &Worker) -> usize {
     worker.said().matches("minted a chunk").count()
 }
 

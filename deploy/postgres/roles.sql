@@ -20,13 +20,13 @@ grant usage on schema public to codemint_generator, codemint_reader, codemint_pr
 -- Whoever mints: workers, `generate`, `import`, `jobs resume`, `cancel` and `prune`. A code that was stored stays as it is.
 grant select, insert, update on jobs, chunks, masks to codemint_generator;
 grant select, insert on codes to codemint_generator;
-grant select on reserved, _sqlx_migrations to codemint_generator;
+grant select on reserved, schema_compatibility, _sqlx_migrations to codemint_generator;
 grant select, insert, delete on outbox to codemint_generator;
 
 -- Whoever asks for codes and leaves them to workers: `enqueue` without a broker.
 grant select, insert, update on jobs, masks to codemint_producer;
 grant select, insert on chunks, outbox to codemint_producer;
-grant select on codes, reserved, _sqlx_migrations to codemint_producer;
+grant select on codes, reserved, schema_compatibility, _sqlx_migrations to codemint_producer;
 
 -- Whoever does something is told of in the audit log, which takes rows and nothing else. Their number, their time and the
 -- role come from the database: nobody may name them.
@@ -35,7 +35,8 @@ grant insert (actor, action, job_id, mask, count, campaign, result, detail, dige
    to codemint_generator, codemint_reader, codemint_producer;
 
 -- Whoever looks: `jobs list`, `jobs show`, `export`, `verify`. The key of an unfinished job tells all of its codes.
-grant select on chunks, masks, codes, reserved, outbox, _sqlx_migrations to codemint_reader;
+grant select on chunks, masks, codes, reserved, outbox, schema_compatibility, _sqlx_migrations
+    to codemint_reader;
 do $$
 begin
     execute (select format('grant select (%s) on jobs to codemint_reader', string_agg(quote_ident(attname), ', '))

@@ -42,6 +42,7 @@ pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
         may_end_short: asked.may_end_short.clone(),
         broker: Some(of_broker),
         directories: vec![ground.site.store.path()],
+        ..Known::default()
     };
     let found = oracle::judge(&store, &known).await;
     for (what, times) in ground.counted() {

@@ -61,6 +61,10 @@ impl Migrate {
             SchemaStatus::Current { version } => {
                 (ExitCode::SUCCESS, format!("the schema is current, version {version}"))
             }
+            SchemaStatus::Newer { found, known } => (
+                ExitCode::SUCCESS,
+                format!("the schema has version {found}, this program knows {known} and works with it"),
+            ),
             SchemaStatus::Older { found, needed } => (
                 ExitCode::from(ANSWER_IS_NO),
                 format!("the schema has version {found}, this program needs {needed}; run `codemint migrate`"),

@@ -103,7 +103,7 @@ impl Store {
         Ok(())
     }
 
-    /// Is the schema still the one that this program needs?
+    /// Is the schema still one that this program works with?
     ///
     /// # Errors
     /// Those of the database, and `Schema` if it is not.
@@ -112,7 +112,7 @@ impl Store {
             Self::Postgres(postgres) => postgres.schema_status().await?,
             Self::Sqlite(sqlite) => sqlite::schema_status(&mut *sqlite.readers.acquire().await?).await?,
         };
-        Ok(status.require_current()?)
+        Ok(status.require_usable()?)
     }
 
     /// Whether the database lets us do everything, also what no job needs.

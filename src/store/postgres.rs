@@ -130,7 +130,7 @@ impl Address<'_> {
         let connection = self.connect().await?;
         // Only now: where the server allows one connection, the pool must not have it while the schema is asked for.
         store.connect_ahead(1);
-        self.schema_status_and_close(connection).await?.require_current()?;
+        self.schema_status_and_close(connection).await?.require_usable_and_tell()?;
         Ok(store)
     }
 
@@ -156,7 +156,7 @@ impl Address<'_> {
         };
         let mut connection = self.connect_first(&options).await?;
         let mut status = self.schema_status(&mut connection).await?;
-        if !matches!(status, SchemaStatus::Current { .. }) {
+        if !status.is_usable() {
             if self.route == Route::Pgbouncer {
                 return Err(SchemaError::ByWayOfPgbouncer.into());
             }
@@ -189,9 +189,12 @@ async fn schema_status_in<S>(session: &mut S) -> Result<SchemaStatus, StoreError
 where
     for<'s> &'s mut S: Executor<'s, Database = Postgres>,
 {
-    let exists: bool = session.fetch_one("select to_regclass('_sqlx_migrations') is not null").await?.try_get(0)?;
+    const TABLES: &str =
+        "select to_regclass('_sqlx_migrations') is not null, to_regclass('schema_compatibility') is not null";
+    let tables = session.fetch_one(TABLES).await?;
+    let (is_migrated, says_for_whom): (bool, bool) = (tables.try_get(0)?, tables.try_get(1)?);
     let mut applied = Vec::new();
-    if exists {
+    if is_migrated {
         let sql = "select version, checksum, success from _sqlx_migrations order by version";
         for row in session.fetch_all(sql).await? {
             let version = row.try_get("version")?;
@@ -202,7 +205,13 @@ where
             applied.push(AppliedMigration { version, checksum: checksum.into() });
         }
     }
-    Ok(schema::compare(&schema::POSTGRES, &applied)?)
+    let mut programs_from = None;
+    // Not asked for where it tells nothing: whoever may not read it yet works as before.
+    if says_for_whom && schema::is_newer(&schema::POSTGRES, &applied) {
+        let row = session.fetch_optional(schema::PROGRAMS_FROM).await?;
+        programs_from = row.map(|row| row.try_get(0)).transpose()?;
+    }
+    Ok(schema::compare(&schema::POSTGRES, &applied, programs_from)?)
 }
 
 /// Tells a server's operator which process of which machine a session belongs to, and us which sessions are our own.

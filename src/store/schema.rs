@@ -1,4 +1,8 @@
 //! The schema's version: embedded SQLite files follow by themselves, a PostgreSQL schema only by `codemint migrate`.
+//!
+//! A schema that is newer than this program is used if it says so itself: then programs are replaced one by one.
+
+use std::cmp::Ordering;
 
 use serde::Serialize;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
@@ -11,8 +15,18 @@ pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 #[serde(tag = "schema", rename_all = "snake_case")]
 pub enum SchemaStatus {
     Missing,
-    Older { found: i64, needed: i64 },
-    Current { version: i64 },
+    Older {
+        found: i64,
+        needed: i64,
+    },
+    Current {
+        version: i64,
+    },
+    /// Of a newer program, and such that this one works with it.
+    Newer {
+        found: i64,
+        known: i64,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +41,10 @@ pub enum SchemaError {
         "the store's schema has version {found}, this program knows {known} at most; use the codemint that migrated it, or a newer one"
     )]
     Newer { found: i64, known: i64 },
+    #[error(
+        "the store's schema has version {found}, which works with programs from version {programs_from} on, and this one knows {known} at most; use a newer codemint"
+    )]
+    TooNew { found: i64, known: i64, programs_from: i64 },
     #[error("migration {0} in the store is not the one of this program; use the codemint that made the schema")]
     Altered(i64),
     #[error("migration {0} was left half done; see the server's log, mend it by hand and run `codemint migrate` again")]
@@ -52,51 +70,85 @@ impl From<MigrateError> for SchemaError {
     }
 }
 
-/// Reads the schema's version without changing anything. `exists` says whether the migrations' own table is there.
-pub(crate) async fn status<C: Migrate>(
-    connection: &mut C,
-    migrator: &Migrator,
-    exists: bool,
-) -> Result<SchemaStatus, SchemaError> {
-    if !exists {
-        return Ok(SchemaStatus::Missing);
-    }
+/// From which version on programs work with the schema, if it says so. The table is not there before version 6.
+pub(crate) const PROGRAMS_FROM: &str = "
+    select programs_from from schema_compatibility
+     where schema_version = (select max(version) from _sqlx_migrations)";
+
+/// The migrations that the store has had. Nothing is changed.
+pub(crate) async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<AppliedMigration>, SchemaError> {
     if let Some(version) = connection.dirty_version().await? {
         return Err(SchemaError::Dirty(version));
     }
-    let applied = connection.list_applied_migrations().await?;
-    compare(migrator, &applied)
+    Ok(connection.list_applied_migrations().await?)
 }
 
-pub(crate) fn compare(migrator: &Migrator, applied: &[AppliedMigration]) -> Result<SchemaStatus, SchemaError> {
-    let needed = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
-    let Some(found) = applied.iter().map(|migration| migration.version).max() else {
+/// Whether the schema is newer than this program: then it is asked for [`PROGRAMS_FROM`].
+pub(crate) fn is_newer(migrator: &Migrator, applied: &[AppliedMigration]) -> bool {
+    newest_applied(applied) > newest_known(migrator)
+}
+
+/// How these migrations relate to those of this program. `programs_from` is what a newer schema says.
+pub(crate) fn compare(
+    migrator: &Migrator,
+    applied: &[AppliedMigration],
+    programs_from: Option<i64>,
+) -> Result<SchemaStatus, SchemaError> {
+    let (known, found) = (newest_known(migrator), newest_applied(applied));
+    if found == 0 {
         return Ok(SchemaStatus::Missing);
-    };
-    if found > needed {
-        return Err(SchemaError::Newer { found, known: needed });
     }
-    for migration in applied {
+    match programs_from {
+        _ if found <= known => {}
+        None => return Err(SchemaError::Newer { found, known }),
+        Some(programs_from) if programs_from > known => {
+            return Err(SchemaError::TooNew { found, known, programs_from });
+        }
+        Some(_) => {}
+    }
+    for migration in applied.iter().filter(|migration| migration.version <= known) {
         let ours = migrator.iter().find(|ours| ours.version == migration.version);
         if ours.is_none_or(|ours| ours.checksum != migration.checksum) {
             return Err(SchemaError::Altered(migration.version));
         }
     }
-    if found < needed {
-        Ok(SchemaStatus::Older { found, needed })
-    } else {
-        Ok(SchemaStatus::Current { version: found })
-    }
+    Ok(match found.cmp(&known) {
+        Ordering::Less => SchemaStatus::Older { found, needed: known },
+        Ordering::Equal => SchemaStatus::Current { version: found },
+        Ordering::Greater => SchemaStatus::Newer { found, known },
+    })
+}
+
+fn newest_known(migrator: &Migrator) -> i64 {
+    migrator.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// 0 where there is none.
+fn newest_applied(applied: &[AppliedMigration]) -> i64 {
+    applied.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 impl SchemaStatus {
+    /// Whether this program can work with it as it is.
+    pub const fn is_usable(self) -> bool {
+        matches!(self, Self::Current { .. } | Self::Newer { .. })
+    }
+
     /// # Errors
-    /// Unless the schema is the one this program needs.
-    pub fn require_current(self) -> Result<(), SchemaError> {
+    /// Unless this program can work with the schema.
+    pub const fn require_usable(self) -> Result<(), SchemaError> {
         match self {
             Self::Missing => Err(SchemaError::Missing),
             Self::Older { found, needed } => Err(SchemaError::Older { found, needed }),
-            Self::Current { .. } => Ok(()),
+            Self::Current { .. } | Self::Newer { .. } => Ok(()),
         }
+    }
+
+    /// As [`Self::require_usable`], at the start of a program.
+    pub(crate) fn require_usable_and_tell(self) -> Result<(), SchemaError> {
+        if let Self::Newer { found, known } = self {
+            tracing::info!(found, known, "the store's schema is of a newer program, and works with this one");
+        }
+        self.require_usable()
     }
 }

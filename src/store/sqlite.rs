@@ -124,8 +124,8 @@ async fn wait_while_busy<T>(
 /// that open a new file at once, the second finds the first one's work.
 async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let status = schema_status(connection).await?;
-    if matches!(status, SchemaStatus::Current { .. }) {
-        return Ok(());
+    if status.is_usable() {
+        return Ok(status.require_usable_and_tell()?);
     }
     let mut transaction = connection.begin_with("begin immediate").await?;
     schema::SQLITE.run(&mut *transaction).await.map_err(SchemaError::from)?;
@@ -134,16 +134,21 @@ async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 }
 
 pub(crate) async fn schema_status(connection: &mut SqliteConnection) -> Result<SchemaStatus, StoreError> {
-    let (tables, migrated, application_id): (i64, bool, i64) = sqlx::query_as(
-        "select count(*), coalesce(sum(name = '_sqlx_migrations'), 0) > 0, (select application_id from pragma_application_id)
-           from sqlite_schema where type = 'table' and name not like 'sqlite\\_%' escape '\\'",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+    const SQL: &str = "
+        select count(*), coalesce(sum(name = '_sqlx_migrations'), 0) > 0, coalesce(sum(name = 'schema_compatibility'), 0) > 0,
+               (select application_id from pragma_application_id)
+          from sqlite_schema where type = 'table' and name not like 'sqlite\\_%' escape '\\'";
+    let (tables, migrated, says_for_whom, application_id): (i64, bool, bool, i64) =
+        sqlx::query_as(SQL).fetch_one(&mut *connection).await?;
     if tables > 0 && application_id != APPLICATION_ID {
         return Err(SchemaError::Foreign.into());
     }
-    Ok(schema::status(connection, &schema::SQLITE, migrated).await?)
+    let applied = if migrated { schema::applied(connection).await? } else { Vec::new() };
+    let mut programs_from = None;
+    if says_for_whom && schema::is_newer(&schema::SQLITE, &applied) {
+        programs_from = sqlx::query_scalar(schema::PROGRAMS_FROM).fetch_optional(&mut *connection).await?;
+    }
+    Ok(schema::compare(&schema::SQLITE, &applied, programs_from)?)
 }
 
 impl SqliteStore {

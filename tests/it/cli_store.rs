@@ -116,10 +116,10 @@ async fn a_postgres_schema_is_made_by_migrate_alone() {
         }
     }
     for args in [&["migrate"][..], &["migrate"], &["migrate", "--check"]] {
-        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 4"]);
+        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 6"]);
     }
     let json = run(url, &["migrate", "--json"], 0).await.json();
-    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 4, "partitions": 0 }));
+    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 6, "partitions": 0 }));
     run(url, &MINT, 0).await;
 }
 
@@ -141,10 +141,10 @@ async fn an_sqlite_store_is_made_by_the_first_job_and_checking_makes_none() {
 #[tokio::test]
 async fn a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_store() {
     for place in TestStore::both().await {
-        place.execute("update _sqlx_migrations set version = 99 where version = 4").await;
+        place.execute("update _sqlx_migrations set version = 99 where version = 6").await;
         for command in [&MINT[..], &["jobs", "list"], &["migrate"], &["migrate", "--check"]] {
             let ran = place.codemint(command).run().await.expect_code(2);
-            assert_names(&ran.stderr, &["version 99, this program knows 4 at most"]);
+            assert_names(&ran.stderr, &["version 99, this program knows 6 at most"]);
         }
     }
 }

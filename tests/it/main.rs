@@ -70,6 +70,7 @@ mod worker_ends;
 mod worker_failures;
 mod worker_faults;
 mod rolling_replacement;
+mod upgrades;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 #[cfg(feature = "failpoints")]

@@ -26,7 +26,12 @@ pub struct Ran {
 
 impl Codemint {
     pub fn new(directory: &Path) -> Self {
-        let mut command = Command::new(program());
+        Self::built_elsewhere(&program(), directory)
+    }
+
+    /// Another version of it.
+    pub fn built_elsewhere(program: &Path, directory: &Path) -> Self {
+        let mut command = Command::new(program);
         command
             .current_dir(directory)
             .stdin(Stdio::null())

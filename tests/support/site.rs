@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -47,7 +47,11 @@ impl Site {
     }
 
     pub async fn at(store: TestStore, broker: &Broker) -> Self {
-        let vhost = broker.vhost();
+        Self::on(store, broker.vhost()).await
+    }
+
+    /// With a virtual host that is in use already.
+    pub async fn on(store: TestStore, vhost: Vhost) -> Self {
         let store_url = match (store.kind, store.way) {
             (Kind::Postgres, Way::Plain | Way::Partitioned) => url_of_member(&store.url, "generator").await,
             _ => store.url.clone(),
@@ -70,12 +74,9 @@ impl Site {
     }
 
     pub fn start(&self, environment: &[(&str, &str)], args: &[&str]) -> Worker {
-        let admin = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
-        let program = self.codemint(&["worker"]).args(args).env("CODEMINT__ADMIN__LISTEN", &admin.to_string());
+        let program = self.codemint(&["worker"]).args(args);
         let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
-        let log = self.store.path().join(format!("worker-{}.log", admin.port()));
-        let program = program.stderr(Stdio::from(File::create(&log).expect("a file")));
-        Worker { child: program.start(), admin, log }
+        Worker::start(program, self.store.path())
     }
 
     pub async fn start_ready(&self) -> Worker {
@@ -115,6 +116,15 @@ impl Site {
 }
 
 impl Worker {
+    /// Starts this program, which is told all but where to listen; its log goes to this directory.
+    pub fn start(program: Codemint, directory: &Path) -> Self {
+        let admin = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
+        let program = program.env("CODEMINT__ADMIN__LISTEN", &admin.to_string());
+        let log = directory.join(format!("worker-{}.log", admin.port()));
+        let program = program.stderr(Stdio::from(File::create(&log).expect("a file")));
+        Self { child: program.start(), admin, log }
+    }
+
     /// Status and body of a path of its admin listener; `None` if nobody listens.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(5)).ok()?;

@@ -67,7 +67,7 @@ pub struct EndedJob {
     pub campaign: String,
     pub state: &'static str,
     pub codes: String,
-    /// How long it took, or why it failed.
+    /// How long it took, or the code of what it failed for: the message may name a mask that is a code.
     pub note: String,
     pub ago: String,
 }
@@ -142,7 +142,7 @@ fn ended_line(job: &Job) -> EndedJob {
     let run_time = job.started_at.zip(job.finished_at).and_then(|(from, to)| (to - from).to_std().ok());
     let since = job.finished_at.and_then(|finished_at| (Utc::now() - finished_at).to_std().ok()).unwrap_or_default();
     let note = match (&job.error, run_time) {
-        (Some(error), _) => error.message.clone(),
+        (Some(error), _) => error.code.replace('_', " "),
         (None, Some(run_time)) => format!("in {:.1} s", run_time.as_secs_f64()),
         (None, None) => String::new(),
     };

@@ -84,7 +84,7 @@ fn codes_room(figures: &Figures) -> Room {
         title: "Codes",
         figures: vec![
             figure("minted here", HumanCount(figures.count(names::CODES_MINTED))),
-            figure("candidates rejected", HumanCount(figures.sum(names::CANDIDATES_REJECTED))),
+            figure("rejected", HumanCount(figures.sum(names::CANDIDATES_REJECTED))),
             figure("chunks at hand", figures.of(names::WRITERS_BUSY, names::WRITERS_ALLOWED)),
             figure("conflicts", HumanCount(figures.count(names::CHUNK_CONFLICTS))),
             figure("last progress", format!("{} ago", HumanDuration(since))),

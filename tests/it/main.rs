@@ -58,6 +58,7 @@ mod broker_users;
 mod worker_jobs;
 mod metrics;
 mod worker_health;
+mod admin_page;
 mod worker_long;
 mod worker_outages;
 mod asyncapi;

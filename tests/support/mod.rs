@@ -10,6 +10,7 @@ pub mod prometheus;
 pub mod rabbitmq;
 pub mod roles;
 pub mod amqp;
+pub mod browser;
 pub mod authority;
 pub mod oracle;
 pub mod proxy;

@@ -127,13 +127,23 @@ impl Worker {
 
     /// Status and body of a path of its admin listener; `None` if nobody listens.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let answer = self.ask(path)?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// Status and headers, as they came.
+    pub fn get_head(&self, path: &str) -> Option<String> {
+        Some(self.ask(path)?.split_once("\r\n\r\n")?.0.to_owned())
+    }
+
+    fn ask(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(5)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
-        let status = answer.split(' ').nth(1)?.parse().ok()?;
-        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+        Some(answer)
     }
 
     /// The value of one of its metrics, with labels as `/metrics` writes them; 0 while it has none.

@@ -1,10 +1,10 @@
 //! Does one worker keep up? From publish to the completed event a job of 1,000 codes takes less than 250 ms (median), one of
 //! a million at most 1.2 times what `codemint generate` takes into the same server; 2,000 jobs of ten codes published at
 //! once are done at 300 a second at least, and every event arrives; a worker with nothing to do takes less than 1 % of a
-//! core and 40 MiB.
+//! core and 40 MiB; and metrics that are read every second, and a log, take at most 2 % of the time of a million codes.
 //!
 //! A private PostgreSQL that really flushes and a private RabbitMQ, both with default settings. Parts may be named:
-//! `cargo bench --bench worker -- latency million many idle`.
+//! `cargo bench --bench worker -- latency million many idle watched`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -18,6 +18,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Child;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::measure::{Pairs, SECONDS_HEADER, Turn, exit_code, median, seconds_row, turns, verdict};
@@ -25,7 +26,7 @@ use crate::support::amqp::{Inbox, Peer, durable};
 use crate::support::codemint::Codemint;
 use crate::support::postgres::{Durability, Server, create_database};
 use crate::support::rabbitmq::{Broker, Vhost};
-use crate::support::wait_until;
+use crate::support::{reserved_port, wait_until};
 
 #[expect(dead_code, reason = "it serves the other benchmarks too")]
 mod measure;
@@ -35,6 +36,7 @@ mod support;
 const LATENCY_SECONDS_MAX: f64 = 0.250;
 const MILLION_RATIO_MAX: f64 = 1.2;
 const JOBS_PER_SECOND_MIN: f64 = 300.0;
+const WATCHED_RATIO_MAX: f64 = 1.02;
 const IDLE_CORE_MAX: f64 = 0.01;
 const IDLE_MIB_MAX: f64 = 40.0;
 
@@ -43,6 +45,8 @@ const MILLION: u64 = 1_000_000;
 const LATENCY_JOBS: usize = 21;
 const MANY_JOBS: usize = 2_000;
 const PAIRS: usize = 5;
+/// The bound is closer than single runs are.
+const WATCHED_PAIRS: usize = 21;
 const IDLE_SPAN: Duration = Duration::from_secs(20);
 
 #[tokio::main]
@@ -63,6 +67,9 @@ async fn main() -> ExitCode {
     if wants("idle") {
         all_hold &= servers.idle().await;
     }
+    if wants("watched") {
+        all_hold &= servers.watched().await;
+    }
     exit_code(all_hold)
 }
 
@@ -80,6 +87,17 @@ struct Site {
     inbox: Inbox,
 }
 
+/// As Prometheus does.
+async fn read_metrics(listen: String) {
+    loop {
+        let url = format!("http://{listen}/metrics");
+        let read = tokio::task::spawn_blocking(move || ureq::get(&url).call()?.body_mut().read_to_string());
+        let metrics = read.await.expect("a reader").expect("metrics");
+        assert!(metrics.contains("codemint_codes_minted_total"), "metrics of a worker");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 impl Servers {
     async fn database(&self, name: &str) -> String {
         create_database(&self.postgres.url("postgres"), name).await;
@@ -89,9 +107,14 @@ impl Servers {
     }
 
     async fn site(&self, name: &str) -> Site {
+        self.site_with(name, &[("CODEMINT__ADMIN__LISTEN", "off")]).await
+    }
+
+    async fn site_with(&self, name: &str, environment: &[(&str, &str)]) -> Site {
         let url = self.database(name).await;
         let (vhost, directory) = (self.broker.vhost(), tempfile::tempdir().expect("a directory"));
-        let program = Codemint::new(directory.path()).env("CODEMINT__ADMIN__LISTEN", "off");
+        let program = Codemint::new(directory.path());
+        let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
         let worker = program.env("CODEMINT__AMQP__URL", &vhost.url()).args(["--store", &url, "worker"]).start();
         let peer = Peer::connect(&vhost.url()).await;
         // Declared last.
@@ -169,6 +192,32 @@ impl Servers {
             verdict(all_told)
         );
         holds && all_told
+    }
+
+    /// With metrics and a log of the usual level, or without either.
+    async fn watched(&self) -> bool {
+        let mut pairs = Pairs::default();
+        for pair in 0..WATCHED_PAIRS {
+            for turn in turns(pair) {
+                let listen = format!("127.0.0.1:{}", reserved_port());
+                let (listen, level) = match turn {
+                    Turn::Ours => (listen.as_str(), "info"),
+                    Turn::Reference => ("off", "error"),
+                };
+                let environment = [
+                    ("CODEMINT__ADMIN__LISTEN", listen),
+                    ("CODEMINT__LOG__LEVEL", level),
+                    ("CODEMINT__LOG__FORMAT", "json"),
+                ];
+                let mut site = self.site_with(&format!("watched_{pair}_{level}"), &environment).await;
+                let reading = (turn == Turn::Ours).then(|| tokio::spawn(read_metrics(listen.to_owned())));
+                pairs.add(turn, site.time_job(MILLION).await);
+                reading.inspect(JoinHandle::abort);
+            }
+        }
+        println!("{MILLION} codes of {MASK}, from publish to the completed event, {WATCHED_PAIRS} pairs");
+        println!("{SECONDS_HEADER}");
+        pairs.print(["metrics read every second, and a log", "neither"], WATCHED_RATIO_MAX)
     }
 
     async fn idle(&self) -> bool {

@@ -87,7 +87,7 @@ fn codes_room(figures: &Figures) -> Room {
             figure("rejected", HumanCount(figures.sum(names::CANDIDATES_REJECTED))),
             figure("chunks at hand", figures.of(names::WRITERS_BUSY, names::WRITERS_ALLOWED)),
             figure("conflicts", HumanCount(figures.count(names::CHUNK_CONFLICTS))),
-            figure("last progress", format!("{} ago", HumanDuration(since))),
+            figure("idle for", HumanDuration(since)),
         ],
     }
 }
@@ -121,7 +121,7 @@ fn broker_room(figures: &Figures) -> Room {
         title: "Broker",
         figures: vec![
             alarm_if(state != "connected", "session", state),
-            figure("messages waiting", HumanCount(messages("jobs"))),
+            figure("messages", HumanCount(messages("jobs"))),
             alarm_if(messages("dead") > 0, "dead letters", HumanCount(messages("dead"))),
             figure("events waiting", HumanCount(figures.count(names::OUTBOX_EVENTS))),
             figure("reconnects", HumanCount(figures.count(names::BROKER_RECONNECTS))),

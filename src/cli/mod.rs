@@ -40,6 +40,7 @@ mod migrate;
 mod settings;
 mod shell;
 
+mod admin_listener;
 mod dead_message;
 mod exit;
 mod find;

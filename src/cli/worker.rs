@@ -1,26 +1,23 @@
 //! `codemint worker`: takes jobs, mints them, tells how they go, until it is asked to stop.
 
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::jobs_seen::JobsSeen;
-use crate::admin::{self, Health};
 use crate::broker::admit::Admission;
 use crate::broker::error::BrokerError;
 use crate::broker::supervisor::{BrokerStatus, Session};
 use crate::broker::work::{BrokerStops, BrokerWork};
+use crate::cli::admin_listener::AdminListener;
 use crate::cli::exit::{DONE, Failure};
 use crate::cli::text::say;
 use crate::cli::{Context, service};
-use crate::code::slice::GENERATOR_VERSION;
 use crate::mint::MintSettings;
 use crate::policy;
 use crate::runner::job_run::Share;
@@ -29,7 +26,6 @@ use crate::runner::patience::Patience;
 use crate::runner::pool::Pool;
 use crate::store::Store;
 use crate::store::error::{ErrorClass, StoreError};
-use crate::telemetry::metrics;
 
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// So often in a row nothing must be left: a message may be on its way from the queue to the store.
@@ -58,23 +54,14 @@ impl Worker {
         let policy = policy::load(&context.config)?;
         let stop = context.stop.token();
         let (status, broker) = watch::channel(BrokerStatus::Away { reason: "not connected yet".to_owned() });
-        let has_broker = context.config.broker.is_some();
-        let metrics = metrics::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
-        let health = Arc::new(Health {
-            metrics: metrics.map_err(Failure::other)?,
-            store: OnceLock::new(),
-            broker: has_broker.then_some(broker),
-            stopping: stop.clone(),
-            jobs: JobsSeen::default(),
-        });
-        let answered = CancellationToken::new();
-        let admin = Self::open_admin(context, &health, &answered).await?;
+        let admin = AdminListener::open(context, broker).await?;
         service::tell_ready();
         tokio::spawn(service::feed_watchdog());
         let Some(store) = self.open_store(context).await? else { return Ok(ExitCode::SUCCESS) };
         check_rights(context, &store).await?;
-        // Nobody else sets it.
-        let _set = health.store.set(store.clone());
+        if let Some(admin) = &admin {
+            admin.tell_store(&store);
+        }
         let first = self.first_session(context).await?;
         let told = Arc::new(Notify::new());
         let mint = MintSettings { policy: policy.clone(), filters: context.config.filters, import: None };
@@ -88,27 +75,8 @@ impl Worker {
         say(&running.greeting(context, admin.is_some()));
         service::tell_status("taking jobs");
         let ended = Box::pin(running.run(context, first, status, self.drain)).await;
-        answered.cancel();
+        drop(admin);
         ended.map(|()| ExitCode::SUCCESS)
-    }
-
-    async fn open_admin(
-        context: &Context,
-        health: &Arc<Health>,
-        end: &CancellationToken,
-    ) -> Result<Option<JoinHandle<()>>, Failure> {
-        let Some(address) = context.config.admin else { return Ok(None) };
-        let listener: TcpListener = admin::listen(address).await.map_err(|error| {
-            Failure::usage(format!(
-                "admin.listen: {address} cannot be listened on: {error}; name another address, or off"
-            ))
-        })?;
-        let (health, end) = (Arc::clone(health), end.clone());
-        Ok(Some(tokio::spawn(async move {
-            if let Err(error) = admin::serve(listener, health, end).await {
-                tracing::error!(%error, "the admin listener ended");
-            }
-        })))
     }
 
     /// `None` if it was asked to stop before the store answered.

@@ -83,6 +83,38 @@ async fn a_worker_that_has_nothing_to_do_tells_every_counter_as_zero() {
     worker.terminate().await.expect_code(0);
 }
 
+/// What the work of the test below comes to, at least.
+const WORK: &[(&str, f64)] = &[
+    ("codemint_jobs_received_total{source=\"broker\",outcome=\"accepted\"}", 2.0),
+    ("codemint_jobs_received_total{source=\"broker\",outcome=\"repeated\"}", 1.0),
+    ("codemint_jobs_received_total{source=\"broker\",outcome=\"refused\"}", 1.0),
+    ("codemint_jobs_received_total{source=\"broker\",outcome=\"dead_lettered\"}", 1.0),
+    ("codemint_jobs_received_total{source=\"store\",outcome=\"accepted\"}", 1.0),
+    ("codemint_jobs_opened_total", 3.0),
+    ("codemint_job_wait_seconds_count", 3.0),
+    ("codemint_job_run_seconds_count{outcome=\"completed\"}", 3.0),
+    ("codemint_jobs{state=\"queued\"}", 1.0),
+    ("codemint_oldest_waiting_job_age_seconds", 0.1),
+    ("codemint_keyspace_used_ratio", 60_000.0 / 17_576_000.0),
+    ("codemint_candidates_rejected_total{reason=\"existing\"}", 1.0),
+    ("codemint_candidates_rejected_total{reason=\"denied\"}", 1.0),
+    ("codemint_candidates_rejected_total{reason=\"reserved\"}", 1.0),
+    ("codemint_prefilter_false_positives_total", 1_000.0),
+    ("codemint_prefilter_load_seconds_count", 30.0),
+    ("codemint_prefilter_fill_ratio", 0.1),
+    ("codemint_chunks_claimed_total", 61.0),
+    ("codemint_writers_allowed", 2.0),
+    ("codemint_last_progress_timestamp_seconds", 1.7e9),
+    ("codemint_store_up", 1.0),
+    ("codemint_store_pool_connections_max", 4.0),
+    ("codemint_broker_connected", 1.0),
+    ("codemint_broker_messages_total{result=\"acknowledged\"}", 4.0),
+    ("codemint_events_published_total{result=\"confirmed\"}", 7.0),
+    ("codemint_broker_confirm_seconds_count", 1.0),
+    ("process_resident_memory_bytes", 1e6),
+    ("process_open_fds", 5.0),
+];
+
 #[tokio::test]
 async fn the_work_of_a_worker_moves_its_metrics() {
     let site = Site::new(TestStore::postgres().await).await;
@@ -120,39 +152,7 @@ async fn the_work_of_a_worker_moves_its_metrics() {
     worker.wait_until_metric("codemint_broker_queue_messages{queue=\"dead\"}", |dead| dead == 1.0).await;
     worker.wait_until_metric("codemint_jobs_finished_total{outcome=\"completed\"}", |ended| ended == 3.0).await;
 
-    assert_moved(
-        &worker,
-        &[
-            ("codemint_jobs_received_total{source=\"broker\",outcome=\"accepted\"}", 2.0),
-            ("codemint_jobs_received_total{source=\"broker\",outcome=\"repeated\"}", 1.0),
-            ("codemint_jobs_received_total{source=\"broker\",outcome=\"refused\"}", 1.0),
-            ("codemint_jobs_received_total{source=\"broker\",outcome=\"dead_lettered\"}", 1.0),
-            ("codemint_jobs_received_total{source=\"store\",outcome=\"accepted\"}", 1.0),
-            ("codemint_jobs_opened_total", 3.0),
-            ("codemint_job_wait_seconds_count", 3.0),
-            ("codemint_job_run_seconds_count{outcome=\"completed\"}", 3.0),
-            ("codemint_jobs{state=\"queued\"}", 1.0),
-            ("codemint_oldest_waiting_job_age_seconds", 0.1),
-            ("codemint_keyspace_used_ratio", 60_000.0 / 17_576_000.0),
-            ("codemint_candidates_rejected_total{reason=\"existing\"}", 1.0),
-            ("codemint_candidates_rejected_total{reason=\"denied\"}", 1.0),
-            ("codemint_candidates_rejected_total{reason=\"reserved\"}", 1.0),
-            ("codemint_prefilter_false_positives_total", 1_000.0),
-            ("codemint_prefilter_load_seconds_count", 30.0),
-            ("codemint_prefilter_fill_ratio", 0.1),
-            ("codemint_chunks_claimed_total", 61.0),
-            ("codemint_writers_allowed", 2.0),
-            ("codemint_last_progress_timestamp_seconds", 1.7e9),
-            ("codemint_store_up", 1.0),
-            ("codemint_store_pool_connections_max", 4.0),
-            ("codemint_broker_connected", 1.0),
-            ("codemint_broker_messages_total{result=\"acknowledged\"}", 4.0),
-            ("codemint_events_published_total{result=\"confirmed\"}", 7.0),
-            ("codemint_broker_confirm_seconds_count", 1.0),
-            ("process_resident_memory_bytes", 1e6),
-            ("process_open_fds", 5.0),
-        ],
-    );
+    assert_moved(&worker, WORK);
     for phase in ["claim", "prepare", "copy", "checkpoint", "commit", "draw", "filter", "encode"] {
         let series = |what: &str| format!("codemint_chunk_duration_seconds_{what}{{phase=\"{phase}\"}}");
         assert_eq!(worker.metric(&series("count")), 61.0, "{phase}");

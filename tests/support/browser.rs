@@ -56,9 +56,9 @@ impl Browser {
         self.post("/execute/sync", &json!({"script": format!("return {expression}"), "args": []}))
     }
 
-    /// The size of the page, in pixels of style sheets, of which each is two by two of the picture.
+    /// The size of the page, in pixels.
     pub fn set_size(&self, width: u32, height: u32) {
-        let size = json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": width < 600});
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.command("Emulation.setDeviceMetricsOverride", &size);
     }
 

@@ -1,0 +1,65 @@
+//! The admin listener of a worker: opened before anything else, answered until the worker has ended.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::jobs_seen::JobsSeen;
+use crate::admin::{self, Health};
+use crate::broker::supervisor::BrokerStatus;
+use crate::cli::Context;
+use crate::cli::exit::Failure;
+use crate::code::slice::GENERATOR_VERSION;
+use crate::store::Store;
+use crate::telemetry::metrics;
+
+/// Where a worker can be asked.
+pub struct AdminListener {
+    health: Arc<Health>,
+    end: CancellationToken,
+}
+
+impl AdminListener {
+    /// `None` where nobody is to ask: then nothing is counted either. `broker` is the status of one that is configured.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn open(context: &Context, broker: watch::Receiver<BrokerStatus>) -> Result<Option<Self>, Failure> {
+        let Some(address) = context.config.admin else { return Ok(None) };
+        let listener = admin::listen(address).await.map_err(|error| {
+            Failure::usage(format!(
+                "admin.listen: {address} cannot be listened on: {error}; name another address, or off"
+            ))
+        })?;
+        let has_broker = context.config.broker.is_some();
+        let metrics = metrics::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
+        let health = Arc::new(Health {
+            metrics: metrics.map_err(Failure::other)?,
+            store: OnceLock::new(),
+            broker: has_broker.then_some(broker),
+            stopping: context.stop.token().clone(),
+            jobs: JobsSeen::default(),
+        });
+        let end = CancellationToken::new();
+        let (asked, ended) = (Arc::clone(&health), end.clone());
+        tokio::spawn(async move {
+            if let Err(error) = admin::serve(listener, asked, ended).await {
+                tracing::error!(%error, "the admin listener ended");
+            }
+        });
+        Ok(Some(Self { health, end }))
+    }
+
+    /// From now on the store can be asked about.
+    pub fn tell_store(&self, store: &Store) {
+        // Nobody else sets it.
+        let _set = self.health.store.set(store.clone());
+    }
+}
+
+impl Drop for AdminListener {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}

@@ -9,9 +9,9 @@ use codemint::job::Handling;
 use codemint::telemetry::metrics::names::{Kind, METRICS};
 use uuid::Uuid;
 
-use crate::support::amqp::durable;
+use crate::support::amqp::{Peer, durable};
 use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::rabbitmq::Broker;
+use crate::support::rabbitmq::{self, Broker};
 use crate::support::site::{EVENTS, JOBS, KEPT, Site, Worker, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
@@ -271,6 +271,21 @@ async fn what_goes_wrong_with_chunks_is_counted_by_what_it_was() {
         ],
     );
     assert_eq!(worker.metric("codemint_codes_minted_total"), 2_007.0, "each once, whatever went wrong");
+    worker.terminate().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn an_answer_that_may_not_be_written_is_counted_as_given_up() {
+    let mut site = Site::new(TestStore::postgres().await).await;
+    // A user who may write to our own exchanges, and to no queue by its name.
+    rabbitmq::shared().add_user("no-answers", "secret", site.vhost(), [".*", "codemint\\..*", ".*"]);
+    site.amqp_url = site.vhost().url_of("no-answers", "secret");
+    let worker = site.start_ready().await;
+    let peer = Peer::connect(&site.vhost().url()).await;
+    let message = request(Uuid::now_v7(), "ANSWER???#", 10).to_string();
+    peer.publish(JOBS, JOBS, message.as_bytes(), durable().with_reply_to("answers".into())).await;
+    worker.wait_until_metric("codemint_events_published_total{result=\"given_up\"}", |answers| answers == 1.0).await;
+    worker.wait_until_metric("codemint_events_published_total{result=\"confirmed\"}", |events| events >= 3.0).await;
     worker.terminate().await.expect_code(0);
 }
 

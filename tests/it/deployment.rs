@@ -105,7 +105,6 @@ fn cargo_reads_the_manifest_with_no_more_files_than_the_layer_of_dependencies_ha
     fs::write(layer.path().join("src/lib.rs"), "").expect("a file");
     let metadata = ["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"];
     expect_content(Command::new("cargo").args(metadata).current_dir(layer.path()));
-    expect_content(Command::new("cargo").args(["fetch", "--locked", "--offline"]).current_dir(layer.path()));
 }
 
 #[test]

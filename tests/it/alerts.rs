@@ -1,21 +1,17 @@
 //! Alerts for Prometheus: each fires when it should and is silent when it should not, and the runbook tells of each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use yaml_serde::Value;
 
-use crate::support::prometheus::{deployed, run_tool};
+use crate::support::tools::{expect_content, read, root};
 
 const TESTS: [&str; 3] = ["alerts_availability_test.yml", "alerts_jobs_test.yml", "alerts_load_test.yml"];
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+const DEPLOYED: &str = "deploy/prometheus";
 
 fn document(file: &str) -> Value {
-    yaml_serde::from_str(&read(&deployed(file))).unwrap_or_else(|error| panic!("{file}: {error}"))
+    yaml_serde::from_str(&read(format!("{DEPLOYED}/{file}"))).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {
@@ -24,10 +20,6 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no text {key} in {value:?}"))
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn rules() -> Vec<Value> {
@@ -40,7 +32,7 @@ fn alerts() -> Vec<Value> {
 
 /// Sections of the runbook, by their headings.
 fn sections() -> BTreeMap<String, String> {
-    let runbook = read(&root().join("docs/runbook.md"));
+    let runbook = read("docs/runbook.md");
     let sections = runbook.split("\n### ").skip(1);
     sections
         .map(|section| {
@@ -60,7 +52,7 @@ fn metrics_of(expression: &str) -> BTreeSet<String> {
 
 /// Fails for a metric that the contract does not name. A histogram has three series, of which it names none.
 pub fn assert_of_the_contract(expression: &str, recorded: &[String]) {
-    let contract = read(&root().join("docs/metrics.md"));
+    let contract = read("docs/metrics.md");
     let metrics = metrics_of(expression);
     assert!(!metrics.is_empty(), "no metric in {expression}");
     for metric in metrics {
@@ -72,23 +64,22 @@ pub fn assert_of_the_contract(expression: &str, recorded: &[String]) {
     }
 }
 
-fn assert_ran(program: &str, args: &[&str], files: &[&str]) {
-    let paths: Vec<PathBuf> = files.iter().map(|file| deployed(file)).collect();
-    let ran = run_tool(program, args, &paths);
-    let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success(), "{program} {args:?} {files:?}\n{out}{err}");
+fn assert_content(program: &str, args: &[&str], files: &[&str]) {
+    let mut command = Command::new(program);
+    command.args(args).args(files.iter().map(|file| root().join(DEPLOYED).join(file)));
+    expect_content(&mut command);
 }
 
 #[test]
 fn alerts_fire_and_are_silent_as_their_tests_say() {
-    assert_ran("promtool", &["test", "rules"], &TESTS);
+    assert_content("promtool", &["test", "rules"], &TESTS);
 }
 
 #[test]
 fn the_example_configurations_are_valid() {
-    assert_ran("promtool", &["check", "rules", "--lint=all", "--lint-fatal"], &["alerts.yml"]);
-    assert_ran("promtool", &["check", "config"], &["prometheus.yml"]);
-    assert_ran("amtool", &["check-config"], &["alertmanager.yml"]);
+    assert_content("promtool", &["check", "rules", "--lint=all", "--lint-fatal"], &["alerts.yml"]);
+    assert_content("promtool", &["check", "config"], &["prometheus.yml"]);
+    assert_content("amtool", &["check-config"], &["alertmanager.yml"]);
 }
 
 #[test]
@@ -172,7 +163,7 @@ fn rules_name_metrics_of_the_contract() {
 #[test]
 fn inhibitions_name_alerts_that_exist() {
     let all: BTreeSet<String> = alerts().iter().map(|alert| text(alert, "alert").to_owned()).collect();
-    let config = read(&deployed("alertmanager.yml"));
+    let config = read(format!("{DEPLOYED}/alertmanager.yml"));
     let named: Vec<&str> =
         config.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.starts_with("Codemint")).collect();
     let (known, unknown): (Vec<&str>, Vec<&str>) = named.into_iter().partition(|name| all.contains(*name));

@@ -2,17 +2,17 @@
 //! Prometheus that scrapes a worker under load.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::PathBuf;
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::alerts::assert_of_the_contract;
 use crate::support::amqp::{Inbox, Peer, durable};
-use crate::support::prometheus::{Prometheus, deployed};
+use crate::support::postgres::{Durability, Server, create_database};
+use crate::support::prometheus::Prometheus;
 use crate::support::site::{EVENTS, JOBS, Site, publish, request, wait_for_end};
 use crate::support::stores::TestStore;
+use crate::support::tools::{read, root};
 use crate::support::wait_until;
 
 /// What Grafana 10 and 11 lay out.
@@ -28,11 +28,6 @@ const HISTOGRAMS: [&str; 5] = [
 const SMALL_JOBS: usize = 20;
 /// Of a wave: the small ones and two larger ones.
 const JOBS_A_WAVE: usize = SMALL_JOBS + 2;
-
-fn read(file: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
 
 fn dashboard() -> Value {
     serde_json::from_str(&read("deploy/grafana/codemint.json")).expect("JSON")
@@ -228,7 +223,7 @@ async fn every_expression_finds_data_of_a_worker_under_load_and_no_alert_is_rais
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "5000")], &[]);
     worker.wait_until_ready().await;
-    let prometheus = Prometheus::start(worker.admin, &deployed("alerts.yml")).await;
+    let prometheus = Prometheus::start(worker.admin, &root().join("deploy/prometheus/alerts.yml")).await;
     wait_for_number(&prometheus, "codemint_build_info", 1.0).await;
     let peer = site.peer().await;
     let mut inbox = peer.listen(EVENTS, "job.*").await;
@@ -244,4 +239,28 @@ async fn every_expression_finds_data_of_a_worker_under_load_and_no_alert_is_rais
     assert!(prometheus.broken_rules().is_empty(), "{:?}", prometheus.broken_rules());
     assert_eq!(prometheus.number("sum(changes(process_start_time_seconds[5m]))"), Some(0.0));
     worker.terminate().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_and_a_worker_that_is_gone_are_noticed() {
+    let server = Server::start(Durability::None);
+    create_database(&server.url("postgres"), "watched").await;
+    let site = Site::new(TestStore::postgres_at(&server.url("watched")).await).await;
+    let worker = site.start_ready().await;
+    let prometheus = Prometheus::start(worker.admin, &root().join("deploy/prometheus/alerts.yml")).await;
+    wait_for_number(&prometheus, "codemint_store_up", 1.0).await;
+    // Before the first scrape it knew of no worker.
+    wait_until("nothing is missed", async || prometheus.alerts().is_empty()).await;
+
+    server.stop();
+    wait_until("the store is missed", async || prometheus.alerts() == ["CodemintStoreAway pending"]).await;
+    server.start_again();
+    wait_until("the store is not missed", async || prometheus.alerts().is_empty()).await;
+    worker.signal("KILL");
+    worker.finish().await.expect_code(-9);
+    wait_until("the worker is missed", async || {
+        let alerts: BTreeSet<String> = prometheus.alerts().into_iter().collect();
+        alerts == ["CodemintDown pending", "CodemintWorkerDown pending"].map(str::to_owned).into()
+    })
+    .await;
 }

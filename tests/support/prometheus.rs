@@ -1,28 +1,18 @@
-//! Prometheus' own tools, and a private Prometheus that scrapes a worker.
+//! A private Prometheus that scrapes a worker.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use url::form_urlencoded;
 
+use crate::support::tools::expect_content;
 use crate::support::{reserved_port, wait_until};
-
-/// Where what is deployed for Prometheus lies in the repository.
-pub fn deployed(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus").join(file)
-}
-
-/// Runs `promtool`, `amtool` or another program of Debian's packages.
-pub fn run_tool(program: &str, args: &[&str], files: &[PathBuf]) -> Output {
-    let ran = Command::new(program).args(args).args(files).output();
-    ran.unwrap_or_else(|error| panic!("{program}: {error}; ./tests/run installs it"))
-}
 
 /// A server with a data directory of its own.
 #[derive(Debug)]
@@ -45,7 +35,7 @@ impl Prometheus {
             rules.display()
         );
         fs::write(directory.path().join("prometheus.yml"), settings).expect("settings");
-        run_tool("prometheus", &["--version"], &[]);
+        expect_content(Command::new("prometheus").arg("--version"));
         let log = File::create(directory.path().join("log")).expect("a file");
         let script = format!(
             "trap '' INT TERM; prometheus --config.file=prometheus.yml --storage.tsdb.path=data \

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use codemint::config::settings::SETTINGS;
@@ -91,6 +91,40 @@ fn the_image_is_built_from_files_that_are_there_and_are_let_through() {
         assert!(root().join(name).exists(), "{name} is not there");
     }
     assert_eq!(copied.iter().map(String::as_str).collect::<BTreeSet<_>>(), let_through);
+}
+
+/// What macros read while the program is compiled, in the repository: migrations, templates, texts beside the source.
+fn read_by_macros(directory: &Path, found: &mut BTreeSet<PathBuf>) {
+    for path in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        if path.is_dir() {
+            read_by_macros(&path, found);
+            continue;
+        }
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let beside = path.parent().expect("a directory").to_owned();
+        let places = [
+            ("migrate!(\"", root()),
+            ("template(path = \"", root().join("templates")),
+            ("include_str!(\"", beside.clone()),
+            ("include_bytes!(\"", beside),
+        ];
+        for (start, from) in places {
+            let names = text.split(start).skip(1).filter_map(|rest| rest.split_once('"'));
+            found.extend(names.map(|(name, _)| fs::canonicalize(from.join(name)).expect("a file that is read")));
+        }
+    }
+}
+
+#[test]
+fn everything_that_the_program_is_built_from_is_copied() {
+    let mut found = BTreeSet::new();
+    read_by_macros(&root().join("src"), &mut found);
+    assert!(found.len() > 3, "{found:?}");
+    let copied = copied();
+    for file in &found {
+        let is_copied = copied.iter().any(|name| file.starts_with(root().join(name)));
+        assert!(is_copied, "{} is not copied", file.display());
+    }
 }
 
 #[test]

@@ -222,7 +222,10 @@ impl Intake {
                 Err(_) if stop.is_cancelled() => return None,
                 Err(error) => {
                     if !patience.endures(&error) {
-                        tracing::error!(%error, "messages cannot be admitted for a reason of the store; trying again");
+                        tracing::error!(
+                            %error,
+                            "messages cannot be admitted for a reason of the store that will not pass by itself; trying again"
+                        );
                     }
                     patience.wait_after(&error).await;
                 }
@@ -262,13 +265,13 @@ impl Intake {
             }
             Admitted::Refused(job) => {
                 let code = job.error.as_ref().map(|error| error.code.as_str());
-                tracing::warn!(job_id = %job.id, code, "a job was refused");
+                tracing::warn!(job_id = %job.id, code, "a job was refused; its sender is told why");
             }
             Admitted::Dead(why) => {
                 tracing::warn!(
                     reason = why.reason,
                     position = why.position,
-                    "a message is no job; it is in the dead queue"
+                    "a message is no job; it is in the dead queue, which `codemint dead` looks through"
                 );
             }
         }

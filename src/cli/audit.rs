@@ -36,7 +36,7 @@ pub struct Audit {
     /// Only what is told of this job
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     job: Option<Uuid>,
-    /// Only this: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge
+    /// Only this: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune
     #[arg(long, value_parser = action)]
     action: Option<Action>,
     /// Report as JSON, one line each

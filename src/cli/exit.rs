@@ -26,6 +26,8 @@ pub enum Failure {
     Message { code: u8, message: String },
     /// Whoever read standard output has gone, as `head` does: nothing to say.
     OutputClosed,
+    /// The log has it.
+    Told { code: u8 },
 }
 
 impl Failure {
@@ -61,7 +63,7 @@ impl Failure {
     pub fn with_hint(self, hint: impl Display) -> Self {
         match self {
             Self::Message { code, message } => Self::Message { code, message: format!("{message}\n{hint}") },
-            Self::OutputClosed => Self::OutputClosed,
+            nothing_to_say => nothing_to_say,
         }
     }
 
@@ -123,11 +125,26 @@ impl From<BrokerError> for Failure {
     }
 }
 
+/// For a worker, whose lines are all of the log. One that was not interrupted and did not end well says why as its last word.
+///
+/// # Errors
+/// `Told` instead of a message.
+pub fn tell_in_the_log(result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
+    result.map_err(|failure| match failure {
+        Failure::Message { code, message } if code <= 128 => {
+            tracing::error!(exit_code = code, "the worker has ended with an error: {message}");
+            Failure::Told { code }
+        }
+        other => other,
+    })
+}
+
 /// Prints what is left to say and turns it into an exit code.
 pub fn report(result: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(Failure::OutputClosed) => ExitCode::from(DONE),
+        Err(Failure::Told { code }) => ExitCode::from(code),
         Err(Failure::Message { code, message }) => {
             // An interruption is no error, but tells how to go on.
             let interrupted = code > 128;

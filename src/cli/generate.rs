@@ -150,7 +150,11 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
                 job.title()
             )))
         }
-        PutJob::Stored(job) | PutJob::Known(job) => Ok(job),
+        PutJob::Stored(job) => {
+            tracing::info!(job_id = %job.id, count = job.count, priority = job.handling.priority, "a job was accepted");
+            Ok(job)
+        }
+        PutJob::Known(job) => Ok(job),
         PutJob::NoRoom { free, mintable, exact } => Err(Failure::impossible(no_room(request, free, mintable, exact))),
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::cli::exit::Failure;
@@ -15,6 +16,8 @@ use crate::cli::{Context, find};
 use crate::code::screening::Screening;
 use crate::job::bench::is_of_bench;
 use crate::job::{Job, State};
+use crate::runner::job_run::{job_span, tell_end};
+use crate::store::closing::CloseJob;
 use crate::store::reports::JobFilter;
 use crate::store::{Access, Store};
 use crate::wire::document::JobDocument;
@@ -257,7 +260,7 @@ impl Cancel {
         let job = find::job(context, &store, self.job).await?;
         if !job.state.is_final() {
             context.patiently(async || store.mark_job_cancelling(job.no).await).await?;
-            while !context.patiently(async || store.close_job(job.no).await).await?.is_ended() {}
+            close(context, &store, &job).instrument(job_span(&job)).await?;
         }
         let job = find::job(context, &store, self.job).await?;
         report(&job, self.json)?;
@@ -265,6 +268,16 @@ impl Cancel {
             return Ok(ExitCode::SUCCESS);
         }
         Err(Failure::answer_is_no(format!("job {} cannot be cancelled, it has {} already", job.id, job.state)))
+    }
+}
+
+/// Waits for chunks that others are writing.
+async fn close(context: &Context, store: &Store, job: &Job) -> Result<(), Failure> {
+    loop {
+        if let CloseJob::Ended(end) = context.patiently(async || store.close_job(job.no).await).await? {
+            tell_end(end);
+            return Ok(());
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::store::error::StoreError;
 use crate::store::location::Location;
 use crate::store::{Access, Store};
 use crate::telemetry;
+use crate::telemetry::logs::{LogFormat, LogLevel};
 
 mod generate;
 mod worker;
@@ -86,7 +87,7 @@ struct Global {
     /// Where jobs and codes live: sqlite://FILE or postgres://USER@HOST/DATABASE [default: sqlite://codemint.db]
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
-    /// Log as text or json, on standard error
+    /// Log as text or json, on standard error [default: text on a terminal, json elsewhere]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
     /// Log more; twice for debugging
@@ -152,7 +153,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Shell(command) => command.run(),
         Command::Configured(command) => {
-            let context = Context::new(&cli.global)?;
+            let context = Context::new(&cli.global, matches!(command, Configured::Worker(_)))?;
             let result = command.run(&context).await;
             context.close_store().await;
             result
@@ -164,7 +165,7 @@ impl Configured {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         match self {
             Self::Generate(command) => command.run(context).await,
-            Self::Worker(command) => command.run(context).await,
+            Self::Worker(command) => exit::tell_in_the_log(command.run(context).await),
             Self::Health(command) => command.run(context).await,
             Self::Enqueue(command) => command.run(context).await,
             Self::Dead(command) => Box::pin(command.run(context)).await,
@@ -196,10 +197,13 @@ struct Context {
 }
 
 impl Context {
-    fn new(global: &Global) -> Result<Self, Failure> {
+    fn new(global: &Global, is_worker: bool) -> Result<Self, Failure> {
         let config = config::load(&global.sources())?;
         let progress = progress::Bars::new(global.quiet);
-        telemetry::logs::install(config.log_format, config.log_level, text::color_allowed(), progress.log_writer());
+        let by_place = if text::is_terminal() { LogFormat::Text } else { LogFormat::Json };
+        let by_command = if is_worker { LogLevel::Info } else { LogLevel::Warn };
+        let (format, level) = (config.log_format.unwrap_or(by_place), config.log_level.unwrap_or(by_command));
+        telemetry::logs::install(format, level, text::color_allowed(), progress.log_writer());
         let invocation = global.invocation(&config.store);
         let stop = Stop::on_signals()?;
         Ok(Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() })

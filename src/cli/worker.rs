@@ -16,7 +16,6 @@ use crate::broker::supervisor::{BrokerStatus, Session};
 use crate::broker::work::{BrokerStops, BrokerWork};
 use crate::cli::admin_listener::AdminListener;
 use crate::cli::exit::{DONE, Failure};
-use crate::cli::text::say;
 use crate::cli::{Context, service};
 use crate::mint::MintSettings;
 use crate::policy;
@@ -72,7 +71,7 @@ impl Worker {
             Arc::new(BrokerWork::new(settings, admission, pool.clone(), Arc::clone(&told), self.drain))
         });
         let running = Running { store, pool, work, stops: BrokerStops::default(), stop: stop.clone() };
-        say(&running.greeting(context, admin.is_some()));
+        running.greet(context, admin.is_some());
         service::tell_status("taking jobs");
         let ended = Box::pin(running.run(context, first, status, self.drain)).await;
         drop(admin);
@@ -133,10 +132,12 @@ struct Running {
 }
 
 impl Running {
-    fn greeting(&self, context: &Context, has_admin: bool) -> String {
+    fn greet(&self, context: &Context, has_admin: bool) {
         let broker = context.config.broker.as_ref().map_or("no broker".to_owned(), |broker| broker.url.to_string());
-        let admin = context.config.admin.filter(|_| has_admin).map(|at| format!(", admin on http://{at}"));
-        format!("worker: {}, {broker}{}", context.config.store, admin.unwrap_or_default())
+        let admin = context.config.admin.filter(|_| has_admin).map_or("off".to_owned(), |at| format!("http://{at}"));
+        let (version, store, concurrency) =
+            (env!("CARGO_PKG_VERSION"), &context.config.store, context.config.worker.concurrency);
+        tracing::info!(version, %store, broker, admin, concurrency, "the worker is at work");
     }
 
     async fn run(
@@ -166,11 +167,14 @@ impl Running {
             Ok(ended) => {
                 ended?;
                 let Share { chunks, codes } = self.pool.minted();
-                say(&format!("worker: ended; it minted {codes} codes in {chunks} chunks"));
+                tracing::info!(codes, chunks, "the worker has ended; it minted {codes} codes in {chunks} chunks");
                 Ok(())
             }
             Err(_elapsed) => {
-                say("note: the chunks at hand did not end in time and were dropped; other workers make them");
+                tracing::warn!(
+                    "the chunks at hand did not end in time and were dropped; other workers make them, and a longer \
+                     worker.shutdown_seconds leaves more time"
+                );
                 // The runtime would wait for what it has under way.
                 std::process::exit(i32::from(DONE))
             }

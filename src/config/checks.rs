@@ -9,7 +9,9 @@ use crate::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
 use crate::code::screening::FilterLimits;
 use crate::config::layers::Layers;
 use crate::config::settings::{SETTINGS, Setting};
-use crate::config::values::{address_or_off, name_of_entity, number_up_to, readable_file, true_or_false, whole_number};
+use crate::config::values::{
+    address_or_off, name_of_entity, number_up_to, readable_file, true_or_false, unless_auto, whole_number,
+};
 use crate::config::{Config, ConfigError, Resolved, WorkerSettings};
 use crate::files;
 use crate::job::request::{CHUNK_SIZE_MAX, Limits};
@@ -39,8 +41,8 @@ pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
     let limits = layers.limits();
     let filters = layers.filters();
     let deny_builtin = layers.parse("deny.builtin", true_or_false);
-    let log_format = layers.parse("log.format", str::parse);
-    let log_level = layers.parse("log.level", str::parse);
+    let log_format = layers.parse("log.format", unless_auto);
+    let log_level = layers.parse("log.level", unless_auto);
     let checked = || {
         let (store, broker) = (store?, broker?);
         Some(Config {

@@ -42,8 +42,10 @@ pub struct Config {
     /// Holds words that no code may contain; read by the commands that need it.
     pub deny_file: Option<PathBuf>,
     pub deny_builtin: bool,
-    pub log_format: LogFormat,
-    pub log_level: LogLevel,
+    /// `None` goes by where the log is written to.
+    pub log_format: Option<LogFormat>,
+    /// `None` goes by the command.
+    pub log_level: Option<LogLevel>,
     /// What `config show` tells: each key with its value, redacted, and where it came from.
     pub resolved: Vec<Resolved>,
 }

@@ -138,6 +138,14 @@ pub const SETTINGS: [Setting; 30] = [
         default: "127.0.0.1:9464",
         meaning: "the address and port of a worker's /livez, /readyz and /metrics, or off",
     },
-    Setting { key: "log.format", default: "text", meaning: "text or json, on standard error" },
-    Setting { key: "log.level", default: "warn", meaning: "error, warn, info, debug or trace" },
+    Setting {
+        key: "log.format",
+        default: "auto",
+        meaning: "text or json, on standard error; auto is text on a terminal and json elsewhere",
+    },
+    Setting {
+        key: "log.level",
+        default: "auto",
+        meaning: "error, warn, info, debug or trace; auto is info for a worker and warn for all other commands",
+    },
 ];

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::str::FromStr;
 
 use crate::files;
 
@@ -12,6 +13,11 @@ pub(super) fn whole_number(text: &str, max: u64) -> Result<u64, String> {
 
 pub(super) fn true_or_false(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("found {text:?}; write true or false"))
+}
+
+/// `None` for `auto`.
+pub(super) fn unless_auto<T: FromStr<Err = String>>(text: &str) -> Result<Option<T>, String> {
+    if text == "auto" { Ok(None) } else { text.parse().map(Some) }
 }
 
 pub(super) fn number_up_to(text: &str, max: u64) -> Result<u64, String> {

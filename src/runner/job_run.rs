@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use crate::job::{Job, Rejections};
 use crate::mint::times::ChunkTimes;
@@ -13,6 +14,7 @@ use crate::store::closing::{CloseJob, JobEnd};
 use crate::store::error::StoreError;
 use crate::store::{Store, in_time};
 use crate::telemetry::metrics::{chunks, jobs};
+use crate::wire::document::hexadecimal;
 
 /// Between two events that tell how far a job is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +45,8 @@ pub struct JobRun {
     unknown: Option<UnknownCommit>,
     told_at: Option<Instant>,
     pub share: Share,
+    /// Names the job in whatever is told of it.
+    pub span: Span,
     /// Of the chunk that the last step minted.
     pub times: Option<ChunkTimes>,
 }
@@ -66,8 +70,19 @@ pub enum Progress {
 
 impl JobRun {
     pub fn new(store: &Store, job: &Job, settings: Arc<MintSettings>) -> Self {
-        let (store, job, share) = (store.clone(), job.clone(), Share::default());
-        Self { store, job, settings, chunks: None, minting: None, unknown: None, told_at: None, share, times: None }
+        let (store, job, share, span) = (store.clone(), job.clone(), Share::default(), job_span(job));
+        Self {
+            store,
+            job,
+            settings,
+            chunks: None,
+            minting: None,
+            unknown: None,
+            told_at: None,
+            share,
+            span,
+            times: None,
+        }
     }
 
     /// As [`JobRun::new`], minting only while this has a place.
@@ -85,6 +100,11 @@ impl JobRun {
     /// # Errors
     /// Of the store, or what would not pass. The next step goes on from where it was.
     pub async fn step(&mut self) -> Result<Progress, MintError> {
+        let span = self.span.clone();
+        self.step_in_span().instrument(span).await
+    }
+
+    async fn step_in_span(&mut self) -> Result<Progress, MintError> {
         if self.unknown.is_some() {
             return self.settle_commit().await;
         }
@@ -98,7 +118,8 @@ impl JobRun {
         drop((busy, turn));
         match minted? {
             Step::Minted { minted, seemed_last, times } => {
-                tracing::debug!(run_no = minted.run_no, codes = minted.codes, "minted a chunk");
+                let (rejected, seconds) = (minted.rejections.total(), times.total().as_secs_f64());
+                tracing::debug!(run_no = minted.run_no, codes = minted.codes, rejected, seconds, "minted a chunk");
                 self.count_chunk(&minted);
                 chunks::chunk_timed(times.phases().into_iter().chain(times.preparation.phases()));
                 self.times = Some(times);
@@ -125,7 +146,7 @@ impl JobRun {
     async fn close(&self) -> Result<Progress, MintError> {
         Ok(match in_time(self.store.close_job(self.job.no)).await? {
             CloseJob::Ended(end) => {
-                count_end(end);
+                tell_end(end);
                 Progress::Ended
             }
             CloseJob::NextRound => Progress::Made,
@@ -170,11 +191,18 @@ impl JobRun {
     }
 }
 
-/// Counts a job that was ended by us; one that had ended before was counted by somebody else.
-pub fn count_end(end: Option<JobEnd>) {
-    if let Some(JobEnd { state, run_time, .. }) = end {
-        jobs::job_finished(state.as_str(), run_time);
-    }
+/// At every level, so that errors name their job too.
+pub fn job_span(job: &Job) -> Span {
+    tracing::error_span!("job", job_id = %job.id)
+}
+
+/// Tells of a job that was ended by us; of one that had ended before somebody else has told.
+pub fn tell_end(end: Option<JobEnd>) {
+    let Some(JobEnd { state, minted, rejected, digest, run_time }) = end else { return };
+    jobs::job_finished(state.as_str(), run_time);
+    let seconds = run_time.map(|time| time.as_secs_f64());
+    let digest = hexadecimal(&digest);
+    tracing::info!(state = state.as_str(), codes = minted, rejected, seconds, digest, "a job has ended");
 }
 
 /// It is never closed.

@@ -1,5 +1,6 @@
 //! Waiting for a store that is away, busy or full.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -12,17 +13,26 @@ use crate::telemetry::metrics::store::store_error_met;
 /// Between two lines about the same trouble.
 const SAY_INTERVAL: Duration = Duration::from_secs(30);
 
+/// When each kind of trouble was last told of by this process, and whether it is over. Many wait at the same time for the
+/// same store, and one of them tells it.
+static TOLD: Mutex<Told> = Mutex::new(Told { at: [None; 3], is_over: true });
+
+struct Told {
+    at: [Option<Instant>; 3],
+    is_over: bool,
+}
+
 /// Waiting for a store that is away, busy or full: longer and longer, for as long as it takes.
 #[derive(Debug)]
 pub struct Patience<'a> {
     stop: &'a CancellationToken,
     delays: ExponentialBackoff,
-    said_at: Option<Instant>,
+    has_waited: bool,
 }
 
 impl<'a> Patience<'a> {
     pub fn new(stop: &'a CancellationToken) -> Self {
-        Self { stop, delays: delays(), said_at: None }
+        Self { stop, delays: delays(), has_waited: false }
     }
 
     /// True for errors that pass; trying again after any other would end the same.
@@ -32,31 +42,21 @@ impl<'a> Patience<'a> {
 
     /// To be called after a success: the next wait is short again.
     pub fn restore(&mut self) {
-        self.delays = delays();
-        self.said_at = None;
+        if std::mem::take(&mut self.has_waited) {
+            self.delays = delays();
+            if !std::mem::replace(&mut told().is_over, true) {
+                tracing::info!("the store answers again");
+            }
+        }
     }
 
     /// Says what is waited for, and waits; a stop ends it early.
     pub async fn wait_after(&mut self, error: &StoreError) {
         let delay = self.delays.next().unwrap_or_default();
+        self.has_waited = true;
         store_error_met(error.class().as_str());
-        self.say(error, delay.as_millis() as u64);
+        say(error, delay.as_millis() as u64);
         self.wait(delay).await;
-    }
-
-    /// The first time, and then now and then.
-    fn say(&mut self, error: &StoreError, delay_ms: u64) {
-        if self.said_at.is_some_and(|said_at| said_at.elapsed() < SAY_INTERVAL) {
-            return;
-        }
-        self.said_at = Some(Instant::now());
-        match error.class() {
-            ErrorClass::Conflict => tracing::info!(%error, delay_ms, "another writer was in the way; trying again"),
-            ErrorClass::NoSpace => {
-                tracing::warn!(%error, delay_ms, "the store has no room on its disk or in its memory; waiting")
-            }
-            _ => tracing::warn!(%error, delay_ms, "the store is away; waiting"),
-        }
     }
 
     pub async fn wait(&self, delay: Duration) {
@@ -65,6 +65,33 @@ impl<'a> Patience<'a> {
             () = self.stop.cancelled() => {}
         }
     }
+}
+
+/// The first time, and then now and then.
+fn say(error: &StoreError, delay_ms: u64) {
+    let kind = match error.class() {
+        ErrorClass::Conflict => 0,
+        ErrorClass::NoSpace => 1,
+        ErrorClass::Away | ErrorClass::Permanent => 2,
+    };
+    let mut told = told();
+    if told.at[kind].is_some_and(|told_at| told_at.elapsed() < SAY_INTERVAL) {
+        return;
+    }
+    told.at[kind] = Some(Instant::now());
+    told.is_over = told.is_over && kind == 0;
+    match kind {
+        0 => tracing::info!(%error, delay_ms, "another writer was in the way; trying again"),
+        1 => {
+            tracing::warn!(%error, delay_ms, "the store has no room on its disk or in its memory; waiting until there is")
+        }
+        _ => tracing::warn!(%error, delay_ms, "the store is away; waiting until it answers, nothing is lost"),
+    }
+}
+
+/// What it holds is whole after each use, also if another thread panicked.
+fn told() -> MutexGuard<'static, Told> {
+    TOLD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Longer and longer, for as long as it takes.

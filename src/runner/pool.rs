@@ -8,11 +8,12 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::job::{Job, JobError};
 use crate::mint::{MintError, MintSettings};
-use crate::runner::job_run::{JobRun, Progress, Share, count_end};
+use crate::runner::job_run::{JobRun, Progress, Share, tell_end};
 use crate::runner::observer::{Observed, Observer};
 use crate::runner::patience::Patience;
 use crate::runner::schedule::{Schedule, Turn};
@@ -186,7 +187,10 @@ impl Pool {
                 patience.restore();
                 self.after_step(run, progress)
             }
-            Ok(Err((run, error))) => self.after_error(job_no, run, error, patience).await,
+            Ok(Err((run, error))) => {
+                let span = run.as_ref().map_or_else(Span::none, |run| run.span.clone());
+                self.after_error(job_no, run, error, patience).instrument(span).await
+            }
             Err(panic) => self.after_failure(job_no, None, &format!("a fault in the program: {panic}")).await,
         };
         self.finish_turn(job_no, turned);
@@ -267,22 +271,30 @@ impl Pool {
         };
         // If the store is away, it did not count.
         let failures = failures.unwrap_or_default();
-        tracing::error!(job_no, run_no = chunk, failures, reason, "a chunk failed");
         if failures < FAILURES_MAX {
+            tracing::warn!(job_no, run_no = chunk, failures, reason, "a chunk failed; it is tried again");
             chunks::chunk_retried("failed");
             return Turned::Rests(None, FAILURE_PAUSE * failures.max(1));
         }
+        tracing::error!(
+            job_no,
+            run_no = chunk,
+            failures,
+            reason,
+            "a chunk failed too often; its job ends as failed with the codes that it has, and may be asked for again under \
+             another id once the reason is gone"
+        );
         let message = format!("a chunk failed {failures} times: {reason}");
         match in_time(self.store.fail_job(job_no, JobError { code: "chunk_failed".to_owned(), message })).await {
             Ok(closed) => {
                 if let CloseJob::Ended(end) = closed {
-                    count_end(end);
+                    tell_end(end);
                 }
                 self.told.notify_one();
                 Turned::Rests(None, Duration::ZERO)
             }
             Err(error) => {
-                tracing::error!(job_no, %error, "the job cannot be ended either");
+                tracing::error!(job_no, %error, "the job cannot be ended either; that is tried again every minute");
                 Turned::Rests(None, HOPELESS_PAUSE)
             }
         }
@@ -303,13 +315,13 @@ impl Pool {
                     self.observer.tell(Observed::JobEnded { job_no, at: Instant::now() });
                 }
                 if let (Some(job_id), Some(Share { chunks, codes })) = (job_id, share) {
-                    tracing::info!(%job_id, chunks, codes, "the job has ended; this process did so much of it");
+                    tracing::debug!(%job_id, chunks, codes, "this process did so much of a job that has ended");
                 }
             }
             Turned::SetAside(job_id, error) => {
                 if schedule.set_aside(job_no) {
                     let job_id = job_id.map(|id| id.to_string()).unwrap_or_default();
-                    tracing::warn!(job_id, %error, "the job is left to other workers");
+                    tracing::warn!(job_id, %error, "the job is left to other workers; the settings it was made with would do");
                 }
             }
         }

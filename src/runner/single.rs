@@ -39,12 +39,9 @@ pub async fn run_job(
 ) -> Result<(RunEnd, Share), MintError> {
     let mut run = JobRun::new(store, job, Arc::new(settings.clone()));
     let mut patience = Patience::new(stop);
-    tracing::info!(job_id = %job.id, count = job.count, "working on the job");
     while !stop.is_cancelled() {
         match step_or_stop(&mut run, stop).await {
             Ok(Progress::Ended) => {
-                let Share { chunks, codes } = run.share;
-                tracing::info!(job_id = %job.id, chunks, codes, "the job has ended");
                 return Ok((RunEnd::Ended, run.share));
             }
             Ok(Progress::Made) => patience.restore(),

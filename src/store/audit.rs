@@ -17,6 +17,7 @@ use crate::store::error::{StoreError, require_rows};
 use crate::store::postgres_transaction::PostgresSession;
 use crate::store::rows::unsigned;
 use crate::store::transaction::StoreTransaction;
+use crate::wire::document::hexadecimal;
 
 /// What is to be told; who and when is added as it is written.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub enum Action {
     Unreserve,
     DeadRequeue,
     DeadPurge,
+    /// What ended jobs no longer need was removed.
+    Prune,
 }
 
 /// What came of it.
@@ -71,7 +74,7 @@ pub enum Outcome {
 }
 
 impl Action {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Request,
         Self::Import,
         Self::Cancel,
@@ -81,6 +84,7 @@ impl Action {
         Self::Unreserve,
         Self::DeadRequeue,
         Self::DeadPurge,
+        Self::Prune,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -94,6 +98,7 @@ impl Action {
             Self::Unreserve => "unreserve",
             Self::DeadRequeue => "dead_requeue",
             Self::DeadPurge => "dead_purge",
+            Self::Prune => "prune",
         }
     }
 }
@@ -198,8 +203,7 @@ fn shown_mask(text: &str) -> String {
         Some(mask) => mask.to_string(),
         None => text.to_owned(),
     };
-    let digest: String = Sha256::digest(single).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digest}")
+    format!("sha256:{}", hexadecimal(&Sha256::digest(single)))
 }
 
 /// Which rows to list, oldest first.

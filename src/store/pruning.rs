@@ -9,6 +9,7 @@ use sqlx::FromRow;
 
 use crate::job::bench;
 use crate::store::Store;
+use crate::store::audit::{Action, AuditEntry, Outcome};
 use crate::store::error::StoreError;
 use crate::store::overlaps::json_numbers;
 use crate::store::transaction::StoreTransaction;
@@ -57,6 +58,13 @@ impl Needless {
             Self::Events => 1000,
             // Of a chunk of usual size 200 KB each.
             Self::Filters => 100,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Filters => "filters",
         }
     }
 
@@ -122,6 +130,11 @@ impl Store {
                 sqlx::query_scalar(&sql).bind(json_numbers(&numbers)).fetch_all(&mut **transaction).await?
             }
         };
+        if !removed.is_empty() {
+            let mut entry = AuditEntry::new(Action::Prune, Outcome::Done).with_detail(what.as_str());
+            entry.count = Some(removed.len() as u64);
+            transaction.put_audit(&[entry]).await?;
+        }
         transaction.commit().await?;
         Ok(removed.into_iter().collect())
     }

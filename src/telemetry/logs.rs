@@ -5,9 +5,12 @@ use std::str::FromStr;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
+
+use crate::telemetry::json_lines::JsonLines;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -22,7 +25,7 @@ impl FromStr for LogFormat {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            other => Err(format!("found {other:?}; write text or json")),
+            other => Err(format!("found {other:?}; write auto, text or json")),
         }
     }
 }
@@ -46,7 +49,7 @@ impl FromStr for LogLevel {
             "info" => Ok(Self::Info),
             "debug" => Ok(Self::Debug),
             "trace" => Ok(Self::Trace),
-            other => Err(format!("found {other:?}; write error, warn, info, debug or trace")),
+            other => Err(format!("found {other:?}; write auto, error, warn, info, debug or trace")),
         }
     }
 }
@@ -58,7 +61,9 @@ where
 {
     let layer = match format {
         LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(color).with_target(false).boxed(),
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+        LogFormat::Json => {
+            fmt::layer().event_format(JsonLines).fmt_fields(JsonFields::new()).with_writer(writer).boxed()
+        }
     };
     tracing_subscriber::registry().with(layer.with_filter(filter(level))).init();
 }

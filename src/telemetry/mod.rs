@@ -1,4 +1,5 @@
 //! What operators see of a process: its logs and its metrics.
 
 pub mod logs;
+mod json_lines;
 pub mod metrics;

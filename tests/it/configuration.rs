@@ -101,7 +101,7 @@ async fn all_problems_of_all_layers_are_told_at_once() {
         "job.chunk_size (codemint.toml): found \"0\"; write a whole number from 1 to 1048576",
         "limits.count_max (codemint.toml): found \"many\"; write a whole number from 1 to 1000000000",
         "log.level (codemint.toml) takes one value, not a list",
-        "log.format (environment CODEMINT__LOG__FORMAT): found \"xml\"; write text or json",
+        "log.format (environment CODEMINT__LOG__FORMAT): found \"xml\"; write auto, text or json",
         "store.url (--store): found the scheme \"mysql\"; a store is sqlite://FILE or postgres://",
     ];
     let variables = [("CODEMINT__LOG__FORMAT", "xml"), ("CODEMINT__DENY__BUILTIN", "yes")];

@@ -85,6 +85,7 @@ mod outbox;
 mod audit;
 mod alerts;
 mod dashboards;
+mod logs;
 mod secrets;
 mod enqueue;
 

@@ -99,6 +99,10 @@ async fn pruning_takes_events_and_filters_of_jobs_that_ended_before_and_leaves_a
         assert_eq!(place.number("select count(*) from outbox").await, EVENTS as i64 + 4);
 
         assert_eq!(prune(&place, &[]).await, removed(false, 2, EVENTS, 121, bytes), "in {:?}", place.kind);
+        let told =
+            "select detail || ' ' || cast(sum(count) as bigint) from audit where action = 'prune' group by detail
+                     order by detail";
+        assert_eq!(place.texts(told).await, [format!("events {EVENTS}"), "filters 121".to_owned()]);
         assert_eq!(place.number(FILTERS).await, kept);
         assert_eq!(place.number(&format!("{FILTERS} and {of_the_old}")).await, 0);
         assert_eq!(place.number("select count(*) from outbox").await, 4);

@@ -146,6 +146,7 @@ pub async fn run() -> ExitCode {
     let cli = Cli::parse();
     let quiet = cli.global.quiet;
     let result = dispatch(cli).await;
+    telemetry::traces::flush().await;
     exit::report(result, quiet)
 }
 

@@ -7,13 +7,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use crate::job::{Job, Rejections};
+use crate::job::{Job, Rejections, State};
 use crate::mint::times::ChunkTimes;
 use crate::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
 use crate::store::closing::{CloseJob, JobEnd};
 use crate::store::error::StoreError;
 use crate::store::{Store, in_time};
 use crate::telemetry::metrics::{chunks, jobs};
+use crate::telemetry::traces;
 use crate::wire::document::hexadecimal;
 
 /// Between two events that tell how far a job is.
@@ -46,7 +47,7 @@ pub struct JobRun {
     told_at: Option<Instant>,
     pub share: Share,
     /// Names the job in whatever is told of it.
-    pub span: Span,
+    span: Span,
     /// Of the chunk that the last step minted.
     pub times: Option<ChunkTimes>,
 }
@@ -69,8 +70,9 @@ pub enum Progress {
 }
 
 impl JobRun {
-    pub fn new(store: &Store, job: &Job, settings: Arc<MintSettings>) -> Self {
-        let (store, job, share, span) = (store.clone(), job.clone(), Share::default(), job_span(job));
+    /// `span` is that of [`job_span`]: one for all runs of a job in a process.
+    pub fn new(store: &Store, job: &Job, settings: Arc<MintSettings>, span: Span) -> Self {
+        let (store, job, share) = (store.clone(), job.clone(), Share::default());
         Self {
             store,
             job,
@@ -100,8 +102,8 @@ impl JobRun {
     /// # Errors
     /// Of the store, or what would not pass. The next step goes on from where it was.
     pub async fn step(&mut self) -> Result<Progress, MintError> {
-        let span = self.span.clone();
-        self.step_in_span().instrument(span).await
+        let step = tracing::debug_span!(parent: &self.span, "step");
+        self.step_in_span().instrument(step).await
     }
 
     async fn step_in_span(&mut self) -> Result<Progress, MintError> {
@@ -140,7 +142,18 @@ impl JobRun {
     /// False if the job has ended.
     async fn start(&mut self) -> Result<bool, MintError> {
         self.minting = Minting::start(&self.store, &self.job, &self.settings).await?;
+        self.keep_trace().await?;
         Ok(self.minting.is_some())
+    }
+
+    /// A job that came without a trace has that of whoever begins it, for those who go on with it.
+    async fn keep_trace(&self) -> Result<(), StoreError> {
+        if self.job.handling.traceparent.is_none()
+            && let Some(traceparent) = traces::traceparent_of(&self.span)
+        {
+            in_time(self.store.keep_trace(self.job.no, &traceparent)).await?;
+        }
+        Ok(())
     }
 
     async fn close(&self) -> Result<Progress, MintError> {
@@ -191,9 +204,12 @@ impl JobRun {
     }
 }
 
-/// At every level, so that errors name their job too.
+/// What a process does for a job. At every level of the log, so that errors name their job too.
 pub fn job_span(job: &Job) -> Span {
-    tracing::error_span!("job", job_id = %job.id)
+    let span = tracing::error_span!("job", job_id = %job.id);
+    let is_resumed = job.state != State::Queued;
+    traces::continue_trace(&span, job.handling.traceparent.as_deref(), is_resumed);
+    span
 }
 
 /// Tells of a job that was ended by us; of one that had ended before somebody else has told.

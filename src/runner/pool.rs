@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::job::{Job, JobError};
 use crate::mint::{MintError, MintSettings};
-use crate::runner::job_run::{JobRun, Progress, Share, tell_end};
+use crate::runner::job_run::{JobRun, Progress, Share, job_span, tell_end};
 use crate::runner::observer::{Observed, Observer};
 use crate::runner::patience::Patience;
 use crate::runner::schedule::{Schedule, Turn};
@@ -188,10 +188,13 @@ impl Pool {
                 self.after_step(run, progress)
             }
             Ok(Err((run, error))) => {
-                let span = run.as_ref().map_or_else(Span::none, |run| run.span.clone());
+                let span = self.span(job_no);
                 self.after_error(job_no, run, error, patience).instrument(span).await
             }
-            Err(panic) => self.after_failure(job_no, None, &format!("a fault in the program: {panic}")).await,
+            Err(panic) => {
+                let (span, reason) = (self.span(job_no), format!("a fault in the program: {panic}"));
+                self.after_failure(job_no, None, &reason).instrument(span).await
+            }
         };
         self.finish_turn(job_no, turned);
     }
@@ -221,9 +224,15 @@ impl Pool {
         }
     }
 
+    /// None before the job was looked at.
+    fn span(&self, job_no: i64) -> Span {
+        self.schedule().span(job_no, Span::none)
+    }
+
     fn new_run(&self, job: &Job) -> JobRun {
         self.observer.tell(Observed::JobBegun { job_no: job.no, at: Instant::now() });
-        JobRun::new(&self.store, job, Arc::clone(&self.settings)).limited(Arc::clone(&self.chunks))
+        let span = self.schedule().span(job.no, || job_span(job));
+        JobRun::new(&self.store, job, Arc::clone(&self.settings), span).limited(Arc::clone(&self.chunks))
     }
 
     fn after_step(&self, run: Option<JobRun>, progress: Progress) -> Turned {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::job::Job;
 use crate::runner::job_run::{JobRun, Share};
@@ -33,6 +34,8 @@ struct Entry {
     failures: u32,
     /// As it came in.
     job: Option<Job>,
+    /// Of all that is done for it here.
+    span: Option<Span>,
     /// What was done for it here.
     share: Share,
     idle: Vec<JobRun>,
@@ -68,6 +71,7 @@ impl Schedule {
             set_aside: false,
             failures: 0,
             job,
+            span: None,
             share: Share::default(),
             idle: Vec::new(),
         });
@@ -98,6 +102,14 @@ impl Schedule {
             entry.rests_until = rests_until;
             entry.idle.extend(run.filter(|_| kept < IDLE_RUNS_MAX));
         }
+    }
+
+    /// The span of a job, made when it is first asked for. One that is none is not kept.
+    pub fn span(&mut self, job_no: i64, make: impl FnOnce() -> Span) -> Span {
+        let Some(entry) = self.jobs.get_mut(&job_no) else { return make() };
+        let span = entry.span.take().unwrap_or_else(make);
+        entry.span = Some(span.clone()).filter(|span| !span.is_none());
+        span
     }
 
     /// Counts what was done for a job.

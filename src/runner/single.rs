@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::job::Job;
 use crate::mint::{MintError, MintSettings};
-use crate::runner::job_run::{JobRun, Progress, Share};
+use crate::runner::job_run::{JobRun, Progress, Share, job_span};
 use crate::runner::patience::Patience;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -37,7 +37,7 @@ pub async fn run_job(
     settings: &MintSettings,
     stop: &CancellationToken,
 ) -> Result<(RunEnd, Share), MintError> {
-    let mut run = JobRun::new(store, job, Arc::new(settings.clone()));
+    let mut run = JobRun::new(store, job, Arc::new(settings.clone()), job_span(job));
     let mut patience = Patience::new(stop);
     while !stop.is_cancelled() {
         match step_or_stop(&mut run, stop).await {

@@ -129,6 +129,24 @@ impl Store {
         Ok(StartJob { key, waited })
     }
 
+    /// The trace of a job that came without one: who asks first is heard.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn keep_trace(&self, job_no: i64, traceparent: &str) -> Result<(), StoreError> {
+        const SQL: &str = "update jobs set traceparent = $2 where no = $1 and traceparent is null";
+        let mut transaction = self.begin_writing_unflushed().await?;
+        match &mut transaction {
+            StoreTransaction::Postgres(transaction) => {
+                sqlx::query(SQL).bind(job_no).bind(traceparent).execute(&mut **transaction).await?;
+            }
+            StoreTransaction::Sqlite(transaction) => {
+                sqlx::query(SQL).bind(job_no).bind(traceparent).execute(&mut **transaction).await?;
+            }
+        }
+        transaction.commit().await
+    }
+
     /// Asks for the end of a job: from now on nobody claims a chunk of it. [`Store::close_job`] ends it.
     ///
     /// # Errors

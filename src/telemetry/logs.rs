@@ -65,7 +65,10 @@ where
             fmt::layer().event_format(JsonLines).fmt_fields(JsonFields::new()).with_writer(writer).boxed()
         }
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter(level))).init();
+    let registry = tracing_subscriber::registry().with(layer.with_filter(filter(level)));
+    #[cfg(feature = "otel")]
+    let registry = registry.with(crate::telemetry::otlp::layer());
+    registry.init();
 }
 
 /// Our own events at the level that was asked for; libraries only from `warn` on, unless everything is wanted.

@@ -86,6 +86,8 @@ mod audit;
 mod alerts;
 mod dashboards;
 mod logs;
+#[cfg(feature = "otel")]
+mod traces;
 mod secrets;
 mod enqueue;
 

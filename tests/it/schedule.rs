@@ -133,7 +133,11 @@ async fn runs_that_wait_for_a_turn_are_few_however_many_jobs_there_are() {
     (1..=50).for_each(|job_no| schedule.add(job_no, 0));
     for _ in 0..50 {
         let job_no = schedule.take_turn(Instant::now(), 2).expect("a turn").job_no;
-        schedule.give_back(job_no, Some(JobRun::new(&place.store, &job, Arc::clone(&settings))), None);
+        schedule.give_back(
+            job_no,
+            Some(JobRun::new(&place.store, &job, Arc::clone(&settings), tracing::Span::none())),
+            None,
+        );
     }
     let kept = (0..50).filter(|_| schedule.take_turn(Instant::now(), 2).expect("a turn").run.is_some()).count();
     assert_eq!(kept, 4);

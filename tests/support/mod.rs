@@ -4,6 +4,7 @@
 #![expect(dead_code, reason = "each test or benchmark uses its part")]
 
 pub mod codemint;
+pub mod collector;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod prometheus;

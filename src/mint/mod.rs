@@ -266,7 +266,7 @@ impl Minting {
     fn say_screening(&mut self, screening: Screening) {
         if self.screening.replace(screening) != Some(screening) {
             let reason = screening.reason();
-            tracing::info!(screening = screening.as_str(), reason, "how candidates are compared with what exists");
+            tracing::debug!(screening = screening.as_str(), reason, "how candidates are compared with what exists");
         }
     }
 }

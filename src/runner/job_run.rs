@@ -102,8 +102,10 @@ impl JobRun {
     /// # Errors
     /// Of the store, or what would not pass. The next step goes on from where it was.
     pub async fn step(&mut self) -> Result<Progress, MintError> {
-        let step = tracing::debug_span!(parent: &self.span, "step");
-        self.step_in_span().instrument(step).await
+        let span = self.span.clone();
+        // Within both: where nobody looks at steps, the span of one is none at all.
+        let step = tracing::debug_span!(parent: &span, "step");
+        self.step_in_span().instrument(step).instrument(span).await
     }
 
     async fn step_in_span(&mut self) -> Result<Progress, MintError> {

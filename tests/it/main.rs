@@ -59,6 +59,7 @@ mod worker_jobs;
 mod metrics;
 mod worker_health;
 mod admin_page;
+mod operations;
 mod worker_long;
 mod worker_outages;
 mod asyncapi;

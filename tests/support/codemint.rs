@@ -101,7 +101,7 @@ pub fn send_signal(name: &str, child: &Child) {
 
 /// Cargo tells tests and benchmarks where the program is. An example has to be the program as well, when [`AS_PROGRAM`] is
 /// set.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let built = option_env!("CARGO_BIN_EXE_codemint").map(PathBuf::from);
     built.unwrap_or_else(|| std::env::current_exe().expect("the place of this program"))
 }

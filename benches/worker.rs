@@ -9,8 +9,8 @@
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::process::ExitCode;
+use std::fs::{self, File};
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use codemint::store::Store;
@@ -115,6 +115,9 @@ impl Servers {
         let (vhost, directory) = (self.broker.vhost(), tempfile::tempdir().expect("a directory"));
         let program = Codemint::new(directory.path());
         let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
+        // A pipe that nobody reads would stop it when it is full.
+        let log = File::create(directory.path().join("worker.log")).expect("a file");
+        let program = program.stderr(Stdio::from(log));
         let worker = program.env("CODEMINT__AMQP__URL", &vhost.url()).args(["--store", &url, "worker"]).start();
         let peer = Peer::connect(&vhost.url()).await;
         // Declared last.

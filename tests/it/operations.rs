@@ -2,80 +2,67 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::codemint::program;
 use crate::support::postgres::is_root;
 use crate::support::tools::{expect_content, read, root};
 
-/// Before the commands: processes, network, host name and files of its own. What packages have installed is there, what
-/// somebody has made with it is not. Without /run/systemd the servers are started by their scripts, wherever this runs.
-const FRESH_MACHINE: &str = r#"
-set -euo pipefail
-hostname operations
-ip link set lo up
-room=$(mktemp -d)
-mount -t tmpfs tmpfs "$room"
-for place in etc var usr/local home root; do
-    mkdir -p "$room/$place/upper" "$room/$place/work"
-    mount -t overlay overlay -o "lowerdir=/$place,upperdir=$room/$place/upper,workdir=$room/$place/work" "/$place"
-done
-mount -t tmpfs tmpfs /run
-empty() {
-    mount -t tmpfs tmpfs "$2"
-    chown "$1" "$2"
-}
-mkdir -p /var/lib/prometheus /var/log/prometheus /var/log/rabbitmq /var/log/postgresql /etc/postgresql
-empty postgres: /etc/postgresql
-empty postgres: /var/lib/postgresql
-empty postgres: /var/log/postgresql
-empty rabbitmq: /etc/rabbitmq
-empty rabbitmq: /var/lib/rabbitmq
-empty rabbitmq: /var/log/rabbitmq
-empty prometheus: /var/lib/prometheus
-empty prometheus: /var/log/prometheus
-echo "127.0.0.1 localhost operations" > /etc/hosts
-sed -i '/^codemint:/d' /etc/passwd /etc/group /etc/shadow /etc/gshadow
-unset PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE
-cd "$REPOSITORY"
-mkdir -p target/release
-mount -t tmpfs tmpfs target/release
-cp "$PROGRAM" target/release/codemint
-"#;
+const DOCUMENT: &str = "docs/operations.md";
+const FRESH_MACHINE: &str = "tests/support/fresh-machine";
+/// Longer than all of it takes on a slow machine.
+const SECONDS_MAX: &str = "300";
 
-/// Behind the commands: what there is now, a name and a value on each line.
+/// What there is when the commands have been run: a name and a value on each line. Looked at from outside of the program, by those
+/// who may look and by those who may not.
 const LOOK_AROUND: &str = r#"
-sql() { su postgres -c "psql --no-psqlrc --tuples-only --no-align codemint" <<< "$1"; }
+set +x
+sql() { su --login postgres --command "psql --no-psqlrc --tuples-only --no-align codemint" <<< "$1"; }
+ask() { promtool query instant http://127.0.0.1:9090 "$1"; }
+as_nobody() { setpriv --reuid nobody --regid nogroup --clear-groups "$@"; }
+count() { grep --count "$@" || true; }
+recorded() { ask 'job_state:codemint_jobs:max{state="queued"}' | count '=> 0 '; }
+for _ in {1..60}; do [ "$(recorded)" = 0 ] || break; sleep 1; done
+units=$(grep --no-filename --only-matching '/etc/codemint/[a-z.-]*' deploy/systemd/*.service | sort --unique)
+secrets=(/etc/codemint/*-password /etc/codemint/*-url /root/spring.csv /var/backups/codemint/*)
 echo "== seen"
 echo "codes $(sql 'select count(*) from codes')"
-echo "exported $(tail -n +2 /var/tmp/spring.csv | sort -u | wc -l)"
-echo "completed $(sql "select count(*) from jobs where state = 'completed'")"
-echo "superusers $(sql "select count(*) from pg_roles where rolsuper and rolname in ('mint', 'migrate')")"
+echo "exported $(tail --lines +2 /root/spring.csv | sort --unique | wc --lines)"
+echo "completed $(sql "select count(*) from jobs where state = 'completed' and minted = count")"
+echo "jobs $(sql "select count(*) from jobs")"
+echo "encoding $(sql 'show server_encoding')"
+echo "databases $(sql "select string_agg(datname, ',') from pg_database where datname like 'codemint%'")"
+echo "rightsBeyond $(sql "select count(*) from pg_roles where rolname ~ '^(codemint_|mint|migrate)' and (rolsuper or rolcreaterole or rolcreatedb)")"
 echo "owners $(sql "select string_agg(distinct tableowner, ',') from pg_tables where schemaname = 'public'")"
-echo "audited $(sql "select count(*) from audit where action in ('request', 'export')")"
-echo "mintDeletes $(PGPASSWORD=$(of mint) psql --no-psqlrc --quiet --host localhost --username mint codemint --command 'delete from codes' 2>&1 | grep --count 'permission denied')"
-echo "readable $(find /etc/codemint -perm /o+r | wc -l)"
-echo "workerUser $(ps -o user= -p "$(cat /run/codemint-worker.pid)")"
-echo "brokerUsers $(rabbitmqctl --quiet list_users --no-table-headers | cut -f1 | sort | paste -sd,)"
-echo "up $(promtool query instant http://localhost:9090 'up{job="codemint"}' | grep --count '=> 1 ')"
-recorded() { promtool query instant http://localhost:9090 'job_state:codemint_jobs:max{state="queued"}' | grep --count '=> 0 '; }
-for _ in {1..60}; do recorded > /dev/null && break || sleep 1; done
+echo "audited $(sql "select string_agg(action || ' ' || result, ',' order by no) from audit" | tr ' ' '-')"
+echo "mintDeletes $(PGPASSWORD=$(cat /etc/codemint/mint-password) psql --no-psqlrc --host localhost --username mint codemint \
+    --command 'delete from codes' 2>&1 | count 'permission denied')"
+echo "secrets ${#secrets[@]}"
+echo "secretsOfOthers $(for file in "${secrets[@]}"; do as_nobody cat "$file" 2> /dev/null || true; done | wc --bytes)"
+echo "secretsLogged $(grep --recursive --fixed-strings --file <(cat /etc/codemint/*-password) /var/log | wc --lines)"
+echo "missingForUnits $(for file in $units; do [ -f "$file" ] || echo "$file"; done | wc --lines)"
+echo "settings $(as_nobody cat /etc/codemint/codemint.toml | count url_file)"
+echo "workers $(ps -C codemint -o user= | paste --serial --delimiters ,)"
+echo "workerStarts $(count 'the worker is at work' /var/log/codemint/worker.log)"
+echo "workerEnds $(count 'the worker has ended; it minted 50000 codes' /var/log/codemint/worker.log)"
+echo "errorsLogged $(count ERROR /var/log/codemint/worker.log)"
+echo "brokerUsers $(rabbitmqctl --quiet list_users --no-table-headers | cut --fields 1 | sort | paste --serial --delimiters ,)"
+echo "queues $(rabbitmqctl --quiet list_queues --no-table-headers name messages consumers | sort | tr '\t\n' ':,')"
+echo "up $(ask 'up{job="codemint"}' | count '=> 1 ')"
 echo "recorded $(recorded)"
-echo "alerts $(promtool query instant http://localhost:9090 'ALERTS{alertstate="firing"}' | grep --count . || true)"
-echo "logLines $(grep --count '^{.*"job_id"' /var/log/codemint/worker.log)"
-echo "secretsLogged $(grep --count --file <(cat /etc/codemint/*-password) /var/log/codemint/worker.log || true)"
+echo "alerts $(ask ALERTS | count .)"
+echo "open $(ss --no-header --listening --tcp --numeric | awk '{ print $4 }' | grep --invert-match '^127\.0\.0\.1:' |
+    sed 's/.*://' | sort --unique | paste --serial --delimiters ,)"
 "#;
 
-/// The blocks of shell commands, in order.
-fn blocks() -> Vec<String> {
-    let page = read("docs/operations.md");
-    let blocks: Vec<String> = page
-        .split("```sh\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().expect("an end of the block").to_owned())
-        .collect();
-    assert!(blocks.len() >= 10, "{} blocks", blocks.len());
-    blocks
+/// The commands of the document, in their order.
+fn commands() -> String {
+    let page = read(DOCUMENT);
+    let blocks: Vec<&str> =
+        page.split("```sh\n").skip(1).map(|rest| rest.split_once("```").expect("an end of the block").0).collect();
+    assert!(blocks.len() >= 13, "{} blocks", blocks.len());
+    assert_eq!(page.matches("\n```").count(), 2 * blocks.len(), "another kind of block would not be run");
+    blocks.concat()
 }
 
 /// For root, or by way of sudo.
@@ -83,33 +70,29 @@ fn as_root(program: &str) -> Command {
     if is_root() {
         return Command::new(program);
     }
+    let may = Command::new("sudo").args(["--non-interactive", "true"]).stderr(Stdio::null()).status();
+    let may = may.is_ok_and(|status| status.success());
+    assert!(may, "a machine of one's own in the machine takes root, or sudo without a password");
     let mut command = Command::new("sudo");
     command.args(["--non-interactive", program]);
     command
 }
 
-/// The first block asks the network for packages, which `tests/run` has installed: it is run where there is a network, and told to
-/// leave what is there as it is.
-fn install_packages(block: &str, directory: &std::path::Path) {
-    assert!(block.lines().all(|line| line.starts_with("apt-get ")), "{block}");
-    let settings = directory.join("apt.conf");
-    fs::write(&settings, "APT::Get::Upgrade \"false\";\n").expect("a file");
-    let environment = [format!("APT_CONFIG={}", settings.display()), "DEBIAN_FRONTEND=noninteractive".to_owned()];
-    expect_content(as_root("env").args(environment).args(["bash", "-euo", "pipefail", "-c", block]));
+/// All that was said on a fresh machine where this was run.
+fn run_on_a_fresh_machine(script: &str) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("script");
+    fs::write(&file, script).expect("a script");
+    let mut machine = as_root("timeout");
+    machine.args(["--signal=KILL", SECONDS_MAX]);
+    machine.args(["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "--kill-child"]);
+    machine.arg(root().join(FRESH_MACHINE)).arg(root()).arg(program()).arg(file);
+    expect_content(machine.stdin(Stdio::null()))
 }
 
 #[test]
 fn the_commands_of_the_operations_document_lead_from_a_fresh_machine_to_a_watched_worker() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let blocks = blocks();
-    let (packages, others) = blocks.split_first().expect("blocks");
-    install_packages(packages, directory.path());
-
-    let script = directory.path().join("operations");
-    fs::write(&script, format!("{FRESH_MACHINE}\n{}\n{LOOK_AROUND}", others.concat())).expect("a script");
-    let environment = [format!("REPOSITORY={}", root().display()), format!("PROGRAM={}", program().display())];
-    let alone = ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "--kill-child"];
-    let said = expect_content(as_root("env").args(environment).args(alone).arg("bash").arg(&script));
+    let said = run_on_a_fresh_machine(&format!("set -x\n{}{LOOK_AROUND}", commands()));
 
     let (_, seen) = said.split_once("== seen\n").unwrap_or_else(|| panic!("it did not come to an end:\n{said}"));
     let seen: BTreeMap<&str, &str> = seen.lines().filter_map(|line| line.split_once(' ')).collect();
@@ -117,18 +100,28 @@ fn the_commands_of_the_operations_document_lead_from_a_fresh_machine_to_a_watche
         ("codes", "50000"),
         ("exported", "50000"),
         ("completed", "1"),
-        ("superusers", "0"),
+        ("jobs", "1"),
+        ("encoding", "UTF8"),
+        ("databases", "codemint"),
+        ("rightsBeyond", "0"),
         ("owners", "codemint_owner"),
-        ("audited", "3"),
+        ("audited", "request-accepted,end-completed,export-begun,export-done"),
         ("mintDeletes", "1"),
-        ("readable", "0"),
-        ("workerUser", "codemint"),
+        ("secrets", "10"),
+        ("secretsOfOthers", "0"),
+        ("secretsLogged", "0"),
+        ("missingForUnits", "0"),
+        ("settings", "2"),
+        ("workers", "codemint"),
+        ("workerStarts", "2"),
+        ("workerEnds", "1"),
+        ("errorsLogged", "0"),
         ("brokerUsers", "codemint-producer,codemint-reader,codemint-worker"),
+        ("queues", "codemint.jobs:0:1,codemint.jobs.dead:0:0,"),
         ("up", "1"),
         ("recorded", "1"),
         ("alerts", "0"),
-        ("logLines", "3"),
-        ("secretsLogged", "0"),
+        ("open", "4369"),
     ];
     for (name, value) in expected {
         assert_eq!(seen.get(name), Some(&value), "{name}: {said}");
@@ -136,8 +129,16 @@ fn the_commands_of_the_operations_document_lead_from_a_fresh_machine_to_a_watche
 }
 
 #[test]
+fn shellcheck_finds_nothing_in_the_commands_of_the_operations_document() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = directory.path().join("commands");
+    fs::write(&script, commands()).expect("a script");
+    expect_content(Command::new("shellcheck").arg("--shell=bash").arg(script).arg(root().join(FRESH_MACHINE)));
+}
+
+#[test]
 fn every_page_that_the_operations_document_leads_to_is_there() {
-    let page = read("docs/operations.md");
+    let page = read(DOCUMENT);
     let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let links: Vec<&str> = links.filter(|link| !link.starts_with("http")).collect();
     assert!(links.len() > 10, "{links:?}");

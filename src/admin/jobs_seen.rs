@@ -9,7 +9,7 @@ use indicatif::{HumanCount, HumanDuration};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::job::{Job, State};
+use crate::job::Job;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::reports::JobFilter;
@@ -89,9 +89,8 @@ impl JobsSeen {
 }
 
 async fn read(store: &Store) -> Result<(Vec<Job>, Vec<Job>), StoreError> {
-    let running = JobFilter { state: Some(State::Running), limit: RUNNING_MAX, ..JobFilter::default() };
     let latest = JobFilter { limit: LATEST_MAX, ..JobFilter::default() };
-    let (running, latest) = (store.list_jobs(&running).await?, store.list_jobs(&latest).await?);
+    let (running, latest) = (store.list_running(RUNNING_MAX).await?, store.list_jobs(&latest).await?);
     let mut ended: Vec<Job> = latest.into_iter().filter(|job| job.state.is_final()).collect();
     ended.sort_by_key(|job| std::cmp::Reverse(job.finished_at));
     ended.truncate(ENDED_MAX);

@@ -16,8 +16,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::jobs_seen::{JobLines, JobsSeen};
@@ -29,6 +29,8 @@ use crate::telemetry::metrics::Metrics;
 pub mod jobs_seen;
 mod page;
 
+/// The store is asked no more often.
+const STORE_ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// Whoever asks for readiness waits no longer.
 const STORE_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -43,6 +45,8 @@ pub struct Health {
     /// A worker that is asked to stop takes no more work.
     pub stopping: CancellationToken,
     pub jobs: JobsSeen,
+    /// When the store was asked last, and what was wrong with it.
+    pub store_asked: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 /// What `/readyz` answers.
@@ -143,8 +147,19 @@ impl Health {
         missing
     }
 
+    /// However many ask, the store is asked once a second: its connections are there for minting.
     async fn store_trouble(&self) -> Option<String> {
         let Some(store) = self.store.get() else { return Some("it is not open yet".to_owned()) };
+        let mut asked = self.store_asked.lock().await;
+        if let Some((_, trouble)) = asked.as_ref().filter(|(at, _)| at.elapsed() < STORE_ASK_INTERVAL) {
+            return trouble.clone();
+        }
+        let trouble = Self::ask_store(store).await;
+        *asked = Some((Instant::now(), trouble.clone()));
+        trouble
+    }
+
+    async fn ask_store(store: &Store) -> Option<String> {
         match timeout(STORE_ANSWER_TIMEOUT, store.require_schema()).await {
             Ok(answer) => answer.err().map(|error| error.to_string()),
             Err(_elapsed) => Some(format!("it has not answered for {} s", STORE_ANSWER_TIMEOUT.as_secs())),

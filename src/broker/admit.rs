@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::code::policy::Policy;
+use crate::job::bench::is_kept_for_bench;
 use crate::job::request::{Limits, Request, RequestError, fitting_chunk_size};
 use crate::job::{Handling, Job, JobError};
 use crate::store::actor::actor_of_message;
@@ -104,6 +105,11 @@ impl Admission {
             Ok(message) => message,
             Err(undecodable) => return Asked::ForNothing(undecodable),
         };
+        // Such jobs are told nowhere, and removed by the next load test with their codes.
+        if is_kept_for_bench(message.job_id) {
+            let reason = "this id is kept for load tests; use a random one".to_owned();
+            return Asked::ForNothing(Undecodable { reason, position: "/job_id".to_owned() });
+        }
         let handling = Handling {
             priority: message.priority,
             announced: true,

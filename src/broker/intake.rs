@@ -218,17 +218,12 @@ impl Intake {
         let mut patience = Patience::new(stop);
         loop {
             match Box::pin(self.admission.admit(&messages)).await {
-                Ok(admitted) => return Some(admitted),
-                Err(_) if stop.is_cancelled() => return None,
-                Err(error) => {
-                    if !patience.endures(&error) {
-                        tracing::error!(
-                            %error,
-                            "messages cannot be admitted for a reason of the store that will not pass by itself; trying again"
-                        );
-                    }
-                    patience.wait_after(&error).await;
+                Ok(admitted) => {
+                    patience.restore();
+                    return Some(admitted);
                 }
+                Err(_) if stop.is_cancelled() => return None,
+                Err(error) => patience.wait_after(&error).await,
             }
         }
     }

@@ -124,11 +124,16 @@ impl Done {
             metrics::batch_confirmed(begun.elapsed());
         }
         for (event, result) in events.iter().zip(results) {
-            metrics::event_published(if result.is_ok() { "confirmed" } else { "refused" });
             match result {
-                Ok(()) if self.failure.is_none() => self.published.push(event.no),
+                Ok(()) if self.failure.is_none() => {
+                    metrics::event_published("confirmed");
+                    self.published.push(event.no);
+                }
                 Ok(()) => {}
-                Err(error) => self.failure = self.failure.take().or(Some(error)),
+                Err(error) => {
+                    count_refusal(&error);
+                    self.failure = self.failure.take().or(Some(error));
+                }
             }
         }
     }
@@ -148,10 +153,17 @@ impl Done {
                 self.failure = Some(error);
             }
             Err(error) => {
-                metrics::event_published("refused");
+                count_refusal(&error);
                 self.failure = Some(error);
             }
         }
+    }
+}
+
+/// An event that was not confirmed for want of a connection was not refused.
+fn count_refusal(error: &BrokerError) {
+    if matches!(error, BrokerError::NotTaken) {
+        metrics::event_published("refused");
     }
 }
 

@@ -1,8 +1,9 @@
 //! The admin listener of a worker: opened before anything else, answered until the worker has ended.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::jobs_seen::JobsSeen;
@@ -12,7 +13,10 @@ use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::code::slice::GENERATOR_VERSION;
 use crate::store::Store;
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, Metrics};
+
+/// Between two times of tidying up behind metrics.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a worker can be asked.
 pub struct AdminListener {
@@ -40,7 +44,9 @@ impl AdminListener {
             broker: has_broker.then_some(broker),
             stopping: context.stop.token().clone(),
             jobs: JobsSeen::default(),
+            store_asked: Mutex::default(),
         });
+        tokio::spawn(file_metrics_away(health.metrics.clone()));
         let end = CancellationToken::new();
         let (asked, ended) = (Arc::clone(&health), end.clone());
         tokio::spawn(async move {
@@ -55,6 +61,14 @@ impl AdminListener {
     pub fn tell_store(&self, store: &Store) {
         // Nobody else sets it.
         let _set = self.health.store.set(store.clone());
+    }
+}
+
+/// Does not end.
+async fn file_metrics_away(metrics: Metrics) {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        metrics.file_away();
     }
 }
 

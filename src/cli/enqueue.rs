@@ -43,7 +43,7 @@ pub struct Enqueue {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
     priority: u8,
     /// Name the job yourself: the same id with the same request is the same job
-    #[arg(long, value_name = "UUID", value_parser = find::job_id)]
+    #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
     job_id: Option<Uuid>,
     /// Follow the job to its end; exit code 3 if it is cancelled or fails
     #[arg(long)]

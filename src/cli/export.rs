@@ -60,8 +60,8 @@ impl Export {
             Order::Code => write_in_order(context, &store, &job, sink, &target).await?,
             Order::Random => {
                 tell(context, &store, &job, &target, Outcome::Begun).await?;
-                write_shuffled(context, &store, &job, sink, &target).await?;
-                tell(context, &store, &job, &target, Outcome::Done).await?;
+                let written = write_shuffled(context, &store, &job, sink, &target).await;
+                tell_after(context, &store, &job, &target, written).await?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -73,7 +73,25 @@ async fn tell(context: &Context, store: &Store, job: &Job, target: &Target, outc
     let mut entry = AuditEntry::of_job(Action::Export, outcome, job);
     let to = if target.is_stdout() { "to standard output" } else { "to a file" };
     (entry.count, entry.detail, entry.digest) = (Some(job.minted), Some(to.to_owned()), job.digest.clone());
-    context.patiently(async || store.put_audit(&entry).await).await
+    let put = async || match store.put_audit(&entry).await {
+        Err(error) if error.is_read_only() => Ok(Err(error)),
+        told => told.map(Ok),
+    };
+    context.patiently(put).await?.map_err(|error| {
+        Failure::usage(format!("{error}; an export is told in the audit log, so ask the primary server and not a copy"))
+    })
+}
+
+/// Tells how the writing of codes went; what went wrong with that comes before what goes wrong with this.
+async fn tell_after(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    target: &Target,
+    written: Result<(), Failure>,
+) -> Result<(), Failure> {
+    let told = tell(context, store, job, target, Outcome::of(&written)).await;
+    written.and(told)
 }
 
 /// Writes all codes of a job in ascending order.
@@ -88,8 +106,8 @@ pub async fn write_in_order(
     target: &Target,
 ) -> Result<(), Failure> {
     tell(context, store, job, target, Outcome::Begun).await?;
-    write_rounds(context, store, job, sink).await?;
-    tell(context, store, job, target, Outcome::Done).await
+    let written = write_rounds(context, store, job, sink).await;
+    tell_after(context, store, job, target, written).await
 }
 
 async fn write_rounds(context: &Context, store: &Store, job: &Job, mut sink: Sink) -> Result<(), Failure> {

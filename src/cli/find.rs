@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::cli::Context;
 use crate::cli::exit::Failure;
+use crate::job::bench::is_kept_for_bench;
 use crate::job::{Job, State};
 use crate::store::Store;
 
@@ -16,6 +17,19 @@ pub fn job_id(text: &str) -> Result<Uuid, String> {
     id.map_err(|_| {
         "a job's id looks like 01890a5d-ac96-774b-bcce-b302099a8057; `codemint jobs list` shows them".to_owned()
     })
+}
+
+/// For arguments that name a job to be.
+///
+/// # Errors
+/// If the text is no id, or one that others are not given.
+pub fn new_job_id(text: &str) -> Result<Uuid, String> {
+    let id = job_id(text)?;
+    if is_kept_for_bench(id) {
+        Err("this id is kept for `codemint bench`; use a random one".to_owned())
+    } else {
+        Ok(id)
+    }
 }
 
 /// # Errors

@@ -44,7 +44,7 @@ pub struct Generate {
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
     /// Name the job yourself: the same id with the same request goes on with it or reports it
-    #[arg(long, value_name = "UUID", value_parser = find::job_id)]
+    #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
     job_id: Option<Uuid>,
     /// About how many codes a transaction: what a crash can cost [default: 100000, from job.chunk_size]
     #[arg(long, value_name = "N")]

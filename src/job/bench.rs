@@ -24,6 +24,11 @@ pub fn id_of(campaign: &str) -> Uuid {
     Uuid::from_u128(FIRST_ID.as_u128() | hash & ((1 << FREE_BITS) - 1))
 }
 
+/// Whether only a load test may give a job this id.
+pub fn is_kept_for_bench(id: Uuid) -> bool {
+    (FIRST_ID..=LAST_ID).contains(&id)
+}
+
 /// Whether a job is of a load test.
 pub fn is_of_bench(id: Uuid, campaign: Option<&str>) -> bool {
     campaign.is_some_and(|campaign| campaign.starts_with("codemint bench ") && id_of(campaign) == id)

@@ -178,7 +178,10 @@ impl JobRun {
         chunks::ambiguous_commit_settled(done);
         tracing::info!(run_no, done, "the unknown commit is settled");
         match self.unknown.take() {
-            Some(unknown) if !done => Err(unknown.error.into()),
+            Some(unknown) if !done => {
+                chunks::chunk_retried(unknown.error.class().as_str());
+                Err(unknown.error.into())
+            }
             Some(unknown) => {
                 self.count_chunk(&unknown.minted);
                 Ok(Progress::Made)

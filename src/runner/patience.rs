@@ -15,10 +15,10 @@ const SAY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// When each kind of trouble was last told of by this process, and whether it is over. Many wait at the same time for the
 /// same store, and one of them tells it.
-static TOLD: Mutex<Told> = Mutex::new(Told { at: [None; 3], is_over: true });
+static TOLD: Mutex<Told> = Mutex::new(Told { at: [None; 4], is_over: true });
 
 struct Told {
-    at: [Option<Instant>; 3],
+    at: [Option<Instant>; 4],
     is_over: bool,
 }
 
@@ -72,7 +72,8 @@ fn say(error: &StoreError, delay_ms: u64) {
     let kind = match error.class() {
         ErrorClass::Conflict => 0,
         ErrorClass::NoSpace => 1,
-        ErrorClass::Away | ErrorClass::Permanent => 2,
+        ErrorClass::Away => 2,
+        ErrorClass::Permanent => 3,
     };
     let mut told = told();
     if told.at[kind].is_some_and(|told_at| told_at.elapsed() < SAY_INTERVAL) {
@@ -85,6 +86,11 @@ fn say(error: &StoreError, delay_ms: u64) {
         1 => {
             tracing::warn!(%error, delay_ms, "the store has no room on its disk or in its memory; waiting until there is")
         }
+        3 => tracing::error!(
+            %error,
+            delay_ms,
+            "the store refuses for a reason that waiting does not mend: look at its rights and its schema; trying again"
+        ),
         _ => tracing::warn!(%error, delay_ms, "the store is away; waiting until it answers, nothing is lost"),
     }
 }

@@ -255,7 +255,9 @@ impl Pool {
     ) -> Turned {
         match error {
             MintError::Store(error) if error.class() != ErrorClass::Permanent => {
-                chunks::chunk_retried(error.class().as_str());
+                if run.as_ref().and_then(JobRun::claimed).is_some() {
+                    chunks::chunk_retried(error.class().as_str());
+                }
                 patience.wait_after(&error).await;
                 Turned::Rests(run, Duration::ZERO)
             }

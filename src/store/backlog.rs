@@ -43,10 +43,12 @@ const MASKS_MAX: i64 = 100;
 const MASKS: &str = "
     select m.mask, m.codes
       from masks m
-     where m.mask_no in (select mask_no from (select mask_no from jobs order by no desc limit $1) latest
+     where m.mask_no in (select mask_no from (select mask_no from jobs where id not between $2 and $3
+                                                order by no desc limit $1) latest
                          union
                          select mask_no from (select mask_no from jobs
                                                where state in ('queued', 'running', 'cancelling')
+                                                 and id not between $2 and $3
                                                order by priority desc, no limit $1) unfinished)";
 
 /// Connections of a store's pool.
@@ -80,11 +82,11 @@ impl Store {
         let (row, masks): (BacklogRow, Vec<(String, i64)>) = match self {
             Self::Postgres(pool) => (
                 sqlx::query_as(&sql).bind(first).bind(last).fetch_one(pool).await?,
-                sqlx::query_as(MASKS).bind(MASKS_MAX).fetch_all(pool).await?,
+                sqlx::query_as(MASKS).bind(MASKS_MAX).bind(first).bind(last).fetch_all(pool).await?,
             ),
             Self::Sqlite(sqlite) => (
                 sqlx::query_as(&sql).bind(first).bind(last).fetch_one(&sqlite.readers).await?,
-                sqlx::query_as(MASKS).bind(MASKS_MAX).fetch_all(&sqlite.readers).await?,
+                sqlx::query_as(MASKS).bind(MASKS_MAX).bind(first).bind(last).fetch_all(&sqlite.readers).await?,
             ),
         };
         let BacklogRow { queued, running, cancelling, oldest, now, events } = row;

@@ -66,6 +66,11 @@ impl ErrorClass {
 }
 
 impl StoreError {
+    /// The store is a copy that takes no rows, or a server that is becoming the primary one.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("25006"))
+    }
+
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Unreachable { .. } | Self::Silent { .. } => ErrorClass::Away,

@@ -77,6 +77,25 @@ impl Store {
         rows.into_iter().map(|(no, priority)| Ok((no, unsigned("jobs", priority)?))).collect()
     }
 
+    /// Running jobs, those first whose turn is first. The index of unfinished jobs has them, however many have ended.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn list_running(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
+        let sql = format!(
+            "{SELECT_JOBS}
+             where j.state in ('queued', 'running', 'cancelling') and j.state = 'running'
+             order by j.priority desc, j.no
+             limit $1"
+        );
+        let limit = i64::from(limit);
+        let rows: Vec<JobRow> = match self {
+            Self::Postgres(pool) => sqlx::query_as(&sql).bind(limit).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(limit).fetch_all(&sqlite.readers).await?,
+        };
+        rows.into_iter().map(Job::try_from).collect()
+    }
+
     /// # Errors
     /// Those of the database.
     pub async fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {

@@ -121,7 +121,10 @@ async fn the_page_forbids_scripts_and_frames_and_is_not_kept() {
         assert!(head.contains(line), "{line}: {head}");
     }
     let (_, page) = worker.get("/").expect("an answer");
-    assert!(page.contains("No job is being minted.") && page.contains("No job has ended yet."), "{page}");
+    assert!(
+        page.contains("No job is being minted.") && page.contains("None of the latest 50 jobs has ended."),
+        "{page}"
+    );
     assert!(!page.contains("Broker"), "there is none");
     worker.terminate().await.expect_code(0);
 }

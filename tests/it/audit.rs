@@ -1,15 +1,19 @@
 //! The audit log: every action has its row, no row is ever changed, and none holds a code.
 
+use std::fs::File;
+use std::process::Stdio;
+
+use codemint::job::bench;
 use codemint::store::actor::{actor_of_message, name_of_user};
 use codemint::wire::trace::valid_traceparent;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use crate::support::amqp::{Peer, durable};
 use crate::support::rabbitmq;
 use crate::support::roles::url_of_member;
-use crate::support::site::{DEAD, JOBS, Site, request};
+use crate::support::site::{DEAD, JOBS, Site, publish, request};
 use crate::support::stores::{Kind, TestStore};
 use crate::support::wait_until;
 
@@ -72,6 +76,54 @@ async fn each_action_on_a_job_leaves_one_row_for_what_was_asked_and_one_for_what
         assert_eq!(of_other, ["request accepted", "cancel accepted", "end cancelled"]);
         assert_without_codes(&place).await;
     }
+}
+
+#[tokio::test]
+async fn an_export_that_ends_before_the_last_code_is_told_as_failed() {
+    for place in TestStore::both().await {
+        let id = Uuid::now_v7().to_string();
+        run(&place, &["generate", "FULL-????##", "--count", "20000", "--job-id", &id], 0).await;
+        for order in ["code", "random"] {
+            let full = File::options().write(true).open("/dev/full").expect("a device that is always full");
+            let export = place.codemint(&["export", &id, "--order", order]).stdout(Stdio::from(full));
+            export.run().await.expect_code(1);
+            let rows = told_shortly(&place, &["--job", &id, "--action", "export"]).await;
+            assert_eq!(rows[rows.len() - 2..], ["export begun", "export failed"], "{order}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_export_from_a_copy_that_only_reads_is_refused_and_not_waited_for() {
+    let place = TestStore::postgres().await;
+    let id = Uuid::now_v7().to_string();
+    run(&place, &["generate", "COPY-???#", "--count", "10", "--job-id", &id], 0).await;
+    let read_only = "do 'begin execute format(''alter database %I set default_transaction_read_only = on'', current_database()); end'";
+    place.execute(read_only).await;
+    let ran = place.codemint(&["export", &id]).run().await.expect_code(2);
+    assert!(ran.stderr.contains("ask the primary server and not a copy"), "{}", ran.stderr);
+    assert!(!ran.stdout.contains("COPY-"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn an_id_that_is_kept_for_load_tests_is_given_to_no_other_job() {
+    let site = Site::new(TestStore::postgres().await).await;
+    let campaign = bench::campaign(Uuid::now_v7(), 1);
+    let id = bench::id_of(&campaign);
+    let worker = site.start_ready().await;
+    let peer = site.peer().await;
+    let mut message = request(id, "BENCH???#", 10);
+    message["campaign"] = json!(campaign);
+    publish(&peer, &message).await;
+    let letter = peer.take(DEAD).await;
+    assert_eq!(letter.body, message.to_string().as_bytes());
+    worker.terminate().await.expect_code(0);
+    for command in ["generate", "enqueue"] {
+        let args = [command, "BENCH???#", "--count", "10", "--campaign", &campaign, "--job-id", &id.to_string()];
+        let ran = site.codemint(&args).run().await.expect_code(2);
+        assert!(ran.stderr.contains("this id is kept for `codemint bench`"), "{}", ran.stderr);
+    }
+    assert_eq!(site.count("select count(*) from jobs").await, 0);
 }
 
 #[tokio::test]

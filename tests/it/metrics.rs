@@ -128,7 +128,7 @@ async fn the_work_of_a_worker_moves_its_metrics() {
     // Jobs of other rules, and of no broker: they are left alone, and wait.
     let without_broker = |args: &[&str]| site.codemint(args).env("CODEMINT__AMQP__URL", "");
     without_broker(&["enqueue", "LEFT-???#", "--count", "10"]).run().await.expect_code(0);
-    site.store.execute("insert into reserved (mask, code_length) values ('BBB###', 6)").await;
+    site.store.execute("insert into reserved (mask, code_length) values ('BB?###', 6)").await;
     let worker = site.start(&environment, &[]);
     worker.wait_until_ready().await;
     let peer = site.peer().await;
@@ -173,13 +173,20 @@ async fn the_work_of_a_worker_moves_its_metrics() {
 async fn a_chunk_in_the_making_moves_the_gauges_of_the_moment() {
     let site = Site::new(TestStore::postgres().await).await;
     site.codemint(&["generate", "??###", "--count", "30000", "--quiet"]).run().await.expect_code(0);
-    // Each chunk stands still when it has loaded its filters and written its codes.
+    // A chunk holds its filters for a moment only, so there are many.
+    let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "1000")], &[]);
+    worker.wait_until_ready().await;
+    let peer = site.peer().await;
+    publish(&peer, &request(Uuid::now_v7(), "??###", 400_000)).await;
+    worker.wait_until_metric("codemint_prefilter_bytes", |bytes| bytes > 0.0).await;
+    wait_until("the job", async || site.completed().await == 2).await;
+    worker.terminate().await.expect_code(0);
+    // Each chunk stands still when it has written its codes.
     let environment = [("FAILPOINTS", "codes-half-written=return(stall)"), ("CODEMINT__JOB__CHUNK_SIZE", "1000")];
     let worker = site.start(&environment, &[]);
     worker.wait_until_ready().await;
-    publish(&site.peer().await, &request(Uuid::now_v7(), "??###", 5_000)).await;
+    publish(&peer, &request(Uuid::now_v7(), "??###", 5_000)).await;
     worker.wait_until_metric("codemint_writers_busy", |busy| busy >= 1.0).await;
-    worker.wait_until_metric("codemint_prefilter_bytes", |bytes| bytes > 1_000.0).await;
     worker.wait_until_metric("codemint_jobs{state=\"running\"}", |jobs| jobs == 1.0).await;
     worker.wait_until_metric("codemint_store_pool_connections{state=\"used\"}", |used| used >= 1.0).await;
     worker.signal("KILL");

@@ -28,6 +28,8 @@ async fn health_tells_a_worker_that_is_ready_from_one_that_lacks_something_and_o
     assert_eq!(health(&site, &worker, &["--live"]).await.expect_code(0).stdout, "alive\n");
 
     server.signal_all("STOP");
+    let unready = async || health(&site, &worker, &[]).await.code == 3;
+    wait_until("it is not ready", unready).await;
     let ran = health(&site, &worker, &[]).await.expect_code(3);
     assert!(ran.stderr.contains("is not ready: store: it has not answered for 2 s"), "{}", ran.stderr);
     health(&site, &worker, &["--live"]).await.expect_code(0);
@@ -55,11 +57,12 @@ async fn a_schema_that_is_gone_or_of_another_version_makes_a_worker_unready() {
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start_ready().await;
     site.store.execute("update _sqlx_migrations set success = false where version = 1").await;
+    wait_until("it is not ready", async || worker.readiness().is_some_and(|(status, _)| status == 503)).await;
     let (status, body) = worker.readiness().expect("an answer");
     assert_eq!((status, &body["missing"][0]["what"]), (503, &"store".into()), "{body}");
     assert!(body["missing"][0]["reason"].to_string().contains("half done"), "{body}");
     site.store.execute("update _sqlx_migrations set success = true where version = 1").await;
-    assert_eq!(worker.readiness().expect("an answer").0, 200);
+    wait_until("it is ready", async || worker.readiness().is_some_and(|(status, _)| status == 200)).await;
     worker.terminate().await.expect_code(0);
 }
 

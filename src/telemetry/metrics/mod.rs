@@ -48,8 +48,14 @@ impl Metrics {
     /// In Prometheus' text format.
     pub fn render(&self) -> String {
         self.process.collect();
-        self.handle.run_upkeep();
+        self.file_away();
         self.handle.render()
+    }
+
+    /// Files away what was recorded since the last time. Until then each value of a histogram takes memory of its own, so this
+    /// is called again and again, whether anybody reads metrics or not.
+    pub fn file_away(&self) {
+        self.handle.run_upkeep();
     }
 }
 

@@ -85,7 +85,7 @@ async fn an_export_that_ends_before_the_last_code_is_told_as_failed() {
         run(&place, &["generate", "FULL-????##", "--count", "20000", "--job-id", &id], 0).await;
         for order in ["code", "random"] {
             let full = File::options().write(true).open("/dev/full").expect("a device that is always full");
-            let export = place.codemint(&["export", &id, "--order", order]).stdout(Stdio::from(full));
+            let export = place.codemint(["export", &id, "--order", order]).stdout(Stdio::from(full));
             export.run().await.expect_code(1);
             let rows = told_shortly(&place, &["--job", &id, "--action", "export"]).await;
             assert_eq!(rows[rows.len() - 2..], ["export begun", "export failed"], "{order}");
@@ -100,7 +100,7 @@ async fn an_export_from_a_copy_that_only_reads_is_refused_and_not_waited_for() {
     run(&place, &["generate", "COPY-???#", "--count", "10", "--job-id", &id], 0).await;
     let read_only = "do 'begin execute format(''alter database %I set default_transaction_read_only = on'', current_database()); end'";
     place.execute(read_only).await;
-    let ran = place.codemint(&["export", &id]).run().await.expect_code(2);
+    let ran = place.codemint(["export", &id]).run().await.expect_code(2);
     assert!(ran.stderr.contains("ask the primary server and not a copy"), "{}", ran.stderr);
     assert!(!ran.stdout.contains("COPY-"), "{}", ran.stdout);
 }

@@ -63,10 +63,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn read_backlog(&self) -> Result<Backlog, StoreError> {
-        let now = match self {
-            Self::Postgres(_) => "now()",
-            Self::Sqlite(_) => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
-        };
+        let now = self.now();
         let sql = format!(
             "select count(case when state = 'queued' then 1 end) as queued,
                     count(case when state = 'running' then 1 end) as running,

@@ -25,7 +25,18 @@ pub enum StoreTransaction {
     Sqlite(Transaction<'static, Sqlite>),
 }
 
+const POSTGRES_NOW: &str = "now()";
+const SQLITE_NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+
 impl Store {
+    /// As [`StoreTransaction::now`], for a statement by itself.
+    pub(crate) const fn now(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => POSTGRES_NOW,
+            Self::Sqlite(_) => SQLITE_NOW,
+        }
+    }
+
     /// In SQLite this is the one writer, from its start; a `Conflict` if other processes do not let go of the file.
     pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {
@@ -89,8 +100,8 @@ impl StoreTransaction {
     /// The database's clock as an expression of SQL: times of one store come from one clock.
     pub(crate) const fn now(&self) -> &'static str {
         match self {
-            Self::Postgres(_) => "now()",
-            Self::Sqlite(_) => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+            Self::Postgres(_) => POSTGRES_NOW,
+            Self::Sqlite(_) => SQLITE_NOW,
         }
     }
 

@@ -277,7 +277,7 @@ impl Pool {
     /// For what trying again will most likely not mend: tried so often, then the job ends.
     async fn after_failure(&self, job_no: i64, chunk: Option<i64>, reason: &str) -> Turned {
         let failures = match chunk {
-            Some(run_no) => in_time(self.store.count_chunk_failure(run_no)).await,
+            Some(run_no) => in_time(self.store.count_chunk_failure(run_no, FAILURES_MAX)).await,
             None => Ok(self.schedule().count_failure(job_no)),
         };
         // If the store is away, it did not count.

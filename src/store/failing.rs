@@ -7,20 +7,23 @@ use crate::store::error::StoreError;
 use crate::store::transaction::StoreTransaction;
 
 impl Store {
-    /// Counts one more failure of an open chunk, by whichever worker; tells how many there are. 0 if it is not open.
+    /// Counts one more failure of an open chunk, by whichever worker, up to `most`: others may be at the chunk when it fails
+    /// for the last time. Tells how many there are; 0 if it is not open.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn count_chunk_failure(&self, run_no: i64) -> Result<u32, StoreError> {
-        const SQL: &str =
-            "update chunks set failures = failures + 1 where run_no = $1 and state = 'open' returning failures";
+    pub async fn count_chunk_failure(&self, run_no: i64, most: u32) -> Result<u32, StoreError> {
+        const SQL: &str = "
+            update chunks set failures = case when failures < $2 then failures + 1 else failures end
+             where run_no = $1 and state = 'open'
+            returning failures";
         let mut transaction = self.begin_writing().await?;
         let failures: Option<i32> = match &mut transaction {
             StoreTransaction::Postgres(transaction) => {
-                sqlx::query_scalar(SQL).bind(run_no).fetch_optional(&mut **transaction).await?
+                sqlx::query_scalar(SQL).bind(run_no).bind(i64::from(most)).fetch_optional(&mut **transaction).await?
             }
             StoreTransaction::Sqlite(transaction) => {
-                sqlx::query_scalar(SQL).bind(run_no).fetch_optional(&mut **transaction).await?
+                sqlx::query_scalar(SQL).bind(run_no).bind(i64::from(most)).fetch_optional(&mut **transaction).await?
             }
         };
         transaction.commit().await?;

@@ -11,6 +11,9 @@ use crate::support::site::{Site, Worker, publish, request};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
 
+const LOOKS_AT_THE_SCHEMA: &str = "
+    select cast(seq_scan + coalesce(idx_scan, 0) as bigint) from pg_stat_user_tables where relname = '_sqlx_migrations'";
+
 async fn health(site: &Site, worker: &Worker, args: &[&str]) -> Ran {
     let listen = worker.admin.to_string();
     site.codemint(&["health"]).args(args).env("CODEMINT__ADMIN__LISTEN", &listen).run().await
@@ -64,6 +67,20 @@ async fn a_schema_that_is_gone_or_of_another_version_makes_a_worker_unready() {
     site.store.execute("update _sqlx_migrations set success = true where version = 1").await;
     wait_until("it is ready", async || worker.readiness().is_some_and(|(status, _)| status == 200)).await;
     worker.terminate().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn however_many_ask_whether_a_worker_is_ready_its_store_is_asked_once_a_second() {
+    const ASKED: i64 = 1000;
+    let site = Site::new(TestStore::postgres().await).await;
+    let worker = site.start_ready().await;
+    for _ in 0..ASKED {
+        assert_eq!(worker.readiness().expect("an answer").0, 200);
+    }
+    // What a connection did to a table is counted at the latest when it is closed.
+    worker.terminate().await.expect_code(0);
+    let looks = site.count(LOOKS_AT_THE_SCHEMA).await;
+    assert!((1..ASKED / 2).contains(&looks), "the schema was looked at {looks} times");
 }
 
 #[tokio::test]

@@ -8,20 +8,17 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use codemint::store::Store;
+use codemint_store::Store;
 
 use crate::measure::{exit_code, median, verdict};
 use crate::peak::last_peak_mib;
-use crate::support::codemint::{Codemint, finish};
-use crate::support::postgres::{Durability, Server, create_database};
+use codemint_test_support::codemint::{Codemint, finish};
+use codemint_test_support::postgres::{Durability, Server, create_database};
 
 #[expect(dead_code, reason = "it serves the other benchmarks too")]
 mod measure;
 #[path = "measure/peak.rs"]
 mod peak;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 const PEAK_MIB_MAX: f64 = 64.0;
 const MORE_PEAK_MIB_MAX: f64 = 96.0;
 const GROWTH_MAX: f64 = 1.10;

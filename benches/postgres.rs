@@ -13,19 +13,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use codemint::store::Store;
+use codemint_store::Store;
 use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::measure::{CHUNK_SIZE, Pairs, SECONDS_HEADER, Turn, exit_code, seconds_row, turns};
-use crate::support::codemint::Codemint;
-use crate::support::postgres::{Durability, Server, create_database};
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::postgres::{Durability, Server, create_database};
 
 mod measure;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 const RATIO_MAX: f64 = 1.25;
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: usize = 1_000_000;

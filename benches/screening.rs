@@ -11,29 +11,26 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use codemint::code::batch::CodeBatch;
-use codemint::code::free_ranks::FreeRanks;
-use codemint::code::keyspace::Keyspace;
-use codemint::code::prefilter::{Filter, fingerprint};
-use codemint::code::random::{Key, Stream};
-use codemint::code::screening::{
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::free_ranks::FreeRanks;
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::prefilter::{Filter, fingerprint};
+use codemint_codes::random::{Key, Stream};
+use codemint_codes::screening::{
     ASK_ONCE_US, LOAD_A_BYTE_US, LOOK_UP_A_CODE_US, READ_A_CODE_US, READ_A_SINGLE_CODE_US, RUNS_MAX, TEST_A_PAIR_US,
 };
-use codemint::code::slice::{Draw, Slice};
-use codemint::store::overlaps::CodeRange;
-use codemint::store::transaction::StoreTransaction;
-use codemint::store::{Access, Store};
+use codemint_codes::slice::{Draw, Slice};
+use codemint_store::overlaps::CodeRange;
+use codemint_store::transaction::StoreTransaction;
+use codemint_store::{Access, Store};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::measure::{exit_code, least, median, most, verdict};
-use crate::support::codemint::Codemint;
-use crate::support::postgres::{Durability, Server, create_database};
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::postgres::{Durability, Server, create_database};
 
 #[expect(dead_code, reason = "it serves the other benchmarks too")]
 mod measure;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 const FACTOR_MAX: f64 = 3.0;
 const SPARSE: &str = "[:safe:]{12}";
 const JOBS: u32 = 10;

@@ -15,22 +15,19 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use codemint::code::batch::CodeBatch;
-use codemint::code::keyspace::Keyspace;
-use codemint::code::random::{Key, Stream};
-use codemint::code::slice::{Draw, quotas};
-use codemint::store::Store;
-use codemint::store::location::Location;
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::random::{Key, Stream};
+use codemint_codes::slice::{Draw, quotas};
+use codemint_store::Store;
+use codemint_store::location::Location;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::measure::{CHUNK_SIZE, Pairs, SECONDS_HEADER, Turn, exit_code, median, seconds_row, turns, verdict};
-use crate::support::codemint::Codemint;
+use codemint_test_support::codemint::Codemint;
 
 mod measure;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 const RATIO_MAX: f64 = 1.5;
 const EXPORTED_CODES_PER_SECOND_MIN: f64 = 1.5e6;
 const MASK: &str = "MY_LITTLE_PROMO????##";

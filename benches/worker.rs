@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use codemint::store::Store;
+use codemint_store::Store;
 use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
@@ -22,17 +22,14 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::measure::{Pairs, SECONDS_HEADER, Turn, exit_code, median, seconds_row, turns, verdict};
-use crate::support::amqp::{Inbox, Peer, durable};
-use crate::support::codemint::Codemint;
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::rabbitmq::{Broker, Vhost};
-use crate::support::{reserved_port, wait_until};
+use codemint_test_support::amqp::{Inbox, Peer, durable};
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::rabbitmq::{Broker, Vhost};
+use codemint_test_support::{reserved_port, wait_until};
 
 #[expect(dead_code, reason = "it serves the other benchmarks too")]
 mod measure;
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 const LATENCY_SECONDS_MAX: f64 = 0.250;
 const MILLION_RATIO_MAX: f64 = 1.2;
 const JOBS_PER_SECOND_MIN: f64 = 300.0;

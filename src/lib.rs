@@ -1,22 +1,7 @@
 //! Codemint mints promo codes: unique, unguessable, in bulk, into SQLite or PostgreSQL, and survives every crash.
 //!
-//! The modules in reading order; ARCHITECTURE.md has the picture.
+//! This package is the program. The crates that it is built from are in `crates`; ARCHITECTURE.md has the picture.
 
-pub mod failpoint;
-pub mod files;
-pub mod telemetry;
-
-pub mod code;
-pub mod job;
-pub mod wire;
-pub mod import;
-
-pub mod entropy;
-pub mod store;
-pub mod mint;
-pub mod runner;
-pub mod broker;
-pub mod admin;
 pub mod bench;
 
 pub mod config;

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::code::check::{CheckKey, SECRET_LENGTH_MAX};
-use crate::code::denied::{DeniedWords, DeniedWordsError};
-use crate::code::policy::Policy;
 use crate::config::Config;
-use crate::files::{open, read_at_most, read_text};
+use codemint_codes::check::{CheckKey, SECRET_LENGTH_MAX};
+use codemint_codes::denied::{DeniedWords, DeniedWordsError};
+use codemint_codes::policy::Policy;
+use codemint_worker::files::{open, read_at_most, read_text};
 
 /// Far more than all words that are taken.
 const DENY_FILE_BYTES_MAX: u64 = 16 << 20;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::measure::verdict;
 use crate::place::{Job, MILLION, Place};
-use crate::support::codemint::finish;
+use codemint_test_support::codemint::finish;
 
 /// Four million codes each, three quarters of them in common, from the first ones on.
 const MASKS: [&str; 2] = ["[ABCD]######", "[ABCE]######"];

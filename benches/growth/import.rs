@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::measure::{median, verdict};
 use crate::place::Place;
-use crate::support::codemint::Codemint;
+use codemint_test_support::codemint::Codemint;
 
 const CODES: u64 = 3_000_000;
 const CODES_A_SECOND_MIN: f64 = 300_000.0;

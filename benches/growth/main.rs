@@ -51,9 +51,6 @@ mod plot;
 mod process;
 mod scale;
 mod singles;
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 const PARTS: [&str; 14] = [
     "fresh", "sparse", "dense", "filters", "singles", "one", "crowded", "both", "import", "fill", "lists", "single",
     "mask", "export",

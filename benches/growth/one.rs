@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use codemint::job::request::{Limits, Request};
-use codemint::mint::MintSettings;
-use codemint::runner::single::{RunEnd, run_job};
-use codemint::store::submit::PutJob;
-use codemint::store::{Access, Store};
+use codemint_codes::job::request::{Limits, Request};
+use codemint_store::submit::PutJob;
+use codemint_store::{Access, Store};
+use codemint_worker::mint::MintSettings;
+use codemint_worker::runner::single::{RunEnd, run_job};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

@@ -5,14 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use codemint::store::Store;
+use codemint_store::Store;
 use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::scale::Scale;
-use crate::support::codemint::Codemint;
-use crate::support::postgres::{Durability, Server, create_database};
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::postgres::{Durability, Server, create_database};
 
 pub const MILLION: u64 = 1_000_000;
 pub const SPARSE: &str = "[:safe:]{12}";

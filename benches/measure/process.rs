@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::process::Command;
 
-use crate::support::postgres::Server;
+use codemint_test_support::postgres::Server;
 use peak::last_peak_mib;
 
 mod peak;

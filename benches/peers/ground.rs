@@ -5,10 +5,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use codemint::code::keyspace::Keyspace;
-use codemint::code::random::{Key, Stream};
-use codemint::code::slice::{Draw, quotas};
-use codemint::store::Store;
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::random::{Key, Stream};
+use codemint_codes::slice::{Draw, quotas};
+use codemint_store::Store;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sqlx::{Connection, Executor, PgConnection};
@@ -17,9 +17,9 @@ use tokio::process::Command;
 
 use crate::contender::Contender;
 use crate::measure::CHUNK_SIZE;
-use crate::support::codemint::Codemint;
-use crate::support::postgres::{Durability, Server, create_database};
 use crate::{latency, loops, process};
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::postgres::{Durability, Server, create_database};
 
 const BENCH: &str = "bench";
 /// Loops that take longer are cut off and extrapolated.

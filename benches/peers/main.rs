@@ -36,8 +36,6 @@ mod measure;
 #[path = "../measure/process.rs"]
 mod process;
 mod state;
-#[path = "../../tests/support/mod.rs"]
-mod support;
 mod table;
 
 #[tokio::main]

@@ -6,10 +6,10 @@ use tokio::time::sleep;
 
 use crate::ground::Ground;
 use crate::producer::Asked;
-use crate::support::oracle::{self, Known, KnownOfBroker};
-use crate::support::site::{DEAD, KEPT};
-use crate::support::stores::TestStore;
 use crate::worker_faults::Workers;
+use codemint_test_support::oracle::{self, Known, KnownOfBroker};
+use codemint_test_support::site::{DEAD, KEPT};
+use codemint_test_support::stores::TestStore;
 
 const FINISHED_WITHIN: Duration = Duration::from_secs(20 * 60);
 

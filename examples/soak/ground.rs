@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::support::postgres::{Durability, Server, Setup, create_database};
-use crate::support::rabbitmq::Broker;
-use crate::support::site::Site;
-use crate::support::small_disk::SmallDisk;
-use crate::support::stores::TestStore;
+use codemint_test_support::postgres::{Durability, Server, Setup, create_database};
+use codemint_test_support::rabbitmq::Broker;
+use codemint_test_support::site::Site;
+use codemint_test_support::small_disk::SmallDisk;
+use codemint_test_support::stores::TestStore;
 
 const DATABASE: &str = "soak";
 /// Holds many times what PostgreSQL keeps of its log: it must be full when it is filled, and never by itself.

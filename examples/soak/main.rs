@@ -15,16 +15,14 @@ use tokio::runtime::Runtime;
 use crate::ground::Ground;
 use crate::lot::Lot;
 use crate::producer::Asked;
-use crate::support::codemint::AS_PROGRAM;
 use crate::worker_faults::Workers;
+use codemint_test_support::codemint::AS_PROGRAM;
 
 mod ending;
 mod ground;
 mod lot;
 mod producer;
 mod server_faults;
-#[path = "../../tests/support/mod.rs"]
-mod support;
 mod worker_faults;
 
 /// Breaks everything for a while, and then counts.

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
-use crate::support::amqp::{Peer, durable};
-use crate::support::oracle;
-use crate::support::site::{JOBS, request};
+use codemint_test_support::amqp::{Peer, durable};
+use codemint_test_support::oracle;
+use codemint_test_support::site::{JOBS, request};
 
 /// They share codes with each other, and what is asked for never fills them.
 const ROOMY: [&str; 4] = ["??????##", "A?????##", "?B????##", "SOAK-??????"];

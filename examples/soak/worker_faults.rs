@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
-use crate::support::site::Worker;
+use codemint_test_support::site::Worker;
 
 const WORKERS: usize = 3;
 const STOPPED_FOR: Duration = Duration::from_secs(10);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::mint::times::ChunkTimes;
-use crate::store::activity::Sessions;
+use codemint_store::activity::Sessions;
+use codemint_worker::mint::times::ChunkTimes;
 
 /// Statements that a chunk waits for one after the other: begin, claim, the next chunk, savepoint, the beginning and the end of
 /// `COPY`, checkpoint, commit.

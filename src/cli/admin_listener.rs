@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::jobs_seen::JobsSeen;
-use crate::admin::{self, Health};
-use crate::broker::supervisor::BrokerStatus;
 use crate::cli::Context;
 use crate::cli::exit::Failure;
-use crate::code::slice::GENERATOR_VERSION;
-use crate::store::Store;
-use crate::telemetry::metrics::{self, Metrics};
+use codemint_codes::slice::GENERATOR_VERSION;
+use codemint_server::jobs_seen::JobsSeen;
+use codemint_server::{self, Health};
+use codemint_store::Store;
+use codemint_telemetry::broker_status::BrokerStatus;
+use codemint_telemetry::metrics::{self, Metrics};
 
 /// Between two times of tidying up behind metrics.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ impl AdminListener {
     /// If the address cannot be listened on.
     pub async fn open(context: &Context, broker: watch::Receiver<BrokerStatus>) -> Result<Option<Self>, Failure> {
         let Some(address) = context.config.admin else { return Ok(None) };
-        let listener = admin::listen(address).await.map_err(|error| {
+        let listener = codemint_server::listen(address).await.map_err(|error| {
             Failure::usage(format!(
                 "admin.listen: {address} cannot be listened on: {error}; name another address, or off"
             ))
@@ -50,7 +50,7 @@ impl AdminListener {
         let end = CancellationToken::new();
         let (asked, ended) = (Arc::clone(&health), end.clone());
         tokio::spawn(async move {
-            if let Err(error) = admin::serve(listener, asked, ended).await {
+            if let Err(error) = codemint_server::serve(listener, asked, ended).await {
                 tracing::error!(%error, "the admin listener ended");
             }
         });

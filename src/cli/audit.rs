@@ -10,9 +10,9 @@ use uuid::Uuid;
 use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_json, print_line, printable, say};
 use crate::cli::{Context, find};
-use crate::store::Access;
-use crate::store::audit::{Action, AuditFilter, AuditRow};
-use crate::wire::document::hexadecimal;
+use codemint_codes::wire::document::hexadecimal;
+use codemint_store::Access;
+use codemint_store::audit::{Action, AuditFilter, AuditRow};
 
 /// Rows that are read at once.
 const PAGE_ROWS: u32 = 1000;

@@ -5,15 +5,15 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::broker::dead_queue::{DeadMessage, DeadQueue};
-use crate::broker::error::BrokerError;
-use crate::broker::settings::BrokerSettings;
 use crate::cli::Context;
 use crate::cli::dead_message::{DeadDocument, ShownDocument};
 use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_json, print_line, say};
-use crate::store::audit::{Action, AuditEntry, Outcome};
-use crate::store::{Access, Store};
+use codemint_store::audit::{Action, AuditEntry, Outcome};
+use codemint_store::{Access, Store};
+use codemint_worker::broker::dead_queue::{DeadMessage, DeadQueue};
+use codemint_worker::broker::error::BrokerError;
+use codemint_worker::broker::settings::BrokerSettings;
 
 const LIST_MAX: u32 = 10_000;
 

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::broker::dead_queue::DeadMessage;
 use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_line, printable, say};
-use crate::wire::document::hexadecimal;
+use codemint_codes::wire::document::hexadecimal;
+use codemint_worker::broker::dead_queue::DeadMessage;
 
 /// Longest part of a message that is shown.
 const SHOWN_BYTES_MAX: usize = 64 * 1024;

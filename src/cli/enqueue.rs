@@ -6,21 +6,21 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::broker::connection::BrokerConnection;
-use crate::broker::error::BrokerError;
-use crate::broker::publish::{Outgoing, Publisher};
-use crate::broker::settings::BrokerSettings;
 use crate::cli::exit::Failure;
 use crate::cli::generate::{put_job, request_failure, whole_number};
 use crate::cli::jobs::watch_to_the_end;
 use crate::cli::text::{print_json, print_line};
 use crate::cli::{Context, find};
-use crate::job::Handling;
-use crate::job::request::{Request, fitting_chunk_size};
 use crate::policy;
-use crate::store::{Access, Store};
-use crate::wire::document::JobDocument;
-use crate::wire::message::{JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage};
+use codemint_codes::job::Handling;
+use codemint_codes::job::request::{Request, fitting_chunk_size};
+use codemint_codes::wire::document::JobDocument;
+use codemint_codes::wire::message::{JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage};
+use codemint_store::{Access, Store};
+use codemint_worker::broker::connection::BrokerConnection;
+use codemint_worker::broker::error::BrokerError;
+use codemint_worker::broker::publish::{Outgoing, Publisher};
+use codemint_worker::broker::settings::BrokerSettings;
 
 /// Ask for codes and leave them to the workers; prints the job's id
 #[derive(Debug, Args)]

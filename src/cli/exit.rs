@@ -4,13 +4,13 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use crate::broker::{self, error::BrokerError};
 use crate::cli::text::say;
 use crate::config::ConfigError;
-use crate::job::request::RequestError;
-use crate::mint::MintError;
 use crate::policy::PolicyError;
-use crate::store::error::{ErrorClass, StoreError};
+use codemint_codes::job::request::RequestError;
+use codemint_store::error::{ErrorClass, StoreError};
+use codemint_worker::broker::{self, error::BrokerError};
+use codemint_worker::mint::MintError;
 
 pub const DONE: u8 = 0;
 const FAILURE: u8 = 1;

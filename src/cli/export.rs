@@ -9,12 +9,12 @@ use crate::cli::exit::Failure;
 use crate::cli::output::{Format, Sink, Target};
 use crate::cli::shuffle::Shuffle;
 use crate::cli::{Context, find};
-use crate::code::batch::CodeBatch;
-use crate::failpoint;
-use crate::job::Job;
-use crate::store::audit::{Action, AuditEntry, Outcome};
-use crate::store::rows::Chunk;
-use crate::store::{Access, Store};
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::job::Job;
+use codemint_store::audit::{Action, AuditEntry, Outcome};
+use codemint_store::rows::Chunk;
+use codemint_store::{Access, Store};
+use codemint_telemetry::failpoint;
 
 /// Write the codes of a job to a file or to standard output
 #[derive(Debug, Args)]

@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use crate::cli::Context;
 use crate::cli::exit::Failure;
-use crate::job::bench::is_kept_for_bench;
-use crate::job::{Job, State};
-use crate::store::Store;
+use codemint_codes::job::bench::is_kept_for_bench;
+use codemint_codes::job::{Job, State};
+use codemint_store::Store;
 
 /// For arguments that name a job.
 ///

@@ -11,17 +11,17 @@ use crate::cli::exit::Failure;
 use crate::cli::output::{Format, Target};
 use crate::cli::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
 use crate::cli::{Context, export, find};
-use crate::code::overlap::size;
-use crate::job::Job;
-use crate::job::request::{Request, RequestError};
-use crate::mint::{MintError, MintSettings};
 use crate::policy;
-use crate::runner::job_run::Share;
-use crate::runner::single::{RunEnd, run_job};
-use crate::store::audit::{AuditEntry, Outcome};
-use crate::store::submit::PutJob;
-use crate::store::{Access, Store};
-use crate::wire::document::JobDocument;
+use codemint_codes::job::Job;
+use codemint_codes::job::request::{Request, RequestError};
+use codemint_codes::overlap::size;
+use codemint_codes::wire::document::JobDocument;
+use codemint_store::audit::{AuditEntry, Outcome};
+use codemint_store::submit::PutJob;
+use codemint_store::{Access, Store};
+use codemint_worker::mint::{MintError, MintSettings};
+use codemint_worker::runner::job_run::Share;
+use codemint_worker::runner::single::{RunEnd, run_job};
 
 /// Mint codes and wait for them
 #[derive(Debug, Args)]

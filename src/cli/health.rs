@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use ureq::Agent;
 
-use crate::admin::ReadinessDocument;
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::text::print_line;
+use codemint_server::ReadinessDocument;
 
 /// More than any answer of a worker.
 const ANSWER_MAX_BYTES: u64 = 64 * 1024;

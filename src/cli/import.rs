@@ -20,23 +20,23 @@ use crate::cli::generate::run_to_end;
 use crate::cli::reject_file::RejectFile;
 use crate::cli::text::{grouped, json, print_line, quoted, say};
 use crate::cli::{Context, find};
-use crate::code::mask::Mask;
-use crate::import::columns::header;
-use crate::import::error::ImportError;
-use crate::import::intake::{self, Format, Options};
-use crate::import::rejects::Rejects;
-use crate::import::sorted::{Counts, Sorted};
-use crate::import::workspace::Workspace;
-use crate::job::plan::PlannedChunk;
-use crate::job::request::check_campaign;
-use crate::job::{Job, Origin, State};
-use crate::mint::MintSettings;
-use crate::runner::job_run::Share;
-use crate::store::audit::{Action, AuditEntry, Outcome};
-use crate::store::imports::{ImportGroup, NewImport, PutImport};
-use crate::store::reports::JobFilter;
-use crate::store::{Access, Store};
-use crate::wire::document::{JobDocument, hexadecimal};
+use codemint_codes::job::plan::PlannedChunk;
+use codemint_codes::job::request::check_campaign;
+use codemint_codes::job::{Job, Origin, State};
+use codemint_codes::mask::Mask;
+use codemint_codes::wire::document::{JobDocument, hexadecimal};
+use codemint_import::columns::header;
+use codemint_import::error::ImportError;
+use codemint_import::intake::{self, Format, Options};
+use codemint_import::rejects::Rejects;
+use codemint_import::sorted::{Counts, Sorted};
+use codemint_import::workspace::Workspace;
+use codemint_store::audit::{Action, AuditEntry, Outcome};
+use codemint_store::imports::{ImportGroup, NewImport, PutImport};
+use codemint_store::reports::JobFilter;
+use codemint_store::{Access, Store};
+use codemint_worker::mint::MintSettings;
+use codemint_worker::runner::job_run::Share;
 
 /// Codes a transaction. Not a setting: the runs of an import that is gone on with must be those that it began with.
 const RUN_CODES: u32 = 50_000;
@@ -198,7 +198,7 @@ fn groups(sorted: &Sorted) -> Vec<ImportGroup> {
             quota: run.codes.into(),
         })
     };
-    let group = |group: &crate::import::sorted::Group| ImportGroup {
+    let group = |group: &codemint_import::sorted::Group| ImportGroup {
         mask: Mask::of_symbols(group.symbols.clone()),
         runs: runs().filter(|run| run.range_first.len() == group.code_length()).collect(),
     };

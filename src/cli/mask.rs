@@ -10,16 +10,16 @@ use crate::cli::exit::{ANSWER_IS_NO, Failure};
 use crate::cli::generate::{request_failure, whole_number};
 use crate::cli::text::{grouped, print_json, print_line};
 use crate::cli::{Context, exit};
-use crate::code::denied::DeniedInMask;
-use crate::code::keyspace::Keyspace;
-use crate::code::mask::Mask;
-use crate::code::overlap::size;
-use crate::code::random::Stream;
-use crate::code::slice::{Draw, Slice};
-use crate::code::symbols::SAFE;
-use crate::entropy::fresh_key;
-use crate::job::request::RequestError;
 use crate::policy;
+use codemint_codes::denied::DeniedInMask;
+use codemint_codes::job::request::RequestError;
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::mask::Mask;
+use codemint_codes::overlap::size;
+use codemint_codes::random::Stream;
+use codemint_codes::slice::{Draw, Slice};
+use codemint_codes::symbols::SAFE;
+use codemint_store::entropy::fresh_key;
 
 const SAMPLES_MAX: u32 = 1000;
 

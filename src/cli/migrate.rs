@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::exit::{ANSWER_IS_NO, Failure};
 use crate::cli::text::{print_json, print_line};
-use crate::store::Store;
-use crate::store::error::StoreError;
-use crate::store::partitions::{PARTITIONS_MAX, PartitionsError};
-use crate::store::schema::SchemaStatus;
+use codemint_store::Store;
+use codemint_store::error::StoreError;
+use codemint_store::partitions::{PARTITIONS_MAX, PartitionsError};
+use codemint_store::schema::SchemaStatus;
 
 /// What `--json` tells.
 #[derive(Serialize)]

@@ -12,8 +12,8 @@ use tempfile::NamedTempFile;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Bar;
 use crate::cli::temporary::{permissions_of, temporary_file};
-use crate::code::batch::CodeBatch;
-use crate::store::location::Location;
+use codemint_codes::batch::CodeBatch;
+use codemint_store::location::Location;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 

@@ -10,8 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use uuid::Uuid;
 
 use crate::cli::text::{color_allowed, grouped, is_terminal};
-use crate::job::Job;
-use crate::store::Store;
+use codemint_codes::job::Job;
+use codemint_store::Store;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 

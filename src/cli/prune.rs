@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_json, print_line};
-use crate::store::pruning::{Needless, NeedlessRow};
-use crate::store::{Access, Store};
+use codemint_store::pruning::{Needless, NeedlessRow};
+use codemint_store::{Access, Store};
 
 /// Remove what jobs that ended long ago no longer need: untold events and filters
 #[derive(Debug, Args)]

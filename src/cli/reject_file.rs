@@ -11,11 +11,11 @@ use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::import::failure;
 use crate::cli::output::{cannot_write, is_of_store, temporary_beside};
-use crate::import::rejects::{Reason, Rejects};
-use crate::import::sorted::Sorted;
-use crate::job::Job;
-use crate::store::Store;
-use crate::store::location::Location;
+use codemint_codes::job::Job;
+use codemint_import::rejects::{Reason, Rejects};
+use codemint_import::sorted::Sorted;
+use codemint_store::Store;
+use codemint_store::location::Location;
 
 /// A list of what was left out, which appears whole or not at all.
 #[derive(Debug)]

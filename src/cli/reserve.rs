@@ -9,11 +9,11 @@ use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::generate::request_failure;
 use crate::cli::text::{grouped, print_json, print_line, say};
-use crate::code::mask::Mask;
-use crate::code::overlap::size;
-use crate::job::request::{RequestError, check_note};
-use crate::store::Access;
-use crate::store::reserved::Reserved;
+use codemint_codes::job::request::{RequestError, check_note};
+use codemint_codes::mask::Mask;
+use codemint_codes::overlap::size;
+use codemint_store::Access;
+use codemint_store::reserved::Reserved;
 
 /// Keep codes from being minted: masks that belong to somebody else
 #[derive(Debug, Subcommand)]

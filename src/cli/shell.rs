@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::Cli;
 use crate::cli::exit::Failure;
 use crate::cli::text::{print_json, print_line};
-use crate::code::slice::GENERATOR_VERSION;
+use codemint_codes::slice::GENERATOR_VERSION;
 
 /// The commands that need neither configuration nor store.
 #[derive(Debug, Subcommand)]

@@ -6,9 +6,9 @@ use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::PathBuf;
 
 use crate::cli::exit::Failure;
-use crate::code::batch::CodeBatch;
-use crate::code::random::{RandomIntegers, Stream};
-use crate::entropy::fresh_key;
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::random::{RandomIntegers, Stream};
+use codemint_store::entropy::fresh_key;
 
 /// A bucket up to this size is shuffled in memory.
 const BUCKET_BYTES_MAX: u64 = 8 * 1024 * 1024;

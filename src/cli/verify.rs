@@ -10,15 +10,15 @@ use uuid::Uuid;
 use crate::cli::exit::{self, ANSWER_IS_NO, Failure};
 use crate::cli::text::{grouped, print_json, print_line, say};
 use crate::cli::{Context, find};
-use crate::code::batch::CodeBatch;
-use crate::code::check::CheckKey;
-use crate::code::mask::Mask;
-use crate::code::overlap::matches;
-use crate::job::{Job, State};
 use crate::policy;
-use crate::store::Access;
-use crate::store::closing::job_digest;
-use crate::store::rows::Chunk;
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::check::CheckKey;
+use codemint_codes::job::{Job, State};
+use codemint_codes::mask::Mask;
+use codemint_codes::overlap::matches;
+use codemint_store::Access;
+use codemint_store::closing::job_digest;
+use codemint_store::rows::Chunk;
 
 /// At most so many problems are listed.
 const PROBLEMS_MAX: usize = 20;

@@ -10,21 +10,22 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::admit::Admission;
-use crate::broker::error::BrokerError;
-use crate::broker::supervisor::{BrokerStatus, Session};
-use crate::broker::work::{BrokerStops, BrokerWork};
 use crate::cli::admin_listener::AdminListener;
 use crate::cli::exit::{DONE, Failure};
 use crate::cli::{Context, service};
-use crate::mint::MintSettings;
 use crate::policy;
-use crate::runner::job_run::Share;
-use crate::runner::lookout::look_out;
-use crate::runner::patience::Patience;
-use crate::runner::pool::Pool;
-use crate::store::Store;
-use crate::store::error::{ErrorClass, StoreError};
+use codemint_store::Store;
+use codemint_store::error::{ErrorClass, StoreError};
+use codemint_telemetry::broker_status::BrokerStatus;
+use codemint_worker::broker::admit::Admission;
+use codemint_worker::broker::error::BrokerError;
+use codemint_worker::broker::supervisor::Session;
+use codemint_worker::broker::work::{BrokerStops, BrokerWork};
+use codemint_worker::mint::MintSettings;
+use codemint_worker::runner::job_run::Share;
+use codemint_worker::runner::lookout::look_out;
+use codemint_worker::runner::patience::Patience;
+use codemint_worker::runner::pool::Pool;
 
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// So often in a row nothing must be left: a message may be on its way from the queue to the store.

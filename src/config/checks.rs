@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
-use crate::code::screening::FilterLimits;
 use crate::config::layers::Layers;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::values::{
     address_or_off, name_of_entity, number_up_to, readable_file, true_or_false, unless_auto, whole_number,
 };
 use crate::config::{Config, ConfigError, Resolved, WorkerSettings};
-use crate::files;
-use crate::job::request::{CHUNK_SIZE_MAX, Limits};
-use crate::store::location::Location;
+use codemint_codes::job::request::{CHUNK_SIZE_MAX, Limits};
+use codemint_codes::screening::FilterLimits;
+use codemint_store::location::Location;
+use codemint_worker::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
+use codemint_worker::files;
 
 /// Longer than any URL.
 const URL_FILE_BYTES_MAX: u64 = 64 << 10;

@@ -8,7 +8,7 @@ use config::{ConfigError as SourceError, Environment, File, FileFormat, Source, 
 
 use crate::config::DEFAULT_FILE;
 use crate::config::settings::SETTINGS;
-use crate::files;
+use codemint_worker::files;
 
 /// Many times what all settings with their meanings take.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::broker::settings::BrokerSettings;
-use crate::code::screening::FilterLimits;
 use crate::config::layers::Layers;
-use crate::job::request::Limits;
-use crate::store::location::Location;
-use crate::telemetry::logs::{LogFormat, LogLevel};
+use codemint_codes::job::request::Limits;
+use codemint_codes::screening::FilterLimits;
+use codemint_store::location::Location;
+use codemint_telemetry::logs::{LogFormat, LogLevel};
+use codemint_worker::broker::settings::BrokerSettings;
 
 pub mod settings;
 mod layers;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::files;
+use codemint_worker::files;
 
 pub(super) fn whole_number(text: &str, max: u64) -> Result<u64, String> {
     let number = text.parse::<u64>().ok().filter(|number| (1..=max).contains(number));

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::amqp::durable;
-use crate::support::browser::Browser;
-use crate::support::site::{EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::amqp::durable;
+use codemint_test_support::browser::Browser;
+use codemint_test_support::site::{EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 /// Names a directory where pictures are to be kept, such as docs/images.
 const PICTURES: &str = "CODEMINT_TEST_PICTURES";

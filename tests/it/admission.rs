@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use codemint::job::{Job, State};
-use codemint::store::reports::JobFilter;
-use codemint::store::submit::PutJob;
+use codemint_codes::job::{Job, State};
+use codemint_store::reports::JobFilter;
+use codemint_store::submit::PutJob;
 use uuid::Uuid;
 
 use crate::engine_steps::{
@@ -12,7 +12,7 @@ use crate::engine_steps::{
     run, start,
 };
 use crate::small_masks::mask;
-use crate::support::stores::{Kind, TestStore};
+use codemint_test_support::stores::{Kind, TestStore};
 
 async fn cancel(place: &TestStore, job: &Job) {
     place.store.mark_job_cancelling(job.no).await.expect("a mark");
@@ -22,13 +22,13 @@ async fn cancel(place: &TestStore, job: &Job) {
 /// Two admissions at the same moment, of which only one fits. The masks are chosen by the turn.
 async fn admit_two(
     place: &TestStore,
-    other: &codemint::store::Store,
+    other: &codemint_store::Store,
     masks: [String; 2],
     count: i128,
     free: &[u128],
 ) -> Job {
     let requests = masks.map(|mask| request(&mask, count, 20));
-    let put = |store: &codemint::store::Store, at: usize| {
+    let put = |store: &codemint_store::Store, at: usize| {
         let (store, request) = (store.clone(), requests[at].clone());
         async move { store.put_job(Uuid::now_v7(), &request).await.expect("an answer") }
     };

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use yaml_serde::Value;
 
-use crate::support::tools::{expect_content, read, root};
+use codemint_test_support::tools::{expect_content, read, root};
 
 const TESTS: [&str; 3] = ["alerts_availability_test.yml", "alerts_jobs_test.yml", "alerts_load_test.yml"];
 const DEPLOYED: &str = "deploy/prometheus";

@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use codemint::broker::dead::{
+use codemint::config::settings::SETTINGS;
+use codemint_codes::wire::event::{EVENT_CONTENT_TYPE, EventKind};
+use codemint_codes::wire::message::{Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, decode};
+use codemint_worker::broker::dead::{
     EXPIRATION_HEADER, FROM_HEADER, POSITION_HEADER, REASON_HEADER, TIME_HEADER, USER_HEADER,
 };
-use codemint::config::settings::SETTINGS;
-use codemint::wire::event::{EVENT_CONTENT_TYPE, EventKind};
-use codemint::wire::message::{Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, decode};
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::Value;
 
 use crate::contract::{assert_fits, validator};
-use crate::support::site::Site;
-use crate::support::stores::TestStore;
+use codemint_test_support::site::Site;
+use codemint_test_support::stores::TestStore;
 
 fn docs() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")

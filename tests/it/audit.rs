@@ -3,19 +3,19 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use codemint::job::bench;
-use codemint::store::actor::{actor_of_message, name_of_user};
-use codemint::wire::trace::valid_traceparent;
+use codemint_codes::job::bench;
+use codemint_codes::wire::trace::valid_traceparent;
+use codemint_store::actor::{actor_of_message, name_of_user};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use crate::support::amqp::{Peer, durable};
-use crate::support::rabbitmq;
-use crate::support::roles::url_of_member;
-use crate::support::site::{DEAD, JOBS, Site, publish, request};
-use crate::support::stores::{Kind, TestStore};
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Peer, durable};
+use codemint_test_support::rabbitmq;
+use codemint_test_support::roles::url_of_member;
+use codemint_test_support::site::{DEAD, JOBS, Site, publish, request};
+use codemint_test_support::stores::{Kind, TestStore};
+use codemint_test_support::wait_until;
 
 async fn run(place: &TestStore, args: &[&str], code: i32) -> String {
     place.codemint(args).run().await.expect_code(code).stdout

@@ -3,7 +3,7 @@
 use lapin::BasicProperties;
 use uuid::Uuid;
 
-use crate::support::amqp::durable;
+use codemint_test_support::amqp::durable;
 
 /// Stands in every body and mask, and must never stand in a log.
 pub const MARK: &str = "ZQXJ";

@@ -5,8 +5,8 @@ use std::time::Duration;
 use codemint::bench::figures::{ClientFigures, Figures, ServerFigures, StoreFigures};
 use codemint::bench::spread::Spread;
 use codemint::bench::verdict::{Limit, judge};
-use codemint::mint::times::ChunkTimes;
-use codemint::store::activity::Sessions;
+use codemint_store::activity::Sessions;
+use codemint_worker::mint::times::ChunkTimes;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

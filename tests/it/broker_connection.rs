@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use codemint::broker::connection::BrokerConnection;
-use codemint::broker::error::{BrokerError, ErrorClass};
+use codemint_worker::broker::connection::BrokerConnection;
+use codemint_worker::broker::error::{BrokerError, ErrorClass};
 use tokio::net::TcpListener;
 
 use crate::broker_steps::settings;
 use crate::cli_steps::assert_names;
-use crate::support::authority::Authority;
-use crate::support::rabbitmq::{self, Broker, Setup};
+use codemint_test_support::authority::Authority;
+use codemint_test_support::rabbitmq::{self, Broker, Setup};
 
 async fn refused(url: &str) -> BrokerError {
     BrokerConnection::open(&settings(url), "test").await.expect_err("no connection")
@@ -38,7 +38,7 @@ async fn a_wrong_password_and_a_virtual_host_that_is_not_there_are_told_apart() 
 
 #[tokio::test]
 async fn a_port_where_nobody_listens_is_an_error_at_once_and_may_be_tried_again() {
-    let port = crate::support::postgres::free_port();
+    let port = codemint_test_support::postgres::free_port();
     let error = refused(&format!("amqp://guest:hidden@127.0.0.1:{port}/%2F")).await;
     assert_names(&error.to_string(), &["cannot be reached", &format!("127.0.0.1:{port}"), "refused"]);
     assert!(!error.to_string().contains("hidden"), "{error}");
@@ -63,7 +63,7 @@ async fn a_port_that_accepts_and_says_nothing_is_given_up_and_leaves_nothing_beh
     assert!(matches!(error, BrokerError::Silent { .. }), "{error:?}");
     assert_eq!(error.class(), ErrorClass::Away);
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
-    crate::support::wait_until("the library's thread has ended", async || io_threads() <= before).await;
+    codemint_test_support::wait_until("the library's thread has ended", async || io_threads() <= before).await;
     drop(accepted);
 }
 
@@ -73,13 +73,13 @@ async fn attempts_that_fail_leave_no_task_behind() {
     let vhost = rabbitmq::shared().vhost();
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = alive();
-    let away = format!("amqp://guest:guest@127.0.0.1:{}/%2F", crate::support::postgres::free_port());
+    let away = format!("amqp://guest:guest@127.0.0.1:{}/%2F", codemint_test_support::postgres::free_port());
     for url in [away, vhost.url_of("guest", "wrong"), format!("{}-not", vhost.url())] {
         for _ in 0..20 {
             refused(&url).await;
         }
         BrokerConnection::open(&settings(&vhost.url()), "test").await.expect("a connection").close().await;
-        crate::support::wait_until(&format!("nothing left of {url}"), async || alive() <= before).await;
+        codemint_test_support::wait_until(&format!("nothing left of {url}"), async || alive() <= before).await;
     }
 }
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use codemint::broker::connection::BrokerConnection;
-use codemint::broker::error::{BrokerError, ErrorClass};
-use codemint::broker::publish::{Outgoing, Publisher};
-use codemint::broker::topology::{declare, queue_depth};
+use codemint_worker::broker::connection::BrokerConnection;
+use codemint_worker::broker::error::{BrokerError, ErrorClass};
+use codemint_worker::broker::publish::{Outgoing, Publisher};
+use codemint_worker::broker::topology::{declare, queue_depth};
 use lapin::types::{AMQPValue, FieldTable};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker_steps::{job_message, settings};
-use crate::support::amqp::{Peer, quorum};
-use crate::support::rabbitmq::{self, Broker, Vhost};
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Peer, quorum};
+use codemint_test_support::rabbitmq::{self, Broker, Vhost};
+use codemint_test_support::wait_until;
 
 /// A publisher where everything is declared.
 async fn publisher(vhost: &Vhost) -> (Arc<BrokerConnection>, Publisher) {

@@ -1,7 +1,7 @@
 //! What the tests of the broker's room begin with.
 
-use codemint::broker::publish::Outgoing;
-use codemint::broker::settings::{BrokerNames, BrokerSettings};
+use codemint_worker::broker::publish::Outgoing;
+use codemint_worker::broker::settings::{BrokerNames, BrokerSettings};
 
 use std::time::Duration;
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use codemint::broker::error::BrokerError;
-use codemint::broker::settings::BrokerSettings;
-use codemint::broker::supervisor::{BrokerStatus, Session, supervise};
+use codemint_telemetry::broker_status::BrokerStatus;
+use codemint_worker::broker::error::BrokerError;
+use codemint_worker::broker::settings::BrokerSettings;
+use codemint_worker::broker::supervisor::{Session, supervise};
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
@@ -16,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker_steps::{job_message, settings};
 use crate::cli_steps::assert_names;
-use crate::support::amqp::{Peer, durable};
-use crate::support::rabbitmq::{self, Broker, Vhost};
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Peer, durable};
+use codemint_test_support::rabbitmq::{self, Broker, Vhost};
+use codemint_test_support::wait_until;
 
 /// A supervisor at work: it acknowledges what arrives, and publishes one message a session.
 struct Supervised {
@@ -52,7 +53,8 @@ impl Supervised {
     }
 
     async fn wait_for_status(&mut self, what: &str, is_it: impl Fn(&BrokerStatus) -> bool) -> BrokerStatus {
-        let found = tokio::time::timeout(crate::support::DEADLINE, self.status.wait_for(|status| is_it(status))).await;
+        let found =
+            tokio::time::timeout(codemint_test_support::DEADLINE, self.status.wait_for(|status| is_it(status))).await;
         let found = found.unwrap_or_else(|_| panic!("waited in vain: {what}"));
         found.expect("a supervisor that goes on").clone()
     }
@@ -238,7 +240,7 @@ async fn a_broker_that_blocks_is_seen_while_jobs_still_come_in_and_unblocking_is
     };
     broker.set_vm_memory_high_watermark(0.0001);
     let all = async { tokio::join!(supervise(&settings, Some(session), &sender, &stop, work), watching) };
-    let (ended, ()) = tokio::time::timeout(crate::support::DEADLINE, all).await.expect("in time");
+    let (ended, ()) = tokio::time::timeout(codemint_test_support::DEADLINE, all).await.expect("in time");
     ended.expect("a good end");
 }
 

@@ -1,9 +1,9 @@
 //! Exchanges and queues: made, found as they are, or found to be others.
 
-use codemint::broker::connection::BrokerConnection;
-use codemint::broker::error::{BrokerError, ErrorClass};
-use codemint::broker::publish::Publisher;
-use codemint::broker::topology::{declare, queue_depth};
+use codemint_worker::broker::connection::BrokerConnection;
+use codemint_worker::broker::error::{BrokerError, ErrorClass};
+use codemint_worker::broker::publish::Publisher;
+use codemint_worker::broker::topology::{declare, queue_depth};
 use lapin::ExchangeKind;
 use lapin::options::{BasicGetOptions, BasicRejectOptions, ExchangeDeclareOptions};
 use lapin::types::FieldTable;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use crate::broker_steps::{job_message, settings};
 use crate::cli_steps::assert_names;
-use crate::support::amqp::{Peer, durable};
-use crate::support::rabbitmq;
+use codemint_test_support::amqp::{Peer, durable};
+use codemint_test_support::rabbitmq;
 
 #[tokio::test]
 async fn what_is_declared_twice_is_there_once_and_leads_messages_where_they_belong() {

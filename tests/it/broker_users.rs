@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use codemint::broker::connection::BrokerConnection;
-use codemint::broker::error::BrokerError;
-use codemint::broker::publish::{Outgoing, Publisher};
-use codemint::broker::supervisor::Session;
-use codemint::broker::topology::declare;
+use codemint_worker::broker::connection::BrokerConnection;
+use codemint_worker::broker::error::BrokerError;
+use codemint_worker::broker::publish::{Outgoing, Publisher};
+use codemint_worker::broker::supervisor::Session;
+use codemint_worker::broker::topology::declare;
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
 use crate::broker_steps::{job_message, settings};
-use crate::support::amqp::Peer;
-use crate::support::rabbitmq::Broker;
+use codemint_test_support::amqp::Peer;
+use codemint_test_support::rabbitmq::Broker;
 
 /// A broker with the definitions, where all three users have the password `secret`.
 fn broker_with_definitions() -> Broker {

@@ -3,10 +3,10 @@
 use lapin::Event;
 use lapin::types::FieldTable;
 
-use crate::support::amqp::{Peer, durable, quorum};
-use crate::support::authority::Authority;
-use crate::support::rabbitmq::{self, Broker, Depth, Setup};
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Peer, durable, quorum};
+use codemint_test_support::authority::Authority;
+use codemint_test_support::rabbitmq::{self, Broker, Depth, Setup};
+use codemint_test_support::wait_until;
 
 #[tokio::test]
 async fn a_message_arrives_with_its_properties_and_only_in_its_own_virtual_host() {

@@ -1,6 +1,6 @@
 //! Chi-square tests that always end the same: keys made of a counter, and bounds that are missed once in a million.
 
-use codemint::code::random::Key;
+use codemint_codes::random::Key;
 
 /// Keys for as many jobs as a test wants. ChaCha20 does not mind that they look alike.
 pub fn numbered_key(number: u64) -> Key {

@@ -1,11 +1,11 @@
 //! Check characters: those of an independent implementation, and what they do to masks, ranks and slices.
 
-use codemint::code::check::{CheckKey, CheckKeyError, SECRET_LENGTH_MAX, SECRET_LENGTH_MIN};
-use codemint::code::keyspace::{Keyspace, NotACode, Rank};
-use codemint::code::mask::{Mask, MaskProblem};
-use codemint::code::random::Key;
-use codemint::code::symbols::SAFE;
-use codemint::job::plan::{plan_round, slice_of_range};
+use codemint_codes::check::{CheckKey, CheckKeyError, SECRET_LENGTH_MAX, SECRET_LENGTH_MIN};
+use codemint_codes::job::plan::{plan_round, slice_of_range};
+use codemint_codes::keyspace::{Keyspace, NotACode, Rank};
+use codemint_codes::mask::{Mask, MaskProblem};
+use codemint_codes::random::Key;
+use codemint_codes::symbols::SAFE;
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::support::stores::TestStore;
+use codemint_test_support::stores::TestStore;
 
 /// Tables that stay on the coordinator.
 const LOCAL_TABLES: [&str; 5] = ["jobs", "chunks", "masks", "reserved", "outbox"];

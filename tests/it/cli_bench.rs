@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use codemint::job::bench;
-use codemint::store::benches::BenchJob;
+use codemint_codes::job::bench;
+use codemint_store::benches::BenchJob;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::cli_steps::{EmptyPlace, assert_names, generate, request, wait_for_a_chunk};
-use crate::support::codemint::{Codemint, finish, send_signal};
-use crate::support::postgres::{Durability, Server};
-use crate::support::roles::{url_of_member, url_of_owner};
-use crate::support::stores::{Kind, TestStore, Way};
-use crate::support::wait_until;
+use codemint_test_support::codemint::{Codemint, finish, send_signal};
+use codemint_test_support::postgres::{Durability, Server};
+use codemint_test_support::roles::{url_of_member, url_of_owner};
+use codemint_test_support::stores::{Kind, TestStore, Way};
+use codemint_test_support::wait_until;
 
 const TABLES: [&str; 6] = ["jobs", "chunks", "codes", "masks", "outbox", "reserved"];
 
@@ -195,7 +195,7 @@ async fn two_benches_of_one_store_do_not_meet() {
 #[tokio::test]
 async fn a_job_that_only_looks_like_one_of_a_bench_is_never_removed() {
     for place in TestStore::both().await {
-        let named = codemint::job::request::Request {
+        let named = codemint_codes::job::request::Request {
             campaign: Some(bench::campaign(Uuid::now_v7(), 0)),
             ..request("####", 10)
         };
@@ -213,7 +213,7 @@ async fn a_job_that_only_looks_like_one_of_a_bench_is_never_removed() {
 async fn workers_leave_the_jobs_of_a_bench_alone() {
     for place in TestStore::both().await {
         let campaign = bench::campaign(Uuid::now_v7(), 7);
-        let named = codemint::job::request::Request { campaign: Some(campaign.clone()), ..request("A####", 10) };
+        let named = codemint_codes::job::request::Request { campaign: Some(campaign.clone()), ..request("A####", 10) };
         place.store.put_job(bench::id_of(&campaign), &named).await.expect("a job");
         place.store.put_job(Uuid::now_v7(), &request("B####", 10)).await.expect("a job");
         let worker = place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off");
@@ -273,7 +273,7 @@ async fn a_user_who_could_not_clean_up_is_told_before_a_code_is_minted() {
 
 #[tokio::test]
 async fn a_member_of_the_owner_may_run_it_and_sees_what_the_server_does() {
-    let database = crate::support::postgres::Database::create().await;
+    let database = codemint_test_support::postgres::Database::create().await;
     let directory = tempfile::tempdir().expect("a directory");
     let owner = url_of_owner(&database.url).await;
     let codemint = |args: &[&str]| Codemint::new(directory.path()).args(["--store", &owner]).args(args);

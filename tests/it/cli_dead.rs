@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use chrono::{TimeZone, Utc};
-use codemint::broker::connection::BrokerConnection;
-use codemint::broker::dead::dead_letter;
-use codemint::broker::publish::Publisher;
-use codemint::broker::topology::declare;
-use codemint::store::location::Location;
-use codemint::store::{Access, Store};
+use codemint_store::location::Location;
+use codemint_store::{Access, Store};
+use codemint_worker::broker::connection::BrokerConnection;
+use codemint_worker::broker::dead::dead_letter;
+use codemint_worker::broker::publish::Publisher;
+use codemint_worker::broker::topology::declare;
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
 use crate::broker_steps::settings;
 use crate::cli_steps::{EmptyPlace, assert_names};
-use crate::support::amqp::{Message, Peer, durable};
-use crate::support::codemint::Ran;
-use crate::support::postgres::free_port;
-use crate::support::rabbitmq::{self, Depth, Vhost};
+use codemint_test_support::amqp::{Message, Peer, durable};
+use codemint_test_support::codemint::Ran;
+use codemint_test_support::postgres::free_port;
+use codemint_test_support::rabbitmq::{self, Depth, Vhost};
 
 const JOBS: &str = "codemint.jobs";
 const DEAD: &str = "codemint.jobs.dead";
@@ -70,7 +70,7 @@ impl Desk {
     async fn expect_depth(&self, queue: &str, ready: u64) {
         let depth = || rabbitmq::shared().queue_depth(&self.vhost, queue);
         let expected = Depth { ready, unacknowledged: 0 };
-        crate::support::wait_until(&format!("{ready} in {queue}"), async || depth() == expected).await;
+        codemint_test_support::wait_until(&format!("{ready} in {queue}"), async || depth() == expected).await;
     }
 }
 

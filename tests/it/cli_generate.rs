@@ -4,8 +4,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate, job_id};
-use crate::support::codemint::finish;
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::finish;
+use codemint_test_support::stores::TestStore;
 
 fn every_code_of_four_digits() -> String {
     (0..10_000).map(|code| format!("{code:04}\n")).collect()
@@ -49,8 +49,8 @@ async fn without_an_output_the_codes_stay_in_the_store_and_a_summary_is_printed(
     }
 }
 
-fn newest() -> codemint::store::reports::JobFilter {
-    codemint::store::reports::JobFilter { limit: 1, ..Default::default() }
+fn newest() -> codemint_store::reports::JobFilter {
+    codemint_store::reports::JobFilter { limit: 1, ..Default::default() }
 }
 
 #[tokio::test]

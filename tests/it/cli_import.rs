@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate, job_id, wait_for_a_chunk};
-use crate::support::codemint::{Ran, finish, send_signal};
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::{Ran, finish, send_signal};
+use codemint_test_support::stores::TestStore;
 
 fn input(place: &TestStore, text: &str) -> PathBuf {
     let file = place.path().join("input.txt");
@@ -102,7 +102,7 @@ async fn an_import_that_is_killed_again_and_again_ends_as_if_it_had_not_been() {
         for name in ["KILL", "KILL", "INT", "KILL"] {
             let before = place.number("select count(*) from chunks where state = 'done'").await;
             let child = place.codemint(["import", "input.txt", "--reject-file", "rejected.csv"]).start();
-            crate::support::wait_until("a run is committed, or all are", async || {
+            codemint_test_support::wait_until("a run is committed, or all are", async || {
                 let (done, open) = (
                     place.number("select count(*) from chunks where state = 'done'").await,
                     place.number("select count(*) from chunks where state = 'open'").await,
@@ -217,7 +217,7 @@ async fn standard_input_is_imported_too_and_may_fall_silent() {
     let pipe = silent.stdout.take().expect("a pipe");
     let child = place.codemint(["import", "-"]).stdin(pipe.into()).start();
     let written = place.path().join("written");
-    crate::support::wait_until("the program reads", async || written.exists()).await;
+    codemint_test_support::wait_until("the program reads", async || written.exists()).await;
     send_signal("INT", &child);
     let ran = tokio::time::timeout(std::time::Duration::from_secs(10), finish(child)).await.expect("it does not wait");
     assert_names(&ran.expect_code(130).stderr, &["nothing was imported"]);

@@ -1,7 +1,7 @@
 //! Bad input: what is wrong, where, and what would be right; and that nothing is left behind.
 
 use crate::cli_steps::assert_names;
-use crate::support::codemint::{Codemint, Ran};
+use codemint_test_support::codemint::{Codemint, Ran};
 
 /// Runs the program where nothing is, with the default store, and panics if anything is there then.
 async fn refused(code: i32, args: &[&str], words: &[&str]) -> Ran {

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use crate::cli_steps::{assert_names, files_beside_the_store, job_id, proposed, wait_for_a_chunk};
-use crate::support::codemint::{finish, send_signal};
-use crate::support::postgres::free_port;
-use crate::support::stores::{Kind, TestStore};
+use codemint_test_support::codemint::{finish, send_signal};
+use codemint_test_support::postgres::free_port;
+use codemint_test_support::stores::{Kind, TestStore};
 
 const COUNT: i64 = 100_000;
 
@@ -81,7 +81,7 @@ async fn watching_is_interrupted_without_harm_to_the_job() {
 
 /// Waits until the program has a handler for SIGINT; before, the signal would kill it.
 async fn catches_signals(pid: u32) {
-    crate::support::wait_until("the program catches signals", async || {
+    codemint_test_support::wait_until("the program catches signals", async || {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running program");
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask").trim();
         u64::from_str_radix(caught, 16).expect("a mask") & (1 << 1) != 0
@@ -94,8 +94,9 @@ async fn regression_an_interrupt_is_heard_while_the_server_is_waited_for() {
     let directory = tempfile::tempdir().expect("a directory");
     let url = format!("postgres://postgres@127.0.0.1:{}/none", free_port());
     let started = std::time::Instant::now();
-    let child =
-        crate::support::codemint::Codemint::new(directory.path()).args(["--store", &url, "jobs", "list"]).start();
+    let child = codemint_test_support::codemint::Codemint::new(directory.path())
+        .args(["--store", &url, "jobs", "list"])
+        .start();
     catches_signals(child.id().expect("a running program")).await;
     send_signal("INT", &child);
     let ran = finish(child).await.expect_code(130);

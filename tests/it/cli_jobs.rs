@@ -5,8 +5,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::cli_steps::{assert_names, exported, generate, job_id, request, wait_for_a_chunk};
-use crate::support::codemint::{Ran, finish};
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::{Ran, finish};
+use codemint_test_support::stores::TestStore;
 
 const KEYS: [&str; 17] = [
     "priority",

@@ -4,8 +4,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 
 use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate, proposed};
-use crate::support::codemint::Codemint;
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
 async fn a_file_is_replaced_whole_and_keeps_its_mode() {

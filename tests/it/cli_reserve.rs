@@ -1,7 +1,7 @@
 //! `codemint reserve`: masks whose codes belong to somebody else.
 
 use crate::cli_steps::{assert_names, generate};
-use crate::support::stores::TestStore;
+use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
 async fn masks_are_reserved_listed_and_set_free() {

@@ -3,12 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use codemint::job::request::{Limits, Request};
+use codemint_codes::job::request::{Limits, Request};
 use uuid::Uuid;
 
-use crate::support::codemint::{Codemint, Ran};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::codemint::{Codemint, Ran};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 /// The names of the files in a directory, sorted; those of the store are left out.
 pub fn files_beside_the_store(directory: &Path) -> Vec<String> {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::cli_steps::assert_names;
-use crate::support::codemint::{Codemint, Ran};
-use crate::support::postgres::{Database, Durability, Server, free_port};
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::{Codemint, Ran};
+use codemint_test_support::postgres::{Database, Durability, Server, free_port};
+use codemint_test_support::stores::TestStore;
 
 const MINT: [&str; 4] = ["generate", "####", "--count", "10"];
 

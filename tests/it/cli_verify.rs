@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate, request};
-use crate::support::stores::{Kind, TestStore};
+use codemint_test_support::stores::{Kind, TestStore};
 
 /// The mask of the jobs here, and codes that it has.
 const MINT: [&str; 5] = ["*{6}", "--count", "600", "--chunk-size", "100"];

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cli_steps::{EmptyPlace, assert_names};
-use crate::support::codemint::{Codemint, Ran};
+use codemint_test_support::codemint::{Codemint, Ran};
 
 const PASSWORD: &str = "t0ps3cret";
 

@@ -1,10 +1,10 @@
 //! Processes that mint overlapping masks at the same time get in each other's way, and nothing goes wrong.
 
-use codemint::job::State;
+use codemint_codes::job::State;
 
 use crate::engine_steps::{assert_sound, codes_in, put, run, start};
-use crate::support::codemint::{Ran, finish};
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::{Ran, finish};
+use codemint_test_support::stores::TestStore;
 
 /// Two processes mint 40,000 codes each of two masks that share 160,000; returns how many conflicts they met.
 async fn mint_both(place: &TestStore, masks: [&str; 2]) -> u64 {

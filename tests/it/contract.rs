@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use codemint::wire::document::JobDocument;
-use codemint::wire::event::EventDocument;
-use codemint::wire::message::{Envelope, JobMessage, decode};
+use codemint_codes::wire::document::JobDocument;
+use codemint_codes::wire::event::EventDocument;
+use codemint_codes::wire::message::{Envelope, JobMessage, decode};
 use jsonschema::Validator;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
@@ -14,7 +14,7 @@ use schemars::transform::{RecursiveTransform, RestrictFormats};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use crate::support::stores::TestStore;
+use codemint_test_support::stores::TestStore;
 
 /// Set, the files are written instead of compared.
 const WRITE: &str = "CODEMINT_WRITE_SCHEMAS";

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use codemint::code::keyspace::Keyspace;
-use codemint::code::mask::Mask;
-use codemint::code::overlap::{matches, parts_outside, size};
-use codemint::code::random::{RandomIntegers, Stream};
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::mask::Mask;
+use codemint_codes::overlap::{matches, parts_outside, size};
+use codemint_codes::random::{RandomIntegers, Stream};
 
 use crate::chance::numbered_key;
 use crate::engine_steps::{import, refusal_of, request};
 use crate::small_masks::mask;
-use crate::support::stores::TestStore;
+use codemint_test_support::stores::TestStore;
 
 const LENGTH: usize = 12;
 /// Each may mean something in a regular expression or a glob, or stands beside those in a set.

@@ -7,13 +7,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::alerts::assert_of_the_contract;
-use crate::support::amqp::{Inbox, Peer, durable};
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::prometheus::Prometheus;
-use crate::support::site::{EVENTS, JOBS, Site, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
-use crate::support::tools::{read, root};
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Inbox, Peer, durable};
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::prometheus::Prometheus;
+use codemint_test_support::site::{EVENTS, JOBS, Site, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::tools::{read, root};
+use codemint_test_support::wait_until;
 
 /// What Grafana 10 and 11 lay out.
 const COLUMNS: u64 = 24;

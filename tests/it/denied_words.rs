@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use codemint::code::denied::{
+use codemint_codes::denied::{
     DeniedInMask, DeniedWords, DeniedWordsError, FORM_SYMBOLS_MAX, WORD_LENGTH_MAX, WORDS_MAX, WordProblem,
 };
-use codemint::code::mask::Mask;
-use codemint::code::symbols::SymbolSet;
+use codemint_codes::mask::Mask;
+use codemint_codes::symbols::SymbolSet;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;

@@ -8,8 +8,8 @@ use std::process::Command;
 use codemint::config::settings::SETTINGS;
 use serde_json::Value;
 
-use crate::support::codemint::Codemint;
-use crate::support::tools::{expect_content, judge, python_tool, read, root};
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::tools::{expect_content, judge, python_tool, read, root};
 
 const DOCKERFILE: &str = "deploy/Dockerfile";
 const UNITS: [&str; 2] = ["deploy/systemd/codemint-worker.service", "deploy/systemd/codemint-migrate.service"];

@@ -8,10 +8,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::deployment::{assert_arguments, assert_settings, default_of};
-use crate::support::codemint::Codemint;
-use crate::support::postgres::{self, Durability, Server};
-use crate::support::rabbitmq::{self, Broker};
-use crate::support::tools::{expect_content, python_tool, read, root};
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::postgres::{self, Durability, Server};
+use codemint_test_support::rabbitmq::{self, Broker};
+use codemint_test_support::tools::{expect_content, python_tool, read, root};
 
 const DIRECTORY: &str = "deploy/compose";
 const FILE: &str = "deploy/compose/compose.yaml";

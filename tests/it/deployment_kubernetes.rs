@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::deployment::{assert_arguments, assert_settings};
-use crate::support::tools::{expect_content, judge, kubernetes_models, node_tool, python_tool, read, root};
+use codemint_test_support::tools::{expect_content, judge, kubernetes_models, node_tool, python_tool, read, root};
 
 const BASE: &str = "deploy/kubernetes/base";
 const EXAMPLE: &str = "deploy/kubernetes/overlays/example";

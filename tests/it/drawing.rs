@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use codemint::code::keyspace::Rank;
-use codemint::code::random::{Key, RandomIntegers, Stream};
-use codemint::code::slice::{Draw, Slice};
+use codemint_codes::keyspace::Rank;
+use codemint_codes::random::{Key, RandomIntegers, Stream};
+use codemint_codes::slice::{Draw, Slice};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use crate::chance::numbered_key;

@@ -3,22 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use codemint::code::check::CheckKey;
-use codemint::code::denied::DeniedWords;
-use codemint::code::keyspace::Keyspace;
-use codemint::code::policy::Policy;
-use codemint::job::request::{Limits, Request};
-use codemint::job::{Job, State};
-use codemint::mint::MintSettings;
-use codemint::mint::Minting;
-use codemint::runner::single::{RunEnd, run_job};
-use codemint::store::Store;
-use codemint::store::submit::PutJob;
+use codemint_codes::check::CheckKey;
+use codemint_codes::denied::DeniedWords;
+use codemint_codes::job::request::{Limits, Request};
+use codemint_codes::job::{Job, State};
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::policy::Policy;
+use codemint_store::Store;
+use codemint_store::submit::PutJob;
+use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::Minting;
+use codemint_worker::runner::single::{RunEnd, run_job};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::small_masks::mask;
-use crate::support::stores::{Kind, TestStore};
+use codemint_test_support::stores::{Kind, TestStore};
 
 pub fn request(mask: &str, count: i128, chunk_size: u64) -> Request {
     let limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };

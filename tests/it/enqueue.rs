@@ -3,10 +3,10 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::codemint::{Codemint, Ran};
-use crate::support::postgres::free_port;
-use crate::support::site::{DEAD, EVENTS, JOBS, Site, wait_for_end};
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::{Codemint, Ran};
+use codemint_test_support::postgres::free_port;
+use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, wait_for_end};
+use codemint_test_support::stores::TestStore;
 
 /// Standard output is the id and a line break, nothing else.
 fn id_of(ran: &Ran) -> Uuid {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use codemint::failpoint;
+use codemint_telemetry::failpoint;
 
-use crate::support::oracle::{Asked, Known, judge};
-use crate::support::site::{Site, Worker, publish, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
 use crate::worker_faults::end_well;
+use codemint_test_support::oracle::{Asked, Known, judge};
+use codemint_test_support::site::{Site, Worker, publish, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const ACTIONS: [&str; 4] = ["error", "panic", "abort", "stall"];
 const MASK: &str = "MY_LITTLE_PROMO????##";
@@ -139,7 +139,7 @@ async fn an_export_that_is_half_written() {
 #[test]
 fn every_failpoint_has_a_test() {
     let here = include_str!("failpoints.rs");
-    let source = include_str!("../../src/failpoint.rs");
+    let source = include_str!("../../crates/telemetry/src/failpoint.rs");
     let names: Vec<&str> = source
         .lines()
         .filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str"))

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use codemint::job::State;
-use codemint::job::request::{Limits, Request};
-use codemint::mint::MintSettings;
-use codemint::runner::single::run_job;
-use codemint::store::submit::PutJob;
+use codemint_codes::job::State;
+use codemint_codes::job::request::{Limits, Request};
+use codemint_store::submit::PutJob;
+use codemint_worker::mint::MintSettings;
+use codemint_worker::runner::single::run_job;
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::codemint::finish;
-use crate::support::codemint::send_signal;
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::proxy::{Loss, Proxy};
-use crate::support::stores::{Kind, TestStore};
-use crate::support::wait_until;
+use codemint_test_support::codemint::finish;
+use codemint_test_support::codemint::send_signal;
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::proxy::{Loss, Proxy};
+use codemint_test_support::stores::{Kind, TestStore};
+use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 /// Sixty chunks.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use codemint::code::overlap::matches;
+use codemint_codes::overlap::matches;
 
 use crate::engine_steps::{
     assert_ranges_are_those_of_the_codes, assert_sound, codes_in, expect_refused, import, insert_codes, mint,
 };
 use crate::small_masks::mask;
-use crate::support::codemint::finish;
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::finish;
+use codemint_test_support::stores::TestStore;
 
 fn four_digits() -> Vec<String> {
     (0..10_000).map(|number| format!("{number:04}")).collect()

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use codemint::job::Job;
+use codemint_codes::job::Job;
 use sha2::{Digest, Sha256};
 
 use crate::engine_steps::{assert_sound, bytes, codes_in, expect_refused, import, mint, put, run, start};
-use crate::support::stores::{Kind, TestStore};
+use codemint_test_support::stores::{Kind, TestStore};
 
 /// The format and the checksum stand before the filter.
 const BITS_START: usize = 9;

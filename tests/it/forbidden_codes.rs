@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use codemint::code::denied::{DeniedInMask, DeniedWords};
-use codemint::code::policy::Policy;
-use codemint::job::State;
-use codemint::mint::Step;
+use codemint_codes::denied::{DeniedInMask, DeniedWords};
+use codemint_codes::job::State;
+use codemint_codes::policy::Policy;
+use codemint_worker::mint::Step;
 
 use crate::engine_steps::{
     assert_sound, codes_in, denying, expect_refused, mint, mint_under, put, refusal_of, request, run, start,
 };
 use crate::small_masks::{codes_of, mask};
-use crate::support::stores::TestStore;
+use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
 async fn a_mask_reserved_while_a_job_runs_is_obeyed_from_the_next_chunk_on() {

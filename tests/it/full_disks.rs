@@ -5,14 +5,14 @@ use std::fs;
 
 use uuid::Uuid;
 
-use crate::support::codemint::finish;
-use crate::support::oracle::{Asked, Known, judge};
-use crate::support::postgres::{Durability, Server, give_to_postgres};
-use crate::support::site::{Site, publish, request};
-use crate::support::small_disk::SmallDisk;
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
 use crate::worker_faults::end_well;
+use codemint_test_support::codemint::finish;
+use codemint_test_support::oracle::{Asked, Known, judge};
+use codemint_test_support::postgres::{Durability, Server, give_to_postgres};
+use codemint_test_support::site::{Site, publish, request};
+use codemint_test_support::small_disk::SmallDisk;
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 300_000;

@@ -1,9 +1,9 @@
 //! Codes that are easy to guess: said in the summary, and refused where an operator wants that.
 
-use codemint::job::request::{Limits, Request, RequestError};
+use codemint_codes::job::request::{Limits, Request, RequestError};
 
-use crate::support::codemint::Codemint;
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::stores::TestStore;
 
 fn refusal(mask: &str, count: i128, guess_odds_min: u64) -> Option<RequestError> {
     Request::check(mask, count, None, 1_000, Limits { count_max: 1_000_000, guess_odds_min }).err()

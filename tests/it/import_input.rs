@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::process::Command;
 
-use codemint::import::columns::{RECORD_BYTES_MAX, header};
-use codemint::import::error::ImportError;
-use codemint::import::intake::{Format, Options, read};
-use codemint::import::rejects::{Invalid, Reason};
+use codemint_import::columns::{RECORD_BYTES_MAX, header};
+use codemint_import::error::ImportError;
+use codemint_import::intake::{Format, Options, read};
+use codemint_import::rejects::{Invalid, Reason};
 use sha2::{Digest, Sha256};
 
 use crate::import_steps::{Pieces, codes_of, column, go_on, import, refusal, rejects_of, roomy};

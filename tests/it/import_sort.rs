@@ -7,11 +7,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use codemint::import::error::ImportError;
-use codemint::import::intake::{Format, Options, read};
-use codemint::import::rejects::{Invalid, Reason, Rejects};
-use codemint::import::sorted::Sorted;
-use codemint::import::workspace::Workspace;
+use codemint_import::error::ImportError;
+use codemint_import::intake::{Format, Options, read};
+use codemint_import::rejects::{Invalid, Reason, Rejects};
+use codemint_import::sorted::Sorted;
+use codemint_import::workspace::Workspace;
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;

@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use codemint::code::symbols::SymbolSet;
-use codemint::import::error::ImportError;
-use codemint::import::intake::{Format, Options, read};
-use codemint::import::rejects::{Reason, Rejects};
-use codemint::import::sorted::Sorted;
-use codemint::import::workspace::Workspace;
+use codemint_codes::symbols::SymbolSet;
+use codemint_import::error::ImportError;
+use codemint_import::intake::{Format, Options, read};
+use codemint_import::rejects::{Reason, Rejects};
+use codemint_import::sorted::Sorted;
+use codemint_import::workspace::Workspace;
 
 /// An input that comes in pieces of these sizes, over and over, with a signal before each.
 pub struct Pieces<'a> {

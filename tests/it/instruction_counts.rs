@@ -6,13 +6,13 @@ use std::fs;
 use std::hint::black_box;
 use std::process::Command;
 
-use codemint::code::batch::CodeBatch;
-use codemint::code::keyspace::{Keyspace, Rank};
-use codemint::code::prefilter::{Filter, Prefilter, RunFilter};
-use codemint::code::random::Stream;
-use codemint::code::slice::{Draw, Slice};
-use codemint::store::chunks::copy_rows;
-use codemint::store::write_order::WriteOrder;
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::keyspace::{Keyspace, Rank};
+use codemint_codes::prefilter::{Filter, Prefilter, RunFilter};
+use codemint_codes::random::Stream;
+use codemint_codes::slice::{Draw, Slice};
+use codemint_store::chunks::copy_rows;
+use codemint_store::write_order::WriteOrder;
 
 use crate::chance::numbered_key;
 

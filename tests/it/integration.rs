@@ -5,18 +5,18 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use codemint::wire::event::EventKind;
-use codemint::wire::message::{Envelope, decode};
+use codemint_codes::wire::event::EventKind;
+use codemint_codes::wire::message::{Envelope, decode};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::contract::{assert_fits, validator};
-use crate::support::DEADLINE;
-use crate::support::codemint::Ran;
-use crate::support::rabbitmq;
-use crate::support::site::{DEAD, EVENTS, JOBS, Site};
-use crate::support::stores::TestStore;
+use codemint_test_support::DEADLINE;
+use codemint_test_support::codemint::Ran;
+use codemint_test_support::rabbitmq;
+use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site};
+use codemint_test_support::stores::TestStore;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

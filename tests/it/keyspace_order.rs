@@ -1,7 +1,7 @@
 //! Where texts stand in the order of a keyspace, compared with all its codes written down.
 
-use codemint::code::check::CheckKey;
-use codemint::code::keyspace::Keyspace;
+use codemint_codes::check::CheckKey;
+use codemint_codes::keyspace::Keyspace;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
 use crate::small_masks::{codes_of, mask, small_mask};

@@ -1,8 +1,8 @@
 //! Keyspaces: ranks and codes are a bijection, and the order of ranks is the order of bytes.
 
-use codemint::code::batch::CodeBatch;
-use codemint::code::keyspace::{Keyspace, Rank};
-use codemint::code::mask::Mask;
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::keyspace::{Keyspace, Rank};
+use codemint_codes::mask::Mask;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;

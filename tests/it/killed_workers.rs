@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use codemint::failpoint;
+use codemint_telemetry::failpoint;
 
-use crate::support::oracle::Asked;
-use crate::support::site::{Site, publish, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
 use crate::worker_faults::end_well;
 use crate::worker_sharing::is_long;
+use codemint_test_support::oracle::Asked;
+use codemint_test_support::site::{Site, publish, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const CHUNK: u64 = 10_000;

@@ -3,12 +3,12 @@
 
 use std::io::Write;
 
-use codemint::code::mask::{CODE_LENGTH_MAX, Mask};
 use codemint::config::{Sources, load};
-use codemint::import::error::ImportError;
-use codemint::import::intake::Format;
-use codemint::import::workspace::Workspace;
-use codemint::wire::message::{Envelope, decode};
+use codemint_codes::mask::{CODE_LENGTH_MAX, Mask};
+use codemint_codes::wire::message::{Envelope, decode};
+use codemint_import::error::ImportError;
+use codemint_import::intake::Format;
+use codemint_import::workspace::Workspace;
 
 use crate::import_steps::{assert_is_sound, column, import_with, rejects_of, roomy};
 

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::support::oracle::{Asked, Known, judge};
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::proxy::{Direction, Loss, Proxy};
-use crate::support::site::{Site, Worker, publish, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
 use crate::worker_faults::end_well;
+use codemint_test_support::oracle::{Asked, Known, judge};
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::proxy::{Direction, Loss, Proxy};
+use codemint_test_support::site::{Site, Worker, publish, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 40_000;
@@ -163,7 +163,7 @@ async fn a_line_to_the_store_that_is_dead_in_one_direction_is_given_up() {
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_line_that_dies_in_the_middle_of_codes_does_not_keep_their_chunk() {
-    let stall = format!("{}=3*off->1*return(stall)->off", codemint::failpoint::CODES_HALF_WRITTEN);
+    let stall = format!("{}=3*off->1*return(stall)->off", codemint_telemetry::failpoint::CODES_HALF_WRITTEN);
     let settings = [SMALL_CHUNKS, ("FAILPOINTS", stall.as_str())];
     let lines = Lines::at_work_with(TestStore::postgres().await, &settings).await;
     lines.worker.wait_until_it_says("a failpoint was reached").await;

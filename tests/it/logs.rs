@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::codemint::AS_PROGRAM;
-use crate::support::oracle::Asked;
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::rabbitmq::Broker;
-use crate::support::site::{Site, publish, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
 use crate::worker_faults::end_well_at;
+use codemint_test_support::codemint::AS_PROGRAM;
+use codemint_test_support::oracle::Asked;
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::rabbitmq::Broker;
+use codemint_test_support::site::{Site, publish, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const SMALL_CHUNKS: (&str, &str) = ("CODEMINT__JOB__CHUNK_SIZE", "1000");

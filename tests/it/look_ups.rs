@@ -1,9 +1,9 @@
 //! How PostgreSQL looks codes up.
 
-use codemint::code::batch::CodeBatch;
-use codemint::store::transaction::StoreTransaction;
+use codemint_codes::batch::CodeBatch;
+use codemint_store::transaction::StoreTransaction;
 
-use crate::support::stores::TestStore;
+use codemint_test_support::stores::TestStore;
 
 /// A plan is kept with the connection; one that reads a small table from end to end would still do so when it is large.
 #[tokio::test]

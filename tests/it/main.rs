@@ -1,8 +1,5 @@
 //! All tests that need more than one function of the crate: one program, modules inside.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod masks;
 mod look_ups;
 mod mask_texts;

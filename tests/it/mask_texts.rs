@@ -1,7 +1,7 @@
 //! Masks written back: the canonical form, and laws over texts that nobody thought of.
 
-use codemint::code::mask::{Mask, MaskProblem};
-use codemint::code::symbols::SymbolSet;
+use codemint_codes::mask::{Mask, MaskProblem};
+use codemint_codes::symbols::SymbolSet;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::mem::discriminant;
 
-use codemint::code::mask::{CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskProblem};
-use codemint::code::symbols::{ALNUM, ALPHA, DIGIT, SAFE, SymbolSet};
+use codemint_codes::mask::{CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskProblem};
+use codemint_codes::symbols::{ALNUM, ALPHA, DIGIT, SAFE, SymbolSet};
 
 const PRINTABLE: &[u8] = b"!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`{|}~";
 

@@ -5,16 +5,16 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use codemint::job::Handling;
-use codemint::telemetry::metrics::names::{Kind, METRICS};
+use codemint_codes::job::Handling;
+use codemint_telemetry::metrics::names::{Kind, METRICS};
 use uuid::Uuid;
 
-use crate::support::amqp::{Peer, durable};
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::rabbitmq::{self, Broker};
-use crate::support::site::{EVENTS, JOBS, KEPT, Site, Worker, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Peer, durable};
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::rabbitmq::{self, Broker};
+use codemint_test_support::site::{EVENTS, JOBS, KEPT, Site, Worker, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 /// Asserts that each of these series has at least its value.
 fn assert_moved(worker: &Worker, moved: &[(&str, f64)]) {

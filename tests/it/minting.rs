@@ -1,22 +1,22 @@
 //! The engine on real stores: which codes it stores, what it does about codes that are there, when it stops.
 
-use codemint::code::batch::CodeBatch;
-use codemint::code::keyspace::Keyspace;
-use codemint::code::random::{Key, Stream};
-use codemint::code::slice::Draw;
-use codemint::job::plan::{plan_round, slice_of_range};
-use codemint::job::request::{Limits, Request};
-use codemint::job::{Job, State};
-use codemint::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
-use codemint::runner::job_run::Share;
-use codemint::runner::single::{RunEnd, run_job};
-use codemint::store::Store;
-use codemint::store::submit::PutJob;
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::job::plan::{plan_round, slice_of_range};
+use codemint_codes::job::request::{Limits, Request};
+use codemint_codes::job::{Job, State};
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::random::{Key, Stream};
+use codemint_codes::slice::Draw;
+use codemint_store::Store;
+use codemint_store::submit::PutJob;
+use codemint_worker::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
+use codemint_worker::runner::job_run::Share;
+use codemint_worker::runner::single::{RunEnd, run_job};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::stores::{Kind, TestStore};
+use codemint_test_support::stores::{Kind, TestStore};
 
 const LIMITS: Limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
 

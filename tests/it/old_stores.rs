@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use codemint::job::State;
-use codemint::store::schema::SchemaStatus;
+use codemint_codes::job::State;
+use codemint_store::schema::SchemaStatus;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use crate::engine_steps::{assert_sound, codes_in, expect_refused, mint, run};
-use crate::support::postgres::Database;
-use crate::support::stores::{Kind, TestStore};
+use codemint_test_support::postgres::Database;
+use codemint_test_support::stores::{Kind, TestStore};
 
 /// As the jobs of the old schema are put in below, oldest first.
 const JOBS: [(State, u32); 7] = [
@@ -124,12 +124,12 @@ async fn migrated_stores_of(version: usize) -> [TestStore; 2] {
     sqlx::raw_sql(&rows(Kind::Postgres)).execute(&mut postgres).await.expect("rows");
     first_migrations(Kind::Postgres, version).await.run(&mut postgres).await.expect("a schema");
     postgres.close().await.expect("a close");
-    let status = codemint::store::Store::check_schema(&database.url.parse().expect("a location")).await;
+    let status = codemint_store::Store::check_schema(&database.url.parse().expect("a location")).await;
     assert!(matches!(status, Ok(SchemaStatus::Older { found, .. }) if found == version as i64), "{status:?}");
     [TestStore::sqlite_in(directory).await, TestStore::postgres_in(database).await]
 }
 
-async fn job(place: &TestStore, no: u8) -> codemint::job::Job {
+async fn job(place: &TestStore, no: u8) -> codemint_codes::job::Job {
     place.store.find_job(Uuid::from_bytes([no; 16])).await.expect("an answer").expect("the job")
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::codemint::program;
-use crate::support::postgres::is_root;
-use crate::support::tools::{expect_content, read, root};
+use codemint_test_support::codemint::program;
+use codemint_test_support::postgres::is_root;
+use codemint_test_support::tools::{expect_content, read, root};
 
 const DOCUMENT: &str = "docs/operations.md";
 const FRESH_MACHINE: &str = "tests/support/fresh-machine";

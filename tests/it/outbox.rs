@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use codemint::job::request::Request;
-use codemint::job::{Handling, Job, JobError};
-use codemint::store::Store;
-use codemint::store::outbox::OutboxEvent;
-use codemint::store::refused::{PutRefused, RefusedRequest};
-use codemint::store::submit::PutJob;
+use codemint_codes::job::request::Request;
+use codemint_codes::job::{Handling, Job, JobError};
+use codemint_store::Store;
+use codemint_store::outbox::OutboxEvent;
+use codemint_store::refused::{PutRefused, RefusedRequest};
+use codemint_store::submit::PutJob;
 use uuid::Uuid;
 
 use crate::engine_steps::{put, request, run};
-use crate::support::stores::{Kind, TestStore};
-use crate::support::wait_until;
+use codemint_test_support::stores::{Kind, TestStore};
+use codemint_test_support::wait_until;
 
 fn asker(reply_to: &str, correlation_id: &str) -> Handling {
     let (reply_to, correlation_id) = (Some(reply_to.to_owned()), Some(correlation_id.to_owned()));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use codemint::code::overlap::{covers, intersection, matches, parts_outside, size};
-use codemint::code::symbols::SymbolSet;
+use codemint_codes::overlap::{covers, intersection, matches, parts_outside, size};
+use codemint_codes::symbols::SymbolSet;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 

@@ -1,14 +1,14 @@
 //! `codes` in partitions: made once, while it is empty, and the judge of duplicates as before.
 
-use codemint::code::screening::{FilterLimits, ScreeningMode};
-use codemint::mint::MintSettings;
-use codemint::runner::single::run_job;
+use codemint_codes::screening::{FilterLimits, ScreeningMode};
+use codemint_worker::mint::MintSettings;
+use codemint_worker::runner::single::run_job;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine_steps::{assert_sound, codes_in, mint, put};
-use crate::support::stores::{PARTITIONS, TestStore};
-use crate::support::wait_until;
+use codemint_test_support::stores::{PARTITIONS, TestStore};
+use codemint_test_support::wait_until;
 
 /// Until one was met, so often is tried.
 const ATTEMPTS_MAX: usize = 20;

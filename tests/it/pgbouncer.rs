@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use codemint::store::Store;
-use codemint::store::location::Location;
-use codemint::store::transaction::StoreTransaction;
+use codemint_store::Store;
+use codemint_store::location::Location;
+use codemint_store::transaction::StoreTransaction;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor, Row};
 
 use crate::engine_steps::mint;
-use crate::support::codemint::{Codemint, finish};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::codemint::{Codemint, finish};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 /// What our transactions set.
 const SETTINGS: [(&str, &str); 4] = [

@@ -3,10 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use codemint::code::denied::{DeniedWords, WORDS_MAX};
-use codemint::code::policy::Policy;
 use codemint::config::{self, Config, Sources};
 use codemint::policy;
+use codemint_codes::denied::{DeniedWords, WORDS_MAX};
+use codemint_codes::policy::Policy;
 
 fn configured(directory: &Path, keys: &str) -> Config {
     let file = directory.join("codemint.toml");

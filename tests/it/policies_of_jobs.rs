@@ -3,18 +3,18 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use codemint::code::check::CheckKey;
-use codemint::code::keyspace::Keyspace;
-use codemint::code::policy::Policy;
-use codemint::job::request::RequestError;
-use codemint::job::{Job, State};
+use codemint_codes::check::CheckKey;
+use codemint_codes::job::request::RequestError;
+use codemint_codes::job::{Job, State};
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::policy::Policy;
 
 use crate::engine_steps::{
     assert_sound, checking, codes_in, denying, mint_under, put_request, refusal_of, request, run_under,
 };
 use crate::small_masks::mask;
-use crate::support::codemint::{Codemint, finish};
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::{Codemint, finish};
+use codemint_test_support::stores::TestStore;
 
 const SECRET: &str = "0123456789abcdef";
 const OTHER_SECRET: &str = "fedcba9876543210";

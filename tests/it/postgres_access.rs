@@ -1,15 +1,15 @@
 //! How a PostgreSQL server is reached: TLS with a checked certificate, and a role with no more rights than it needs.
 
-use codemint::store::Store;
-use codemint::store::location::Location;
-use codemint::store::schema::SchemaStatus;
+use codemint_store::Store;
+use codemint_store::location::Location;
+use codemint_store::schema::SchemaStatus;
 use uuid::Uuid;
 
-use crate::support::authority::Authority;
-use crate::support::codemint::Codemint;
-use crate::support::postgres::{Database, Durability, Server, Setup};
-use crate::support::roles::{url_of_member, url_of_owner};
-use crate::support::stores::TestStore;
+use codemint_test_support::authority::Authority;
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::postgres::{Database, Durability, Server, Setup};
+use codemint_test_support::roles::{url_of_member, url_of_owner};
+use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
 async fn a_server_is_believed_only_with_a_certificate_of_the_given_authority_for_its_name() {

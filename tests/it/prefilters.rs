@@ -1,8 +1,8 @@
 //! Bloom filters of runs: never a false no, seldom a false maybe, and nothing at all from broken bytes.
 
-use codemint::code::batch::CodeBatch;
-use codemint::code::prefilter::{Filter, fingerprint};
-use codemint::wire::document::hexadecimal;
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::prefilter::{Filter, fingerprint};
+use codemint_codes::wire::document::hexadecimal;
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 use sha2::{Digest, Sha256};

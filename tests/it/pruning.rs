@@ -1,14 +1,14 @@
 //! `codemint jobs prune`: what ended jobs no longer need goes, all else stays, and no code is ever minted twice for it.
 
-use codemint::job::{Job, bench};
+use codemint_codes::job::{Job, bench};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::cli_steps::{assert_names, exported};
 use crate::engine_steps::{assert_sound, codes_in, expect_refused, mint, put, request, start};
-use crate::support::codemint::Codemint;
-use crate::support::roles::url_of_member;
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::roles::url_of_member;
+use codemint_test_support::stores::TestStore;
 
 const LONG_AGO: &str = "'2020-01-01T00:00:00.000Z'";
 const FILTERS: &str = "select count(*) from chunks where filter is not null";

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-use crate::support::amqp::{Message, Peer};
-use crate::support::oracle::Asked;
-use crate::support::site::{Site, Worker, publish, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
 use crate::worker_faults::end_well;
 use crate::worker_sharing::{chunks_said, codes_minted};
+use codemint_test_support::amqp::{Message, Peer};
+use codemint_test_support::oracle::Asked;
+use codemint_test_support::site::{Site, Worker, publish, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const REPLACEMENTS: usize = 4;
 /// Jobs that are not completed at any moment: always more than two workers have at hand.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use codemint::code::denied::{DeniedInMask, DeniedWords};
-use codemint::code::mask::Mask;
-use codemint::code::room::{Mintable, Room, Taken};
-use codemint::code::rules::{Forbidden, Rules};
+use codemint_codes::denied::{DeniedInMask, DeniedWords};
+use codemint_codes::mask::Mask;
+use codemint_codes::room::{Mintable, Room, Taken};
+use codemint_codes::rules::{Forbidden, Rules};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 

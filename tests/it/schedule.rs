@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use codemint::mint::MintSettings;
-use codemint::runner::job_run::{JobRun, Share};
-use codemint::runner::schedule::Schedule;
+use codemint_worker::mint::MintSettings;
+use codemint_worker::runner::job_run::{JobRun, Share};
+use codemint_worker::runner::schedule::Schedule;
 use tokio::time::Instant;
 
 use crate::engine_steps::put;
-use crate::support::stores::TestStore;
+use codemint_test_support::stores::TestStore;
 
 /// Takes a turn and gives it back at once.
 fn turn(schedule: &mut Schedule) -> Option<i64> {

@@ -1,6 +1,6 @@
 //! How a chunk's candidates are to be compared with what exists, and when a slice is crowded: tables of cases.
 
-use codemint::code::screening::{
+use codemint_codes::screening::{
     Attempts, FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening, ScreeningMode,
 };
 

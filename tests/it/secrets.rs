@@ -6,14 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use uuid::Uuid;
 
-use crate::support::amqp::Message;
-use crate::support::codemint::Ran;
-use crate::support::postgres::{Durability, Server, Setup, create_database};
-use crate::support::rabbitmq;
-use crate::support::roles::PASSWORD;
-use crate::support::site::{DEAD, KEPT, Site, publish, request};
-use crate::support::stores::{Kind, TestStore};
-use crate::support::wait_until;
+use codemint_test_support::amqp::Message;
+use codemint_test_support::codemint::Ran;
+use codemint_test_support::postgres::{Durability, Server, Setup, create_database};
+use codemint_test_support::rabbitmq;
+use codemint_test_support::roles::PASSWORD;
+use codemint_test_support::site::{DEAD, KEPT, Site, publish, request};
+use codemint_test_support::stores::{Kind, TestStore};
+use codemint_test_support::wait_until;
 
 const BROKER_PASSWORD: &str = "Rabbit-Pa55word";
 const WRONG_PASSWORD: &str = "Wr0ng-Pa55word";

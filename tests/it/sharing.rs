@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use codemint::job::Job;
-use codemint::job::request::{Limits, Request};
-use codemint::store::submit::PutJob;
+use codemint_codes::job::Job;
+use codemint_codes::job::request::{Limits, Request};
+use codemint_store::submit::PutJob;
 use uuid::Uuid;
 
-use crate::support::codemint::finish;
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::finish;
+use codemint_test_support::stores::TestStore;
 
 const CANCELS: usize = 200;
 

@@ -1,8 +1,8 @@
 //! Slices and quotas: every rank stands in one slice, and what the slices give together is what was asked for.
 
-use codemint::code::keyspace::Rank;
-use codemint::code::random::{Key, RandomIntegers, Stream};
-use codemint::code::slice::{Slice, quotas};
+use codemint_codes::keyspace::Rank;
+use codemint_codes::random::{Key, RandomIntegers, Stream};
+use codemint_codes::slice::{Slice, quotas};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 
 use crate::chance::numbered_key;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use codemint::code::mask::Mask;
-use codemint::code::symbols::SymbolSet;
+use codemint_codes::mask::Mask;
+use codemint_codes::symbols::SymbolSet;
 use proptest::collection::vec;
 use proptest::prelude::Strategy;
 use proptest::sample::select;

@@ -1,26 +1,26 @@
 //! One contract for both stores: every verb, what it changes and what it leaves alone.
 
-use codemint::code::batch::CodeBatch;
-use codemint::code::prefilter::Filter;
-use codemint::code::screening::Screening;
-use codemint::job::Rejections;
-use codemint::job::request::{Limits, Request};
-use codemint::job::{Job, State};
-use codemint::store::chunks::{Checkpoint, ClaimedChunk, PutCodes};
-use codemint::store::closing::{CloseJob, job_digest};
-use codemint::store::error::StoreError;
-use codemint::store::reports::JobFilter;
-use codemint::store::schema::SchemaStatus;
-use codemint::store::submit::PutJob;
-use codemint::store::write_order::WriteOrder;
-use codemint::store::{Access, Store};
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::job::Rejections;
+use codemint_codes::job::request::{Limits, Request};
+use codemint_codes::job::{Job, State};
+use codemint_codes::prefilter::Filter;
+use codemint_codes::screening::Screening;
+use codemint_store::chunks::{Checkpoint, ClaimedChunk, PutCodes};
+use codemint_store::closing::{CloseJob, job_digest};
+use codemint_store::error::StoreError;
+use codemint_store::reports::JobFilter;
+use codemint_store::schema::SchemaStatus;
+use codemint_store::submit::PutJob;
+use codemint_store::write_order::WriteOrder;
+use codemint_store::{Access, Store};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::engine_steps::{put_request as put, request};
-use crate::support::stores::{Kind, TestStore};
-use crate::support::wait_until;
+use codemint_test_support::stores::{Kind, TestStore};
+use codemint_test_support::wait_until;
 
 const LIMITS: Limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
 

@@ -3,12 +3,12 @@
 use lapin::types::{AMQPValue, FieldTable};
 use uuid::Uuid;
 
-use crate::support::amqp::{Peer, durable};
-use crate::support::collector::{CollectedSpan, Collector};
-use crate::support::postgres::free_port;
-use crate::support::site::{JOBS, Site, Worker, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Peer, durable};
+use codemint_test_support::collector::{CollectedSpan, Collector};
+use codemint_test_support::postgres::free_port;
+use codemint_test_support::site::{JOBS, Site, Worker, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -3,23 +3,23 @@
 
 use std::path::{Path, PathBuf};
 
-use codemint::store::Store;
-use codemint::store::schema::SchemaStatus;
+use codemint_store::Store;
+use codemint_store::schema::SchemaStatus;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use crate::cli_steps::assert_names;
-use crate::support::amqp::{Peer, quorum};
-use crate::support::codemint::Codemint;
-use crate::support::oracle::{Asked, Known};
-use crate::support::postgres::Database;
-use crate::support::rabbitmq;
-use crate::support::site::{EVENTS, KEPT, Site, Worker, publish, request};
-use crate::support::stores::{Kind, TestStore, Way};
-use crate::support::wait_until;
 use crate::worker_faults::{end_well, end_well_knowing};
 use crate::worker_sharing::chunks_said;
+use codemint_test_support::amqp::{Peer, quorum};
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::oracle::{Asked, Known};
+use codemint_test_support::postgres::Database;
+use codemint_test_support::rabbitmq;
+use codemint_test_support::site::{EVENTS, KEPT, Site, Worker, publish, request};
+use codemint_test_support::stores::{Kind, TestStore, Way};
+use codemint_test_support::wait_until;
 
 const DONE: &str = "select count(*) from chunks where state = 'done'";
 const OPEN: &str = "select count(*) from chunks where state = 'open'";

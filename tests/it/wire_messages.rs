@@ -1,7 +1,9 @@
 //! Job messages as bytes from anywhere: read or refused, never a panic, and what is refused is not repeated.
 
-use codemint::job::PRIORITY_MAX;
-use codemint::wire::message::{Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage, MESSAGE_BYTES_MAX, decode};
+use codemint_codes::job::PRIORITY_MAX;
+use codemint_codes::wire::message::{
+    Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage, MESSAGE_BYTES_MAX, decode,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};

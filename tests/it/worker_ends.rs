@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::support::codemint::Codemint;
-use crate::support::postgres::{Database, Durability, Server, create_database};
-use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::codemint::Codemint;
+use codemint_test_support::postgres::{Database, Durability, Server, create_database};
+use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 #[tokio::test]
 async fn a_worker_that_is_asked_to_stop_ends_in_time_and_the_next_one_goes_on() {
@@ -84,7 +84,7 @@ async fn a_worker_that_drains_ends_when_nothing_is_left() {
         assert!(ran.stderr.contains("it minted 15000 codes in 30 chunks"), "{}", ran.stderr);
         assert_eq!(site.count("select count(*) from outbox").await, 0);
         assert_eq!(inbox.collect_count(30).await.len(), 30);
-        assert_eq!(peer.depth(crate::support::site::JOBS).await, 0);
+        assert_eq!(peer.depth(codemint_test_support::site::JOBS).await, 0);
     }
 }
 

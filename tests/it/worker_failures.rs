@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use uuid::Uuid;
 
 use crate::engine_steps::{assert_sound, checking, put_request, request as store_request};
-use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
-use crate::support::stores::{Kind, TestStore};
-use crate::support::wait_until;
+use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
+use codemint_test_support::stores::{Kind, TestStore};
+use codemint_test_support::wait_until;
 
 /// From now on the store takes no code that begins with a 7.
 async fn refuse_sevens(place: &TestStore) {

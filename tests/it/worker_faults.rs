@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use codemint::job::Handling;
+use codemint_codes::job::Handling;
 use futures_util::StreamExt;
 use uuid::Uuid;
 
-use crate::support::amqp::{Inbox, Message, Peer};
-use crate::support::oracle::{Asked, Known, KnownOfBroker, judge, unsettled};
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::rabbitmq::{self, Broker, Depth};
-use crate::support::site::{DEAD, EVENTS, JOBS, KEPT, Site, Worker, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
 use crate::worker_sharing::is_long;
+use codemint_test_support::amqp::{Inbox, Message, Peer};
+use codemint_test_support::oracle::{Asked, Known, KnownOfBroker, judge, unsettled};
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::rabbitmq::{self, Broker, Depth};
+use codemint_test_support::site::{DEAD, EVENTS, JOBS, KEPT, Site, Worker, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 /// Takes events until every one of these jobs has ended.
 pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
@@ -224,7 +224,7 @@ async fn a_broker_that_takes_nothing_still_brings_jobs_and_gets_the_events_later
     let peer = site.keep_events().await;
     // Enough to be at work when the alarm comes.
     let ids = publish_jobs(&peer, "B", 40, 2_000).await;
-    peer.publish(JOBS, JOBS, b"no job", crate::support::amqp::durable()).await;
+    peer.publish(JOBS, JOBS, b"no job", codemint_test_support::amqp::durable()).await;
     broker.set_vm_memory_high_watermark(0.0001);
     wait_until("the jobs are minted", async || site.completed().await == 40).await;
     let of_end = site.store.store.find_job(ids[0]).await.expect("an answer").expect("a job");

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::support::codemint::Ran;
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::site::{Site, Worker, publish, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::codemint::Ran;
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::site::{Site, Worker, publish, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const LOOKS_AT_THE_SCHEMA: &str = "
     select cast(seq_scan + coalesce(idx_scan, 0) as bigint) from pg_stat_user_tables where relname = '_sqlx_migrations'";

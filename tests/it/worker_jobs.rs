@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::support::site::{EVENTS, Site, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
+use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
 async fn a_published_job_is_minted_and_told_of_in_order() {

@@ -8,12 +8,12 @@ use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use uuid::Uuid;
 
-use crate::support::amqp::{Message, Peer, durable};
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::rabbitmq::{Broker, Setup};
-use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Message, Peer, durable};
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::rabbitmq::{Broker, Setup};
+use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, publish, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 /// Longer than the broker waits for an acknowledgement, and than it takes to notice.
 const OUTAGE: Duration = Duration::from_secs(180);

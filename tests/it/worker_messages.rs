@@ -7,11 +7,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::bad_messages::{self, Becomes, Case, MARK};
-use crate::support::amqp::{Inbox, Message, Peer, durable};
-use crate::support::rabbitmq;
-use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::amqp::{Inbox, Message, Peer, durable};
+use codemint_test_support::rabbitmq;
+use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const CASE: &str = "x-test-case";
 

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::support::oracle::Asked;
-use crate::support::postgres::{Durability, Server, create_database};
-use crate::support::rabbitmq::Broker;
-use crate::support::site::{Site, Worker, publish, request};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
 use crate::worker_faults::end_well_at;
+use codemint_test_support::oracle::Asked;
+use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::rabbitmq::Broker;
+use codemint_test_support::site::{Site, Worker, publish, request};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 const AWAY_FOR: Duration = Duration::from_secs(120);
 const BACK_WITHIN: Duration = Duration::from_secs(5);

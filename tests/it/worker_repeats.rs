@@ -4,10 +4,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::amqp::{Inbox, Message, Peer, durable};
-use crate::support::rabbitmq;
-use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
+use codemint_test_support::amqp::{Inbox, Message, Peer, durable};
+use codemint_test_support::rabbitmq;
+use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
 
 /// Waits for so many final events of a job; they all have the same id.
 async fn wait_for_ends(inbox: &mut Inbox, id: Uuid, count: usize) {

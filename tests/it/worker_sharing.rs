@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::codemint::Ran;
-use crate::support::site::{EVENTS, Site, Worker, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::codemint::Ran;
+use codemint_test_support::site::{EVENTS, Site, Worker, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 /// How much of it there is where time does not matter.
 pub fn is_long() -> bool {
@@ -75,7 +75,7 @@ async fn three_workers_share_a_job_one_is_killed_one_is_stopped_and_the_third_co
 }
 
 /// Starts a job that takes minutes, and waits until it is well under way.
-async fn start_large_job(site: &Site, peer: &crate::support::amqp::Peer, message: &Value) -> Uuid {
+async fn start_large_job(site: &Site, peer: &codemint_test_support::amqp::Peer, message: &Value) -> Uuid {
     publish(peer, message).await;
     wait_for_chunks(site, 2).await;
     message["job_id"].as_str().expect("an id").parse().expect("an id")

@@ -5,12 +5,12 @@ use std::net::TcpListener;
 use lapin::types::FieldTable;
 use uuid::Uuid;
 
-use crate::support::codemint::{Codemint, Ran};
-use crate::support::postgres::{Durability, Server, create_database, free_port};
-use crate::support::rabbitmq::Broker;
-use crate::support::site::{EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
-use crate::support::stores::TestStore;
-use crate::support::wait_until;
+use codemint_test_support::codemint::{Codemint, Ran};
+use codemint_test_support::postgres::{Durability, Server, create_database, free_port};
+use codemint_test_support::rabbitmq::Broker;
+use codemint_test_support::site::{EVENTS, JOBS, Site, Worker, publish, request, wait_for_end};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::wait_until;
 
 async fn wait_until_missing(worker: &Worker, what: &str) {
     wait_until(what, async || {

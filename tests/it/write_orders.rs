@@ -1,10 +1,10 @@
 //! The order in which a chunk is written keeps the unique index small, and never lets two writers wait for each other.
 
-use codemint::job::State;
+use codemint_codes::job::State;
 
 use crate::engine_steps::{assert_sound, codes_in, insert_codes, mint, put, run, start};
-use crate::support::codemint::finish;
-use crate::support::stores::TestStore;
+use codemint_test_support::codemint::finish;
+use codemint_test_support::stores::TestStore;
 
 const CODES: i128 = 40_000;
 

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::runner::patience::Patience;
-use crate::store::benches::{BenchJob, JOBS_AT_ONCE};
-use crate::store::error::StoreError;
-use crate::store::{Store, in_time};
+use codemint_store::benches::{BenchJob, JOBS_AT_ONCE};
+use codemint_store::error::StoreError;
+use codemint_store::{Store, in_time};
+use codemint_worker::runner::patience::Patience;
 
 /// A store that is away for longer is left as it is.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::figures::{ClientFigures, Figures, ServerFigures, StoreFigures};
 use crate::cli::Context;
 use crate::cli::bench::cpu::CpuClock;
-use crate::job::Job;
-use crate::mint::MintSettings;
-use crate::mint::times::ChunkTimes;
-use crate::runner::observer::{Observed, Observer};
-use crate::runner::pool::Pool;
-use crate::store::Store;
-use crate::store::activity::{Onlooker, Sessions, WalCounters};
-use crate::store::error::StoreError;
+use codemint_codes::job::Job;
+use codemint_store::Store;
+use codemint_store::activity::{Onlooker, Sessions, WalCounters};
+use codemint_store::error::StoreError;
+use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::times::ChunkTimes;
+use codemint_worker::runner::observer::{Observed, Observer};
+use codemint_worker::runner::pool::Pool;
 
 /// Between two looks at what the server does for us.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::cli::Context;
 use crate::cli::exit::Failure;
-use crate::store::location::Location;
-use crate::store::{Access, Store};
+use codemint_store::location::Location;
+use codemint_store::{Access, Store};
 
 const PREFIX: &str = ".codemint-bench-";
 

@@ -10,7 +10,7 @@ use crate::bench::verdict::{Verdict, judge};
 use crate::cli::bench::measure::Measured;
 use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_line};
-use crate::job::Job;
+use codemint_codes::job::Job;
 
 /// What was asked for.
 pub struct Asked {

@@ -1,0 +1,313 @@
+//! Words that no code may contain. Codes and words are read as people read them: separators are skipped and digits that
+//! look like letters are those letters, so that neither `A-5-5` nor `4SS` slips through.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use aho_corasick::automaton::StateID;
+use sha2::{Digest, Sha256};
+
+use crate::denied_automaton::{CLASSES, ONE, Step, WordAutomaton, class_of};
+use crate::mask::Mask;
+use crate::symbols::SymbolSet;
+
+/// Most words.
+pub const WORDS_MAX: usize = 100_000;
+/// Shortest word, in symbols: a single one is better left out of the mask.
+pub const WORD_LENGTH_MIN: usize = 2;
+/// Longest word, in symbols: no code is longer.
+pub const WORD_LENGTH_MAX: usize = 64;
+/// Most symbols of all forms of all words together. At this bound a list was measured to take 400 MB of memory for five
+/// seconds and 220 MB from then on; 100,000 words of usual length take 90 MB.
+pub const FORM_SYMBOLS_MAX: u64 = 1 << 22;
+
+const BUILTIN: &str = include_str!("denied_builtin.txt");
+
+/// Words that no code may contain.
+///
+/// | in a code or a word | reads as |
+/// |---|---|
+/// | a letter | itself, in upper case |
+/// | `0` `2` `3` `4` `5` `6` `7` `8` `9` | `O` `Z` `E` `A` `S` `G` `T` `B` `G` |
+/// | `@` `$` | `A` `S` |
+/// | `1` `!` | `I` or `L` |
+/// | any other character | nothing: it is skipped |
+///
+/// ```
+/// use std::sync::Arc;
+/// use codemint::code::denied::{DeniedInMask, DeniedWords};
+///
+/// let words = Arc::new(DeniedWords::new(["cat", "dill"])?);
+/// let denied = DeniedInMask::new(&words, &"***-***".parse()?);
+/// assert!(denied.is_denied(b"XC4-7XX"));
+/// assert!(denied.is_denied(b"XXD-1L!"));
+/// assert!(!denied.is_denied(b"XC4-X7X"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct DeniedWords {
+    /// As read, ascending.
+    words: BTreeSet<Vec<u8>>,
+    automaton: WordAutomaton,
+}
+
+/// Why a list of words cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeniedWordsError {
+    #[error("there is no word in it; write one a line")]
+    NoWords,
+    /// Lines are counted from 1.
+    #[error("line {line}: {problem}")]
+    Word { line: usize, problem: WordProblem },
+    #[error("there are more than {WORDS_MAX} words")]
+    TooManyWords,
+    #[error(
+        "the words are too many or too long together: with each I and L written as itself and as 1 they have more than {FORM_SYMBOLS_MAX} characters"
+    )]
+    TooManyForms,
+    /// Not expected within the bounds above.
+    #[error("the words cannot be searched for: {0}")]
+    Automaton(String),
+}
+
+/// What is wrong with a word.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WordProblem {
+    #[error("found {0:?}, which no code can have; write the word as it would stand in a code")]
+    NotPrintable(char),
+    #[error("the word has no letter and no digit")]
+    NothingToRead,
+    #[error("the word has one letter or digit only; leave the character out of the mask instead")]
+    TooShort,
+    #[error("the word has more than {WORD_LENGTH_MAX} letters and digits, more than any code")]
+    TooLong,
+}
+
+impl DeniedWords {
+    /// Takes words in any order and any case; those that read alike are one.
+    ///
+    /// # Errors
+    /// If a word, which is named as if each had a line, or all together cannot be used.
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, DeniedWordsError> {
+        Self::from_lines((1..).zip(words))
+    }
+
+    /// One word a line; blank lines and lines that begin with # are ignored.
+    ///
+    /// # Errors
+    /// As [`DeniedWords::new`], with the line.
+    pub fn from_text(text: &str) -> Result<Self, DeniedWordsError> {
+        let text = text.trim_start_matches('\u{feff}');
+        let lines = (1..).zip(text.lines().map(str::trim));
+        Self::from_lines(lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')))
+    }
+
+    /// Well-known vulgar and offensive words of English.
+    ///
+    /// # Errors
+    /// None: the list comes with the program, and a test reads it.
+    pub fn builtin() -> Result<Self, DeniedWordsError> {
+        Self::from_text(BUILTIN)
+    }
+
+    /// The words of both lists.
+    ///
+    /// # Errors
+    /// If they are too many together.
+    pub fn union(&self, other: &Self) -> Result<Self, DeniedWordsError> {
+        Self::from_read(self.words.union(&other.words).cloned().collect())
+    }
+
+    fn from_lines<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<Self, DeniedWordsError> {
+        let mut words = BTreeSet::new();
+        for (line, word) in lines {
+            words.insert(read_word(word).map_err(|problem| DeniedWordsError::Word { line, problem })?);
+            if words.len() > WORDS_MAX {
+                return Err(DeniedWordsError::TooManyWords);
+            }
+        }
+        Self::from_read(words)
+    }
+
+    fn from_read(words: BTreeSet<Vec<u8>>) -> Result<Self, DeniedWordsError> {
+        match words.len() {
+            0 => Err(DeniedWordsError::NoWords),
+            1..=WORDS_MAX => {
+                let automaton = WordAutomaton::new(&all_forms(&words)?)
+                    .map_err(|error| DeniedWordsError::Automaton(error.to_string()))?;
+                Ok(Self { words, automaton })
+            }
+            _ => Err(DeniedWordsError::TooManyWords),
+        }
+    }
+
+    /// How many words there are; those that read alike are one.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// False: there is at least one word.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// SHA-256 over the words as they are read, in ascending order, each with a newline behind it.
+    pub fn digest(&self) -> [u8; 32] {
+        let hash = self.words.iter().fold(Sha256::new(), |hash, word| hash.chain_update(word).chain_update(b"\n"));
+        hash.finalize().into()
+    }
+}
+
+impl fmt::Debug for DeniedWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeniedWords").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// How a byte reads; 0 if it is skipped.
+const READ: [u8; 256] = {
+    let mut read = [0; 256];
+    let mut letter = b'A';
+    while letter <= b'Z' {
+        read[letter as usize] = letter;
+        read[letter.to_ascii_lowercase() as usize] = letter;
+        letter += 1;
+    }
+    let swaps = *b"0O1!2Z3E4A5S6G7T8B9G@A$S";
+    let mut at = 0;
+    while at < swaps.len() {
+        read[swaps[at] as usize] = swaps[at + 1];
+        at += 2;
+    }
+    read[b'1' as usize] = ONE;
+    read[b'!' as usize] = ONE;
+    read
+};
+
+fn read_word(word: &str) -> Result<Vec<u8>, WordProblem> {
+    if let Some(found) = word.chars().find(|character| !matches!(character, ' '..='~')) {
+        return Err(WordProblem::NotPrintable(found));
+    }
+    let symbols: Vec<u8> = word.bytes().map(|byte| READ[usize::from(byte)]).filter(|&symbol| symbol != 0).collect();
+    match symbols.len() {
+        0 => Err(WordProblem::NothingToRead),
+        length if length < WORD_LENGTH_MIN => Err(WordProblem::TooShort),
+        length if length > WORD_LENGTH_MAX => Err(WordProblem::TooLong),
+        _ => Ok(symbols),
+    }
+}
+
+/// How a symbol of a word may read in a code.
+fn readings(symbol: u8) -> &'static [u8] {
+    match symbol {
+        b'I' => b"I1",
+        b'L' => b"L1",
+        ONE => b"IL1",
+        _ => {
+            let at = class_of(symbol);
+            &b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"[at..=at]
+        }
+    }
+}
+
+/// Every form of every word, ascending.
+fn all_forms(words: &BTreeSet<Vec<u8>>) -> Result<Vec<Vec<u8>>, DeniedWordsError> {
+    let count = |word: &Vec<u8>| {
+        word.iter().fold(word.len() as u64, |forms, &symbol| forms.saturating_mul(readings(symbol).len() as u64))
+    };
+    if words.iter().map(count).fold(0, u64::saturating_add) > FORM_SYMBOLS_MAX {
+        return Err(DeniedWordsError::TooManyForms);
+    }
+    let forms: BTreeSet<Vec<u8>> = words.iter().flat_map(|word| forms(word)).collect();
+    Ok(forms.into_iter().collect())
+}
+
+fn forms(word: &[u8]) -> Vec<Vec<u8>> {
+    word.iter().fold(vec![Vec::with_capacity(word.len())], |begun, &symbol| {
+        let continued = begun
+            .iter()
+            .flat_map(|form| readings(symbol).iter().map(move |&reading| [form.as_slice(), &[reading]].concat()));
+        continued.collect()
+    })
+}
+
+/// Denied words where a mask can produce them.
+///
+/// What stands wholly in the mask's literals is the mask's own and does not count; a word with a placeholder or a check
+/// character between its first and its last symbol does.
+pub struct DeniedInMask {
+    words: Arc<DeniedWords>,
+    /// What is read, from the first placeholder on.
+    steps: Vec<Step>,
+    /// After the literals before it.
+    start: StateID,
+    /// Where counting begins, and for every position of the body from there on the reach of a step.
+    body_start: usize,
+    body_reaches: Vec<u8>,
+}
+
+impl DeniedInMask {
+    pub fn new(words: &Arc<DeniedWords>, mask: &Mask) -> Self {
+        let (positions, body_length) = (mask.positions(), mask.body().len());
+        let is_placeholder = |position: usize| position >= body_length || positions[position].single().is_none();
+        let body_start = (0..positions.len()).find(|&at| is_placeholder(at)).unwrap_or(positions.len());
+        let read =
+            |set: &SymbolSet| set.single().map(|literal| READ[usize::from(literal)]).filter(|&symbol| symbol != 0);
+        let before: Vec<u8> = positions[..body_start].iter().filter_map(read).collect();
+        let (mut steps, mut reaches, mut reach) = (Vec::new(), Vec::new(), 0);
+        for (position, set) in positions.iter().enumerate().skip(body_start) {
+            let literal = !is_placeholder(position);
+            let is_read = !literal || read(set).is_some();
+            reach = if literal { reach + u8::from(is_read) } else { 0 };
+            reaches.push(reach);
+            if is_read {
+                steps.push(Step { position, reach });
+            }
+        }
+        // Behind these no word reaches back to a placeholder.
+        let longest = words.automaton.longest();
+        let needed = steps.iter().rposition(|step| step.reach < longest).map_or(0, |last| last + 1);
+        steps.truncate(needed);
+        reaches.truncate(body_length.saturating_sub(body_start));
+        let start = words.automaton.state_after(&before);
+        Self { words: Arc::clone(words), steps, start, body_start, body_reaches: reaches }
+    }
+
+    /// True if this code, which is one of the mask's, contains a denied word.
+    ///
+    /// # Panics
+    /// If it is shorter than the mask's codes.
+    pub fn is_denied(&self, code: &[u8]) -> bool {
+        self.words.automaton.finds(self.start, &self.steps, code, &READ)
+    }
+
+    /// How many of the codes whose character at every position is in `part` contain no denied word. `part` has the length
+    /// of the mask's codes, and at each position some of the mask's symbols. Check characters are not looked at, neither
+    /// for their number nor for words: in a mask that has some, this is an upper bound.
+    ///
+    /// Takes time linear in the words and in the length of the code.
+    pub fn count_allowed(&self, part: &[SymbolSet]) -> u128 {
+        let body_length = self.body_start + self.body_reaches.len();
+        if part.iter().take(body_length).any(|set| set.is_empty()) {
+            return 0;
+        }
+        let mut counts = self.words.automaton.counts(self.start);
+        for (set, &reach) in part.iter().skip(self.body_start).zip(&self.body_reaches) {
+            let (mut times, mut skipped) = ([0; CLASSES], 0);
+            for byte in set.iter() {
+                match READ[usize::from(byte)] {
+                    0 => skipped += 1,
+                    symbol => times[class_of(symbol)] += 1,
+                }
+            }
+            counts.step(&times, skipped, reach);
+        }
+        counts.total()
+    }
+}
+
+impl fmt::Debug for DeniedInMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeniedInMask").field("words", &self.words).finish_non_exhaustive()
+    }
+}

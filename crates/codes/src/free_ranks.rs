@@ -1,0 +1,87 @@
+//! The ranks of a slice that nobody has taken, for slices so crowded that drawing and looking up would not end.
+
+use crate::keyspace::Rank;
+use crate::slice::Slice;
+
+const WORD_BITS: usize = u64::BITS as usize;
+
+/// One bit a rank: at most [`FreeRanks::RANKS_MAX`] of them, so at most 8 MiB, however many are taken.
+///
+/// ```
+/// use codemint::code::free_ranks::FreeRanks;
+/// use codemint::code::slice::Slice;
+///
+/// let mut free = FreeRanks::new(Slice { start: 100, length: 5 });
+/// free.take(101);
+/// free.take(103);
+/// assert_eq!(free.len(), 3);
+/// assert_eq!(free.ranks_at(&[0, 1, 2]), [100, 102, 104]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct FreeRanks {
+    slice: Slice,
+    /// A bit is set where the rank is taken; those behind the slice's end are, too.
+    taken: Vec<u64>,
+    free: u64,
+}
+
+impl FreeRanks {
+    pub const RANKS_MAX: u128 = 1 << 26;
+
+    /// All ranks of a slice of at most [`Self::RANKS_MAX`] ranks, free.
+    ///
+    /// # Panics
+    /// If the slice is longer.
+    pub fn new(slice: Slice) -> Self {
+        assert!(slice.length <= Self::RANKS_MAX, "a slice of {} ranks is too long for one bit each", slice.length);
+        let length = slice.length as usize;
+        let mut taken = vec![0; length.div_ceil(WORD_BITS)];
+        if let (Some(last), 1..) = (taken.last_mut(), length % WORD_BITS) {
+            *last = u64::MAX << (length % WORD_BITS);
+        }
+        Self { slice, taken, free: length as u64 }
+    }
+
+    /// How many are free.
+    pub fn len(&self) -> u64 {
+        self.free
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.free == 0
+    }
+
+    /// A rank outside the slice is none of ours.
+    pub fn take(&mut self, rank: Rank) {
+        if !self.slice.contains(rank) {
+            return;
+        }
+        let offset = (rank - self.slice.start) as usize;
+        let (word, bit) = (&mut self.taken[offset / WORD_BITS], 1 << (offset % WORD_BITS));
+        if *word & bit == 0 {
+            *word |= bit;
+            self.free -= 1;
+        }
+    }
+
+    /// The free ranks at these positions among the free ones. `indexes` are ascending and below [`Self::len`].
+    pub fn ranks_at(&self, indexes: &[u128]) -> Vec<Rank> {
+        let mut ranks = Vec::with_capacity(indexes.len());
+        let mut wanted = indexes.iter().peekable();
+        let mut before: u128 = 0;
+        for (at, word) in self.taken.iter().enumerate() {
+            let mut free = !word;
+            let behind = before + u128::from(free.count_ones());
+            while let Some(&&index) = wanted.peek().filter(|index| ***index < behind) {
+                while before < index {
+                    free &= free - 1;
+                    before += 1;
+                }
+                ranks.push(self.slice.start + (at * WORD_BITS) as u128 + u128::from(free.trailing_zeros()));
+                wanted.next();
+            }
+            before = behind;
+        }
+        ranks
+    }
+}

@@ -1,0 +1,109 @@
+//! How many codes of a mask may still be minted, as far as the masks in use tell. What they leave open, counting decides.
+
+use crate::denied::DeniedInMask;
+use crate::mask::Mask;
+use crate::overlap::{Positions, covers, intersection, parts_outside, size};
+use crate::symbols::SymbolSet;
+
+/// The codes of a mask that may be minted at all: those that are neither reserved nor denied.
+#[derive(Debug)]
+pub struct Mintable<'a> {
+    mask: &'a Mask,
+    /// Disjoint parts of the mask's body that together are what nobody reserved.
+    parts: Vec<Positions>,
+    denied: Option<&'a DeniedInMask>,
+    pub codes: u128,
+    /// Less than `codes` where these are an upper bound.
+    pub codes_at_least: u128,
+    /// False if `codes` is an upper bound, because reserved masks cut check characters apart or are too many.
+    pub exact: bool,
+}
+
+/// How many of them are taken, or owed to jobs that are not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub at_least: u128,
+    pub at_most: u128,
+}
+
+/// Whether a count of codes fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Enough,
+    TooFew {
+        free: u128,
+        /// Codes that are neither reserved nor denied, taken or not.
+        mintable: u128,
+        /// False if it is an estimate.
+        exact: bool,
+    },
+    Unsure,
+}
+
+impl<'a> Mintable<'a> {
+    /// Every rank of a keyspace has one code, whatever its check characters: so only bodies are counted.
+    pub fn new(mask: &'a Mask, reserved: &[Mask], denied: Option<&'a DeniedInMask>) -> Self {
+        let body_length = mask.body().len();
+        let met: Vec<&Mask> = reserved.iter().filter(|other| mask.meets(other)).collect();
+        let whole = |other: &&Mask| covers(&other.positions()[body_length..], &mask.positions()[body_length..]);
+        let cut: Vec<_> = met.iter().copied().filter(whole).map(|other| &other.positions()[..body_length]).collect();
+        let parts = parts_outside(mask.body(), &cut);
+        let exact = parts.is_some() && cut.len() == met.len() && (denied.is_none() || mask.check_length() == 0);
+        let not_cut = |other: &&&Mask| parts.is_none() || !whole(other);
+        let in_doubt = met
+            .iter()
+            .filter(not_cut)
+            .filter_map(|other| Some(size(&intersection(mask.body(), &other.positions()[..body_length])?)));
+        let in_doubt = in_doubt.fold(0, u128::saturating_add);
+        let parts = parts.unwrap_or_else(|| vec![mask.body().to_vec()]);
+        let codes: u128 = parts.iter().map(|part| allowed(part, mask, denied)).sum();
+        Self { mask, parts, denied, codes, codes_at_least: codes.saturating_sub(in_doubt), exact }
+    }
+
+    /// What `codes` codes of another mask in use take of these, at least and at most: those that find no place outside
+    /// ours lie inside.
+    pub fn taken_by(&self, other: &Mask, codes: u64) -> Taken {
+        let codes = u128::from(codes);
+        let body = &other.positions()[..self.mask.body().len()];
+        let shared: Vec<Positions> = self.parts.iter().filter_map(|part| intersection(part, body)).collect();
+        let at_most = codes.min(shared.iter().map(|part| size(part)).fold(0, u128::saturating_add));
+        // Even those of the same mask may have other check characters than ours, if they were made under another key.
+        let comparable = other.check_length() + self.mask.check_length() == 0;
+        let fit_outside = codes <= size(other.body()).saturating_sub(shared.iter().map(|part| size(part)).sum());
+        if !comparable || fit_outside {
+            return Taken { at_least: 0, at_most };
+        }
+        let inside: u128 = shared.iter().map(|part| allowed(part, self.mask, self.denied)).sum();
+        let outside = size(other.body()).saturating_sub(inside);
+        Taken { at_least: codes.saturating_sub(outside), at_most }
+    }
+
+    /// Is there room for `count` codes?
+    pub fn room_for(&self, count: u64, taken: Taken) -> Room {
+        let count = u128::from(count);
+        if self.codes_at_least.saturating_sub(taken.at_most) >= count {
+            return Room::Enough;
+        }
+        let free_at_most = self.codes.saturating_sub(taken.at_least);
+        if free_at_most < count && (taken.at_least == taken.at_most || free_at_most == 0) {
+            return Room::TooFew { free: free_at_most, mintable: self.codes, exact: self.exact };
+        }
+        Room::Unsure
+    }
+}
+
+/// How many codes of a part of the mask's body contain no denied word.
+fn allowed(part: &[SymbolSet], mask: &Mask, denied: Option<&DeniedInMask>) -> u128 {
+    let Some(denied) = denied else { return size(part) };
+    let whole: Positions = part.iter().chain(&mask.positions()[part.len()..]).copied().collect();
+    denied.count_allowed(&whole)
+}
+
+impl std::iter::Sum for Taken {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            at_least: sum.at_least.saturating_add(one.at_least),
+            at_most: sum.at_most.saturating_add(one.at_most),
+        })
+    }
+}

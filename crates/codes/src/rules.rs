@@ -1,0 +1,54 @@
+//! Codes of a mask that must not be minted, whether they exist or not.
+
+use std::sync::Arc;
+
+use crate::batch::CodeBatch;
+use crate::denied::DeniedInMask;
+use crate::mask::Mask;
+use crate::overlap::{Positions, intersection, matches};
+
+/// What keeps codes of one mask from being minted.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Masks that are reserved, as far as they meet the mask.
+    reserved: Vec<Positions>,
+    denied: Option<Arc<DeniedInMask>>,
+}
+
+/// Why a code is not to be minted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forbidden {
+    Reserved,
+    Denied,
+}
+
+impl Rules {
+    pub fn new(mask: &Mask, reserved: &[Mask], denied: Option<Arc<DeniedInMask>>) -> Self {
+        let reserved = reserved.iter().filter_map(|other| intersection(mask.positions(), other.positions()));
+        Self { reserved: reserved.collect(), denied }
+    }
+
+    /// True if nothing is forbidden.
+    pub fn is_empty(&self) -> bool {
+        self.reserved.is_empty() && self.denied.is_none()
+    }
+
+    /// The codes that are forbidden, by their index, and why.
+    pub fn forbidden_of(&self, codes: &CodeBatch) -> Vec<(usize, Forbidden)> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let forbidden = codes.iter().enumerate().map(|(index, code)| (index, self.forbids(code)));
+        forbidden.filter_map(|(index, why)| Some((index, why?))).collect()
+    }
+
+    /// Of a code of the mask.
+    pub fn forbids(&self, code: &str) -> Option<Forbidden> {
+        let code = code.as_bytes();
+        if self.reserved.iter().any(|positions| matches(positions, code)) {
+            return Some(Forbidden::Reserved);
+        }
+        let denied = self.denied.as_ref().is_some_and(|denied| denied.is_denied(code));
+        denied.then_some(Forbidden::Denied)
+    }
+}

@@ -1,0 +1,154 @@
+//! One column of a CSV input, in memory that does not grow with a row.
+//!
+//! Uses the parser below the `csv` crate: that crate's reader keeps whole rows, however long, and its line numbers are
+//! one too small after `\r\n`.
+
+use std::io::Read;
+use std::ops::ControlFlow;
+
+use csv_core::ReadFieldResult;
+
+use crate::error::ImportError;
+use crate::intake::Entry;
+use crate::lines::BYTES_KEPT;
+use crate::source::Source;
+
+/// Longest row, line breaks in quotation marks included: a mark that is never closed would swallow the rest of the file.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// The names of the columns, from the header row.
+///
+/// # Errors
+/// If the input cannot be read, is empty, or its first row is longer than [`RECORD_BYTES_MAX`].
+pub fn header(input: impl Read, delimiter: u8) -> Result<Vec<String>, ImportError> {
+    let mut source = Source::open(input, &|_bytes| ControlFlow::Continue(()))?;
+    Rows::new(&mut source, delimiter).header()
+}
+
+/// Hands on the column's field of every row, with the number of the line on which the row begins.
+pub(super) fn each_field<R: Read>(
+    source: &mut Source<'_, R>,
+    column: &str,
+    delimiter: u8,
+    mut take: impl FnMut(u64, Entry<'_>) -> Result<(), ImportError>,
+) -> Result<(), ImportError> {
+    let mut rows = Rows::new(source, delimiter);
+    let wanted = position_of(column, rows.header()?)?;
+    loop {
+        let line_before = rows.line_no;
+        let another = rows.skip_line_ends()?;
+        for line_no in line_before..rows.line_no {
+            take(line_no, Entry::Blank)?;
+        }
+        if !another {
+            return Ok(());
+        }
+        let line_no = rows.line_no;
+        let found = rows.field_of_row(wanted)?;
+        take(line_no, if found { Entry::Text(&rows.field) } else { Entry::NoField })?;
+    }
+}
+
+fn position_of(column: &str, found: Vec<String>) -> Result<usize, ImportError> {
+    let column = column.to_owned();
+    match found.iter().filter(|name| **name == column).count() {
+        0 => Err(ImportError::ColumnMissing { column, found }),
+        1 => Ok(found.iter().position(|name| *name == column).unwrap_or_default()),
+        times => Err(ImportError::ColumnRepeated { column, times }),
+    }
+}
+
+struct Rows<'s, 'a, R> {
+    source: &'s mut Source<'a, R>,
+    parser: csv_core::Reader,
+    field: Vec<u8>,
+    /// Where the next byte stands, counted from 1.
+    line_no: u64,
+    /// A line feed that comes now belongs to the carriage return before it, which has been counted.
+    after_carriage_return: bool,
+    row_line_no: u64,
+    row_bytes: usize,
+}
+
+impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
+    fn new(source: &'s mut Source<'a, R>, delimiter: u8) -> Self {
+        let parser = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
+        let field = Vec::with_capacity(BYTES_KEPT);
+        Self { source, parser, field, line_no: 1, after_carriage_return: false, row_line_no: 1, row_bytes: 0 }
+    }
+
+    fn header(&mut self) -> Result<Vec<String>, ImportError> {
+        if !self.skip_line_ends()? {
+            return Err(ImportError::Empty);
+        }
+        let mut names = Vec::new();
+        let mut row_ended = false;
+        while !row_ended {
+            self.field.clear();
+            row_ended = self.next_field(RECORD_BYTES_MAX)?;
+            names.push(String::from_utf8_lossy(&self.field).into_owned());
+        }
+        Ok(names)
+    }
+
+    /// Leaves the field in `field`, cut off behind [`BYTES_KEPT`]; false if the row ends before it.
+    fn field_of_row(&mut self, wanted: usize) -> Result<bool, ImportError> {
+        self.field.clear();
+        let (mut at, mut row_ended) = (0, false);
+        while !row_ended {
+            row_ended = self.next_field(if at == wanted { BYTES_KEPT } else { 0 })?;
+            at += 1;
+        }
+        Ok(at > wanted)
+    }
+
+    /// Stands before the first byte of a row then; false at the end of the input. The parser skips blank lines too, but
+    /// does not say how many.
+    fn skip_line_ends(&mut self) -> Result<bool, ImportError> {
+        loop {
+            let bytes = self.source.fill()?;
+            if bytes.is_empty() {
+                return Ok(false);
+            }
+            let mut skipped = 0;
+            for &byte in bytes.iter().take_while(|&&byte| byte == b'\n' || byte == b'\r') {
+                skipped += 1;
+                self.line_no += u64::from(byte == b'\r' || !self.after_carriage_return);
+                self.after_carriage_return = byte == b'\r';
+            }
+            let another = skipped < bytes.len();
+            self.source.consume(skipped);
+            if another {
+                (self.row_line_no, self.row_bytes) = (self.line_no, 0);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Reads a field and adds its first bytes to `field`; true if the row ends with it.
+    fn next_field(&mut self, bytes_kept: usize) -> Result<bool, ImportError> {
+        loop {
+            let mut piece = [0; 256];
+            let bytes = self.source.fill()?;
+            let (result, consumed, length) = self.parser.read_field(bytes, &mut piece);
+            let line_feeds = bytes[..consumed].iter().filter(|&&byte| byte == b'\n').count();
+            let carriage_return = bytes[..consumed].last() == Some(&b'\r');
+            self.source.consume(consumed);
+            self.line_no += line_feeds as u64;
+            self.row_bytes += consumed;
+            if self.row_bytes > RECORD_BYTES_MAX {
+                return Err(ImportError::RowTooLong { line: self.row_line_no });
+            }
+            self.field.extend_from_slice(&piece[..length.min(bytes_kept.saturating_sub(self.field.len()))]);
+            match result {
+                ReadFieldResult::InputEmpty | ReadFieldResult::OutputFull => {}
+                ReadFieldResult::Field { record_end } => {
+                    self.after_carriage_return = record_end && carriage_return;
+                    self.line_no += u64::from(self.after_carriage_return);
+                    return Ok(record_end);
+                }
+                ReadFieldResult::End => return Ok(true),
+            }
+        }
+    }
+}

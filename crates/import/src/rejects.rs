@@ -1,0 +1,178 @@
+//! Lines that give no code, and why: any number of them, in the order of the input. The text of a line is not kept.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::error::ImportError;
+use crate::intake::Progress;
+use crate::merge::{Merge, Record};
+use crate::sorter::Sorter;
+use crate::workspace::Workspace;
+use codemint_codes::mask::CODE_LENGTH_MAX;
+use codemint_codes::symbols::is_printable;
+
+/// Why a line gives no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    #[error("{0}")]
+    Invalid(Invalid),
+    #[error("repeat of line {first_line}")]
+    Repeat { first_line: u64 },
+    #[error("exists already")]
+    Present,
+}
+
+/// Why a text is no code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    #[error("longer than {CODE_LENGTH_MAX} characters")]
+    TooLong,
+    #[error("contains a space or a tab")]
+    Space,
+    #[error("contains a control character")]
+    Control,
+    #[error("contains a character that is not ASCII")]
+    NotAscii,
+    #[error("the column is empty")]
+    EmptyField,
+    #[error("the row has no such column")]
+    NoField,
+}
+
+impl Invalid {
+    /// What is wrong with a text, by its first byte that is not printable; of a long text the start is enough. Characters
+    /// that are no ASCII are told before the length, because what is counted are bytes.
+    pub fn problem_of(text: &[u8]) -> Option<Self> {
+        match text.iter().find(|&&byte| !is_printable(byte)) {
+            _ if text.is_empty() => Some(Self::EmptyField),
+            Some(128..) => Some(Self::NotAscii),
+            _ if text.len() > CODE_LENGTH_MAX => Some(Self::TooLong),
+            Some(b' ' | b'\t') => Some(Self::Space),
+            Some(_) => Some(Self::Control),
+            None => None,
+        }
+    }
+}
+
+/// A line, counted from 1, and what is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reject {
+    pub line: u64,
+    pub reason: Reason,
+}
+
+/// Collects rejects in any order, on disk when they are many.
+pub struct Rejects {
+    sorter: Sorter,
+}
+
+impl fmt::Debug for Rejects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejects").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Rejects {
+    /// Takes an eighth of the memory that the workspace allows.
+    pub fn new(workspace: &Workspace) -> Self {
+        Self { sorter: Sorter::new(workspace.for_rejects()) }
+    }
+
+    /// How many were pushed.
+    pub fn len(&self) -> u64 {
+        self.sorter.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// # Errors
+    /// When the temporary file takes no more.
+    pub fn push(&mut self, line: u64, reason: Reason) -> Result<(), ImportError> {
+        let (kind, number) = encoded(reason);
+        let mut key = [kind; 9];
+        key[..8].copy_from_slice(&line.to_be_bytes());
+        self.sorter.push(&key, number)
+    }
+
+    /// All rejects in ascending order of lines. `progress` hears how many the current step has put in order.
+    ///
+    /// # Errors
+    /// Those of temporary files, and `Interrupted`; also from each item.
+    pub fn finish(self, progress: Progress<'_>) -> Result<RejectsInOrder<'_>, ImportError> {
+        Ok(RejectsInOrder { merge: self.sorter.finish(progress)?, progress })
+    }
+
+    /// Writes all rejects as CSV with the header `line,reason`; tells how many there were.
+    ///
+    /// # Errors
+    /// As [`Self::finish`], and `RejectFile` when the writer takes no more.
+    pub fn write_csv(self, writer: impl Write, progress: Progress<'_>) -> Result<u64, ImportError> {
+        let count = self.len();
+        let mut rows = csv::Writer::from_writer(writer);
+        rows.write_record(["line", "reason"]).map_err(csv_failure)?;
+        for reject in self.finish(progress)? {
+            let Reject { line, reason } = reject?;
+            rows.write_record([line.to_string(), reason.to_string()]).map_err(csv_failure)?;
+        }
+        rows.flush().map_err(ImportError::RejectFile)?;
+        Ok(count)
+    }
+}
+
+/// The CSV library's own conversion forgets that a pipe was closed.
+fn csv_failure(error: csv::Error) -> ImportError {
+    ImportError::RejectFile(match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    })
+}
+
+/// See [`Rejects::finish`].
+pub struct RejectsInOrder<'a> {
+    merge: Merge,
+    progress: Progress<'a>,
+}
+
+impl fmt::Debug for RejectsInOrder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RejectsInOrder").finish_non_exhaustive()
+    }
+}
+
+impl Iterator for RejectsInOrder<'_> {
+    type Item = Result<Reject, ImportError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.merge.next(self.progress).transpose()?;
+        Some(next.map(|record| decoded(&record)))
+    }
+}
+
+const PRESENT: u8 = 0;
+const REPEAT: u8 = 1;
+/// Reasons from here on are these, in this order.
+const FIRST_INVALID: u8 = 2;
+const INVALID: [Invalid; 6] =
+    [Invalid::TooLong, Invalid::Space, Invalid::Control, Invalid::NotAscii, Invalid::EmptyField, Invalid::NoField];
+
+fn encoded(reason: Reason) -> (u8, u64) {
+    match reason {
+        Reason::Present => (PRESENT, 0),
+        Reason::Repeat { first_line } => (REPEAT, first_line),
+        Reason::Invalid(invalid) => {
+            (FIRST_INVALID + INVALID.iter().position(|&known| known == invalid).unwrap_or_default() as u8, 0)
+        }
+    }
+}
+
+fn decoded(record: &Record<'_>) -> Reject {
+    let line = record.key().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    let reason = match record.key().last() {
+        Some(&REPEAT) => Reason::Repeat { first_line: record.number() },
+        Some(&kind @ FIRST_INVALID..) => Reason::Invalid(INVALID[usize::from(kind - FIRST_INVALID)]),
+        _ => Reason::Present,
+    };
+    Reject { line, reason }
+}

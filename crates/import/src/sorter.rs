@@ -1,0 +1,171 @@
+//! An external merge sort of records: a key of up to 255 bytes and a number.
+//!
+//! A record is written as the length of its key, the key, and the number in big-endian order. The order of records is
+//! the order of these bytes: shorter keys first, then by key, then by number.
+
+use std::fs::File;
+use std::io::{BufWriter, IntoInnerError, Write};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::ImportError;
+use crate::intake::Progress;
+use crate::merge::Merge;
+use crate::workspace::Workspace;
+
+pub(super) const NUMBER_BYTES: usize = 8;
+/// Bytes of a record beside its key.
+pub(super) const FRAME_BYTES: usize = 1 + NUMBER_BYTES;
+const WRITE_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Collects records; sorts and writes them whenever the buffer is full.
+pub(super) struct Sorter {
+    workspace: Workspace,
+    records: Vec<u8>,
+    entries: Vec<Entry>,
+    spilled: Option<PieceWriter>,
+    pushed: u64,
+}
+
+/// Where a record stands, and the bytes in which it is likely to differ from its neighbours.
+struct Entry {
+    prefix: u64,
+    offset: usize,
+}
+
+impl Sorter {
+    pub fn new(workspace: Workspace) -> Self {
+        Self { workspace, records: Vec::new(), entries: Vec::new(), spilled: None, pushed: 0 }
+    }
+
+    /// How many records were pushed.
+    pub fn len(&self) -> u64 {
+        self.pushed
+    }
+
+    /// The key has at most 255 bytes.
+    pub fn push(&mut self, key: &[u8], number: u64) -> Result<(), ImportError> {
+        let bytes_after = self.records.len() + FRAME_BYTES + key.len() + (self.entries.len() + 1) * size_of::<Entry>();
+        if bytes_after > self.workspace.buffer_bytes {
+            self.spill()?;
+        }
+        self.entries.push(Entry { prefix: 0, offset: self.records.len() });
+        self.records.push(key.len() as u8);
+        self.records.extend_from_slice(key);
+        self.records.extend_from_slice(&number.to_be_bytes());
+        self.pushed += 1;
+        Ok(())
+    }
+
+    /// Everything that was pushed, in order.
+    pub fn finish(mut self, progress: Progress<'_>) -> Result<Merge, ImportError> {
+        self.spill()?;
+        let Self { workspace, records, entries, spilled, .. } = self;
+        // The merge has this memory then.
+        drop((records, entries));
+        let Some(spilled) = spilled else { return Ok(Merge::nothing(workspace)) };
+        let mut pieces = spilled.finish()?;
+        while pieces.ranges.len() > workspace.pieces_merged_max.max(2) {
+            pieces = merge_groups(&workspace, &pieces, progress)?;
+        }
+        Merge::open(workspace, pieces.file, pieces.ranges)
+    }
+
+    fn spill(&mut self) -> Result<(), ImportError> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        sort(&self.records, &mut self.entries);
+        let mut writer = match self.spilled.take() {
+            Some(writer) => writer,
+            None => PieceWriter::new(&self.workspace)?,
+        };
+        for entry in &self.entries {
+            writer.append(record_at(&self.records, entry.offset))?;
+        }
+        writer.end_piece();
+        self.spilled = Some(writer);
+        self.records.clear();
+        self.entries.clear();
+        Ok(())
+    }
+}
+
+/// Most comparisons are of two integers: the eight bytes behind what all records have in common, such as the literal
+/// start of a mask.
+fn sort(records: &[u8], entries: &mut [Entry]) {
+    let first = record_at(records, 0);
+    let in_common = entries.iter().fold(first.len(), |so_far, entry| {
+        let other = record_at(records, entry.offset);
+        first[..so_far].iter().zip(other).take_while(|(a, b)| a == b).count()
+    });
+    for entry in entries.iter_mut() {
+        entry.prefix = prefix(&record_at(records, entry.offset)[in_common..]);
+    }
+    entries.sort_unstable_by(|a, b| {
+        let whole = || record_at(records, a.offset).cmp(record_at(records, b.offset));
+        a.prefix.cmp(&b.prefix).then_with(whole)
+    });
+}
+
+/// The first bytes as an integer of the same order, missing ones as zeros.
+fn prefix(bytes: &[u8]) -> u64 {
+    let mut start = [0; 8];
+    let length = bytes.len().min(start.len());
+    start[..length].copy_from_slice(&bytes[..length]);
+    u64::from_be_bytes(start)
+}
+
+/// The record that begins at the offset.
+pub(super) fn record_at(bytes: &[u8], offset: usize) -> &[u8] {
+    &bytes[offset..][..usize::from(bytes[offset]) + FRAME_BYTES]
+}
+
+/// One pass: groups of pieces become pieces of a new file. The old file goes when the pass is done.
+fn merge_groups(workspace: &Workspace, pieces: &Pieces, progress: Progress<'_>) -> Result<Pieces, ImportError> {
+    let mut writer = PieceWriter::new(workspace)?;
+    for group in pieces.ranges.chunks(workspace.pieces_merged_max.max(2)) {
+        let mut merge = Merge::open(workspace.clone(), Arc::clone(&pieces.file), group.to_vec())?;
+        while let Some(record) = merge.next(progress)? {
+            writer.append(record.bytes)?;
+        }
+        writer.end_piece();
+    }
+    writer.finish()
+}
+
+/// Sorted pieces in one file.
+struct Pieces {
+    file: Arc<File>,
+    ranges: Vec<Range<u64>>,
+}
+
+struct PieceWriter {
+    workspace: Workspace,
+    file: BufWriter<File>,
+    ranges: Vec<Range<u64>>,
+    piece_start: u64,
+    offset: u64,
+}
+
+impl PieceWriter {
+    fn new(workspace: &Workspace) -> Result<Self, ImportError> {
+        let file = BufWriter::with_capacity(WRITE_BUFFER_BYTES, workspace.file()?);
+        Ok(Self { workspace: workspace.clone(), file, ranges: Vec::new(), piece_start: 0, offset: 0 })
+    }
+
+    fn append(&mut self, record: &[u8]) -> Result<(), ImportError> {
+        self.offset += record.len() as u64;
+        self.workspace.named(self.file.write_all(record))
+    }
+
+    fn end_piece(&mut self) {
+        self.ranges.push(self.piece_start..self.offset);
+        self.piece_start = self.offset;
+    }
+
+    fn finish(self) -> Result<Pieces, ImportError> {
+        let file = self.workspace.named(self.file.into_inner().map_err(IntoInnerError::into_error))?;
+        Ok(Pieces { file: Arc::new(file), ranges: self.ranges })
+    }
+}

@@ -1,0 +1,89 @@
+//! The raw bytes of an input on their way in: hashed, counted, without a byte order mark.
+
+use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
+use std::ops::ControlFlow;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::ImportError;
+use crate::intake::Progress;
+
+const BUFFER_BYTES: usize = 256 * 1024;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// An input that tells its caller how far it is, each time further bytes have come.
+pub(super) struct Source<'a, R> {
+    reader: BufReader<Chain<Cursor<Vec<u8>>, Hashing<R>>>,
+    progress: Progress<'a>,
+    bytes_told: u64,
+}
+
+impl<'a, R: Read> Source<'a, R> {
+    /// Reads the first three bytes.
+    pub fn open(input: R, progress: Progress<'a>) -> Result<Self, ImportError> {
+        let mut input = Hashing { input, hash: Sha256::new(), bytes: 0 };
+        let mut start = Vec::new();
+        let read = (&mut input).take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start);
+        read.map_err(|source| ImportError::Read { bytes: input.bytes, source })?;
+        if start == BYTE_ORDER_MARK {
+            start.clear();
+        }
+        let reader = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(start).chain(input));
+        Ok(Self { reader, progress, bytes_told: 0 })
+    }
+
+    /// What has been read and not been consumed; empty at the end of the input.
+    pub fn fill(&mut self) -> Result<&[u8], ImportError> {
+        let bytes = self.bytes_read();
+        if bytes != self.bytes_told {
+            self.bytes_told = bytes;
+            proceed(self.progress, bytes)?;
+        }
+        self.reader.fill_buf().map_err(|source| ImportError::Read { bytes, source })
+    }
+
+    pub fn consume(&mut self, bytes: usize) {
+        self.reader.consume(bytes);
+    }
+
+    pub fn bytes_read(&self) -> u64 {
+        self.reader.get_ref().get_ref().1.bytes
+    }
+
+    /// SHA-256 of all bytes, once the end was reached.
+    pub fn into_digest(self) -> [u8; 32] {
+        let (_start, input) = self.reader.into_inner().into_inner();
+        input.hash.finalize().into()
+    }
+}
+
+/// # Errors
+/// `Interrupted` if the caller wants no more.
+pub(super) fn proceed(progress: Progress<'_>, done: u64) -> Result<(), ImportError> {
+    match progress(done) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(ImportError::Interrupted),
+    }
+}
+
+struct Hashing<R> {
+    input: R,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.input.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(read) => {
+                    self.hash.update(&buffer[..read]);
+                    self.bytes += read as u64;
+                    return Ok(read);
+                }
+            }
+        }
+    }
+}

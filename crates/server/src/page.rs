@@ -1,0 +1,181 @@
+//! The page `/`: how a worker stands, at a glance, for where there are no dashboards. No script, nothing from elsewhere.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use askama::Template;
+use indicatif::{HumanBytes, HumanCount, HumanDuration};
+
+use crate::jobs_seen::JobLines;
+use crate::{Missing, ReadinessDocument};
+use codemint_telemetry::metrics::names;
+
+/// What the browser may load and do: this page's own style, and nothing else.
+pub const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+#[derive(Debug, Template)]
+#[template(path = "page.html")]
+pub struct Page {
+    version: &'static str,
+    ready: bool,
+    missing: Vec<Missing>,
+    rooms: Vec<Room>,
+    jobs: JobLines,
+}
+
+/// Figures that belong together.
+#[derive(Debug)]
+struct Room {
+    title: &'static str,
+    figures: Vec<Figure>,
+}
+
+#[derive(Debug)]
+struct Figure {
+    name: &'static str,
+    value: String,
+    /// Somebody should look.
+    is_alarm: bool,
+}
+
+impl Page {
+    /// `metrics` is what `/metrics` answers.
+    pub fn new(readiness: ReadinessDocument, metrics: &str, jobs: JobLines) -> Self {
+        let figures = Figures::read(metrics);
+        let mut rooms = vec![jobs_room(&figures), codes_room(&figures), store_room(&figures)];
+        if readiness.broker.is_some() {
+            rooms.push(broker_room(&figures));
+        }
+        rooms.push(process_room(&figures));
+        let ReadinessDocument { ready, missing, .. } = readiness;
+        Self { version: env!("CARGO_PKG_VERSION"), ready, missing, rooms, jobs }
+    }
+}
+
+fn figure(name: &'static str, value: impl ToString) -> Figure {
+    Figure { name, value: value.to_string(), is_alarm: false }
+}
+
+fn alarm_if(is_alarm: bool, name: &'static str, value: impl ToString) -> Figure {
+    Figure { name, value: value.to_string(), is_alarm }
+}
+
+fn jobs_room(figures: &Figures) -> Room {
+    let jobs = |state: &str| HumanCount(figures.count(&format!("{}{{state=\"{state}\"}}", names::JOBS)));
+    let ended = |outcome: &str| figures.count(&format!("{}{{outcome=\"{outcome}\"}}", names::JOBS_FINISHED));
+    let oldest = figures.seconds(names::OLDEST_WAITING_JOB_AGE);
+    let waiting = if oldest.is_zero() { "–".to_owned() } else { HumanDuration(oldest).to_string() };
+    Room {
+        title: "Jobs",
+        figures: vec![
+            figure("queued", jobs("queued")),
+            figure("running", jobs("running")),
+            figure("oldest has waited", waiting),
+            figure("completed here", HumanCount(ended("completed"))),
+            alarm_if(ended("failed") > 0, "failed here", HumanCount(ended("failed"))),
+        ],
+    }
+}
+
+fn codes_room(figures: &Figures) -> Room {
+    let since = figures.since(names::LAST_PROGRESS);
+    Room {
+        title: "Codes",
+        figures: vec![
+            figure("minted here", HumanCount(figures.count(names::CODES_MINTED))),
+            figure("rejected", HumanCount(figures.sum(names::CANDIDATES_REJECTED))),
+            figure("chunks at hand", figures.of(names::WRITERS_BUSY, names::WRITERS_ALLOWED)),
+            figure("conflicts", HumanCount(figures.count(names::CHUNK_CONFLICTS))),
+            figure("idle for", HumanDuration(since)),
+        ],
+    }
+}
+
+fn store_room(figures: &Figures) -> Room {
+    let is_up = figures.get(names::STORE_UP) == 1.0;
+    let used = format!("{}{{state=\"used\"}}", names::POOL_CONNECTIONS);
+    let errors = figures.sum(names::STORE_ERRORS);
+    let full = figures.get(names::KEYSPACE_USED);
+    Room {
+        title: "Store",
+        figures: vec![
+            alarm_if(!is_up, "answers", if is_up { "yes" } else { "no" }),
+            figure("connections used", figures.of(&used, names::POOL_CONNECTIONS_MAX)),
+            alarm_if(errors > 0, "errors", HumanCount(errors)),
+            figure("filters held", HumanBytes(figures.count(names::PREFILTER_BYTES))),
+            alarm_if(full > 0.9, "fullest keyspace", format!("{:.1} %", full * 100.0)),
+        ],
+    }
+}
+
+fn broker_room(figures: &Figures) -> Room {
+    let (connected, blocked) = (figures.get(names::BROKER_CONNECTED) == 1.0, figures.get(names::BROKER_BLOCKED) == 1.0);
+    let state = match (connected, blocked) {
+        (false, _) => "away",
+        (true, true) => "blocked",
+        (true, false) => "connected",
+    };
+    let messages = |queue: &str| figures.count(&format!("{}{{queue=\"{queue}\"}}", names::QUEUE_MESSAGES));
+    Room {
+        title: "Broker",
+        figures: vec![
+            alarm_if(state != "connected", "session", state),
+            figure("messages", HumanCount(messages("jobs"))),
+            alarm_if(messages("dead") > 0, "dead letters", HumanCount(messages("dead"))),
+            figure("events waiting", HumanCount(figures.count(names::OUTBOX_EVENTS))),
+            figure("reconnects", HumanCount(figures.count(names::BROKER_RECONNECTS))),
+        ],
+    }
+}
+
+fn process_room(figures: &Figures) -> Room {
+    Room {
+        title: "Process",
+        figures: vec![
+            figure("memory", HumanBytes(figures.count("process_resident_memory_bytes"))),
+            figure("CPU time", HumanDuration(figures.seconds("process_cpu_seconds_total"))),
+            figure("open files", HumanCount(figures.count("process_open_fds"))),
+            figure("running for", HumanDuration(figures.since("process_start_time_seconds"))),
+        ],
+    }
+}
+
+/// Values of metrics, by series.
+struct Figures<'a>(HashMap<&'a str, f64>);
+
+impl<'a> Figures<'a> {
+    fn read(metrics: &'a str) -> Self {
+        let series = metrics.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+        Self(series.filter_map(|(series, value)| Some((series, value.parse().ok()?))).collect())
+    }
+
+    /// 0 while there is none.
+    fn get(&self, series: &str) -> f64 {
+        self.0.get(series).copied().unwrap_or_default()
+    }
+
+    fn count(&self, series: &str) -> u64 {
+        self.get(series) as u64
+    }
+
+    fn seconds(&self, series: &str) -> Duration {
+        Duration::try_from_secs_f64(self.get(series)).unwrap_or_default()
+    }
+
+    /// Since a time that is told in seconds since 1970.
+    fn since(&self, series: &str) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(self.seconds(series))
+    }
+
+    /// Over all values of its labels.
+    fn sum(&self, name: &str) -> u64 {
+        let of_name = self.0.iter().filter(|(series, _)| series.split('{').next() == Some(name));
+        of_name.map(|(_, value)| *value as u64).sum()
+    }
+
+    fn of(&self, part: &str, whole: &str) -> String {
+        format!("{} of {}", self.count(part), self.count(whole))
+    }
+}

@@ -1,0 +1,154 @@
+//! The schema's version: embedded SQLite files follow by themselves, a PostgreSQL schema only by `codemint migrate`.
+//!
+//! A schema that is newer than this program is used if it says so itself: then programs are replaced one by one.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
+
+pub(crate) static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
+pub(crate) static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
+
+/// How the schema in a store relates to the one this program needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "schema", rename_all = "snake_case")]
+pub enum SchemaStatus {
+    Missing,
+    Older {
+        found: i64,
+        needed: i64,
+    },
+    Current {
+        version: i64,
+    },
+    /// Of a newer program, and such that this one works with it.
+    Newer {
+        found: i64,
+        known: i64,
+    },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    #[error("the store has no schema yet; run `codemint migrate` with the same --store")]
+    Missing,
+    #[error(
+        "the store's schema has version {found}, this program needs {needed}; run `codemint migrate` with the same --store"
+    )]
+    Older { found: i64, needed: i64 },
+    #[error(
+        "the store's schema has version {found}, this program knows {known} at most; use the codemint that migrated it, or a newer one"
+    )]
+    Newer { found: i64, known: i64 },
+    #[error(
+        "the store's schema has version {found}, which works with programs from version {programs_from} on, and this one knows {known} at most; use a newer codemint"
+    )]
+    TooNew { found: i64, known: i64, programs_from: i64 },
+    #[error("migration {0} in the store is not the one of this program; use the codemint that made the schema")]
+    Altered(i64),
+    #[error("migration {0} was left half done; see the server's log, mend it by hand and run `codemint migrate` again")]
+    Dirty(i64),
+    #[error(
+        "migrations need the server itself: run `codemint migrate` with a --store that leads there, and without store.pgbouncer"
+    )]
+    ByWayOfPgbouncer,
+    #[error("the database holds tables of something else; give Codemint a file or a database of its own")]
+    Foreign,
+    #[error("failed to migrate the schema: {0}")]
+    Failed(#[source] Box<MigrateError>),
+}
+
+impl From<MigrateError> for SchemaError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Dirty(version) => Self::Dirty(version),
+            MigrateError::VersionMismatch(version) => Self::Altered(version),
+            MigrateError::VersionMissing(found) => Self::Newer { found, known: 0 },
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}
+
+/// From which version on programs work with the schema, if it says so. The table is not there before version 6.
+pub(crate) const PROGRAMS_FROM: &str = "
+    select programs_from from schema_compatibility
+     where schema_version = (select max(version) from _sqlx_migrations)";
+
+/// The migrations that the store has had. Nothing is changed.
+pub(crate) async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<AppliedMigration>, SchemaError> {
+    if let Some(version) = connection.dirty_version().await? {
+        return Err(SchemaError::Dirty(version));
+    }
+    Ok(connection.list_applied_migrations().await?)
+}
+
+/// Whether the schema is newer than this program: then it is asked for [`PROGRAMS_FROM`].
+pub(crate) fn is_newer(migrator: &Migrator, applied: &[AppliedMigration]) -> bool {
+    newest_applied(applied) > newest_known(migrator)
+}
+
+/// How these migrations relate to those of this program. `programs_from` is what a newer schema says.
+pub(crate) fn compare(
+    migrator: &Migrator,
+    applied: &[AppliedMigration],
+    programs_from: Option<i64>,
+) -> Result<SchemaStatus, SchemaError> {
+    let (known, found) = (newest_known(migrator), newest_applied(applied));
+    if found == 0 {
+        return Ok(SchemaStatus::Missing);
+    }
+    match programs_from {
+        _ if found <= known => {}
+        None => return Err(SchemaError::Newer { found, known }),
+        Some(programs_from) if programs_from > known => {
+            return Err(SchemaError::TooNew { found, known, programs_from });
+        }
+        Some(_) => {}
+    }
+    for migration in applied.iter().filter(|migration| migration.version <= known) {
+        let ours = migrator.iter().find(|ours| ours.version == migration.version);
+        if ours.is_none_or(|ours| ours.checksum != migration.checksum) {
+            return Err(SchemaError::Altered(migration.version));
+        }
+    }
+    Ok(match found.cmp(&known) {
+        Ordering::Less => SchemaStatus::Older { found, needed: known },
+        Ordering::Equal => SchemaStatus::Current { version: found },
+        Ordering::Greater => SchemaStatus::Newer { found, known },
+    })
+}
+
+fn newest_known(migrator: &Migrator) -> i64 {
+    migrator.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+/// 0 where there is none.
+fn newest_applied(applied: &[AppliedMigration]) -> i64 {
+    applied.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+impl SchemaStatus {
+    /// Whether this program can work with it as it is.
+    pub const fn is_usable(self) -> bool {
+        matches!(self, Self::Current { .. } | Self::Newer { .. })
+    }
+
+    /// # Errors
+    /// Unless this program can work with the schema.
+    pub const fn require_usable(self) -> Result<(), SchemaError> {
+        match self {
+            Self::Missing => Err(SchemaError::Missing),
+            Self::Older { found, needed } => Err(SchemaError::Older { found, needed }),
+            Self::Current { .. } | Self::Newer { .. } => Ok(()),
+        }
+    }
+
+    /// As [`Self::require_usable`], at the start of a program.
+    pub(crate) fn require_usable_and_tell(self) -> Result<(), SchemaError> {
+        if let Self::Newer { found, known } = self {
+            tracing::info!(found, known, "the store's schema is of a newer program, and works with this one");
+        }
+        self.require_usable()
+    }
+}

@@ -1,0 +1,93 @@
+//! Setting up logs. Codes, keys and passwords are never logged, by anybody.
+
+use std::str::FromStr;
+
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use crate::json_lines::JsonLines;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(format!("found {other:?}; write auto, text or json")),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            "trace" => Ok(Self::Trace),
+            other => Err(format!("found {other:?}; write auto, error, warn, info, debug or trace")),
+        }
+    }
+}
+
+/// Sends the process's log to `writer`. Called once, by the command line.
+pub fn install<W>(format: LogFormat, level: LogLevel, color: bool, writer: W)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = match format {
+        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(color).with_target(false).boxed(),
+        LogFormat::Json => {
+            fmt::layer().event_format(JsonLines).fmt_fields(JsonFields::new()).with_writer(writer).boxed()
+        }
+    };
+    let registry = tracing_subscriber::registry().with(layer.with_filter(filter(level)));
+    #[cfg(feature = "otel")]
+    let registry = registry.with(crate::otlp::layer());
+    registry.init();
+}
+
+/// Our own events at the level that was asked for; libraries only from `warn` on, unless everything is wanted.
+fn filter(level: LogLevel) -> Targets {
+    let (ours, libraries) = match level {
+        LogLevel::Error => (Level::ERROR, Level::ERROR),
+        LogLevel::Warn => (Level::WARN, Level::WARN),
+        LogLevel::Info => (Level::INFO, Level::WARN),
+        LogLevel::Debug => (Level::DEBUG, Level::WARN),
+        LogLevel::Trace => (Level::TRACE, Level::DEBUG),
+    };
+    // A connection that breaks is told of by us, with what is done about it; the pool would tell it again.
+    let pool = if libraries > Level::WARN { libraries } else { Level::ERROR };
+    // The same goes for the broker's library, which also calls errors what is a good-bye.
+    let broker = if libraries > Level::WARN { LevelFilter::from_level(libraries) } else { LevelFilter::OFF };
+    Targets::new()
+        .with_default(LevelFilter::from_level(libraries))
+        .with_target("sqlx_core::pool", pool)
+        .with_target("sqlx::pool", pool)
+        .with_target("lapin", broker)
+        .with_target("codemint", ours)
+}

@@ -1,0 +1,164 @@
+//! From a job message to a stored job: the step that does not know the broker.
+
+use uuid::Uuid;
+
+use codemint_codes::job::bench::is_kept_for_bench;
+use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
+use codemint_codes::job::{Handling, Job, JobError};
+use codemint_codes::policy::Policy;
+use codemint_codes::wire::message::{Envelope, JobMessage, Undecodable, decode};
+use codemint_codes::wire::trace::valid_traceparent;
+use codemint_store::actor::actor_of_message;
+use codemint_store::audit::{AuditEntry, Outcome};
+use codemint_store::error::StoreError;
+use codemint_store::refused::{PutRefused, RefusedRequest};
+use codemint_store::submit::PutJob;
+use codemint_store::{Store, in_time};
+
+/// What jobs are admitted to, and under which rules.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    pub store: Store,
+    pub policy: Policy,
+    pub limits: Limits,
+    pub chunk_size: u64,
+}
+
+/// What became of a message. In each case it is done with.
+#[derive(Debug)]
+pub enum Admitted {
+    /// A job that is to be minted.
+    New(Job),
+    /// The same request as before; how its job stands is told again.
+    Repeated(Job),
+    /// A request that cannot be met: its job has failed, and its event says why.
+    Refused(Job),
+    /// No request, or another one under an id that is taken.
+    Dead(Undecodable),
+}
+
+impl Admitted {
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::New(_) => "accepted",
+            Self::Repeated(_) => "repeated",
+            Self::Refused(_) => "refused",
+            Self::Dead(_) => "dead_lettered",
+        }
+    }
+}
+
+/// A message as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    pub body: &'a [u8],
+    pub envelope: Envelope<'a>,
+}
+
+/// What one message asks for, as far as that can be told without the store.
+enum Asked {
+    For(JobMessage, Box<Request>),
+    /// What cannot be met.
+    TooMuch(JobMessage, Handling, JobError),
+    ForNothing(Undecodable),
+}
+
+impl Admission {
+    /// Stores what the messages ask for, in one transaction where that can be. Doing it again changes nothing, so an
+    /// unknown outcome may be tried again.
+    ///
+    /// # Errors
+    /// Those of the store; they say nothing about a message. Some of the jobs may be stored.
+    pub async fn admit(&self, messages: &[Incoming<'_>]) -> Result<Vec<Admitted>, StoreError> {
+        let asked: Vec<Asked> = messages.iter().map(|message| self.read(message)).collect();
+        let requests: Vec<(Uuid, &Request)> = asked
+            .iter()
+            .filter_map(|asked| match asked {
+                Asked::For(message, request) => Some((message.job_id, &**request)),
+                _ => None,
+            })
+            .collect();
+        let put = if requests.is_empty() { Vec::new() } else { in_time(self.store.put_jobs(&requests)).await? };
+        let mut put = put.into_iter();
+        let mut admitted = Vec::with_capacity(messages.len());
+        for asked in &asked {
+            admitted.push(match asked {
+                Asked::ForNothing(undecodable) => Admitted::Dead(undecodable.clone()),
+                Asked::TooMuch(message, handling, error) => self.refuse(message, handling, error.clone()).await?,
+                Asked::For(message, request) => match put.next() {
+                    Some(PutJob::Stored(job)) => Admitted::New(job),
+                    Some(PutJob::NoRoom { free, exact, .. }) => {
+                        self.refuse(message, &request.handling, no_room(free, exact, message.count)).await?
+                    }
+                    Some(PutJob::Known(job)) => self.known(job, message, &request.handling).await?,
+                    // One for each.
+                    None => continue,
+                },
+            });
+        }
+        Ok(admitted)
+    }
+
+    fn read(&self, incoming: &Incoming<'_>) -> Asked {
+        let Incoming { body, envelope } = incoming;
+        let message = match decode(body, envelope) {
+            Ok(message) => message,
+            Err(undecodable) => return Asked::ForNothing(undecodable),
+        };
+        // Such jobs are told nowhere, and removed by the next load test with their codes.
+        if is_kept_for_bench(message.job_id) {
+            let reason = "this id is kept for load tests; use a random one".to_owned();
+            return Asked::ForNothing(Undecodable { reason, position: "/job_id".to_owned() });
+        }
+        let handling = Handling {
+            priority: message.priority,
+            announced: true,
+            reply_to: envelope.reply_to.map(str::to_owned),
+            correlation_id: envelope.correlation_id.map(str::to_owned),
+            traceparent: envelope.traceparent.and_then(valid_traceparent).map(str::to_owned),
+            asked_by: Some(actor_of_message(envelope.user_id, envelope.app_id)),
+        };
+        match self.request(&message) {
+            Ok(request) => Asked::For(message, Box::new(request.handled(handling))),
+            Err(error) => {
+                let error = JobError { code: error.code().to_owned(), message: error.to_string() };
+                Asked::TooMuch(message, handling, error)
+            }
+        }
+    }
+
+    fn request(&self, message: &JobMessage) -> Result<Request, RequestError> {
+        let chunk_size = fitting_chunk_size(self.chunk_size, message.count.min(self.limits.count_max));
+        let campaign = message.campaign.as_deref();
+        Request::check(&message.mask, i128::from(message.count), campaign, chunk_size, self.limits)?
+            .under(self.policy.clone())
+    }
+
+    async fn refuse(&self, message: &JobMessage, handling: &Handling, error: JobError) -> Result<Admitted, StoreError> {
+        let JobMessage { job_id, mask, count, campaign, .. } = message.clone();
+        let handling = handling.clone();
+        let request = RefusedRequest { id: job_id, mask_text: mask, count, campaign, handling, error };
+        match in_time(self.store.put_refused(&request)).await? {
+            PutRefused::Stored(job) => Ok(Admitted::Refused(job)),
+            PutRefused::Known(job) => self.known(job, message, &request.handling).await,
+        }
+    }
+
+    async fn known(&self, job: Job, message: &JobMessage, handling: &Handling) -> Result<Admitted, StoreError> {
+        if !job.asks_for(&message.mask, message.count, message.campaign.as_deref()) {
+            let asked = (&*message.mask, message.count, message.campaign.as_deref());
+            let entry = AuditEntry::of_request(Outcome::Conflict, job.id, asked).asked_by(handling);
+            in_time(self.store.put_audit(&entry)).await?;
+            let reason = format!("job {} is another request: mask, count or campaign differ", job.id);
+            return Ok(Admitted::Dead(Undecodable { reason, position: "/job_id".to_owned() }));
+        }
+        in_time(self.store.repeat_event(job.no, handling)).await?;
+        Ok(Admitted::Repeated(job))
+    }
+}
+
+fn no_room(free: u128, exact: bool, count: u64) -> JobError {
+    let about = if exact { "" } else { "about " };
+    let message = format!("{about}{free} codes of the mask are free, {count} were asked for");
+    JobError { code: "no_room".to_owned(), message }
+}

@@ -1,0 +1,251 @@
+//! Keeps a session with the broker: two connections with everything declared, and work done on them. Whatever goes wrong
+//! with one of them ends the session, and after a while there is another one. Nothing is repaired.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::ExponentialBackoff;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::connection::BrokerConnection;
+use crate::broker::error::{BrokerError, ErrorClass};
+use crate::broker::publish::Publisher;
+use crate::broker::settings::BrokerSettings;
+use crate::broker::topology;
+use crate::runner::patience::delays;
+use codemint_telemetry::broker_status::BrokerStatus;
+use codemint_telemetry::metrics::broker as metrics;
+
+/// After a session of this length the next wait is short again: sessions that end at once must not follow each other
+/// without pause.
+const HEALTHY: Duration = Duration::from_secs(10);
+/// How long the work of a session that is over may take to end by itself.
+const WORK_GRACE: Duration = Duration::from_secs(10);
+/// Work that fails may be the first to notice that a connection is gone, but does not know why; that is told at once.
+const CAUSE_TIMEOUT: Duration = Duration::from_millis(200);
+/// While the broker is away it is said again, but not at every attempt.
+const REMIND_INTERVAL: Duration = Duration::from_secs(30);
+/// Messages held at once while one of them cannot be read: only what is held is counted against its delivery limit when
+/// the connection breaks, and only the message that broke it shall be.
+const CAREFUL_PREFETCH: u16 = 1;
+/// After this long in one piece the message that cannot be read is gone.
+const CAREFUL_TIME: Duration = Duration::from_secs(10);
+/// So often in a row the message that cannot be read, and stops all others, is taken without a longer pause, until the
+/// broker puts it to the dead ones.
+const CAREFUL_ATTEMPTS: u32 = 200;
+const CAREFUL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Two connections, since a broker that is short of memory stops reading from those who publish, and would read no
+/// acknowledgements either.
+#[derive(Debug)]
+pub struct Session {
+    pub consuming: BrokerConnection,
+    pub publishing: Arc<BrokerConnection>,
+    /// One that all may use; [`Publisher::open`] makes others, which wait for nobody.
+    pub publisher: Publisher,
+    /// How many messages to hold unacknowledged: as configured, or one after a message that could not be read.
+    pub prefetch: u16,
+    /// Cancelled when a connection is gone. Work should end then, and is dropped if it does not.
+    pub over: CancellationToken,
+}
+
+impl Session {
+    /// Connects and declares, once.
+    ///
+    /// # Errors
+    /// Those that pass have the class `Away`.
+    pub async fn open(settings: &BrokerSettings) -> Result<Self, BrokerError> {
+        let consuming = BrokerConnection::open(settings, "consumer").await?;
+        Box::pin(topology::declare(&consuming, settings)).await?;
+        let publishing = Arc::new(BrokerConnection::open(settings, "publisher").await?);
+        let publisher = Publisher::open(Arc::clone(&publishing)).await?;
+        let over = CancellationToken::new();
+        Ok(Self { consuming, publishing, publisher, prefetch: settings.prefetch, over })
+    }
+
+    /// Says good-bye on both connections.
+    pub async fn close(self) {
+        drop(self.publisher);
+        let publishing = async {
+            // Somebody who keeps a publisher keeps its connection.
+            if let Some(connection) = Arc::into_inner(self.publishing) {
+                connection.close().await;
+            }
+        };
+        tokio::join!(self.consuming.close(), publishing);
+    }
+
+    /// Does the work until it ends by itself or a connection does.
+    async fn run(
+        &self,
+        status: &watch::Sender<BrokerStatus>,
+        careful: bool,
+        work: impl Future<Output = Result<(), BrokerError>>,
+    ) -> Result<Ended, BrokerError> {
+        let mut work = Box::pin(work);
+        let mut broken = Box::pin(self.broken(status));
+        let ended = tokio::select! {
+            ended = &mut work => {
+                let Err(consequence) = ended else { return Ok(Ended::Done) };
+                return Err(timeout(CAUSE_TIMEOUT, broken).await.unwrap_or(consequence));
+            }
+            cause = &mut broken => Err(cause),
+            () = tokio::time::sleep(CAREFUL_TIME), if careful => Ok(Ended::EnoughCare),
+        };
+        self.over.cancel();
+        if timeout(WORK_GRACE, work).await.is_err() {
+            tracing::warn!("the work on a session with the broker did not end, and was dropped");
+        }
+        ended
+    }
+
+    async fn broken(&self, status: &watch::Sender<BrokerStatus>) -> BrokerError {
+        tokio::select! {
+            error = self.consuming.ended(|_| ()) => error,
+            error = self.publishing.ended(|blocked| report_blocked(status, blocked)) => error,
+        }
+    }
+}
+
+/// How a session ended that was in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The work is done.
+    Done,
+    /// Another session may hold more messages again.
+    EnoughCare,
+}
+
+/// Works on one session after the other until the work says that it is done, by ending well, or until `stop` is
+/// cancelled, which the work has to watch too: a session is not taken from it. `first` is a session that is open already.
+///
+/// # Errors
+/// What would not pass by itself, if it comes before the first session. Later on somebody may be at work on the broker,
+/// and everything is tried again.
+pub async fn supervise<W: Future<Output = Result<(), BrokerError>>>(
+    settings: &BrokerSettings,
+    first: Option<Session>,
+    status: &watch::Sender<BrokerStatus>,
+    stop: &CancellationToken,
+    work: impl Fn(Arc<Session>) -> W,
+) -> Result<(), BrokerError> {
+    let mut attempts = Attempts::new(settings, first);
+    while !stop.is_cancelled() {
+        let error = match attempts.next_session(stop).await {
+            Ok(Some(session)) => {
+                attempts.tell_connected(status);
+                let session = Arc::new(session);
+                let ended = session.run(status, attempts.is_careful(), work(Arc::clone(&session))).await;
+                if let Some(session) = Arc::into_inner(session) {
+                    session.close().await;
+                }
+                match ended {
+                    Ok(Ended::Done) => return Ok(()),
+                    Ok(Ended::EnoughCare) => {
+                        attempts.unreadable = 0;
+                        continue;
+                    }
+                    Err(error) => error,
+                }
+            }
+            Ok(None) => break,
+            Err(error) if error.class() == ErrorClass::Permanent && !attempts.had_session => return Err(error),
+            Err(error) => error,
+        };
+        attempts.tell_away(status, &error);
+        attempts.wait(stop).await;
+    }
+    Ok(())
+}
+
+/// What is remembered from one attempt to the next.
+struct Attempts<'a> {
+    settings: &'a BrokerSettings,
+    first: Option<Session>,
+    had_session: bool,
+    /// How often in a row a session ended because what was sent could not be read.
+    unreadable: u32,
+    delays: ExponentialBackoff,
+    connected_at: Option<Instant>,
+    told_at: Option<Instant>,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(settings: &'a BrokerSettings, first: Option<Session>) -> Self {
+        let (connected_at, told_at) = (None, None);
+        Self { settings, first, had_session: false, unreadable: 0, delays: delays(), connected_at, told_at }
+    }
+
+    /// `None` if a stop came first.
+    async fn next_session(&mut self, stop: &CancellationToken) -> Result<Option<Session>, BrokerError> {
+        if let Some(session) = self.first.take() {
+            return Ok(Some(session));
+        }
+        let opened = tokio::select! {
+            opened = Box::pin(Session::open(self.settings)) => opened?,
+            () = stop.cancelled() => return Ok(None),
+        };
+        let prefetch = if self.is_careful() { CAREFUL_PREFETCH } else { opened.prefetch };
+        Ok(Some(Session { prefetch, ..opened }))
+    }
+
+    fn tell_connected(&mut self, status: &watch::Sender<BrokerStatus>) {
+        let place = &self.settings.url;
+        match self.had_session {
+            true => {
+                metrics::broker_reconnected();
+                tracing::info!(%place, "the broker is back");
+            }
+            false => tracing::info!(%place, "connected to the broker"),
+        }
+        self.had_session = true;
+        self.told_at = None;
+        self.connected_at = Some(Instant::now());
+        metrics::broker_seen(true, false);
+        status.send_replace(BrokerStatus::Connected);
+    }
+
+    fn tell_away(&mut self, status: &watch::Sender<BrokerStatus>, error: &BrokerError) {
+        if self.connected_at.take().is_some_and(|at| at.elapsed() >= HEALTHY) {
+            self.delays = delays();
+        }
+        self.unreadable = if matches!(error, BrokerError::Unreadable { .. }) { self.unreadable + 1 } else { 0 };
+        if self.told_at.is_none_or(|at| at.elapsed() >= REMIND_INTERVAL) {
+            self.told_at = Some(Instant::now());
+            tracing::warn!(%error, "no connection to the broker; trying again");
+        }
+        metrics::broker_seen(false, false);
+        status.send_replace(BrokerStatus::Away { reason: error.to_string() });
+    }
+
+    fn is_careful(&self) -> bool {
+        self.unreadable > 0
+    }
+
+    async fn wait(&mut self, stop: &CancellationToken) {
+        let delay = match self.unreadable {
+            1..=CAREFUL_ATTEMPTS => CAREFUL_PAUSE,
+            _ => self.delays.next().unwrap_or_default(),
+        };
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+fn report_blocked(status: &watch::Sender<BrokerStatus>, blocked: Option<&str>) {
+    metrics::broker_seen(true, blocked.is_some());
+    match blocked {
+        Some(reason) => {
+            tracing::warn!(reason, "the broker takes no messages for now; events wait in the store");
+            status.send_replace(BrokerStatus::Blocked { reason: reason.to_owned() });
+        }
+        None => {
+            tracing::info!("the broker takes messages again");
+            status.send_replace(BrokerStatus::Connected);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a worker does with a session: intake and relay, until it is asked to stop or the session is over.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::admit::Admission;
+use crate::broker::error::BrokerError;
+use crate::broker::intake::Intake;
+use crate::broker::publish::Publisher;
+use crate::broker::relay::relay;
+use crate::broker::settings::BrokerSettings;
+use crate::broker::supervisor::{Session, supervise};
+use crate::broker::topology::{QueueDepth, queue_depth};
+use crate::runner::pool::Pool;
+use codemint_store::Store;
+use codemint_telemetry::broker_status::BrokerStatus;
+use codemint_telemetry::metrics::broker as metrics;
+
+/// Between two looks at the queues, and where somebody waits for them to be empty.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A worker's side of the broker.
+#[derive(Debug)]
+pub struct BrokerWork {
+    settings: BrokerSettings,
+    store: Store,
+    intake: Intake,
+    told: Arc<Notify>,
+    /// Whether somebody waits for the queue to be empty.
+    drains: bool,
+    /// No message waited for us when it was last looked.
+    is_empty: AtomicBool,
+}
+
+/// When its parts are to stop: intake first, so that nothing new comes in; the relay when the last event is written.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerStops {
+    pub intake: CancellationToken,
+    pub relay: CancellationToken,
+}
+
+impl BrokerWork {
+    pub fn new(settings: BrokerSettings, admission: Admission, pool: Pool, told: Arc<Notify>, drains: bool) -> Self {
+        let store = admission.store.clone();
+        let intake = Intake::new(admission, settings.clone(), pool, Arc::clone(&told));
+        Self { settings, store, intake, told, drains, is_empty: AtomicBool::new(false) }
+    }
+
+    /// Works on one session after the other until both parts were asked to stop. `first` is a session that is open.
+    ///
+    /// # Errors
+    /// What would not pass by itself, if it comes before the first session.
+    pub async fn run(
+        &self,
+        first: Option<Session>,
+        status: &watch::Sender<BrokerStatus>,
+        stops: &BrokerStops,
+    ) -> Result<(), BrokerError> {
+        // A fault in the program costs the session, as one of the line does.
+        let work = |session: Arc<Session>| {
+            let work = async move { self.work(&session, stops).await };
+            Box::pin(AssertUnwindSafe(work).catch_unwind().map(|ended| ended.unwrap_or_else(|_| Err(fault()))))
+        };
+        supervise(&self.settings, first, status, &stops.relay, work).await
+    }
+
+    /// True if no message waits in the queue or in our hands.
+    pub fn is_drained(&self) -> bool {
+        self.is_empty.load(Ordering::Relaxed) && self.intake.unsettled() == 0
+    }
+
+    async fn work(&self, session: &Session, stops: &BrokerStops) -> Result<(), BrokerError> {
+        let intake_publisher = Arc::new(Publisher::open(Arc::clone(&session.publishing)).await?);
+        let ends = BrokerStops { intake: stops.intake.child_token(), relay: stops.relay.child_token() };
+        let intake = async {
+            let ended = self.intake.run(&session.consuming, session.prefetch, &intake_publisher, &ends.intake).await;
+            if ended.is_err() {
+                ends.relay.cancel();
+            }
+            ended
+        };
+        let events = &self.settings.names.events_exchange;
+        let relay = async {
+            let ended = relay(&self.store, &session.publisher, events, &self.told, &ends.relay).await;
+            ends.intake.cancel();
+            ended
+        };
+        let mut both = Box::pin(async { tokio::join!(intake, relay) });
+        let mut watching = Box::pin(self.watch_queues(session));
+        let (intake, relay) = loop {
+            tokio::select! {
+                ended = &mut both => break ended,
+                () = session.over.cancelled(), if !ends.relay.is_cancelled() => {
+                    ends.intake.cancel();
+                    ends.relay.cancel();
+                }
+                () = &mut watching => {}
+            }
+        };
+        intake.and(relay)
+    }
+
+    /// Does not end. A failure here is one of the session, which others report.
+    async fn watch_queues(&self, session: &Session) {
+        let mut pace = interval(if self.drains { DRAIN_LOOK_INTERVAL } else { LOOK_INTERVAL });
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let names = &self.settings.names;
+        loop {
+            pace.tick().await;
+            let jobs = queue_depth(&session.consuming, &names.jobs_queue).await;
+            self.is_empty.store(jobs.as_ref().is_ok_and(|jobs| jobs.messages == 0), Ordering::Relaxed);
+            if let Ok(QueueDepth { messages, consumers }) = jobs {
+                metrics::queue_seen("jobs", messages);
+                metrics::consumers_seen(consumers);
+            }
+            if let Ok(QueueDepth { messages, .. }) = queue_depth(&session.consuming, &names.dead_queue).await {
+                metrics::queue_seen("dead", messages);
+            }
+        }
+    }
+}
+
+/// The panic itself was told of by whoever prints panics.
+fn fault() -> BrokerError {
+    BrokerError::Lost { problem: "of a fault in the program".to_owned() }
+}

@@ -1,0 +1,232 @@
+//! Work on one job, step by step: the loop is elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
+
+use crate::mint::times::ChunkTimes;
+use crate::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
+use codemint_codes::job::{Job, Rejections, State};
+use codemint_codes::wire::document::hexadecimal;
+use codemint_store::closing::{CloseJob, JobEnd};
+use codemint_store::error::StoreError;
+use codemint_store::{Store, in_time};
+use codemint_telemetry::metrics::{chunks, jobs};
+use codemint_telemetry::traces;
+
+/// Between two events that tell how far a job is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What this process has done, for a job or at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    pub chunks: u64,
+    pub codes: u64,
+}
+
+impl Share {
+    pub const fn add(&mut self, more: Self) {
+        self.chunks += more.chunks;
+        self.codes += more.codes;
+    }
+}
+
+/// A job that this process works on.
+#[derive(Debug)]
+pub struct JobRun {
+    store: Store,
+    pub job: Job,
+    settings: Arc<MintSettings>,
+    /// Where so many chunks are minted at once in this process; opening and closing jobs takes no part in it.
+    chunks: Option<Arc<Semaphore>>,
+    minting: Option<Minting>,
+    unknown: Option<UnknownCommit>,
+    told_at: Option<Instant>,
+    pub share: Share,
+    /// Names the job in whatever is told of it.
+    span: Span,
+    /// Of the chunk that the last step minted.
+    pub times: Option<ChunkTimes>,
+}
+
+/// A chunk of which we do not know whether it was committed.
+#[derive(Debug)]
+struct UnknownCommit {
+    minted: MintedChunk,
+    /// What COMMIT ended in.
+    error: StoreError,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Made,
+    /// The open chunks are being written by others.
+    OthersAtWork,
+    Ended,
+}
+
+impl JobRun {
+    /// `span` is that of [`job_span`]: one for all runs of a job in a process.
+    pub fn new(store: &Store, job: &Job, settings: Arc<MintSettings>, span: Span) -> Self {
+        let (store, job, share) = (store.clone(), job.clone(), Share::default());
+        Self {
+            store,
+            job,
+            settings,
+            chunks: None,
+            minting: None,
+            unknown: None,
+            told_at: None,
+            share,
+            span,
+            times: None,
+        }
+    }
+
+    /// As [`JobRun::new`], minting only while this has a place.
+    pub fn limited(self, chunks: Arc<Semaphore>) -> Self {
+        Self { chunks: Some(chunks), ..self }
+    }
+
+    /// The chunk that the last step had claimed, if it failed.
+    pub fn claimed(&self) -> Option<i64> {
+        self.minting.as_ref().and_then(Minting::claimed)
+    }
+
+    /// One step: settle an unknown commit, or mint a chunk and try to close the job behind the last one.
+    ///
+    /// # Errors
+    /// Of the store, or what would not pass. The next step goes on from where it was.
+    pub async fn step(&mut self) -> Result<Progress, MintError> {
+        let span = self.span.clone();
+        // Within both: where nobody looks at steps, the span of one is none at all.
+        let step = tracing::debug_span!(parent: &span, "step");
+        self.step_in_span().instrument(step).instrument(span).await
+    }
+
+    async fn step_in_span(&mut self) -> Result<Progress, MintError> {
+        if self.unknown.is_some() {
+            return self.settle_commit().await;
+        }
+        if self.minting.is_none() && !self.start().await? {
+            return Ok(Progress::Ended);
+        }
+        let Some(minting) = &mut self.minting else { return Ok(Progress::Ended) };
+        let turn = acquire(self.chunks.as_deref()).await;
+        let busy = chunks::WriterBusy::begin();
+        let minted = minting.mint_chunk(&self.store).await;
+        drop((busy, turn));
+        match minted? {
+            Step::Minted { minted, seemed_last, times } => {
+                let (rejected, seconds) = (minted.rejections.total(), times.total().as_secs_f64());
+                tracing::debug!(run_no = minted.run_no, codes = minted.codes, rejected, seconds, "minted a chunk");
+                self.count_chunk(&minted);
+                chunks::chunk_timed(times.phases().into_iter().chain(times.preparation.phases()));
+                self.times = Some(times);
+                self.tell_progress().await?;
+                match seemed_last && self.close().await? == Progress::Ended {
+                    true => Ok(Progress::Ended),
+                    false => Ok(Progress::Made),
+                }
+            }
+            Step::CommitUnknown { minted, error } => {
+                self.unknown = Some(UnknownCommit { minted, error });
+                self.settle_commit().await
+            }
+            Step::NothingToClaim => self.close().await,
+        }
+    }
+
+    /// False if the job has ended.
+    async fn start(&mut self) -> Result<bool, MintError> {
+        self.minting = Minting::start(&self.store, &self.job, &self.settings).await?;
+        self.keep_trace().await?;
+        Ok(self.minting.is_some())
+    }
+
+    /// A job that came without a trace has that of whoever begins it, for those who go on with it.
+    async fn keep_trace(&self) -> Result<(), StoreError> {
+        if self.job.handling.traceparent.is_none()
+            && let Some(traceparent) = traces::traceparent_of(&self.span)
+        {
+            in_time(self.store.keep_trace(self.job.no, &traceparent)).await?;
+        }
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<Progress, MintError> {
+        Ok(match in_time(self.store.close_job(self.job.no)).await? {
+            CloseJob::Ended(end) => {
+                tell_end(end);
+                Progress::Ended
+            }
+            CloseJob::NextRound => Progress::Made,
+            CloseJob::ChunksOpen => Progress::OthersAtWork,
+        })
+    }
+
+    /// Asks what became of an unknown commit. One that was not done is an error like any other.
+    async fn settle_commit(&mut self) -> Result<Progress, MintError> {
+        let Some(UnknownCommit { minted: MintedChunk { run_no, .. }, .. }) = self.unknown else {
+            return Ok(Progress::Made);
+        };
+        let done = in_time(self.store.is_chunk_done(run_no)).await?;
+        chunks::ambiguous_commit_settled(done);
+        tracing::info!(run_no, done, "the unknown commit is settled");
+        match self.unknown.take() {
+            Some(unknown) if !done => {
+                chunks::chunk_retried(unknown.error.class().as_str());
+                Err(unknown.error.into())
+            }
+            Some(unknown) => {
+                self.count_chunk(&unknown.minted);
+                Ok(Progress::Made)
+            }
+            None => Ok(Progress::Made),
+        }
+    }
+
+    fn count_chunk(&mut self, minted: &MintedChunk) {
+        let Rejections { existing, conflicts, reserved, denied, false_positives } = minted.rejections;
+        let rejected = [("existing", existing), ("conflict", conflicts), ("reserved", reserved), ("denied", denied)];
+        chunks::chunk_minted(minted.codes, rejected, false_positives);
+        self.share.chunks += 1;
+        self.share.codes += u64::from(minted.codes);
+    }
+
+    /// At most once a second and job; others may have told already. Of a job of one chunk its closing tells.
+    async fn tell_progress(&mut self) -> Result<(), StoreError> {
+        let is_due = self.told_at.is_none_or(|told_at| told_at.elapsed() >= PROGRESS_INTERVAL);
+        if self.job.handling.announced && self.job.count > u64::from(self.job.chunk_size) && is_due {
+            self.told_at = Some(Instant::now());
+            in_time(self.store.announce_progress(self.job.no)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a process does for a job. At every level of the log, so that errors name their job too.
+pub fn job_span(job: &Job) -> Span {
+    let span = tracing::error_span!("job", job_id = %job.id);
+    let is_resumed = job.state != State::Queued;
+    traces::continue_trace(&span, job.handling.traceparent.as_deref(), is_resumed);
+    span
+}
+
+/// Tells of a job that was ended by us; of one that had ended before somebody else has told.
+pub fn tell_end(end: Option<JobEnd>) {
+    let Some(JobEnd { state, minted, rejected, digest, run_time }) = end else { return };
+    jobs::job_finished(state.as_str(), run_time);
+    let seconds = run_time.map(|time| time.as_secs_f64());
+    let digest = hexadecimal(&digest);
+    tracing::info!(state = state.as_str(), codes = minted, rejected, seconds, digest, "a job has ended");
+}
+
+/// It is never closed.
+async fn acquire(chunks: Option<&Semaphore>) -> Option<SemaphorePermit<'_>> {
+    chunks?.acquire().await.ok()
+}

@@ -1,0 +1,44 @@
+//! Looks at the store now and then, for metrics: whether it answers, what waits in it, how its pool stands.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use codemint_store::Store;
+use codemint_store::backlog::{Backlog, PoolStatus};
+use codemint_telemetry::metrics::{jobs, store as metrics};
+
+/// Between two looks. Scrapes are rarely closer.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// A store that takes longer counts as one that does not answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Looks until `stop` is cancelled.
+pub async fn look_out(store: &Store, stop: &CancellationToken) {
+    let mut pace = interval(INTERVAL);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let looking = async {
+        loop {
+            pace.tick().await;
+            look(store).await;
+        }
+    };
+    tokio::select! {
+        () = looking => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// An error is told of by whoever works with the store; here it only counts.
+async fn look(store: &Store) {
+    let backlog = timeout(ANSWER_TIMEOUT, store.read_backlog()).await;
+    metrics::store_answered(matches!(backlog, Ok(Ok(_))));
+    if let Ok(Ok(Backlog { jobs: by_state, oldest_waiting, events, keyspace_used })) = backlog {
+        jobs::backlog_seen(&by_state.map(|(state, count)| (state.as_str(), count)), oldest_waiting);
+        jobs::keyspace_used(keyspace_used);
+        metrics::outbox_seen(events);
+    }
+    let PoolStatus { idle, used, max } = store.pool_status();
+    metrics::pool_seen(idle, used, max);
+}

@@ -1,0 +1,345 @@
+//! All jobs that there are: as many chunks at once as it has lanes, shared fairly among the jobs, until asked to stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
+use uuid::Uuid;
+
+use crate::mint::{MintError, MintSettings};
+use crate::runner::job_run::{JobRun, Progress, Share, job_span, tell_end};
+use crate::runner::observer::{Observed, Observer};
+use crate::runner::patience::Patience;
+use crate::runner::schedule::{Schedule, Turn};
+use crate::runner::single::OTHERS_AT_WORK_PAUSE;
+use codemint_codes::job::{Job, JobError};
+use codemint_store::closing::CloseJob;
+use codemint_store::error::ErrorClass;
+use codemint_store::{Store, in_time};
+use codemint_telemetry::metrics::chunks;
+use codemint_telemetry::metrics::store::store_error_met;
+
+/// Lanes for each chunk that is minted at once.
+const LANES_A_CHUNK: usize = 2;
+/// Between two looks at the store for jobs that came in elsewhere.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Jobs that are shared among at once; the rest waits.
+const JOBS_KNOWN_MAX: u32 = 1000;
+/// So often a chunk may fail for a reason that does not pass.
+const FAILURES_MAX: u32 = 5;
+/// After a failure, times the number of failures.
+const FAILURE_PAUSE: Duration = Duration::from_millis(500);
+/// Of a job that can neither go on nor be ended.
+const HOPELESS_PAUSE: Duration = Duration::from_secs(60);
+
+/// The jobs that this process works on. Cheap to clone: all are the same pool.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    store: Store,
+    settings: Arc<MintSettings>,
+    schedule: Arc<Mutex<Schedule>>,
+    has_looked: Arc<AtomicBool>,
+    minted: Arc<Mutex<Share>>,
+    /// Chunks at once.
+    concurrency: usize,
+    chunks: Arc<Semaphore>,
+    /// There may be something to do for a lane.
+    work: Arc<Notify>,
+    /// There may be events to publish.
+    told: Arc<Notify>,
+    observer: Observer,
+}
+
+/// What became of a turn.
+enum Turned {
+    GoesOn(JobRun),
+    Rests(Option<JobRun>, Duration),
+    /// With the job's id, unless it was not there any more.
+    Ended(Option<Uuid>),
+    /// For jobs that others must do.
+    SetAside(Option<Uuid>, MintError),
+}
+
+impl Pool {
+    pub fn new(store: Store, settings: MintSettings, concurrency: usize, told: Arc<Notify>) -> Self {
+        let (schedule, has_looked, minted, work) =
+            (Arc::default(), Arc::default(), Arc::default(), Arc::new(Notify::new()));
+        let (settings, chunks) = (Arc::new(settings), Arc::new(Semaphore::new(concurrency)));
+        Self {
+            store,
+            settings,
+            schedule,
+            has_looked,
+            minted,
+            concurrency,
+            chunks,
+            work,
+            told,
+            observer: Observer::default(),
+        }
+    }
+
+    /// The pool with somebody who listens to what it does.
+    #[must_use]
+    pub fn observed(self, observer: Observer) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// A job has just come in: it need not wait until the store is looked at.
+    pub fn offer(&self, job: &Job) {
+        if !job.state.is_final() {
+            self.schedule().add_new(job);
+            self.work.notify_one();
+        }
+    }
+
+    /// Works until `stop` is cancelled, and returns when the chunks at hand are done.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut lanes = self.start_lanes(stop);
+        self.look_for_jobs(stop).await;
+        while lanes.join_next().await.is_some() {}
+    }
+
+    /// As [`Pool::run`], on the jobs alone that were offered.
+    pub async fn run_offered(&self, stop: &CancellationToken) {
+        let mut lanes = self.start_lanes(stop);
+        self.has_looked.store(true, Ordering::Release);
+        while lanes.join_next().await.is_some() {}
+    }
+
+    fn start_lanes(&self, stop: &CancellationToken) -> JoinSet<()> {
+        chunks::writers_allowed(self.concurrency);
+        let mut lanes = JoinSet::new();
+        // Small jobs are opened and closed for longer than they are minted: others are minted meanwhile.
+        for _ in 0..LANES_A_CHUNK * self.concurrency {
+            let (pool, stop) = (self.clone(), stop.clone());
+            lanes.spawn(async move { pool.work_in_a_lane(&stop).await });
+        }
+        lanes
+    }
+
+    /// True if the last look at the store found nothing that this process could do.
+    pub fn is_idle(&self) -> bool {
+        self.has_looked.load(Ordering::Acquire) && self.schedule().is_empty()
+    }
+
+    /// All that this process has made so far.
+    pub fn minted(&self) -> Share {
+        *self.minted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for jobs that came in elsewhere.
+    async fn look_for_jobs(&self, stop: &CancellationToken) {
+        let mut patience = Patience::new(stop);
+        while !stop.is_cancelled() {
+            match in_time(self.store.list_unfinished(JOBS_KNOWN_MAX)).await {
+                Ok(unfinished) => {
+                    patience.restore();
+                    self.update(&unfinished);
+                    patience.wait(LOOK_INTERVAL).await;
+                }
+                Err(error) => patience.wait_after(&error).await,
+            }
+        }
+    }
+
+    fn update(&self, unfinished: &[(i64, u8)]) {
+        let mut schedule = self.schedule();
+        schedule.keep(unfinished);
+        unfinished.iter().for_each(|(job_no, priority)| schedule.add(*job_no, *priority));
+        self.has_looked.store(true, Ordering::Release);
+        self.work.notify_waiters();
+    }
+
+    async fn work_in_a_lane(&self, stop: &CancellationToken) {
+        let mut patience = Patience::new(stop);
+        while !stop.is_cancelled() {
+            let turn = self.schedule().take_turn(Instant::now(), self.concurrency);
+            match turn {
+                Some(turn) => self.work_a_turn(turn, &mut patience).await,
+                None => self.wait_for_work(stop).await,
+            }
+        }
+    }
+
+    async fn wait_for_work(&self, stop: &CancellationToken) {
+        let longest = Instant::now() + LOOK_INTERVAL;
+        let until = self.schedule().next_end_of_rest().map_or(longest, |end| end.min(longest));
+        tokio::select! {
+            () = self.work.notified() => {}
+            () = sleep_until(until) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn work_a_turn(&self, turn: Turn, patience: &mut Patience<'_>) {
+        let job_no = turn.job_no;
+        // In a task of its own: a panic costs this turn alone.
+        let pool = self.clone();
+        let stepped = tokio::spawn(async move { pool.step(turn).await }).await;
+        let turned = match stepped {
+            Ok(Ok((run, progress))) => {
+                patience.restore();
+                self.after_step(run, progress)
+            }
+            Ok(Err((run, error))) => {
+                let span = self.span(job_no);
+                self.after_error(job_no, run, error, patience).instrument(span).await
+            }
+            Err(panic) => {
+                let (span, reason) = (self.span(job_no), format!("a fault in the program: {panic}"));
+                self.after_failure(job_no, None, &reason).instrument(span).await
+            }
+        };
+        self.finish_turn(job_no, turned);
+    }
+
+    /// `Ok(None)` if the job is not there any more.
+    async fn step(&self, turn: Turn) -> Result<(Option<JobRun>, Progress), (Option<JobRun>, MintError)> {
+        let mut run = match (turn.run, turn.job) {
+            (Some(run), _) => run,
+            (None, Some(job)) => self.new_run(&job),
+            (None, None) => match in_time(self.store.find_job_by_no(turn.job_no)).await {
+                Ok(Some(job)) if !job.state.is_final() => self.new_run(&job),
+                Ok(_) => return Ok((None, Progress::Ended)),
+                Err(error) => return Err((None, error.into())),
+            },
+        };
+        let stepped = run.step().await;
+        // A step that failed may have made a chunk before.
+        let share = std::mem::take(&mut run.share);
+        self.schedule().count_share(turn.job_no, share);
+        self.minted.lock().unwrap_or_else(PoisonError::into_inner).add(share);
+        if let Some(times) = run.times.take() {
+            self.observer.tell(Observed::ChunkMinted { job_no: turn.job_no, codes: share.codes, times });
+        }
+        match stepped {
+            Ok(progress) => Ok((Some(run), progress)),
+            Err(error) => Err((Some(run), error)),
+        }
+    }
+
+    /// None before the job was looked at.
+    fn span(&self, job_no: i64) -> Span {
+        self.schedule().span(job_no, Span::none)
+    }
+
+    fn new_run(&self, job: &Job) -> JobRun {
+        self.observer.tell(Observed::JobBegun { job_no: job.no, at: Instant::now() });
+        let span = self.schedule().span(job.no, || job_span(job));
+        JobRun::new(&self.store, job, Arc::clone(&self.settings), span).limited(Arc::clone(&self.chunks))
+    }
+
+    fn after_step(&self, run: Option<JobRun>, progress: Progress) -> Turned {
+        if run.as_ref().is_some_and(|run| run.job.handling.announced) {
+            self.told.notify_one();
+        }
+        match (progress, run) {
+            (Progress::Made, Some(run)) => Turned::GoesOn(run),
+            (Progress::OthersAtWork, run) => Turned::Rests(run, OTHERS_AT_WORK_PAUSE),
+            (Progress::Ended | Progress::Made, run) => Turned::Ended(run.map(|run| run.job.id)),
+        }
+    }
+
+    async fn after_error(
+        &self,
+        job_no: i64,
+        run: Option<JobRun>,
+        error: MintError,
+        patience: &mut Patience<'_>,
+    ) -> Turned {
+        match error {
+            MintError::Store(error) if error.class() != ErrorClass::Permanent => {
+                if run.as_ref().and_then(JobRun::claimed).is_some() {
+                    chunks::chunk_retried(error.class().as_str());
+                }
+                patience.wait_after(&error).await;
+                Turned::Rests(run, Duration::ZERO)
+            }
+            MintError::GeneratorVersion { .. }
+            | MintError::CheckKey { .. }
+            | MintError::DeniedWords { .. }
+            | MintError::Import => Turned::SetAside(run.map(|run| run.job.id), error),
+            error => {
+                if let MintError::Store(error) = &error {
+                    store_error_met(error.class().as_str());
+                }
+                self.after_failure(job_no, run.as_ref().and_then(JobRun::claimed), &error.to_string()).await
+            }
+        }
+    }
+
+    /// For what trying again will most likely not mend: tried so often, then the job ends.
+    async fn after_failure(&self, job_no: i64, chunk: Option<i64>, reason: &str) -> Turned {
+        let failures = match chunk {
+            Some(run_no) => in_time(self.store.count_chunk_failure(run_no, FAILURES_MAX)).await,
+            None => Ok(self.schedule().count_failure(job_no)),
+        };
+        // If the store is away, it did not count.
+        let failures = failures.unwrap_or_default();
+        if failures < FAILURES_MAX {
+            tracing::warn!(job_no, run_no = chunk, failures, reason, "a chunk failed; it is tried again");
+            chunks::chunk_retried("failed");
+            return Turned::Rests(None, FAILURE_PAUSE * failures.max(1));
+        }
+        tracing::error!(
+            job_no,
+            run_no = chunk,
+            failures,
+            reason,
+            "a chunk failed too often; its job ends as failed with the codes that it has, and may be asked for again under \
+             another id once the reason is gone"
+        );
+        let message = format!("a chunk failed {failures} times: {reason}");
+        match in_time(self.store.fail_job(job_no, JobError { code: "chunk_failed".to_owned(), message })).await {
+            Ok(closed) => {
+                if let CloseJob::Ended(end) = closed {
+                    tell_end(end);
+                }
+                self.told.notify_one();
+                Turned::Rests(None, Duration::ZERO)
+            }
+            Err(error) => {
+                tracing::error!(job_no, %error, "the job cannot be ended either; that is tried again every minute");
+                Turned::Rests(None, HOPELESS_PAUSE)
+            }
+        }
+    }
+
+    fn finish_turn(&self, job_no: i64, turned: Turned) {
+        let mut schedule = self.schedule();
+        match turned {
+            Turned::GoesOn(run) => {
+                schedule.forget_failures(job_no);
+                schedule.give_back(job_no, Some(run), None);
+            }
+            Turned::Rests(run, pause) => schedule.give_back(job_no, run, Some(Instant::now() + pause)),
+            // Other lanes may meet the same end: it is said once.
+            Turned::Ended(job_id) => {
+                let share = schedule.remove(job_no);
+                if share.is_some() {
+                    self.observer.tell(Observed::JobEnded { job_no, at: Instant::now() });
+                }
+                if let (Some(job_id), Some(Share { chunks, codes })) = (job_id, share) {
+                    tracing::debug!(%job_id, chunks, codes, "this process did so much of a job that has ended");
+                }
+            }
+            Turned::SetAside(job_id, error) => {
+                if schedule.set_aside(job_no) {
+                    let job_id = job_id.map(|id| id.to_string()).unwrap_or_default();
+                    tracing::warn!(job_id, %error, "the job is left to other workers; the settings it was made with would do");
+                }
+            }
+        }
+    }
+
+    /// What it holds is whole after each of its calls, also if another thread panicked.
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

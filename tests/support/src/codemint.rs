@@ -1,0 +1,131 @@
+//! The program, as a user runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use tokio::process::{Child, Command};
+
+use crate::DEADLINE;
+
+/// Set for whatever is started as the program.
+pub const AS_PROGRAM: &str = "CODEMINT_TEST_AS_PROGRAM";
+
+/// One call of the program, in a directory where nothing else lies.
+#[derive(Debug)]
+pub struct Codemint {
+    command: Command,
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Codemint {
+    pub fn new(directory: &Path) -> Self {
+        Self::built_elsewhere(&program(), directory)
+    }
+
+    /// Another version of it.
+    pub fn built_elsewhere(program: &Path, directory: &Path) -> Self {
+        let mut command = Command::new(program);
+        command
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .env(AS_PROGRAM, "1")
+            .kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CODEMINT__") {
+                command.env_remove(name);
+            }
+        }
+        Self { command }
+    }
+
+    pub fn args<I: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = I>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn stdin(mut self, from: Stdio) -> Self {
+        self.command.stdin(from);
+        self
+    }
+
+    pub fn stdout(mut self, to: Stdio) -> Self {
+        self.command.stdout(to);
+        self
+    }
+
+    pub fn stderr(mut self, to: Stdio) -> Self {
+        self.command.stderr(to);
+        self
+    }
+
+    /// For who starts it in a way of their own.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
+    /// Runs it to its end.
+    pub async fn run(self) -> Ran {
+        finish(self.start()).await
+    }
+
+    pub fn start(mut self) -> Child {
+        self.command.spawn().expect("the program starts")
+    }
+}
+
+/// Waits for a call's end.
+pub async fn finish(child: Child) -> Ran {
+    let ended = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
+    Ran::from(ended.expect("the program ends in time").expect("its output"))
+}
+
+/// Sends a signal, such as `INT`, to the program.
+pub fn send_signal(name: &str, child: &Child) {
+    let pid = child.id().expect("a running program").to_string();
+    assert!(super::send_signal(name, &[pid]), "kill");
+}
+
+/// Cargo tells tests and benchmarks where the program is. An example has to be the program as well, when [`AS_PROGRAM`] is
+/// set.
+pub fn program() -> PathBuf {
+    let built = std::env::var_os("CARGO_BIN_EXE_codemint").map(PathBuf::from);
+    built.unwrap_or_else(|| std::env::current_exe().expect("the place of this program"))
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        let signal = output.status.signal().map_or(-1, |signal| -signal);
+        Self {
+            code: output.status.code().unwrap_or(signal),
+            stdout: String::from_utf8(output.stdout).expect("text on standard output"),
+            stderr: String::from_utf8(output.stderr).expect("text on standard error"),
+        }
+    }
+}
+
+impl Ran {
+    /// Panics with everything that was printed unless the exit code is this one.
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}

@@ -1,0 +1,64 @@
+//! Users with the rights of the roles of `deploy/postgres/roles.sql`, whose names are those of a database, so that tests on
+//! one server do not meet.
+
+use std::process::Stdio;
+
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use url::Url;
+
+/// Of all users that are made here.
+pub const PASSWORD: &str = "P0stgres-Pa55word";
+const SCRIPT: &str = include_str!("../../../deploy/postgres/roles.sql");
+
+/// Makes a user who is a member of a role, in a database with a current schema; returns the URL for it.
+pub async fn url_of_member(database_url: &str, role: &str) -> String {
+    run(database_url, SCRIPT).await;
+    create_member(database_url, role).await
+}
+
+/// Makes a user who may make the tables, in an empty database; returns the URL for it.
+pub async fn url_of_owner(database_url: &str) -> String {
+    let (before_the_tables, _) = SCRIPT.split_once("\n-- ---").expect("a line");
+    run(database_url, before_the_tables).await;
+    let url = create_member(database_url, "owner").await;
+    let database = name_of(database_url);
+    execute(database_url, &format!("alter role {database}_user_owner set role {database}_owner")).await;
+    url
+}
+
+async fn create_member(database_url: &str, role: &str) -> String {
+    let database = name_of(database_url);
+    let user = format!("{database}_user_{role}");
+    execute(database_url, &format!("create role {user} login password '{PASSWORD}' in role {database}_{role}")).await;
+    let mut url = Url::parse(database_url).expect("a URL");
+    url.set_username(&user).expect("a user");
+    url.set_password(Some(PASSWORD)).expect("a password");
+    url.into()
+}
+
+fn name_of(database_url: &str) -> String {
+    let url = Url::parse(database_url).expect("a URL");
+    url.path().trim_start_matches('/').to_owned()
+}
+
+async fn execute(database_url: &str, sql: &str) {
+    let mut connection = PgConnection::connect(database_url).await.expect("a connection");
+    connection.execute(sql).await.expect(sql);
+}
+
+/// As the script's first lines say: it has commands of psql in it.
+async fn run(database_url: &str, script: &str) {
+    let script = script.replace("codemint_", &format!("{}_", name_of(database_url)));
+    let mut psql = Command::new("psql")
+        .args(["--quiet", "--no-psqlrc", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-f", "-", database_url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("psql");
+    psql.stdin.take().expect("its input").write_all(script.as_bytes()).await.expect("a script");
+    let ran = psql.wait_with_output().await.expect("psql");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}

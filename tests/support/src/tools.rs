@@ -1,0 +1,51 @@
+//! Programs of others that look at what is deployed. Their versions are in `tests/run`, which installs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+pub fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A program from PyPI, in a directory of this project.
+pub fn python_tool(name: &str) -> Command {
+    installed(root().join("target/python/bin").join(name))
+}
+
+/// A program of Node.js packages that know the custom resources of Kubernetes.
+pub fn kubernetes_models() -> PathBuf {
+    root().join("target/kubernetes-models")
+}
+
+pub fn node_tool(name: &str) -> Command {
+    installed(kubernetes_models().join("node_modules/.bin").join(name))
+}
+
+fn installed(program: PathBuf) -> Command {
+    assert!(program.exists(), "{} is missing; ./tests/run installs it", program.display());
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    command
+}
+
+/// Runs it to its end.
+///
+/// # Panics
+/// With all that it said, unless it was content.
+pub fn expect_content(command: &mut Command) -> String {
+    let (content, said) = judge(command);
+    assert!(content, "{command:?}\n{said}");
+    said
+}
+
+/// Whether it was content, and all that it said.
+pub fn judge(command: &mut Command) -> (bool, String) {
+    let ran = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; ./tests/run installs it"));
+    let Output { status, stdout, stderr } = ran;
+    (status.success(), format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
+}
+
+pub fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

@@ -1,16 +1,17 @@
-//! How fast is a chunk made on one core, sparse masks and dense ones? Each row does what the rows above it do and more:
+//! How fast is a chunk made on one core, for sparse and dense masks? Each row does the work of the rows above it and
+//! more:
 //!
-//! - `text`: drawing (quotas, ranks from ChaCha20, sorted) and turning ranks into codes, one a line: at least 20 million
-//!   codes a second.
-//! - `rows`: also what is sent to PostgreSQL, the rows of a binary `COPY`: at least 20 million.
-//! - `filter`: also what the checkpoint keeps, the Bloom filter of the run and its SHA-256: at least 8 million.
-//! - `screened`: also reading and checking the stored filters of ten other runs over the same slice, and asking each of
-//!   them about every candidate: at least 1.5 million. What they suspect would then be looked up; that is the store's work.
+//! - `text`: drawing (quotas, sorted ranks from ChaCha20) and encoding ranks as codes, one per line: at least 20
+//!   million codes a second.
+//! - `rows`: also encoding the rows of a binary `COPY`, as sent to PostgreSQL: at least 20 million.
+//! - `filter`: also computing what the checkpoint stores, the run's Bloom filter and SHA-256: at least 8 million.
+//! - `screened`: also reading and checking the stored filters of ten other runs over the same slice, and querying each
+//!   of them for every candidate: at least 1.5 million. The store would then look up the suspects, which is not measured.
 //!
-//! Work by the engine's own steps, chunk by chunk, in the memory of the batch before. Beside it the least that any such
-//! generator does, on the same machine in the same minute: as many raw ChaCha20 words, sorted in pieces of a chunk. The
-//! bounds are judged by the best repetition of each row, because whatever else runs on the machine can only slow a
-//! repetition down, never speed it up; the ratio is the better number to compare over time.
+//! The benchmark uses the engine's own steps, chunk by chunk, and reuses the memory of the previous batch. The
+//! reference is the minimum that any such generator does, on the same machine in the same minute: as many raw ChaCha20
+//! words, sorted in pieces of a chunk. The bounds apply to the best repetition of each row, because other load on the
+//! machine can only slow a repetition down, never speed it up; the ratio is the better number to compare over time.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -35,10 +36,10 @@ use sha2::{Digest, Sha256};
 
 use crate::measure::{CHUNK_SIZE, exit_code, least, median, verdict};
 
-#[expect(dead_code, reason = "it serves the other benchmarks too")]
+#[expect(dead_code, reason = "shared with the other benchmarks")]
 mod measure;
 
-/// Long enough for a repetition that nothing disturbed.
+/// The time for repetitions, long enough that at least one is undisturbed.
 const REPEAT_FOR: Duration = Duration::from_secs(8);
 const OTHER_RUNS: u8 = 10;
 
@@ -58,7 +59,7 @@ enum Work {
 
 const WIDE: &str = "[:safe:]{12}";
 const USUAL: &str = "MY_LITTLE_PROMO????##";
-/// Of 10 million codes, so that 6 million are 60 % of all.
+/// A mask of 10 million codes, so that 6 million are 60 % of all.
 const SMALL: &str = "#######";
 
 const CASES: [Case; 10] = [
@@ -136,16 +137,16 @@ impl Work {
     }
 }
 
-/// What a case works with.
+/// The input of a case.
 struct Ground {
     keyspace: Arc<Keyspace>,
     count: u64,
     work: Work,
-    /// For each chunk the runs of other jobs over its slice, if they are to be asked.
+    /// For each chunk, the runs of other jobs over its slice; empty unless the case screens.
     others: Vec<Vec<StoredRun>>,
 }
 
-/// A run as the store has it.
+/// A run as it is stored.
 struct StoredRun {
     range_first: String,
     range_last: String,
@@ -157,7 +158,7 @@ impl Ground {
         let keyspace = Arc::new(Keyspace::new(&case.mask.parse().expect("a mask")));
         let mut ground = Self { keyspace, count: case.count, work: case.work, others: Vec::new() };
         if case.work == Work::Screened {
-            // Other keys than those of the repetitions.
+            // These keys differ from those of the repetitions.
             let jobs = (0..OTHER_RUNS).map(|job| ground.runs(&Key::new([255 - job; Key::LENGTH_BYTES])));
             let mut jobs: Vec<_> = jobs.map(Vec::into_iter).collect();
             let chunks = 0..case.count.div_ceil(CHUNK_SIZE as u64);

@@ -1,6 +1,6 @@
 //! How much memory does a job need? `codemint generate --output codes.csv` stays within 64 MiB for ten million codes,
-//! and its peaks for one million and for ten lie within 10 % of each other. A million more of the same mask, whose
-//! candidates are compared with the ten million by filters, stay within 96 MiB. Into SQLite and into PostgreSQL.
+//! and its peaks for one million and for ten million differ by at most 10 %. A million more of the same mask, whose
+//! candidates are compared with the ten million by filters, stay within 96 MiB. Measured for SQLite and PostgreSQL.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -15,7 +15,7 @@ use crate::peak::last_peak_mib;
 use codemint_test_support::codemint::{Codemint, finish};
 use codemint_test_support::postgres::{Durability, Server, create_database};
 
-#[expect(dead_code, reason = "it serves the other benchmarks too")]
+#[expect(dead_code, reason = "shared with the other benchmarks")]
 mod measure;
 #[path = "measure/peak.rs"]
 mod peak;
@@ -24,14 +24,14 @@ const MORE_PEAK_MIB_MAX: f64 = 96.0;
 const GROWTH_MAX: f64 = 1.10;
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const SQLITE: &str = "sqlite://codes.db";
-/// Peaks vary a little with how threads meet, so the small job runs several times and the middle counts. The large one
-/// takes its time and runs once.
+/// Peaks vary a little with the timing of threads, so the small job runs several times and its median counts. The large
+/// one takes long and runs once.
 const SMALL: Job = Job { count: 1_000_000, runs: 3 };
 const LARGE: Job = Job { count: 10_000_000, runs: 1 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Only this process's memory is of interest: the server need not flush.
+    // Only the client's memory is measured, so the server need not flush.
     let server = Server::start(Durability::None);
     println!("peak resident memory of codemint generate --output codes.csv");
     println!("store         1 M codes   10 M codes    growth");
@@ -45,7 +45,7 @@ struct Job {
     runs: usize,
 }
 
-/// MiB for one million codes, for ten, and for one more million after these.
+/// Peaks in MiB for one million codes, for ten million, and for one million more after these.
 struct Peaks {
     small: f64,
     large: f64,

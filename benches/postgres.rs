@@ -1,10 +1,10 @@
-//! What does a job cost in PostgreSQL, against the fastest way to load the same codes? A million codes of
-//! `MY_LITTLE_PROMO????##` into an empty table: `codemint generate`, from process start to process end, takes at most
-//! 1.25 times what `psql \copy` of a ready-made, sorted file takes.
+//! What does a job cost in PostgreSQL, compared with the fastest way to load the same codes? For a million codes of
+//! `MY_LITTLE_PROMO????##` into an empty table, `codemint generate`, from process start to process end, takes at most
+//! 1.25 times as long as `psql \copy` of a ready-made, sorted file.
 //!
-//! Both write the same table with the same indexes, over TCP, into a new database behind a checkpoint, on a server
-//! with default settings that really flushes. The file is the table of an earlier job. psql commits once, codemint
-//! after every 100,000 codes; for comparison psql with as many commits is measured too.
+//! Both write the same table with the same indexes, over TCP, into a new database right after a checkpoint, on a server
+//! with default settings that really flushes. The file is the exported table of an earlier job. psql commits once,
+//! codemint after every 100,000 codes; for comparison, psql with as many commits is measured too.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -63,7 +63,7 @@ impl Bench {
         self.server.url(DATABASE)
     }
 
-    /// A database as the first user of the program finds it, with nothing left to flush from what was before.
+    /// Creates a database as the program's first user finds it, with nothing left to flush from earlier work.
     async fn make_database(&self) {
         let server_url = self.server.url("postgres");
         let mut connection = PgConnection::connect(&server_url).await.expect("the server");
@@ -74,7 +74,7 @@ impl Bench {
         connection.execute("checkpoint").await.expect("a checkpoint");
     }
 
-    /// Every run leaves a full table behind, or it has measured something else.
+    /// Checks that the run left a full table; otherwise it has measured something else.
     async fn check_count(&self) {
         let mut connection = PgConnection::connect(&self.url()).await.expect("the database");
         let count: i64 =

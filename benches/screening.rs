@@ -1,8 +1,9 @@
-//! What does comparing candidates with what exists cost? Measures the costs by which `code::screening` chooses, in
-//! microseconds, on PostgreSQL, and prints them beside those in the source. These are right within a factor of three.
+//! What does comparing candidates with existing codes cost? Measures the costs by which `code::screening` chooses, in
+//! microseconds, on PostgreSQL, and prints them beside the constants in the source, which must be right within a factor
+//! of 3.
 //!
 //! The store holds 10 million codes of a sparse mask in ten jobs, more than the server's own cache; each slice is
-//! visited once, as a job does. One process asks, and nothing is written meanwhile.
+//! visited once, as in a job. One process queries, and nothing is written meanwhile.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -29,25 +30,25 @@ use crate::measure::{exit_code, least, median, most, verdict};
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::postgres::{Durability, Server, create_database};
 
-#[expect(dead_code, reason = "it serves the other benchmarks too")]
+#[expect(dead_code, reason = "shared with the other benchmarks")]
 mod measure;
 const FACTOR_MAX: f64 = 3.0;
 const SPARSE: &str = "[:safe:]{12}";
 const JOBS: u32 = 10;
 const SINGLES: &str = "SINGLE????##";
 const SINGLE_CODES: u64 = 20_000;
-/// No code of the sparse mask, which has no vowels, lies between these.
+/// No code of the sparse mask lies between the codes of this mask, because the sparse one has no vowels.
 const CROWDED: &str = "CROWD######";
 const CROWDED_CODES: u64 = 900_000;
 const SLICES: u32 = 20;
 const CANDIDATES: usize = 50_000;
 const QUESTIONS: usize = 200;
-/// As many ranks as a page of a crowded slice has.
+/// The number of ranks in a page of a crowded slice.
 const PAGE_RANKS: u128 = 1 << 17;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Nothing is written while it is measured: the server need not flush.
+    // Nothing is written while costs are measured, so the server need not flush.
     let server = Server::start(Durability::None);
     create_database(&server.url("postgres"), "bench").await;
     let url = server.url("bench");
@@ -56,7 +57,7 @@ async fn main() -> ExitCode {
     let mut snapshot = store.begin_reading().await.expect("a snapshot");
     println!("microseconds                    least   median     most   source");
     let all = [
-        Cost { what: "one question", source: ASK_ONCE_US, measured: ask_once(&mut snapshot).await },
+        Cost { what: "one query", source: ASK_ONCE_US, measured: ask_once(&mut snapshot).await },
         Cost { what: "looking up a code", source: LOOK_UP_A_CODE_US, measured: look_up(&mut snapshot).await },
         Cost { what: "loading a byte of filter", source: LOAD_A_BYTE_US, measured: load_filters(&mut snapshot).await },
         Cost { what: "testing a pair", source: TEST_A_PAIR_US, measured: test_pairs() },
@@ -95,7 +96,7 @@ async fn fill(url: &str) {
     }
     generate(url, CROWDED, CROWDED_CODES).await;
     generate(url, SINGLES, SINGLE_CODES).await;
-    // The one run of that job becomes as many as it has codes, as jobs of one code leave them.
+    // Splits the one run of that job into one run per code, as jobs of one code leave them.
     let split = "
         insert into chunks (job_no, mask_no, round, chunk_no, range_first, range_last, quota, state, minted, digest)
             select k.job_no, k.mask_no, 0, row_number() over (order by c.code), c.code, c.code, 1, 'done', 1, k.digest
@@ -121,14 +122,14 @@ fn keyspace(mask: &str) -> Arc<Keyspace> {
     Arc::new(Keyspace::new(&mask.parse().expect("a mask")))
 }
 
-/// The candidates of one chunk of a job of a million.
+/// Draws the candidates of one chunk of a job of a million codes.
 fn candidates(keyspace: &Keyspace, slice: u32) -> CodeBatch {
     let of_keyspace = Slice::of_keyspace(keyspace.size(), SLICES, slice);
     let draw = Draw::new(&Key::new([7; 32]), Stream::chunk(0, slice), of_keyspace, CANDIDATES);
     keyspace.batch(draw.ranks())
 }
 
-/// Seconds of some work.
+/// Does some work and returns its duration in seconds with its result.
 async fn seconds<T>(work: impl Future<Output = T>) -> (f64, T) {
     let started = Instant::now();
     let done = work.await;
@@ -159,7 +160,7 @@ async fn look_up(snapshot: &mut StoreTransaction) -> Vec<f64> {
     measured
 }
 
-/// Reading the filters of the runs that a slice meets, and checking that they are whole.
+/// Reads the filters of the runs that a slice meets, and checks that they are intact.
 async fn load_filters(snapshot: &mut StoreTransaction) -> Vec<f64> {
     let keyspace = keyspace(SPARSE);
     let mut measured = Vec::new();
@@ -182,7 +183,7 @@ async fn load_filters(snapshot: &mut StoreTransaction) -> Vec<f64> {
     measured
 }
 
-/// As many filters as there are jobs, each asked about every candidate.
+/// Queries one filter per job for every candidate.
 fn test_pairs() -> Vec<f64> {
     let keyspace = keyspace(SPARSE);
     let filter = |run| {

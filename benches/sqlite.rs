@@ -1,13 +1,13 @@
-//! What does a job cost in SQLite, above the statements that store its codes? A million codes of
-//! `MY_LITTLE_PROMO????##`: `codemint generate` into a file that does not exist yet, from process start to process
-//! end, takes at most 1.5 times what a bare loop takes in this process: open a file with the schema in it, twenty
-//! times begin, insert, commit with the codes at hand as the statement wants them, and close.
+//! What does a job cost in SQLite, beyond the statements that store its codes? For a million codes of
+//! `MY_LITTLE_PROMO????##`, `codemint generate` into a file that does not exist yet, from process start to process end,
+//! takes at most 1.5 times as long as a bare loop in this process: open a file that has the schema, begin, insert and
+//! commit once per chunk, with the codes already in the form that the statement needs, and close.
 //!
-//! And from nothing to a file of codes: the same with `--output codes.csv` makes at least 1.5 million codes a second, by
-//! the median, process start and end included.
+//! From an empty directory to a file of codes: the same with `--output codes.csv` makes at least 1.5 million codes a
+//! second (median), including process start and end.
 //!
-//! Same statement, same chunks, same pragmas (write-ahead log, flushed at every commit). What the loop leaves out:
-//! making the file and its schema, drawing, digests, checkpoints, and the pauses that let other processes have a turn.
+//! Both use the same statement, chunks and pragmas (write-ahead log, flushed at every commit). The loop omits: creating
+//! the file and its schema, drawing, digests, checkpoints, and the pauses that let other processes have a turn.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -38,7 +38,7 @@ const EXPORTING: [&str; 2] = ["--output", "codes.csv"];
 #[tokio::main]
 async fn main() -> ExitCode {
     let chunks = draw_chunks();
-    // The first run of each finds nothing in the caches.
+    // The first run of each finds cold caches, so it is not counted.
     time_generate(&EXPORTING).await;
     time_loop(&chunks).await;
     let (mut pairs, mut exporting) = (Pairs::default(), Vec::new());
@@ -63,7 +63,7 @@ async fn main() -> ExitCode {
     exit_code(pairs_hold && is_fast)
 }
 
-/// The codes of every chunk as a JSON array.
+/// Draws the codes of every chunk, as JSON arrays.
 fn draw_chunks() -> Vec<String> {
     let keyspace = Keyspace::new(&MASK.parse().expect("a mask"));
     let key = Key::new([7; Key::LENGTH_BYTES]);
@@ -122,7 +122,7 @@ async fn open(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
     options.connect().await
 }
 
-/// Every run leaves all codes behind, or it has measured something else.
+/// Checks that the run left all codes in the file; otherwise it has measured something else.
 async fn check_count(file: &Path) {
     let mut connection = open(file).await.expect("the file");
     let count: i64 =

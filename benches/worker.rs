@@ -1,10 +1,11 @@
-//! Does one worker keep up? From publish to the completed event a job of 1,000 codes takes less than 250 ms (median), one of
-//! a million at most 1.2 times what `codemint generate` takes into the same server; 2,000 jobs of ten codes published at
-//! once are done at 300 a second at least, and every event arrives; a worker with nothing to do takes less than 1 % of a
-//! core and 40 MiB; and metrics that are read every second, and a log, take at most 2 % of the time of a million codes.
+//! Does one worker keep up? From publish to the completed event, a job of 1,000 codes takes less than 250 ms (median),
+//! and one of a million at most 1.2 times as long as `codemint generate` into the same server; 2,000 jobs of ten codes
+//! published at once are completed at 300 a second or more, and every event arrives; an idle worker takes less than 1 %
+//! of a core and 40 MiB; and metrics that are scraped every second, and a log, cost at most 2 % of the time of a
+//! million codes.
 //!
-//! A private PostgreSQL that really flushes and a private RabbitMQ, both with default settings. Parts may be named:
-//! `cargo bench --bench worker -- latency million many idle watched`.
+//! It runs against a private PostgreSQL that really flushes and a private RabbitMQ, both with default settings. To run
+//! only some parts, name them: `cargo bench --bench worker -- latency million many idle watched`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -28,7 +29,7 @@ use codemint_test_support::postgres::{Durability, Server, create_database};
 use codemint_test_support::rabbitmq::{Broker, Vhost};
 use codemint_test_support::{reserved_port, wait_until};
 
-#[expect(dead_code, reason = "it serves the other benchmarks too")]
+#[expect(dead_code, reason = "shared with the other benchmarks")]
 mod measure;
 const LATENCY_SECONDS_MAX: f64 = 0.250;
 const MILLION_RATIO_MAX: f64 = 1.2;
@@ -42,7 +43,7 @@ const MILLION: u64 = 1_000_000;
 const LATENCY_JOBS: usize = 21;
 const MANY_JOBS: usize = 2_000;
 const PAIRS: usize = 5;
-/// The bound is closer than single runs are.
+/// The bound is tighter than the spread of single runs, so many pairs are needed.
 const WATCHED_PAIRS: usize = 21;
 const IDLE_SPAN: Duration = Duration::from_secs(20);
 
@@ -75,7 +76,7 @@ struct Servers {
     broker: Broker,
 }
 
-/// A worker with an empty database and a virtual host of its own, and somebody who asks.
+/// A worker with an empty database and a virtual host of its own, and a producer with an inbox for events.
 struct Site {
     _vhost: Vhost,
     _directory: TempDir,
@@ -84,13 +85,13 @@ struct Site {
     inbox: Inbox,
 }
 
-/// As Prometheus does.
+/// Scrapes the metrics every second, as Prometheus does.
 async fn read_metrics(listen: String) {
     loop {
         let url = format!("http://{listen}/metrics");
         let read = tokio::task::spawn_blocking(move || ureq::get(&url).call()?.body_mut().read_to_string());
         let metrics = read.await.expect("a reader").expect("metrics");
-        assert!(metrics.contains("codemint_codes_minted_total"), "metrics of a worker");
+        assert!(metrics.contains("codemint_codes_minted_total"), "the metrics of a worker");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -112,12 +113,12 @@ impl Servers {
         let (vhost, directory) = (self.broker.vhost(), tempfile::tempdir().expect("a directory"));
         let program = Codemint::new(directory.path());
         let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
-        // A pipe that nobody reads would stop it when it is full.
+        // A full pipe that nothing reads would block the worker, so the log goes to a file.
         let log = File::create(directory.path().join("worker.log")).expect("a file");
         let program = program.stderr(Stdio::from(log));
         let worker = program.env("CODEMINT__AMQP__URL", &vhost.url()).args(["--store", &url, "worker"]).start();
         let peer = Peer::connect(&vhost.url()).await;
-        // Declared last.
+        // The worker declares this exchange last.
         let events = "<<\"codemint.events\">>";
         let exists = format!("rabbit_exchange:exists(rabbit_misc:r(<<\"{}\">>, exchange, {events}))", vhost.name);
         wait_until("the worker has declared its exchanges", async || self.broker.ask(&exists) == "true").await;
@@ -194,7 +195,7 @@ impl Servers {
         holds && all_told
     }
 
-    /// With metrics and a log of the usual level, or without either.
+    /// Measures a million codes with metrics and a log of the usual level, and without either.
     async fn watched(&self) -> bool {
         let mut pairs = Pairs::default();
         for pair in 0..WATCHED_PAIRS {
@@ -228,7 +229,7 @@ impl Servers {
         let share = (site.cpu_seconds() - before) / started.elapsed().as_secs_f64();
         let mib = site.resident_mib();
         let (calm, small) = (share <= IDLE_CORE_MAX, mib <= IDLE_MIB_MAX);
-        println!("a worker with nothing to do for {IDLE_SPAN:?}");
+        println!("an idle worker for {IDLE_SPAN:?}");
         println!(
             "{:.2} % of a core, at most 1 %: {}; {mib:.1} MiB, at most {IDLE_MIB_MAX}: {}",
             share * 100.0,
@@ -240,7 +241,7 @@ impl Servers {
 }
 
 impl Site {
-    /// Published and confirmed.
+    /// Publishes a job, waits for the broker's confirmation, and returns the job's id.
     async fn send(&self, count: u64) -> Uuid {
         let id = Uuid::now_v7();
         let message = json!({ "job_id": id, "mask": MASK, "count": count }).to_string();
@@ -266,7 +267,7 @@ impl Site {
         fs::read_to_string(format!("/proc/{pid}/{file}")).expect("Linux")
     }
 
-    /// User and system time; a tick is 10 ms.
+    /// Returns the worker's user and system time; a tick is 10 ms.
     fn cpu_seconds(&self) -> f64 {
         let stat = self.process("stat");
         let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();

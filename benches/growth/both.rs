@@ -1,4 +1,4 @@
-//! Two processes that mint the same codes' masks at the same time.
+//! Two processes that mint overlapping masks at the same time.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use crate::measure::verdict;
 use crate::place::{Job, MILLION, Place};
 use codemint_test_support::codemint::finish;
 
-/// Four million codes each, three quarters of them in common, from the first ones on.
+/// Masks of four million codes each, with three quarters in common, starting at the first code.
 const MASKS: [&str; 2] = ["[ABCD]######", "[ABCE]######"];
 
 pub async fn run(place: &Place) -> bool {

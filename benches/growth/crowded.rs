@@ -1,4 +1,4 @@
-//! A keyspace filled to its last code.
+//! Filling a keyspace to its last code.
 
 use crate::measure::{median, verdict};
 use crate::place::{Job, MILLION, Place};

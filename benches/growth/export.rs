@@ -1,4 +1,4 @@
-//! The codes of a job, out of a store and checked in it, by how much else is there.
+//! Exporting and verifying the codes of a job, depending on how many other codes the store holds.
 
 use crate::measure::{Pairs, SECONDS_HEADER, Turn, median, seconds_row, turns};
 use crate::place::{DENSE, Job, MILLION, Place};
@@ -13,10 +13,10 @@ const PAIRS: usize = 7;
 const CODES_PER_SECOND_MIN: f64 = 1_000_000.0;
 const AMID_RATIO_MAX: f64 = 1.3;
 const PEAK_MIB_MAX: f64 = 64.0;
-/// Memory of ten times the codes; the allocator alone makes runs of the same job differ by a tenth.
+/// The bound for ten times the codes; the allocator alone makes peaks of the same job differ by a tenth.
 const PEAK_RATIO_MAX: f64 = 1.25;
 
-/// A job in a store that is only read.
+/// A finished job in a store that is only read.
 struct Shelf {
     url: String,
     job_id: String,
@@ -57,7 +57,7 @@ pub async fn run(place: &mut Place) -> bool {
     println!("{}", seconds_row("these 10 million", &[took.seconds]));
     [
         scale.at_least("codes a second, alone", count as f64 / median(&seconds_alone), CODES_PER_SECOND_MIN),
-        scale.at_most("amid others to alone", exports.median_of_ratios(), AMID_RATIO_MAX),
+        scale.at_most("amid others relative to alone", exports.median_of_ratios(), AMID_RATIO_MAX),
         scale.at_least("codes verified a second", count as f64 / median(&seconds_verifying), CODES_PER_SECOND_MIN),
         scale.at_most("peak of 10 million codes, MiB", took.peak_mib, PEAK_MIB_MAX),
         scale.at_most("peak of 10 million codes to that of 1 million", took.peak_mib / median(&peaks), PEAK_RATIO_MAX),
@@ -70,7 +70,8 @@ async fn mint(place: &Place, count: u64) {
     place.codemint(&Job { count, ..Job::million_of(DENSE) }).run().await.expect_code(0);
 }
 
-/// Half of the others come before the job and half behind it, and so do their prefixes.
+/// Fills the store with half of the other codes before the job and half after it, in time as well as in order of
+/// prefix.
 async fn fill_amid(place: &Place, count: u64) {
     let half = place.scale.codes(OTHERS / 2);
     place.add_others("chr(65 + p % 12)", half).await;
@@ -84,7 +85,7 @@ async fn fill_crowded(place: &Place, count: u64) {
 }
 
 impl Shelf {
-    /// The job of so many codes.
+    /// Finds the latest job of `count` codes.
     async fn find(place: &Place, name: &str, count: u64) -> Self {
         let sql = format!("select id::text from jobs where count = {count} order by no desc limit 1");
         Self { url: place.url_of(name), job_id: place.text(name, &sql).await, count }
@@ -95,7 +96,7 @@ impl Shelf {
         let shown = file.display().to_string();
         let took = self.run(place, &["export", &self.job_id, "--output", &shown]).await;
         let bytes = std::fs::metadata(&file).expect("a file").len();
-        // A header and the codes, each with the end of its line.
+        // A header line, and one line per code.
         assert_eq!(bytes, 5 + self.count * 22, "the size of the file");
         took
     }

@@ -1,4 +1,4 @@
-//! What building and writing filters costs a job that meets nobody.
+//! The cost of building and writing filters for a job that meets no other codes.
 
 use crate::measure::{Pairs, SECONDS_HEADER, Turn, turns};
 use crate::place::{DENSE, Job, Place, UNSCREENED};

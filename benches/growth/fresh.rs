@@ -1,4 +1,4 @@
-//! A job on a fresh prefix amid other people's codes: the usual case.
+//! A job on a fresh prefix amid codes of other jobs: the usual case.
 
 use std::fs;
 
@@ -38,7 +38,7 @@ pub async fn run(place: &mut Place) -> bool {
     pairs.print(["codemint generate", "psql \\copy of the sorted file"], RATIO_MAX)
 }
 
-/// As psql would write what codemint writes: a commit a chunk.
+/// Returns a psql script that commits once per chunk, as codemint does.
 fn copy_chunks(place: &Place, lines: &[&str]) -> String {
     let copy = |(number, piece): (usize, &[&str])| {
         let file = place.file(&format!("fresh.{number}.tsv"));
@@ -48,7 +48,7 @@ fn copy_chunks(place: &Place, lines: &[&str]) -> String {
     lines.chunks(CHUNK_SIZE).enumerate().map(copy).collect()
 }
 
-/// Thirty prefixes, half of them before ours and half behind it.
+/// Adds codes of thirty prefixes, half of them before ours in order and half after it.
 async fn fill_with_others(place: &Place) {
     place.add_others("chr(65 + p % 12)", 15 * MILLION).await;
     place.add_others("chr(78 + p % 12)", 15 * MILLION).await;

@@ -1,4 +1,4 @@
-//! What a job does to a store that grows: its speed, its memory, and what the server keeps and writes for it.
+//! Measures a job in a growing store: its speed, its memory, and the index and log bytes that the server writes for it.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use sqlx::{Connection, PgConnection};
 use crate::place::{Job, Place};
 use crate::process::{self, Took};
 
-/// As often as a progress bar asks.
+/// The interval at which a progress bar polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What one job came to.
+/// The measurements of one job.
 pub struct Grown {
-    /// In the table before and behind it.
+    /// Codes in the table before the job.
     pub codes_before: u64,
     pub codes: u64,
     took: Took,
-    /// The index of all codes behind it.
+    /// Size of the index of all codes after the job.
     index_bytes: f64,
     wal_bytes: f64,
 }
@@ -50,14 +50,14 @@ impl Grown {
         )
     }
 
-    /// Codes a second, at the number of codes in the table in the middle of the job.
+    /// Returns the number of codes in the table in the middle of the job, and the codes a second.
     pub fn point(&self) -> (f64, f64) {
         (self.codes_before as f64 + self.codes as f64 / 2.0, self.codes_per_second())
     }
 }
 
 impl Place {
-    /// Runs a job, behind a checkpoint, in the store as it is, where so many codes are.
+    /// Runs a job after a checkpoint in the current store, which holds `codes_before` codes.
     pub async fn grow(&self, job: &Job<'_>, codes_before: u64) -> Grown {
         const WAL: &str = "select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
         self.execute("checkpoint").await;
@@ -70,7 +70,7 @@ impl Place {
         Grown { codes_before, codes: job.count, took, index_bytes, wal_bytes }
     }
 
-    /// As [`Place::grow`] of the first job in a store, and how many codes were there after how many seconds.
+    /// Does the same as [`Place::grow`] for the first job in a store, and also samples (seconds, codes) while it runs.
     pub async fn grow_and_follow(&self, job: &Job<'_>) -> (Grown, Vec<(f64, u64)>) {
         let mut connection = PgConnection::connect(&self.url()).await.expect("the database");
         let mut growing = pin!(self.grow(job, 0));

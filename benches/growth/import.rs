@@ -1,4 +1,4 @@
-//! Codes that come from another system.
+//! Importing codes from another system.
 
 use std::fs;
 use std::time::Instant;
@@ -43,7 +43,7 @@ pub async fn run(place: &Place) -> bool {
     holds
 }
 
-/// Each number once, far from its neighbours.
+/// Maps each number to a distinct code, far from the codes of its neighbours.
 fn code(number: u64) -> String {
     format!("OLD-{:016X}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }

@@ -1,4 +1,4 @@
-//! What an operator waits for: the list of jobs and one of them, in a store with very many.
+//! The time of `jobs list` and `jobs show`, for which an operator waits, in a store with very many jobs.
 
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ use crate::place::{BENCH, Place};
 
 const MILLISECONDS_MAX: f64 = 20.0;
 const RUNS: usize = 20;
-/// Small jobs beside the large ones, and how many codes each of them has.
+/// The number of small jobs beside the large ones, and the codes of each.
 const JOBS: u64 = 10_000;
 const JOB_CODES: u64 = 10;
 const CAMPAIGNS: u64 = 500;
-/// At once: the server's commits are what takes time.
+/// Small jobs minted at once, because the server's commits take most of the time.
 const LANES: u64 = 4;
 
 pub async fn run(place: &mut Place) -> bool {
@@ -61,7 +61,7 @@ async fn time(place: &Place, arguments: &[&str]) -> f64 {
     middle
 }
 
-/// As an application asks for them, by the engine itself.
+/// Mints the small jobs through the engine itself, as an embedding application does.
 async fn add_small_jobs(place: &Place) {
     let started = Instant::now();
     place.execute(&format!("alter database {BENCH} set synchronous_commit = off")).await;
@@ -76,7 +76,7 @@ async fn add_small_jobs(place: &Place) {
     join_all((0..LANES).map(lane)).await;
     store.close().await;
     place.execute(&format!("alter database {BENCH} reset synchronous_commit")).await;
-    // What autovacuum would have done soon.
+    // Autovacuum would soon have done this.
     place.execute("vacuum (analyze) jobs, chunks, masks").await;
     println!("(added small jobs in {:.0} s)", started.elapsed().as_secs_f64());
 }

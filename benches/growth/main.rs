@@ -1,28 +1,29 @@
-//! What does a job cost in PostgreSQL when the store is full already? `cargo bench --bench growth` asks all of it,
-//! `cargo bench --bench growth -- fresh crowded` only the parts named:
+//! What does a job cost in PostgreSQL when the store already holds many codes? `cargo bench --bench growth` runs all
+//! parts, `cargo bench --bench growth -- fresh crowded` only the named ones:
 //!
 //! | part | question | bound |
 //! |---|---|---|
 //! | `fresh` | a million codes of a fresh prefix amid 30 million of other prefixes | 1.15 times `psql \copy` of the same codes, sorted |
-//! | `sparse` | a million more of `[:safe:]{12}` over 10 million | 3 times the first million, a quarter of unsorted staging, the prefilter 1.15 times the same without |
+//! | `sparse` | a million more of `[:safe:]{12}` over 10 million | 3 times the first million, a quarter of unsorted staging, 1.15 times the same without screening |
 //! | `dense` | a million more of `MY_LITTLE_PROMO????##` over 9 million, a fifth of the mask | 3 times the first million |
 //! | `filters` | the first million with filters written and without | 1.08 times |
-//! | `singles` | a million codes over 100,000 jobs of one code, and over 10 million more in large jobs | none, it tells |
-//! | `one` | one code of a mask that holds 10 million, in a process that is up | 50 ms |
+//! | `singles` | a million codes over 100,000 jobs of one code, and over 10 million more in large jobs | none, informational |
+//! | `one` | one code of a mask that holds 10 million, in a running process | 50 ms |
 //! | `crowded` | the last 50,000 of a million codes | 3 times reading the others and the first 50,000 together |
 //! | `import` | three million codes in a scattered order | 300,000 codes a second |
-//! | `both` | two processes at once, a million each of 4 million that overlap | exact counts; it tells how often they met |
+//! | `both` | two processes at once, a million each of 4 million that overlap | exact counts; also reports how often they met |
 //! | `fill` | ten jobs of 10 million on fresh prefixes in random order | the last one 0.85 times as fast as the second, the index 50 bytes a code, 64 MiB |
 //! | `lists` | `jobs list` and `jobs show` in the store that `fill` leaves, with 10,000 more jobs | 20 ms from process start to process end, median |
 //! | `single` | one job of 100 million | the index 50 bytes a code, 64 MiB |
-//! | `mask` | ten jobs of one mask of 25 million codes, up to 80 % of it | none, it tells |
-//! | `export` | a million codes to CSV, alone in the store and amid 50 million of other prefixes; `verify` | a million a second; 1.3 times; verifying 1.1 times exporting; 64 MiB, and 10 million 1.25 times that of a million |
+//! | `mask` | ten jobs of one mask of 25 million codes, up to 80 % of it | none, informational |
+//! | `export` | a million codes to CSV, alone in the store and amid 50 million of other prefixes; `verify` | a million a second, exported and verified; amid others 1.3 times as long; 64 MiB, and 10 million 1.25 times that of a million |
 //!
-//! `CODEMINT_BENCH_SCALE=0.01` makes these last ones a hundred times smaller, to see that they work; bounds are judged at
-//! scale 1. `fill`, `single` and `mask` draw `benches/throughput.svg`, codes a second against codes in the table.
+//! `CODEMINT_BENCH_SCALE=0.01` makes the parts from `fill` on a hundred times smaller, to check that they work; bounds
+//! only apply at scale 1. `fill`, `single` and `mask` draw `benches/throughput.svg`, codes a second against codes in
+//! the table.
 //!
-//! Each measured run is `codemint generate` from process start to process end, over TCP, in a copy of a database that
-//! was filled beforehand, behind a checkpoint, on a server with default settings that really flushes.
+//! Each measured run is `codemint generate` from process start to process end, over TCP, after a checkpoint, in a copy
+//! of a database that was filled beforehand, on a server with default settings that really flushes.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -58,10 +59,10 @@ const PARTS: [&str; 14] = [
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // cargo adds a flag of its own.
+    // Cargo adds a flag of its own.
     let named: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with("--")).collect();
     if let Some(unknown) = named.iter().find(|part| !PARTS.contains(&part.as_str())) {
-        println!("there is no part {unknown}; there are {}", PARTS.join(", "));
+        println!("unknown part {unknown}; known parts: {}", PARTS.join(", "));
         return ExitCode::FAILURE;
     }
     let mut place = Place::start();
@@ -76,7 +77,7 @@ async fn main() -> ExitCode {
     exit_code(all_hold)
 }
 
-/// True if the part's bounds hold.
+/// Runs a part, and returns whether its bounds hold.
 async fn run(part: &str, place: &mut Place, curves: &mut Vec<Curve>) -> bool {
     match part {
         "fresh" => fresh::run(place).await,

@@ -1,4 +1,4 @@
-//! A million more of a mask that holds millions.
+//! A million more codes of a mask that already holds millions.
 
 use crate::measure::{SECONDS_HEADER, median, seconds_row, verdict};
 use crate::place::{DENSE, Job, LOOKED_UP, MILLION, Place, SPARSE, UNSCREENED};
@@ -16,14 +16,14 @@ pub async fn fill_sparse(place: &mut Place) {
     place.fill(SPARSE_10_MILLION, async |place| mint(place, SPARSE, 10).await).await;
 }
 
-/// So many jobs of a million.
+/// Mints `jobs` jobs of a million codes each.
 pub async fn mint(place: &Place, mask: &str, jobs: usize) {
     for _job in 0..jobs {
         place.codemint(&Job::million_of(mask)).run().await.expect_code(0);
     }
 }
 
-/// Seconds of each way, one after the other in each round.
+/// Seconds of each way, measured one after the other in each round.
 #[derive(Default)]
 struct Ways {
     first: Vec<f64>,
@@ -67,7 +67,7 @@ async fn measure(place: &Place, mask: &str, full: &str) -> Ways {
     for round in 0..ROUNDS {
         place.make_empty().await;
         ways.first.push(place.time(&Job::million_of(mask)).await);
-        // The two that are compared most closely take turns to begin.
+        // The two ways that are compared most closely alternate in beginning.
         let take = async |environment, seconds: &mut Vec<f64>| {
             place.restore(full).await;
             seconds.push(place.time(&Job { environment, ..Job::million_of(mask) }).await);
@@ -89,7 +89,7 @@ async fn measure(place: &Place, mask: &str, full: &str) -> Ways {
     ways
 }
 
-/// The usual way to put codes in of which some may exist, with codes of which none does.
+/// Measures the usual way to insert codes of which some may exist, with codes of which none does.
 async fn time_staging(place: &Place) -> Vec<f64> {
     let file = place.file("unsorted.tsv");
     place.restore(SPARSE_10_MILLION).await;

@@ -1,4 +1,4 @@
-//! One code of a mask that holds ten million, wanted now.
+//! The latency of one code of a mask that already holds ten million.
 
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ pub async fn run(place: &mut Place) -> bool {
     holds
 }
 
-/// A job from its request to its end, in this process.
+/// Runs a job from its request to its end, in this process.
 pub async fn mint(store: &Store, mask: &str, count: u64, campaign: Option<&str>) {
     let limits = Limits { guess_odds_min: 0, count_max: count };
     let request = Request::check(mask, count.into(), campaign, 50_000, limits).expect("a request");

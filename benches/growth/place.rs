@@ -1,4 +1,4 @@
-//! A server with databases that are filled once and copied for each run.
+//! A server with databases that are filled once and then copied for each run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,11 +17,11 @@ use codemint_test_support::postgres::{Durability, Server, create_database};
 pub const MILLION: u64 = 1_000_000;
 pub const SPARSE: &str = "[:safe:]{12}";
 pub const DENSE: &str = "MY_LITTLE_PROMO????##";
-/// No filter is written or read, and nothing is looked up.
+/// With this setting, no filter is written or read, and nothing is looked up.
 pub const UNSCREENED: &[(&str, &str)] = &[("CODEMINT__PREFILTER__SCREENING", "none")];
 pub const LOOKED_UP: &[(&str, &str)] = &[("CODEMINT__PREFILTER__SCREENING", "look_up")];
 
-/// Where each run happens.
+/// The database in which each run happens.
 pub const BENCH: &str = "bench";
 
 pub struct Place {
@@ -31,7 +31,7 @@ pub struct Place {
     filled: BTreeSet<String>,
 }
 
-/// A job, as it is asked for.
+/// The request of a job.
 pub struct Job<'a> {
     pub mask: &'a str,
     pub count: u64,
@@ -56,7 +56,7 @@ impl Place {
         &self.server
     }
 
-    /// Of the database where runs happen.
+    /// Returns the URL of the database in which runs happen.
     pub fn url(&self) -> String {
         self.url_of(BENCH)
     }
@@ -69,8 +69,8 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    /// Makes the database of this name unless it is there: an empty store that `fill`, called with the place while the
-    /// store is the one where runs happen, puts something into.
+    /// Creates the database of this name unless it exists: an empty store in which runs happen for the moment, and
+    /// which `fill` then fills.
     pub async fn fill(&mut self, name: &str, fill: impl AsyncFnOnce(&Self)) {
         if !self.filled.insert(name.to_owned()) {
             return;
@@ -78,13 +78,13 @@ impl Place {
         let started = Instant::now();
         self.make_empty().await;
         fill(self).await;
-        // What autovacuum would have done long ago.
+        // Autovacuum would have done this long ago.
         self.execute("vacuum (analyze)").await;
         self.on_server(&format!("alter database {BENCH} rename to {name}")).await;
         println!("(filled the database {name} in {:.0} s)", started.elapsed().as_secs_f64());
     }
 
-    /// An empty store.
+    /// Makes the database in which runs happen an empty store.
     pub async fn make_empty(&self) {
         self.on_server(&format!("drop database if exists {BENCH} with (force)")).await;
         create_database(&self.server.url("postgres"), BENCH).await;
@@ -92,15 +92,15 @@ impl Place {
         self.on_server("checkpoint").await;
     }
 
-    /// A copy of a filled database, with nothing left to flush.
+    /// Makes the database in which runs happen a copy of a filled one, with nothing left to flush.
     pub async fn restore(&self, name: &str) {
         self.on_server(&format!("drop database if exists {BENCH} with (force)")).await;
         self.on_server(&format!("create database {BENCH} template {name} strategy file_copy")).await;
         self.on_server("checkpoint").await;
     }
 
-    /// A filled database itself becomes the one where runs happen: for those too large to be copied, which are filled
-    /// again when they are wanted again.
+    /// Makes a filled database itself the one in which runs happen. This is for databases that are too large to copy;
+    /// they are filled again when they are needed again.
     pub async fn take(&mut self, name: &str) {
         assert!(self.filled.remove(name), "the database {name}");
         self.on_server(&format!("drop database if exists {BENCH} with (force)")).await;
@@ -123,14 +123,14 @@ impl Place {
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect(sql)
     }
 
-    /// One value as text, of any database.
+    /// Queries one value of any database, as text.
     pub async fn text(&self, database: &str, sql: &str) -> String {
         let mut connection = PgConnection::connect(&self.url_of(database)).await.expect("the database");
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect(sql)
     }
 
-    /// Codes of fifteen or more prefixes, which begin with the letter that this expression makes of their number `p`, as
-    /// campaigns leave them; they belong to no job, as codes do that somebody put in by hand.
+    /// Adds codes of fifteen or more prefixes, as campaigns leave them. Each prefix begins with the letter that this
+    /// SQL expression makes of its number `p`. The codes belong to no job, like codes that somebody inserted by hand.
     pub async fn add_others(&self, letter: &str, count: u64) {
         let (prefixes, each) = (count.div_ceil(MILLION).max(15), count / count.div_ceil(MILLION).max(15));
         let sql = format!(
@@ -154,21 +154,21 @@ impl Place {
         job.environment.iter().fold(codemint, |codemint, (name, value)| codemint.env(name, value))
     }
 
-    /// Seconds from the start of the process to its end.
+    /// Runs a job, and returns the seconds from process start to process end.
     pub async fn time(&self, job: &Job<'_>) -> f64 {
         let codemint = self.codemint(job);
         let started = Instant::now();
         let ran = codemint.run().await;
         let seconds = started.elapsed().as_secs_f64();
         ran.expect_code(0);
-        // Not before the run: it would find in the server's cache what was counted.
+        // Counted after the run only: counting before it would warm the server's cache.
         let added = "select count(*) from codes
                       where run_no >= (select min(run_no) from chunks where job_no = (select max(no) from jobs))";
         assert_eq!(self.number(added).await, job.count as i64, "codes that were added");
         seconds
     }
 
-    /// Seconds that psql takes for these lines.
+    /// Runs a script in psql, and returns its seconds.
     pub async fn time_psql(&self, script: &str) -> f64 {
         let file = self.file("script.sql");
         fs::write(&file, script).expect("a script");
@@ -180,7 +180,7 @@ impl Place {
         started.elapsed().as_secs_f64()
     }
 
-    /// How the chunks of the last job were screened, and what became of its candidates.
+    /// Describes how the chunks of the last job were screened, and the outcome of its candidates.
     pub async fn last_job_screening(&self) -> String {
         let mut connection = PgConnection::connect(&self.url()).await.expect("the database");
         let sql = "select string_agg(format('%s %s chunks, %s existed, %s conflicts, %s false positives',

@@ -1,4 +1,4 @@
-//! The picture: codes a second against codes in the table, a line for each way in which a table fills.
+//! Draws the chart of codes a second against codes in the table, with one line per way in which a table fills.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -10,25 +10,25 @@ use plotters::prelude::{
 
 use crate::scale::Scale;
 
-/// How many lines the picture has when it is whole.
+/// The number of lines in the complete chart.
 const CURVES: usize = 3;
 const SIZE: (u32, u32) = (900, 500);
 const FONT: &str = "sans-serif";
-/// Told apart also by those who do not see all colours (Okabe and Ito).
+/// Colours that colour-blind readers can distinguish (Okabe and Ito).
 const COLORS: [RGBColor; CURVES] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115)];
 
-/// One way, and its speed in codes a second at so many codes in the table.
+/// One way of filling, with its points: codes in the table, and codes a second.
 pub struct Curve {
     pub name: &'static str,
     pub points: Vec<(f64, f64)>,
 }
 
-/// Draws the lines; the picture that is kept is made only of all of them in full size.
+/// Draws the lines, and returns the file. Only the complete chart in full size replaces the one in the repository.
 pub fn draw(curves: &[Curve], scale: Scale) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let is_whole = scale.is_full() && curves.len() == CURVES;
     let file = root.join(if is_whole { "benches/throughput.svg" } else { "target/throughput.svg" });
-    draw_into(&file, curves).expect("a picture");
+    draw_into(&file, curves).expect("a chart");
     file
 }
 
@@ -63,7 +63,7 @@ fn draw_into(file: &std::path::Path, curves: &[Curve]) -> Result<(), Box<dyn std
     Ok(())
 }
 
-/// From 0 to a little above the greatest value.
+/// Returns the range from 0 to a little above the greatest value.
 fn reach(curves: &[Curve], value: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
     let greatest = curves.iter().flat_map(|curve| &curve.points).map(value).fold(0.0, f64::max);
     0.0..(greatest * 1.08).max(f64::MIN_POSITIVE)

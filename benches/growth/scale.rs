@@ -1,15 +1,15 @@
-//! Sizes that can be made smaller, to see that a part works.
+//! Scales sizes down, to check that a part works.
 
-/// What the numbers of codes are multiplied with. Bounds are for sizes in full, and judged only there.
+/// The factor for all numbers of codes. Bounds only apply at full size.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale(f64);
 
 impl Scale {
-    /// `CODEMINT_BENCH_SCALE`, a number above 0 and at most 1; 1 without it.
+    /// Reads `CODEMINT_BENCH_SCALE`, a number above 0 and at most 1; the default is 1.
     pub fn from_environment() -> Self {
         let Ok(text) = std::env::var("CODEMINT_BENCH_SCALE") else { return Self(1.0) };
         let scale = text.parse().ok().filter(|scale| *scale > 0.0 && *scale <= 1.0);
-        Self(scale.expect("CODEMINT_BENCH_SCALE is a number above 0 and at most 1"))
+        Self(scale.expect("CODEMINT_BENCH_SCALE must be a number above 0 and at most 1"))
     }
 
     pub fn codes(self, in_full: u64) -> u64 {
@@ -20,12 +20,12 @@ impl Scale {
         self.0 >= 1.0
     }
 
-    /// Prints what was reached and whether it is at least this; returns the latter.
+    /// Prints the value and whether it is at least `least`; returns false if a bound at full size is missed.
     pub fn at_least(self, what: &str, reached: f64, least: f64) -> bool {
         self.judge(what, reached, &format!("at least {}", figure(least)), reached >= least)
     }
 
-    /// Prints what was reached and whether it is at most this; returns the latter.
+    /// Prints the value and whether it is at most `most`; returns false if a bound at full size is missed.
     pub fn at_most(self, what: &str, reached: f64, most: f64) -> bool {
         self.judge(what, reached, &format!("at most {}", figure(most)), reached <= most)
     }
@@ -41,7 +41,7 @@ impl Scale {
     }
 }
 
-/// Two digits behind the point, where these say anything.
+/// Formats a number, with two decimals if it is below 1000.
 fn figure(number: f64) -> String {
     if number < 1000.0 { format!("{number:.2}") } else { format!("{number:.0}") }
 }

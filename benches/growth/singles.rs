@@ -1,4 +1,4 @@
-//! Very many jobs of one code, as a shop asks for them one by one, and then a million at once.
+//! Very many jobs of one code, as a shop requests them one by one, and then a job of a million.
 
 use crate::measure::{SECONDS_HEADER, median, seconds_row};
 use crate::more::mint;
@@ -39,7 +39,7 @@ fn ratio(ours: &[f64], reference: &[f64]) -> f64 {
     median(ours) / median(reference)
 }
 
-/// Codes as codemint draws them, handed over to a job of its own each: the rows are those that as many calls leave.
+/// Mints codes in one job and then gives each a job of its own, which leaves the same rows as that many calls.
 async fn fill_with_singles(place: &Place) {
     place.codemint(&Job { count: 100_000, ..Job::million_of(DENSE) }).run().await.expect_code(0);
     let split = "

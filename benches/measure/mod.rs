@@ -1,11 +1,11 @@
-//! What the benchmarks share: medians, pairs of runs, and how a bound ends a benchmark.
+//! Code that the benchmarks share: medians, pairs of runs, and the exit code for missed bounds.
 
 use std::process::ExitCode;
 
-/// Codes a chunk, unless told otherwise: the default of `job.chunk_size`.
+/// Codes per chunk: the default of `job.chunk_size`.
 pub const CHUNK_SIZE: usize = 100_000;
 
-/// The middle value; of an even number of values the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two in the middle for an even number of values.
 pub fn median(values: &[f64]) -> f64 {
     let mut ascending = values.to_vec();
     ascending.sort_by(f64::total_cmp);
@@ -25,20 +25,20 @@ pub fn most(values: &[f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
 
-/// Who runs first in a pair.
+/// One of the two contenders in a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     Ours,
     Reference,
 }
 
-/// The turns of pair number `pair`: first one and then the other begins, so that neither always finds the caches and
-/// the disk as the other left them.
+/// Returns the order of pair number `pair`: the contenders alternate in beginning, so that neither always finds the
+/// caches and the disk as the other left them.
 pub fn turns(pair: usize) -> [Turn; 2] {
     if pair.is_multiple_of(2) { [Turn::Ours, Turn::Reference] } else { [Turn::Reference, Turn::Ours] }
 }
 
-/// Seconds of two ways to do the same, measured in pairs.
+/// Seconds of two ways to do the same work, measured in pairs.
 #[derive(Debug, Default)]
 pub struct Pairs {
     ours: Vec<f64>,
@@ -57,15 +57,15 @@ impl Pairs {
         median(&self.ours) / median(&self.reference)
     }
 
-    /// What bounds are judged by: the two runs of a pair are neighbours in time, so a machine that is slow for a while
-    /// slows both.
+    /// Returns the figure that bounds apply to. The two runs of a pair are neighbours in time, so a machine that is
+    /// slow for a while slows both.
     pub fn median_of_ratios(&self) -> f64 {
         let ratios: Vec<f64> =
             self.ours.iter().zip(&self.reference).map(|(ours, reference)| ours / reference).collect();
         median(&ratios)
     }
 
-    /// Below [`SECONDS_HEADER`].
+    /// Formats the rows of both ways, to be printed below [`SECONDS_HEADER`].
     pub fn rows(&self, names: [&str; 2]) -> String {
         let [ours, reference] = names;
         format!("{}\n{}", seconds_row(ours, &self.ours), seconds_row(reference, &self.reference))

@@ -1,18 +1,18 @@
-//! The most memory that a process ever had resident: the kernel's own figure, `VmHWM` in `/proc/PID/status` (Linux).
+//! Peak resident memory of a process, from the kernel's own figure: `VmHWM` in `/proc/PID/status` (Linux).
 //!
-//! It only ever grows, so it is read every millisecond until the process has gone and the last reading counts: what could be
-//! missed is growth in the last millisecond.
+//! The figure only ever grows, so it is read every millisecond until the process has gone, and the last reading counts:
+//! only growth in the last millisecond can be missed.
 
 use std::fs;
 use std::time::Duration;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// MiB, once the process has gone, and 0 if it was never seen. Blocks its thread until then.
+/// Blocks the thread until the process has gone, and returns its peak in MiB, or 0 if the process was never seen.
 pub fn last_peak_mib(process: u32) -> f64 {
     let status_file = format!("/proc/{process}/status");
     let mut last = 0.0;
-    // A process that has ended but was not waited for has a status without memory.
+    // A process that has ended but was not yet waited for has a status without memory figures.
     while let Some(mib) = fs::read_to_string(&status_file).ok().and_then(|status| peak_mib(&status)) {
         last = mib;
         std::thread::sleep(POLL_INTERVAL);

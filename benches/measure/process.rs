@@ -1,4 +1,4 @@
-//! What a process took: seconds, processor time of it and of the server, the most memory. Read from `/proc` (Linux).
+//! Measures a process: seconds, its CPU time and the server's, and its peak memory. Reads `/proc` (Linux).
 
 use std::fs;
 use std::process::Stdio;
@@ -11,10 +11,10 @@ use peak::last_peak_mib;
 
 mod peak;
 
-/// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>: `USER_HZ` is 100 wherever Debian runs.
+/// `USER_HZ` is 100 wherever Debian runs: <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// What a run of a process came to.
+/// The measurements of one process.
 #[derive(Clone, Debug)]
 pub struct Took {
     pub seconds: f64,
@@ -24,7 +24,7 @@ pub struct Took {
     pub stdout: String,
 }
 
-/// Runs a process that talks to this server to its end.
+/// Runs a process that talks to this server, and measures it until it ends.
 pub async fn measure(mut command: Command, server: &Server) -> Took {
     let postmaster = postmaster(server);
     let (own_before, server_before) = (ended_children(std::process::id()), tree(postmaster));
@@ -46,18 +46,18 @@ pub async fn measure(mut command: Command, server: &Server) -> Took {
     }
 }
 
-/// The number of the server's first process.
+/// Returns the id of the server's first process.
 fn postmaster(server: &Server) -> u32 {
     let text = fs::read_to_string(server.directory().join("server/postmaster.pid")).expect("the server's process");
     text.lines().next().and_then(|line| line.parse().ok()).expect("its number")
 }
 
-/// Processor seconds of the children that have ended.
+/// Returns the CPU seconds of the children that have ended.
 fn ended_children(process: u32) -> f64 {
     fields(process).map_or(0.0, |fields| fields[13] + fields[14])
 }
 
-/// Processor seconds of a process and of all its children, those that have ended and those that live.
+/// Returns the CPU seconds of a process and of all its children, both ended and running.
 fn tree(process: u32) -> f64 {
     let own = fields(process).map_or(0.0, |fields| fields[11..=14].iter().sum());
     let processes = fs::read_dir("/proc").expect("processes");
@@ -68,8 +68,8 @@ fn tree(process: u32) -> f64 {
         .sum::<f64>()
 }
 
-/// The numbers behind the name, in seconds where they are ticks: 0 is a placeholder for the state, 1 the parent, 11 to 14
-/// user and system time of its own and of its ended children.
+/// Returns the fields after the process name, divided by the ticks per second: 0 is a placeholder for the state, 1 is
+/// the parent, 11 to 14 are the user and system times of the process and of its ended children.
 fn fields(process: u32) -> Option<Vec<f64>> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let behind_name = stat.rsplit_once(')')?.1;

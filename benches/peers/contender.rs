@@ -1,4 +1,4 @@
-//! The ways to put codes into PostgreSQL that are compared.
+//! The compared ways of inserting codes into PostgreSQL.
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,13 +7,13 @@ pub enum Contender {
     Floor,
     /// (b) `psql \copy` of sorted codes into Codemint's table, in one commit.
     Target,
-    /// (c)
+    /// (c) `codemint generate`.
     Codemint,
-    /// (d) to (h)
+    /// (d) to (h): other ways.
     Loop(Loop),
 }
 
-/// What a process of its own does over one connection, in Rust.
+/// A way that is written in Rust and runs in a process of its own, over one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loop {
     UnsortedCopy,
@@ -58,7 +58,8 @@ impl Contender {
         }
     }
 
-    /// How many times as long as Codemint it takes at least: the goal. Of the shops' loops the best and the slowest count.
+    /// Returns the goal: it takes at least this many times as long as Codemint. Of the shops' loops, only the best and
+    /// slowest count.
     pub const fn goal(self) -> Option<f64> {
         match self {
             Self::Loop(Loop::UnsortedCopy) => Some(3.5),
@@ -75,7 +76,7 @@ impl Contender {
         Self::SHOPS.contains(&self)
     }
 
-    /// Where its codes go.
+    /// Returns the table that it writes to.
     pub fn table(self) -> &'static str {
         match self {
             Self::Floor => "codes_without_index",
@@ -86,7 +87,7 @@ impl Contender {
 }
 
 impl Loop {
-    /// As it is named between the processes.
+    /// The names that are passed to the loop's process.
     pub const ALL: [(&'static str, Self); 9] = [
         ("unsorted_copy", Self::UnsortedCopy),
         ("unsorted_staging", Self::UnsortedStaging),

@@ -1,4 +1,4 @@
-//! The private server, its databases, the files of codes, and how one run of a contender is measured.
+//! The private server, its databases, the files of codes, and the measurement of one run of a contender.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -22,10 +22,10 @@ use codemint_test_support::codemint::Codemint;
 use codemint_test_support::postgres::{Durability, Server, create_database};
 
 const BENCH: &str = "bench";
-/// Loops that take longer are cut off and extrapolated.
+/// Loops that take longer are cut off, and their time is extrapolated.
 const CUT_OFF_SECONDS: u64 = 20;
 
-/// The settings that decide what a row costs.
+/// The settings that determine the cost of a row.
 const SETTINGS: [&str; 10] = [
     "fsync",
     "synchronous_commit",
@@ -44,28 +44,28 @@ pub struct Ground {
     directory: TempDir,
 }
 
-/// What a contender is asked for.
+/// The task of a contender.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub prefix: String,
     pub count: u64,
-    /// Each message takes so much longer to the server.
+    /// Additional delay of each message to the server.
     pub latency: Duration,
 }
 
-/// What one run came to.
+/// The measurements of one run.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// For all codes that were asked for.
+    /// Seconds for all requested codes.
     pub seconds: f64,
-    /// It was cut off, and the rest extrapolated.
+    /// Whether the run was cut off and the rest extrapolated.
     pub extrapolated: bool,
     pub client_cpu_seconds: f64,
     pub server_cpu_seconds: f64,
     pub peak_mib: f64,
     pub wal_bytes_per_code: f64,
     pub index_bytes_per_code: f64,
-    /// Codes in the table, to those that were to be there.
+    /// Ratio of the codes in the table to the requested ones.
     pub right_count: f64,
 }
 
@@ -112,7 +112,7 @@ impl Ground {
         sqlx::query_scalar(sql).fetch_one(&mut self.connect(BENCH).await).await.expect(sql)
     }
 
-    /// An empty store, and the tables of the other contenders.
+    /// Creates an empty store and the tables of the other contenders.
     pub async fn make_empty(&self) {
         self.on_server(&format!("drop database if exists {BENCH} with (force)")).await;
         create_database(&self.server.url("postgres"), BENCH).await;
@@ -128,21 +128,21 @@ impl Ground {
         self.execute("create index coupons_rule_id on coupons (rule_id)").await;
     }
 
-    /// What is there now is kept under this name, to be copied.
+    /// Keeps the current database under this name, so that it can be copied.
     pub async fn keep_as(&self, name: &str) {
         self.execute("vacuum (analyze)").await;
         self.on_server(&format!("drop database if exists {name}")).await;
         self.on_server(&format!("alter database {BENCH} rename to {name}")).await;
     }
 
-    /// A copy of what was kept.
+    /// Restores a copy of a kept database.
     pub async fn restore(&self, name: &str) {
         self.on_server(&format!("drop database if exists {BENCH} with (force)")).await;
         self.on_server(&format!("create database {BENCH} template {name} strategy file_copy")).await;
     }
 
-    /// Codes of other prefixes, as campaigns leave them, that belong to no job. Their prefixes begin with this number and
-    /// the next ones, a million codes each.
+    /// Adds codes of other prefixes, as campaigns leave them, that belong to no job. Their prefixes are numbered from
+    /// `first` on, with a million codes each.
     pub async fn add_others(&self, first: u64, millions: u64) {
         for prefix in first..first + millions {
             let letter = char::from(b'A' + u8::try_from(prefix * 7 % 26).expect("a letter"));
@@ -157,8 +157,8 @@ impl Ground {
         self.execute("vacuum (analyze) codes").await;
     }
 
-    /// Writes sorted codes of the job's mask to `sorted.tsv` and the same in another order to `unsorted.tsv`, each with the
-    /// number of a run.
+    /// Writes sorted codes of the job's mask to `sorted.tsv` and the same codes in another order to `unsorted.tsv`,
+    /// each with the number of a run.
     pub fn write_files(&self, job: &Job) {
         let keyspace = Keyspace::new(&job.mask().parse().expect("a mask"));
         let key = Key::new([job.count as u8; Key::LENGTH_BYTES]);
@@ -171,7 +171,8 @@ impl Ground {
         self.write_lines(&lines);
     }
 
-    /// As [`Ground::write_files`], of the codes that a job has just put in: they are new to what was there before.
+    /// Does the same as [`Ground::write_files`] for the codes that a job has just inserted, which are new to earlier
+    /// databases.
     pub async fn write_files_of_last_job(&self) {
         let sql = "select string_agg(code || E'\\n', '' order by code) from codes
                     where run_no >= (select min(run_no) from chunks where job_no = (select max(no) from jobs))";
@@ -190,7 +191,7 @@ impl Ground {
         write_rows(&self.file("unsorted.tsv"), &codes);
     }
 
-    /// One run, behind a checkpoint, in the database as it is.
+    /// Measures one run after a checkpoint, in the current database.
     pub async fn measure(&self, contender: Contender, job: &Job) -> Measured {
         let table = contender.table();
         self.on_server("checkpoint").await;
@@ -248,7 +249,7 @@ impl Ground {
     }
 }
 
-/// Seconds and codes, as a loop tells them.
+/// Parses the seconds and codes that a loop printed.
 fn told(stdout: &str) -> (f64, f64) {
     let (made, seconds) = stdout.trim().split_once(' ').expect("two numbers");
     (seconds.parse().expect("seconds"), made.parse().expect("a count"))

@@ -1,4 +1,4 @@
-//! A line that takes a fixed time more towards the server and carries as much as without: a stand-in for a network.
+//! A proxy that delays messages to the server by a fixed time, without limiting throughput: a stand-in for a network.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// What may be under way at once: far more than fits the time that it takes.
+/// Limit of pieces in flight: far more than can be sent within the delay.
 const PIECES_UNDER_WAY: usize = 4096;
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Forwards to a port of this machine; returns the port to connect to.
+/// Starts to forward to a port of this machine, and returns the port to connect to.
 pub async fn start(server_port: u16, delay: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("its address").port();

@@ -1,7 +1,7 @@
-//! Other ways to make codes, each in a process of its own over one connection: (d) to (h) of the table.
+//! Other ways to create codes, each in a process of its own over one connection: (d) to (h) of the table.
 //!
-//! The loops of the shops are ports: the statements in their order, out of Rust instead of PHP or Ruby, without their
-//! object mappers, so faster than the originals. What they do was read in their published sources.
+//! The loops of the shops are ports from their published sources: the same statements in the same order, in Rust
+//! instead of PHP or Ruby and without object mappers, so they are faster than the originals.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -17,10 +17,10 @@ use crate::contender::Loop;
 /// The first argument of such a process.
 pub const AS_LOOP: &str = "as-loop";
 
-/// Where a table takes codes in transactions of many, so many each.
+/// Codes per transaction, for ways that insert many at once.
 const CHUNK: u64 = 50_000;
 
-/// What a process is asked for, and tells.
+/// The task and progress of such a process.
 struct Run {
     connection: PgConnection,
     random: ChaCha20Rng,
@@ -30,13 +30,13 @@ struct Run {
     cut_off: Duration,
     started: Instant,
     made: u64,
-    /// Seconds that do not grow with what is made after them.
+    /// Seconds that do not depend on the number of codes made afterwards, and are not extrapolated.
     fixed: f64,
 }
 
-/// Arguments: the loop's name, URL, prefix of the codes, their number, a file of codes, seconds after which it is cut off.
-/// Prints how many codes were made, and how long all of them would have taken.
-#[expect(clippy::print_stdout, reason = "what the process tells")]
+/// Runs a loop. The arguments are the loop's name, URL, prefix of the codes, their number, a file of codes, and the
+/// seconds after which it is cut off. Prints the number of codes made, and the seconds that all codes would have taken.
+#[expect(clippy::print_stdout, reason = "the process's result")]
 pub async fn run(arguments: &[String]) {
     let [name, url, prefix, count, file, cut_off] = arguments else { panic!("six arguments: {arguments:?}") };
     let mut connection = PgConnection::connect(url).await.expect("the database");
@@ -64,7 +64,7 @@ pub async fn run(arguments: &[String]) {
         Loop::Spree => run.spree().await,
     }
     let seconds = run.started.elapsed().as_secs_f64();
-    // A chunk may hold codes that exist already; what is left out counts as done.
+    // A chunk may hold codes that exist already; codes left out count as done.
     let share = (run.count as f64 / run.made.max(1) as f64).max(1.0);
     println!("{} {}", run.made, run.fixed + (seconds - run.fixed) * share);
 }
@@ -74,7 +74,7 @@ impl Run {
         self.made < self.count && self.started.elapsed() < self.cut_off
     }
 
-    /// Four letters and two digits behind the prefix, each as likely as the others, drawn again and again.
+    /// Draws four letters and two digits after the prefix, all equally likely; codes may repeat.
     fn random_code(&mut self) -> String {
         let mut code = self.prefix.clone();
         for symbols in [26, 26, 26, 26, 10, 10] {
@@ -102,7 +102,7 @@ impl Run {
         copy.finish().await.expect("the end of the copy");
     }
 
-    /// Codes that differ, from a file, in the order in which somebody drew them.
+    /// Copies distinct codes from a file, in the random order in which they were drawn.
     async fn unsorted_copy(&mut self) {
         let mut lines = BufReader::new(File::open(&self.file).expect("the file of codes")).lines();
         while self.goes_on() {
@@ -116,7 +116,7 @@ impl Run {
         }
     }
 
-    /// Whatever was drawn, once more or not; those that exist are left out and not made up for.
+    /// Copies drawn codes, repeats included, to a staging table; codes that exist are left out and not replaced.
     async fn staging(&mut self, sorted: bool) {
         while self.goes_on() {
             let mut codes = self.random_codes(self.next_chunk(CHUNK));
@@ -144,7 +144,7 @@ impl Run {
         }
     }
 
-    /// At most a million at once, so that it can be cut off.
+    /// Inserts at most a million codes per statement, so that it can be cut off.
     async fn generate_series(&mut self) {
         let letter = "chr(65 + floor(random() * 26)::int)";
         let sql = format!(
@@ -165,7 +165,7 @@ impl Run {
         sqlx::query_scalar(sql).bind(code).fetch_one(&mut self.connection).await.expect("a look-up")
     }
 
-    /// `generatePool`: draw until the code is new, save it; each save is a transaction.
+    /// Ports `generatePool`: draws until the code is new, then saves it; each save is a transaction.
     async fn magento(&mut self) {
         while self.goes_on() {
             let mut code = self.random_code();
@@ -186,7 +186,8 @@ impl Run {
         self.connection.execute("commit").await.expect("commit");
     }
 
-    /// `generate_random_codes`: a thousand at a time, less those that exist; then each is validated and saved.
+    /// Ports `generate_random_codes`: draws a thousand at a time, drops those that exist, then validates and saves
+    /// each.
     async fn solidus(&mut self) {
         while self.goes_on() {
             let drawn: HashSet<String> = self.random_codes(self.next_chunk(1000)).into_iter().collect();
@@ -206,7 +207,8 @@ impl Run {
         }
     }
 
-    /// `generateIndividualCodes` and `upsert`: all codes in memory, without repeats, then inserts of 125 rows, one transaction.
+    /// Ports `generateIndividualCodes` and `upsert`: all codes in memory without repeats, then inserts of 125 rows, one
+    /// transaction.
     async fn shopware(&mut self) {
         let mut codes: HashSet<String> = HashSet::new();
         while (codes.len() as u64) < self.count {
@@ -234,8 +236,8 @@ impl Run {
         self.connection.execute("commit").await.expect("commit");
     }
 
-    /// `BulkGenerate`: a look-up for each code, then one insert, all in one transaction. Two equal codes among them would be
-    /// one less than asked for.
+    /// Ports `BulkGenerate`: a look-up for each code, then one insert, all in one transaction. If two drawn codes are
+    /// equal, one code fewer than requested is inserted.
     async fn spree(&mut self) {
         self.connection.execute("begin").await.expect("begin");
         let mut codes = Vec::new();

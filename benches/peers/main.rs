@@ -1,23 +1,24 @@
-//! How fast is Codemint beside the ways in which others put codes into PostgreSQL? One table for each state of the store,
-//! every row of it in the same run, three repetitions in turn, the median.
+//! How fast is Codemint compared with other ways of inserting codes into PostgreSQL? Prints one table per state of the
+//! store. All its rows are measured in the same run, in turns; each figure is the median of three repetitions.
 //!
-//! `cargo bench --bench peers` measures all states, `cargo bench --bench peers -- empty latency` only those named:
+//! `cargo bench --bench peers` measures all states, `cargo bench --bench peers -- empty latency` only the named ones:
 //!
-//! | state | what is other than 1 M codes into an empty table |
+//! | state | difference from 1 M codes into an empty table |
 //! |---|---|
-//! | `empty` | nothing; with the loops of the shops |
+//! | `empty` | none; includes the loops of the shops |
 //! | `small`, `large` | 10 k codes; 10 M codes |
-//! | `amid_10`, `amid_50` | 10 M and 50 M codes of other prefixes are there |
-//! | `crowded` | 10 M codes of the same mask are there |
+//! | `amid_10`, `amid_50` | the table holds 10 M or 50 M codes of other prefixes |
+//! | `crowded` | the table holds 10 M codes of the same mask |
 //! | `unflushed` | `synchronous_commit` is off |
-//! | `latency` | each message takes a millisecond more to the server |
+//! | `latency` | each message to the server takes a millisecond longer |
 //!
 //! Rows: (a) the floor, `psql \copy` of sorted codes into a table without an index; (b) the target, the same into
-//! Codemint's table; (c) `codemint generate`, from process start to process end; (d) to (g) other ways into the same table;
-//! (h) the loops of well-known shops, ported statement by statement, into a table of their shape. See `contender` and
-//! `loops`. Slow loops are cut off after some seconds and extrapolated, which favours them: tables get slower as they grow.
+//! Codemint's table; (c) `codemint generate`, from process start to process end; (d) to (g) other ways into the same
+//! table; (h) the loops of well-known shop systems, ported statement by statement, into a table of the same shape as
+//! theirs. See `contender` and `loops`. Slow loops are cut off after some seconds and extrapolated, which favours them,
+//! because tables get slower as they grow.
 //!
-//! The server is private, with default settings and fsync on; each run begins behind a checkpoint.
+//! The server is private, with default settings and fsync on; each run begins after a checkpoint.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -30,7 +31,7 @@ mod contender;
 mod ground;
 mod latency;
 mod loops;
-#[expect(dead_code, reason = "it serves the other benchmarks too")]
+#[expect(dead_code, reason = "shared with the other benchmarks")]
 #[path = "../measure/mod.rs"]
 mod measure;
 #[path = "../measure/process.rs"]
@@ -50,7 +51,7 @@ async fn main() -> ExitCode {
     let unknown = arguments.iter().find(|name| State::named(name).is_none());
     if let Some(name) = unknown {
         let names: Vec<&str> = State::ALL.iter().map(|state| state.name).collect();
-        println!("there is no state {name:?}; there are {}", names.join(", "));
+        println!("unknown state {name:?}; known states: {}", names.join(", "));
         return ExitCode::from(2);
     }
     let mut all_hold = true;

@@ -1,4 +1,4 @@
-//! The states of the store in which contenders are compared, one factor other than in the first one.
+//! The states of the store in which contenders are compared; each differs from the first one in a single factor.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::table::Table;
 const REPETITIONS: usize = 3;
 const MILLION: u64 = 1_000_000;
 const PREFIX: &str = "MY_LITTLE_PROMO";
-/// What is kept to be copied before each run.
+/// The name of the database that is copied before each run.
 const KEPT: &str = "kept";
 
 #[derive(Debug)]
@@ -17,14 +17,14 @@ pub struct State {
     pub name: &'static str,
     title: &'static str,
     count: u64,
-    /// Codes of other prefixes, in millions. Runs add to them, each a prefix of its own, and nothing is copied.
+    /// Codes of other prefixes, in millions. Each run adds its own prefix to them, and no database is copied.
     others: u64,
     /// Codes of the same mask, minted by Codemint.
     same_mask: u64,
     unflushed: bool,
     latency: Duration,
     with_shops: bool,
-    /// Times the target that Codemint may take.
+    /// Bound on Codemint's time relative to the target.
     pub ratio_max: Option<f64>,
 }
 
@@ -93,7 +93,7 @@ impl State {
         }
         let mut table = Table::new(self.title, self.ratio_max, self.count, &contenders);
         for repetition in 0..REPETITIONS {
-            // Neighbours stay neighbours; who begins changes.
+            // Neighbours stay neighbours, but another contender begins.
             contenders.rotate_left(repetition);
             for &contender in &contenders {
                 let job = self.job(repetition, contender);

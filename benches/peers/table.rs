@@ -1,4 +1,4 @@
-//! The results of one state, as a table in Markdown, and which goals they reach.
+//! The results of one state as a Markdown table, and which goals they reach.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::measure::{least, median, most, verdict};
 
 const CLIENT_CPU_SHARE_MAX: f64 = 0.25;
 const PEAK_MIB_MAX: f64 = 64.0;
-/// Times Codemint that the best and the slowest loop of the shops take at least.
+/// Lower bounds on the time of the best and of the slowest shop loop, relative to Codemint.
 const BEST_SHOP_MIN: f64 = 8.0;
 const SLOWEST_SHOP_MIN: f64 = 300.0;
 
@@ -34,7 +34,7 @@ impl Table {
         median(&row.1.iter().map(what).collect::<Vec<_>>())
     }
 
-    /// The median of the repetitions' ratios: runs of one repetition are neighbours in time.
+    /// Returns the median of the repetitions' ratios: runs of one repetition are neighbours in time.
     fn ratio(&self, of: Contender, to: Contender) -> f64 {
         let seconds = |contender| {
             let row = self.rows.iter().find(|(known, _)| *known == contender).expect("a row");
@@ -50,7 +50,8 @@ impl Table {
         })
     }
 
-    /// What is to be reached, what was, and whether that is enough. Only states with a goal for (c) have goals.
+    /// Returns each goal with the value reached and whether it is met. All states bound memory; only those with a goal
+    /// for (c) have more.
     fn goals(&self) -> Vec<(String, f64, bool)> {
         let mut goals = Vec::new();
         if let Some(max) = self.ratio_max {
@@ -98,7 +99,7 @@ impl fmt::Display for Table {
         writeln!(f, "### {}\n", self.title)?;
         writeln!(
             f,
-            "| | codes/s | time to (b) | client, peak MiB | WAL, bytes a code | index, bytes a code | client's CPU | right count |"
+            "| | codes/s | time / (b) | client, peak MiB | WAL, bytes a code | index, bytes a code | client's CPU | correct count |"
         )?;
         writeln!(f, "|---|---|---|---|---|---|---|---|")?;
         for (contender, runs) in &self.rows {

@@ -106,8 +106,8 @@ impl Store {
         stored.map(key_of_bytes).transpose()
     }
 
-    /// Claims the first open chunk of a job that is neither ended nor being cancelled; `None` if there is none that no
-    /// other process is writing.
+    /// Claims the first open chunk of a job that is neither ended nor being cancelled; `None` if there is none, or if
+    /// other processes are writing them all.
     pub async fn claim_chunk(&self, job_no: i64) -> Result<Option<ClaimedChunk>, StoreError> {
         let mut transaction = self.begin_writing().await?;
         let row: Option<OpenChunk> = match &mut transaction {
@@ -134,8 +134,8 @@ impl Store {
         }
     }
 
-    /// Returns whether a chunk was committed, after an error at COMMIT. Waits for the old transaction if the server
-    /// still has it.
+    /// Returns whether a chunk was committed, after an error at COMMIT; waits while the server still has the
+    /// transaction.
     pub async fn is_chunk_done(&self, run_no: i64) -> Result<bool, StoreError> {
         let state: String = match self {
             Self::Postgres(pool) => {
@@ -316,8 +316,7 @@ pub fn copy_rows(run_no: i64, codes: &CodeBatch, order: WriteOrder) -> Vec<u8> {
     rows
 }
 
-/// Encodes codes straight from the batch and without growing: at this size the allocator keeps a megabyte for each
-/// copy.
+/// Encodes codes straight from the batch and without growing: at this size the allocator keeps each copied megabyte.
 pub(crate) fn json_array(codes: &CodeBatch) -> Vec<u8> {
     // Two quotes and a comma replace each newline.
     let mut json = Vec::with_capacity(codes.as_lines().len() + 2 * codes.len() + 2);

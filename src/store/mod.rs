@@ -70,7 +70,7 @@ pub async fn in_time<T>(verb: impl Future<Output = Result<T, StoreError>>) -> Re
     tokio::time::timeout(ANSWER_TIMEOUT, verb).await.map_err(silent)?
 }
 
-/// Runs work on a blocking thread that would hold up a thread that serves connections for too long.
+/// Runs work on a blocking thread, because it takes longer than a thread that serves connections may be held up.
 pub(crate) async fn off_the_async_threads<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

@@ -100,7 +100,7 @@ impl Store {
         unsigned("outbox", count)
     }
 
-    /// Writes a progress event of a running job, unless one was written within the last second; returns true if it did.
+    /// Writes a progress event of a running job, unless one was written within the last second; true if it was written.
     /// The job's row is locked for a moment, so this is not part of a chunk's transaction.
     pub async fn announce_progress(&self, job_no: i64) -> Result<bool, StoreError> {
         let mut transaction = self.begin_writing().await?;
@@ -197,7 +197,7 @@ impl StoreTransaction {
         self.insert_events(&rows?).await
     }
 
-    /// Stores who waits for a reply. Also locks the job's row, so that the event is not outdated when it is written.
+    /// Stores where to reply. Also locks the job's row, so that the event is not outdated when it is written.
     async fn adopt_asker(
         &mut self,
         job_no: i64,

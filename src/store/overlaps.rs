@@ -1,5 +1,4 @@
-//! What may already exist where a chunk draws: masks in use, runs that meet its slice, their filters, and exact
-//! answers.
+//! What may already exist where a chunk draws: masks in use, runs that meet its slice, their filters, exact answers.
 //!
 //! All of it is read in a snapshot, outside the chunk's transaction, while the previous chunk is being written. The
 //! unique index catches what other processes commit in between.
@@ -207,8 +206,7 @@ impl StoreTransaction {
         Ok(self.find_present(&batch.await).await?.join("\n"))
     }
 
-    /// Returns all codes in a range, whatever their mask, ascending, one per line; `None` if there are more than
-    /// `limit`.
+    /// Returns all codes in a range, of any mask, ascending, one per line; `None` if there are more than `limit`.
     async fn read_range(&mut self, range: CodeRange<'_>, limit: u64) -> Result<Option<String>, StoreError> {
         let CodeRange { first, last } = range;
         let most = limit as i64 + 1;

@@ -1,5 +1,4 @@
-//! Admission: whether enough codes are free for a job. The masks in use answer that where they can, else codes are
-//! counted.
+//! Admission: whether enough codes are free for a job, according to the masks in use if they suffice, else by counting.
 //!
 //! Counting may read millions of codes, so it happens outside the admission's transaction, in a snapshot of its own;
 //! codes that were promised to other jobs since are added.

@@ -160,7 +160,7 @@ impl Store {
 }
 
 /// # Errors
-/// `Corrupt` if what is stored is no key.
+/// `Corrupt` if the stored bytes are not a key.
 pub(crate) fn key_of_bytes(bytes: Vec<u8>) -> Result<Key, StoreError> {
     let key = <[u8; Key::LENGTH_BYTES]>::try_from(bytes).map(Key::new);
     key.map_err(|bytes| StoreError::Corrupt { table: "jobs", problem: format!("the key has {} bytes", bytes.len()) })

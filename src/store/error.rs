@@ -100,7 +100,7 @@ pub fn classify(error: &sqlx::Error) -> ErrorClass {
 /// Classifies an error by SQLSTATE, <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
 fn classify_sqlstate(code: &str) -> ErrorClass {
     match code {
-        // Connection failures; shutdown, crash and start of the server; too many connections; a standby; own timeouts.
+        // Connection failures; shutdown, crash and start of the server; too many connections; a standby; our timeouts.
         _ if code.starts_with("08") => ErrorClass::Away,
         "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25006" | "57014" | "25P03" => ErrorClass::Away,
         // Serialization failure, deadlock, lock timeout.

@@ -60,7 +60,7 @@ async fn regression_a_database_of_something_else_is_refused_without_a_change() {
     let before = std::fs::read(&file).expect("the file");
     for args in [&MINT[..], &["jobs", "list"], &["migrate"], &["migrate", "--check"]] {
         let ran = run(&format!("sqlite://{}", file.display()), args, 2).await;
-        assert_names(&ran.stderr, &["tables of something else", "a file or a database of its own"]);
+        assert_names(&ran.stderr, &["tables of another application", "a file or a database of its own"]);
         assert!(std::fs::read(&file).expect("the file") == before, "{args:?} changed the file");
     }
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);

@@ -176,7 +176,7 @@ async fn a_store_url_that_is_none_is_refused_without_its_password() {
         ("mysql://u:t0ps3cret@h/db", "found the scheme \"mysql\""),
         ("u:t0ps3cret@h/db", "found the scheme \"u\""),
         ("postgres://u:t0ps3cret@h:99999/db", "invalid port number"),
-        ("postgres://u:t0ps3cret@h/db?sslmod=disable", "the parameter \"sslmod\" is not known; there are sslmode"),
+        ("postgres://u:t0ps3cret@h/db?sslmod=disable", "unknown parameter \"sslmod\"; the known ones are sslmode"),
         ("postgres://u:t0ps3cret@h/db?sslmode=no", "the parameter sslmode takes disable, allow, prefer, require"),
         ("postgres://u:t0ps3cret@h/db?port=x", "the parameter port takes a number from 1 to 65535"),
     ];

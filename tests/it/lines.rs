@@ -152,7 +152,7 @@ async fn a_line_to_the_store_that_is_dead_in_one_direction_is_given_up() {
     let dead = async |direction| {
         let lines = Lines::at_work(TestStore::postgres().await).await;
         lines.to_store.stall(direction);
-        lines.is_noticed(Instant::now(), "a statement is given up").await;
+        lines.is_noticed(Instant::now(), "gave up on a statement").await;
         lines.end_well().await;
     };
     tokio::join!(dead(Direction::ToClient), dead(Direction::ToServer));
@@ -168,7 +168,7 @@ async fn regression_a_line_that_dies_in_the_middle_of_codes_does_not_keep_their_
     let lines = Lines::at_work_with(TestStore::postgres().await, &settings).await;
     lines.worker.wait_until_it_says("a failpoint was reached").await;
     lines.to_store.stall(Direction::ToServer);
-    lines.is_noticed(Instant::now(), "a statement is given up").await;
+    lines.is_noticed(Instant::now(), "gave up on a statement").await;
     lines.end_well().await;
 }
 
@@ -191,7 +191,7 @@ async fn a_store_that_is_stopped_is_noticed_and_survived() {
     create_database(&server.url("postgres"), "stopped").await;
     let lines = Lines::at_work(TestStore::postgres_at(&server.url("stopped")).await).await;
     server.signal_all("STOP");
-    lines.is_noticed(Instant::now(), "a statement is given up").await;
+    lines.is_noticed(Instant::now(), "gave up on a statement").await;
     server.signal_all("CONT");
     lines.end_well().await;
 }

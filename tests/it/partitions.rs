@@ -50,7 +50,7 @@ async fn a_store_that_holds_codes_is_left_as_it_is() {
     assert_eq!(codes_in(&place).await.len(), 123);
     let file = TestStore::sqlite().await;
     let refused = file.codemint(["migrate", "--partitions", "8"]).run().await.expect_code(2);
-    assert!(refused.stderr.contains("a store in a file has no partitions"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("an SQLite store has no partitions"), "{}", refused.stderr);
     for number in ["0", "1", "1025"] {
         place.codemint(["migrate", "--partitions", number]).run().await.expect_code(2);
     }

@@ -156,7 +156,7 @@ async fn a_schema_is_migrated_at_the_server_itself_and_looked_at_from_anywhere()
     place.execute("delete from _sqlx_migrations where version > 1").await;
     place.codemint(["migrate", "--check"]).run().await.expect_code(3);
     let refused = place.codemint(["migrate"]).run().await.expect_code(2);
-    assert!(refused.stderr.contains("migrations need the server itself"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("migrations need a direct connection to the server"), "{}", refused.stderr);
 }
 
 #[test]
@@ -165,6 +165,6 @@ fn what_pgbouncer_cannot_carry_is_refused_with_the_configuration() {
         let location: Location = url.parse().expect("a location");
         location.by_way_of_pgbouncer().expect_err("a refusal").to_string()
     };
-    assert!(refusal("sqlite://codemint.db").contains("a file is not reached by way of pgbouncer"));
+    assert!(refusal("sqlite://codemint.db").contains("an SQLite store cannot be reached through pgbouncer"));
     assert!(refusal("postgres://a@b/c?options=-c%20work_mem=1MB").contains("alter role"));
 }

@@ -463,7 +463,7 @@ async fn a_schema_is_made_once_and_a_missing_older_newer_or_altered_one_is_refus
     let refusal = async || Store::open(&location, Access::Existing).await.expect_err("a refusal").to_string();
 
     place.execute("update _sqlx_migrations set checksum = '\\x00'").await;
-    assert!(refusal().await.contains("is not the one of this program"));
+    assert!(refusal().await.contains("differs from that of this program"));
     place.execute("update _sqlx_migrations set version = 99 where version = 2").await;
     assert!(refusal().await.contains("version 99, this program knows 6"));
     assert!(Store::migrate(&location).await.is_err(), "a newer schema is left alone");
@@ -483,7 +483,7 @@ async fn an_sqlite_file_of_something_else_or_of_a_newer_program_is_refused() {
     place.execute("update _sqlx_migrations set version = 99 where version = 2").await;
     assert!(refusal(&place.url).await.contains("version 99, this program knows 6"));
     place.execute("pragma application_id = 1").await;
-    assert!(refusal(&place.url).await.contains("tables of something else"));
+    assert!(refusal(&place.url).await.contains("tables of another application"));
     let text = place.path().join("text.db");
     std::fs::write(&text, "not a database, but a text that is long enough to have a header".repeat(20))
         .expect("a file");

@@ -154,7 +154,7 @@ async fn a_newer_schema_whose_older_migrations_are_others_is_refused() {
         let other = if place.kind == Kind::Sqlite { "x'00'" } else { "'\\x00'" };
         place.execute(&format!("update _sqlx_migrations set checksum = {other} where version = 1")).await;
         let refused = place.codemint(["jobs", "list"]).run().await.expect_code(2);
-        assert_names(&refused.stderr, &["migration 1 in the store is not the one of this program"]);
+        assert_names(&refused.stderr, &["migration 1 in the store differs from that of this program"]);
     }
 }
 
@@ -189,7 +189,7 @@ async fn a_worker_goes_on_and_another_one_starts_when_the_schema_is_migrated_und
         assert!(site.count(OPEN).await > 0, "the job was over too early");
         let started = site.start(&settings, &[]);
         started.wait_until_ready().await;
-        started.wait_until_it_says("is of a newer program").await;
+        started.wait_until_it_says("belongs to a newer program").await;
         asked.push(ask(&peer, "U???????").await);
         wait_until_all_work(&[&running, &started]).await;
         for worker in [&running, &started] {

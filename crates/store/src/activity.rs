@@ -1,5 +1,5 @@
-//! What a PostgreSQL server is seen to do for the sessions of one store, by somebody who looks on over a connection of their
-//! own. <https://www.postgresql.org/docs/15/monitoring-stats.html>
+//! The activity of a PostgreSQL server for the sessions of one store, observed over a separate connection.
+//! <https://www.postgresql.org/docs/15/monitoring-stats.html>
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use sqlx::{Connection, Executor, PgConnection};
 use crate::Store;
 use crate::error::StoreError;
 
-/// Round trips that are measured; the median counts.
+/// The number of measured round trips; the median counts.
 const ROUND_TRIPS: usize = 31;
 
-/// How many sessions were doing what, at one moment or summed up over many.
+/// The number of sessions by activity, at one moment or summed up over many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sessions {
-    /// At work and waiting for nothing.
+    /// Working, and waiting for nothing.
     pub cpu: u64,
     /// Waiting for the write-ahead log: its disk, its buffers, its standby servers.
     pub wal: u64,
@@ -23,11 +23,11 @@ pub struct Sessions {
     pub disk: u64,
     /// Waiting for a lock that another session has.
     pub lock: u64,
-    /// In the middle of a statement, waiting for what we send or receive.
+    /// In the middle of a statement, waiting for data that we send or receive.
     pub client: u64,
     /// Waiting for the next statement.
     pub idle: u64,
-    /// Not told: by a server that does not track what sessions do, or to a user who may not know.
+    /// Unknown: the server does not track what sessions do, or this user may not see it.
     pub hidden: u64,
 }
 
@@ -58,36 +58,33 @@ impl Sessions {
     }
 }
 
-/// The write-ahead log of the whole server since its statistics were reset. What a server does not tell is `None`.
+/// The write-ahead log of the whole server since its statistics were reset. `None` is what a server does not report.
 #[derive(Clone, Copy, Debug)]
 pub struct WalCounters {
-    /// Where the log ends, in bytes.
+    /// The end of the log, in bytes.
     pub position: i64,
     pub flushes: Option<u64>,
-    /// Spent in flushes, where the server takes the time (`track_wal_io_timing`).
+    /// The time spent in flushes, if the server measures it (`track_wal_io_timing`).
     pub flush_ms: Option<f64>,
 }
 
-/// As `pg_stat_wal` has them; later versions of PostgreSQL count flushes elsewhere.
+/// Columns of `pg_stat_wal`; later versions of PostgreSQL count flushes elsewhere.
 #[derive(Deserialize)]
 struct WalRow {
     wal_sync: Option<u64>,
     wal_sync_time: Option<f64>,
 }
 
-/// Looks on.
+/// An observer of a store's sessions.
 #[derive(Debug)]
 pub struct Onlooker {
     connection: PgConnection,
-    /// Of the sessions that are looked at.
+    /// The name of the observed sessions.
     application_name: String,
 }
 
 impl Store {
-    /// `None` where there are no sessions, or the server cannot tell ours: SQLite, and by way of pgbouncer.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Starts observing; `None` for SQLite (no sessions) and through pgbouncer (the server cannot tell ours).
     pub async fn look_on(&self) -> Result<Option<Onlooker>, StoreError> {
         let watch = match self {
             Self::Postgres(postgres) => postgres.watch.as_deref(),
@@ -95,17 +92,14 @@ impl Store {
         };
         let Some(watch) = watch else { return Ok(None) };
         let (mut connection, application_name) = watch.connect().await?;
-        // Where the user is set to be another role, that role may not know what the user's other sessions do.
+        // If the user is set to another role, that role may not see what the user's other sessions do.
         connection.execute("set role none").await?;
         Ok(Some(Onlooker { connection, application_name }))
     }
 }
 
 impl Onlooker {
-    /// The median time of an empty statement, there and back.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns the median round-trip time of an empty statement.
     pub async fn measure_round_trip(&mut self) -> Result<Duration, StoreError> {
         let mut times = Vec::with_capacity(ROUND_TRIPS);
         for _ in 0..ROUND_TRIPS {
@@ -117,19 +111,13 @@ impl Onlooker {
         Ok(times[ROUND_TRIPS / 2])
     }
 
-    /// Whether the server runs on the machine that we connect from.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns true if the server runs on the machine that we connect from.
     pub async fn is_on_this_machine(&mut self) -> Result<bool, StoreError> {
         let sql = "select coalesce(inet_server_addr() = inet_client_addr(), true)";
         Ok(sqlx::query_scalar(sql).fetch_one(&mut self.connection).await?)
     }
 
-    /// What the sessions do at this moment.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns what the sessions do at this moment.
     pub async fn look(&mut self) -> Result<Sessions, StoreError> {
         type Kind = (Option<String>, Option<String>, Option<String>, i64);
         let kinds: Vec<Kind> = sqlx::query_as(
@@ -147,10 +135,7 @@ impl Onlooker {
         Ok(sessions)
     }
 
-    /// The server counts what a session did when that ends, at the latest.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Reads the counters. The server adds what a session did when that session ends, at the latest.
     pub async fn read_wal(&mut self) -> Result<WalCounters, StoreError> {
         let (position, row, is_timed): (i64, String, bool) = sqlx::query_as(
             "select (pg_current_wal_insert_lsn() - '0/0')::bigint, to_jsonb(w)::text,
@@ -165,7 +150,7 @@ impl Onlooker {
     }
 
     pub async fn close(self) {
-        // It has told all that was asked.
+        // All results were received: an error here does not matter.
         let _closed = self.connection.close().await;
     }
 }

@@ -1,14 +1,14 @@
-//! Who does something, as the audit log names them: whoever runs this process, or whoever sent a message.
+//! The actor in the audit log: the user who runs this process, or the sender of a message.
 
 use std::fs;
 use std::sync::OnceLock;
 
 use rustix::process::getuid;
 
-/// Of each text that somebody else chose.
+/// Maximum length of each text that others chose.
 const CHARS_MAX: usize = 100;
 
-/// The user of the operating system, at the name of the machine.
+/// Returns the user of the operating system and the name of the machine: `user@host`.
 pub fn actor_of_process() -> &'static str {
     static ACTOR: OnceLock<String> = OnceLock::new();
     ACTOR.get_or_init(|| {
@@ -20,14 +20,14 @@ pub fn actor_of_process() -> &'static str {
     })
 }
 
-/// Whoever sent a message, as far as the broker tells: `user` it has checked, `app` is what the sender says.
+/// Returns the sender of a message as the broker knows it: `user` is verified, `app` is the sender's own claim.
 pub fn actor_of_message(user: Option<&str>, app: Option<&str>) -> String {
     let user = user.map(|user| format!(" user={}", plain(user)));
     let app = app.map(|app| format!(" app={}", plain(app)));
     format!("broker{}{}", user.unwrap_or_default(), app.unwrap_or_default())
 }
 
-/// `None` if the user has no line in the list.
+/// Returns `None` if the user has no line in the list.
 pub fn name_of_user(users: &str, id: u32) -> Option<String> {
     let lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let mut found = lines.filter(|fields| fields.get(2).is_some_and(|text| text.parse() == Ok(id)));
@@ -39,7 +39,7 @@ pub(crate) fn hostname() -> String {
     host.trim().chars().filter(char::is_ascii_graphic).collect()
 }
 
-/// In one word and one line.
+/// Shortens a text to one word on one line.
 fn plain(text: &str) -> String {
     let shown = |c: char| if c.is_control() || c.is_whitespace() { '_' } else { c };
     text.chars().map(shown).take(CHARS_MAX).collect()

@@ -1,5 +1,5 @@
-//! The audit log: who asked for what, when, and what came of it. A row is written in the transaction of what it tells of.
-//! Append-only; the database refuses anything else. No row ever holds a code.
+//! The audit log: who requested what, when, and with what result. A row is written in the transaction of the change
+//! that it records. Append-only; the database rejects anything else. No row ever holds a code.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -19,15 +19,15 @@ use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
 use codemint_codes::wire::document::hexadecimal;
 
-/// What is to be told; who and when is added as it is written.
+/// An entry to record; actor and time are added when it is written.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
     pub action: Action,
     pub outcome: Outcome,
-    /// `None` is whoever runs this process.
+    /// `None` is the user who runs this process.
     pub asked_by: Option<String>,
     pub job_id: Option<Uuid>,
-    /// As [`shown_mask`] makes it.
+    /// The result of [`shown_mask`].
     pub mask: Option<String>,
     pub count: Option<u64>,
     pub campaign: Option<String>,
@@ -35,15 +35,15 @@ pub struct AuditEntry {
     pub digest: Option<Vec<u8>>,
 }
 
-/// What was done or asked for.
+/// The action that was taken or requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Codes were asked for.
+    /// Codes were requested.
     Request,
     Import,
-    /// The end of a job was asked for.
+    /// The end of a job was requested.
     Cancel,
-    /// A job came to its end.
+    /// A job ended.
     End,
     Export,
     Reserve,
@@ -54,19 +54,19 @@ pub enum Action {
     Prune,
 }
 
-/// What came of it.
+/// The result of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Accepted,
     Refused,
-    /// The same was asked for before; nothing was changed.
+    /// The same request was made before; nothing was changed.
     Repeated,
-    /// Something else was asked for before under the same id; nothing was changed.
+    /// A different request was made before under the same id; nothing was changed.
     Conflict,
     Completed,
     Failed,
     Cancelled,
-    /// Of what happens outside of the store: it is about to.
+    /// An action outside of the store is about to happen.
     Begun,
     Done,
     /// There was nothing to do.
@@ -104,7 +104,7 @@ impl Action {
 }
 
 impl Outcome {
-    /// Of what has begun.
+    /// Returns the outcome of an action that had begun.
     pub const fn of<T, E>(result: &Result<T, E>) -> Self {
         if result.is_ok() { Self::Done } else { Self::Failed }
     }
@@ -140,7 +140,7 @@ impl AuditEntry {
         }
     }
 
-    /// Of a job, with what it asks for.
+    /// Returns an entry about a job, with what it requests.
     pub fn of_job(action: Action, outcome: Outcome, job: &Job) -> Self {
         let digest = match &job.origin {
             Origin::Imported { source_digest } if action == Action::Import => Some(source_digest.clone()),
@@ -155,7 +155,7 @@ impl AuditEntry {
         }
     }
 
-    /// Of a request, which may be none that can be met.
+    /// Returns an entry about a request, which may be one that cannot be met.
     pub fn of_request(outcome: Outcome, id: Uuid, (mask_text, count, campaign): (&str, u64, Option<&str>)) -> Self {
         let campaign = campaign.map(str::to_owned);
         let entry = Self { job_id: Some(id), count: Some(count), campaign, ..Self::new(Action::Request, outcome) };
@@ -185,7 +185,7 @@ impl AuditEntry {
         self.asked_by.as_deref().unwrap_or_else(|| actor_of_process())
     }
 
-    /// What was refused may have one that is too long.
+    /// Returns the campaign, truncated: a refused request may have one that is too long.
     fn campaign(&self) -> Option<String> {
         self.campaign.as_ref().map(|name| name.chars().take(CAMPAIGN_LENGTH_MAX).collect())
     }
@@ -195,7 +195,8 @@ impl AuditEntry {
     }
 }
 
-/// A mask of a single code is that code, but for its check characters, and a text that is no mask may be one.
+/// Returns a mask as the log may show it, or its digest: a mask of a single code is that code, except for its check
+/// characters, and a text that is not a mask may be a code.
 fn shown_mask(text: &str) -> String {
     let mask: Option<Mask> = text.parse().ok();
     let single = match mask {
@@ -206,14 +207,14 @@ fn shown_mask(text: &str) -> String {
     format!("sha256:{}", hexadecimal(&Sha256::digest(single)))
 }
 
-/// Which rows to list, oldest first.
+/// The rows to list, oldest first.
 #[derive(Clone, Debug)]
 pub struct AuditFilter {
     pub since: DateTime<Utc>,
     pub until: DateTime<Utc>,
     pub job_id: Option<Uuid>,
     pub action: Option<Action>,
-    /// Only rows behind the one with this number.
+    /// Only rows after the one with this number.
     pub after_no: i64,
     pub limit: u32,
 }
@@ -224,7 +225,7 @@ pub struct AuditRow {
     pub no: i64,
     pub at: DateTime<Utc>,
     pub actor: String,
-    /// The user of the database; a file has none.
+    /// The user of the database; SQLite has none.
     pub role: Option<String>,
     pub action: String,
     pub job_id: Option<Uuid>,
@@ -238,25 +239,21 @@ pub struct AuditRow {
 
 impl AuditRow {
     /// # Errors
-    /// If it is negative.
+    /// `Corrupt` if the count is negative.
     pub fn count(&self) -> Result<Option<u64>, StoreError> {
         self.count.map(|count| unsigned("audit", count)).transpose()
     }
 }
 
 impl Store {
-    /// Writes of what changes nothing in the store.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Records an action that changes nothing in the store.
     pub async fn put_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing().await?;
         transaction.put_audit(std::slice::from_ref(entry)).await?;
         transaction.commit().await
     }
 
-    /// # Errors
-    /// Those of the database.
+    /// Lists the rows of the log that match.
     pub async fn list_audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
         const SQL: &str = "
             select no, at, actor, role, action, job_id, mask, count, campaign, result, detail, digest
@@ -265,7 +262,7 @@ impl Store {
                and (cast($4 as text) is null or action = $4)";
         let AuditFilter { since, until, job_id, action, after_no, limit } = filter;
         let (action, limit) = (action.map(Action::as_str), i64::from(*limit));
-        // A job's rows are found by their index only where the condition is there.
+        // The index finds a job's rows only if the statement has the condition.
         let of_job = if job_id.is_some() { "and job_id = $6" } else { "" };
         let sql = format!("{SQL} {of_job} order by no limit $5");
         match self {
@@ -275,7 +272,7 @@ impl Store {
                 Ok(query.fetch_all(pool).await?)
             }
             Self::Sqlite(sqlite) => {
-                // Compared as texts of the form in which they are stored.
+                // Times compare as text in the format in which they are stored.
                 let [since, until] = [since, until].map(|time| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
                 let query = sqlx::query_as(&sql).bind(after_no).bind(since).bind(until).bind(action).bind(limit);
                 let query = if job_id.is_some() { query.bind(job_id) } else { query };
@@ -286,7 +283,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// In this order, in one statement where that can be. What load tests do is told nowhere: they remove what they wrote.
+    /// Inserts entries in order, in one statement if possible; not those of load tests, which remove what they wrote.
     pub(crate) async fn put_audit(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let told: Vec<&AuditEntry> = entries.iter().filter(|entry| !entry.is_of_bench()).collect();
         if told.is_empty() {
@@ -318,7 +315,7 @@ async fn insert_postgres(connection: &mut PostgresSession, entries: &[&AuditEntr
     Ok(insert.execute(connection).await?.rows_affected())
 }
 
-/// A list in JSON could not hold the bytes.
+/// Inserts row by row, because a JSON list could not hold the bytes.
 async fn insert_sqlite(connection: &mut SqliteConnection, entries: &[&AuditEntry]) -> Result<u64, sqlx::Error> {
     const SQL: &str = "
         insert into audit (actor, action, job_id, mask, count, campaign, result, detail, digest)

@@ -1,5 +1,5 @@
-//! How much waits: figures about all jobs of the store, for whoever watches over it. Load tests, and imports that need their
-//! input, are left out, as workers leave them.
+//! The backlog: figures about all jobs of the store, for monitoring. Load tests, and imports that need their input, are
+//! left out, since workers leave them out too.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use codemint_codes::job::{State, bench};
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 
-/// What waits in the store.
+/// The work that waits in the store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backlog {
     /// Unfinished jobs, by state.
     pub jobs: [(State, u64); 3],
     /// How long the oldest queued job has waited; zero if none waits.
     pub oldest_waiting: Duration,
-    /// Events that wait to be published.
+    /// The number of events that wait to be published.
     pub events: u64,
-    /// How much of the fullest keyspace is minted or promised, 0 to 1, among the masks of unfinished jobs and of the latest
-    /// ones. A mask without placeholders is full by its nature and left out.
+    /// How much of the fullest keyspace is minted or promised, 0 to 1, among the masks of unfinished jobs and of the
+    /// latest ones. A mask without placeholders is always full and left out.
     pub keyspace_used: f64,
 }
 
@@ -37,7 +37,7 @@ struct BacklogRow {
     events: i64,
 }
 
-/// The masks of so many unfinished jobs, and of so many of the latest, are looked at.
+/// Maximum number of unfinished jobs, and of the latest jobs, whose masks are examined.
 const MASKS_MAX: i64 = 100;
 
 const MASKS: &str = "
@@ -51,7 +51,7 @@ const MASKS: &str = "
                                                  and id not between $2 and $3
                                                order by priority desc, no limit $1) unfinished)";
 
-/// Connections of a store's pool.
+/// The connections of a store's pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolStatus {
     pub idle: usize,
@@ -60,8 +60,7 @@ pub struct PoolStatus {
 }
 
 impl Store {
-    /// # Errors
-    /// Those of the database.
+    /// Reads the figures about all jobs.
     pub async fn read_backlog(&self) -> Result<Backlog, StoreError> {
         let now = self.now();
         let sql = format!(
@@ -99,7 +98,7 @@ impl Store {
         })
     }
 
-    /// How its pool stands; of SQLite that of the readers.
+    /// Returns the status of the connection pool; for SQLite, of the readers' pool.
     pub fn pool_status(&self) -> PoolStatus {
         let (size, idle, max) = match self {
             Self::Postgres(postgres) => {

@@ -1,5 +1,5 @@
-//! Jobs of load tests: one test at a time, and the removal of its jobs with everything that they wrote. Nothing else in this
-//! room ever deletes a code.
+//! Jobs of load tests: one test at a time, and the removal of its jobs with everything that they wrote. Nothing else in
+//! this module ever deletes a code.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -14,16 +14,16 @@ use crate::overlaps::json_numbers;
 use crate::transaction::StoreTransaction;
 use codemint_codes::job::bench;
 
-/// Codes that are removed in one transaction, or those of one chunk.
+/// The number of codes removed in one transaction; only its last chunk may exceed this.
 const CODES_AT_ONCE: i64 = 1_600_000;
-/// Chunks that are removed in one transaction.
+/// Maximum number of chunks removed in one transaction.
 const CHUNKS_AT_ONCE: i64 = 10_000;
-/// Jobs that are removed in one transaction, once their chunks are gone.
+/// Maximum number of jobs removed in one transaction, once their chunks are gone.
 pub const JOBS_AT_ONCE: usize = 100;
-/// What follows the name of an SQLite file in the name of the file that a load test locks.
+/// The suffix that turns the name of an SQLite file into the name of a load test's lock file.
 const LOCK_SUFFIX: &str = "-bench";
 
-/// As long as it lives nobody else runs a load test on the store. It goes with the process, however that ends.
+/// While it lives, no other process runs a load test on the store. It is released with the process, however that ends.
 #[derive(Debug)]
 pub struct BenchLock {
     _held: Held,
@@ -38,7 +38,7 @@ enum Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Self::Sqlite { path, .. } = self {
-            // One that stays is in nobody's way.
+            // A lock file that stays behind does no harm.
             let _removed = fs::remove_file(path);
         }
     }
@@ -49,12 +49,12 @@ impl Drop for Held {
 pub struct BenchJob {
     pub no: i64,
     pub id: Uuid,
-    /// Nothing will change any more.
+    /// True if nothing will change any more.
     pub has_ended: bool,
     campaign: Option<String>,
 }
 
-/// The row of a chunk that is to be removed.
+/// The row of a chunk to remove.
 #[derive(FromRow)]
 struct RunRow {
     run_no: i64,
@@ -63,15 +63,15 @@ struct RunRow {
 }
 
 impl Store {
-    /// `None` if somebody else runs a load test here.
+    /// Locks the store for a load test; `None` if another process runs one here.
     ///
     /// # Errors
-    /// Those of the database, and of the file beside an SQLite file.
+    /// `File` if the lock file beside an SQLite file cannot be used.
     pub async fn lock_benches(&self) -> Result<Option<BenchLock>, StoreError> {
         let held = match self {
             Self::Postgres(postgres) => {
                 let mut transaction = postgres.begin().await?;
-                // It does nothing else, and holds no snapshot: it is in nobody's way.
+                // The transaction does nothing else and holds no snapshot, so it obstructs nothing.
                 transaction.execute("set local idle_in_transaction_session_timeout = 0").await?;
                 let locked = StoreTransaction::try_lock_bench(&mut transaction).await?;
                 locked.then_some(Held::Postgres { _transaction: StoreTransaction::Postgres(transaction) })
@@ -90,10 +90,7 @@ impl Store {
         Ok(held.map(|held| BenchLock { _held: held }))
     }
 
-    /// The tables that this user may not delete from, of those that a load test writes to.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns those tables that a load test writes to and that this user may not delete from.
     pub async fn find_undeletable_tables(&self) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "
             select name from unnest(array['jobs', 'chunks', 'masks', 'codes', 'outbox']) name
@@ -104,10 +101,7 @@ impl Store {
         }
     }
 
-    /// The jobs of load tests that are there: this one's, or what one that was killed has left.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Lists the jobs of load tests: those of this one, and those that a killed one left behind.
     pub async fn list_bench_jobs(&self) -> Result<Vec<BenchJob>, StoreError> {
         const SQL: &str = "
             select no, id, campaign, state in ('cancelled', 'completed', 'failed') as has_ended
@@ -123,10 +117,7 @@ impl Store {
         Ok(jobs)
     }
 
-    /// From then on nobody mints codes of these jobs any more: who is at it is waited for.
-    ///
-    /// # Errors
-    /// Those of the database. Doing it again does no harm.
+    /// Ends these jobs, after waiting for current writers: then no process mints codes of them any more. Idempotent.
     pub async fn end_bench_jobs(&self, jobs: &[BenchJob]) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing_unflushed().await?;
         for job_no in transaction.find_numbers(jobs).await? {
@@ -136,11 +127,8 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Removes some chunks of these jobs with their codes; the jobs have ended. Tells how many codes they were; `None` if no
+    /// Removes some chunks of these jobs, which have ended, with their codes. Returns the number of codes; `None` if no
     /// chunk was left.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub async fn remove_bench_chunks(&self, jobs: &[BenchJob]) -> Result<Option<u64>, StoreError> {
         let mut transaction = self.begin_writing_unflushed().await?;
         let numbers = transaction.find_numbers(jobs).await?;
@@ -152,15 +140,12 @@ impl Store {
         Ok((!runs.is_empty()).then_some(codes))
     }
 
-    /// Removes jobs that have ended and have no chunks any more, at most [`JOBS_AT_ONCE`], with all that is told of them, and
-    /// their masks where nobody else uses them.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Removes jobs that have ended and have no chunks left, at most [`JOBS_AT_ONCE`], with their events, and their
+    /// masks if no other job uses them.
     pub async fn remove_bench_jobs(&self, jobs: &[BenchJob]) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing().await?;
         let numbers = transaction.find_numbers(jobs).await?;
-        // Locks the rows: whoever wants to use one of these masks waits for what becomes of it.
+        // Locks the rows: a transaction that wants to use one of these masks waits for the outcome.
         const FREE_MASKS: &str = "
             update masks
                set codes = codes - (select cast(sum(j.minted) as bigint) from jobs j
@@ -185,7 +170,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// The numbers of those that are still there: SQLite gives the number of a job that is gone to another one.
+    /// Returns the numbers of the jobs that still exist: SQLite gives the number of a deleted job to another one.
     async fn find_numbers(&mut self, jobs: &[BenchJob]) -> Result<Vec<i64>, StoreError> {
         const SQL: &str = "select no from jobs where no in (select value from $1) and id between $2 and $3";
         let numbers: Vec<i64> = jobs.iter().map(|job| job.no).collect();
@@ -202,7 +187,7 @@ impl StoreTransaction {
         })
     }
 
-    /// Chunks of these jobs that lie beside each other.
+    /// Returns chunks of these jobs that lie next to each other.
     async fn list_runs(&mut self, job_nos: &[i64]) -> Result<Vec<RunRow>, StoreError> {
         const SQL: &str = "
             select run_no, range_first, range_last
@@ -227,7 +212,7 @@ impl StoreTransaction {
         })
     }
 
-    /// Removes the codes of these runs, and no other's, in one search: on one mask their ranges are all the same.
+    /// Removes the codes of these runs, and of no others, in one search: on one mask their ranges are all the same.
     async fn delete_codes(&mut self, runs: &[RunRow]) -> Result<u64, StoreError> {
         const SQL: &str = "delete from codes where run_no in (select value from $1) and code between $2 and $3";
         let first = runs.iter().map(|run| &run.range_first).min();
@@ -246,7 +231,7 @@ impl StoreTransaction {
         })
     }
 
-    /// A statement whose parameter is a list of numbers.
+    /// Executes a statement whose parameter is a list of numbers.
     async fn delete_listed(&mut self, sql: &str, listed: &[i64]) -> Result<(), StoreError> {
         let sql = self.with_list(sql);
         match self {
@@ -271,12 +256,12 @@ impl StoreTransaction {
     }
 }
 
-/// `None` if another process has it.
+/// Locks the file; `None` if another process has locked it.
 fn lock_file(path: &Path) -> std::io::Result<Option<File>> {
     loop {
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
         match file.try_lock() {
-            // Whoever had it before may have removed it by now: a lock on a file that nobody can find is none.
+            // The previous holder may have removed the file by now: a lock on a file that no process can find is none.
             Ok(()) if file.metadata()?.nlink() > 0 => return Ok(Some(file)),
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Ok(None),

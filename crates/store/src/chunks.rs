@@ -1,6 +1,6 @@
-//! A chunk's transaction: claim, codes, checkpoint, commit. The row lock is the lease; who dies loses it.
+//! A chunk's transaction: claim, codes, checkpoint, commit. The row lock is the lease; a process that dies loses it.
 //!
-//! It never writes or locks the jobs row, or all writers of a job would stand in line.
+//! The transaction never writes or locks the job's row; otherwise all writers of a job would wait for each other.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use codemint_codes::random::Key;
 use codemint_codes::screening::Screening;
 use codemint_telemetry::failpoint;
 
-/// SQLite lets whoever asks first have the file, and a writer that comes straight back is first: a second process could
-/// wait for seconds. So a writer stays away for a moment after each commit.
+/// SQLite gives the file to the process that asks first, and a writer that returns at once is first: a second process
+/// could wait for seconds. So a writer pauses for a moment after each commit.
 const SQLITE_PAUSE: Duration = Duration::from_millis(2);
 
-/// A chunk that this process, and no other, may write: it holds an open transaction with the chunk's row locked.
-/// Dropping it leaves the chunk open.
+/// A chunk that only this process may write: it holds an open transaction with the chunk's row locked. Dropping it
+/// leaves the chunk open.
 #[derive(Debug)]
 pub struct ClaimedChunk {
     pub chunk: OpenChunk,
     transaction: StoreTransaction,
 }
 
-/// A chunk whose codes are to be drawn: its row, of which nothing but the state and the results ever changes.
+/// A chunk whose codes are yet to be drawn: its row, in which only the state and the results ever change.
 #[derive(Clone, Debug, FromRow)]
 pub struct OpenChunk {
     pub run_no: i64,
@@ -38,14 +38,14 @@ pub struct OpenChunk {
     pub round: u32,
     #[sqlx(try_from = "i32")]
     pub chunk_no: u32,
-    /// First and last code of the chunk's slice.
+    /// The first and last code of the chunk's slice.
     pub range_first: String,
     pub range_last: String,
     #[sqlx(try_from = "i32")]
     pub quota: u32,
 }
 
-/// The codes of one run as a store takes them: rows of a binary `COPY`, or a JSON array.
+/// The codes of one run in the store's format: rows of a binary `COPY`, or a JSON array.
 #[derive(Debug)]
 pub struct EncodedCodes {
     run_no: i64,
@@ -53,11 +53,11 @@ pub struct EncodedCodes {
     bytes: Vec<u8>,
 }
 
-/// Whether a batch of codes went in.
+/// The result of storing a batch of codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutCodes {
     Stored,
-    /// At least one code was there already; none of the batch was stored, and the transaction goes on.
+    /// At least one code existed already; none of the batch was stored, and the transaction continues.
     DuplicateMet,
 }
 
@@ -69,22 +69,22 @@ const FIRST_OPEN_CHUNK: &str = "
      order by c.round, c.chunk_no
      limit 1";
 
-/// What the checkpoint records about a chunk.
+/// The result of a chunk, as the checkpoint records it.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     pub minted: u32,
     pub rejections: Rejections,
     pub screening: Screening,
-    /// SHA-256 over the codes in order, each with a newline behind it.
+    /// The SHA-256 over the codes in order, each followed by a newline.
     pub digest: [u8; 32],
-    /// First and last code; `None` without codes. From now on this is the run's range.
+    /// The first and last code; `None` without codes. From now on this is the run's range.
     pub range: Option<(String, String)>,
-    /// As [`Filter::bytes_of`](codemint_codes::prefilter::Filter::bytes_of) gives it.
+    /// The result of [`Filter::bytes_of`](codemint_codes::prefilter::Filter::bytes_of).
     pub filter: Option<Vec<u8>>,
 }
 
 impl Store {
-    /// Takes milliseconds for a chunk: to be called off the async threads.
+    /// Encodes codes in the store's format. Call it off the async threads: a chunk takes milliseconds.
     pub fn encode_codes(&self, run_no: i64, codes: &CodeBatch, order: WriteOrder) -> EncodedCodes {
         let bytes = match self {
             Self::Postgres(_) => copy_rows(run_no, codes, order),
@@ -93,10 +93,10 @@ impl Store {
         EncodedCodes { run_no, count: codes.len() as u64, bytes }
     }
 
-    /// The secret that a job's draws are made with; `None` once the job has ended.
+    /// Returns the secret key of a job's draws; `None` once the job has ended.
     ///
     /// # Errors
-    /// Those of the database, and `Corrupt` if what is stored is no key.
+    /// `Corrupt` if the stored bytes are not a key.
     pub async fn read_key(&self, job_no: i64) -> Result<Option<Key>, StoreError> {
         const SQL: &str = "select key from jobs where no = $1";
         let stored: Option<Vec<u8>> = match self {
@@ -106,11 +106,8 @@ impl Store {
         stored.map(key_of_bytes).transpose()
     }
 
-    /// Claims the first open chunk of a job that is neither ended nor being cancelled; `None` if there is none that
-    /// nobody else is writing.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Claims the first open chunk of a job that is neither ended nor being cancelled; `None` if there is none, or if
+    /// other processes are writing them all.
     pub async fn claim_chunk(&self, job_no: i64) -> Result<Option<ClaimedChunk>, StoreError> {
         let mut transaction = self.begin_writing().await?;
         let row: Option<OpenChunk> = match &mut transaction {
@@ -130,21 +127,19 @@ impl Store {
         Ok(Some(ClaimedChunk { chunk, transaction }))
     }
 
-    /// To be called after each commit of a chunk: lets other processes have an SQLite file.
+    /// Lets other processes use an SQLite file. Call it after each commit of a chunk.
     pub async fn give_way(&self) {
         if let Self::Sqlite(_) = self {
             tokio::time::sleep(SQLITE_PAUSE).await;
         }
     }
 
-    /// After an error at COMMIT: was the chunk committed? Waits for the old transaction if the server still has it.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns whether a chunk was committed, after an error at COMMIT; waits while the server still has the
+    /// transaction.
     pub async fn is_chunk_done(&self, run_no: i64) -> Result<bool, StoreError> {
         let state: String = match self {
             Self::Postgres(pool) => {
-                // Without the lock this would read the row as it was before a commit that is still under way.
+                // Without the lock this would read the row as it was before a commit that is still in progress.
                 let mut transaction = pool.begin().await?;
                 let state = sqlx::query_scalar("select state from chunks where run_no = $1 for update")
                     .bind(run_no)
@@ -165,18 +160,18 @@ impl Store {
 }
 
 /// # Errors
-/// `Corrupt` if what is stored is no key.
+/// `Corrupt` if the stored bytes are not a key.
 pub(crate) fn key_of_bytes(bytes: Vec<u8>) -> Result<Key, StoreError> {
     let key = <[u8; Key::LENGTH_BYTES]>::try_from(bytes).map(Key::new);
     key.map_err(|bytes| StoreError::Corrupt { table: "jobs", problem: format!("the key has {} bytes", bytes.len()) })
 }
 
 impl ClaimedChunk {
-    /// The open chunk of the same job behind this one: what is claimed next unless others work on the job. It is not
-    /// claimed here.
+    /// Returns the next open chunk of the same job: the one that is claimed next unless others work on the job. It is
+    /// not claimed here.
     ///
     /// # Errors
-    /// Those of the database; the claim is of no use afterwards.
+    /// After any error the claim is unusable.
     pub async fn find_next_open(&mut self) -> Result<Option<OpenChunk>, StoreError> {
         const SQL: &str = "select run_no, round, chunk_no, range_first, range_last, quota
                from chunks
@@ -198,10 +193,10 @@ impl ClaimedChunk {
         Ok(next)
     }
 
-    /// To be called now and then while the claim waits for its codes: the server ends transactions that are idle.
+    /// Keeps the claim alive while it waits for its codes: the server ends idle transactions. Call it now and then.
     ///
     /// # Errors
-    /// Those of the database; the claim is of no use afterwards.
+    /// After any error the claim is unusable.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
         match &mut self.transaction {
             StoreTransaction::Postgres(transaction) => transaction.execute("select 1").await.map(drop)?,
@@ -210,10 +205,10 @@ impl ClaimedChunk {
         Ok(())
     }
 
-    /// Stores the codes of this chunk, all or none. They were encoded by the same store for this run.
+    /// Stores the codes of this chunk, all or none. They must have been encoded by the same store for this run.
     ///
     /// # Errors
-    /// Those of the database; the claim is of no use afterwards.
+    /// After any error the claim is unusable.
     pub async fn put_codes(&mut self, codes: &EncodedCodes) -> Result<PutCodes, StoreError> {
         let stored = match &mut self.transaction {
             StoreTransaction::Postgres(transaction) => put_codes_postgres(transaction, codes).await,
@@ -223,8 +218,8 @@ impl ClaimedChunk {
             Ok(()) => Ok(PutCodes::Stored),
             Err(StoreError::Database(error)) if is_duplicate(&error) => {
                 if let StoreTransaction::Postgres(transaction) = &mut self.transaction {
-                    // SQLite undoes just the statement by itself. A savepoint that is not released would hold the next
-                    // ones inside it, and each level slows the server down.
+                    // SQLite itself undoes just the statement. A savepoint that is not released would enclose the next
+                    // ones, and each level slows the server down.
                     let undo = "rollback to savepoint before_codes; release savepoint before_codes";
                     transaction.execute(undo).await?;
                 }
@@ -237,7 +232,7 @@ impl ClaimedChunk {
     /// Turns the chunk's row `done`: the last statement of the transaction.
     ///
     /// # Errors
-    /// `RowCount` if the chunk was not open any more, and those of the database: then nothing will be committed.
+    /// `RowCount` if the chunk was no longer open. After any error nothing will be committed.
     pub async fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         reach(failpoint::BEFORE_CHECKPOINT).await?;
         let sql = format!(
@@ -248,7 +243,7 @@ impl ClaimedChunk {
               where run_no = $1 and state = 'open'",
             self.transaction.now()
         );
-        // A chunk looks at no more candidates than fit its memory: the figures fit.
+        // A chunk examines no more candidates than fit in its memory, so these numbers fit.
         let Rejections { conflicts, reserved, denied, false_positives, .. } = checkpoint.rejections;
         let [rejected, conflicts, reserved, denied, false_positives] =
             [checkpoint.rejections.total(), conflicts, reserved, denied, false_positives].map(|figure| figure as i32);
@@ -275,7 +270,7 @@ impl ClaimedChunk {
     /// Commits codes and checkpoint together.
     ///
     /// # Errors
-    /// Those of the database: then whether the chunk was committed is unknown; [`Store::is_chunk_done`] tells.
+    /// After any error it is unknown whether the chunk was committed; [`Store::is_chunk_done`] finds out.
     pub async fn commit(self) -> Result<(), StoreError> {
         reach(failpoint::BEFORE_COMMIT).await?;
         self.transaction.commit().await?;
@@ -290,7 +285,7 @@ async fn put_codes_postgres(connection: &mut PostgresSession, codes: &EncodedCod
 }
 
 async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCodes) -> Result<(), StoreError> {
-    // Made as text, so it is.
+    // These bytes were written as text, so they are valid UTF-8.
     let json = std::str::from_utf8(&codes.bytes).unwrap_or_default();
     let inserted = sqlx::query("insert into codes (code, run_no) select value, $2 from json_each($1)")
         .bind(json)
@@ -301,7 +296,7 @@ async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCode
     require_rows("the insert of codes", inserted.rows_affected(), codes.count)
 }
 
-/// The codes of a run as PostgreSQL takes them:
+/// Encodes the codes of a run for PostgreSQL:
 /// <https://www.postgresql.org/docs/15/sql-copy.html>, "Binary Format".
 pub fn copy_rows(run_no: i64, codes: &CodeBatch, order: WriteOrder) -> Vec<u8> {
     const SIGNATURE_FLAGS_EXTENSION: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -321,9 +316,9 @@ pub fn copy_rows(run_no: i64, codes: &CodeBatch, order: WriteOrder) -> Vec<u8> {
     rows
 }
 
-/// Written straight from the batch and without growing: at this size each copy is a megabyte that the allocator keeps.
+/// Encodes codes straight from the batch and without growing: at this size the allocator keeps each copied megabyte.
 pub(crate) fn json_array(codes: &CodeBatch) -> Vec<u8> {
-    // Two quotes and a comma take the place of each newline.
+    // Two quotes and a comma replace each newline.
     let mut json = Vec::with_capacity(codes.as_lines().len() + 2 * codes.len() + 2);
     let written = serde_json::Serializer::new(&mut json).collect_seq(codes.iter());
     debug_assert!(written.is_ok(), "text always serializes");

@@ -1,4 +1,4 @@
-//! How jobs change state: started, cancelled, closed. What is decided is decided in `job`; here it is done.
+//! State changes of jobs: start, cancel, close. The module `job` decides; this module carries out the decision.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use codemint_codes::random::Key;
 use codemint_codes::wire::event::EventKind;
 use codemint_telemetry::failpoint;
 
-/// What an attempt to close a job found.
+/// The result of an attempt to close a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseJob {
-    /// The job has ended: how, if it was ended now; else it had before.
+    /// The job has ended: `Some` if this attempt ended it, `None` if it had ended before.
     Ended(Option<JobEnd>),
-    /// A further round was planned for what is missing: there are chunks to claim.
+    /// A further round was planned for the missing codes: there are chunks to claim.
     NextRound,
-    /// Chunks are open, and others are writing them.
+    /// Chunks are open, and other workers are writing them.
     ChunksOpen,
 }
 
@@ -37,24 +37,24 @@ impl CloseJob {
     }
 }
 
-/// How a job ended.
+/// The end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobEnd {
     pub state: State,
     pub minted: u64,
     pub rejected: u64,
-    /// As [`job_digest`] makes it.
+    /// The result of [`job_digest`].
     pub digest: [u8; 32],
-    /// Since it was started; `None` if it never was.
+    /// The time since the start; `None` if the job was never started.
     pub run_time: Option<Duration>,
 }
 
-/// What starting a job came to.
+/// The result of starting a job.
 #[derive(Debug)]
 pub struct StartJob {
-    /// As [`Store::read_key`] tells it.
+    /// The result of [`Store::read_key`].
     pub key: Option<Key>,
-    /// How long the job had waited, if it was started now: all other processes find it running.
+    /// How long the job had waited, if this call started it; all other processes find it running.
     pub waited: Option<Duration>,
 }
 
@@ -65,7 +65,7 @@ struct StartedRow {
     started_at: DateTime<Utc>,
 }
 
-/// Id, mask, count and campaign of a job that is to be cancelled.
+/// The id, mask, count and campaign of a job to cancel.
 type CancelledRow = (Uuid, Option<String>, i64, Option<String>);
 
 /// The columns of a job's row that closing needs, read under its lock.
@@ -100,12 +100,9 @@ const TALLY: &str = "
 const DIGESTS: &str = "select digest from chunks where job_no = $1 and state = 'done' order by round, chunk_no";
 
 impl Store {
-    /// `queued` becomes `running`; any other state stays.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Turns a `queued` job `running`; any other state stays.
     pub async fn start_job(&self, job_no: i64) -> Result<StartJob, StoreError> {
-        // Without a flush to disk: a job that is queued again after a crash is started again.
+        // Not flushed to disk: a job that is queued again after a crash is started again.
         let mut transaction = self.begin_writing_unflushed().await?;
         let now = transaction.now();
         let sql = format!(
@@ -129,10 +126,7 @@ impl Store {
         Ok(StartJob { key, waited })
     }
 
-    /// The trace of a job that came without one: who asks first is heard.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Stores the trace of a job that has none yet: the first request wins.
     pub async fn keep_trace(&self, job_no: i64, traceparent: &str) -> Result<(), StoreError> {
         const SQL: &str = "update jobs set traceparent = $2 where no = $1 and traceparent is null";
         let mut transaction = self.begin_writing_unflushed().await?;
@@ -147,21 +141,15 @@ impl Store {
         transaction.commit().await
     }
 
-    /// Asks for the end of a job: from now on nobody claims a chunk of it. [`Store::close_job`] ends it.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Requests the cancellation of a job: from now on no worker claims a chunk of it. [`Store::close_job`] ends it.
     pub async fn mark_job_cancelling(&self, job_no: i64) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing().await?;
         transaction.mark_job_cancelling(job_no).await?;
         transaction.commit().await
     }
 
-    /// Ends a job that has no open chunk left, or plans the next round for what is missing. A job that is being
-    /// cancelled loses its open chunks first; those being written are waited for, and count.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Ends a job without open chunks, or plans the next round for the missing codes. A job that is being cancelled
+    /// loses its open chunks first; chunks that are being written are waited for and count.
     pub async fn close_job(&self, job_no: i64) -> Result<CloseJob, StoreError> {
         self.close_job_with(job_no, None).await
     }
@@ -184,7 +172,7 @@ impl StoreTransaction {
             Self::Postgres(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_optional(&mut **transaction).await?,
             Self::Sqlite(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_optional(&mut **transaction).await?,
         };
-        // Who asks again for what was asked for asks for nothing.
+        // Repeated cancel requests are no-ops.
         let Some((id, mask, count, campaign)) = cancelled else { return Ok(()) };
         let mut entry = entry_of(Action::Cancel, Outcome::Accepted, id, mask.as_deref(), campaign);
         entry.count = Some(unsigned("jobs", count)?);
@@ -194,7 +182,7 @@ impl StoreTransaction {
     pub(crate) async fn close_job(&mut self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
         let Some(job) = OpenJob::from_row(self.lock_job(job_no).await?)? else { return Ok(CloseJob::Ended(None)) };
         if job.state == State::Cancelling || failure.is_some() {
-            // Waits for the row locks of chunks that are being written; they turn out to be done and stay.
+            // This waits for the row locks of chunks that are being written; they turn out to be done and stay.
             let sql = "update chunks set state = 'skipped' where job_no = $1 and state = 'open'";
             self.execute_for_job(sql, job_no).await?;
         }
@@ -214,7 +202,7 @@ impl StoreTransaction {
             }
             (Closing::NextRound { .. }, None) => Err(StoreError::Corrupt {
                 table: "chunks",
-                problem: "the chunks of an import add up to less than the import".to_owned(),
+                problem: "the chunks of an import add up to fewer codes than the import".to_owned(),
             }),
             (Closing::End { state, error }, plan) => {
                 match plan {
@@ -233,7 +221,7 @@ impl StoreTransaction {
         }
     }
 
-    /// Of two writers that finish the last two chunks at the same moment, the second waits here and then sees both.
+    /// Locks the job's row: if two writers finish the last two chunks at once, the second waits and then sees both.
     async fn lock_job(&mut self, job_no: i64) -> Result<OpenJobRow, StoreError> {
         const SQL: &str = "
             select id, state, mask_no, canonical_mask, count, campaign, chunk_size, key, announced,
@@ -292,7 +280,7 @@ impl StoreTransaction {
         Ok(JobEnd { state, minted, rejected, digest, run_time })
     }
 
-    /// A job of one chunk ends before anybody told how far it was: then that is told first.
+    /// Writes the event of the end. A job of one chunk ends before any progress event: then that comes first.
     async fn tell_of_end(&mut self, job_no: i64, progress_owed: bool) -> Result<(), StoreError> {
         let job = self.read_job(job_no).await?;
         let (Some(kind), Some(time)) = (EventKind::of_end(job.state), job.finished_at) else { return Ok(()) };
@@ -304,8 +292,8 @@ impl StoreTransaction {
         self.put_events(&[(EventKind::Progress, &before), (kind, &job)], time, reply_to).await
     }
 
-    /// Codes that the job will not mint any more are free again. Rows of masks are touched only when a job ends short: all
-    /// jobs of a mask would stand in line.
+    /// Frees the codes that the job will no longer mint. The mask's row is updated only if a job ends short; otherwise
+    /// all jobs of the mask would wait for this row.
     async fn release_mask(&mut self, mask_no: i64, codes: u64) -> Result<(), StoreError> {
         const SQL: &str = "update masks set codes = codes - $2 where mask_no = $1";
         let codes = codes as i64;
@@ -344,7 +332,7 @@ impl StoreTransaction {
 /// A job that has not ended.
 struct OpenJob {
     state: State,
-    /// What the audit log is told when it has ended.
+    /// The audit entry to record when the job has ended.
     entry: AuditEntry,
     count: u64,
     announced: bool,
@@ -354,7 +342,7 @@ struct OpenJob {
     plan: Option<RoundPlan>,
 }
 
-/// What a further round is planned from.
+/// The data from which a further round is planned.
 struct RoundPlan {
     mask_no: i64,
     mask: Mask,
@@ -363,7 +351,7 @@ struct RoundPlan {
 }
 
 impl RoundPlan {
-    /// Many chunks take a while.
+    /// Plans a round on a blocking thread, because many chunks take a while.
     async fn round(&self, round: u32, count: u64) -> Vec<PlannedChunk> {
         let (keyspace, key, chunk_size) = (Keyspace::new(&self.mask), self.key.clone(), self.chunk_size);
         off_the_async_threads(move || plan_round(&keyspace, &key, round, count, chunk_size).collect()).await
@@ -371,7 +359,7 @@ impl RoundPlan {
 }
 
 impl OpenJob {
-    /// `None` if the job has ended.
+    /// Returns `None` if the job has ended.
     fn from_row(row: OpenJobRow) -> Result<Option<Self>, StoreError> {
         let corrupt = |problem: String| StoreError::Corrupt { table: "jobs", problem };
         let state: State = row.state.parse().map_err(corrupt)?;
@@ -399,7 +387,7 @@ impl OpenJob {
 fn entry_of(action: Action, outcome: Outcome, id: Uuid, mask: Option<&str>, campaign: Option<String>) -> AuditEntry {
     let mut entry = AuditEntry::new(action, outcome);
     (entry.job_id, entry.campaign) = (Some(id), campaign);
-    // An import has none.
+    // An import has no mask.
     mask.map_or(entry.clone(), |mask| entry.of_mask(mask))
 }
 
@@ -413,14 +401,14 @@ fn entry_of_end(mut entry: AuditEntry, end: &JobEnd, error_code: Option<String>)
     entry
 }
 
-/// SHA-256 over the digests of the chunks that are done, in order of round and chunk.
+/// Returns the SHA-256 over the digests of the done chunks, in order of round and chunk.
 pub fn job_digest(chunk_digests: &[Vec<u8>]) -> [u8; 32] {
     let mut digest = Sha256::new();
     chunk_digests.iter().for_each(|chunk| digest.update(chunk));
     digest.finalize().into()
 }
 
-/// Clocks may be set back between the two.
+/// Returns zero if the clock was set back between the two times.
 fn time_between(earlier: DateTime<Utc>, later: DateTime<Utc>) -> Duration {
     (later - earlier).to_std().unwrap_or_default()
 }

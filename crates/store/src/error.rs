@@ -1,4 +1,4 @@
-//! What can go wrong with a store, and what may be tried again.
+//! Errors of a store, and which of them may be retried.
 
 use std::io::ErrorKind;
 
@@ -16,7 +16,7 @@ pub enum StoreError {
     Unreachable { place: String, source: sqlx::Error },
     #[error("{place} cannot be opened: {}", reason(source))]
     NotOpened { place: String, source: sqlx::Error },
-    #[error("what answers at {place} is a pgbouncer; set store.pgbouncer to true")]
+    #[error("the server at {place} is a pgbouncer; set store.pgbouncer to true")]
     IsPgbouncer { place: String },
     #[error("the store's file {file} cannot be opened: {problem}")]
     File { file: String, problem: String },
@@ -24,33 +24,33 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     #[error("the store has not answered for {seconds} s")]
     Silent { seconds: u64 },
-    /// The last statement of a transaction did not do what makes the transaction true. Nothing was committed.
+    /// A statement did not do what makes its transaction true. Nothing was committed.
     #[error("{statement} changed {changed} rows instead of {expected}")]
     RowCount { statement: &'static str, changed: u64, expected: u64 },
-    #[error("a row of {table} does not make sense: {problem}")]
+    #[error("the table {table} has an invalid row: {problem}")]
     Corrupt { table: &'static str, problem: String },
-    /// Of an import.
+    /// Only in an import.
     #[error("the sorted codes cannot be read from their temporary file: {0}")]
     Input(#[source] std::io::Error),
-    #[error("the operating system gave no random bytes: {0}")]
+    #[error("the operating system provided no random bytes: {0}")]
     Entropy(#[from] getrandom::Error),
 }
 
-/// What the database said, without the line of its own source where it said so, and without details, which may hold codes.
+/// Returns the database's message, without its source line and without details, which may hold codes.
 fn reason(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |database| database.message().to_owned())
 }
 
-/// What to do about an error of the database.
+/// The reaction to an error of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The server is away or restarting: wait and do it again.
+    /// The server is away or restarting: wait and retry.
     Away,
-    /// Another writer was in the way: do it again.
+    /// Another writer was in the way: retry.
     Conflict,
-    /// No room on the disk: wait, and say so.
+    /// The disk is full: wait, and report it.
     NoSpace,
-    /// Doing it again would end the same.
+    /// A retry would fail in the same way.
     Permanent,
 }
 
@@ -66,7 +66,7 @@ impl ErrorClass {
 }
 
 impl StoreError {
-    /// The store is a copy that takes no rows, or a server that is becoming the primary one.
+    /// Returns true if the store is a read-only copy, or a server that is becoming the primary one.
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("25006"))
     }
@@ -80,10 +80,10 @@ impl StoreError {
     }
 }
 
-/// The retry decision. `Tls` and `Configuration` errors stay permanent: they say that something is set up wrong.
+/// Decides about retries. `Tls` and `Configuration` errors stay permanent: they mean that something is set up wrong.
 pub fn classify(error: &sqlx::Error) -> ErrorClass {
     match error {
-        // A certificate that was not accepted arrives as this kind.
+        // A rejected certificate arrives as this kind.
         sqlx::Error::Io(io) if io.kind() == ErrorKind::InvalidData => ErrorClass::Permanent,
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => ErrorClass::Away,
         sqlx::Error::Database(database) => {
@@ -97,10 +97,10 @@ pub fn classify(error: &sqlx::Error) -> ErrorClass {
     }
 }
 
-/// By SQLSTATE, <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+/// Classifies an error by SQLSTATE, <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
 fn classify_sqlstate(code: &str) -> ErrorClass {
     match code {
-        // Connection failures; shutdown, crash and start of the server; too many connections; a standby; own timeouts.
+        // Connection failures; shutdown, crash and start of the server; too many connections; a standby; our timeouts.
         _ if code.starts_with("08") => ErrorClass::Away,
         "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25006" | "57014" | "25P03" => ErrorClass::Away,
         // Serialization failure, deadlock, lock timeout.
@@ -111,7 +111,7 @@ fn classify_sqlstate(code: &str) -> ErrorClass {
     }
 }
 
-/// By result code, <https://www.sqlite.org/rescode.html>; the primary code is the low byte.
+/// Classifies an error by result code, <https://www.sqlite.org/rescode.html>; the primary code is the low byte.
 fn classify_sqlite(code: &str) -> ErrorClass {
     match code.parse::<i32>().map(|code| code & 0xff) {
         // SQLITE_BUSY, SQLITE_LOCKED
@@ -122,12 +122,12 @@ fn classify_sqlite(code: &str) -> ErrorClass {
     }
 }
 
-/// At a failpoint the connection breaks.
+/// Reaches a failpoint, which fails like a broken connection.
 pub(crate) async fn reach(point: &'static str) -> Result<(), StoreError> {
     Ok(failpoint::reach(point).await.map_err(sqlx::Error::Io)?)
 }
 
-/// True for a key that exists already.
+/// Returns true if the error reports a key that exists already.
 pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
 }

@@ -1,4 +1,4 @@
-//! Chunks that cannot be made for a reason that will not pass, and the end of their jobs.
+//! Chunks that cannot be made for a permanent reason, and the end of their jobs.
 
 use crate::Store;
 use crate::closing::CloseJob;
@@ -7,11 +7,8 @@ use crate::transaction::StoreTransaction;
 use codemint_codes::job::JobError;
 
 impl Store {
-    /// Counts one more failure of an open chunk, by whichever worker, up to `most`: others may be at the chunk when it fails
-    /// for the last time. Tells how many there are; 0 if it is not open.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Counts one more failure of an open chunk, by any worker, up to `most`: other workers may be writing the chunk
+    /// when it fails for the last time. Returns the number of failures; 0 if the chunk is not open.
     pub async fn count_chunk_failure(&self, run_no: i64, most: u32) -> Result<u32, StoreError> {
         const SQL: &str = "
             update chunks set failures = case when failures < $2 then failures + 1 else failures end
@@ -30,11 +27,8 @@ impl Store {
         Ok(failures.unwrap_or_default().unsigned_abs())
     }
 
-    /// Ends a job as `failed` with its true count: chunks that are being written are waited for, and count; the open ones
+    /// Ends a job as `failed` with its true count: chunks that are being written are waited for, and count; open ones
     /// are given up. A job that has all its codes is `completed`.
-    ///
-    /// # Errors
-    /// Those of the database.
     pub async fn fail_job(&self, job_no: i64, error: JobError) -> Result<CloseJob, StoreError> {
         self.close_job_with(job_no, Some(error)).await
     }

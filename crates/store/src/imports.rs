@@ -1,4 +1,4 @@
-//! Putting imports into the store: a job without a mask of its own, whose runs are known before the first one is written.
+//! Stores imports: jobs without a mask of their own, whose runs are known before the first one is written.
 
 use uuid::Uuid;
 
@@ -16,13 +16,13 @@ use codemint_codes::mask::Mask;
 pub struct NewImport {
     pub id: Uuid,
     pub campaign: Option<String>,
-    /// Whether events tell how it goes.
+    /// Whether the import emits events.
     pub announced: bool,
-    /// SHA-256 of what was read.
+    /// The SHA-256 of what was read.
     pub source_digest: [u8; 32],
-    /// Codes of a run, but of the last ones of a length.
+    /// The number of codes per run, except for the last runs of each length.
     pub run_codes: u32,
-    /// One for each length of codes, in ascending order.
+    /// One group for each length of codes, in ascending order.
     pub groups: Vec<ImportGroup>,
 }
 
@@ -34,11 +34,11 @@ pub struct ImportGroup {
     pub runs: Vec<PlannedChunk>,
 }
 
-/// What became of an import that was to be stored.
+/// The result of storing an import.
 #[derive(Debug)]
 pub enum PutImport {
     Stored(Job),
-    /// The id was known already; nothing was changed. It may be another import, or none.
+    /// The id was known already; nothing was changed. The known job may be another import, or not an import.
     Known(Job),
 }
 
@@ -55,10 +55,7 @@ impl ImportGroup {
 }
 
 impl Store {
-    /// Stores an import and its runs in one transaction. Doing it again with the same id changes nothing.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Stores an import and its runs in one transaction. Idempotent: a repeated id changes nothing.
     pub async fn put_import(&self, import: &NewImport) -> Result<PutImport, StoreError> {
         let stored = match self.insert_import(import).await {
             Err(StoreError::Database(error)) if is_duplicate(&error) => false,
@@ -68,7 +65,7 @@ impl Store {
         Ok(if stored { PutImport::Stored(job) } else { PutImport::Known(job) })
     }
 
-    /// False if the id is known.
+    /// Returns false if the id is known.
     async fn insert_import(&self, import: &NewImport) -> Result<bool, StoreError> {
         let mut transaction = self.begin_writing().await?;
         if !transaction.find_known(&[import.id]).await?.is_empty() {

@@ -1,6 +1,6 @@
-//! Where jobs and codes live: an embedded SQLite file or a PostgreSQL server. SQL is written in this room alone.
+//! The store of jobs and codes: an embedded SQLite file or a PostgreSQL server. No other module contains SQL.
 //!
-//! A closed set of verbs, the same for both. It knows jobs and codes; it never draws, prints or decides how a job ends.
+//! Both offer the same closed set of operations. This module never draws codes, prints, or decides how a job ends.
 
 use std::time::Duration;
 
@@ -51,27 +51,27 @@ pub enum Store {
     Sqlite(SqliteStore),
 }
 
-/// Whether an SQLite file may be made.
+/// Whether opening a store may create an SQLite file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     CreateFile,
     Existing,
 }
 
-/// Longer than any verb takes: the server ends statements after 300 s by itself.
+/// Longer than any operation takes: the server itself ends statements after 300 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
 
-/// Bounds one verb of a store. A server that is gone without a word, as after a cut cable, answers nothing for ever, and
-/// its own timeouts and keepalives are of no help here.
+/// Bounds the duration of one operation. If the server disappears without closing the connection (a cut cable), a query
+/// never returns, and the server's timeouts and keepalives do not help here.
 ///
 /// # Errors
-/// `Silent` after [`ANSWER_TIMEOUT`]; the connection is then of no use. Whether a commit was done is unknown.
+/// `Silent` after [`ANSWER_TIMEOUT`]; the connection is then unusable, and the outcome of a commit is unknown.
 pub async fn in_time<T>(verb: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let silent = |_elapsed| StoreError::Silent { seconds: ANSWER_TIMEOUT.as_secs() };
     tokio::time::timeout(ANSWER_TIMEOUT, verb).await.map_err(silent)?
 }
 
-/// For what takes longer than a thread that serves connections may be held up.
+/// Runs work on a blocking thread, because it takes longer than a thread that serves connections may be held up.
 pub async fn off_the_async_threads<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
@@ -83,8 +83,8 @@ impl Store {
     /// Opens a store. SQLite files are upgraded; a PostgreSQL schema must be current already.
     ///
     /// # Errors
-    /// `Unreachable` when a server did not answer within ten seconds, `NotOpened` when it refused or the file cannot be
-    /// opened, `Schema` when the schema is not the one this program needs.
+    /// `Unreachable` if a server did not answer within ten seconds, `NotOpened` if it refused or the file cannot be
+    /// opened, `Schema` if the schema is not one that this program can use.
     pub async fn open(location: &Location, access: Access) -> Result<Self, StoreError> {
         match location {
             Location::Postgres(server) => Ok(Self::Postgres(server.address().open().await?)),
@@ -92,10 +92,7 @@ impl Store {
         }
     }
 
-    /// Asks for nothing: does the store answer?
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Checks that the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Postgres(pool) => sqlx::query("select 1").execute(pool).await.map(drop)?,
@@ -104,10 +101,10 @@ impl Store {
         Ok(())
     }
 
-    /// Is the schema still one that this program works with?
+    /// Checks that this program can still work with the schema.
     ///
     /// # Errors
-    /// Those of the database, and `Schema` if it is not.
+    /// `Schema` if it cannot.
     pub async fn require_schema(&self) -> Result<(), StoreError> {
         let status = match self {
             Self::Postgres(postgres) => postgres.schema_status().await?,
@@ -116,10 +113,7 @@ impl Store {
         Ok(status.require_usable()?)
     }
 
-    /// Whether the database lets us do everything, also what no job needs.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns true if the database user may do everything, including what no job needs.
     pub async fn is_superuser(&self) -> Result<bool, StoreError> {
         const SQL: &str = "select rolsuper from pg_roles where rolname = current_user";
         match self {
@@ -128,7 +122,7 @@ impl Store {
         }
     }
 
-    /// Closes all connections. An SQLite file then holds everything by itself, without the log beside it.
+    /// Closes all connections. An SQLite file is then complete without the log beside it.
     pub async fn close(&self) {
         match self {
             Self::Postgres(postgres) => postgres.pool.close().await,
@@ -139,10 +133,10 @@ impl Store {
         }
     }
 
-    /// Creates or upgrades the schema.
+    /// Creates or upgrades the schema. A newer schema is left unchanged.
     ///
     /// # Errors
-    /// As [`Store::open`]; a newer schema is left alone.
+    /// The errors of [`Store::open`].
     pub async fn migrate(location: &Location) -> Result<SchemaStatus, StoreError> {
         match location {
             Location::Postgres(server) => server.address().migrate().await,
@@ -153,10 +147,10 @@ impl Store {
         }
     }
 
-    /// Says how the schema stands and changes nothing.
+    /// Returns the status of the schema and changes nothing.
     ///
     /// # Errors
-    /// As [`Store::open`], but for a schema that is missing or older.
+    /// The errors of [`Store::open`], but a missing or older schema is not an error.
     pub async fn check_schema(location: &Location) -> Result<SchemaStatus, StoreError> {
         match location {
             Location::Postgres(server) => server.address().check_schema().await,

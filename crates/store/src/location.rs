@@ -1,4 +1,4 @@
-//! Store URLs: what they may say, and how they are shown without their secrets.
+//! Store URLs: their valid forms, and their display without secrets.
 
 use std::fmt;
 use std::fs::File;
@@ -10,27 +10,27 @@ use url::Url;
 
 use crate::postgres::{Address, Route};
 
-/// Where a store is. `Display` shows no password.
+/// The place of a store. `Display` shows no password.
 #[derive(Clone)]
 pub enum Location {
     Sqlite(PathBuf),
     Postgres(Box<ServerLocation>),
 }
 
-/// Enough for one job: its chunk, the screening of two, and somebody who looks on.
+/// Enough for one job: its chunk, the screening of two, and an observer.
 const CONNECTIONS_MAX: u32 = 8;
 
 /// A database of a PostgreSQL server.
 #[derive(Clone)]
 pub struct ServerLocation {
-    /// Most connections at once.
+    /// Maximum number of connections at once.
     pub(crate) connections_max: u32,
     options: PgConnectOptions,
     shown: String,
     route: Route,
 }
 
-/// What is wrong with a store URL. The URL itself is not repeated: it may hold a password.
+/// The problem with a store URL. The URL itself is not repeated: it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
     #[error("found the scheme {0:?}; a store is sqlite://FILE or postgres://USER@HOST/DATABASE")]
@@ -51,15 +51,15 @@ pub enum LocationError {
     SqliteExtras,
     #[error("an SQLite store in memory would lose its codes; name a file")]
     InMemory,
-    #[error("the parameter {0:?} is not known; there are {known}", known = POSTGRES_PARAMETERS.join(", "))]
+    #[error("unknown parameter {0:?}; the known ones are {known}", known = POSTGRES_PARAMETERS.join(", "))]
     Parameter(String),
     #[error("{parameter} {path} cannot be read: {problem}")]
     File { parameter: String, path: String, problem: String },
     #[error("the parameter {name} takes {wanted}")]
     ParameterValue { name: &'static str, wanted: String },
-    #[error("a file is not reached by way of pgbouncer")]
+    #[error("an SQLite store cannot be reached through pgbouncer; unset store.pgbouncer")]
     FileByWayOfPgbouncer,
-    #[error("the URL has the parameter options, which pgbouncer refuses; set them for the role, with `alter role`")]
+    #[error("pgbouncer rejects the parameter options of the URL; set these options for the role with `alter role`")]
     OptionsByWayOfPgbouncer,
     #[error("{0}")]
     Value(String),
@@ -96,9 +96,9 @@ fn sqlite(path: &str) -> Result<Location, LocationError> {
 }
 
 fn postgres(text: &str) -> Result<Location, LocationError> {
-    // Without the slashes nothing is a password to the parser, and all of it would be shown.
+    // Without the slashes the parser recognizes no password, and the whole URL would be shown.
     let Some((_, rest)) = text.split_once("://") else { return Err(LocationError::NoHost) };
-    // A password that is not encoded ends the host at its first / ? or #, and the rest of it would be shown.
+    // An unencoded password ends the host at its first / ? or #, and the rest of it would be shown.
     let after_host = rest.find(['/', '?', '#']).map_or("", |at| &rest[at..]);
     if after_host.contains(['@', '#']) {
         return Err(LocationError::NotEncoded);
@@ -120,7 +120,7 @@ fn check_parameter(name: &str, value: &str) -> Result<(), LocationError> {
     match name {
         "port" if value.parse::<u16>().is_err() => wrong("port", "a number from 1 to 65535".to_owned()),
         "sslmode" if !SSL_MODES.contains(&value) => wrong("sslmode", SSL_MODES.join(", ")),
-        // A connection would only say that some file is missing, and look like a server that is away.
+        // A connection would only report that some file is missing, and look like a server that is away.
         "sslrootcert" | "sslcert" | "sslkey" => File::open(value).map(drop).map_err(|error| LocationError::File {
             parameter: name.to_owned(),
             path: value.to_owned(),
@@ -155,7 +155,7 @@ impl ServerLocation {
 }
 
 impl Location {
-    /// As metrics call it.
+    /// Returns the kind of store, as named in metrics.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "sqlite",
@@ -163,7 +163,7 @@ impl Location {
         }
     }
 
-    /// The same place for somebody who does so much at once. An SQLite file has its fixed few.
+    /// Returns the same place with this many connections at most. An SQLite file has a fixed few.
     #[must_use]
     pub fn with_connections(self, connections_max: u32) -> Self {
         match self {
@@ -175,10 +175,10 @@ impl Location {
         }
     }
 
-    /// The same place, if what answers there is a pgbouncer in transaction mode.
+    /// Returns the same place, reached through a pgbouncer in transaction mode.
     ///
     /// # Errors
-    /// If it cannot be one.
+    /// `FileByWayOfPgbouncer` for a file, `OptionsByWayOfPgbouncer` if the URL has the parameter `options`.
     pub fn by_way_of_pgbouncer(self) -> Result<Self, LocationError> {
         match self {
             Self::Sqlite(_) => Err(LocationError::FileByWayOfPgbouncer),
@@ -192,7 +192,7 @@ impl Location {
         }
     }
 
-    /// The file of an embedded store.
+    /// Returns the file of an embedded store.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Sqlite(path) => Some(path),

@@ -1,4 +1,4 @@
-//! Rows of new jobs, their chunks and the masks that they use.
+//! The rows of new jobs, of their chunks and of the masks that they use.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use codemint_codes::mask::Mask;
 use codemint_codes::random::Key;
 use codemint_codes::slice::GENERATOR_VERSION;
 
-/// A job's row, as it is inserted.
+/// A job to insert.
 pub(crate) struct NewJob<'a> {
     pub id: Uuid,
     pub request: &'a Request,
@@ -43,7 +43,7 @@ impl<'a> NewJob<'a> {
     }
 }
 
-/// Many chunks take a while.
+/// Plans the chunks of the first round; on a blocking thread if they are several, because many take a while.
 async fn plan_chunks(keyspace: Arc<Keyspace>, key: Key, request: &Request) -> Vec<PlannedChunk> {
     let (count, chunk_size) = (request.count, request.chunk_size);
     if count <= u64::from(chunk_size) {
@@ -53,12 +53,12 @@ async fn plan_chunks(keyspace: Arc<Keyspace>, key: Key, request: &Request) -> Ve
 }
 
 impl NewJob<'_> {
-    /// So many codes of its mask.
+    /// Returns a request for `count` codes of the job's mask.
     pub(crate) fn wanted(&self, count: u64) -> Wanted<'_> {
         Wanted { mask: &self.request.mask, keyspace: &self.keyspace, denied: self.denied.as_ref(), count }
     }
 
-    /// As it is stored, before anything has happened to it.
+    /// Returns the job as it is stored, before anything has happened to it.
     fn job(&self, no: i64, created_at: DateTime<Utc>) -> Job {
         let Request { mask_text, mask, count, campaign, chunk_size, policy, handling } = self.request.clone();
         Job {
@@ -83,10 +83,10 @@ impl NewJob<'_> {
     }
 }
 
-/// A mask that is used, perhaps not for the first time.
+/// A mask that jobs use, perhaps not for the first time.
 pub(crate) struct NewMask<'a> {
     pub mask: &'a Mask,
-    /// What is promised of it.
+    /// The number of its codes that are promised to these jobs.
     pub codes: u64,
 }
 
@@ -103,7 +103,7 @@ const INSERT_JOB: &str = "
     returning no, created_at";
 
 impl StoreTransaction {
-    /// Those of the ids that jobs have already.
+    /// Returns those ids that jobs have already.
     pub(crate) async fn find_known(&mut self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
         Ok(match self {
             Self::Postgres(transaction) => {
@@ -122,10 +122,10 @@ impl StoreTransaction {
         })
     }
 
-    /// The number of the mask, of which so many more codes are now promised.
+    /// Adds the newly promised codes to the mask and returns its number.
     pub(crate) async fn use_mask(&mut self, mask: &NewMask<'_>) -> Result<i64, StoreError> {
         let (text, length, codes) = (mask.mask.to_string(), mask.mask.code_length() as i32, mask.codes as i64);
-        // Of the mask, not of its codes: the row is for all jobs of the same mask.
+        // The range of the mask, not of its codes: the row serves all jobs of the same mask.
         let (first_code, last_code) = mask.mask.range();
         let no = match self {
             Self::Postgres(transaction) => {
@@ -140,7 +140,7 @@ impl StoreTransaction {
         Ok(no)
     }
 
-    /// The job as it is stored; `None` if the id is known.
+    /// Inserts a job and returns it as it is stored; `None` if the id is known.
     pub(crate) async fn insert_job(&mut self, new: &NewJob<'_>, mask_no: i64) -> Result<Option<Job>, StoreError> {
         let NewJob { id, request, canonical_mask, key, .. } = new;
         let (count, chunk_size) = (request.count as i64, request.chunk_size as i32);
@@ -166,7 +166,7 @@ impl StoreTransaction {
         Ok(stored.map(|(no, created_at)| new.job(no, created_at)))
     }
 
-    /// Puts the chunks of one round, of one job or several of the same mask.
+    /// Inserts the chunks of one round, of one job or of several with the same mask.
     pub(crate) async fn insert_chunks(
         &mut self,
         mask_no: i64,
@@ -185,7 +185,7 @@ impl StoreTransaction {
     }
 }
 
-/// A chunk's row, as it is inserted.
+/// A chunk to insert.
 struct ChunkRow<'a> {
     job_no: i64,
     chunk: &'a PlannedChunk,

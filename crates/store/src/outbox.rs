@@ -1,4 +1,4 @@
-//! What is to be told about jobs: written in the transaction that makes it true, taken out once the broker has it.
+//! The outbox: an event is written in the transaction that makes it true, and deleted once the broker has confirmed it.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -14,25 +14,25 @@ use codemint_codes::job::{Handling, Job};
 use codemint_codes::wire::event::EventKind;
 use codemint_telemetry::failpoint;
 
-/// Events that are handed out at once.
+/// Maximum number of events in one claim.
 pub const RELAY_BATCH_MAX: i64 = 500;
 
 /// An event that waits to be published.
 #[derive(Clone, Debug, FromRow)]
 pub struct OutboxEvent {
-    /// Events of one job are told in this order.
+    /// The order in which the events of one job are published.
     pub no: i64,
     pub message_id: String,
     pub message_type: String,
     pub routing_key: String,
-    /// The queue to answer to; `None` is the exchange for events.
+    /// The queue to reply to; `None` is the exchange for events.
     pub reply_to: Option<String>,
     pub correlation_id: Option<String>,
     pub payload: String,
 }
 
-/// Events in the hands of one process. In PostgreSQL no other one has any until this is dropped, so that the events of a
-/// job stay in order; two processes that share an SQLite file may both publish one, in order each.
+/// Events that one process has claimed. In PostgreSQL no other process gets any until this is dropped, so that the
+/// events of a job stay in order; two processes that share an SQLite file may both publish an event, each in order.
 #[derive(Debug)]
 pub struct OutboxBatch {
     pub events: Vec<OutboxEvent>,
@@ -46,11 +46,8 @@ const FIRST_EVENTS: &str = "
      limit $1";
 
 impl Store {
-    /// The events that were written first; `None` if another process has them. After a crash of the server some may be
-    /// there again that were taken out: nobody waits for a disk to forget.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Claims the oldest events; `None` if another process has claimed them. Deletes are not flushed: after a server
+    /// crash, published events may reappear.
     pub async fn claim_events(&self) -> Result<Option<OutboxBatch>, StoreError> {
         match self {
             Self::Postgres(pool) => {
@@ -63,17 +60,17 @@ impl Store {
                 Ok(Some(OutboxBatch { events, lease: Some(StoreTransaction::Postgres(transaction)) }))
             }
             Self::Sqlite(sqlite) => {
-                // A lease would keep everybody from writing until the broker has answered.
+                // A lease would block all writers until the broker has answered.
                 let events = sqlx::query_as(FIRST_EVENTS).bind(RELAY_BATCH_MAX).fetch_all(&sqlite.readers).await?;
                 Ok(Some(OutboxBatch { events, lease: None }))
             }
         }
     }
 
-    /// Takes events out that were published, and lets go of the rest.
+    /// Deletes published events and releases the others.
     ///
     /// # Errors
-    /// Those of the database: then they are published again.
+    /// After any error the events are published again.
     pub async fn delete_events(&self, batch: OutboxBatch, published: &[i64]) -> Result<(), StoreError> {
         reach(failpoint::EVENTS_PUBLISHED).await?;
         let mut transaction = match batch.lease {
@@ -93,10 +90,7 @@ impl Store {
         transaction.commit().await
     }
 
-    /// How many events wait to be published.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Counts the events that wait to be published.
     pub async fn count_events(&self) -> Result<u64, StoreError> {
         const SQL: &str = "select count(*) from outbox";
         let count: i64 = match self {
@@ -106,11 +100,8 @@ impl Store {
         unsigned("outbox", count)
     }
 
-    /// Tells how far a running job is, unless somebody did within the last second. Its row is locked for a moment, so
-    /// this is no part of a chunk's transaction. True if it was told.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Writes a progress event of a running job, unless one was written within the last second; true if it was written.
+    /// The job's row is locked for a moment, so this is not part of a chunk's transaction.
     pub async fn announce_progress(&self, job_no: i64) -> Result<bool, StoreError> {
         let mut transaction = self.begin_writing().await?;
         let told_at: Option<DateTime<Utc>> = match &mut transaction {
@@ -145,11 +136,8 @@ impl Store {
         Ok(told_at.is_some())
     }
 
-    /// Tells once more how a job stands, with the ids of before: its end, to whoever asks again too; else that it was
-    /// accepted. A job that nobody waits for answers whoever asks again when it ends.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Writes an event of a job again, with the same id: its end, also as a reply to the repeated request, else
+    /// `accepted`. An unfinished job that no requester waits for will reply to the repeated request when it ends.
     pub async fn repeat_event(&self, job_no: i64, asked: &Handling) -> Result<(), StoreError> {
         let (reply_to, correlation_id) = (asked.reply_to.as_deref(), asked.correlation_id.as_deref());
         let mut transaction = self.begin_writing().await?;
@@ -161,7 +149,7 @@ impl Store {
             (Some(kind), Some(time)) => {
                 transaction.put_events(&[(kind, &job)], time, None).await?;
                 if let Some(queue) = reply_to {
-                    // The request of whoever asks now has a name of its own.
+                    // The repeated request has a correlation id of its own.
                     let handling =
                         Handling { correlation_id: correlation_id.map(str::to_owned), ..job.handling.clone() };
                     let answer = NewEvent::new(kind, &Job { handling, ..job }, time)?;
@@ -184,8 +172,8 @@ impl StoreTransaction {
         row.try_into()
     }
 
-    /// Writes events of one job, in this order, each about the job as it was. With `reply_to` the last one is also the
-    /// answer to whoever asked.
+    /// Writes events of one job in this order, each about the job as it was. With `reply_to` the last event is also the
+    /// reply to the requester.
     pub(crate) async fn put_events(
         &mut self,
         events: &[(EventKind, &Job)],
@@ -202,21 +190,21 @@ impl StoreTransaction {
         self.insert_events(&rows).await
     }
 
-    /// Tells that these jobs are stored.
+    /// Writes the event `accepted` for those jobs that emit events.
     pub(crate) async fn put_accepted<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) -> Result<(), StoreError> {
         let told = jobs.filter(|job| job.handling.announced);
         let rows: Result<Vec<_>, _> = told.map(|job| NewEvent::new(EventKind::Accepted, job, job.created_at)).collect();
         self.insert_events(&rows?).await
     }
 
-    /// Locks the job's row too, so that what is told now is not told too late.
+    /// Stores where to reply. Also locks the job's row, so that the event is not outdated when it is written.
     async fn adopt_asker(
         &mut self,
         job_no: i64,
         reply_to: Option<&str>,
         correlation_id: Option<&str>,
     ) -> Result<(), StoreError> {
-        // A job that was made without a broker is told of from now on.
+        // A job that was created without a broker emits events from now on.
         const SQL: &str = "
             update jobs
                set announced = true,
@@ -237,7 +225,7 @@ impl StoreTransaction {
         Ok(())
     }
 
-    /// In this order, in one statement.
+    /// Inserts events in this order, in one statement.
     async fn insert_events(&mut self, events: &[NewEvent]) -> Result<(), StoreError> {
         if events.is_empty() {
             return Ok(());
@@ -282,7 +270,7 @@ fn column<'a, T>(events: &'a [NewEvent], of: impl Fn(&'a NewEvent) -> T) -> Vec<
     events.iter().map(of).collect()
 }
 
-/// A row of the outbox, as it is inserted.
+/// A row to insert into the outbox.
 #[derive(Clone)]
 struct NewEvent {
     job_no: i64,
@@ -298,7 +286,7 @@ impl NewEvent {
         let event = kind.of(job, time);
         let payload = serde_json::to_string(&event).map_err(|error| StoreError::Corrupt {
             table: "jobs",
-            problem: format!("it cannot be told of: {error}"),
+            problem: format!("its event cannot be serialized: {error}"),
         })?;
         let correlation_id = job.handling.correlation_id.clone();
         Ok(Self { job_no: job.no, message_id: event.id, kind, reply_to: None, correlation_id, payload })

@@ -1,7 +1,7 @@
-//! What may exist already where a chunk draws: masks in use, runs that meet its slice, their filters, and exact answers.
+//! What may already exist where a chunk draws: masks in use, runs that meet its slice, their filters, exact answers.
 //!
-//! All of it is read in a snapshot, outside the chunk's transaction, while the chunk before it is written. What others
-//! commit in between the unique index finds.
+//! All of it is read in a snapshot, outside the chunk's transaction, while the previous chunk is being written. The
+//! unique index catches what other processes commit in between.
 
 use std::sync::Arc;
 
@@ -19,16 +19,16 @@ use codemint_codes::prefilter::Filter;
 use codemint_codes::slice::Slice;
 use codemint_telemetry::failpoint;
 
-/// Ranks whose codes are read at once: a few MiB of text.
+/// The number of ranks whose codes are read at once: a few MiB of text.
 pub const PAGE_RANKS: u128 = 1 << 17;
 
-/// Until the end of the transaction.
+/// Planner settings for look-ups, until the end of the transaction.
 const LOOK_UP_SETTINGS: &str = "
     set local plan_cache_mode = force_generic_plan;
     set local enable_seqscan = off;
     set local enable_bitmapscan = off";
 
-/// A mask that jobs have, and how many codes they hold or may still mint.
+/// A mask that jobs use, and how many codes these hold or may still mint.
 #[derive(Clone, Debug)]
 pub struct MaskInUse {
     pub mask_no: i64,
@@ -40,12 +40,12 @@ pub struct MaskInUse {
 #[derive(Clone, Debug, FromRow)]
 pub struct Run {
     pub run_no: i64,
-    /// First and last code of the run.
+    /// The first and last code of the run.
     pub range_first: String,
     pub range_last: String,
     #[sqlx(try_from = "i32")]
     pub minted: u32,
-    /// Of the filter; 0 without one, or with one that an earlier version has written.
+    /// The size of the filter; 0 without a filter, or with one that an earlier version wrote.
     #[sqlx(try_from = "i64")]
     pub filter_bytes: u64,
 }
@@ -58,10 +58,7 @@ pub struct CodeRange<'a> {
 }
 
 impl StoreTransaction {
-    /// The masks in use of this length whose codes may lie in the range.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns the masks in use of this length whose codes may lie in the range.
     pub async fn find_masks_in_use(&mut self, range: CodeRange<'_>) -> Result<Vec<MaskInUse>, StoreError> {
         const SQL: &str = "
             select mask_no, mask, codes from masks
@@ -86,10 +83,7 @@ impl StoreTransaction {
         rows.into_iter().map(in_use).collect()
     }
 
-    /// The runs of more than one code of these masks whose range meets this one, at most `limit`.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns the runs of these masks that have more than one code and meet the range, at most `limit`.
     pub async fn find_runs(
         &mut self,
         mask_nos: &[i64],
@@ -120,11 +114,8 @@ impl StoreTransaction {
         Ok(runs)
     }
 
-    /// The codes of these masks' runs of one code in this range, ascending, at most `limit`: a row of `chunks` tells such
-    /// a code without a look at `codes`.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns those codes in the range that are single-code runs of these masks, ascending, at most `limit`. A row of
+    /// `chunks` holds such a code, so `codes` is not read.
     pub async fn find_single_codes(
         &mut self,
         mask_nos: &[i64],
@@ -154,10 +145,7 @@ impl StoreTransaction {
         Ok(codes)
     }
 
-    /// The stored filters of these runs, in one query. A run without one is left out.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns the stored filters of these runs, in one query. A run without a filter is left out.
     pub async fn read_filters(&mut self, run_nos: &[i64]) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
         reach(failpoint::FILTERS_LOADING).await?;
         const SQL: &str =
@@ -172,7 +160,7 @@ impl StoreTransaction {
         Ok(filters)
     }
 
-    /// The first parameter of the statement is a list, which each store takes in its own way.
+    /// Adapts a statement whose first parameter is a list, which each store takes in its own way.
     pub(crate) fn with_list(&self, sql: &str) -> String {
         match self {
             Self::Postgres(_) => sql.replace("in (select value from $1)", "= any($1)"),
@@ -180,14 +168,12 @@ impl StoreTransaction {
         }
     }
 
-    /// Those of the given codes that are in the store already, ascending.
+    /// Returns those of the given codes that already exist in the store, ascending.
     ///
-    /// PostgreSQL would rather read a table of millions from end to end than look up tens of thousands, takes many times
-    /// as long, and plans at length for that; so it is told to look each of them up, by a plan that is made once. A few
-    /// are no exception: a plan that was made while the table was empty would read all of it when it no longer is.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// PostgreSQL by itself would rather read a table of millions from end to end than look up tens of thousands, which
+    /// takes many times as long, and would plan at length; the settings make it look up each code, with a plan that is
+    /// made once. This includes look-ups of a few codes: a plan made while the table was empty would read all of it
+    /// when it no longer is.
     pub async fn find_present(&mut self, codes: &CodeBatch) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "select code from codes where code in (select value from $1) order by code";
         let sql = self.with_list(SQL);
@@ -205,11 +191,8 @@ impl StoreTransaction {
         Ok(present)
     }
 
-    /// The codes of these ranks that are in the store, one a line, and perhaps others that lie between them. Where very
-    /// many others lie between, each of ours is looked up: a neighbour's size then costs nothing.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns the codes of these ranks that are in the store, one per line, and perhaps others that lie between them.
+    /// Where very many others lie between, each code of the ranks is looked up: a neighbour's size then costs nothing.
     pub async fn read_page(&mut self, keyspace: &Arc<Keyspace>, page: Slice) -> Result<String, StoreError> {
         let (first, last) = page.range(keyspace);
         if let Some(lines) = self.read_range(CodeRange { first: &first, last: &last }, page.length as u64).await? {
@@ -223,7 +206,7 @@ impl StoreTransaction {
         Ok(self.find_present(&batch.await).await?.join("\n"))
     }
 
-    /// All codes in a range, whatever their mask, ascending, one a line. `None` if they are more than `limit`.
+    /// Returns all codes in a range, of any mask, ascending, one per line; `None` if there are more than `limit`.
     async fn read_range(&mut self, range: CodeRange<'_>, limit: u64) -> Result<Option<String>, StoreError> {
         let CodeRange { first, last } = range;
         let most = limit as i64 + 1;

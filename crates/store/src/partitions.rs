@@ -1,6 +1,6 @@
-//! Partitions of `codes`: many small indexes instead of a large one, each code in the partition that its hash names.
+//! Partitions of `codes`: many small indexes instead of a large one; the hash of a code names its partition.
 //!
-//! A table cannot be turned into a partitioned one, so an empty one is replaced. No statement elsewhere knows of it.
+//! A table cannot be turned into a partitioned one, so an empty table is replaced. No other statement depends on this.
 
 use sqlx::{Connection, Executor, PgConnection, Row};
 
@@ -9,20 +9,20 @@ use crate::error::StoreError;
 use crate::location::Location;
 use crate::rows::unsigned;
 
-/// A foreign key, a lock or a plan touches every one of them: more cost more than they help.
+/// Maximum number of partitions. A foreign key, a lock or a plan touches all of them: more cost more than they help.
 pub const PARTITIONS_MAX: u32 = 1024;
 
-/// Why `codes` was left as it was.
+/// The reason why `codes` was left unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartitionsError {
-    #[error("a store in a file has no partitions")]
+    #[error("an SQLite store has no partitions; use a PostgreSQL store")]
     File,
     #[error(
-        "the store holds {codes} codes, and only an empty one can be partitioned: partition a new store, and take what is in this one over, as docs/scaling.md says"
+        "only an empty store can be partitioned, and this one holds {codes} codes; partition a new store and move the contents of this one there, as described in docs/scaling.md"
     )]
     NotEmpty { codes: u64 },
     #[error(
-        "the store has {found} partitions already, and their number is for ever: for {wanted} make a new store, and take what is in this one over, as docs/scaling.md says"
+        "the store has {found} partitions already, and their number cannot be changed; for {wanted}, create a new store and move the contents of this one there, as described in docs/scaling.md"
     )]
     OtherNumber { found: u32, wanted: u32 },
 }
@@ -32,10 +32,10 @@ const COUNT_PARTITIONS: &str = "
        and exists (select 1 from pg_class where oid = to_regclass('codes') and relkind = 'p')";
 
 impl Store {
-    /// How many partitions `codes` has; 0 where it is not partitioned, or not there.
+    /// Returns the number of partitions of `codes`; 0 if it is not partitioned or does not exist.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// The errors of [`Store::open`].
     pub async fn count_partitions(location: &Location) -> Result<u32, StoreError> {
         let Location::Postgres(server) = location else { return Ok(0) };
         let mut connection = server.address().connect().await?;
@@ -44,11 +44,10 @@ impl Store {
         Ok(found)
     }
 
-    /// Cuts an empty `codes` into partitions by the hash of the code. Doing it again changes nothing. Whoever writes is
-    /// waited for.
+    /// Partitions an empty `codes` by the hash of the code, after waiting for current writers. Idempotent.
     ///
     /// # Errors
-    /// `Partitions` if that cannot be done, and as [`Store::open`].
+    /// `Partitions` if that is impossible, and the errors of [`Store::open`].
     pub async fn partition_codes(location: &Location, partitions: u32) -> Result<(), StoreError> {
         let Location::Postgres(server) = location else { return Err(PartitionsError::File.into()) };
         let address = server.address();
@@ -77,7 +76,7 @@ async fn count_partitions(connection: &mut PgConnection) -> Result<u32, StoreErr
     unsigned("pg_inherits", found)
 }
 
-/// Owner and rights stay those of the table that is replaced. Rights on the whole are enough for its partitions.
+/// Returns the SQL that replaces the table; owner and rights stay. Rights on the whole suffice for its partitions.
 fn replace_codes(partitions: u32) -> String {
     format!(
         "do $$

@@ -1,9 +1,9 @@
-//! Masks in the words of the databases: a regular expression for PostgreSQL, a glob for SQLite.
+//! Masks as patterns of the databases: a regular expression for PostgreSQL, a glob for SQLite.
 
 use codemint_codes::mask::Mask;
 use codemint_codes::symbols::SymbolSet;
 
-/// Matches exactly the codes of the mask.
+/// Returns a regular expression for exactly the codes of the mask.
 pub(crate) fn regular_expression(mask: &Mask) -> String {
     let position = |set: &SymbolSet| {
         let symbols: String = set.iter().map(|byte| escaped(char::from(byte))).collect();
@@ -16,7 +16,7 @@ fn escaped(symbol: char) -> String {
     if symbol.is_ascii_alphanumeric() { symbol.to_string() } else { format!("\\{symbol}") }
 }
 
-/// Matches exactly the codes of the mask. A glob knows no escapes; where a symbol stands in its set decides what it means.
+/// Returns a glob for exactly the codes of the mask. Globs have no escapes: a symbol's place in its set is its meaning.
 pub(crate) fn glob(mask: &Mask) -> String {
     mask.positions().iter().map(glob_of_position).collect()
 }
@@ -24,7 +24,7 @@ pub(crate) fn glob(mask: &Mask) -> String {
 fn glob_of_position(set: &SymbolSet) -> String {
     let has = |byte| set.contains(byte);
     if *set == SymbolSet::of(b"^") {
-        // Alone in a set it would stand for "everything but".
+        // Alone in a set it would negate the set.
         return "^".to_owned();
     }
     let plain: String = set.iter().filter(|byte| !b"]^-".contains(byte)).map(char::from).collect();

@@ -1,4 +1,4 @@
-//! Connections to a PostgreSQL server, directly or by way of pgbouncer.
+//! Connections to a PostgreSQL server, directly or through pgbouncer.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::postgres_transaction::begin_with_settings;
 use crate::schema::{self, SchemaError, SchemaStatus};
 use crate::watch::Watch;
 
-/// A server that does not answer for this long at the start is reported as not reachable.
+/// A server that does not answer for this long at the start is reported as unreachable.
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that idled so long is tested before it is used.
+/// A connection that idled this long is tested before it is used.
 const TESTED_AFTER_IDLE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every session asks of the server: nothing may wait or idle for ever, and a client that is gone is noticed.
-/// A chunk of the largest size takes seconds; the timeouts leave a slow server twenty times that.
+/// Settings of every session: nothing may wait or idle forever, and the server notices a client that has disappeared. A
+/// chunk of the largest size takes seconds; the timeouts leave a slow server twenty times that.
 pub(crate) const TIMEOUTS: [(&str, &str); 4] = [
     ("lock_timeout", "30s"),
     ("statement_timeout", "300s"),
@@ -31,27 +31,27 @@ pub(crate) const TIMEOUTS: [(&str, &str); 4] = [
     ("client_connection_check_interval", "10s"),
 ];
 
-/// Of the connection that the server sees; behind pgbouncer it is not ours.
+/// Keepalives of the connection that the server sees; behind pgbouncer that connection is not ours.
 const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "15"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 
-/// How the server is reached.
+/// The route to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     Direct,
-    /// By way of a pgbouncer in transaction mode: what follows a transaction may meet another session of the server, and
-    /// what is set in a session or prepared under a name stays there for others. So everything happens in transactions,
+    /// Through a pgbouncer in transaction mode: the next transaction may get another session of the server, and what is
+    /// set in a session or prepared under a name stays there for other clients. So everything happens in transactions,
     /// settings last as long as these, and no statement has a name.
     Pgbouncer,
 }
 
-/// Where to connect, and how.
+/// The address of a server, and how to connect to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address<'a> {
     pub options: &'a PgConnectOptions,
     pub route: Route,
     pub connections_max: u32,
-    /// As it may be shown.
+    /// The address in a form that may be shown.
     pub place: &'a str,
 }
 
@@ -60,12 +60,12 @@ pub(crate) struct Address<'a> {
 pub struct PostgresStore {
     pub(crate) pool: PgPool,
     pub(crate) route: Route,
-    /// Where the server sees our sessions as they are.
+    /// `None` behind pgbouncer, where the server does not see our sessions as they are.
     pub(crate) watch: Option<Arc<Watch>>,
 }
 
 impl Address<'_> {
-    /// Waits for the server, at most [`FIRST_CONNECT_TIMEOUT`]. One that answers with a refusal is not waited for.
+    /// Waits for the server, at most [`FIRST_CONNECT_TIMEOUT`]. A server that refuses the connection is not retried.
     async fn connect_first(&self, options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
         let place = || self.place.to_owned();
         let deadline = Instant::now() + FIRST_CONNECT_TIMEOUT;
@@ -98,22 +98,22 @@ impl Address<'_> {
         let options = self.options.clone().application_name(&application_name()).disable_statement_logging();
         match self.route {
             Route::Direct => options.options(TIMEOUTS).options(KEEPALIVES),
-            // It refuses parameters that it cannot carry from one session of the server to another.
+            // Pgbouncer rejects parameters that it cannot carry from one session of the server to another.
             Route::Pgbouncer => options.extra_float_digits(None),
         }
     }
 
-    /// How a transaction is begun there.
+    /// Returns the statement that begins a transaction there.
     pub fn begin(&self) -> Cow<'static, str> {
         begin_with_settings("begin", self.route)
     }
 
-    /// A connection of its own, for what is done once.
+    /// Opens a connection of its own, for a single task.
     pub async fn connect(&self) -> Result<PgConnection, StoreError> {
         self.connect_first(&self.session_options()).await
     }
 
-    /// Connects and checks the schema. The first connection of the pool is made meanwhile.
+    /// Connects and checks the schema, while the first connection of the pool is being opened.
     pub async fn open(&self) -> Result<PostgresStore, StoreError> {
         let route = self.route;
         let (options, name) = (self.session_options(), application_name());
@@ -121,20 +121,20 @@ impl Address<'_> {
         let pool = PgPoolOptions::new()
             .max_connections(self.connections_max)
             .acquire_timeout(CONNECT_TIMEOUT)
-            // A round trip each time. A connection that was in use just now is most likely there, and if not, its first
-            // statement says so. By way of pgbouncer the test would wait for a session of the server.
+            // A test would be a round trip each time. A connection that was just in use most likely works, and if not,
+            // its first statement fails. Through pgbouncer the test would wait for a session of the server.
             .test_before_acquire(false)
             .before_acquire(move |connection, used| Box::pin(is_usable(connection, route, used.idle_for)));
         let pool = pool.connect_lazy_with(options.application_name(&name));
         let store = PostgresStore { pool, route, watch };
         let connection = self.connect().await?;
-        // Only now: where the server allows one connection, the pool must not have it while the schema is asked for.
+        // Not earlier: if the server allows one connection, the pool must not take it before the schema is read.
         store.connect_ahead(1);
         self.schema_status_and_close(connection).await?.require_usable_and_tell()?;
         Ok(store)
     }
 
-    /// Only says how the schema stands.
+    /// Returns the status of the schema and changes nothing.
     pub async fn check_schema(&self) -> Result<SchemaStatus, StoreError> {
         let connection = self.connect().await?;
         self.schema_status_and_close(connection).await
@@ -146,11 +146,11 @@ impl Address<'_> {
         Ok(status)
     }
 
-    /// Creates or upgrades the schema over a connection of its own: the migrator holds a session lock, so several may be
-    /// started at once.
+    /// Creates or upgrades the schema over a connection of its own: the migrator holds a session lock, so several
+    /// migrations may be started at once.
     pub async fn migrate(&self) -> Result<SchemaStatus, StoreError> {
         let options = match self.route {
-            // A migration may take longer than a session of ours may.
+            // A migration may take longer than our sessions may.
             Route::Direct => self.options.clone().disable_statement_logging(),
             Route::Pgbouncer => self.session_options(),
         };
@@ -184,7 +184,7 @@ impl PostgresStore {
     }
 }
 
-/// The migrator's own questions are prepared under names.
+/// Reads the status without the migrator, whose queries are prepared under names.
 async fn schema_status_in<S>(session: &mut S) -> Result<SchemaStatus, StoreError>
 where
     for<'s> &'s mut S: Executor<'s, Database = Postgres>,
@@ -206,7 +206,7 @@ where
         }
     }
     let mut programs_from = None;
-    // Not asked for where it tells nothing: whoever may not read it yet works as before.
+    // Read only where it matters: a role that may not read it yet works as before.
     if says_for_whom && schema::is_newer(&schema::POSTGRES, &applied) {
         let row = session.fetch_optional(schema::PROGRAMS_FROM).await?;
         programs_from = row.map(|row| row.try_get(0)).transpose()?;
@@ -214,7 +214,7 @@ where
     Ok(schema::compare(&schema::POSTGRES, &applied, programs_from)?)
 }
 
-/// Tells a server's operator which process of which machine a session belongs to, and us which sessions are our own.
+/// Returns a name that shows a server's operator which process of which machine owns a session, and us which are ours.
 fn application_name() -> String {
     // The server cuts names off at 63 bytes.
     let host: String = hostname().chars().take(24).collect();
@@ -230,7 +230,7 @@ async fn is_usable(connection: &mut PgConnection, route: Route, idle_for: Durati
     Ok(true)
 }
 
-/// What pgbouncer says to a client that takes it for a server; a server knows every parameter of ours.
+/// Recognizes pgbouncer by its error for a client that takes it for a server; a server knows every parameter of ours.
 fn is_refusal_of_pgbouncer(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.message().starts_with("unsupported startup parameter"))
 }

@@ -1,6 +1,6 @@
-//! Sessions and transactions of PostgreSQL that are the same whether the server is reached directly or by way of pgbouncer.
+//! PostgreSQL sessions and transactions that behave the same directly and through pgbouncer.
 //!
-//! The executors here see to it, so that no statement has to, and to it that no statement is waited for in vain.
+//! The executors here take care of that, so that no statement has to, and let no caller wait for a statement in vain.
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
@@ -22,28 +22,28 @@ use codemint_telemetry::failpoint;
 
 type Steps<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>;
 
-/// What is handed to the server at once; each piece is flushed.
+/// The number of bytes sent to the server at once; each piece is flushed.
 const COPY_PIECE_BYTES: usize = 256 * 1024;
 
-/// An open transaction. Dropping it closes its connection, and with that undoes it.
+/// An open transaction. Dropping it closes its connection, which rolls it back.
 #[derive(Debug)]
 pub struct PostgresTransaction {
     session: PostgresSession,
 }
 
-/// What statements are executed on.
+/// The session on which statements are executed.
 #[derive(Debug)]
 pub struct PostgresSession {
     connection: PoolConnection<Postgres>,
     route: Route,
-    /// Behind pgbouncer nobody can tell what becomes of a statement.
+    /// `None` behind pgbouncer, where nothing shows what happens to a statement.
     watch: Option<Arc<Watch>>,
-    /// A transaction is open, or a statement was left in the middle: others must not get this connection.
+    /// A transaction is open or a statement was left unfinished: no other caller may get this connection.
     unclean: bool,
 }
 
-/// The statement that begins a transaction, and, where the session is anybody's, what it sets for itself alone. It takes
-/// no more messages that way.
+/// Returns the statement that begins a transaction. Where sessions are shared it also sets the timeouts, for this
+/// transaction alone; in one statement, so that it takes no more messages.
 pub(crate) fn begin_with_settings(begin: &'static str, route: Route) -> Cow<'static, str> {
     if route == Route::Direct {
         return begin.into();
@@ -66,8 +66,8 @@ impl PostgresStore {
         Ok(PostgresTransaction { session })
     }
 
-    /// Opens connections until there are so many, while something else goes on. Whatever is wrong with the server, who needs
-    /// one of them will say.
+    /// Opens connections in the background until there are this many. Errors are ignored: a caller that needs one of
+    /// them will meet the same error.
     pub(crate) fn connect_ahead(&self, connections: usize) {
         let pool = self.pool.clone();
         tokio::spawn(async move { drop(join_all((0..connections).map(|_| pool.acquire())).await) });
@@ -111,7 +111,7 @@ impl DerefMut for PostgresTransaction {
 }
 
 impl PostgresSession {
-    /// Copies rows in; tells how many the server took. Of a `COPY` nothing is prepared.
+    /// Copies rows in and returns how many the server took. A `COPY` prepares no statement.
     pub(crate) async fn copy_in(&mut self, sql: &str, rows: &[u8]) -> Result<u64, sqlx::Error> {
         let watch = self.watch.as_deref();
         let mut copy = answered(watch, "copy", self.connection.copy_in_raw(sql)).await?;
@@ -144,8 +144,8 @@ async fn answered<T>(
     }
 }
 
-/// A query that is prepared without a name, whatever it says itself. An empty cache of statements would not do: the
-/// library names them all the same.
+/// A query that is prepared without a name, whatever it requests itself. An empty statement cache would not suffice:
+/// the library names statements all the same.
 struct Unnamed<E>(E);
 
 impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
@@ -219,8 +219,7 @@ impl<'c> Executor<'c> for &'c mut PostgresSession {
     }
 }
 
-/// As an executor of a single query a store runs that on any session or, where sessions are others' too, in a transaction
-/// of its own.
+/// As an executor, a store runs a query on any session or, where sessions are shared, in a transaction of its own.
 impl PostgresStore {
     async fn run<T>(
         &self,
@@ -282,7 +281,7 @@ impl<'c> Executor<'c> for &'c PostgresStore {
     }
 }
 
-/// Queries are prepared by the library as they are run; nothing of ours asks for more.
+/// The library prepares queries as they are run; our code needs no more.
 fn nothing_is_prepared() -> sqlx::Error {
-    sqlx::Error::Protocol("statements are not prepared by themselves".to_owned())
+    sqlx::Error::Protocol("statements are never prepared separately".to_owned())
 }

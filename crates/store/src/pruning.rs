@@ -1,6 +1,6 @@
-//! What jobs that ended long ago no longer need: events that no broker took, and the filters of their runs, which are looked
-//! up exactly from then on. Codes and the rows of chunks stay for ever: a code that was handed out must never be minted
-//! again, and chunks tell where it stands.
+//! Pruning: removes what jobs that ended long ago no longer need, namely events that no broker took, and the filters of
+//! their runs, which then need exact look-ups. Codes and chunk rows are never deleted: a code that was handed out must
+//! never be minted again, and chunks record where it is stored.
 
 use std::collections::HashSet;
 
@@ -14,21 +14,21 @@ use crate::overlaps::json_numbers;
 use crate::transaction::StoreTransaction;
 use codemint_codes::job::bench;
 
-/// What may go.
+/// What can be pruned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needless {
-    /// Rows of the outbox that are as old as that themselves: one that was just written answers whoever asked again.
+    /// Rows of the outbox that are themselves that old: a newer one may be the reply to a repeated request.
     Events,
     Filters,
 }
 
-/// One row that is to go, or is to lose its filter.
+/// A row to delete, or one that loses its filter.
 #[derive(Clone, Debug, FromRow)]
 pub struct NeedlessRow {
-    /// Of the outbox, or of the run.
+    /// The number of the outbox row or of the run.
     pub no: i64,
     pub job_no: i64,
-    /// Of the payload or the filter.
+    /// The size of the payload or the filter.
     #[sqlx(try_from = "i64")]
     pub bytes: u64,
 }
@@ -52,11 +52,11 @@ const LIST_FILTERS: &str = "
      limit $5";
 
 impl Needless {
-    /// Rows in one transaction: a fraction of a second's work, so that nobody who mints waits longer.
+    /// Rows in one transaction: a fraction of a second's work, so that no minting process waits longer.
     const fn rows_at_once(self) -> i64 {
         match self {
             Self::Events => 1000,
-            // Of a chunk of usual size 200 KB each.
+            // 200 KB each for a chunk of the usual size.
             Self::Filters => 100,
         }
     }
@@ -87,11 +87,8 @@ impl Needless {
 }
 
 impl Store {
-    /// The first ones behind this number that belong to jobs which ended before this time, ascending; none when there are no
-    /// more. Jobs of load tests are left to those who remove them.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Lists the first rows after this number that belong to jobs which ended before this time, ascending; empty if
+    /// there are no more. Rows of load tests are left out: a load test removes its own.
     pub async fn list_needless(
         &self,
         what: Needless,
@@ -105,7 +102,7 @@ impl Store {
                 query.bind(first).bind(last).bind(what.rows_at_once()).fetch_all(pool).await?
             }
             Self::Sqlite(sqlite) => {
-                // As the tables write times, so that they compare as text.
+                // The format of times in the tables, so that they compare as text.
                 let ended_before = ended_before.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
                 let query = sqlx::query_as(what.list()).bind(after_no).bind(ended_before);
                 query.bind(first).bind(last).bind(what.rows_at_once()).fetch_all(&sqlite.readers).await?
@@ -113,13 +110,11 @@ impl Store {
         })
     }
 
-    /// Removes what was listed, in one transaction; returns the numbers of those that nobody else had removed before.
-    ///
-    /// # Errors
-    /// Those of the database. Doing it again does no harm.
+    /// Removes the listed rows in one transaction; returns the numbers of those that no other process had removed
+    /// before. Idempotent.
     pub async fn remove_needless(&self, what: Needless, rows: &[NeedlessRow]) -> Result<HashSet<i64>, StoreError> {
         let numbers: Vec<i64> = rows.iter().map(|row| row.no).collect();
-        // A crash of the server may bring some back, for the next time.
+        // Not flushed: after a server crash some rows may reappear, for the next pruning.
         let mut transaction = self.begin_writing_unflushed().await?;
         let sql = transaction.with_list(what.remove());
         let removed: Vec<i64> = match &mut transaction {

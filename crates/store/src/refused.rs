@@ -1,4 +1,4 @@
-//! Requests that cannot be met, kept as failed jobs: whoever asked, and whoever looks later, learns why.
+//! Requests that cannot be met, stored as failed jobs, so that the requester and later readers learn why.
 
 use uuid::Uuid;
 
@@ -16,21 +16,21 @@ use codemint_codes::wire::event::EventKind;
 #[derive(Clone, Debug)]
 pub struct RefusedRequest {
     pub id: Uuid,
-    /// As it was given: perhaps no mask.
+    /// The text as requested, which may not be a valid mask.
     pub mask_text: String,
-    /// At most what tables can hold.
+    /// The requested count, at most what tables can hold.
     pub count: u64,
     pub campaign: Option<String>,
     pub handling: Handling,
     pub error: JobError,
 }
 
-/// What became of a request that cannot be met.
+/// The result of storing a request that cannot be met.
 #[derive(Debug)]
 pub enum PutRefused {
     /// The failed job is stored.
     Stored(Job),
-    /// The id was known already; nothing was changed. The request may be another one.
+    /// The id was known already; nothing was changed. The known job may stem from another request.
     Known(Job),
 }
 
@@ -43,10 +43,7 @@ const INSERT_REFUSED: &str = "
     returning no";
 
 impl Store {
-    /// Stores a job that has failed before it began. Doing it again with the same id changes nothing.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Stores a job that has failed before it began. Idempotent: a repeated id changes nothing.
     pub async fn put_refused(&self, request: &RefusedRequest) -> Result<PutRefused, StoreError> {
         let mut transaction = self.begin_writing().await?;
         let Some(job_no) = transaction.insert_refused(request).await? else {
@@ -69,7 +66,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// `None` if the id is known.
+    /// Inserts the job; `None` if the id is known.
     async fn insert_refused(&mut self, request: &RefusedRequest) -> Result<Option<i64>, StoreError> {
         let RefusedRequest { id, mask_text, count, campaign, handling, error } = request;
         let canonical = mask_text.parse().map(|mask: Mask| mask.to_string()).ok();

@@ -1,4 +1,4 @@
-//! Reading: jobs, their chunks, and the codes of a chunk.
+//! Queries about jobs, their chunks, and the codes of a chunk.
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use codemint_codes::job::request::Request;
 use codemint_codes::job::{Job, State};
 use codemint_codes::screening::Screening;
 
-/// The index has a chunk's codes in order. What the planner likes better, a bitmap of its pages and a sort behind it, takes
+/// The index has a chunk's codes in order. The planner prefers a bitmap of its pages followed by a sort, which takes
 /// two to three times as long, and with few codes in the statistics it would read the whole table.
 const BEGIN_READING_CODES: &str = "
     begin read only;
@@ -20,19 +20,18 @@ const BEGIN_READING_CODES: &str = "
     set local enable_bitmapscan = off;
     set local enable_sort = off";
 
-/// Which jobs to list, newest first.
+/// The jobs to list, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
     pub state: Option<State>,
     pub campaign: Option<String>,
-    /// Only jobs that came before the one with this number.
+    /// Only jobs older than the one with this number.
     pub before_no: Option<i64>,
     pub limit: u32,
 }
 
 impl Store {
-    /// # Errors
-    /// Those of the database.
+    /// Finds a job by its id.
     pub async fn find_job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
         let sql = format!("{SELECT_JOBS} where j.id = $1");
         let row: Option<JobRow> = match self {
@@ -42,10 +41,7 @@ impl Store {
         row.map(Job::try_from).transpose()
     }
 
-    /// As [`Store::find_job`], by the store's own number.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Finds a job by the store's own number.
     pub async fn find_job_by_no(&self, job_no: i64) -> Result<Option<Job>, StoreError> {
         let sql = format!("{SELECT_JOBS} where j.no = $1");
         let row: Option<JobRow> = match self {
@@ -55,11 +51,8 @@ impl Store {
         row.map(Job::try_from).transpose()
     }
 
-    /// Jobs that a worker can go on with, by number and priority, those first whose turn is first. Imports need their
-    /// input; of them only those that are to be cancelled. Jobs of a load test are left to it.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Lists the jobs that a worker can continue, by number and priority, in the order of their turns. Imports need
+    /// their input, so only those to be cancelled are listed. Jobs of a load test are left to that test.
     pub async fn list_unfinished(&self, limit: u32) -> Result<Vec<(i64, u8)>, StoreError> {
         const SQL: &str = "
             select no, priority from jobs
@@ -77,10 +70,7 @@ impl Store {
         rows.into_iter().map(|(no, priority)| Ok((no, unsigned("jobs", priority)?))).collect()
     }
 
-    /// Running jobs, those first whose turn is first. The index of unfinished jobs has them, however many have ended.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Lists running jobs in the order of their turns. The index of unfinished jobs spares it those that have ended.
     pub async fn list_running(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
         let sql = format!(
             "{SELECT_JOBS}
@@ -96,8 +86,6 @@ impl Store {
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// # Errors
-    /// Those of the database.
     pub async fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
         let sql = format!(
             "{SELECT_JOBS}
@@ -128,10 +116,7 @@ impl Store {
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    /// The newest job that asks for the same and can be gone on with.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns the newest job with the same request that can be resumed.
     pub async fn find_unfinished_like(&self, request: &Request) -> Result<Option<Job>, StoreError> {
         let sql = format!(
             "{SELECT_JOBS}
@@ -155,10 +140,7 @@ impl Store {
         row.map(Job::try_from).transpose()
     }
 
-    /// The chunks of a job in order of round and number.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Lists the chunks of a job in order of round and number.
     pub async fn list_chunks(&self, job_no: i64) -> Result<Vec<Chunk>, StoreError> {
         let sql = format!("{SELECT_CHUNKS} where c.job_no = $1 order by c.round, c.chunk_no");
         let chunks = match self {
@@ -168,10 +150,7 @@ impl Store {
         Ok(chunks)
     }
 
-    /// How the candidates of a job's done chunks were compared with what existed, and in how many chunks.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns how the candidates of a job's done chunks were compared with existing codes, and in how many chunks.
     pub async fn count_screenings(&self, job_no: i64) -> Result<Vec<(Screening, u64)>, StoreError> {
         const SQL: &str = "
             select screening, count(*) from chunks
@@ -186,10 +165,7 @@ impl Store {
         rows.into_iter().map(|(name, count)| Ok((name.parse().map_err(corrupt)?, unsigned("chunks", count)?))).collect()
     }
 
-    /// How many codes carry the number of one of the job's runs, wherever they stand. Reads all codes of the store.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Counts the codes that carry the number of one of the job's runs, wherever they lie. Reads the whole store.
     pub async fn count_codes(&self, job_no: i64) -> Result<u64, StoreError> {
         const SQL: &str = "select count(*) from codes where run_no in (select run_no from chunks where job_no = $1)";
         let count: i64 = match self {
@@ -199,10 +175,7 @@ impl Store {
         unsigned("codes", count)
     }
 
-    /// The codes that a chunk put into the store, ascending.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Reads the codes that a chunk put into the store, ascending.
     pub async fn read_codes(&self, chunk: &Chunk) -> Result<CodeBatch, StoreError> {
         let joined: Option<String> = match self {
             Self::Postgres(postgres) => {
@@ -217,7 +190,7 @@ impl Store {
                 joined
             }
             Self::Sqlite(sqlite) => {
-                // The table is its primary key, so a range of it is read in its order. To say so in a subquery, or the
+                // The table is its primary key, so a range of it is read in its order. An ordered subquery, or the
                 // newline as char(10), takes two fifths longer.
                 sqlx::query_scalar(
                     "select group_concat(code, '\n') from codes where run_no = $1 and code between $2 and $3",

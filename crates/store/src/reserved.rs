@@ -19,10 +19,7 @@ pub struct Reserved {
 type Row = (String, Option<String>, DateTime<Utc>);
 
 impl Store {
-    /// All reserved masks, in the order of their text.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns all reserved masks, in the order of their text.
     pub async fn list_reserved(&self) -> Result<Vec<Reserved>, StoreError> {
         const SQL: &str = "select mask, note, created_at from reserved order by mask";
         let rows: Vec<Row> = match self {
@@ -33,14 +30,11 @@ impl Store {
         rows.into_iter().map(reserved).collect()
     }
 
-    /// False if the mask was reserved already; then nothing was changed.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Reserves a mask. Returns false if it was reserved already; then nothing was changed.
     pub async fn put_reserved(&self, mask: &Mask, note: Option<&str>) -> Result<bool, StoreError> {
         const SQL: &str = "insert into reserved (mask, code_length, note) values ($1, $2, $3) on conflict do nothing";
         let mut transaction = self.begin_writing().await?;
-        // An admission that counts what is free of this length comes before or after.
+        // An admission that counts the free codes of this length comes before or after.
         transaction.lock_admissions(mask.code_length()).await?;
         let (text, length) = (mask.to_string(), mask.code_length() as i32);
         let inserted = match &mut transaction {
@@ -60,10 +54,7 @@ impl Store {
         Ok(inserted == 1)
     }
 
-    /// False if the mask was not reserved.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Removes a reserved mask. Returns false if the mask was not reserved.
     pub async fn delete_reserved(&self, mask: &Mask) -> Result<bool, StoreError> {
         const SQL: &str = "delete from reserved where mask = $1";
         let mut transaction = self.begin_writing().await?;
@@ -83,10 +74,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// The reserved masks of codes of this length.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Returns the reserved masks of this code length.
     pub async fn find_reserved(&mut self, code_length: usize) -> Result<Vec<Mask>, StoreError> {
         const SQL: &str = "select mask from reserved where code_length = $1 order by mask";
         let length = code_length as i32;

@@ -1,7 +1,7 @@
-//! Admission: is there room for a job's codes? Answered from the masks in use where they tell, by counting where not.
+//! Admission: whether enough codes are free for a job, according to the masks in use if they suffice, else by counting.
 //!
-//! Counting may read millions of codes, so it happens outside the admission's transaction, in a snapshot of its own; what
-//! was promised to others since then is added to it.
+//! Counting may read millions of codes, so it happens outside the admission's transaction, in a snapshot of its own;
+//! codes that were promised to other jobs since are added.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use codemint_codes::room::{Mintable, Room, Taken};
 use codemint_codes::rules::Rules;
 use codemint_codes::slice::Slice;
 
-/// Keyspaces up to this size are counted code by code, so that every rule can be asked; larger ones by the database.
+/// Keyspaces up to this size are counted code by code, so that every rule is applied; the database counts larger ones.
 const READ_CODES_MAX: u128 = 1 << 22;
-/// So often is counted anew because others were promised codes meanwhile.
+/// Maximum number of counts for one job: a count is repeated if other jobs were promised codes meanwhile.
 const COUNTS_MAX: u32 = 3;
 
-/// Codes of a mask that were found taken, or owed to unfinished jobs, and what was promised at that moment.
+/// The codes of a mask that were found taken or owed to unfinished jobs, and what was promised at that moment.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    /// How often it was counted for this job.
+    /// How many times the codes were counted for this job.
     times: u32,
     taken: u128,
     promised: BTreeMap<i64, u64>,
 }
 
-/// What is asked for: so many codes of this mask.
+/// A request for `count` codes of this mask.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     pub mask: &'a Mask,
@@ -54,14 +54,14 @@ impl Wanted<'_> {
         Mintable::new(self.mask, reserved, self.denied.map(|denied| &**denied))
     }
 
-    /// True if what exists is looked at code by code.
+    /// Returns true if existing codes are examined one by one.
     fn is_read(&self) -> bool {
         self.keyspace.size() <= READ_CODES_MAX
     }
 }
 
 impl Store {
-    /// Counts what is taken of a mask, in one snapshot.
+    /// Counts the taken codes of a mask, in one snapshot.
     pub(crate) async fn count_taken(
         &self,
         wanted: Wanted<'_>,
@@ -74,7 +74,7 @@ impl Store {
         let mut taken = snapshot.count_present(wanted, &reserved).await?;
         for (mask_no, owed) in snapshot.find_owed().await? {
             if let Some(other) = in_use.iter().find(|other| other.mask_no == mask_no) {
-                // Promised, and so not free, wherever they will lie.
+                // These codes are promised and therefore not free, wherever they will lie.
                 taken += mintable.taken_by(&other.mask, owed).at_most;
             }
         }
@@ -85,7 +85,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Is there room, as far as the masks in use and what was counted before tell?
+    /// Decides whether enough codes are free, as far as the masks in use and an earlier count show.
     pub(crate) async fn find_room(
         &mut self,
         wanted: Wanted<'_>,
@@ -104,8 +104,8 @@ impl StoreTransaction {
         if room == Room::Enough || since > 0 && counted.times < COUNTS_MAX {
             return Ok(room);
         }
-        // Denied codes and those made under another check key may be among those that exist; only where these were read is
-        // it known how many.
+        // Existing codes may include denied ones and ones made under another check key; how many is known only where
+        // the codes were read.
         let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
         let exact = since == 0 && mintable.exact && (plain || wanted.is_read());
         Ok(Room::TooFew { free: mintable.codes_at_least.saturating_sub(at_most), mintable: mintable.codes, exact })
@@ -118,7 +118,7 @@ impl StoreTransaction {
         Ok(in_use)
     }
 
-    /// What unfinished jobs may still mint, by mask.
+    /// Returns how many codes unfinished jobs may still mint, by mask.
     async fn find_owed(&mut self) -> Result<Vec<(i64, u64)>, StoreError> {
         const SQL: &str = "
             select mask_no, cast(sum(owed) as bigint)
@@ -138,7 +138,7 @@ impl StoreTransaction {
         rows.into_iter().map(|(mask_no, owed)| Ok((mask_no, unsigned("chunks", owed)?))).collect()
     }
 
-    /// How many codes of the mask are in the store and would be allowed.
+    /// Counts the codes of the mask that are in the store and that the rules allow.
     async fn count_present(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
         if !wanted.is_read() {
             return self.count_matching(wanted, reserved).await;
@@ -201,7 +201,7 @@ async fn count_matching_sqlite(
 }
 
 impl Counted {
-    /// What was promised to jobs of this mask after the count.
+    /// Returns an upper bound of the codes that were promised to jobs of this mask after the count.
     fn promised_since(&self, mintable: &Mintable, other: &MaskInUse) -> u128 {
         let before = self.promised.get(&other.mask_no).copied().unwrap_or_default();
         mintable.taken_by(&other.mask, other.codes.saturating_sub(before)).at_most

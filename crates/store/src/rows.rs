@@ -1,4 +1,4 @@
-//! Rows of the tables and what they mean. The columns have the same names and meanings in both stores.
+//! Rows of the tables and their meaning. The columns have the same names and meanings in both stores.
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
@@ -9,7 +9,7 @@ use codemint_codes::job::plan::Tally;
 use codemint_codes::job::{Handling, Job, JobError, Origin, Rejections};
 use codemint_codes::policy::PolicyMarks;
 
-/// Reads jobs with their counts; conditions on `j` follow. Unfinished jobs add up their chunks.
+/// Reads jobs with their counts; conditions on `j` follow. The counts of unfinished jobs are sums over their chunks.
 pub(crate) const SELECT_JOBS: &str = "
     select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.priority, j.announced, j.reply_to,
            j.correlation_id, j.traceparent, j.state, j.generator_version, j.chunk_size, j.check_fingerprint, j.deny_digest, j.digest,
@@ -67,7 +67,7 @@ impl TryFrom<JobRow> for Job {
             }
             (Some(mask_text), None, None) => Origin::Refused { mask_text },
             (None, None, Some(source_digest)) => Origin::Imported { source_digest },
-            _ => return Err(corrupt("it is neither minted nor imported".to_owned())),
+            _ => return Err(corrupt("a job is neither minted nor imported".to_owned())),
         };
         let error = row.error_code.map(|code| JobError { code, message: row.error_message.unwrap_or_default() });
         Ok(Self {
@@ -99,7 +99,7 @@ impl TryFrom<JobRow> for Job {
     }
 }
 
-/// The columns that say why candidates did not become codes. `rejected` counts all of them.
+/// The columns that count why candidates did not become codes. `rejected` is the total.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub(crate) struct RejectionsRow {
     pub rejected: i64,
@@ -121,7 +121,7 @@ impl RejectionsRow {
     }
 }
 
-/// A chunk as it stands in the store.
+/// A chunk in the store.
 #[derive(Clone, Debug, FromRow)]
 pub struct Chunk {
     pub run_no: i64,
@@ -138,11 +138,11 @@ pub struct Chunk {
     #[sqlx(try_from = "i32")]
     pub minted: u32,
     pub digest: Option<Vec<u8>>,
-    /// What its codes look like: the job's mask, or that of one run of an import.
+    /// The mask of its codes: that of the job, or of one run of an import.
     pub mask: String,
 }
 
-/// What [`Chunk`] is read from; conditions follow.
+/// Reads [`Chunk`]; conditions follow.
 pub(crate) const SELECT_CHUNKS: &str =
     "select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota, c.state, c.minted, c.digest, m.mask
        from chunks c
@@ -169,7 +169,7 @@ impl TallyRow {
     }
 }
 
-/// Tables hold signed integers; every figure of ours is zero or more.
+/// Converts a number of a table: tables hold signed integers, but all our numbers are zero or more.
 pub(crate) fn unsigned<S, U: TryFrom<S>>(table: &'static str, number: S) -> Result<U, StoreError>
 where
     S: Copy + std::fmt::Display,

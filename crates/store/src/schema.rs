@@ -1,6 +1,6 @@
-//! The schema's version: embedded SQLite files follow by themselves, a PostgreSQL schema only by `codemint migrate`.
+//! The schema's version: SQLite files are upgraded automatically, a PostgreSQL schema only by `codemint migrate`.
 //!
-//! A schema that is newer than this program is used if it says so itself: then programs are replaced one by one.
+//! A schema that is newer than this program is used if the schema itself permits it: this allows rolling upgrades.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
 pub(crate) static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
 pub(crate) static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
-/// How the schema in a store relates to the one this program needs.
+/// The schema in a store, compared with the one this program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "schema", rename_all = "snake_case")]
 pub enum SchemaStatus {
@@ -22,7 +22,7 @@ pub enum SchemaStatus {
     Current {
         version: i64,
     },
-    /// Of a newer program, and such that this one works with it.
+    /// The schema belongs to a newer program and works with this one.
     Newer {
         found: i64,
         known: i64,
@@ -45,15 +45,15 @@ pub enum SchemaError {
         "the store's schema has version {found}, which works with programs from version {programs_from} on, and this one knows {known} at most; use a newer codemint"
     )]
     TooNew { found: i64, known: i64, programs_from: i64 },
-    #[error("migration {0} in the store is not the one of this program; use the codemint that made the schema")]
+    #[error("migration {0} in the store differs from that of this program; use the codemint that made the schema")]
     Altered(i64),
-    #[error("migration {0} was left half done; see the server's log, mend it by hand and run `codemint migrate` again")]
+    #[error("migration {0} was left half done; see the server's log, fix it by hand and run `codemint migrate` again")]
     Dirty(i64),
     #[error(
-        "migrations need the server itself: run `codemint migrate` with a --store that leads there, and without store.pgbouncer"
+        "migrations need a direct connection to the server; run `codemint migrate` with a --store that names it, and without store.pgbouncer"
     )]
     ByWayOfPgbouncer,
-    #[error("the database holds tables of something else; give Codemint a file or a database of its own")]
+    #[error("the database holds tables of another application; give Codemint a file or a database of its own")]
     Foreign,
     #[error("failed to migrate the schema: {0}")]
     Failed(#[source] Box<MigrateError>),
@@ -70,12 +70,12 @@ impl From<MigrateError> for SchemaError {
     }
 }
 
-/// From which version on programs work with the schema, if it says so. The table is not there before version 6.
+/// Reads the oldest version that works with the schema, if it states one. The table exists since version 6.
 pub(crate) const PROGRAMS_FROM: &str = "
     select programs_from from schema_compatibility
      where schema_version = (select max(version) from _sqlx_migrations)";
 
-/// The migrations that the store has had. Nothing is changed.
+/// Returns the migrations that the store has had. Nothing is changed.
 pub(crate) async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<AppliedMigration>, SchemaError> {
     if let Some(version) = connection.dirty_version().await? {
         return Err(SchemaError::Dirty(version));
@@ -83,12 +83,12 @@ pub(crate) async fn applied<C: Migrate>(connection: &mut C) -> Result<Vec<Applie
     Ok(connection.list_applied_migrations().await?)
 }
 
-/// Whether the schema is newer than this program: then it is asked for [`PROGRAMS_FROM`].
+/// Returns true if the schema is newer than this program: then [`PROGRAMS_FROM`] is read.
 pub(crate) fn is_newer(migrator: &Migrator, applied: &[AppliedMigration]) -> bool {
     newest_applied(applied) > newest_known(migrator)
 }
 
-/// How these migrations relate to those of this program. `programs_from` is what a newer schema says.
+/// Compares these migrations with those of this program. `programs_from` is what a newer schema states.
 pub(crate) fn compare(
     migrator: &Migrator,
     applied: &[AppliedMigration],
@@ -123,19 +123,19 @@ fn newest_known(migrator: &Migrator) -> i64 {
     migrator.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
-/// 0 where there is none.
+/// Returns 0 if there is none.
 fn newest_applied(applied: &[AppliedMigration]) -> i64 {
     applied.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 impl SchemaStatus {
-    /// Whether this program can work with it as it is.
+    /// Returns true if this program can work with the schema as it is.
     pub const fn is_usable(self) -> bool {
         matches!(self, Self::Current { .. } | Self::Newer { .. })
     }
 
     /// # Errors
-    /// Unless this program can work with the schema.
+    /// `Missing` or `Older` if this program cannot work with the schema.
     pub const fn require_usable(self) -> Result<(), SchemaError> {
         match self {
             Self::Missing => Err(SchemaError::Missing),
@@ -144,10 +144,10 @@ impl SchemaStatus {
         }
     }
 
-    /// As [`Self::require_usable`], at the start of a program.
+    /// Does the same as [`Self::require_usable`] at the start of a program, and logs a newer schema.
     pub(crate) fn require_usable_and_tell(self) -> Result<(), SchemaError> {
         if let Self::Newer { found, known } = self {
-            tracing::info!(found, known, "the store's schema is of a newer program, and works with this one");
+            tracing::info!(found, known, "the store's schema belongs to a newer program, and works with this one");
         }
         self.require_usable()
     }

@@ -16,13 +16,13 @@ use crate::schema::{self, SchemaError, SchemaStatus};
 
 /// "CMNT", set by the first migration.
 const APPLICATION_ID: i64 = 0x434d_4e54;
-/// SQLite's own waiting; beyond it we ask again.
+/// How long SQLite itself waits for a lock; after that the program tries again.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: u32 = 4;
-/// Of a new file. Inserting takes an eighth less than with SQLite's own 4096; larger ones win nothing more.
+/// The page size of a new file. Inserts are an eighth faster than with 4096, SQLite's own; larger pages gain nothing.
 const PAGE_BYTES: u32 = 16_384;
 
-/// The pools of one file.
+/// The connection pools of one file.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     pub(crate) writer: SqlitePool,
@@ -34,37 +34,37 @@ fn options(file: &Path, create: bool) -> SqliteConnectOptions {
         .filename(file)
         .create_if_missing(create)
         .page_size(PAGE_BYTES)
-        // A code that was handed out must not be forgotten by a power cut and minted again.
+        // A power cut must not lose a code that was handed out: it would be minted again.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()
 }
 
-/// Opens the file, makes it if `create` says so, and brings its schema up to date.
+/// Opens the file, creates it if `create` is set, and upgrades its schema.
 pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, StoreError> {
     check_place(file)?;
     if create {
         make_private(file)?;
     }
     let mut connection = connect(&options(file, create), file).await?;
-    // Before anything is changed: the mode of the log stays with a file, also with one that is not ours.
+    // Checked before anything is changed: the journal mode stays with a file, also with one of another application.
     wait_while_busy(&mut connection, async |connection| schema_status(connection).await).await?;
     connection.close().await?;
     let options = options(file, create).journal_mode(SqliteJournalMode::Wal);
     let mut connection = connect(&options, file).await?;
     wait_while_busy(&mut connection, async |connection| upgrade(connection).await).await?;
     connection.close().await?;
-    // Connections are made here, one by one: two that create the log at the same moment would be told it is locked.
+    // Connections are opened one by one here: of two that create the log at the same moment, one would find it locked.
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
-        // After a COMMIT that failed, as on a full disk, the driver still counts a transaction that is not there.
+        // After a failed COMMIT, as on a full disk, the driver still counts a transaction that no longer exists.
         .after_release(|connection, _| Box::pin(async { Ok(can_begin(connection).await) }))
         .connect_lazy_with(options.clone());
     let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options);
     Ok(SqliteStore { writer, readers })
 }
 
-/// SQLite would only say that it is "unable to open database file".
+/// Checks the path, because SQLite would only report "unable to open database file".
 fn check_place(file: &Path) -> Result<(), StoreError> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let problem = match directory {
@@ -82,8 +82,8 @@ async fn can_begin(connection: &mut SqliteConnection) -> bool {
     }
 }
 
-/// Codes are worth money, and the key of an unfinished job tells them all: a new file is for its owner alone. Its logs get
-/// the same permissions from SQLite.
+/// Creates a new file that only its owner can access: codes are worth money, and the key of an unfinished job reveals
+/// all of its codes. SQLite gives its logs the same permissions.
 fn make_private(file: &Path) -> Result<(), StoreError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
         Ok(_empty) => Ok(()),
@@ -120,8 +120,8 @@ async fn wait_while_busy<T>(
     }
 }
 
-/// Runs the migrations inside one immediate transaction, because the migrator takes no lock on SQLite: of two processes
-/// that open a new file at once, the second finds the first one's work.
+/// Runs the migrations inside one immediate transaction, because the migrator takes no lock on SQLite: if two processes
+/// open a new file at once, the second finds the first one's work.
 async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let status = schema_status(connection).await?;
     if status.is_usable() {
@@ -152,14 +152,15 @@ pub(crate) async fn schema_status(connection: &mut SqliteConnection) -> Result<S
 }
 
 impl SqliteStore {
-    /// A transaction that writes, from its start: an upgrade in the middle of one fails at once when another process
-    /// has written. After [`BUSY_TIMEOUT`] of waiting for other processes a `Conflict`, so that who waits can be stopped.
+    /// Begins a transaction that writes from its start: a later upgrade to writing fails at once if another process has
+    /// written. After waiting [`BUSY_TIMEOUT`] for other processes it fails with `Conflict`, so that the waiting
+    /// process can be stopped.
     pub(crate) async fn begin_writing(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.writer.begin_with("begin immediate").await?)
     }
 }
 
-/// Only says how the schema stands.
+/// Returns the status of the schema and changes nothing.
 pub(crate) async fn check_schema(file: &Path) -> Result<SchemaStatus, StoreError> {
     let mut connection = connect(&options(file, false), file).await?;
     let status = schema_status(&mut connection).await?;

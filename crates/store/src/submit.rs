@@ -1,4 +1,4 @@
-//! Putting jobs into the store, if there is room for their codes: one, or all that came in at the same moment.
+//! Stores jobs if enough codes are free for them: one job, or all that came in at the same moment.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -14,24 +14,24 @@ use codemint_codes::job::Job;
 use codemint_codes::job::request::Request;
 use codemint_codes::room::Room;
 
-/// What became of a request to store a job.
+/// The result of a request to store a job.
 #[derive(Debug)]
 pub enum PutJob {
     /// The job and its first round of chunks are stored.
     Stored(Job),
-    /// The id was known already; nothing was changed. The request may be another one.
+    /// The id was known already; nothing was changed. The known job may stem from another request.
     Known(Job),
-    /// Nothing was stored: so many codes of the mask are free, fewer than were asked for.
+    /// Nothing was stored: `free` codes of the mask are free, fewer than requested.
     NoRoom {
         free: u128,
         /// Codes of the mask that are neither reserved nor denied, taken or not.
         mintable: u128,
-        /// False if it is an estimate.
+        /// False if this is an estimate.
         exact: bool,
     },
 }
 
-/// What a transaction found about a job.
+/// The decision of a transaction about a job.
 enum Admission {
     Stored(Box<Job>),
     Known,
@@ -39,15 +39,12 @@ enum Admission {
     Unsure,
 }
 
-/// Somebody else stored a job of the same id at this moment, under a mask of another length: nothing was stored.
+/// Another process stored a job of the same id at this moment, under a mask of another length: nothing was stored.
 struct Overtaken;
 
 impl Store {
-    /// Stores a job and the chunks of its first round in one transaction, under a fresh key, if there is room for its
-    /// codes. Doing it again with the same id changes nothing, so an unknown outcome may simply be tried again.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Stores a job and the chunks of its first round in one transaction, under a fresh key, if enough codes are free.
+    /// Idempotent: a repeated id changes nothing, so after an unknown outcome the call can be repeated.
     pub async fn put_job(&self, id: Uuid, request: &Request) -> Result<PutJob, StoreError> {
         let news = [NewJob::plan(id, request).await?];
         let mut counted: Option<Counted> = None;
@@ -67,11 +64,11 @@ impl Store {
         }
     }
 
-    /// As [`Store::put_job`], of many in one transaction: a flush to disk costs more than a job. The same id may come more
-    /// than once.
+    /// Stores many jobs in one transaction, as [`Store::put_job`] does one: a flush to disk costs more than a job. The
+    /// same id may occur more than once.
     ///
     /// # Errors
-    /// Those of the database. What was stored by then is known from now on.
+    /// After any error, jobs that were already stored are `Known` from now on.
     pub async fn put_jobs(&self, requests: &[(Uuid, &Request)]) -> Result<Vec<PutJob>, StoreError> {
         let mut news = Vec::with_capacity(requests.len());
         let mut seen = HashSet::new();
@@ -83,7 +80,7 @@ impl Store {
         for (id, request) in requests {
             put.push(match admissions.remove(id) {
                 Some(Admission::Stored(job)) => PutJob::Stored(*job),
-                // Counted, or looked at once more.
+                // These are counted, or examined once more.
                 _ => self.put_job(*id, request).await?,
             });
         }
@@ -93,7 +90,7 @@ impl Store {
     pub(crate) async fn find_stored(&self, id: Uuid) -> Result<Job, StoreError> {
         self.find_job(id).await?.ok_or_else(|| StoreError::Corrupt {
             table: "jobs",
-            problem: format!("job {id} is not there after it was stored"),
+            problem: format!("job {id} is missing after it was stored"),
         })
     }
 
@@ -103,7 +100,7 @@ impl Store {
         counted: Option<&Counted>,
     ) -> Result<Result<BTreeMap<Uuid, Admission>, Overtaken>, StoreError> {
         let mut transaction = self.begin_writing().await?;
-        // In ascending order, so that two of these do not wait for each other.
+        // In ascending order, so that two such transactions do not wait for each other.
         let lengths: BTreeSet<usize> = news.iter().map(|new| new.keyspace.code_length()).collect();
         for length in lengths {
             transaction.lock_admissions(length).await?;
@@ -135,7 +132,7 @@ impl Store {
 type Admitted = Result<Vec<(Uuid, Admission)>, Overtaken>;
 
 impl StoreTransaction {
-    /// Jobs of one mask: all at once where there is room for all, else one by one.
+    /// Admits jobs of one mask: all at once if enough codes are free for all, else one by one.
     async fn admit_group(&mut self, group: &[&NewJob<'_>], counted: Option<&Counted>) -> Result<Admitted, StoreError> {
         let mut admitted = Vec::with_capacity(group.len());
         let codes = group.iter().map(|new| new.request.count).sum();

@@ -1,4 +1,4 @@
-//! A transaction on either store, so that what happens in it is written once.
+//! A transaction on either store, so that each statement in it is written once.
 
 use sqlx::{Sqlite, Transaction};
 
@@ -6,19 +6,19 @@ use crate::Store;
 use crate::error::StoreError;
 use crate::postgres_transaction::{PostgresSession, PostgresTransaction};
 
-/// "CMNT": the first half of the keys of our advisory locks; of admissions, the second one is a code length.
+/// "CMNT": the first half of the keys of our advisory locks; for admissions, the second half is a code length.
 const ADVISORY_LOCKS: i32 = 0x434d_4e54;
 
-/// Beside the code lengths, which begin at 1: who publishes events.
+/// The lock for publishing events: 0, because code lengths begin at 1.
 const OUTBOX_LOCK: i32 = 0;
 
-/// Who runs a load test.
+/// The lock for running a load test.
 const BENCH_LOCK: i32 = -1;
 
-/// A crash of the server may forget what such a transaction committed.
+/// Begins a transaction whose commit may be lost in a server crash.
 pub(crate) const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = off";
 
-/// An open transaction that writes. Dropping it undoes it.
+/// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]
 pub enum StoreTransaction {
     Postgres(PostgresTransaction),
@@ -29,7 +29,7 @@ const POSTGRES_NOW: &str = "now()";
 const SQLITE_NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
 impl Store {
-    /// As [`StoreTransaction::now`], for a statement by itself.
+    /// Returns the same as [`StoreTransaction::now`], for a statement outside a transaction.
     pub(crate) const fn now(&self) -> &'static str {
         match self {
             Self::Postgres(_) => POSTGRES_NOW,
@@ -37,7 +37,7 @@ impl Store {
         }
     }
 
-    /// In SQLite this is the one writer, from its start; a `Conflict` if other processes do not let go of the file.
+    /// Begins a transaction that writes. In SQLite it is the only writer from its start, or fails with `Conflict`.
     pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {
             Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin().await?),
@@ -45,7 +45,7 @@ impl Store {
         })
     }
 
-    /// As [`Store::begin_writing`], but a crash of the server may forget what was committed.
+    /// Begins a transaction that writes, and whose commit may be lost in a server crash.
     pub(crate) async fn begin_writing_unflushed(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {
             Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin_with(BEGIN_UNFLUSHED).await?),
@@ -53,10 +53,7 @@ impl Store {
         })
     }
 
-    /// A transaction that only reads, and sees the store as it was at its first statement.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Begins a transaction that only reads, and sees the store as it was at its first statement.
     pub async fn begin_reading(&self) -> Result<StoreTransaction, StoreError> {
         Ok(match self {
             Self::Postgres(postgres) => {
@@ -67,7 +64,7 @@ impl Store {
         })
     }
 
-    /// To be called before a job is put and minted: its first chunk is drawn with what is read over a second connection.
+    /// Opens connections before a job is stored and minted: drawing its first chunk needs reads over a second one.
     pub fn connect_ahead(&self) {
         if let Self::Postgres(postgres) = self {
             postgres.connect_ahead(2);
@@ -76,8 +73,8 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Admissions of masks whose codes can meet take turns; codes of different lengths cannot. Held until the end of the
-    /// transaction. In SQLite whoever writes is alone anyway.
+    /// Makes admissions of masks whose codes can meet take turns, until the end of the transaction; codes of different
+    /// lengths cannot meet. In SQLite the writer is alone anyway.
     pub(crate) async fn lock_admissions(&mut self, code_length: usize) -> Result<(), StoreError> {
         if let Self::Postgres(transaction) = self {
             let sql = "select pg_advisory_xact_lock($1, $2)";
@@ -87,17 +84,17 @@ impl StoreTransaction {
         Ok(())
     }
 
-    /// Until the end of the transaction nobody else publishes events. False if somebody does.
+    /// Makes this process the only publisher until the end of the transaction. False if there is another one.
     pub(crate) async fn try_lock_outbox(session: &mut PostgresSession) -> Result<bool, StoreError> {
         try_lock(session, OUTBOX_LOCK).await
     }
 
-    /// Until the end of the transaction nobody else runs a load test. False if somebody does.
+    /// Makes this load test the only one until the end of the transaction. False if there is another one.
     pub(crate) async fn try_lock_bench(session: &mut PostgresSession) -> Result<bool, StoreError> {
         try_lock(session, BENCH_LOCK).await
     }
 
-    /// The database's clock as an expression of SQL: times of one store come from one clock.
+    /// Returns the database's clock as an SQL expression: all times of one store come from one clock.
     pub(crate) const fn now(&self) -> &'static str {
         match self {
             Self::Postgres(_) => POSTGRES_NOW,
@@ -105,7 +102,7 @@ impl StoreTransaction {
         }
     }
 
-    /// A statement whose one parameter is the job's number.
+    /// Executes a statement whose only parameter is the job's number.
     pub(crate) async fn execute_for_job(&mut self, sql: &str, job_no: i64) -> Result<(), StoreError> {
         match self {
             Self::Postgres(transaction) => {
@@ -119,7 +116,7 @@ impl StoreTransaction {
     }
 
     /// # Errors
-    /// Those of the database: then whether the transaction was committed is unknown.
+    /// After any error it is unknown whether the transaction was committed.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Postgres(transaction) => transaction.commit().await?,
@@ -128,8 +125,6 @@ impl StoreTransaction {
         Ok(())
     }
 
-    /// # Errors
-    /// Those of the database.
     pub async fn rollback(self) -> Result<(), StoreError> {
         match self {
             Self::Postgres(transaction) => transaction.rollback().await?,

@@ -1,8 +1,8 @@
-//! A watchdog over statements: one that is not answered for long is asked after over another connection. A server that works
-//! on it may take its time; one that does not, or does not answer at all, is given up.
+//! A watchdog over statements: if one is not answered for long, the server is asked about it over another connection. A
+//! server that works on it may take its time; one that does not, or does not answer at all, is given up.
 //!
-//! Nothing else tells: a server that is stopped, or behind a line that is dead in one direction, keeps its connections
-//! open, and its own timeouts end nothing. <https://www.postgresql.org/docs/15/monitoring-stats.html>
+//! Nothing else detects this: a server that is stopped, or behind a line that is dead in one direction, keeps its
+//! connections open, and its own timeouts end nothing. <https://www.postgresql.org/docs/15/monitoring-stats.html>
 
 use std::io::{Error, ErrorKind};
 use std::pin::pin;
@@ -15,38 +15,38 @@ use tokio::time::{Instant, timeout};
 
 use codemint_telemetry::metrics::store::statement_given_up;
 
-/// A statement that takes longer is asked after.
+/// The server is asked about a statement that takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// For the server to answer whoever asks.
+/// Maximum time for the server to answer the watchdog.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two times of asking.
+/// The time between two questions to the server.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// An answer may be on its way when the server says that it has nothing to do.
+/// Grace period: the answer may be on its way when the server reports that it has nothing to do.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
-/// Sessions of ours that the server is at work on, or holds up because of a lock, for longer than a statement that is just
-/// passing through. One that waits for its client is not at work.
+/// Counts our sessions that the server is working on, or holds up because of a lock, for longer than a statement that
+/// is just passing through. A session that waits for its client is not being worked on.
 const AT_WORK: &str = "
     select count(*) from pg_stat_activity
      where application_name = $1 and state = 'active' and wait_event_type is distinct from 'Client'
        and query_start < clock_timestamp() - interval '2 seconds'";
 
-/// Sessions of ours that have waited in the middle of a `COPY` for rows of ours for longer than a statement may be
-/// silent. No timeout of the server but that of statements ends such a wait, and its chunk is locked as long. One that is slow
-/// and not dead loses a chunk that is then made again.
+/// Ends our sessions that have waited in the middle of a `COPY` for rows from us for longer than a statement may be
+/// silent. Of the server's timeouts only the one for statements ends such a wait, and its chunk is locked until then. A
+/// session that is slow, not dead, loses a chunk that is then made again.
 const END_COPIES: &str = "
     select count(pg_terminate_backend(pid)) from pg_stat_activity
      where application_name = $1 and state = 'active' and wait_event = 'ClientRead'
        and query_start < clock_timestamp() - interval '10 seconds'";
 
-/// Watches over the statements of one store.
+/// The watchdog over the statements of one store.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// As the store's sessions are made.
+    /// The options of the store's sessions.
     options: PgConnectOptions,
-    /// Of the store's sessions, and of nobody else's.
+    /// The name of the store's sessions, and of no others.
     application_name: String,
-    /// Statements that have been waited for longer than [`PATIENCE`].
+    /// The number of statements that have taken longer than [`PATIENCE`].
     overdue: AtomicU32,
 }
 
@@ -56,15 +56,15 @@ impl Watch {
         Self { options, application_name: application_name.to_owned(), overdue: AtomicU32::new(0) }
     }
 
-    /// A connection to look on over, and the name of the sessions that are watched.
+    /// Opens a connection for an observer, and returns it with the name of the watched sessions.
     pub async fn connect(&self) -> Result<(PgConnection, String), sqlx::Error> {
         Ok((self.options.connect().await?, self.application_name.clone()))
     }
 
-    /// Waits for what a statement, or a part of one, comes to. `what` is how it is told.
+    /// Waits for the result of a statement, or of a part of one, which the log calls `what`.
     ///
     /// # Errors
-    /// Those of the statement, and `Io` with `TimedOut` when it is given up: its connection is then of no use.
+    /// The statement's own error, or `Io` with `TimedOut` if the watchdog gives up: the connection is then unusable.
     pub async fn answered<T>(
         &self,
         what: &'static str,
@@ -84,9 +84,9 @@ impl Watch {
                     let Ok(answer) = timeout(ON_ITS_WAY, &mut statement).await else {
                         let seconds = (PATIENCE + asked_at.elapsed()).as_secs();
                         statement_given_up();
-                        tracing::warn!(what, seconds, reason, "a statement is given up, and its connection closed");
+                        tracing::warn!(what, seconds, reason, "gave up on a statement and closed its connection");
                         self.end_copies().await;
-                        let problem = format!("it has not answered for {seconds} s, and {reason}");
+                        let problem = format!("no answer for {seconds} s: {reason}");
                         return Err(Error::new(ErrorKind::TimedOut, problem).into());
                     };
                     return answer;
@@ -99,19 +99,19 @@ impl Watch {
     }
 
     /// # Errors
-    /// Why a statement that is overdue will not be answered.
+    /// The reason why an overdue statement will not be answered.
     async fn ask(&self) -> Result<(), &'static str> {
         match timeout(ANSWER_TIMEOUT, self.count(AT_WORK)).await {
             Ok(Ok(at_work)) if at_work >= i64::from(self.overdue.load(Ordering::Relaxed)) => Ok(()),
-            Ok(Ok(_)) => Err("does not work on it"),
-            // It has other things to do, but it is there.
+            Ok(Ok(_)) => Err("the server is not working on the statement"),
+            // The server answered with an error, so it is alive.
             Ok(Err(sqlx::Error::Database(_))) => Ok(()),
-            Ok(Err(_)) => Err("cannot be connected to"),
-            Err(_elapsed) => Err("does not answer to others either"),
+            Ok(Err(_)) => Err("no connection to the server can be opened"),
+            Err(_elapsed) => Err("the server does not answer on another connection either"),
         }
     }
 
-    /// The other end of a line that is dead in one direction does not see that it is closed.
+    /// Ends these sessions at the server, which does not see a close over a line that is dead in one direction.
     async fn end_copies(&self) {
         // A server that cannot be asked has ended them itself, or is given up as a whole.
         let _ended = timeout(ANSWER_TIMEOUT, self.count(END_COPIES)).await;
@@ -125,7 +125,7 @@ impl Watch {
     }
 }
 
-/// Counts as long as it lives.
+/// Counts one overdue statement as long as it lives.
 struct Overdue<'a>(&'a AtomicU32);
 
 impl<'a> Overdue<'a> {

@@ -1,9 +1,9 @@
-//! In which order the codes of a chunk go into the unique index.
+//! The order in which the codes of a chunk go into the unique index.
 //!
-//! At the right edge of a B-tree PostgreSQL splits a full page where the new row is, and leaves full pages behind. Anywhere
-//! else it splits in the middle: ascending codes leave half of each page empty for good. Where the index has codes to the
-//! right of a chunk, the chunk is therefore written in two ascending passes; the second fills the pages that the first left
-//! half full. docs/performance.md has the measurements.
+//! At the right edge of a B-tree, PostgreSQL splits a full page where the new row is, and leaves full pages behind.
+//! Anywhere else it splits in the middle: ascending codes leave half of each page empty permanently. Where the index
+//! has codes to the right of a chunk, the chunk is therefore written in two ascending passes; the second fills the
+//! pages that the first left half full. docs/performance.md has the measurements.
 
 use std::ops::Range;
 
@@ -11,18 +11,18 @@ use crate::error::StoreError;
 use crate::transaction::StoreTransaction;
 
 pub(crate) const ROW: usize = 11;
-/// As many of a row as fill the halves that splitting leaves.
+/// The number of codes in a row that fill the halves which page splits leave.
 const FIRST_PASS: usize = 6;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOrder {
     Ascending,
-    /// Two writers of the same codes could each wait for a code of the other's, so only where nobody else writes any.
+    /// Only where no other process writes the same codes: two writers could each wait for a code of the other.
     TwoPasses,
 }
 
 impl WriteOrder {
-    /// Which of every eleven codes in a row each pass takes.
+    /// Returns which of every eleven consecutive codes each pass takes.
     pub(crate) const fn passes(self) -> &'static [Range<usize>] {
         match self {
             Self::Ascending => std::slice::from_ref(const { &(0..ROW) }),
@@ -32,11 +32,8 @@ impl WriteOrder {
 }
 
 impl StoreTransaction {
-    /// The order for a chunk of a job, all of whose codes lie below the last one, where no run meets them. The masks are
-    /// those whose codes could be the same.
-    ///
-    /// # Errors
-    /// Those of the database.
+    /// Chooses the order for a chunk of this job whose codes all lie below `last_code`, where no run meets them.
+    /// `mask_nos` are the masks that could produce the same codes.
     pub async fn find_write_order(
         &mut self,
         job_no: i64,
@@ -58,7 +55,7 @@ impl StoreTransaction {
                     if has_rivals { None } else { query.fetch_optional(&mut **transaction).await? };
                 behind.is_some()
             }
-            // It shares a full page's rows with the pages beside it: the order changes nothing.
+            // SQLite shares a full page's rows with the neighbouring pages: the order changes nothing.
             Self::Sqlite(_) => false,
         };
         Ok(if two_passes { WriteOrder::TwoPasses } else { WriteOrder::Ascending })

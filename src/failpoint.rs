@@ -53,7 +53,7 @@ pub const fn read_environment() {}
 /// Marks that the program has reached this point, and performs the action that a test has set for it.
 ///
 /// # Errors
-/// With the action `return(error)`.
+/// If the action is `return(error)`.
 #[cfg(feature = "failpoints")]
 pub async fn reach(point: &'static str) -> io::Result<()> {
     let Some(action) = fail::eval(point, |action| action.unwrap_or_default()) else { return Ok(()) };

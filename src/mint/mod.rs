@@ -46,7 +46,7 @@ pub enum MintError {
     DeniedWords { found: String, needed: String },
     #[error("the job is an import; run `codemint import` with the same input to resume it")]
     Import,
-    #[error("chunk {run_no} met a duplicate code {attempts} times, but the store does not contain it; check the index of the table codes")]
+    #[error("chunk {run_no} met a duplicate code {attempts} times, but the store does not have it")]
     PhantomDuplicate { run_no: i64, attempts: u32 },
 }
 
@@ -266,7 +266,7 @@ impl Minting {
     fn say_screening(&mut self, screening: Screening) {
         if self.screening.replace(screening) != Some(screening) {
             let reason = screening.reason();
-            tracing::debug!(screening = screening.as_str(), reason, "chose how candidates are compared with existing codes");
+            tracing::debug!(screening = screening.as_str(), reason, "chose how to screen candidates");
         }
     }
 }

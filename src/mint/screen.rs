@@ -1,5 +1,5 @@
-//! Compares a chunk's candidates with existing codes, and replaces those that exist: by filter, by looking them up or, in
-//! a crowded slice, by reading the slice. A filter's "maybe" is never final: such candidates are looked up.
+//! Compares a chunk's candidates with existing codes, and replaces those that exist: by filter, by looking them up or,
+//! in a crowded slice, by reading the slice. A filter's "maybe" is never final: such candidates are looked up.
 
 use std::sync::Arc;
 

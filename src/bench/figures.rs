@@ -128,8 +128,8 @@ impl Figures {
     }
 
     /// Returns the shares for PostgreSQL. While the server works, nothing else is waited for. In the remaining time
-    /// this process computes; what is left is waiting, for the network or for a CPU. Jobs are opened and closed as well,
-    /// so more sessions may be active than there are workers.
+    /// this process computes; what is left is waiting, for the network or for a CPU. Jobs are opened and closed too, so
+    /// more sessions may be active than there are workers.
     fn shares_of_server(&self, server: &ServerFigures) -> Shares {
         let mean = |sum: u64| sum as f64 / server.looks.max(1) as f64;
         let Sessions { cpu, wal, disk, lock, .. } = server.seen;

@@ -165,8 +165,8 @@ fn reason(figures: &Figures, shares: &Shares) -> String {
     };
     match &figures.store {
         StoreFigures::Sqlite => format!(
-            "of the time this program computed for {}, waited for commits for {}, waited for or yielded to other writers \
-             for {}{busy}",
+            "of the time this program computed for {}, waited for commits for {}, waited for or yielded to other \
+             writers for {}{busy}",
             percent(shares.client_cpu),
             percent(shares.flush),
             percent(shares.locks)
@@ -178,9 +178,9 @@ fn reason(figures: &Figures, shares: &Shares) -> String {
             format!("the server was sampled only {} times before the jobs were done{busy}", server.looks)
         }
         StoreFigures::Postgres(server) => format!(
-            "of the workers' time the database computed for {}, waited for its log for {}, for other files {}, for locks {}; \
-             this program computed for {}, and for {} both waited for the network (a round trip takes {:.2} ms, a chunk \
-             needs {} of them) or for a CPU{busy}",
+            "of the workers' time the database computed for {}, waited for its log for {}, for other files {}, for locks \
+             {}; this program computed for {}, and for {} both waited for the network (a round trip takes {:.2} ms, a \
+             chunk needs {} of them) or for a CPU{busy}",
             percent(shares.database_cpu),
             percent(shares.flush),
             percent(shares.disk),
@@ -191,8 +191,8 @@ fn reason(figures: &Figures, shares: &Shares) -> String {
             ROUND_TRIPS_A_CHUNK
         ),
         StoreFigures::PostgresUnseen => format!(
-            "the workers waited {} of their time for the database or the network; through pgbouncer it cannot be observed \
-             which{busy}",
+            "the workers waited {} of their time for the database or the network; through pgbouncer it is not \
+             visible which{busy}",
             percent(figures.store_share())
         ),
     }

@@ -1,5 +1,5 @@
-//! Jobs in progress and the latest finished jobs, as the page shows them. The store is read only when a page is requested,
-//! however many requests there are.
+//! Jobs in progress and the latest finished jobs, as the page shows them. The store is read only when a page is
+//! requested, however many requests there are.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct JobsSeen(Mutex<Look>);
 struct Look {
     at: Option<Instant>,
     lines: JobLines,
-    /// For each job number, a time and the number of codes that the job had then.
+    /// A time and the number of codes that the job had then, by job number.
     minted: HashMap<i64, (Instant, u64)>,
 }
 

@@ -1,5 +1,5 @@
-//! The admin server of a worker, over HTTP: `/livez` (the process is alive), `/readyz` (it can work), `/metrics`, and `/`,
-//! a page that shows all of that to people.
+//! The admin server of a worker, over HTTP: `/livez` (the process is alive), `/readyz` (it can work), `/metrics`, and
+//! `/`, a page that shows all of that to people.
 
 use std::io;
 use std::net::SocketAddr;

@@ -198,8 +198,8 @@ impl JobRun {
         self.share.codes += u64::from(minted.codes);
     }
 
-    /// Writes a progress event, at most once a second for each job; other processes may have written one already. A job of
-    /// one chunk needs none: its end is event enough.
+    /// Writes a progress event, at most once a second for each job; other processes may have written one already. A job
+    /// of one chunk needs none: its end is event enough.
     async fn tell_progress(&mut self) -> Result<(), StoreError> {
         let is_due = self.told_at.is_none_or(|told_at| told_at.elapsed() >= PROGRESS_INTERVAL);
         if self.job.handling.announced && self.job.count > u64::from(self.job.chunk_size) && is_due {

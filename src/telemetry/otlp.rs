@@ -1,5 +1,5 @@
-//! Sends spans to a collector with OTLP, in protobuf over HTTP. All settings are the standard variables of OpenTelemetry,
-//! such as `OTEL_EXPORTER_OTLP_ENDPOINT`. Collectors run beside the program, so there is no TLS.
+//! Sends spans to a collector with OTLP, in protobuf over HTTP. All settings are the standard variables of
+//! OpenTelemetry, such as `OTEL_EXPORTER_OTLP_ENDPOINT`. Collectors run beside the program, so there is no TLS.
 
 use std::env;
 use std::future::Future;

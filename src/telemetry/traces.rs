@@ -1,5 +1,5 @@
-//! Traces of jobs. With the cargo feature `otel`, spans are sent to the collector that the environment names; without the
-//! feature or a collector, nothing here does anything.
+//! Traces of jobs. With the cargo feature `otel`, spans are sent to the collector that the environment names; without
+//! the feature or a collector, nothing here does anything.
 
 use tracing::Span;
 

@@ -11,8 +11,8 @@ pub fn message_received(outcome: &'static str) {
     counter!(names::JOBS_RECEIVED, "source" => "broker", "outcome" => outcome).increment(1);
 }
 
-/// Counts a job that this process turned from queued to running. One that came by no message is also counted as received:
-/// this is the first that a worker learns of it.
+/// Counts a job that this process turned from queued to running. One that came by no message is also counted as
+/// received: this is the first that a worker learns of it.
 pub fn job_opened(waited: Duration, came_by_message: bool) {
     if !came_by_message {
         counter!(names::JOBS_RECEIVED, "source" => "store", "outcome" => "accepted").increment(1);

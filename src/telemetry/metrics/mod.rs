@@ -52,8 +52,8 @@ impl Metrics {
         self.handle.render()
     }
 
-    /// Aggregates the values recorded since the last call. Until then each value of a histogram takes memory of its own, so
-    /// this is called regularly, whether or not metrics are scraped.
+    /// Aggregates the values recorded since the last call. Until then each value of a histogram takes memory of its
+    /// own, so this is called regularly, whether or not metrics are scraped.
     pub fn file_away(&self) {
         self.handle.run_upkeep();
     }

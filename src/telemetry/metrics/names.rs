@@ -110,11 +110,7 @@ pub const METRICS: [Metric; 38] = [
         "Unfinished jobs of the store, by state; the same for all workers",
         &[&[("state", "queued")], &[("state", "running")], &[("state", "cancelling")]],
     ),
-    gauge(
-        OLDEST_WAITING_JOB_AGE,
-        "Age of the oldest queued job of the store; the same for all workers",
-        &[],
-    ),
+    gauge(OLDEST_WAITING_JOB_AGE, "Age of the oldest queued job of the store; the same for all workers", &[]),
     job_seconds(JOB_WAIT, "Time from storing a job to its first chunk"),
     job_seconds(JOB_RUN, "Time from a job's first chunk to its end, by outcome"),
     gauge(
@@ -148,7 +144,7 @@ pub const METRICS: [Metric; 38] = [
     gauge(PREFILTER_FILL, "Share of bits that are set in the filters loaded last", &[]),
     gauge(WRITERS_BUSY, "Chunks that are being minted now", &[]),
     gauge(WRITERS_ALLOWED, "Chunks that may be minted at once", &[]),
-    gauge(LAST_PROGRESS, "Time at which this process last committed a chunk or ended a job; its start until then", NONE),
+    gauge(LAST_PROGRESS, "Time of this process's last committed chunk or ended job; its start until then", NONE),
     gauge(STORE_UP, "Whether the store answered when it was last polled", &[]),
     gauge(POOL_CONNECTIONS, "Connections of the pool, by state", &[&[("state", "idle")], &[("state", "used")]]),
     gauge(POOL_CONNECTIONS_MAX, "Maximum number of connections of the pool", &[]),

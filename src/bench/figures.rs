@@ -57,7 +57,7 @@ pub struct ServerFigures {
 }
 
 impl ServerFigures {
-    /// Returns true if there are enough samples to judge by.
+    /// Returns true if there are enough samples, and visible ones, to judge by.
     pub const fn is_known(&self) -> bool {
         self.looks >= LOOKS_MIN && !self.is_hidden()
     }

@@ -97,7 +97,7 @@ impl Candidates {
         if length <= FreeRanks::RANKS_MAX { forbidden > 1000 + length / 64 } else { forbidden > FORBIDDEN_MAX }
     }
 
-    /// Replaces forbidden ranks until none is left or [`Self::is_in_vain`].
+    /// Replaces forbidden ranks until none is left, or drawing is in vain.
     fn allowed(&mut self, mut drawn: Vec<Rank>, mut recycled: CodeBatch) -> Fresh {
         let mut allowed = Vec::new();
         loop {

@@ -26,8 +26,9 @@ pub enum RunEnd {
     Stopped,
 }
 
-/// Mints until the job has ended or `stop` is cancelled, which is checked between chunks and in waits; a statement is
-/// aborted only if the store does not answer for [`STOP_GRACE`]. Waits without limit for a store that is away or full.
+/// Mints until the job has ended or `stop` is cancelled, which is checked between chunks and in waits; a statement
+/// is aborted only if the store does not answer for [`STOP_GRACE`]. There is no limit on waiting for a store that is away,
+/// busy or full.
 ///
 /// # Errors
 /// Permanent errors. The job stays as it is and can be resumed.

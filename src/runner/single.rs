@@ -26,8 +26,8 @@ pub enum RunEnd {
     Stopped,
 }
 
-/// Mints until the job has ended or `stop` is cancelled, which is checked between chunks and in waits; a statement
-/// is aborted only if the store does not answer for [`STOP_GRACE`]. There is no limit on waiting for a store that is away,
+/// Mints until the job has ended or `stop` is cancelled, which is checked between chunks and in waits; a statement is
+/// aborted only if the store does not answer for [`STOP_GRACE`]. There is no limit on waiting for a store that is away,
 /// busy or full.
 ///
 /// # Errors

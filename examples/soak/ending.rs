@@ -1,4 +1,4 @@
-//! Lets the workers finish, and counts.
+//! Lets the workers finish, and judges the result.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use codemint_test_support::stores::TestStore;
 
 const FINISHED_WITHIN: Duration = Duration::from_secs(20 * 60);
 
-/// Panics unless everything holds.
+/// Waits until all work is done, and panics unless every check passes.
 pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
-    println!("nothing is broken any more; the workers finish");
+    println!("no more faults; the workers finish");
     let store = ground.fresh_store().await;
     let since = Instant::now();
     wait_until_settled(&ground, &store, asked).await;
-    println!("all is done and told after {:.0} s", since.elapsed().as_secs_f64());
+    println!("all jobs have ended and all events are published after {:.0} s", since.elapsed().as_secs_f64());
     for worker in &mut workers {
         assert!(worker.child.try_wait().expect("its state").is_none(), "a worker ended by itself: {}", worker.said());
     }
@@ -53,7 +53,7 @@ pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
         println!("{:8}  jobs {state}", store.number(&sql).await);
     }
     println!("{:8}  jobs\n{:8}  codes\n{:8}  events", found.jobs, found.codes, told.len());
-    println!("everything holds");
+    println!("all checks passed");
 }
 
 async fn wait_until_settled(ground: &Ground, store: &TestStore, asked: &Asked) {

@@ -1,4 +1,4 @@
-//! Where it happens: the servers, the store, and a record of what was done.
+//! The environment of the soak test: the servers, the store, and a record of the actions.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,13 +11,13 @@ use codemint_test_support::small_disk::SmallDisk;
 use codemint_test_support::stores::TestStore;
 
 const DATABASE: &str = "soak";
-/// Holds many times what PostgreSQL keeps of its log: it must be full when it is filled, and never by itself.
+/// Many times what PostgreSQL keeps of its log: the disk must be full when it is filled, and never by itself.
 const LOG_DISK_MIB: u32 = 4096;
 const LOG_SETTINGS: &str = "max_wal_size = 256MB";
 pub struct Ground {
     pub postgres: Server,
     pub broker: Broker,
-    /// Where PostgreSQL's log lies, where the machine allows it.
+    /// The disk of PostgreSQL's log, if the machine allows one.
     pub log_disk: Option<SmallDisk>,
     pub site: Site,
     started: Instant,
@@ -43,18 +43,18 @@ impl Ground {
         Self { postgres, broker, log_disk, site, started: Instant::now(), done: Mutex::default() }
     }
 
-    /// A second pair of eyes that has seen no fault.
+    /// Returns the store over new connections, which have seen no fault.
     pub async fn fresh_store(&self) -> TestStore {
         TestStore::postgres_at(&self.postgres.url(DATABASE)).await
     }
 
-    /// Writes down what is done, and how often.
+    /// Prints an action, and counts it.
     pub fn note(&self, what: &str) {
         println!("{:8.1} s  {what}", self.started.elapsed().as_secs_f64());
         self.count(what);
     }
 
-    /// The same for what is done too often to be shown.
+    /// Counts an action that is too frequent to be printed.
     pub fn count(&self, what: &str) {
         *self.done.lock().unwrap_or_else(PoisonError::into_inner).entry(what.to_owned()).or_default() += 1;
     }

@@ -1,4 +1,4 @@
-//! What chance decides, repeatable by a seed.
+//! Random choices, repeatable by a seed.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use uuid::Uuid;
 pub struct Lot(ChaCha20Rng);
 
 impl Lot {
-    /// Lots of one seed with different numbers have nothing to do with each other.
+    /// Creates a generator. Those of one seed with different numbers are independent of each other.
     pub fn new(seed: u64, number: u64) -> Self {
         let mut random = ChaCha20Rng::seed_from_u64(seed);
         random.set_stream(number);
         Self(random)
     }
 
-    /// Evenly enough for a test.
+    /// Returns a number below `bound`, evenly enough for a test.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.0.next_u64() % bound as u64) as usize
     }
@@ -25,7 +25,7 @@ impl Lot {
         choices[self.below(choices.len())]
     }
 
-    /// As many numbers from 1 to 9 as from 10 to 99.
+    /// Returns a number up to `most`; 1 to 9 together are as likely as 10 to 99.
     pub fn of_any_size(&mut self, most: u64) -> u64 {
         let part = self.0.next_u32() as f64 / f64::from(u32::MAX);
         ((most as f64).powf(part) as u64).clamp(1, most)

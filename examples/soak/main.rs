@@ -1,8 +1,9 @@
-//! Breaks everything for a while, and then counts: three workers, a PostgreSQL and a RabbitMQ of their own, a producer of
-//! random jobs, and a hand that kills, stops, cuts and fills. In the end everything must be as it was asked for.
+//! A soak test: causes faults for a while, and then checks the result. It has three workers, their own PostgreSQL and
+//! RabbitMQ, a producer of random jobs, and faults: processes are killed and stopped, connections cut, disks filled. In
+//! the end every job must be as it was requested.
 //!
-//! `cargo run --release --example soak -- --minutes 30 --seed 1`. The same seed repeats the same jobs and the same faults,
-//! in the same order and with the same pauses; what they meet differs from run to run.
+//! `cargo run --release --example soak -- --minutes 30 --seed 1`. The same seed repeats the same jobs and the same
+//! faults, in the same order and with the same pauses; what they coincide with differs each time.
 
 #![expect(clippy::print_stdout, reason = "a report of what is done")]
 
@@ -25,13 +26,13 @@ mod producer;
 mod server_faults;
 mod worker_faults;
 
-/// Breaks everything for a while, and then counts.
+/// Cause faults in workers and servers for a while, then check every job.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How long jobs are asked for and things are broken; the workers finish afterwards
+    /// Minutes for which jobs are requested and faults are caused; the workers finish afterwards
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// What the jobs and faults are drawn from
+    /// Seed of the random jobs and faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Each of these goes its own way, so that what one waits for does not change what the others do.
+/// Runs the producer and both kinds of faults independently, so that a delay of one does not change what the others do.
 fn break_everything(runtime: &Runtime, ground: &Ground, seed: u64, until: Instant) -> (Asked, Workers) {
     let lot = |number| Lot::new(seed, number);
     std::thread::scope(|scope| {

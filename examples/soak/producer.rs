@@ -1,4 +1,4 @@
-//! A producer who asks for jobs of every size, repeats itself, sends what is no job, and cancels.
+//! A producer that requests jobs of every size, repeats requests, sends invalid messages, and cancels jobs.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use codemint_test_support::amqp::{Peer, durable};
 use codemint_test_support::oracle;
 use codemint_test_support::site::{JOBS, request};
 
-/// They share codes with each other, and what is asked for never fills them.
+/// Masks that share codes with each other, and that the requested jobs never fill.
 const ROOMY: [&str; 4] = ["??????##", "A?????##", "?B????##", "SOAK-??????"];
-/// These may be filled; the first three share codes with the roomy ones.
+/// Masks that may become full; the first three share codes with the roomy ones.
 const NARROW: [&str; 4] = ["AB????##", "ABC???##", "ABCD??##", "TINY-##"];
 const MOST_IN_ROOMY: u64 = 2_000_000;
 const MOST_IN_NARROW: u64 = 50_000;
 
-/// All that the producer knows.
+/// Everything that the producer has sent.
 #[derive(Default)]
 pub struct Asked {
     pub jobs: Vec<oracle::Asked>,
@@ -29,9 +29,9 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Returns the message that asks for the job.
+    /// Records a job, and returns the message that requests it.
     fn add(&mut self, ground: &Ground, job: oracle::Asked, may_end_short: bool) -> Vec<u8> {
-        ground.count("asked for a job");
+        ground.count("requested a job");
         if may_end_short {
             self.may_end_short.insert(job.id);
         }
@@ -48,12 +48,12 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
         let mut regretted = None;
         let body = match lot.below(21) {
             0..3 if !asked.jobs.is_empty() => {
-                ground.count("asked for a job again");
+                ground.count("requested a job again");
                 let job = &asked.jobs[lot.below(asked.jobs.len())];
                 body_of(job)
             }
             3..5 if !asked.jobs.is_empty() => {
-                // One of the last: others have ended long since.
+                // One of the last three: others have ended long ago.
                 let id = asked.jobs[asked.jobs.len().saturating_sub(3)..][lot.below(asked.jobs.len().min(3))].id;
                 cancel(ground, id).await;
                 asked.may_end_short.insert(id);
@@ -65,7 +65,7 @@ pub async fn ask(ground: &Ground, mut lot: Lot, until: Instant) -> Asked {
                 asked.add(ground, job, true)
             }
             6..8 => {
-                ground.count("sent what is no job");
+                ground.count("sent an invalid message");
                 let bad = no_job(&mut lot);
                 asked.bad.push(bad.clone());
                 bad
@@ -101,7 +101,7 @@ fn body_of(job: &oracle::Asked) -> Vec<u8> {
     request(job.id, &job.mask, job.count).to_string().into_bytes()
 }
 
-/// No two are the same, so that each can be found again.
+/// Returns an invalid message. No two are the same, so that each can be found again.
 fn no_job(lot: &mut Lot) -> Vec<u8> {
     let id = lot.id();
     let bodies = [
@@ -115,14 +115,14 @@ fn no_job(lot: &mut Lot) -> Vec<u8> {
     bodies[lot.below(bodies.len())].clone().into_bytes()
 }
 
-/// Publishes until the broker has confirmed it, as a careful producer does.
+/// Publishes a message until the broker has confirmed it, as a careful producer does.
 async fn publish(ground: &Ground, peer: &mut Option<Peer>, body: &[u8]) {
     loop {
         if let Some(connected) = &peer {
             let publishing = connected.try_publish(JOBS, JOBS, body, durable());
             match timeout(Duration::from_secs(15), publishing).await {
                 Ok(Ok(Confirmation::Ack(None))) => return,
-                _ => ground.count("published again for want of a confirm"),
+                _ => ground.count("published again after a missing confirmation"),
             }
         }
         sleep(Duration::from_millis(200)).await;
@@ -131,7 +131,7 @@ async fn publish(ground: &Ground, peer: &mut Option<Peer>, body: &[u8]) {
     }
 }
 
-/// The store may be away: then the job goes on, and may do so.
+/// Cancels a job. If the store is away, the job continues, and may do so.
 async fn cancel(ground: &Ground, id: Uuid) {
     let cancelling = ground.site.codemint(&["jobs", "cancel", &id.to_string()]).run();
     let what = match timeout(Duration::from_secs(20), cancelling).await.map(|ran| ran.code) {

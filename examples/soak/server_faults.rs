@@ -1,4 +1,4 @@
-//! Kills, stops, cuts and fills the servers.
+//! Causes faults in the servers: kills and stops them, closes their connections, and fills a disk.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ const ALL: [Fault; 9] = [
 ];
 
 pub async fn cause(ground: &Ground, mut lot: Lot, until: Instant) {
-    // Each once before any twice: a short run meets them all.
+    // Each fault comes once before any comes twice: a short soak has them all.
     let mut left = Vec::new();
     loop {
         sleep(lot.pause(Duration::from_secs(1), Duration::from_secs(8))).await;
@@ -98,7 +98,7 @@ async fn cause_one(ground: &Ground, fault: Fault, chance: usize) {
     }
 }
 
-/// PostgreSQL then ends all others as well, and recovers.
+/// Kills one backend. PostgreSQL then ends all others as well, and recovers.
 async fn kill_backend(ground: &Ground, chance: usize) {
     let mut connection = connect(ground).await;
     let others = "select pid::text from pg_stat_activity
@@ -110,7 +110,7 @@ async fn kill_backend(ground: &Ground, chance: usize) {
     }
 }
 
-/// PostgreSQL gives itself up when it cannot write its log, and cannot start again without room.
+/// Fills the disk of the log. PostgreSQL ends when it cannot write its log, and cannot start again without free space.
 async fn fill_log_disk(ground: &Ground) {
     let Some(disk) = &ground.log_disk else { return };
     ground.note("filled the disk of PostgreSQL's log for 10 s");
@@ -118,12 +118,12 @@ async fn fill_log_disk(ground: &Ground) {
     sleep(STOPPED_FOR).await;
     disk.free();
     if !ground.postgres.is_running() {
-        ground.count("PostgreSQL had given itself up for want of room");
+        ground.count("PostgreSQL had ended because its log disk was full");
         ground.postgres.start_again();
     }
 }
 
-/// As soon as the server lets anybody in.
+/// Connects as soon as the server accepts connections.
 async fn connect(ground: &Ground) -> PgConnection {
     loop {
         if let Ok(connection) = PgConnection::connect(&ground.site.store.url).await {

@@ -1,4 +1,4 @@
-//! Kills, stops and replaces workers.
+//! Causes faults in the workers: kills, stops and replaces them.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use codemint_test_support::site::Worker;
 
 const WORKERS: usize = 3;
 const STOPPED_FOR: Duration = Duration::from_secs(10);
-/// Small, so that there are many commits to break.
+/// Small chunks, for many commits to interrupt.
 const SETTINGS: [(&str, &str); 1] = [("CODEMINT__JOB__CHUNK_SIZE", "10000")];
 
 pub type Workers = Vec<Worker>;
 
-/// Returns the workers that are left.
+/// Causes faults until the time is up, and returns the workers that are left.
 pub async fn cause(ground: &Ground, mut lot: Lot, until: Instant) -> Workers {
     let start = || ground.site.start(&SETTINGS, &[]);
     let mut workers: Workers = (0..WORKERS).map(|_| start()).collect();
@@ -45,7 +45,7 @@ pub async fn cause(ground: &Ground, mut lot: Lot, until: Instant) -> Workers {
                 ground.note("replaced a worker");
                 let worker = std::mem::replace(&mut workers[number], start());
                 let code = worker.terminate().await.code;
-                assert!([0, 5].contains(&code), "a worker that was asked to end did so with {code}");
+                assert!([0, 5].contains(&code), "a terminated worker ended with exit code {code}");
             }
         }
     }

@@ -5,21 +5,21 @@ use std::time::Duration;
 use codemint_store::activity::Sessions;
 use codemint_worker::mint::times::ChunkTimes;
 
-/// Statements that a chunk waits for one after the other: begin, claim, the next chunk, savepoint, the beginning and the end of
-/// `COPY`, checkpoint, commit.
+/// Number of statements that a chunk waits for in sequence: begin, claim, the next chunk, savepoint, the beginning and
+/// the end of `COPY`, checkpoint, commit.
 pub const ROUND_TRIPS_A_CHUNK: u32 = 8;
 
-/// With fewer looks at a server what was seen is chance.
+/// Minimum number of samples of a server; with fewer, the result is chance.
 const LOOKS_MIN: u64 = 10;
 
-/// What was measured while all jobs were minted.
+/// The measurements taken while all jobs were minted.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
-    /// From the first job's turn to the end of the last one.
+    /// The time from the first job's first turn to the end of the last job.
     pub time: Duration,
-    /// Chunks at once.
+    /// Number of chunks minted at once.
     pub workers: u32,
-    /// Chunks that were committed.
+    /// Number of committed chunks.
     pub chunks: u64,
     /// The sum over all chunks.
     pub chunk_times: ChunkTimes,
@@ -27,29 +27,29 @@ pub struct Figures {
     pub store: StoreFigures,
 }
 
-/// What this process and its machine did meanwhile.
+/// The load of this process and its machine in that time.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientFigures {
-    /// Of all threads of this process.
+    /// The CPU time of all threads of this process.
     pub cpu: Duration,
     pub cpus: u32,
-    /// The share of the machine's CPUs that were busy, with whatever program; `None` where it is not told.
+    /// The share of the machine's CPUs that any program kept busy; `None` if the system does not report it.
     pub machine_busy: Option<f64>,
 }
 
-/// What is known of the other side.
+/// The figures of the database.
 #[derive(Clone, Copy, Debug)]
 pub enum StoreFigures {
-    /// It is this process that works.
+    /// The database runs in this process.
     Sqlite,
     Postgres(ServerFigures),
-    /// Nobody could look at what the server does for us.
+    /// The server's work for this process could not be observed.
     PostgresUnseen,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct ServerFigures {
-    /// How often it was looked at, and the sum of what was seen.
+    /// Number of samples; `seen` is their sum.
     pub looks: u64,
     pub seen: Sessions,
     pub round_trip: Duration,
@@ -57,33 +57,33 @@ pub struct ServerFigures {
 }
 
 impl ServerFigures {
-    /// Whether what was seen says something.
+    /// Returns true if there are enough samples, and visible ones, to judge by.
     pub const fn is_known(&self) -> bool {
         self.looks >= LOOKS_MIN && !self.is_hidden()
     }
 
-    /// Whether the server keeps to itself what its sessions do.
+    /// Returns true if the server hides from this user what most of its sessions do.
     pub const fn is_hidden(&self) -> bool {
         let Sessions { cpu, wal, disk, lock, client, idle, hidden } = self.seen;
         hidden > cpu + wal + disk + lock + client + idle
     }
 }
 
-/// Shares of the workers' time, which add up to 1.
+/// The shares of the workers' time, which add up to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Shares {
     pub client_cpu: f64,
     pub database_cpu: f64,
-    /// Flushing the write-ahead log or, of SQLite, the file.
+    /// Flushing the write-ahead log or, for SQLite, the file.
     pub flush: f64,
     pub disk: f64,
     pub locks: f64,
-    /// Nobody was at work: something was on its way, or waited for a CPU.
+    /// Neither side was at work: data was in transit, or something waited for a CPU.
     pub network: f64,
 }
 
 impl Figures {
-    /// What the workers' time went into. What a store does not tell is part of the rest.
+    /// Returns how the workers spent their time. What a store does not report is counted as `network`.
     pub fn shares(&self) -> Shares {
         match &self.store {
             StoreFigures::Sqlite => self.shares_of_file(),
@@ -95,8 +95,8 @@ impl Figures {
         }
     }
 
-    /// The share of this machine's CPUs that were kept busy by this program, and by what it made a database on the same
-    /// machine do.
+    /// Returns the share of this machine's CPUs that this program kept busy, including its sessions of a database on
+    /// the same machine.
     pub fn own_share_of_machine(&self) -> f64 {
         let server = match &self.store {
             StoreFigures::Postgres(server) if server.is_on_this_machine => {
@@ -107,18 +107,18 @@ impl Figures {
         (self.client_cpus_busy() + server) / f64::from(self.client.cpus.max(1))
     }
 
-    /// CPUs that this process kept busy.
+    /// Returns the number of CPUs that this process kept busy.
     pub fn client_cpus_busy(&self) -> f64 {
         self.client.cpu.as_secs_f64() / self.seconds()
     }
 
-    /// The share of the workers' time in which a chunk waited for the store.
+    /// Returns the share of the workers' time in which a chunk waited for the store.
     pub fn store_share(&self) -> f64 {
         let ChunkTimes { claim, put_codes, checkpoint, commit, .. } = self.chunk_times;
         self.share_of_workers(claim + put_codes + checkpoint + commit)
     }
 
-    /// A time of the workers as a share of all the time that they had.
+    /// Returns a duration as a share of all workers' time.
     pub fn share_of_workers(&self, time: Duration) -> f64 {
         (time.as_secs_f64() / (self.seconds() * f64::from(self.workers.max(1)))).min(1.0)
     }
@@ -127,8 +127,9 @@ impl Figures {
         self.time.as_secs_f64().max(0.001)
     }
 
-    /// While the server works nobody else is waited for. In the rest this process computes, and what it does not compute is
-    /// waiting: for the network, or for a CPU. Jobs are opened and closed besides, so more may be at work than workers.
+    /// Returns the shares for PostgreSQL. While the server works, nothing else is waited for. In the remaining time
+    /// this process computes; what is left is waiting, for the network or for a CPU. Jobs are opened and closed too, so
+    /// more sessions may be active than there are workers.
     fn shares_of_server(&self, server: &ServerFigures) -> Shares {
         let mean = |sum: u64| sum as f64 / server.looks.max(1) as f64;
         let Sessions { cpu, wal, disk, lock, .. } = server.seen;
@@ -145,9 +146,9 @@ impl Figures {
         })
     }
 
-    /// One chunk at a time has the file, however many workers there are. A flush is waited for without computing; a commit also
-    /// computes, and the next chunk is prepared meanwhile: so no more of it is a flush than there was time in which this
-    /// process did not compute. Others have the file while none of our chunks has it.
+    /// Returns the shares for SQLite. One chunk at a time has the file, however many workers there are. Waiting for a
+    /// flush takes no CPU, but a commit also computes, and the next chunk is prepared meanwhile: so the flush takes at
+    /// most the time in which this process did not compute. Others have the file while none of our chunks has it.
     fn shares_of_file(&self) -> Shares {
         let share = |time: Duration| (time.as_secs_f64() / self.seconds()).min(1.0);
         let ChunkTimes { claim, prepare, put_codes, checkpoint, commit, give_way, preparation: _ } = self.chunk_times;

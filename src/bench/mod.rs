@@ -1,4 +1,4 @@
-//! What a load test measured, and what that says. Pure: it runs nothing and prints nothing; `cli` does.
+//! The figures of a load test, and the verdict on them. Pure: it runs nothing and prints nothing; `cli` does.
 
 pub mod spread;
 pub mod figures;

@@ -1,46 +1,46 @@
-//! What limits: one plain sentence with the figures it comes from, and what could be changed.
+//! The verdict of a load test: one plain sentence on what limits throughput, with its figures, and what to change.
 
 use crate::bench::figures::{Figures, ROUND_TRIPS_A_CHUNK, ServerFigures, Shares, StoreFigures};
 
-/// From here on all CPUs are busy.
+/// Share of busy CPUs from which a machine counts as saturated.
 const SATURATED: f64 = 0.9;
-/// What takes less of the time is not said to limit by itself.
+/// Minimum share of the time from which one factor counts as the limit.
 const LIMITS_FROM: f64 = 0.4;
 
-/// What throughput would rise with.
+/// The factor that limits throughput.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     ClientCpu,
     DatabaseCpu,
     /// Client and database compute on the same machine, and its CPUs are busy.
     SharedCpu,
-    /// The CPUs of this machine are busy, and not with us.
+    /// Other programs keep the CPUs of this machine busy.
     OtherPrograms,
     WalFlush,
     DatabaseDisk,
     DatabaseLocks,
     Network,
-    /// Of an SQLite file.
+    /// Flushing an SQLite file to its disk.
     DiskFlush,
-    /// Of an SQLite file: others write, or are let to.
+    /// Other processes write to the SQLite file, or this one yields it to them.
     OtherWriters,
-    /// Several take about the same part.
+    /// Several factors take about the same share.
     NothingAlone,
-    /// The server did not let itself be looked at, or it was over too soon.
+    /// The server could not be observed, or the measurement was too short.
     Unknown,
 }
 
 #[derive(Clone, Debug)]
 pub struct Verdict {
     pub limit: Limit,
-    /// A sentence with the figures.
+    /// One sentence with the figures.
     pub text: String,
-    /// What could be changed.
+    /// A suggestion of what to change.
     pub hint: &'static str,
 }
 
 impl Limit {
-    /// For programs: stable, lower case, with underscores.
+    /// Returns the name for programs: stable, lower case, with underscores.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientCpu => "client_cpu",
@@ -60,18 +60,18 @@ impl Limit {
 
     const fn name(self) -> &'static str {
         match self {
-            Self::ClientCpu => "The CPU of this program limits",
-            Self::DatabaseCpu => "The CPU of the database limits",
-            Self::SharedCpu => "The CPUs of this machine limit, which this program and the database share",
-            Self::OtherPrograms => "Other programs on this machine limit",
-            Self::WalFlush => "The write-ahead log of the database limits",
-            Self::DatabaseDisk => "The disk of the database limits",
-            Self::DatabaseLocks => "Locks in the database limit",
-            Self::Network => "The network limits",
-            Self::DiskFlush => "Flushing the file to its disk limits",
-            Self::OtherWriters => "Other writers of the file limit",
-            Self::NothingAlone => "Nothing limits alone",
-            Self::Unknown => "What limits is not known",
+            Self::ClientCpu => "The CPU of this program limits throughput",
+            Self::DatabaseCpu => "The CPU of the database limits throughput",
+            Self::SharedCpu => "The CPUs of this machine, which this program and the database share, limit throughput",
+            Self::OtherPrograms => "Other programs on this machine limit throughput",
+            Self::WalFlush => "The write-ahead log of the database limits throughput",
+            Self::DatabaseDisk => "The disk of the database limits throughput",
+            Self::DatabaseLocks => "Locks in the database limit throughput",
+            Self::Network => "The network limits throughput",
+            Self::DiskFlush => "Flushing the file to its disk limits throughput",
+            Self::OtherWriters => "Other writers of the file limit throughput",
+            Self::NothingAlone => "No single factor limits throughput",
+            Self::Unknown => "It is not known what limits throughput",
         }
     }
 
@@ -81,29 +81,29 @@ impl Limit {
                 "a faster CPU, more --workers where CPUs are idle, or several machines; denied words and crowded masks cost CPU"
             }
             Self::DatabaseCpu => {
-                "try more --workers: each keeps one CPU of the server busy; when that no longer helps, it needs faster CPUs"
+                "more --workers: each keeps one CPU of the server busy; when that no longer helps, faster CPUs for the server"
             }
-            Self::SharedCpu => "give the database a machine of its own; more --workers will not help here",
-            Self::OtherPrograms => "measure again when nothing else keeps the CPUs of this machine busy",
+            Self::SharedCpu => "a separate machine for the database; more --workers will not help here",
+            Self::OtherPrograms => "another measurement when no other program keeps the CPUs of this machine busy",
             Self::WalFlush => {
                 "a faster disk for pg_wal, a larger max_wal_size, larger chunks (job.chunk_size); more --workers share flushes"
             }
             Self::DatabaseDisk => "more shared_buffers, or a faster disk for the table of codes and its index",
             Self::DatabaseLocks => {
-                "fewer --workers, or look in pg_stat_activity for who holds what others wait for; partitions spread the index"
+                "fewer --workers; pg_stat_activity shows which session holds the locks; partitions spread the index"
             }
             Self::Network => {
-                "bring this program nearer to the database, use more --workers, which wait at the same time, or larger chunks"
+                "this program nearer to the database, more --workers, which wait at the same time, or larger chunks"
             }
             Self::DiskFlush => "a faster disk, or larger chunks (job.chunk_size): each is flushed once",
             Self::OtherWriters => "an SQLite file has one writer at a time; PostgreSQL takes many",
-            Self::NothingAlone => "try --workers, one more each time, until the throughput no longer grows",
-            Self::Unknown => "more --codes; and for what the server does, a --store URL that leads to it directly",
+            Self::NothingAlone => "more --workers, one at a time, until the throughput no longer grows",
+            Self::Unknown => "more --codes, and a --store URL that reaches the server directly to observe it",
         }
     }
 }
 
-/// What the figures say.
+/// Returns the verdict on the figures.
 pub fn judge(figures: &Figures) -> Verdict {
     let shares = figures.shares();
     let limit = limit_of_machine(figures).unwrap_or_else(|| match &figures.store {
@@ -115,14 +115,14 @@ pub fn judge(figures: &Figures) -> Verdict {
     Verdict { limit, text, hint: limit.hint() }
 }
 
-/// Where the CPUs of this machine are busy, whatever else is waited for is waiting for a CPU.
+/// Returns the limit if the CPUs of this machine are busy: then every other wait may be a wait for a CPU.
 fn limit_of_machine(figures: &Figures) -> Option<Limit> {
     let own = figures.own_share_of_machine();
     if figures.client.machine_busy.unwrap_or(own) < SATURATED {
         return None;
     }
     Some(match &figures.store {
-        // Who keeps it busy would be a guess.
+        // What keeps it busy would be a guess.
         StoreFigures::Postgres(server) if server.is_on_this_machine && !server.is_known() => Limit::Unknown,
         _ if own < SATURATED / 2.0 => Limit::OtherPrograms,
         StoreFigures::Postgres(server) if server.is_on_this_machine => Limit::SharedCpu,
@@ -165,22 +165,22 @@ fn reason(figures: &Figures, shares: &Shares) -> String {
     };
     match &figures.store {
         StoreFigures::Sqlite => format!(
-            "of the time this program computed for {}, waited for commits for {}, for and in favour of other writers for \
-             {}{busy}",
+            "of the time this program computed for {}, waited for commits for {}, waited for or yielded to other \
+             writers for {}{busy}",
             percent(shares.client_cpu),
             percent(shares.flush),
             percent(shares.locks)
         ),
         StoreFigures::Postgres(server) if server.is_hidden() => {
-            format!("the server does not tell this user what its sessions do{busy}")
+            format!("the server hides from this user what its sessions do{busy}")
         }
         StoreFigures::Postgres(server) if !server.is_known() => {
-            format!("the server was looked at only {} times before all was done{busy}", server.looks)
+            format!("the server was sampled only {} times before the jobs were done{busy}", server.looks)
         }
         StoreFigures::Postgres(server) => format!(
-            "of the workers' time the database computed for {}, waited for its log for {}, for other files {}, for locks {}; \
-             this program computed for {}, and for {} all waited for the network (a round trip takes {:.2} ms, a chunk {} of \
-             them) or for a CPU{busy}",
+            "of the workers' time the database computed for {}, waited for its log for {}, for other files {}, for locks \
+             {}; this program computed for {}, and for {} both waited for the network (a round trip takes {:.2} ms, a \
+             chunk needs {} of them) or for a CPU{busy}",
             percent(shares.database_cpu),
             percent(shares.flush),
             percent(shares.disk),
@@ -191,8 +191,8 @@ fn reason(figures: &Figures, shares: &Shares) -> String {
             ROUND_TRIPS_A_CHUNK
         ),
         StoreFigures::PostgresUnseen => format!(
-            "the workers waited {} of their time for the database or the network, and by way of pgbouncer the server does \
-             not tell which{busy}",
+            "the workers waited {} of their time for the database or the network; through pgbouncer it is not \
+             visible which{busy}",
             percent(figures.store_share())
         ),
     }

@@ -66,14 +66,14 @@ fn where_the_server_has_nothing_to_do_it_is_this_program_or_the_network() {
     assert_limit(
         &figures(seen, ms(2000)),
         Limit::Network,
-        "for 70 % all waited for the network (a round trip takes 0.40 ms",
+        "for 70 % both waited for the network (a round trip takes 0.40 ms",
     );
 }
 
 #[test]
 fn where_two_take_about_the_same_neither_is_blamed() {
     let seen = Sessions { cpu: 70, wal: 70, idle: 60, ..Sessions::default() };
-    assert_limit(&figures(seen, ms(2000)), Limit::NothingAlone, "Nothing limits alone");
+    assert_limit(&figures(seen, ms(2000)), Limit::NothingAlone, "No single factor limits throughput");
 }
 
 #[test]
@@ -84,16 +84,16 @@ fn on_a_busy_machine_whoever_keeps_it_busy_is_blamed_and_not_the_network() {
     server(&mut busy).is_on_this_machine = true;
     assert_limit(&busy, Limit::SharedCpu, "the CPUs of this machine were 97 % busy");
     server(&mut busy).is_on_this_machine = false;
-    assert_limit(&busy, Limit::ClientCpu, "The CPU of this program limits");
+    assert_limit(&busy, Limit::ClientCpu, "The CPU of this program limits throughput");
     busy.client.cpu = ms(1000);
-    assert_limit(&busy, Limit::OtherPrograms, "Other programs on this machine limit");
+    assert_limit(&busy, Limit::OtherPrograms, "Other programs on this machine limit throughput");
 }
 
 #[test]
 fn without_a_count_of_the_machine_its_own_use_tells_that_a_program_has_no_cpu_left() {
     let mut alone = figures(Sessions { cpu: 40, idle: 160, ..Sessions::default() }, ms(9500));
     alone.client = ClientFigures { machine_busy: None, cpus: 1, ..alone.client };
-    assert_limit(&alone, Limit::ClientCpu, "The CPU of this program limits");
+    assert_limit(&alone, Limit::ClientCpu, "The CPU of this program limits throughput");
 }
 
 #[test]
@@ -101,17 +101,17 @@ fn what_was_not_seen_is_not_guessed() {
     let seen = Sessions { cpu: 20, ..Sessions::default() };
     let mut short = figures(seen, ms(2000));
     server(&mut short).looks = 9;
-    assert_limit(&short, Limit::Unknown, "the server was looked at only 9 times");
+    assert_limit(&short, Limit::Unknown, "the server was sampled only 9 times");
     short.client.machine_busy = Some(1.0);
     server(&mut short).is_on_this_machine = true;
     assert_limit(&short, Limit::Unknown, "the CPUs of this machine were 100 % busy");
     let hidden = figures(Sessions { hidden: 200, ..Sessions::default() }, ms(2000));
-    assert_limit(&hidden, Limit::Unknown, "does not tell this user what its sessions do");
+    assert_limit(&hidden, Limit::Unknown, "hides from this user what its sessions do");
     let unseen = Figures { store: StoreFigures::PostgresUnseen, ..figures(seen, ms(2000)) };
     assert_limit(
         &unseen,
         Limit::Unknown,
-        "waited 80 % of their time for the database or the network, and by way of pgbouncer",
+        "waited 80 % of their time for the database or the network; through pgbouncer",
     );
 }
 
@@ -132,7 +132,7 @@ fn a_file_is_limited_by_computing_by_its_disk_or_by_others() {
     let flushing = ChunkTimes { put_codes: ms(1500), commit: ms(8000), claim: ms(9000), ..ChunkTimes::default() };
     assert_limit(&of_file(flushing, ms(2000)), Limit::DiskFlush, "waited for commits for 80 %");
     let waiting = ChunkTimes { put_codes: ms(1500), commit: ms(500), claim: ms(8000), ..ChunkTimes::default() };
-    assert_limit(&of_file(waiting, ms(1500)), Limit::OtherWriters, "for and in favour of other writers for 80 %");
+    assert_limit(&of_file(waiting, ms(1500)), Limit::OtherWriters, "waited for or yielded to other writers for 80 %");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 300_000;
-const NO_ROOM: &str = "the store has no room on its disk or in its memory; waiting";
+const NO_ROOM: &str = "the store is out of disk space or memory; waiting";
 const CHUNKS_DONE: &str = "select count(*) from chunks where state = 'done'";
 
 #[tokio::test]

@@ -89,7 +89,7 @@ async fn an_id_that_is_taken_by_another_request_is_buried_with_the_reason() {
             other[field] = value;
             publish(&peer, &other).await;
             let letter = peer.take(DEAD).await;
-            let reason = format!("job {id} is another request: mask, count or campaign differ");
+            let reason = format!("job {id} exists already with another mask, count or campaign");
             assert_eq!(letter.header("x-codemint-reason"), Some(&AMQPValue::LongString(reason.into())));
             assert_eq!(letter.json(), other);
         }

@@ -1,5 +1,5 @@
-//! Jobs in progress and the latest ends, as the page shows them: read from the store when somebody looks at the page, however
-//! many do.
+//! Jobs in progress and the latest finished jobs, as the page shows them. The store is read only when a page is
+//! requested, however many requests there are.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use codemint_store::Store;
 use codemint_store::error::StoreError;
 use codemint_store::reports::JobFilter;
 
-/// The store is asked no more often.
+/// Minimum interval between two reads of the store.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// Whoever looks at the page waits no longer.
+/// Maximum time that a page request waits for the store.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// An earlier look tells the rate at which a job goes now, unless it is too long ago.
+/// Maximum age of an earlier read from which the current rate of a job is computed.
 const RATE_SPAN_MAX: Duration = Duration::from_secs(60);
 const RUNNING_MAX: u32 = 20;
-/// The latest ends are looked for among so many jobs.
+/// Number of latest jobs among which finished ones are searched.
 const LATEST_MAX: u32 = 50;
 const ENDED_MAX: usize = 10;
 
-/// What was seen last.
+/// The state that was read last.
 #[derive(Debug, Default)]
 pub struct JobsSeen(Mutex<Look>);
 
@@ -33,30 +33,30 @@ pub struct JobsSeen(Mutex<Look>);
 struct Look {
     at: Option<Instant>,
     lines: JobLines,
-    /// By number of the job, when it had how many codes.
+    /// A time and the number of codes that the job had then, by job number.
     minted: HashMap<i64, (Instant, u64)>,
 }
 
-/// As the page shows them.
+/// The jobs as the page shows them.
 #[derive(Clone, Debug, Default)]
 pub struct JobLines {
     pub running: Vec<RunningJob>,
     pub ended: Vec<EndedJob>,
-    /// Why nothing new could be read.
+    /// The reason why nothing new could be read.
     pub trouble: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 pub struct RunningJob {
     pub id: String,
-    /// Empty if it has none.
+    /// Empty if the job has none.
     pub campaign: String,
     pub minted: u64,
     pub count: u64,
     /// `120,000 of 1,000,000`
     pub progress: String,
     pub percent: u64,
-    /// Codes a second, or nothing yet.
+    /// Codes per second; empty while unknown.
     pub rate: String,
     pub remaining: String,
 }
@@ -67,7 +67,7 @@ pub struct EndedJob {
     pub campaign: String,
     pub state: &'static str,
     pub codes: String,
-    /// How long it took, or the code of what it failed for: the message may name a mask that is a code.
+    /// The duration, or the error code of a failed job: not the error message, which may name a mask that is a code.
     pub note: String,
     pub ago: String,
 }
@@ -104,7 +104,7 @@ impl Look {
         self.minted.retain(|no, _| running.iter().any(|job| job.no == *no));
         for job in running {
             let before = self.minted.entry(job.no).or_insert((now, job.minted));
-            // A look too close to this one would tell nothing about the rate.
+            // A read too close to this one would give no useful rate.
             if now - before.0 >= RATE_SPAN_MAX / 2 {
                 *before = (now, job.minted);
             }
@@ -112,7 +112,7 @@ impl Look {
         self.lines = JobLines { running: lines, ended: ended.iter().map(ended_line).collect(), trouble: None };
     }
 
-    /// Codes a second, since an earlier look or, without one, since the job began.
+    /// Returns the codes per second since an earlier read or, without one, since the job began.
     fn rate(&self, job: &Job, now: Instant) -> Option<f64> {
         let (since, minted) = match self.minted.get(&job.no) {
             Some((at, minted)) if now - *at <= RATE_SPAN_MAX && now > *at => (now - *at, job.minted - minted),

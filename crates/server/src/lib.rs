@@ -1,5 +1,5 @@
-//! What a worker answers about itself, over HTTP: `/livez` whether it lives, `/readyz` whether it can work, `/metrics` what
-//! it has done, and `/` all of that for people.
+//! The admin server of a worker, over HTTP: `/livez` (the process is alive), `/readyz` (it can work), `/metrics`, and
+//! `/`, a page that shows all of that to people.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,37 +29,37 @@ use codemint_telemetry::metrics::Metrics;
 pub mod jobs_seen;
 mod page;
 
-/// The store is asked no more often.
+/// Minimum interval between two checks of the store.
 const STORE_ASK_INTERVAL: Duration = Duration::from_secs(1);
-/// Whoever asks for readiness waits no longer.
+/// Maximum time that a readiness request waits for the store.
 const STORE_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a worker is asked about.
+/// The state of a worker that the admin server reports.
 #[derive(Debug)]
 pub struct Health {
     pub metrics: Metrics,
-    /// Empty until it is open.
+    /// Empty until the store is open.
     pub store: OnceLock<Store>,
-    /// Where a broker is configured.
+    /// The broker's status; `None` without a configured broker.
     pub broker: Option<watch::Receiver<BrokerStatus>>,
-    /// A worker that is asked to stop takes no more work.
+    /// Cancelled when the worker is stopping and takes no more work.
     pub stopping: CancellationToken,
     pub jobs: JobsSeen,
-    /// When the store was asked last, and what was wrong with it.
+    /// When the store was last checked, and what was wrong with it.
     pub store_asked: Mutex<Option<(Instant, Option<String>)>>,
 }
 
-/// What `/readyz` answers.
+/// The response of `/readyz`.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ReadinessDocument {
     pub ready: bool,
-    /// Empty if it is ready.
+    /// Empty if the worker is ready.
     pub missing: Vec<Missing>,
-    /// `connected`, `blocked`, `away`, or nothing without a broker. Jobs come in from one that takes no messages.
+    /// `connected`, `blocked` or `away`; `None` without a broker. Jobs still come in from a blocked broker.
     pub broker: Option<String>,
 }
 
-/// Something without which a worker does no work.
+/// A reason why a worker cannot work.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Missing {
     /// `store`, `broker` or `worker`
@@ -73,15 +73,15 @@ impl Missing {
     }
 }
 
-/// Takes the address, before anything else is begun.
+/// Binds the address, before anything else starts.
 ///
 /// # Errors
-/// If it is in use or not of this machine.
+/// If the address is in use or does not belong to this machine.
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Answers until `end` is cancelled.
+/// Serves requests until `end` is cancelled.
 ///
 /// # Errors
 /// If the listener fails.
@@ -99,7 +99,7 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-/// In Prometheus' text format.
+/// Returns the metrics in Prometheus' text format.
 async fn metrics(State(health): State<Arc<Health>>) -> ([(HeaderName, &'static str); 1], String) {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], health.metrics.render())
 }
@@ -147,7 +147,7 @@ impl Health {
         missing
     }
 
-    /// However many ask, the store is asked once a second: its connections are there for minting.
+    /// Returns what is wrong with the store, which is checked at most once a second: its connections are for minting.
     async fn store_trouble(&self) -> Option<String> {
         let Some(store) = self.store.get() else { return Some("it is not open yet".to_owned()) };
         let mut asked = self.store_asked.lock().await;

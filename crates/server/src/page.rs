@@ -1,4 +1,4 @@
-//! The page `/`: how a worker stands, at a glance, for where there are no dashboards. No script, nothing from elsewhere.
+//! The page `/`: the state of a worker at a glance, where there are no dashboards. No script, nothing external.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use crate::jobs_seen::JobLines;
 use crate::{Missing, ReadinessDocument};
 use codemint_telemetry::metrics::names;
 
-/// What the browser may load and do: this page's own style, and nothing else.
+/// The policy for the browser: it may use this page's own style, and nothing else.
 pub const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -24,7 +24,7 @@ pub struct Page {
     jobs: JobLines,
 }
 
-/// Figures that belong together.
+/// A panel of figures that belong together.
 #[derive(Debug)]
 struct Room {
     title: &'static str,
@@ -35,12 +35,12 @@ struct Room {
 struct Figure {
     name: &'static str,
     value: String,
-    /// Somebody should look.
+    /// True if the figure needs attention.
     is_alarm: bool,
 }
 
 impl Page {
-    /// `metrics` is what `/metrics` answers.
+    /// Builds the page. `metrics` is the response of `/metrics`.
     pub fn new(readiness: ReadinessDocument, metrics: &str, jobs: JobLines) -> Self {
         let figures = Figures::read(metrics);
         let mut rooms = vec![jobs_room(&figures), codes_room(&figures), store_room(&figures)];
@@ -85,7 +85,7 @@ fn codes_room(figures: &Figures) -> Room {
         figures: vec![
             figure("minted here", HumanCount(figures.count(names::CODES_MINTED))),
             figure("rejected", HumanCount(figures.sum(names::CANDIDATES_REJECTED))),
-            figure("chunks at hand", figures.of(names::WRITERS_BUSY, names::WRITERS_ALLOWED)),
+            figure("chunks in progress", figures.of(names::WRITERS_BUSY, names::WRITERS_ALLOWED)),
             figure("conflicts", HumanCount(figures.count(names::CHUNK_CONFLICTS))),
             figure("idle for", HumanDuration(since)),
         ],
@@ -141,7 +141,7 @@ fn process_room(figures: &Figures) -> Room {
     }
 }
 
-/// Values of metrics, by series.
+/// The values of metrics, by series.
 struct Figures<'a>(HashMap<&'a str, f64>);
 
 impl<'a> Figures<'a> {
@@ -150,7 +150,7 @@ impl<'a> Figures<'a> {
         Self(series.filter_map(|(series, value)| Some((series, value.parse().ok()?))).collect())
     }
 
-    /// 0 while there is none.
+    /// Returns the value of a series, or 0 if there is none.
     fn get(&self, series: &str) -> f64 {
         self.0.get(series).copied().unwrap_or_default()
     }
@@ -163,13 +163,13 @@ impl<'a> Figures<'a> {
         Duration::try_from_secs_f64(self.get(series)).unwrap_or_default()
     }
 
-    /// Since a time that is told in seconds since 1970.
+    /// Returns the time since a timestamp in seconds since 1970.
     fn since(&self, series: &str) -> Duration {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         now.saturating_sub(self.seconds(series))
     }
 
-    /// Over all values of its labels.
+    /// Returns the sum over all values of the labels.
     fn sum(&self, name: &str) -> u64 {
         let of_name = self.0.iter().filter(|(series, _)| series.split('{').next() == Some(name));
         of_name.map(|(_, value)| *value as u64).sum()

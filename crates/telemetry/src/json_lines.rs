@@ -1,4 +1,4 @@
-//! A line of the log as JSON: one flat object, with the fields of the spans in which it was written.
+//! Log lines as JSON: one flat object a line, with the fields of the spans in which it was logged.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Expects fields of spans to be written as JSON.
+/// Formats an event as a JSON line. Expects the fields of spans to be formatted as JSON.
 pub(super) struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines

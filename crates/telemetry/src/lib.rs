@@ -1,4 +1,4 @@
-//! What operators see of a process: its logs, its traces and its metrics.
+//! Logs, traces and metrics of a process, for its operators.
 
 pub mod logs;
 mod json_lines;

@@ -1,4 +1,4 @@
-//! Setting up logs. Codes, keys and passwords are never logged, by anybody.
+//! Log setup. Codes, keys and passwords are never logged, by any module.
 
 use std::str::FromStr;
 
@@ -71,7 +71,7 @@ where
     registry.init();
 }
 
-/// Our own events at the level that was asked for; libraries only from `warn` on, unless everything is wanted.
+/// Returns the filter: our own events at the configured level; libraries only from `warn` on, except at `trace`.
 fn filter(level: LogLevel) -> Targets {
     let (ours, libraries) = match level {
         LogLevel::Error => (Level::ERROR, Level::ERROR),
@@ -80,9 +80,9 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (Level::DEBUG, Level::WARN),
         LogLevel::Trace => (Level::TRACE, Level::DEBUG),
     };
-    // A connection that breaks is told of by us, with what is done about it; the pool would tell it again.
+    // We log a broken connection ourselves, and how it is handled; the pool would log it again.
     let pool = if libraries > Level::WARN { libraries } else { Level::ERROR };
-    // The same goes for the broker's library, which also calls errors what is a good-bye.
+    // The same goes for the broker's library, which also logs clean closes as errors.
     let broker = if libraries > Level::WARN { LevelFilter::from_level(libraries) } else { LevelFilter::OFF };
     Targets::new()
         .with_default(LevelFilter::from_level(libraries))

@@ -1,5 +1,5 @@
-//! Spans to a collector by OTLP, in protobuf over HTTP. All settings are the standard variables of OpenTelemetry:
-//! `OTEL_EXPORTER_OTLP_ENDPOINT` and its like. Collectors stand beside the program, so there is no TLS.
+//! Sends spans to a collector with OTLP, in protobuf over HTTP. All settings are the standard variables of
+//! OpenTelemetry, such as `OTEL_EXPORTER_OTLP_ENDPOINT`. Collectors run beside the program, so there is no TLS.
 
 use std::env;
 use std::future::Future;
@@ -21,13 +21,14 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
-/// A collector that takes longer is not waited for.
+/// Maximum time that a send to the collector may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// Takes the spans of this program; `None` where the environment names no collector. Called once, inside the runtime.
+/// Returns the layer that records this program's spans; `None` if the environment names no collector. Called once,
+/// inside the runtime.
 pub(super) fn layer<S>() -> Option<impl Layer<S>>
 where
     S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -39,15 +40,15 @@ where
     }
     let client =
         OnRuntime { runtime: Handle::current(), client: HyperClient::with_default_connector(SEND_TIMEOUT, None) };
-    // An endpoint that is no URL.
+    // Fails if the endpoint is not a URL.
     let exporter = SpanExporter::builder().with_http().with_http_client(client).build().ok()?;
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build();
     let tracer = provider.tracer("codemint");
-    // Nobody else sets it.
+    // Nothing else sets it.
     let _set = PROVIDER.set(provider);
     let ours = Targets::new().with_target("codemint", Level::DEBUG);
     let layer = tracing_opentelemetry::layer().with_tracer(tracer);
-    // Events are the log's; a span holds when something was done, not what was said.
+    // Events belong to the log; a span records when something was done, not what was logged.
     Some(layer.with_filter(tracing_subscriber::filter::filter_fn(|metadata| metadata.is_span())).with_filter(ours))
 }
 
@@ -65,7 +66,7 @@ pub(super) fn continue_trace(span: &Span, traceparent: Option<&str>, is_resumed:
     if is_resumed {
         span.add_link(asked_in.clone());
     }
-    // Where nothing is sent there is nothing to go on with.
+    // If nothing is sent, there is no trace to continue.
     let _unsent = span.set_parent(Context::new().with_remote_span_context(asked_in));
 }
 
@@ -77,7 +78,7 @@ pub(super) fn traceparent_of(span: &Span) -> Option<String> {
         .then(|| format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8()))
 }
 
-/// What `wire::trace` found to be valid.
+/// Parses a trace parent that `wire::trace` has found valid.
 fn parse(traceparent: &str) -> Option<SpanContext> {
     let parts: Vec<&str> = traceparent.split('-').collect();
     let [_version, trace, span, flags] = parts[..] else { return None };
@@ -88,11 +89,11 @@ fn parse(traceparent: &str) -> Option<SpanContext> {
 
 pub(super) async fn flush() {
     let Some(provider) = PROVIDER.get() else { return };
-    // It waits for a thread of its own, which needs the runtime. A collector that is away has missed them.
+    // It waits for its own thread, which needs the runtime. Spans are lost if the collector is away.
     let _flushed = tokio::task::spawn_blocking(|| provider.shutdown()).await;
 }
 
-/// Spans are sent from a thread outside of the runtime that the client needs.
+/// Runs the client on the runtime that it needs: spans are sent from a thread outside of it.
 #[derive(Debug)]
 struct OnRuntime {
     runtime: Handle,

@@ -1,4 +1,4 @@
-//! Chunks: what they come to, where their time goes, what goes wrong.
+//! Metrics of chunks: their results, their times and their failures.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub fn chunk_claimed() {
     counter!(names::CHUNKS_CLAIMED).increment(1);
 }
 
-/// A chunk was committed. `rejected` are its candidates that did not become codes, by reason.
+/// Counts a committed chunk. `rejected` has its candidates that did not become codes, by reason.
 pub fn chunk_minted(codes: u32, rejected: [(&'static str, u64); 4], false_positives: u64) {
     counter!(names::CHUNKS_MINTED).increment(1);
     counter!(names::CODES_MINTED).increment(codes.into());
@@ -21,19 +21,19 @@ pub fn chunk_minted(codes: u32, rejected: [(&'static str, u64); 4], false_positi
     progress_made();
 }
 
-/// Where the time of a committed chunk went, by phase.
+/// Records the times of a committed chunk, by phase.
 pub fn chunk_timed(phases: impl IntoIterator<Item = (&'static str, Duration)>) {
     for (phase, time) in phases {
         histogram!(names::CHUNK_DURATION, "phase" => phase).record(time);
     }
 }
 
-/// A chunk met a code that somebody else had just put in.
+/// Counts a chunk that met a code which another process had just stored.
 pub fn chunk_conflicted() {
     counter!(names::CHUNK_CONFLICTS).increment(1);
 }
 
-/// A chunk is begun again: `away`, `conflict`, `no_space` or `failed`.
+/// Counts a chunk that is begun again, by reason: `away`, `conflict`, `no_space` or `failed`.
 pub fn chunk_retried(reason: &'static str) {
     counter!(names::CHUNK_RETRIES, "reason" => reason).increment(1);
 }
@@ -42,12 +42,12 @@ pub fn ambiguous_commit_settled(done: bool) {
     counter!(names::COMMITS_AMBIGUOUS, "outcome" => if done { "done" } else { "not_done" }).increment(1);
 }
 
-/// How many chunks may be minted at once.
+/// Records how many chunks may be minted at once.
 pub fn writers_allowed(writers: usize) {
     gauge!(names::WRITERS_ALLOWED).set(writers as f64);
 }
 
-/// A chunk is being minted for as long as this lives.
+/// Counts a chunk as being minted for as long as this value lives.
 #[derive(Debug)]
 pub struct WriterBusy(());
 
@@ -64,14 +64,14 @@ impl Drop for WriterBusy {
     }
 }
 
-/// The filters that a chunk meets, for as long as this lives.
+/// Counts the filters that a chunk needs for as long as this value lives.
 #[derive(Debug)]
 pub struct FiltersHeld {
     bytes: u64,
 }
 
 impl FiltersHeld {
-    /// `fill` is the share of bits that are set.
+    /// Records loaded filters. `fill` is the share of bits that are set.
     pub fn begin(bytes: u64, fill: f64, load_time: Duration) -> Self {
         gauge!(names::PREFILTER_BYTES).increment(bytes as f64);
         gauge!(names::PREFILTER_FILL).set(fill);

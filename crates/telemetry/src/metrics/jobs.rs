@@ -1,4 +1,4 @@
-//! Jobs: how they come in, begin and end.
+//! Metrics of jobs: how they come in, begin and end.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use metrics::{counter, gauge, histogram};
 
 use crate::metrics::{names, progress_made};
 
-/// What became of a message: `accepted`, `repeated`, `refused` or `dead_lettered`.
+/// Counts a message by outcome: `accepted`, `repeated`, `refused` or `dead_lettered`.
 pub fn message_received(outcome: &'static str) {
     counter!(names::JOBS_RECEIVED, "source" => "broker", "outcome" => outcome).increment(1);
 }
 
-/// This process turned a job from queued to running. Of one that came by no message this is the first that is heard.
+/// Counts a job that this process turned from queued to running. One that came by no message is also counted as
+/// received: this is the first that a worker learns of it.
 pub fn job_opened(waited: Duration, came_by_message: bool) {
     if !came_by_message {
         counter!(names::JOBS_RECEIVED, "source" => "store", "outcome" => "accepted").increment(1);
@@ -20,7 +21,7 @@ pub fn job_opened(waited: Duration, came_by_message: bool) {
     histogram!(names::JOB_WAIT).record(waited);
 }
 
-/// This process brought a job to an end: `completed`, `failed` or `cancelled`. `run_time` is `None` if it never began.
+/// Counts a job that this process ended: `completed`, `failed` or `cancelled`. `run_time` is `None` if it never began.
 pub fn job_finished(outcome: &'static str, run_time: Option<Duration>) {
     counter!(names::JOBS_FINISHED, "outcome" => outcome).increment(1);
     if let Some(run_time) = run_time {
@@ -29,7 +30,7 @@ pub fn job_finished(outcome: &'static str, run_time: Option<Duration>) {
     progress_made();
 }
 
-/// Unfinished jobs of the store: how many in which state, and how long the oldest queued one has waited.
+/// Records the unfinished jobs of the store by state, and how long the oldest queued one has waited.
 pub fn backlog_seen(states: &[(&'static str, u64)], oldest_waiting: Duration) {
     for (state, jobs) in states {
         gauge!(names::JOBS, "state" => *state).set(*jobs as f64);
@@ -37,7 +38,7 @@ pub fn backlog_seen(states: &[(&'static str, u64)], oldest_waiting: Duration) {
     gauge!(names::OLDEST_WAITING_JOB_AGE).set(oldest_waiting.as_secs_f64());
 }
 
-/// Of the fullest keyspace in use, 0 to 1.
+/// Records the used share of the fullest keyspace in use, 0 to 1.
 pub fn keyspace_used(ratio: f64) {
     gauge!(names::KEYSPACE_USED).set(ratio);
 }

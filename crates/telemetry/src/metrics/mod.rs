@@ -1,5 +1,5 @@
-//! What a worker counts about itself. Names and labels are a contract, told in docs/metrics.md and described once, in
-//! `names`. Before [`install`] and without it, counts go nowhere.
+//! Metrics of a worker. Names and labels are a contract, documented in docs/metrics.md and defined once, in `names`.
+//! Before [`install`] and without it, values are dropped.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,14 +15,14 @@ pub mod chunks;
 pub mod store;
 pub mod broker;
 
-/// What is counted, for whoever asks.
+/// The recorded metrics, ready to be rendered.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     handle: PrometheusHandle,
     process: Collector,
 }
 
-/// From now on counts are kept. Called once. `store` is the kind of store.
+/// Starts to record metrics. Called once. `store` is the kind of store.
 ///
 /// # Errors
 /// If it was called before.
@@ -45,21 +45,21 @@ pub fn install(store: &'static str, generator_version: u32, has_broker: bool) ->
 }
 
 impl Metrics {
-    /// In Prometheus' text format.
+    /// Returns the metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         self.process.collect();
         self.file_away();
         self.handle.render()
     }
 
-    /// Files away what was recorded since the last time. Until then each value of a histogram takes memory of its own, so this
-    /// is called again and again, whether anybody reads metrics or not.
+    /// Aggregates the values recorded since the last call. Until then each value of a histogram takes memory of its
+    /// own, so this is called regularly, whether or not metrics are scraped.
     pub fn file_away(&self) {
         self.handle.run_upkeep();
     }
 }
 
-/// This process has got on with its work.
+/// Records that this process has made progress now.
 fn progress_made() {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     gauge!(names::LAST_PROGRESS).set(since_1970.as_secs_f64());

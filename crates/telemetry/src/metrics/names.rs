@@ -1,4 +1,4 @@
-//! Every metric: its name, what it means, and the values of its labels. docs/metrics.md says it to people; a test compares.
+//! Every metric: its name, its meaning, and the values of its labels. docs/metrics.md documents them; a test compares.
 
 use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
@@ -41,31 +41,31 @@ pub const BROKER_CONFIRM: &str = "codemint_broker_confirm_seconds";
 pub const QUEUE_MESSAGES: &str = "codemint_broker_queue_messages";
 pub const QUEUE_CONSUMERS: &str = "codemint_broker_queue_consumers";
 
-/// From a round trip on the same machine to a chunk in a crowded slice.
+/// Buckets from a round trip on the same machine to a chunk in a crowded slice.
 const CHUNK_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// From ten codes to a hundred million, from an idle worker to a night's queue.
+/// Buckets from ten codes to a hundred million, and from an idle worker to a night's queue.
 const JOB_SECONDS: &[f64] =
     &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 10800.0, 43200.0];
 
 type Labels = &'static [(&'static str, &'static str)];
 
-/// A metric and all that is fixed about it.
+/// A metric and its fixed properties.
 #[derive(Debug)]
 pub struct Metric {
     pub name: &'static str,
     pub kind: Kind,
     help: &'static str,
-    /// What is told from the start, as 0; empty for a metric without labels.
+    /// The series that are exposed from the start, as 0; empty for a metric without labels.
     series: &'static [Labels],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Counter,
-    /// Told from the start, as 0.
+    /// Exposed from the start, as 0.
     Gauge,
-    /// In seconds, from when there is something to tell.
+    /// A histogram in seconds, exposed from its first value on.
     ChunkSeconds,
     JobSeconds,
 }
@@ -87,10 +87,10 @@ const fn job_seconds(name: &'static str, help: &'static str) -> Metric {
 }
 
 pub const METRICS: [Metric; 38] = [
-    gauge(BUILD_INFO, "What runs here: 1, the rest is in the labels", NONE),
+    gauge(BUILD_INFO, "Version and store of this process, in the labels; always 1", NONE),
     counter(
         JOBS_RECEIVED,
-        "Jobs that came in, by where from and what became of them",
+        "Jobs received, by source and outcome",
         &[
             &[("source", "broker"), ("outcome", "accepted")],
             &[("source", "broker"), ("outcome", "repeated")],
@@ -102,7 +102,7 @@ pub const METRICS: [Metric; 38] = [
     counter(JOBS_OPENED, "Jobs that this process turned from queued to running", &[]),
     counter(
         JOBS_FINISHED,
-        "Jobs that this process brought to an end, by how they ended",
+        "Jobs that this process ended, by outcome",
         &[&[("outcome", "completed")], &[("outcome", "failed")], &[("outcome", "cancelled")]],
     ),
     gauge(
@@ -110,16 +110,12 @@ pub const METRICS: [Metric; 38] = [
         "Unfinished jobs of the store, by state; the same for all workers",
         &[&[("state", "queued")], &[("state", "running")], &[("state", "cancelling")]],
     ),
-    gauge(
-        OLDEST_WAITING_JOB_AGE,
-        "How long the oldest queued job of the store has waited; the same for all workers",
-        &[],
-    ),
-    job_seconds(JOB_WAIT, "From a job's row to its first chunk"),
-    job_seconds(JOB_RUN, "From a job's first chunk to its end, by how it ended"),
+    gauge(OLDEST_WAITING_JOB_AGE, "Age of the oldest queued job of the store; the same for all workers", &[]),
+    job_seconds(JOB_WAIT, "Time from storing a job to its first chunk"),
+    job_seconds(JOB_RUN, "Time from a job's first chunk to its end, by outcome"),
     gauge(
         KEYSPACE_USED,
-        "How much of the fullest keyspace in use is minted or promised; the same for all workers",
+        "Share of the fullest keyspace in use that is minted or promised; the same for all workers",
         &[],
     ),
     counter(CODES_MINTED, "Codes that this process has committed", &[]),
@@ -128,11 +124,11 @@ pub const METRICS: [Metric; 38] = [
         "Candidates of committed chunks that did not become codes, by reason",
         &[&[("reason", "existing")], &[("reason", "conflict")], &[("reason", "reserved")], &[("reason", "denied")]],
     ),
-    counter(FALSE_POSITIVES, "Candidates that a filter said maybe of, and that were new", &[]),
+    counter(FALSE_POSITIVES, "New candidates for which a filter said maybe", &[]),
     counter(CHUNKS_CLAIMED, "Chunks that this process has begun to mint", &[]),
     counter(CHUNKS_MINTED, "Chunks that this process has committed", &[]),
-    chunk_seconds(CHUNK_DURATION, "Where the time of committed chunks went, by phase"),
-    counter(CHUNK_CONFLICTS, "Times that a chunk met a code that somebody else had just put in", &[]),
+    chunk_seconds(CHUNK_DURATION, "Time of committed chunks, by phase"),
+    counter(CHUNK_CONFLICTS, "Times that a chunk met a code which another process had just stored", &[]),
     counter(
         CHUNK_RETRIES,
         "Chunks that were begun again after an error, by reason",
@@ -140,39 +136,39 @@ pub const METRICS: [Metric; 38] = [
     ),
     counter(
         COMMITS_AMBIGUOUS,
-        "Commits that ended in an error, by what the store says of them",
+        "Commits that returned an error, by their outcome in the store",
         &[&[("outcome", "done")], &[("outcome", "not_done")]],
     ),
-    chunk_seconds(PREFILTER_LOAD, "Reading and opening the filters that a chunk meets"),
-    gauge(PREFILTER_BYTES, "Filters held by the chunks at hand", &[]),
+    chunk_seconds(PREFILTER_LOAD, "Time to read and open the filters that a chunk needs"),
+    gauge(PREFILTER_BYTES, "Bytes of the filters held by chunks in progress", &[]),
     gauge(PREFILTER_FILL, "Share of bits that are set in the filters loaded last", &[]),
-    gauge(WRITERS_BUSY, "Chunks that are minted at this moment", &[]),
+    gauge(WRITERS_BUSY, "Chunks that are being minted now", &[]),
     gauge(WRITERS_ALLOWED, "Chunks that may be minted at once", &[]),
-    gauge(LAST_PROGRESS, "When this process last committed a chunk or ended a job; its start until then", NONE),
-    gauge(STORE_UP, "Whether the store answered when it was last asked", &[]),
-    gauge(POOL_CONNECTIONS, "Connections of the pool, by what they do", &[&[("state", "idle")], &[("state", "used")]]),
-    gauge(POOL_CONNECTIONS_MAX, "Most connections that the pool may have", &[]),
+    gauge(LAST_PROGRESS, "Time of this process's last committed chunk or ended job; its start until then", NONE),
+    gauge(STORE_UP, "Whether the store answered when it was last polled", &[]),
+    gauge(POOL_CONNECTIONS, "Connections of the pool, by state", &[&[("state", "idle")], &[("state", "used")]]),
+    gauge(POOL_CONNECTIONS_MAX, "Maximum number of connections of the pool", &[]),
     counter(
         STORE_ERRORS,
-        "Errors of the store that this process met, by what can be done about them",
+        "Errors of the store that this process met, by class",
         &[&[("class", "away")], &[("class", "conflict")], &[("class", "no_space")], &[("class", "permanent")]],
     ),
-    counter(STATEMENTS_GIVEN_UP, "Statements that the store neither answered nor worked on", &[]),
+    counter(STATEMENTS_GIVEN_UP, "Statements given up because the store neither answered nor worked on them", &[]),
     gauge(OUTBOX_EVENTS, "Events in the store that wait to be published; the same for all workers", &[]),
     gauge(BROKER_CONNECTED, "Whether a session with the broker is open", &[]),
-    gauge(BROKER_BLOCKED, "Whether the broker takes no messages for now", &[]),
+    gauge(BROKER_BLOCKED, "Whether the broker accepts no messages at the moment", &[]),
     counter(BROKER_RECONNECTS, "Sessions with the broker after the first one", &[]),
     counter(
         BROKER_MESSAGES,
-        "Messages taken from the queue of jobs, by what became of them",
+        "Messages taken from the job queue, by result",
         &[&[("result", "acknowledged")], &[("result", "dead_lettered")], &[("result", "returned")]],
     ),
     counter(
         EVENTS_PUBLISHED,
-        "Events published, by what the broker made of them",
+        "Events published, by result",
         &[&[("result", "confirmed")], &[("result", "refused")], &[("result", "given_up")]],
     ),
-    chunk_seconds(BROKER_CONFIRM, "From publishing a batch of events to the broker's confirmation"),
+    chunk_seconds(BROKER_CONFIRM, "Time from publishing a batch of events to the broker's confirmation"),
     gauge(
         QUEUE_MESSAGES,
         "Messages ready in a queue of the broker; the same for all workers",
@@ -181,7 +177,7 @@ pub const METRICS: [Metric; 38] = [
     gauge(QUEUE_CONSUMERS, "Consumers of a queue of the broker; the same for all workers", &[&[("queue", "jobs")]]),
 ];
 
-/// Of a gauge that 0 would say something wrong of.
+/// The series of a gauge for which 0 would be wrong: none is exposed at the start.
 const NONE: &[Labels] = &[&[("", "")]];
 
 impl Metric {
@@ -193,7 +189,7 @@ impl Metric {
         }
     }
 
-    /// Of the series that are told from the start.
+    /// Returns the label names of the series that are exposed from the start.
     pub fn label_names(&self) -> impl Iterator<Item = &'static str> {
         self.series
             .first()
@@ -202,7 +198,7 @@ impl Metric {
             .filter(|name| !name.is_empty())
     }
 
-    /// What is told only where a broker is configured.
+    /// Returns true if the metric is exposed only where a broker is configured.
     pub fn is_of_broker(&self) -> bool {
         self.name.starts_with("codemint_broker_") || self.name == EVENTS_PUBLISHED
     }
@@ -215,7 +211,7 @@ impl Metric {
         }
     }
 
-    /// Rates are right from the first event on when there was a 0 before it.
+    /// Exposes the zeros of the start: rates are right from the first event on only if there was a 0 before it.
     pub(super) fn begin(&self) {
         let all = if self.series.is_empty() { &[&[] as Labels] } else { self.series };
         for labels in all.iter().filter(|labels| labels.iter().all(|(name, _)| !name.is_empty())) {

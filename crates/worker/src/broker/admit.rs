@@ -1,4 +1,4 @@
-//! From a job message to a stored job: the step that does not know the broker.
+//! Turns a job message into a stored job. This step does not know the broker.
 
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use codemint_store::refused::{PutRefused, RefusedRequest};
 use codemint_store::submit::PutJob;
 use codemint_store::{Store, in_time};
 
-/// What jobs are admitted to, and under which rules.
+/// The store that jobs are admitted to, and the rules of admission.
 #[derive(Clone, Debug)]
 pub struct Admission {
     pub store: Store,
@@ -24,16 +24,16 @@ pub struct Admission {
     pub chunk_size: u64,
 }
 
-/// What became of a message. In each case it is done with.
+/// The outcome of a message. Each one is final: the message needs no further handling.
 #[derive(Debug)]
 pub enum Admitted {
-    /// A job that is to be minted.
+    /// A new job, which will be minted.
     New(Job),
-    /// The same request as before; how its job stands is told again.
+    /// A repeated request; the event with the state of its job is published again.
     Repeated(Job),
-    /// A request that cannot be met: its job has failed, and its event says why.
+    /// A request that cannot be met: its job is stored as failed, and the event has the reason.
     Refused(Job),
-    /// No request, or another one under an id that is taken.
+    /// Not a valid request, or a different request under an id that is taken.
     Dead(Undecodable),
 }
 
@@ -48,27 +48,26 @@ impl Admitted {
     }
 }
 
-/// A message as it came.
+/// A message as it arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
     pub body: &'a [u8],
     pub envelope: Envelope<'a>,
 }
 
-/// What one message asks for, as far as that can be told without the store.
+/// The request of one message, as far as it can be judged without the store.
 enum Asked {
     For(JobMessage, Box<Request>),
-    /// What cannot be met.
+    /// A request that cannot be met.
     TooMuch(JobMessage, Handling, JobError),
     ForNothing(Undecodable),
 }
 
 impl Admission {
-    /// Stores what the messages ask for, in one transaction where that can be. Doing it again changes nothing, so an
-    /// unknown outcome may be tried again.
+    /// Stores the requested jobs, in one transaction where possible. Idempotent, so an unknown outcome may be retried.
     ///
     /// # Errors
-    /// Those of the store; they say nothing about a message. Some of the jobs may be stored.
+    /// An error of the store says nothing about a message. Some of the jobs may be stored.
     pub async fn admit(&self, messages: &[Incoming<'_>]) -> Result<Vec<Admitted>, StoreError> {
         let asked: Vec<Asked> = messages.iter().map(|message| self.read(message)).collect();
         let requests: Vec<(Uuid, &Request)> = asked
@@ -91,7 +90,7 @@ impl Admission {
                         self.refuse(message, &request.handling, no_room(free, exact, message.count)).await?
                     }
                     Some(PutJob::Known(job)) => self.known(job, message, &request.handling).await?,
-                    // One for each.
+                    // There is one result for each request.
                     None => continue,
                 },
             });
@@ -105,9 +104,9 @@ impl Admission {
             Ok(message) => message,
             Err(undecodable) => return Asked::ForNothing(undecodable),
         };
-        // Such jobs are told nowhere, and removed by the next load test with their codes.
+        // Such jobs emit no events, and the next load test deletes them with their codes.
         if is_kept_for_bench(message.job_id) {
-            let reason = "this id is kept for load tests; use a random one".to_owned();
+            let reason = "this id is reserved for load tests; use a random one".to_owned();
             return Asked::ForNothing(Undecodable { reason, position: "/job_id".to_owned() });
         }
         let handling = Handling {
@@ -149,7 +148,7 @@ impl Admission {
             let asked = (&*message.mask, message.count, message.campaign.as_deref());
             let entry = AuditEntry::of_request(Outcome::Conflict, job.id, asked).asked_by(handling);
             in_time(self.store.put_audit(&entry)).await?;
-            let reason = format!("job {} is another request: mask, count or campaign differ", job.id);
+            let reason = format!("job {} exists already with another mask, count or campaign", job.id);
             return Ok(Admitted::Dead(Undecodable { reason, position: "/job_id".to_owned() }));
         }
         in_time(self.store.repeat_event(job.no, handling)).await?;
@@ -159,6 +158,6 @@ impl Admission {
 
 fn no_room(free: u128, exact: bool, count: u64) -> JobError {
     let about = if exact { "" } else { "about " };
-    let message = format!("{about}{free} codes of the mask are free, {count} were asked for");
+    let message = format!("the mask has {about}{free} free codes, {count} were requested");
     JobError { code: "no_room".to_owned(), message }
 }

@@ -1,5 +1,5 @@
-//! One connection to the broker: opened within a limit of time, closed so that nothing of it is left behind. It never
-//! comes back by itself; the supervisor opens another one.
+//! One connection to the broker: opened within a time limit, and closed without leaving anything behind. It never
+//! reconnects by itself; the supervisor opens another one.
 
 use std::fmt;
 use std::fs;
@@ -20,29 +20,29 @@ use crate::broker::error::BrokerError;
 use crate::broker::settings::BrokerSettings;
 use crate::files;
 
-/// More certificates than any system trusts.
+/// Maximum size of a file of certificates: more than any system trusts.
 const CERTIFICATES_BYTES_MAX: u64 = 4 << 20;
-/// For a connection, with TLS and the user's log-in. The library has no limit of its own.
+/// Timeout for opening a connection, including TLS and login. The library has no timeout of its own.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For an answer of the broker on an open connection.
+/// Timeout for an answer of the broker on an open connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a good-bye. Nothing depends on it.
+/// Timeout for a clean close. Nothing depends on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a connection is looked at that says nothing.
+/// Interval at which a silent connection is checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 pub struct BrokerConnection {
     inner: lapin::Connection,
     place: String,
-    /// Last, so that it goes when the library has been told.
+    /// Declared last, so that it is dropped after the library's connection.
     _line: Line,
 }
 
 impl BrokerConnection {
-    /// Connects and logs in, once. `purpose` is what the broker shows beside host and process.
+    /// Connects and logs in, once. The broker shows `purpose` beside host and process.
     ///
     /// # Errors
-    /// Says what is wrong: nobody there, no answer, the certificate, the user, the virtual host.
+    /// `Unreachable`, `Silent`, `Tls`, `CaFile`, `Credentials` or `VirtualHost`.
     pub async fn open(settings: &BrokerSettings, purpose: &str) -> Result<Self, BrokerError> {
         let place = settings.url.to_string();
         let tls = tls_settings(settings)?;
@@ -53,16 +53,18 @@ impl BrokerConnection {
         }
     }
 
+    /// Opens a channel.
+    ///
     /// # Errors
-    /// When the connection is gone, or has no answer.
+    /// If the connection is gone, or the broker does not answer.
     pub async fn channel(&self) -> Result<Channel, BrokerError> {
         self.answered(self.inner.create_channel()).await
     }
 
-    /// Waits for an answer of the broker, but not for ever.
+    /// Waits for an answer of the broker, within a time limit.
     ///
     /// # Errors
-    /// The broker's, or `Silent`.
+    /// The error that the broker answers, or `Silent`.
     pub async fn answered<T>(&self, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, BrokerError> {
         match timeout(ANSWER_TIMEOUT, answer).await {
             Ok(answer) => answer.map_err(|error| BrokerError::of_channel(&error)),
@@ -70,13 +72,14 @@ impl BrokerConnection {
         }
     }
 
-    /// True while the broker takes no messages from us. It says so after the first one that it did not read.
+    /// Returns true while the broker accepts no messages. It reports that after the first message that it did not read.
     pub fn is_blocked(&self) -> bool {
         self.inner.status().blocked()
     }
 
-    /// Waits until the connection or one of its channels ends, and tells why. Meanwhile it reports when the broker
-    /// stops taking messages, with its reason, and when it takes them again. Only one at a time may listen.
+    /// Waits until the connection or one of its channels ends, and returns the cause. Meanwhile, calls `on_blocked`
+    /// when the broker stops accepting messages, with its reason, and when it accepts them again. Only one caller at a
+    /// time may listen.
     pub async fn ended(&self, on_blocked: impl Fn(Option<&str>)) -> BrokerError {
         let mut events = Box::pin(self.inner.events_listener());
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
@@ -86,7 +89,7 @@ impl BrokerConnection {
         }
         loop {
             tokio::select! {
-                // The event knows why.
+                // The event has the cause.
                 biased;
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => on_blocked(Some(&reason)),
@@ -95,8 +98,8 @@ impl BrokerConnection {
                     Some(_) => {}
                     None => return gone(),
                 },
-                // A close with a number that the library does not know comes without an event; any other may be seen before
-                // its event comes.
+                // A close with a reply code that the library does not know comes without an event; any other close may
+                // be seen before its event comes.
                 _ = looks.tick() => {
                     if is_closed {
                         return gone();
@@ -107,9 +110,9 @@ impl BrokerConnection {
         }
     }
 
-    /// Says good-bye, or hangs up on a broker that does not listen.
+    /// Closes the connection cleanly, or drops it if the broker does not answer.
     pub async fn close(self) {
-        // The next step is to hang up anyway.
+        // The socket is shut down in any case.
         let _answered = timeout(CLOSE_TIMEOUT, self.inner.close(200, "done".into())).await;
     }
 }
@@ -120,8 +123,8 @@ impl fmt::Debug for BrokerConnection {
     }
 }
 
-/// The library gets a stream that is open: what it dials itself it keeps waiting for, and a broker that is not there leaves
-/// a task of it behind each time.
+/// Connects, and hands the open stream to the library. The library's own attempt would wait without a limit, and leave
+/// a task behind each time the broker cannot be reached.
 async fn connect(
     settings: &BrokerSettings,
     purpose: &str,
@@ -143,7 +146,7 @@ async fn connect(
     let stream = Mutex::new(Some(stream));
     let hand_over = async move |_uri: AMQPUri, _runtime| {
         let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // It asks once, since it is not to come back by itself.
+        // The library asks only once, since it does not reconnect by itself.
         Ok(stream.ok_or(io::ErrorKind::NotConnected).map_err(io::Error::from)?)
     };
     let inner = lapin::Connection::connector(uri, runtime, hand_over, properties(purpose)).await?;
@@ -171,21 +174,21 @@ fn tls_settings(settings: &BrokerSettings) -> Result<OwnedTLSConfig, BrokerError
 fn read_certificates(path: &Path) -> Result<String, BrokerError> {
     let problem = |problem: String| BrokerError::CaFile { path: path.display().to_string(), problem };
     let text = files::read_text(path, CERTIFICATES_BYTES_MAX, "PEM").map_err(problem)?;
-    // The library would take a file without any for one that trusts nobody more.
+    // The library would accept a file without certificates, and silently trust no additional ones.
     if !text.contains("-----BEGIN CERTIFICATE-----") {
         return Err(problem("holds no certificate; PEM is expected".to_owned()));
     }
     Ok(text)
 }
 
-/// The socket below a connection, kept to hang up: a connection that is given up while it is being opened, or that the
-/// other end does not close, would otherwise stay for ever, with a thread of the library.
+/// The socket below a connection, kept to shut it down: a connection that is given up while it is being opened, or that
+/// the broker does not close, would otherwise stay open permanently, with a thread of the library.
 struct Line(TcpStream);
 
 impl Line {
     fn of(socket: &impl AsFd) -> io::Result<Self> {
         let socket = TcpStream::from(socket.as_fd().try_clone_to_owned()?);
-        // Messages are small, and each is waited for.
+        // Messages are small, and each one is waited for.
         socket.set_nodelay(true)?;
         Ok(Self(socket))
     }

@@ -1,4 +1,4 @@
-//! Messages that are no jobs, or that the broker gave up: what is said of them, and how they go back. Pure.
+//! Dead letters, that is, invalid messages and those the broker gave up: how they are built, read and sent back. Pure.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use lapin::BasicProperties;
@@ -11,14 +11,14 @@ pub const REASON_HEADER: &str = "x-codemint-reason";
 pub const POSITION_HEADER: &str = "x-codemint-position";
 pub const TIME_HEADER: &str = "x-codemint-time";
 pub const FROM_HEADER: &str = "x-codemint-from";
-/// Properties that a dead letter cannot have: the broker refuses another user than ours, and an expiration would throw
-/// the letter away.
+/// Headers for properties that a dead letter cannot have itself: the broker refuses a user other than ours, and an
+/// expiration would delete the letter.
 pub const USER_HEADER: &str = "x-codemint-user-id";
 pub const EXPIRATION_HEADER: &str = "x-codemint-expiration";
-/// What the broker writes about a message that it moves here itself, the latest time first.
+/// The header in which the broker records why it dead-lettered a message itself, the latest time first.
 const DEATHS_HEADER: &str = "x-death";
 
-/// What is taken off a message that goes back: what we and the broker wrote, and what would send it to others as well.
+/// Headers to remove from a message that goes back: ours, the broker's, and those that would also send it elsewhere.
 const NOT_PASSED_BACK: [&str; 18] = [
     USER_HEADER,
     EXPIRATION_HEADER,
@@ -39,11 +39,11 @@ const NOT_PASSED_BACK: [&str; 18] = [
     "CC",
     "BCC",
 ];
-/// Properties travel in one frame, of 128 KiB by default. A message whose headers fill it would not fit with ours.
+/// Maximum size of passed-on headers. Properties travel in one frame, by default of 128 KiB, which must also hold ours.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 const REASON_CHARS_MAX: usize = 1000;
 
-/// The message as it came, with what is wrong with it.
+/// Builds the dead letter of a message: the message as it arrived, with the reason in headers.
 pub fn dead_letter(
     names: &BrokerNames,
     properties: &BasicProperties,
@@ -72,7 +72,7 @@ pub fn dead_letter(
     }
 }
 
-/// The message as it was before it came here, on its way to the queue of jobs.
+/// Builds the original message again, addressed to the job queue.
 pub fn back_to_jobs(names: &BrokerNames, properties: &BasicProperties, body: &[u8]) -> Outgoing {
     Outgoing {
         exchange: names.jobs_exchange.clone(),
@@ -84,19 +84,19 @@ pub fn back_to_jobs(names: &BrokerNames, properties: &BasicProperties, body: &[u
     }
 }
 
-/// What is known about why a message is dead.
+/// The recorded reason why a message was dead-lettered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Death {
     pub reason: Option<String>,
-    /// Where in the message: a line and a column, a field, a property.
+    /// The position in the message: a line and a column, a field, or a property.
     pub position: Option<String>,
     pub time: Option<DateTime<Utc>>,
-    /// The queue that it waited in before.
+    /// The queue in which it waited before.
     pub from: Option<String>,
 }
 
 impl Death {
-    /// Ours, or else what the broker tells.
+    /// Reads our headers or, where they are missing, the broker's.
     pub fn of(properties: &BasicProperties) -> Self {
         let Some(headers) = properties.headers() else { return Self::default() };
         let by_broker = Self::by_broker(headers);
@@ -109,7 +109,7 @@ impl Death {
         }
     }
 
-    /// <https://www.rabbitmq.com/docs/dlx#effects>
+    /// Reads the broker's own record, see <https://www.rabbitmq.com/docs/dlx#effects>.
     fn by_broker(headers: &FieldTable) -> Self {
         let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get(DEATHS_HEADER) else { return Self::default() };
         let Some(AMQPValue::FieldTable(latest)) = deaths.as_slice().first() else { return Self::default() };
@@ -120,9 +120,9 @@ impl Death {
             _ => None,
         };
         let reason = text_of(latest, "reason").map(|reason| match reason.as_str() {
-            "delivery_limit" => "it went back to its queue too often (delivery_limit)".to_owned(),
+            "delivery_limit" => "it was returned to its queue too often (delivery_limit)".to_owned(),
             "rejected" => "a consumer rejected it (rejected)".to_owned(),
-            "expired" => "it waited longer than it was to be kept (expired)".to_owned(),
+            "expired" => "it expired while it waited (expired)".to_owned(),
             "maxlen" => "its queue was full (maxlen)".to_owned(),
             _ => reason,
         });
@@ -138,8 +138,8 @@ pub fn text_of(table: &FieldTable, name: &str) -> Option<String> {
     }
 }
 
-/// Properties for another journey. Not with them: a user, whom the broker would compare with ours; a limit of time, after
-/// which the message would be gone; a cluster, which nobody uses.
+/// Copies the properties for a new message, except the user, which the broker would compare with ours; the expiration,
+/// after which the message would be gone; and the cluster, which is not used.
 fn passed_on(properties: &BasicProperties, without: &[&str]) -> BasicProperties {
     let from = properties;
     let to = BasicProperties::default();
@@ -166,7 +166,7 @@ fn with<T: Clone>(
     }
 }
 
-/// `None` also where they are too long to go on together with ours.
+/// Returns the headers that are passed on; `None` if there are none, or they are too long to be sent with ours.
 fn kept_headers(properties: &BasicProperties, without: &[&str]) -> Option<FieldTable> {
     let headers = properties.headers().as_ref()?;
     let mut kept = FieldTable::default();
@@ -181,7 +181,7 @@ fn table_bytes(table: &FieldTable) -> usize {
     table.into_iter().map(|(name, value)| name.as_str().len() + value_bytes(value)).sum()
 }
 
-/// At least what it takes in a frame.
+/// Returns an upper bound of the size in a frame.
 fn value_bytes(value: &AMQPValue) -> usize {
     const FRAMING: usize = 10;
     FRAMING

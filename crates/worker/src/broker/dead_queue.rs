@@ -1,4 +1,4 @@
-//! Looking through the dead queue, and taking messages out of it. What is only looked at goes back to its place when the
+//! Browsing the dead queue, and removing messages from it. Messages that were only read return to their place when the
 //! channel closes.
 
 use std::fmt;
@@ -31,8 +31,10 @@ pub struct DeadMessage {
 }
 
 impl DeadQueue {
+    /// Connects, and checks that the queue exists.
+    ///
     /// # Errors
-    /// `Missing` if there is no such queue; what is wrong with the connection.
+    /// `Missing` if there is no such queue, or an error of the connection.
     pub async fn open(settings: &BrokerSettings) -> Result<Self, BrokerError> {
         let connection = Arc::new(BrokerConnection::open(settings, "dead").await?);
         let left = queue_depth(&connection, &settings.names.dead_queue).await?.messages;
@@ -41,16 +43,16 @@ impl DeadQueue {
         Ok(Self { connection, channel, publisher, names: settings.names.clone(), left })
     }
 
-    /// How many messages that were there at the beginning were not looked at yet.
+    /// Returns how many of the messages that were there at the beginning have not been read yet.
     pub fn left(&self) -> u32 {
         self.left
     }
 
-    /// The next one; `None` after the last of those that were there at the beginning, or a message that was put back
-    /// could come round again without end.
+    /// Returns the next message; `None` after the last one that was there at the beginning, because a message that was
+    /// put back could otherwise come round again without end.
     ///
     /// # Errors
-    /// When the connection is gone, or has no answer.
+    /// If the connection is gone, or the broker does not answer.
     pub async fn next(&mut self) -> Result<Option<DeadMessage>, BrokerError> {
         if self.left == 0 {
             return Ok(None);
@@ -58,7 +60,7 @@ impl DeadQueue {
         let queue = short("name of the dead queue", &self.names.dead_queue)?;
         let taking = self.connection.answered(self.channel.basic_get(queue, BasicGetOptions::default()));
         let taken = tokio::select! {
-            // Listens before it asks: where a message cannot be read the library gives no answer at all.
+            // Listens before it asks: if a message cannot be decoded, the library never answers.
             biased;
             error = Box::pin(self.connection.ended(|_| ())) => return Err(error),
             taken = Box::pin(taking) => taken?,
@@ -67,10 +69,10 @@ impl DeadQueue {
         Ok(taken.map(|inner| DeadMessage { death: Death::of(&inner.properties), inner }))
     }
 
-    /// Puts a message back into the queue of jobs, as it was before. If the answer is lost it may be in both.
+    /// Moves a message back to the job queue, as it was before. If the answer is lost, it may be in both queues.
     ///
     /// # Errors
-    /// As [`Publisher::publish`].
+    /// See [`Publisher::publish`]; also `Silent` or `Lost` if the message could not be removed from the dead queue.
     pub async fn requeue(&self, message: &DeadMessage) -> Result<(), BrokerError> {
         let outgoing = back_to_jobs(&self.names, &message.inner.properties, &message.inner.data);
         Box::pin(self.publisher.publish(&outgoing)).await?;
@@ -80,16 +82,16 @@ impl DeadQueue {
         }
     }
 
-    /// Removes everything that nobody holds, and tells how much it was.
+    /// Removes all messages that no consumer holds, and returns their number.
     ///
     /// # Errors
-    /// When the connection is gone, has no answer, or does not permit it.
+    /// If the connection is gone, the broker does not answer, or the user may not purge the queue.
     pub async fn purge(&self) -> Result<u32, BrokerError> {
         let queue = short("name of the dead queue", &self.names.dead_queue)?;
         self.connection.answered(self.channel.queue_purge(queue, QueuePurgeOptions::default())).await
     }
 
-    /// Puts back what is held, and says good-bye.
+    /// Returns the held messages to the queue, and closes the connection.
     pub async fn close(self) {
         drop((self.publisher, self.channel));
         if let Some(connection) = Arc::into_inner(self.connection) {

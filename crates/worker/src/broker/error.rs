@@ -1,4 +1,4 @@
-//! What can go wrong with the broker, and what may be tried again.
+//! Errors of the broker, and which of them may be retried.
 
 use std::error::Error as _;
 use std::io;
@@ -7,58 +7,58 @@ use lapin::ErrorKind;
 
 use crate::broker::mismatch::Mismatch;
 
-/// An error of the broker. Holds no password: URLs are shown without theirs.
+/// An error of the broker. It holds no password: URLs are shown without theirs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
     #[error("the broker at {place} cannot be reached: {problem}")]
     Unreachable { place: String, problem: String },
     #[error("the broker at {place} has not answered for {seconds} s")]
     Silent { place: String, seconds: u64 },
-    #[error("the broker at {place} refuses the user or the password; amqp.url or amqp.url_file names both")]
+    #[error("the broker at {place} refuses the user or the password; check amqp.url or amqp.url_file")]
     Credentials { place: String },
-    #[error("the broker at {place} does not open the virtual host: {problem}; it is what follows the / in amqp.url")]
+    #[error("the broker at {place} does not open the virtual host: {problem}; check what follows the / in amqp.url")]
     VirtualHost { place: String, problem: String },
-    #[error("no encrypted connection to the broker at {place}: {problem}; amqp.ca_file names certificates to trust")]
+    #[error("no encrypted connection to the broker at {place}: {problem}; set amqp.ca_file to trusted certificates")]
     Tls { place: String, problem: String },
     #[error("amqp.ca_file: {path}: {problem}")]
     CaFile { path: String, problem: String },
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     #[error(
-        "the broker does not have {}; amqp.declare = true makes what is missing, as does deploy/rabbitmq/definitions.json",
+        "the broker does not have {}; set amqp.declare = true or import deploy/rabbitmq/definitions.json to create them",
         .entities.join(", ")
     )]
     Missing { entities: Vec<String> },
-    #[error("the broker does not permit: {problem}")]
+    #[error("the broker does not permit the operation: {problem}")]
     NotPermitted { problem: String },
-    #[error("the broker refuses: {problem}")]
+    #[error("the broker refuses the operation: {problem}")]
     Refused { problem: String },
     /// The connection or the channel is gone, and with it everything that was not confirmed or acknowledged.
     #[error("the connection to the broker is lost: {problem}")]
     Lost { problem: String },
-    /// The library cannot read what the broker sent, a message with broken text for instance; the connection is gone.
-    #[error("the broker sent what cannot be read: {problem}")]
+    /// The library cannot decode what the broker sent, such as a message with invalid text; the connection is gone.
+    #[error("the broker sent data that cannot be decoded: {problem}")]
     Unreadable { problem: String },
-    /// Short of memory or disk, the broker reads nothing from those who publish. Passes.
-    #[error("the broker accepts no messages for now")]
+    /// The broker is short of memory or disk, and reads nothing from publishers. This is temporary.
+    #[error("the broker accepts no messages at the moment")]
     Blocked,
     /// The message may have arrived, or may still arrive.
     #[error("the broker has not confirmed a message within {seconds} s")]
     NotConfirmed { seconds: u64 },
-    #[error("the broker could not take a message")]
+    #[error("the broker did not accept a message")]
     NotTaken,
     #[error("no queue is bound to exchange {exchange:?} with routing key {routing_key:?}")]
     Unroutable { exchange: String, routing_key: String },
-    #[error("the {field} of a message has {bytes} bytes, the broker takes 255")]
+    #[error("the {field} must have at most 255 bytes, got {bytes}")]
     TooLong { field: &'static str, bytes: usize },
 }
 
-/// What to do about an error of the broker.
+/// The way to handle an error of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// Wait and do it again.
+    /// Wait and retry.
     Away,
-    /// Doing it again would end the same until somebody changes the broker or the configuration.
+    /// A retry fails again until somebody changes the broker or the configuration.
     Permanent,
 }
 
@@ -85,29 +85,29 @@ impl BrokerError {
         }
     }
 
-    /// True while the connection is as it should be, and the broker takes a message later on.
+    /// Returns true if the connection is still usable, and the broker will accept the message later.
     pub const fn passes_by_itself(&self) -> bool {
         matches!(self, Self::Blocked | Self::NotTaken | Self::NotConfirmed { .. })
     }
 
-    /// Of opening a connection.
+    /// Converts an error from opening a connection.
     pub(super) fn of_connecting(error: &lapin::Error, place: &str) -> Self {
         let (place, problem) = (place.to_owned(), reason(error));
         match (reply_code(error), error.kind()) {
             (Some(ACCESS_REFUSED), _) => Self::Credentials { place },
-            // The same code stands for "not found" and "not for you", which are for somebody to mend, and for limits
-            // and virtual hosts that are not up yet, which pass.
+            // The same code stands for "not found" and "access refused", which somebody has to fix, and for limits and
+            // virtual hosts that are still down, which are temporary.
             (Some(NOT_ALLOWED), _) if problem.contains("limit") || problem.contains("is down") => {
                 Self::Unreachable { place, problem }
             }
             (Some(NOT_ALLOWED), _) => Self::VirtualHost { place, problem },
-            // A certificate that is not accepted arrives as this kind.
+            // A rejected certificate arrives as this kind.
             (_, ErrorKind::IOError(io)) if io.kind() == io::ErrorKind::InvalidData => Self::Tls { place, problem },
             _ => Self::Unreachable { place, problem },
         }
     }
 
-    /// Of an operation on a channel that was open.
+    /// Converts an error from an operation on an open channel.
     pub(super) fn of_channel(error: &lapin::Error) -> Self {
         let problem = reason(error);
         match (reply_code(error), error.kind()) {
@@ -131,7 +131,7 @@ const RESOURCE_LOCKED: u16 = 405;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
-/// The number that the broker gave, <https://www.rabbitmq.com/amqp-0-9-1-reference.html#constants>.
+/// Returns the broker's reply code, see <https://www.rabbitmq.com/amqp-0-9-1-reference.html#constants>.
 fn reply_code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => Some(error.get_id()),
@@ -139,13 +139,13 @@ fn reply_code(error: &lapin::Error) -> Option<u16> {
     }
 }
 
-/// The broker's own words, or the system's, without what the library puts around them.
+/// Returns the text of the broker, or of the system, without what the library puts around it.
 fn reason(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(error) => {
             let text = error.get_message().as_str();
             let words = text.split_once(" - ").map_or(text, |(_, words)| words);
-            // The first line says it; what may follow is the broker's inner life.
+            // The first line has the reason; more lines may follow with internals of the broker.
             words.lines().next().unwrap_or(words).to_owned()
         }
         ErrorKind::IOError(_) => error.source().map_or_else(|| error.to_string(), ToString::to_string),

@@ -1,4 +1,4 @@
-//! Intake: job messages become jobs. A message is acknowledged when its job is committed, or when the dead queue has it.
+//! Intake: turns job messages into jobs. A message is acknowledged once its job is committed, or the dead queue has it.
 
 use std::io;
 use std::sync::Arc;
@@ -30,28 +30,28 @@ use codemint_telemetry::failpoint;
 use codemint_telemetry::metrics::broker::messages_settled;
 use codemint_telemetry::metrics::jobs::message_received;
 
-/// Messages that are admitted in one transaction.
+/// Maximum number of messages that are admitted in one transaction.
 const BATCH_MAX: usize = 64;
-/// Batches at once: one is committed while the next one comes in.
+/// Maximum number of batches at once: one is committed while the next one comes in.
 const BATCHES_MAX: usize = 2;
 const STORE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What turns messages into jobs. Cheap to clone.
+/// Turns messages into jobs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Intake {
     admission: Arc<Admission>,
     settings: Arc<BrokerSettings>,
     pool: Pool,
-    /// There may be events to publish.
+    /// Signals that there may be events to publish.
     told: Arc<Notify>,
     unsettled: Arc<AtomicUsize>,
 }
 
-/// Why consuming ended without an error of the broker.
+/// The reason why consuming ended without an error of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Served {
     Stopped,
-    /// A message has waited for the store as long as it may.
+    /// A message has waited for the store up to the time limit.
     StoreAway,
 }
 
@@ -61,7 +61,7 @@ impl Intake {
         Self { admission, settings, pool, told, unsettled: Arc::default() }
     }
 
-    /// Messages that are held and not yet acknowledged.
+    /// Returns the number of messages that are held and not yet acknowledged.
     pub fn unsettled(&self) -> usize {
         self.unsettled.load(Ordering::Relaxed)
     }
@@ -69,7 +69,7 @@ impl Intake {
     /// Consumes until `stop` is cancelled. While the store does not answer, nothing is consumed.
     ///
     /// # Errors
-    /// Those of the broker; what was not acknowledged then goes back.
+    /// If the broker fails; unacknowledged messages then return to the queue.
     pub async fn run(
         &self,
         connection: &BrokerConnection,
@@ -91,7 +91,7 @@ impl Intake {
                 Served::StoreAway => {
                     messages_settled("returned", held);
                     tracing::warn!("the store is away for too long: messages go back to their queue until it answers");
-                    // With the channel its messages go back, all at once and once.
+                    // Closing the channel returns its messages, all at once and only once.
                     connection.answered(channel.close(200, "the store is away".into())).await?;
                 }
             }
@@ -137,11 +137,11 @@ impl Intake {
                     Some(Ok(Ok(Settled::Done(count)))) => held -= count,
                     Some(Ok(Ok(Settled::StoreAway))) => break Ok(Served::StoreAway),
                     Some(Ok(Err(error))) => break Err(error),
-                    // Its messages go back with the connection, and are counted against their delivery limit.
+                    // Its messages return to the queue with the connection, and it counts against their delivery limit.
                     Some(Err(panic)) => break Err(not_settled(&panic)),
                     None => {}
                 },
-                // Messages that come while these are admitted are admitted together.
+                // Messages that arrive while these are admitted form the next batch.
                 batch = batches.next(), if tasks.len() < BATCHES_MAX => {
                     let deliveries: Result<Vec<Delivery>, _> = batch.into_iter().flatten().collect();
                     match deliveries {
@@ -158,19 +158,19 @@ impl Intake {
             }
         };
         if matches!(served, Ok(Served::Stopped)) {
-            // What is at hand is finished: admissions end by themselves, or give up when the store is away.
+            // The current batches are finished: admissions end by themselves, or give up when the store is away.
             let cancelled = channel.basic_cancel(tag, BasicCancelOptions::default()).await;
             cancelled.map_err(|error| BrokerError::of_channel(&error))?;
             while let Some(settled) = tasks.join_next().await {
                 settled.unwrap_or(Ok(Settled::StoreAway))?;
             }
         }
-        // Admissions under way are not cut off: they may be committing. Nobody waits for them.
+        // Admissions in progress are not aborted: they may be committing. Nothing waits for them.
         tasks.detach_all();
         served
     }
 
-    /// Makes jobs of messages and acknowledges them.
+    /// Turns messages into jobs, and acknowledges them.
     async fn settle(
         &self,
         deliveries: Vec<Delivery>,
@@ -198,7 +198,7 @@ impl Intake {
         for (delivery, admitted) in dead {
             match timeout_at(deadline, self.bury(delivery, admitted, publisher, stop)).await {
                 Ok(buried) => buried?,
-                // As with a store that is away: the broker's own limit must not be reached.
+                // As when the store is away: the broker's own timeout for acknowledgements must not be reached.
                 Err(_elapsed) => return Ok(Settled::StoreAway),
             }
             self.say(admitted);
@@ -208,7 +208,7 @@ impl Intake {
         Ok(Settled::Done(deliveries.len()))
     }
 
-    /// Asks the store until it answers; `None` if a stop comes first. An error of the store says nothing about a message.
+    /// Retries until the store answers; `None` if a stop comes first. An error of the store says nothing of a message.
     async fn admit(&self, deliveries: &[Delivery], stop: &CancellationToken) -> Option<Vec<Admitted>> {
         let properties: Vec<TextProperties> = deliveries.iter().map(TextProperties::of).collect();
         let incoming = deliveries.iter().zip(&properties);
@@ -228,7 +228,7 @@ impl Intake {
         }
     }
 
-    /// A broker that takes nothing for now is waited for: good messages go on meanwhile.
+    /// Dead-letters a message. Waits while the broker accepts none; valid messages are handled meanwhile.
     async fn bury(
         &self,
         delivery: &Delivery,
@@ -260,13 +260,13 @@ impl Intake {
             }
             Admitted::Refused(job) => {
                 let code = job.error.as_ref().map(|error| error.code.as_str());
-                tracing::warn!(job_id = %job.id, code, "a job was refused; its sender is told why");
+                tracing::warn!(job_id = %job.id, code, "a job was refused; its failed event has the reason");
             }
             Admitted::Dead(why) => {
                 tracing::warn!(
                     reason = why.reason,
                     position = why.position,
-                    "a message is no job; it is in the dead queue, which `codemint dead` looks through"
+                    "a message was not a valid job and was dead-lettered; see `codemint dead list`"
                 );
             }
         }
@@ -274,16 +274,16 @@ impl Intake {
     }
 }
 
-/// What became of messages.
+/// The outcome of a batch of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Settled {
-    /// So many are done with.
+    /// This many messages are settled.
     Done(usize),
-    /// They were not acknowledged, because the store did not take them in time.
+    /// They were not acknowledged, because the store or the dead queue did not accept them in time.
     StoreAway,
 }
 
-/// The properties of a message that are looked at.
+/// The text properties of a message that are read.
 struct TextProperties {
     texts: [Option<String>; 8],
     traceparent: Option<String>,
@@ -341,5 +341,5 @@ fn lost(error: &io::Error) -> BrokerError {
 }
 
 fn not_settled(panic: &JoinError) -> BrokerError {
-    BrokerError::Lost { problem: format!("a message was not settled: {panic}") }
+    BrokerError::Lost { problem: format!("handling a message failed: {panic}") }
 }

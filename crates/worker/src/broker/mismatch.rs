@@ -1,8 +1,8 @@
-//! What differs between an exchange or a queue as it exists and as it is wanted. The broker tells it in a sentence alone.
+//! The difference between an existing exchange or queue and the wanted one. The broker reports it only as a sentence.
 
 use std::fmt;
 
-/// An exchange or a queue exists, and is another one than we would make.
+/// An exchange or a queue that exists with other arguments than the wanted ones.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Mismatch {
     /// Such as `queue 'codemint.jobs' in vhost '/'`
@@ -14,8 +14,8 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    /// Reads "inequivalent arg 'x-delivery-limit' for queue 'codemint.jobs' in vhost '/': received '7' but current is '100'",
-    /// where either value may also be "none" or "the value '7' of type 'signedint'".
+    /// Reads "inequivalent arg 'x-delivery-limit' for queue 'codemint.jobs' in vhost '/': received '7' but current is
+    /// '100'", where either value may also be "none" or "the value '7' of type 'signedint'".
     pub(super) fn from_broker(text: &str) -> Option<Self> {
         let (_, rest) = text.split_once("inequivalent arg '")?;
         let (argument, rest) = rest.split_once("' for ")?;
@@ -41,9 +41,9 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { entity, argument, wanted, found } = self;
         write!(f, "{entity} exists with other arguments: {argument} is {found}, wanted is {wanted}; ")?;
-        f.write_str("delete it, name another one, or set amqp.declare = false to take it as it is")?;
+        f.write_str("delete it, configure another name, or set amqp.declare = false to use it unchanged")?;
         if argument == "x-delivery-limit" {
-            write!(f, "; amqp.delivery_limit = {found} fits it")?;
+            write!(f, "; amqp.delivery_limit = {found} matches it")?;
         }
         Ok(())
     }

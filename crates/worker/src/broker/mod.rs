@@ -1,4 +1,4 @@
-//! The message broker: jobs come in, events go out. The client library of the broker is used in this room alone.
+//! The message broker: jobs come in, events go out. Only this module uses the client library of the broker.
 
 pub mod settings;
 pub mod error;

@@ -1,4 +1,4 @@
-//! Publishing: every message is kept on disk by the broker and confirmed, or an error says that it may not have been.
+//! Publishing: the broker persists and confirms every message, or an error reports that it may not have done so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,50 +16,52 @@ use crate::broker::connection::BrokerConnection;
 use crate::broker::error::BrokerError;
 use crate::runner::patience::Patience;
 
-/// For everything that is published together to be confirmed. A quorum queue that has lost its majority does not answer.
+/// Timeout for confirming everything that is published together. A quorum queue without a majority does not answer.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 const PERSISTENT: u8 = 2;
 const APP_ID: &str = "codemint";
 
-/// A message on its way out.
+/// A message to publish.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outgoing {
-    /// Empty for the default exchange, which leads to the queue that the routing key names.
+    /// Empty for the default exchange, which routes to the queue that the routing key names.
     pub exchange: String,
     pub routing_key: String,
-    /// Without a queue for it the message is an error; otherwise it is gone, as is right where nobody asked for it.
+    /// If true, a message without a queue is an error. If false, it is dropped, as is right where nobody subscribed.
     pub mandatory: bool,
     pub message_id: Option<String>,
     pub message_type: Option<String>,
     pub content_type: Option<String>,
     pub correlation_id: Option<String>,
-    /// Added to those of `passed_on`.
+    /// Headers in addition to those of `passed_on`.
     pub headers: Vec<(&'static str, String)>,
-    /// What a message came with that is passed on. What is said above counts more.
+    /// Properties of a received message that are passed on. The fields above take precedence.
     pub passed_on: BasicProperties,
     pub body: Vec<u8>,
 }
 
-/// A channel that publishes, on a connection where others may do so as well.
+/// A channel that publishes, on a connection that other channels may use as well.
 #[derive(Debug)]
 pub struct Publisher {
     connection: Arc<BrokerConnection>,
-    /// Empty while a call uses it, and after one that was given up: what is confirmed or returned later on that
-    /// channel could be taken for an answer to the next call.
+    /// Empty while a call uses it, and after a call that was given up: a late confirmation or return on that channel
+    /// could be taken for an answer to the next call.
     channel: Mutex<Option<Channel>>,
     confirm_timeout: Duration,
 }
 
 impl Publisher {
+    /// Opens a channel that publishes with confirmations.
+    ///
     /// # Errors
-    /// When the connection is gone, or has no answer.
+    /// If the connection is gone, or the broker does not answer.
     pub async fn open(connection: Arc<BrokerConnection>) -> Result<Self, BrokerError> {
         let channel = Mutex::new(Some(open_channel(&connection).await?));
         Ok(Self { connection, channel, confirm_timeout: CONFIRM_TIMEOUT })
     }
 
-    /// Waits less, or longer.
+    /// Sets another timeout for confirmations.
     pub fn with_confirm_timeout(self, confirm_timeout: Duration) -> Self {
         Self { confirm_timeout, ..self }
     }
@@ -67,18 +69,18 @@ impl Publisher {
     /// Publishes one message and waits until the broker has it.
     ///
     /// # Errors
-    /// As [`Self::publish_all`].
+    /// See [`Self::publish_all`].
     pub async fn publish(&self, message: &Outgoing) -> Result<(), BrokerError> {
         let mut results = self.publish_all(std::slice::from_ref(message)).await;
         results.pop().unwrap_or(Ok(()))
     }
 
-    /// Publishes one message again and again while the broker takes none for a reason that passes: to give up would cost
-    /// the session, and with it a delivery of every message that is held. It may arrive twice. After a stop it is tried
-    /// once more at most.
+    /// Publishes one message, with retries while the broker temporarily accepts none: giving up would end the session,
+    /// and cost every held message one delivery. The message may arrive twice. After a stop there is at most one more
+    /// attempt.
     ///
     /// # Errors
-    /// What would not pass, and after a stop what would.
+    /// Errors that do not pass by themselves; after a stop also those that do.
     pub async fn publish_until_taken(&self, message: &Outgoing, stop: &CancellationToken) -> Result<(), BrokerError> {
         let patience = Patience::new(stop);
         loop {
@@ -89,13 +91,13 @@ impl Publisher {
         }
     }
 
-    /// Publishes messages in this order and waits until the broker has all of them; one result for each. Calls at the
-    /// same time take turns.
+    /// Publishes messages in this order, waits until the broker has all of them, and returns one result for each.
+    /// Concurrent calls take turns.
     ///
     /// # Errors
-    /// `Blocked`, `NotTaken` and `NotConfirmed` pass, and the publisher can be used again; a message that was not
-    /// confirmed may have arrived, so that it may arrive twice. `Unroutable` concerns mandatory messages alone. After
-    /// `Lost` and others a new connection is needed.
+    /// `Blocked`, `NotTaken` and `NotConfirmed` are temporary, and the publisher can be used again; an unconfirmed
+    /// message may have arrived, so a retry may deliver it twice. `Unroutable` concerns mandatory messages only. After
+    /// `Lost` and other errors a new connection is needed.
     pub async fn publish_all(&self, messages: &[Outgoing]) -> Vec<Result<(), BrokerError>> {
         let deadline = Instant::now() + self.confirm_timeout;
         match Box::pin(self.send_and_confirm(messages, deadline)).await {
@@ -119,7 +121,7 @@ impl Publisher {
         };
         let (sent, went_well) = self.send_all(&channel, messages, deadline).await;
         let (results, all_settled) = self.await_confirms(messages, sent, deadline).await;
-        // To a channel that was refused once, the broker goes on refusing when a queue's limit has been lifted.
+        // After one refusal the broker keeps refusing on that channel, even when the limit of a queue has been lifted.
         let all_taken = !results.contains(&Err(BrokerError::NotTaken));
         if went_well && all_settled && all_taken {
             *slot = Some(channel);
@@ -127,7 +129,7 @@ impl Publisher {
         Ok(results)
     }
 
-    /// False beside the messages if the channel took no more.
+    /// Sends messages. The flag is false if the channel stopped accepting them.
     async fn send_all(&self, channel: &Channel, messages: &[Outgoing], deadline: Instant) -> (Vec<Sent>, bool) {
         let mut sent = Vec::with_capacity(messages.len());
         let mut failure: Option<BrokerError> = None;
@@ -145,7 +147,7 @@ impl Publisher {
         (sent, failure.is_none())
     }
 
-    /// False beside the results if something may still come.
+    /// Waits for the confirmations. The flag is false if some may still arrive.
     async fn await_confirms(
         &self,
         messages: &[Outgoing],
@@ -170,7 +172,7 @@ impl Publisher {
                     Ok(())
                 }
                 Ok(Ok(Confirmation::Nack(_))) => Err(BrokerError::NotTaken),
-                Ok(Ok(Confirmation::NotRequested)) => Err(BrokerError::Refused { problem: "to confirm".to_owned() }),
+                Ok(Ok(Confirmation::NotRequested)) => Err(BrokerError::Refused { problem: "confirm mode".to_owned() }),
                 Ok(Err(error)) => Err(BrokerError::of_channel(&error)),
                 Err(_elapsed) => Err(self.not_confirmed()),
             });
@@ -194,8 +196,8 @@ impl Publisher {
 
 type Sent = Result<PublisherConfirm, BrokerError>;
 
-/// A message that came back because no queue wanted it. The library hands it out with the next confirmation, whose
-/// message need not be the same where several are under way: it has to be recognised.
+/// A message that was returned because no queue was bound for it. The library delivers it with the next confirmation,
+/// which may belong to another message when several are in flight: so these fields identify it.
 #[derive(PartialEq)]
 struct Returned {
     exchange: String,
@@ -231,7 +233,7 @@ async fn open_channel(connection: &BrokerConnection) -> Result<Channel, BrokerEr
     Ok(channel)
 }
 
-/// Everything but the body, as the library takes it.
+/// Everything but the body, in the types of the library.
 struct Envelope {
     exchange: ShortString,
     routing_key: ShortString,
@@ -269,7 +271,7 @@ impl Outgoing {
         if let Some(correlation_id) = &self.correlation_id {
             properties = properties.with_correlation_id(short("correlation id", correlation_id)?);
         }
-        // What is passed on says itself who made it, and when.
+        // A message that is passed on keeps its own application id and timestamp.
         if properties.app_id().is_none() {
             properties = properties.with_app_id(APP_ID.into());
         }
@@ -285,7 +287,7 @@ impl Outgoing {
     }
 }
 
-/// The library panics when a short string is too long.
+/// Converts a text to a short string; the library itself panics if it is too long.
 ///
 /// # Errors
 /// `TooLong`

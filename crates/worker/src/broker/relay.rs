@@ -1,4 +1,4 @@
-//! The outbox relay: what the store wants told goes to the broker, in order per job, and is deleted when the broker has it.
+//! The outbox relay: publishes the store's events to the broker, in order per job, and deletes them once confirmed.
 
 use std::time::{Duration, Instant};
 
@@ -15,17 +15,17 @@ use codemint_store::outbox::{OutboxEvent, RELAY_BATCH_MAX};
 use codemint_store::{Store, in_time};
 use codemint_telemetry::metrics::broker as metrics;
 
-/// Between two looks, for events that other processes wrote.
+/// Interval between two polls of the outbox, for events that other processes wrote.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// From one batch to the next, so that it is no handful: a batch costs as much as many events.
+/// Minimum time from one batch to the next, so that each has many events: a batch itself costs as much as many events.
 const BATCH_INTERVAL: Duration = Duration::from_millis(20);
-/// While another process publishes, or the broker takes nothing.
+/// Pause while another process publishes, or the broker accepts nothing.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Publishes what is in the outbox until `stop` is cancelled, and what is there then.
+/// Publishes the events of the outbox until `stop` is cancelled, and those that are there then.
 ///
 /// # Errors
-/// Those of the broker that need another connection. What was not confirmed stays in the outbox.
+/// Errors of the broker that need another connection. Unconfirmed events stay in the outbox.
 pub async fn relay(
     store: &Store,
     publisher: &Publisher,
@@ -58,13 +58,13 @@ pub async fn relay(
     }
 }
 
-/// What one round came to.
+/// The outcome of one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relayed {
-    /// There may be more.
+    /// The batch was full: there may be more events.
     Full,
     All,
-    /// Another process is at it, or the broker takes nothing for now.
+    /// Another process publishes, or the broker accepts nothing at the moment.
     NotYet,
 }
 
@@ -88,7 +88,7 @@ async fn relay_batch(store: &Store, publisher: &Publisher, exchange: &str) -> Re
     let (replies, events): (Vec<_>, Vec<_>) = batch.events.iter().partition(|event| event.reply_to.is_some());
     let mut done = Done::default();
     done.publish(publisher, &events, exchange).await;
-    // One by one: a queue that we may not write to costs the channel, and with it everything that is under way there.
+    // One by one: writing to a queue without permission closes the channel, and loses everything in flight there.
     for reply in replies {
         if done.failure.is_some() {
             break;
@@ -106,7 +106,7 @@ async fn relay_batch(store: &Store, publisher: &Publisher, exchange: &str) -> Re
     }
 }
 
-/// What is done with, and the first thing that went wrong.
+/// The events that are done, and the first error.
 #[derive(Default)]
 struct Done {
     published: Vec<i64>,
@@ -114,7 +114,7 @@ struct Done {
 }
 
 impl Done {
-    /// Events that follow one which was not taken are published again behind it: they arrive twice rather than too early.
+    /// Publishes events. Those after a rejected one are published again behind it: they arrive twice, not too early.
     async fn publish(&mut self, publisher: &Publisher, events: &[&OutboxEvent], exchange: &str) {
         let messages: Vec<Outgoing> =
             events.iter().map(|event| outgoing(event, exchange, &event.routing_key)).collect();
@@ -138,7 +138,7 @@ impl Done {
         }
     }
 
-    /// An answer that the broker will never take is given up: whoever asked named a queue that we may not write to.
+    /// Publishes a reply. It is given up if the broker will never accept it: we may not write to the requested queue.
     async fn answer(&mut self, publisher: &Publisher, event: &OutboxEvent) {
         let reply_to = event.reply_to.as_deref().unwrap_or_default();
         match publisher.publish(&outgoing(event, "", reply_to)).await {
@@ -148,7 +148,7 @@ impl Done {
             }
             Err(error) if error.class() == ErrorClass::Permanent => {
                 metrics::event_published("given_up");
-                tracing::warn!(message_id = event.message_id, %error, "an answer is given up");
+                tracing::warn!(message_id = event.message_id, %error, "a reply cannot be delivered and was given up");
                 self.published.push(event.no);
                 self.failure = Some(error);
             }
@@ -160,7 +160,7 @@ impl Done {
     }
 }
 
-/// An event that was not confirmed for want of a connection was not refused.
+/// Counts an event that the broker refused. An event that was unconfirmed because the connection failed is not one.
 fn count_refusal(error: &BrokerError) {
     if matches!(error, BrokerError::NotTaken) {
         metrics::event_published("refused");
@@ -171,7 +171,7 @@ fn outgoing(event: &OutboxEvent, exchange: &str, routing_key: &str) -> Outgoing 
     Outgoing {
         exchange: exchange.to_owned(),
         routing_key: routing_key.to_owned(),
-        // Nobody need be listening.
+        // There may be no subscriber.
         mandatory: false,
         message_id: Some(event.message_id.clone()),
         message_type: Some(event.message_type.clone()),

@@ -1,4 +1,4 @@
-//! How the broker is reached and what is used there. Broker URLs are shown without their secrets.
+//! Settings of the broker: how to reach it, and what to use there. Broker URLs are shown without their secrets.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,31 +8,31 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use url::Url;
 
-/// A dead peer is noticed after two of these; the library's 60 s would be two minutes.
+/// Heartbeat interval. A dead peer is noticed after two of them; with the library's 60 s that would be two minutes.
 const HEARTBEAT_SECONDS: u16 = 10;
 
-/// Everything that is set about the broker.
+/// All settings of the broker.
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
     pub url: BrokerUrl,
-    /// Certificates that the broker's must come from, besides those of the system.
+    /// Certificates of authorities to trust, in addition to those of the system.
     pub ca_file: Option<PathBuf>,
     pub names: BrokerNames,
-    /// False where exchanges and queues are only checked.
+    /// True if exchanges and queues are declared, false if they are only checked.
     pub declare: bool,
-    /// Most messages that are held unacknowledged.
+    /// Maximum number of messages that are held unacknowledged.
     pub prefetch: u16,
-    /// How often a message may go back to its queue.
+    /// Maximum number of times that a message may return to its queue.
     pub delivery_limit: u32,
-    /// How long a message may wait for a store that is away before it goes back.
+    /// Maximum time that a message waits for a store that is away before it returns to its queue.
     pub delivery_timeout: Duration,
 }
 
-/// What exchanges and queues are called. While the configuration is read each of them may be wrong.
+/// The names of exchanges and queues. While the configuration is read, each of them may be invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerNames<T = String> {
     pub jobs_exchange: T,
-    /// Also the routing key that leads to it.
+    /// The name of the queue, and its routing key.
     pub jobs_queue: T,
     pub dead_exchange: T,
     pub dead_queue: T,
@@ -40,6 +40,7 @@ pub struct BrokerNames<T = String> {
 }
 
 impl BrokerNames<Option<String>> {
+    /// Returns the names if all of them are valid.
     pub fn all_there(self) -> Option<BrokerNames> {
         Some(BrokerNames {
             jobs_exchange: self.jobs_exchange?,
@@ -51,17 +52,17 @@ impl BrokerNames<Option<String>> {
     }
 }
 
-/// Where the broker is. `Display` shows no password.
+/// The address of the broker. `Display` shows no password.
 #[derive(Clone)]
 pub struct BrokerUrl {
     pub(crate) uri: AMQPUri,
     shown: String,
 }
 
-/// What is wrong with a broker URL. The URL itself is not repeated: it may hold a password.
+/// The reason why a broker URL is invalid. The URL itself is not repeated: it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerUrlError {
-    #[error("there is no scheme; a broker is amqp://USER@HOST/VHOST or amqps://USER@HOST/VHOST")]
+    #[error("there is no scheme; write amqp://USER@HOST/VHOST or amqps://USER@HOST/VHOST")]
     Scheme,
     #[error("holds a line break or another control character; write the URL alone, on one line")]
     ControlCharacter,
@@ -71,7 +72,7 @@ pub enum BrokerUrlError {
     NoHost,
     #[error("names more than one virtual host; write %2F for a / in its name")]
     VirtualHost,
-    #[error("the parameter {0:?} is not known; there are {known}", known = PARAMETERS.join(", "))]
+    #[error("the parameter {0:?} is not known; known parameters are {known}", known = PARAMETERS.join(", "))]
     Parameter(String),
     #[error("the parameter {0} takes a number; auth_mechanism takes plain, amqplain or external")]
     ParameterValue(String),
@@ -90,7 +91,7 @@ impl FromStr for BrokerUrl {
         if text.contains(char::is_control) {
             return Err(BrokerUrlError::ControlCharacter);
         }
-        // A password that is not encoded ends the host at its first / ? or #, and the rest of it would be shown.
+        // An unencoded password ends the host at its first / ? or #, and the rest of the password would be shown.
         let after_host = rest.find(['/', '?', '#']).map_or("", |at| &rest[at..]);
         if after_host.contains(['@', '#']) {
             return Err(BrokerUrlError::NotEncoded);
@@ -105,7 +106,7 @@ impl FromStr for BrokerUrl {
         url.query_pairs().try_for_each(|(name, value)| check_parameter(&name, &value))?;
         // The library's own message repeats the URL.
         let parsed = text.parse::<AMQPUri>();
-        let mut uri = parsed.map_err(|_| BrokerUrlError::NotUrl("the broker's library refuses it".to_owned()))?;
+        let mut uri = parsed.map_err(|_| BrokerUrlError::NotUrl("the broker's library rejects it".to_owned()))?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         if url.password().is_some() {
             // Fails only for URLs that cannot have a password.

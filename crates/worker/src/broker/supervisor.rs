@@ -1,5 +1,5 @@
-//! Keeps a session with the broker: two connections with everything declared, and work done on them. Whatever goes wrong
-//! with one of them ends the session, and after a while there is another one. Nothing is repaired.
+//! Keeps a session with the broker: two connections with everything declared, and the work that uses them. Any failure
+//! of a connection ends the session, and a new one is opened after a backoff. Nothing is repaired in place.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,36 +18,67 @@ use crate::runner::patience::delays;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::broker as metrics;
 
-/// After a session of this length the next wait is short again: sessions that end at once must not follow each other
-/// without pause.
+/// A session of this length resets the backoff: sessions that end at once must not follow each other without a pause.
 const HEALTHY: Duration = Duration::from_secs(10);
-/// How long the work of a session that is over may take to end by itself.
+/// Time that the work of an ended session has to end by itself.
 const WORK_GRACE: Duration = Duration::from_secs(10);
-/// Work that fails may be the first to notice that a connection is gone, but does not know why; that is told at once.
+/// Wait for the cause of a failed session: the work may notice first that a connection is gone, but only the connection
+/// knows why, and reports it at once.
 const CAUSE_TIMEOUT: Duration = Duration::from_millis(200);
-/// While the broker is away it is said again, but not at every attempt.
+/// Interval of log lines while the broker is away: not every attempt is logged.
 const REMIND_INTERVAL: Duration = Duration::from_secs(30);
-/// Messages held at once while one of them cannot be read: only what is held is counted against its delivery limit when
-/// the connection breaks, and only the message that broke it shall be.
+/// Messages held at once while one of them cannot be decoded: when the connection breaks, that counts against the
+/// delivery limit of every held message, and should only count against the one that broke it.
 const CAREFUL_PREFETCH: u16 = 1;
-/// After this long in one piece the message that cannot be read is gone.
+/// After a session of this length the message that cannot be decoded is gone.
 const CAREFUL_TIME: Duration = Duration::from_secs(10);
-/// So often in a row the message that cannot be read, and stops all others, is taken without a longer pause, until the
-/// broker puts it to the dead ones.
+/// Maximum number of sessions in a row that follow without a longer pause while a message that cannot be decoded blocks
+/// all others, until the broker dead-letters it.
 const CAREFUL_ATTEMPTS: u32 = 200;
 const CAREFUL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Two connections, since a broker that is short of memory stops reading from those who publish, and would read no
-/// acknowledgements either.
+/// The state of the session with the broker, as readiness shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerStatus {
+    Away {
+        reason: String,
+    },
+    Connected,
+    /// Connected, and jobs come in, but the broker accepts no messages.
+    Blocked {
+        reason: String,
+    },
+}
+
+impl BrokerStatus {
+    /// Returns the reason why no jobs come in; `None` if they do.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Away { reason } => Some(reason.clone()),
+            Self::Connected | Self::Blocked { .. } => None,
+        }
+    }
+
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Away { .. } => "away",
+            Self::Connected => "connected",
+            Self::Blocked { .. } => "blocked",
+        }
+    }
+}
+
+/// Two connections, because a broker that is short of memory stops reading from connections that publish, and would not
+/// read acknowledgements there either.
 #[derive(Debug)]
 pub struct Session {
     pub consuming: BrokerConnection,
     pub publishing: Arc<BrokerConnection>,
-    /// One that all may use; [`Publisher::open`] makes others, which wait for nobody.
+    /// A shared publisher; [`Publisher::open`] makes others, which need not take turns.
     pub publisher: Publisher,
-    /// How many messages to hold unacknowledged: as configured, or one after a message that could not be read.
+    /// Number of messages to hold unacknowledged: as configured, or one after a message that could not be decoded.
     pub prefetch: u16,
-    /// Cancelled when a connection is gone. Work should end then, and is dropped if it does not.
+    /// Cancelled when a connection is gone. The work should end then, and is dropped if it does not.
     pub over: CancellationToken,
 }
 
@@ -55,7 +86,7 @@ impl Session {
     /// Connects and declares, once.
     ///
     /// # Errors
-    /// Those that pass have the class `Away`.
+    /// Temporary errors have the class `Away`.
     pub async fn open(settings: &BrokerSettings) -> Result<Self, BrokerError> {
         let consuming = BrokerConnection::open(settings, "consumer").await?;
         Box::pin(topology::declare(&consuming, settings)).await?;
@@ -65,11 +96,11 @@ impl Session {
         Ok(Self { consuming, publishing, publisher, prefetch: settings.prefetch, over })
     }
 
-    /// Says good-bye on both connections.
+    /// Closes both connections.
     pub async fn close(self) {
         drop(self.publisher);
         let publishing = async {
-            // Somebody who keeps a publisher keeps its connection.
+            // A publisher that is still in use keeps its connection.
             if let Some(connection) = Arc::into_inner(self.publishing) {
                 connection.close().await;
             }
@@ -77,7 +108,7 @@ impl Session {
         tokio::join!(self.consuming.close(), publishing);
     }
 
-    /// Does the work until it ends by itself or a connection does.
+    /// Runs the work until it ends by itself or a connection ends.
     async fn run(
         &self,
         status: &watch::Sender<BrokerStatus>,
@@ -96,7 +127,7 @@ impl Session {
         };
         self.over.cancel();
         if timeout(WORK_GRACE, work).await.is_err() {
-            tracing::warn!("the work on a session with the broker did not end, and was dropped");
+            tracing::warn!("the work on a session with the broker did not finish and was dropped");
         }
         ended
     }
@@ -109,21 +140,20 @@ impl Session {
     }
 }
 
-/// How a session ended that was in order.
+/// The end of a session that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     /// The work is done.
     Done,
-    /// Another session may hold more messages again.
+    /// The next session may hold more messages again.
     EnoughCare,
 }
 
-/// Works on one session after the other until the work says that it is done, by ending well, or until `stop` is
-/// cancelled, which the work has to watch too: a session is not taken from it. `first` is a session that is open already.
+/// Runs the work on one session after another, until it returns `Ok` or `stop` is cancelled. The work has to watch
+/// `stop` too: its session is not taken away. `first` is a session that is open already.
 ///
 /// # Errors
-/// What would not pass by itself, if it comes before the first session. Later on somebody may be at work on the broker,
-/// and everything is tried again.
+/// A permanent error before the first session. Later, somebody may be changing the broker: every error is retried.
 pub async fn supervise<W: Future<Output = Result<(), BrokerError>>>(
     settings: &BrokerSettings,
     first: Option<Session>,
@@ -160,12 +190,12 @@ pub async fn supervise<W: Future<Output = Result<(), BrokerError>>>(
     Ok(())
 }
 
-/// What is remembered from one attempt to the next.
+/// The state that is kept from one attempt to the next.
 struct Attempts<'a> {
     settings: &'a BrokerSettings,
     first: Option<Session>,
     had_session: bool,
-    /// How often in a row a session ended because what was sent could not be read.
+    /// Number of sessions in a row that ended because a message could not be decoded.
     unreadable: u32,
     delays: ExponentialBackoff,
     connected_at: Option<Instant>,
@@ -178,7 +208,7 @@ impl<'a> Attempts<'a> {
         Self { settings, first, had_session: false, unreadable: 0, delays: delays(), connected_at, told_at }
     }
 
-    /// `None` if a stop came first.
+    /// Returns the next session; `None` if a stop came first.
     async fn next_session(&mut self, stop: &CancellationToken) -> Result<Option<Session>, BrokerError> {
         if let Some(session) = self.first.take() {
             return Ok(Some(session));
@@ -240,11 +270,11 @@ fn report_blocked(status: &watch::Sender<BrokerStatus>, blocked: Option<&str>) {
     metrics::broker_seen(true, blocked.is_some());
     match blocked {
         Some(reason) => {
-            tracing::warn!(reason, "the broker takes no messages for now; events wait in the store");
+            tracing::warn!(reason, "the broker accepts no messages at the moment; events wait in the store");
             status.send_replace(BrokerStatus::Blocked { reason: reason.to_owned() });
         }
         None => {
-            tracing::info!("the broker takes messages again");
+            tracing::info!("the broker accepts messages again");
             status.send_replace(BrokerStatus::Connected);
         }
     }

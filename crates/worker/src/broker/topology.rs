@@ -1,4 +1,4 @@
-//! Exchanges and queues: made at the start, or only looked for where somebody else makes them.
+//! Exchanges and queues: declared at the start, or only checked where an operator declares them.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -9,19 +9,19 @@ use crate::broker::error::BrokerError;
 use crate::broker::publish::short;
 use crate::broker::settings::BrokerSettings;
 
-/// Declares everything, or looks whether it is there, as the settings say. Doing it again changes nothing.
+/// Declares everything, or checks that it exists, depending on the settings. Idempotent.
 ///
 /// # Errors
-/// What exists with other arguments, what is missing, what is not permitted; or a connection that is gone.
+/// `Mismatch` if something exists with other arguments, `Missing`, `NotPermitted`, or an error of the connection.
 pub async fn declare(connection: &BrokerConnection, settings: &BrokerSettings) -> Result<(), BrokerError> {
     let steps = steps(settings)?;
     if settings.declare { declare_all(connection, steps).await } else { look_for_all(connection, steps).await }
 }
 
-/// How many messages wait in a queue, and how many consumers it has.
+/// Returns how many messages wait in a queue, and how many consumers it has.
 ///
 /// # Errors
-/// `Missing` if there is no such queue; or a connection that is gone.
+/// `Missing` if there is no such queue, or an error of the connection.
 pub async fn queue_depth(connection: &BrokerConnection, queue: &str) -> Result<QueueDepth, BrokerError> {
     let channel = connection.channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
@@ -30,22 +30,22 @@ pub async fn queue_depth(connection: &BrokerConnection, queue: &str) -> Result<Q
     Ok(QueueDepth { messages: found.message_count(), consumers: found.consumer_count() })
 }
 
-/// How a queue stands.
+/// The messages and consumers of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// Ready to be delivered.
+    /// Messages ready to be delivered.
     pub messages: u32,
     pub consumers: u32,
 }
 
-/// One thing to declare, or to look for.
+/// One entity to declare or to check.
 enum Step {
     Exchange { name: ShortString, kind: ExchangeKind },
     Queue { name: ShortString, arguments: FieldTable },
     Binding { queue: ShortString, exchange: ShortString, routing_key: ShortString },
 }
 
-/// The dead ones come first: the queue of jobs must never be without a place for what it cannot deliver.
+/// Returns all entities. The dead-letter ones come first: the job queue must never be without a place for rejects.
 fn steps(settings: &BrokerSettings) -> Result<[Step; 7], BrokerError> {
     let names = &settings.names;
     let dead_exchange = short("name of the dead exchange", &names.dead_exchange)?;
@@ -67,16 +67,16 @@ fn steps(settings: &BrokerSettings) -> Result<[Step; 7], BrokerError> {
     ])
 }
 
-/// A classic queue, whatever the broker's default type: whoever looks through it puts every message back, and a quorum
-/// queue of RabbitMQ 4 drops messages that were put back 20 times.
+/// Returns the arguments of a classic queue, whatever the broker's default type: browsing puts every message back, and
+/// a quorum queue of RabbitMQ 4 drops messages that were put back 20 times.
 fn dead_queue_arguments() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
     arguments
 }
 
-/// No more than must be here: everything else is for the operator's policies, and could not be changed by them if it
-/// stood here.
+/// Returns the required arguments only: everything else is for the operator's policies, which could not change it if it
+/// were an argument.
 fn jobs_queue_arguments(delivery_limit: u32, dead_exchange: &ShortString) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
@@ -93,8 +93,8 @@ async fn declare_all(connection: &BrokerConnection, steps: [Step; 7]) -> Result<
     connection.answered(channel.close(200, "done".into())).await
 }
 
-/// Bindings and arguments cannot be looked at; what is missing is told all at once. Each look that finds nothing closes
-/// its channel.
+/// Checks that everything exists, and reports all that is missing at once. Bindings and arguments cannot be checked.
+/// Each check that finds nothing closes its channel.
 async fn look_for_all(connection: &BrokerConnection, steps: [Step; 7]) -> Result<(), BrokerError> {
     let mut missing = Vec::new();
     for step in steps {

@@ -1,4 +1,4 @@
-//! What a worker does with a session: intake and relay, until it is asked to stop or the session is over.
+//! The work of a worker on a session: intake and relay, until a stop is requested or the session is over.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,24 +23,24 @@ use codemint_store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::broker as metrics;
 
-/// Between two looks at the queues, and where somebody waits for them to be empty.
+/// Interval between two polls of the queues, normally and while a caller waits for them to be empty.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A worker's side of the broker.
+/// The work of a worker with the broker.
 #[derive(Debug)]
 pub struct BrokerWork {
     settings: BrokerSettings,
     store: Store,
     intake: Intake,
     told: Arc<Notify>,
-    /// Whether somebody waits for the queue to be empty.
+    /// True if a caller waits for the queue to be empty.
     drains: bool,
-    /// No message waited for us when it was last looked.
+    /// True if no message waited in the job queue at the last poll.
     is_empty: AtomicBool,
 }
 
-/// When its parts are to stop: intake first, so that nothing new comes in; the relay when the last event is written.
+/// The stop signals of its parts: intake stops first, so that nothing new comes in; the relay after the last event.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStops {
     pub intake: CancellationToken,
@@ -54,17 +54,17 @@ impl BrokerWork {
         Self { settings, store, intake, told, drains, is_empty: AtomicBool::new(false) }
     }
 
-    /// Works on one session after the other until both parts were asked to stop. `first` is a session that is open.
+    /// Works on one session after another until both parts were stopped. `first` is a session that is open already.
     ///
     /// # Errors
-    /// What would not pass by itself, if it comes before the first session.
+    /// A permanent error before the first session.
     pub async fn run(
         &self,
         first: Option<Session>,
         status: &watch::Sender<BrokerStatus>,
         stops: &BrokerStops,
     ) -> Result<(), BrokerError> {
-        // A fault in the program costs the session, as one of the line does.
+        // A panic ends the session, like a failure of the connection.
         let work = |session: Arc<Session>| {
             let work = async move { self.work(&session, stops).await };
             Box::pin(AssertUnwindSafe(work).catch_unwind().map(|ended| ended.unwrap_or_else(|_| Err(fault()))))
@@ -72,7 +72,7 @@ impl BrokerWork {
         supervise(&self.settings, first, status, &stops.relay, work).await
     }
 
-    /// True if no message waits in the queue or in our hands.
+    /// Returns true if no message waits in the queue, or is held by this process.
     pub fn is_drained(&self) -> bool {
         self.is_empty.load(Ordering::Relaxed) && self.intake.unsettled() == 0
     }
@@ -108,7 +108,7 @@ impl BrokerWork {
         intake.and(relay)
     }
 
-    /// Does not end. A failure here is one of the session, which others report.
+    /// Polls the queues and never returns. A failure here is one of the session, which is reported elsewhere.
     async fn watch_queues(&self, session: &Session) {
         let mut pace = interval(if self.drains { DRAIN_LOOK_INTERVAL } else { LOOK_INTERVAL });
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -128,7 +128,7 @@ impl BrokerWork {
     }
 }
 
-/// The panic itself was told of by whoever prints panics.
+/// Returns the error for a panic, which the panic hook has already reported.
 fn fault() -> BrokerError {
-    BrokerError::Lost { problem: "of a fault in the program".to_owned() }
+    BrokerError::Lost { problem: "a fault in the program".to_owned() }
 }

@@ -1,6 +1,6 @@
-//! The candidates of one chunk: drawn from its slice, freed from what is forbidden, replaced where they exist.
+//! The candidates of one chunk: drawn from its slice, without forbidden codes, and replaced where they exist already.
 //!
-//! Synchronous: it runs on a blocking thread, between the questions that `screen` asks of the store.
+//! The code is synchronous: it runs on a blocking thread, between the store queries of `screen`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use codemint_codes::rules::{Forbidden, Rules};
 use codemint_codes::screening::Attempts;
 use codemint_codes::slice::Draw;
 
-/// Draws in vain before drawing is given up: a slice in which next to nothing is allowed would be searched without end.
+/// Forbidden draws after which drawing stops: a slice with almost no allowed code would be searched without end.
 const FORBIDDEN_MAX: u128 = 1 << 20;
 
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub struct Candidates {
     pub rules: Arc<Rules>,
     pub draw: Draw,
     pub rejections: Rejections,
-    /// How many were looked at, for an estimate of how crowded the slice is.
+    /// Number of allowed candidates drawn so far, used to estimate how crowded the slice is.
     tried: u64,
 }
 
-/// Ranks that were just drawn and are allowed, ascending, and their codes: to be compared with what exists.
+/// Newly drawn, allowed ranks in ascending order, with their codes; not yet compared with the store.
 #[derive(Debug)]
 pub struct Fresh {
     pub ranks: Vec<Rank>,
@@ -39,7 +39,7 @@ impl Fresh {
 }
 
 impl Candidates {
-    /// The first draw of a chunk. Its codes come to be in the memory of a batch that is no longer needed.
+    /// Makes the first draw of a chunk. Its codes reuse the memory of `recycled`, a batch that is no longer needed.
     pub fn new(keyspace: Arc<Keyspace>, rules: Rules, draw: Draw, recycled: CodeBatch) -> (Self, Fresh) {
         let first = draw.ranks().to_vec();
         let mut candidates =
@@ -48,38 +48,38 @@ impl Candidates {
         (candidates, fresh)
     }
 
-    /// All codes, ascending. `fresh` are those that came last; where none was replaced these are all.
+    /// Returns all codes, ascending. `fresh` holds the codes drawn last: all of them, if none was replaced.
     pub fn batch(&self, fresh: Fresh) -> CodeBatch {
         let ranks = self.draw.ranks();
         if fresh.codes.len() == ranks.len() { fresh.codes } else { self.keyspace.batch_into(fresh.codes, ranks) }
     }
 
-    /// Replaces candidates that exist already, ascending; returns those that took their places.
+    /// Replaces the candidates that exist already (`present`, ascending), and returns the replacements.
     pub fn replace_present(&mut self, present: &[Rank]) -> Fresh {
         self.rejections.existing += present.len() as u64;
         let drawn = self.draw.replace(present);
         self.allowed(drawn, CodeBatch::default())
     }
 
-    /// As [`Self::replace_present`], for candidates that were found to exist when they were written.
+    /// Like [`Self::replace_present`], for candidates that were found to exist when they were written.
     pub fn replace_conflicting(&mut self, present: &[Rank]) -> Fresh {
         self.rejections.conflicts += present.len() as u64;
         let drawn = self.draw.replace(present);
         self.allowed(drawn, CodeBatch::default())
     }
 
-    /// Gives candidates back that exist already, ascending, without drawing others.
+    /// Gives back the candidates that exist already (`present`, ascending) without drawing others.
     pub fn reject_present(&mut self, present: &[Rank]) {
         self.rejections.existing += present.len() as u64;
         self.draw.reject(present);
     }
 
-    /// Fills up from ranks that are known to be free and allowed.
+    /// Draws `wanted` codes from ranks that are known to be free and allowed.
     pub fn draw_from(&mut self, free: FreeRanks, wanted: usize) {
         self.draw.draw_from(free, wanted);
     }
 
-    /// What was tried so far; `missing` are the candidates at hand that exist.
+    /// Returns the attempts so far; `present` is the number of current candidates that exist already.
     pub fn attempts(&self, present: usize) -> Attempts {
         Attempts {
             tried: self.tried,
@@ -89,15 +89,15 @@ impl Candidates {
         }
     }
 
-    /// True if drawing is given up, because so much is forbidden. A slice that can be read is looked through instead, at
-    /// about a sixty-fourth of what a draw costs for each of its ranks.
+    /// Returns true if drawing should stop because too much is forbidden. A slice short enough to be read is scanned
+    /// instead; for each of its ranks that costs about a sixty-fourth of a draw.
     pub fn is_in_vain(&self) -> bool {
         let length = self.draw.slice().length;
         let forbidden = u128::from(self.rejections.forbidden());
         if length <= FreeRanks::RANKS_MAX { forbidden > 1000 + length / 64 } else { forbidden > FORBIDDEN_MAX }
     }
 
-    /// Replaces what the rules forbid until nothing drawn is forbidden.
+    /// Replaces forbidden ranks until none is left, or drawing is in vain.
     fn allowed(&mut self, mut drawn: Vec<Rank>, mut recycled: CodeBatch) -> Fresh {
         let mut allowed = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! The engine: one chunk from claim to commit. It knows store and code; no broker, no command line, no loop over jobs.
+//! The engine: mints one chunk, from claim to commit. It knows store and code, but no broker, command line or job loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,41 +33,41 @@ pub enum MintError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
-        "the job was made for generator version {found}, this program draws version {GENERATOR_VERSION}; use the codemint that made it"
+        "the job needs generator version {found}, this program has version {GENERATOR_VERSION}; use the codemint version that created the job"
     )]
     GeneratorVersion { found: u32 },
     #[error(
-        "the job was begun under the check key with the fingerprint {needed}, this process has {found}; set check.key_file to that key"
+        "the job needs the check key with the fingerprint {needed}, this process has {found}; set check.key_file to that key"
     )]
     CheckKey { found: String, needed: String },
     #[error(
-        "the job was begun under the denied words with the digest {needed}, this process has {found}; set deny.file and deny.builtin to that list"
+        "the job needs the denied words with the digest {needed}, this process has {found}; set deny.file and deny.builtin to that list"
     )]
     DeniedWords { found: String, needed: String },
-    #[error("the job is an import; `codemint import` with the same input goes on with it")]
+    #[error("the job is an import; run `codemint import` with the same input to resume it")]
     Import,
-    #[error("chunk {run_no} met a duplicate {attempts} times without finding it in the store")]
+    #[error("chunk {run_no} met a duplicate code {attempts} times, but the store does not have it")]
     PhantomDuplicate { run_no: i64, attempts: u32 },
 }
 
-/// A duplicate that cannot be found was rolled back by its writer in between; so often in a row it is something else.
+/// Limit of consecutive duplicates that cannot be found. One is normal (its writer rolled back), this many are a fault.
 const PHANTOM_DUPLICATES_MAX: u32 = 5;
 
-/// A quarter of the server's patience with an idle transaction.
+/// A quarter of the server's timeout for idle transactions.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What one attempt to mint a chunk came to.
+/// The outcome of one attempt to mint a chunk.
 #[derive(Debug)]
 pub enum Step {
-    /// The chunk is committed, by us. If it seemed the last one, the job may be at its end.
+    /// This process committed the chunk. If `seemed_last`, the job may have no open chunk left.
     Minted { minted: MintedChunk, seemed_last: bool, times: ChunkTimes },
-    /// No chunk can be claimed: none is open, others write those that are, or the job is not to go on.
+    /// No chunk can be claimed: none is open, other processes write the open ones, or the job must not continue.
     NothingToClaim,
-    /// COMMIT ended in an error; [`Store::is_chunk_done`] tells what became of the chunk.
+    /// COMMIT returned an error; [`Store::is_chunk_done`] reports whether the chunk was committed.
     CommitUnknown { minted: MintedChunk, error: StoreError },
 }
 
-/// What a chunk's checkpoint says of it.
+/// The figures of a chunk, as its checkpoint records them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MintedChunk {
     pub run_no: i64,
@@ -75,57 +75,57 @@ pub struct MintedChunk {
     pub rejections: Rejections,
 }
 
-/// A job that is being minted: what every chunk of it needs, and the chunk that is prepared ahead.
+/// A job that is being minted: the data that all its chunks share, and the chunk that is prepared ahead.
 #[derive(Debug)]
 pub struct Minting {
     task: Arc<Task>,
-    /// The last batch, for its memory.
+    /// The last batch, kept to reuse its memory.
     recycled: CodeBatch,
-    /// The chunk that is drawn and screened while the one before it is written.
+    /// The chunk that is drawn and screened while the previous one is written.
     ahead: Option<Ahead>,
-    /// How the last chunk was screened: said when it changes.
+    /// The way the last chunk was screened; logged when it changes.
     screening: Option<Screening>,
-    /// No open chunk was seen behind the one at hand.
+    /// True if no open chunk was found after the current one.
     seems_last: bool,
-    /// The chunk at hand, until it is committed.
+    /// The current chunk, until it is committed.
     claimed: Option<i64>,
 }
 
-/// What this process mints under, and from.
+/// The policy, the filter limits and the import input with which this process mints.
 #[derive(Clone, Debug, Default)]
 pub struct MintSettings {
     pub policy: Policy,
     pub filters: FilterLimits,
-    /// The input of the import that is to be done.
+    /// The input of the import to run.
     pub import: Option<Arc<Sorted>>,
 }
 
-/// What the chunks of one job have in common.
+/// The data that all chunks of one job share.
 #[derive(Debug)]
 struct Task {
     store: Store,
     job_no: i64,
-    /// Codes of the job.
+    /// Number of codes of the job.
     count: u64,
     source: Source,
     limits: FilterLimits,
 }
 
 impl Task {
-    /// Of a chunk that is all of its job nothing is behind it.
+    /// Returns true if the chunk is its job's only one, so that no other follows.
     fn is_whole(&self, chunk: &OpenChunk) -> bool {
         u64::from(chunk.quota) == self.count
     }
 }
 
-/// Where the codes of a job come from.
+/// The source of a job's codes.
 #[derive(Debug)]
 enum Source {
     Mask(Keyed),
     Import(Arc<Sorted>),
 }
 
-/// What draws follow from.
+/// The inputs that determine every draw.
 #[derive(Debug)]
 struct Keyed {
     mask: Mask,
@@ -160,7 +160,7 @@ impl Source {
     }
 }
 
-/// The key, unless the job has ended or has none.
+/// Opens the job and returns its key, unless the job has ended or has none.
 async fn start(store: &Store, job: &Job) -> Result<Option<Key>, StoreError> {
     let StartJob { key, waited } = in_time(store.start_job(job.no)).await?;
     if let Some(waited) = waited {
@@ -170,7 +170,7 @@ async fn start(store: &Store, job: &Job) -> Result<Option<Key>, StoreError> {
     Ok(key)
 }
 
-/// Draws are a function of the chunk's row and the key, so they may begin before the chunk is claimed.
+/// A chunk being prepared. Draws depend only on the chunk's row and the key, so they may begin before it is claimed.
 #[derive(Debug)]
 struct Ahead {
     run_no: i64,
@@ -178,10 +178,10 @@ struct Ahead {
 }
 
 impl Minting {
-    /// `None` if the job has ended meanwhile and its key is erased.
+    /// Starts minting a job. Returns `None` if the job has ended meanwhile and its key is erased.
     ///
     /// # Errors
-    /// If the job's codes would be others than it began with, and those of the store.
+    /// `GeneratorVersion`, `CheckKey`, `DeniedWords`, `Import`: this process would make codes other than the job's.
     pub async fn start(store: &Store, job: &Job, settings: &MintSettings) -> Result<Option<Self>, MintError> {
         let Some(source) = Source::of_job(store, job, settings).await? else { return Ok(None) };
         let task = Task { store: store.clone(), job_no: job.no, count: job.count, source, limits: settings.filters };
@@ -195,7 +195,7 @@ impl Minting {
         }))
     }
 
-    /// The chunk that the last call of [`Minting::mint_chunk`] could not commit.
+    /// Returns the chunk that the last call of [`Minting::mint_chunk`] claimed and could not commit.
     pub fn claimed(&self) -> Option<i64> {
         self.claimed
     }
@@ -203,7 +203,7 @@ impl Minting {
     /// Claims a chunk, draws its codes and commits them with the checkpoint.
     ///
     /// # Errors
-    /// Those of the store before COMMIT: the chunk stays open and may be tried again.
+    /// Any error before COMMIT: the chunk stays open and may be retried.
     pub async fn mint_chunk(&mut self, store: &Store) -> Result<Step, MintError> {
         self.claimed = None;
         let (mut times, mut stopwatch) = (ChunkTimes::default(), Stopwatch::start());
@@ -233,14 +233,14 @@ impl Minting {
                 Ok(Step::Minted { minted, seemed_last: self.seems_last, times })
             }
             Err(error) => {
-                tracing::warn!(run_no = minted.run_no, %error, "commit ended in an error; asking the store what became of the chunk");
+                tracing::warn!(run_no = minted.run_no, %error, "commit returned an error; asking the store whether the chunk is done");
                 Ok(Step::CommitUnknown { minted, error })
             }
         }
     }
 
-    /// The codes of the claimed chunk; those of the chunk behind it are then being prepared. Where others took the chunk
-    /// that was prepared ahead, they would take the next one too: then none is prepared ahead once.
+    /// Returns the codes of the claimed chunk, and starts to prepare the next one. If other workers took the chunk that
+    /// was prepared ahead, they would take the next one too: then none is prepared ahead this time.
     async fn prepare(&mut self, claimed: &mut ClaimedChunk) -> Result<Prepared, StoreError> {
         let (preparing, guess_was_wrong) = match self.ahead.take() {
             Some(ahead) if ahead.run_no == claimed.chunk.run_no => (ahead.preparing, false),
@@ -266,12 +266,12 @@ impl Minting {
     fn say_screening(&mut self, screening: Screening) {
         if self.screening.replace(screening) != Some(screening) {
             let reason = screening.reason();
-            tracing::debug!(screening = screening.as_str(), reason, "how candidates are compared with what exists");
+            tracing::debug!(screening = screening.as_str(), reason, "chose how to screen candidates");
         }
     }
 }
 
-/// A job's codes are all made under the policy that it began with.
+/// Checks that this process has the policy that the job began with: all codes of a job are made under one policy.
 fn check_policy(ours: PolicyMarks, of_job: &PolicyMarks) -> Result<(), MintError> {
     if ours.check_fingerprint != of_job.check_fingerprint {
         let shown = |fingerprint: &Option<String>| fingerprint.clone().unwrap_or_else(|| "none".to_owned());
@@ -286,20 +286,20 @@ fn check_policy(ours: PolicyMarks, of_job: &PolicyMarks) -> Result<(), MintError
     Ok(())
 }
 
-/// Enough of a digest to tell lists apart.
+/// Returns the first 8 bytes of a digest in hexadecimal: enough to tell lists apart.
 fn short_digest(digest: &[u8]) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Puts the codes in; as long as it meets codes that exist already, these are looked up exactly and others drawn. Each time
-/// round at least one rank of the slice is done with, so it ends.
+/// Writes the codes. As long as some of them turn out to exist already, looks these up exactly and draws others. Each
+/// iteration uses up at least one rank of the slice, so the loop ends.
 async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepared) -> Result<Prepared, MintError> {
     let mut phantoms = 0;
     while in_time(claimed.put_codes(&prepared.encoded.codes)).await? == PutCodes::DuplicateMet {
         let run_no = claimed.chunk.run_no;
         let (replaced, conflicts) = while_claimed(claimed, Box::pin(prepared.replace_conflicting(task))).await??;
         chunks::chunk_conflicted();
-        tracing::debug!(run_no, conflicts, "somebody else has just put codes in; others were drawn");
+        tracing::debug!(run_no, conflicts, "another process has just stored some of these codes; others were drawn");
         phantoms = if conflicts == 0 { phantoms + 1 } else { 0 };
         if phantoms == PHANTOM_DUPLICATES_MAX {
             return Err(MintError::PhantomDuplicate { run_no, attempts: phantoms });
@@ -309,7 +309,7 @@ async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepar
     Ok(prepared)
 }
 
-/// Waits for work on a claimed chunk, however long it takes: a crowded slice of many millions of ranks takes minutes.
+/// Waits for work on a claimed chunk without a time limit: a crowded slice of many millions of ranks takes minutes.
 async fn while_claimed<T>(claimed: &mut ClaimedChunk, work: impl Future<Output = T>) -> Result<T, StoreError> {
     let mut work = std::pin::pin!(work);
     loop {
@@ -320,7 +320,7 @@ async fn while_claimed<T>(claimed: &mut ClaimedChunk, work: impl Future<Output =
     }
 }
 
-/// Drawing a chunk takes milliseconds, too long for a thread that serves connections.
+/// Waits for a spawned task. Drawing a chunk takes milliseconds, too long for a thread that serves connections.
 async fn finished<T>(work: JoinHandle<T>) -> T {
     match work.await {
         Ok(done) => done,

@@ -1,4 +1,4 @@
-//! A chunk made ready to be written: its codes drawn or read, compared with what exists, and encoded.
+//! A chunk ready to be written: its codes are drawn or read, compared with existing codes, and encoded.
 
 use std::sync::Arc;
 
@@ -29,21 +29,21 @@ use codemint_store::{in_time, off_the_async_threads};
 pub(crate) struct Prepared {
     run_no: i64,
     contents: Contents,
-    /// The filters that it took are of no more use, and many.
+    /// The way it was screened. The filters themselves are not kept: they are large and no longer needed.
     pub screening: Screening,
     pub encoded: Encoded,
     pub times: PreparationTimes,
 }
 
-/// What the codes are, and what could take their places.
+/// The origin of the codes, which decides what replaces those that exist already.
 #[derive(Debug)]
 enum Contents {
     Drawn(Box<Candidates>),
-    /// Codes of an import are what they are: those that exist are left out.
+    /// Codes of an import cannot be replaced: those that exist are left out.
     Imported(Rejections),
 }
 
-/// The codes as they are written, and what is recorded about them.
+/// The codes in the form in which they are written, and their checkpoint.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub batch: CodeBatch,
@@ -62,8 +62,8 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// Looks its codes up again, because somebody else has put some of them in since they were compared; others take
-    /// their places. Also says how many they were.
+    /// Looks its codes up again, because another process has stored some of them since the comparison, and replaces
+    /// those that exist. Also returns how many there were.
     pub async fn replace_conflicting(self, task: &Task) -> Result<(Self, usize), StoreError> {
         let Self { run_no, contents, screening, encoded, times } = self;
         let mut snapshot = in_time(task.store.begin_reading()).await?;
@@ -86,14 +86,14 @@ impl Prepared {
             }
         };
         in_time(snapshot.rollback()).await?;
-        // Somebody else writes codes of this mask.
+        // Another process writes codes of this mask.
         let order = WriteOrder::Ascending;
         let encoded = encode(task, run_no, &contents, batch, screening, order).await;
         Ok((Self { run_no, contents, screening, encoded, times }, conflicts))
     }
 }
 
-/// Makes codes ready to be written.
+/// Encodes codes for writing, and builds their checkpoint.
 async fn encode(
     task: &Task,
     run_no: i64,
@@ -110,7 +110,7 @@ async fn encode(
     off_the_async_threads(move || {
         let codes = store.encode_codes(run_no, &batch, order);
         let checkpoint = Checkpoint {
-            // A quota: it fits.
+            // At most the chunk's quota, which is a `u32`.
             minted: batch.len() as u32,
             rejections,
             screening,
@@ -123,7 +123,7 @@ async fn encode(
     .await
 }
 
-/// As it is stored, where filters are in use.
+/// Returns the filter of these codes in its stored form, if filters are in use.
 fn filter_of(batch: &CodeBatch, limits: FilterLimits) -> Option<Vec<u8>> {
     (limits.mode == ScreeningMode::Auto).then(|| Filter::bytes_of(batch, limits.false_positive_rate)).flatten()
 }
@@ -173,7 +173,7 @@ async fn read(
     let codes = run.codes;
     let is_same = codes.len() == chunk.quota as usize && codes.first() == Some(&*chunk.range_first);
     let Some(mask) = mask.filter(|_| is_same) else {
-        let problem = format!("run {} is not the one of this input", chunk.run_no);
+        let problem = format!("run {} does not match this input", chunk.run_no);
         return Err(StoreError::Corrupt { table: "chunks", problem });
     };
     let screen = Screen::choose(task.job_no, &mask, &codes, &task.limits, snapshot).await?;

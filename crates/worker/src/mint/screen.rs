@@ -1,5 +1,5 @@
-//! Compares a chunk's candidates with what exists, and replaces those that do: by filter, by looking up, or, in a crowded
-//! slice, by reading what is there. Maybe is never final.
+//! Compares a chunk's candidates with existing codes, and replaces those that exist: by filter, by looking them up or,
+//! in a crowded slice, by reading the slice. A filter's "maybe" is never final: such candidates are looked up.
 
 use std::sync::Arc;
 
@@ -20,18 +20,18 @@ use codemint_store::write_order::WriteOrder;
 use codemint_store::{in_time, off_the_async_threads};
 use codemint_telemetry::metrics::chunks::FiltersHeld;
 
-/// How a chunk's candidates are compared with what exists.
+/// The way in which a chunk's candidates are compared with existing codes.
 #[derive(Debug)]
 pub(crate) struct Screen {
     pub screening: Screening,
     pub order: WriteOrder,
     prefilter: Arc<Prefilter>,
-    /// Where filters were loaded.
+    /// Counts loaded filters in the metrics; `None` if none were loaded.
     _held: Option<FiltersHeld>,
 }
 
 impl Screen {
-    /// Asks the store what these candidates of a job's mask, ascending, may meet, and chooses.
+    /// Asks the store which codes these candidates (ascending, of the job's mask) may collide with, and chooses.
     pub async fn choose(
         job_no: i64,
         mask: &Mask,
@@ -76,7 +76,7 @@ impl Screen {
         Ok(Self { screening, order, prefilter: Arc::new(prefilter), _held: Some(held) })
     }
 
-    /// For candidates that met a duplicate when they were written: nothing but looking up is of use.
+    /// Returns the screen for candidates that met a duplicate when they were written: only looking up helps then.
     pub fn exact() -> Self {
         Self::without_filters(Screening::LookUp(LookUpReason::Cheaper), WriteOrder::Ascending)
     }
@@ -85,8 +85,8 @@ impl Screen {
         Self { screening, order, prefilter: Arc::default(), _held: None }
     }
 
-    /// Replaces every candidate that exists; in the end each one is new to the store as it was when it was asked, or the
-    /// slice has none left. `fresh` are those that were not compared yet. Also returns all codes.
+    /// Replaces every candidate that exists. In the end each one is new to the store as of `snapshot`, or the slice has
+    /// none left. `fresh` holds the candidates that were not compared yet. Also returns all codes.
     pub async fn replace_present(
         &self,
         snapshot: &mut StoreTransaction,
@@ -101,7 +101,7 @@ impl Screen {
             }
             (candidates, fresh) = replace_or_read(snapshot, candidates, present).await?;
         }
-        // A slice too long for that commits what it has; what is missing goes to a further round.
+        // A slice too long to be read commits what it has; the missing codes go to a further round.
         let can_be_read = candidates.draw.slice().length <= FreeRanks::RANKS_MAX;
         if candidates.is_in_vain() && candidates.draw.missing() > 0 && can_be_read {
             candidates = fill_from_free(snapshot, candidates).await?;
@@ -113,7 +113,7 @@ impl Screen {
         .await)
     }
 
-    /// Those of the codes that exist, ascending, and of how many others a filter said "maybe".
+    /// Returns the codes that exist, ascending, and the number of others for which a filter said "maybe".
     pub async fn find_present(
         &self,
         snapshot: &mut StoreTransaction,
@@ -136,7 +136,7 @@ impl Screen {
     }
 }
 
-/// Draws others for the candidates that exist, from the whole slice or, if that is crowded, from what is free in it.
+/// Draws replacements for candidates that exist, from the whole slice or, if it is crowded, from its free ranks.
 async fn replace_or_read(
     snapshot: &mut StoreTransaction,
     mut candidates: Candidates,
@@ -157,10 +157,11 @@ async fn replace_or_read(
     if crowded { Ok((fill_from_free(snapshot, candidates).await?, Fresh::none())) } else { Ok((candidates, fresh)) }
 }
 
-/// Fills a crowded slice up: reads what is there and chooses among the ranks that are free and allowed, each equally likely.
+/// Completes the draw of a crowded slice: reads its codes and chooses among the free and allowed ranks, with equal
+/// probability.
 async fn fill_from_free(snapshot: &mut StoreTransaction, mut candidates: Candidates) -> Result<Candidates, StoreError> {
     let windows: Vec<Slice> = candidates.draw.slice().pieces(FreeRanks::RANKS_MAX).collect();
-    tracing::debug!(ranks = candidates.draw.slice().length, "the slice is crowded; reading what is there");
+    tracing::debug!(ranks = candidates.draw.slice().length, "the slice is crowded; reading its codes");
     if let [only] = windows[..] {
         let free = read_free(snapshot, &candidates, only).await?;
         let wanted = candidates.draw.missing();
@@ -188,7 +189,7 @@ async fn draw_from(mut candidates: Candidates, free: FreeRanks, wanted: usize) -
     .await
 }
 
-/// The ranks of a slice that no code of the store has and no rule forbids.
+/// Returns the ranks of a slice that no stored code has and no rule forbids.
 async fn read_free(
     snapshot: &mut StoreTransaction,
     candidates: &Candidates,
@@ -217,7 +218,7 @@ fn take_forbidden(free: &mut FreeRanks, keyspace: &Keyspace, rules: &Rules, page
     forbidden.iter().for_each(|&(index, _)| free.take(ranks[index]));
 }
 
-/// Puts the filters beside their runs.
+/// Combines the runs with their filters.
 fn prefilter_of(runs: Vec<Run>, stored: &[(i64, Vec<u8>)], single_codes: Vec<String>) -> Prefilter {
     let filter_of = |run_no| {
         let (_, bytes) = stored.iter().find(|(stored_of, _)| *stored_of == run_no)?;
@@ -234,7 +235,7 @@ fn prefilter_of(runs: Vec<Run>, stored: &[(i64, Vec<u8>)], single_codes: Vec<Str
     Prefilter { runs: runs.into_iter().map(with_filter).collect(), single_codes }
 }
 
-/// What these candidates meet.
+/// Measures how many runs and single codes these candidates may collide with.
 fn overlap(candidates: &CodeBatch, runs: &[Run], single_codes: usize) -> Overlap {
     let mut overlap = Overlap { runs: runs.len() as u64, single_codes: single_codes as u64, ..Overlap::default() };
     for run in runs {

@@ -1,46 +1,46 @@
-//! Where a chunk's time went, phase by phase, as the worker that minted it waited for it.
+//! The time of each phase of a chunk, as the worker that minted it waited for it.
 
 use std::time::{Duration, Instant};
 
-/// The phases of one chunk that was committed. They add up to the time that it held its place among the chunks at once.
+/// The phases of one committed chunk. They add up to the time for which it occupied its place in the concurrency limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChunkTimes {
-    /// Beginning the transaction and claiming the chunk's row; in SQLite waiting for other writers too.
+    /// Beginning the transaction and claiming the chunk's row; in SQLite also waiting for other writers.
     pub claim: Duration,
-    /// Drawing, comparing with what exists and encoding, as far as it was waited for: most of it goes on while the chunk
-    /// before is written.
+    /// Waiting for the codes to be drawn, compared with existing codes and encoded; most of that happens while the
+    /// previous chunk is written.
     pub prepare: Duration,
-    /// Writing the codes: `COPY`, or SQLite's insert; again after each conflict.
+    /// Writing the codes with `COPY` or SQLite's insert, including repeats after conflicts.
     pub put_codes: Duration,
-    /// The row that turns done, with the filter.
+    /// Marking the chunk's row as done, and storing its filter.
     pub checkpoint: Duration,
     pub commit: Duration,
-    /// In SQLite, letting other processes have the file.
+    /// In SQLite, yielding the file to other processes.
     pub give_way: Duration,
-    /// Done while the chunk before was written, as far as that took as long: no part of the sum.
+    /// Done while the previous chunk was written, as far as that took as long: not part of the sum.
     pub preparation: PreparationTimes,
 }
 
-/// What preparing a chunk took, whether somebody waited for it or not.
+/// The time that preparing a chunk took, whether or not the worker waited for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PreparationTimes {
     /// Drawing the codes, or reading them from an import's file, and applying rules.
     pub draw: Duration,
-    /// Comparing them with what exists, and replacing what does.
+    /// Comparing them with existing codes, and replacing those that exist.
     pub filter: Duration,
-    /// Encoding them as they are written, and building their own filter and digest.
+    /// Encoding them for writing, and building their own filter and digest.
     pub encode: Duration,
 }
 
 impl PreparationTimes {
-    /// Each phase with its name, as metrics call it.
+    /// Returns each phase with its name in metrics.
     pub const fn phases(&self) -> [(&'static str, Duration); 3] {
         [("draw", self.draw), ("filter", self.filter), ("encode", self.encode)]
     }
 }
 
 impl ChunkTimes {
-    /// Each phase with its name, as reports and metrics call it.
+    /// Returns each phase with its name in reports and metrics.
     pub const fn phases(&self) -> [(&'static str, Duration); 6] {
         [
             ("claim", self.claim),
@@ -69,7 +69,7 @@ impl ChunkTimes {
     }
 }
 
-/// Tells how long each step took.
+/// Measures how long each step took.
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
@@ -77,7 +77,7 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
-    /// Since the last lap, or the start.
+    /// Returns the time since the last lap, or since the start.
     pub fn lap(&mut self) -> Duration {
         let begun = std::mem::replace(&mut self.0, Instant::now());
         self.0 - begun

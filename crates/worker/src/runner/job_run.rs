@@ -1,4 +1,4 @@
-//! Work on one job, step by step: the loop is elsewhere.
+//! Works on one job, step by step: the loop is elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use codemint_store::{Store, in_time};
 use codemint_telemetry::metrics::{chunks, jobs};
 use codemint_telemetry::traces;
 
-/// Between two events that tell how far a job is.
+/// Minimum interval between two progress events of a job.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What this process has done, for a job or at all.
+/// The work that this process has done, for one job or in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     pub chunks: u64,
@@ -40,37 +40,37 @@ pub struct JobRun {
     store: Store,
     pub job: Job,
     settings: Arc<MintSettings>,
-    /// Where so many chunks are minted at once in this process; opening and closing jobs takes no part in it.
+    /// Limits how many chunks this process mints at once; opening and closing jobs is not limited.
     chunks: Option<Arc<Semaphore>>,
     minting: Option<Minting>,
     unknown: Option<UnknownCommit>,
     told_at: Option<Instant>,
     pub share: Share,
-    /// Names the job in whatever is told of it.
+    /// Adds the job's id to log lines and traces.
     span: Span,
-    /// Of the chunk that the last step minted.
+    /// The times of the chunk that the last step minted.
     pub times: Option<ChunkTimes>,
 }
 
-/// A chunk of which we do not know whether it was committed.
+/// A chunk that may or may not have been committed.
 #[derive(Debug)]
 struct UnknownCommit {
     minted: MintedChunk,
-    /// What COMMIT ended in.
+    /// The error that COMMIT returned.
     error: StoreError,
 }
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     Made,
-    /// The open chunks are being written by others.
+    /// Other processes are writing the open chunks.
     OthersAtWork,
     Ended,
 }
 
 impl JobRun {
-    /// `span` is that of [`job_span`]: one for all runs of a job in a process.
+    /// Prepares to work on a job. `span` is that of [`job_span`]: all executions of a job in a process share one.
     pub fn new(store: &Store, job: &Job, settings: Arc<MintSettings>, span: Span) -> Self {
         let (store, job, share) = (store.clone(), job.clone(), Share::default());
         Self {
@@ -87,23 +87,23 @@ impl JobRun {
         }
     }
 
-    /// As [`JobRun::new`], minting only while this has a place.
+    /// Limits the minting: each chunk needs a permit of this semaphore.
     pub fn limited(self, chunks: Arc<Semaphore>) -> Self {
         Self { chunks: Some(chunks), ..self }
     }
 
-    /// The chunk that the last step had claimed, if it failed.
+    /// Returns the chunk that the last step had claimed, if that step failed.
     pub fn claimed(&self) -> Option<i64> {
         self.minting.as_ref().and_then(Minting::claimed)
     }
 
-    /// One step: settle an unknown commit, or mint a chunk and try to close the job behind the last one.
+    /// Performs one step: resolves an unknown commit, or mints a chunk and tries to close the job after the last one.
     ///
     /// # Errors
-    /// Of the store, or what would not pass. The next step goes on from where it was.
+    /// Errors of the store, and permanent errors. The next step continues where this one failed.
     pub async fn step(&mut self) -> Result<Progress, MintError> {
         let span = self.span.clone();
-        // Within both: where nobody looks at steps, the span of one is none at all.
+        // Inside both spans: if debug spans are off, the span of the step is disabled and leads to no job.
         let step = tracing::debug_span!(parent: &span, "step");
         self.step_in_span().instrument(step).instrument(span).await
     }
@@ -141,14 +141,14 @@ impl JobRun {
         }
     }
 
-    /// False if the job has ended.
+    /// Starts minting. Returns false if the job has ended.
     async fn start(&mut self) -> Result<bool, MintError> {
         self.minting = Minting::start(&self.store, &self.job, &self.settings).await?;
         self.keep_trace().await?;
         Ok(self.minting.is_some())
     }
 
-    /// A job that came without a trace has that of whoever begins it, for those who go on with it.
+    /// Stores this process's trace for a job that came without one, so that later workers continue it.
     async fn keep_trace(&self) -> Result<(), StoreError> {
         if self.job.handling.traceparent.is_none()
             && let Some(traceparent) = traces::traceparent_of(&self.span)
@@ -169,14 +169,14 @@ impl JobRun {
         })
     }
 
-    /// Asks what became of an unknown commit. One that was not done is an error like any other.
+    /// Asks the store about an unknown commit. If the chunk is not done, that is an error like any other.
     async fn settle_commit(&mut self) -> Result<Progress, MintError> {
         let Some(UnknownCommit { minted: MintedChunk { run_no, .. }, .. }) = self.unknown else {
             return Ok(Progress::Made);
         };
         let done = in_time(self.store.is_chunk_done(run_no)).await?;
         chunks::ambiguous_commit_settled(done);
-        tracing::info!(run_no, done, "the unknown commit is settled");
+        tracing::info!(run_no, done, "resolved an unknown commit");
         match self.unknown.take() {
             Some(unknown) if !done => {
                 chunks::chunk_retried(unknown.error.class().as_str());
@@ -198,7 +198,8 @@ impl JobRun {
         self.share.codes += u64::from(minted.codes);
     }
 
-    /// At most once a second and job; others may have told already. Of a job of one chunk its closing tells.
+    /// Writes a progress event, at most once a second for each job; other processes may have written one already. A job
+    /// of one chunk needs none: its end is event enough.
     async fn tell_progress(&mut self) -> Result<(), StoreError> {
         let is_due = self.told_at.is_none_or(|told_at| told_at.elapsed() >= PROGRESS_INTERVAL);
         if self.job.handling.announced && self.job.count > u64::from(self.job.chunk_size) && is_due {
@@ -209,7 +210,7 @@ impl JobRun {
     }
 }
 
-/// What a process does for a job. At every level of the log, so that errors name their job too.
+/// Returns the span of a process's work on a job. It is enabled at every log level, so that errors name their job too.
 pub fn job_span(job: &Job) -> Span {
     let span = tracing::error_span!("job", job_id = %job.id);
     let is_resumed = job.state != State::Queued;
@@ -217,7 +218,7 @@ pub fn job_span(job: &Job) -> Span {
     span
 }
 
-/// Tells of a job that was ended by us; of one that had ended before somebody else has told.
+/// Logs and counts the end of a job that this process ended. If it had ended before, another process has reported it.
 pub fn tell_end(end: Option<JobEnd>) {
     let Some(JobEnd { state, minted, rejected, digest, run_time }) = end else { return };
     jobs::job_finished(state.as_str(), run_time);
@@ -226,7 +227,7 @@ pub fn tell_end(end: Option<JobEnd>) {
     tracing::info!(state = state.as_str(), codes = minted, rejected, seconds, digest, "a job has ended");
 }
 
-/// It is never closed.
+/// Waits for a permit, if there is a limit. The semaphore is never closed.
 async fn acquire(chunks: Option<&Semaphore>) -> Option<SemaphorePermit<'_>> {
     chunks?.acquire().await.ok()
 }

@@ -1,4 +1,4 @@
-//! Looks at the store now and then, for metrics: whether it answers, what waits in it, how its pool stands.
+//! Polls the store for metrics: whether it answers, what waits in it, and the state of its connection pool.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use codemint_store::Store;
 use codemint_store::backlog::{Backlog, PoolStatus};
 use codemint_telemetry::metrics::{jobs, store as metrics};
 
-/// Between two looks. Scrapes are rarely closer.
+/// Interval between two polls. Scrapes are rarely more frequent.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// A store that takes longer counts as one that does not answer.
+/// A store that takes longer counts as not answering.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Looks until `stop` is cancelled.
+/// Polls until `stop` is cancelled.
 pub async fn look_out(store: &Store, stop: &CancellationToken) {
     let mut pace = interval(INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -30,7 +30,7 @@ pub async fn look_out(store: &Store, stop: &CancellationToken) {
     }
 }
 
-/// An error is told of by whoever works with the store; here it only counts.
+/// Polls once. Errors are logged where the store is used; here they only count.
 async fn look(store: &Store) {
     let backlog = timeout(ANSWER_TIMEOUT, store.read_backlog()).await;
     metrics::store_answered(matches!(backlog, Ok(Ok(_))));

@@ -1,4 +1,4 @@
-//! Runs jobs to their end, chunk after chunk: one job, or all that there are.
+//! Runs jobs to their end, chunk after chunk: one job, or all unfinished jobs of the store.
 
 pub mod single;
 pub mod pool;

@@ -1,22 +1,22 @@
-//! Whoever wants to know what a pool does, as it does it: a load test, metrics.
+//! Optional channel on which a pool reports its progress, for load tests and metrics.
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::mint::times::ChunkTimes;
 
-/// What a pool has done just now.
+/// One event in the progress of a pool.
 #[derive(Clone, Copy, Debug)]
 pub enum Observed {
-    /// A lane has its first turn on a job; other lanes may tell the same.
+    /// A slot has its first turn on a job; other slots may report the same job.
     JobBegun { job_no: i64, at: Instant },
     /// A chunk was committed.
     ChunkMinted { job_no: i64, codes: u64, times: ChunkTimes },
-    /// The job has reached a final state, whichever.
+    /// The job has reached a final state.
     JobEnded { job_no: i64, at: Instant },
 }
 
-/// Nobody, or somebody who listens.
+/// The sender of the channel; empty if there is no listener.
 #[derive(Clone, Debug, Default)]
 pub struct Observer(Option<UnboundedSender<Observed>>);
 
@@ -27,7 +27,7 @@ impl Observer {
 
     pub fn tell(&self, observed: Observed) {
         if let Some(listener) = &self.0 {
-            // Whoever has stopped listening wants to know no more.
+            // A listener that is gone needs no reports.
             let _unheard = listener.send(observed);
         }
     }

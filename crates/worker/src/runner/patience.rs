@@ -1,4 +1,4 @@
-//! Waiting for a store that is away, busy or full.
+//! Backoff while a store is away, busy or full.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use codemint_store::error::{ErrorClass, StoreError};
 use codemint_telemetry::metrics::store::store_error_met;
 
-/// Between two lines about the same trouble.
+/// Minimum interval between two log lines about the same kind of error.
 const SAY_INTERVAL: Duration = Duration::from_secs(30);
 
-/// When each kind of trouble was last told of by this process, and whether it is over. Many wait at the same time for the
-/// same store, and one of them tells it.
+/// When this process last logged each kind of error, and whether the outage is over. Many tasks wait for the same store
+/// at the same time, and only one of them logs it.
 static TOLD: Mutex<Told> = Mutex::new(Told { at: [None; 4], is_over: true });
 
 struct Told {
@@ -22,7 +22,7 @@ struct Told {
     is_over: bool,
 }
 
-/// Waiting for a store that is away, busy or full: longer and longer, for as long as it takes.
+/// Exponential backoff while a store is away, busy or full, without a limit on retries.
 #[derive(Debug)]
 pub struct Patience<'a> {
     stop: &'a CancellationToken,
@@ -35,12 +35,12 @@ impl<'a> Patience<'a> {
         Self { stop, delays: delays(), has_waited: false }
     }
 
-    /// True for errors that pass; trying again after any other would end the same.
+    /// Returns true for temporary errors; a retry after any other error would fail again.
     pub fn endures(&self, error: &StoreError) -> bool {
         error.class() != ErrorClass::Permanent
     }
 
-    /// To be called after a success: the next wait is short again.
+    /// Resets the backoff; called after a success.
     pub fn restore(&mut self) {
         if std::mem::take(&mut self.has_waited) {
             self.delays = delays();
@@ -50,7 +50,7 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Says what is waited for, and waits; a stop ends it early.
+    /// Logs the error and waits; a stop ends the wait early.
     pub async fn wait_after(&mut self, error: &StoreError) {
         let delay = self.delays.next().unwrap_or_default();
         self.has_waited = true;
@@ -67,7 +67,7 @@ impl<'a> Patience<'a> {
     }
 }
 
-/// The first time, and then now and then.
+/// Logs an error the first time, and again after each [`SAY_INTERVAL`].
 fn say(error: &StoreError, delay_ms: u64) {
     let kind = match error.class() {
         ErrorClass::Conflict => 0,
@@ -82,25 +82,25 @@ fn say(error: &StoreError, delay_ms: u64) {
     told.at[kind] = Some(Instant::now());
     told.is_over = told.is_over && kind == 0;
     match kind {
-        0 => tracing::info!(%error, delay_ms, "another writer was in the way; trying again"),
+        0 => tracing::info!(%error, delay_ms, "another writer was in the way; retrying"),
         1 => {
-            tracing::warn!(%error, delay_ms, "the store has no room on its disk or in its memory; waiting until there is")
+            tracing::warn!(%error, delay_ms, "the store is out of disk space or memory; waiting until there is space")
         }
         3 => tracing::error!(
             %error,
             delay_ms,
-            "the store refuses for a reason that waiting does not mend: look at its rights and its schema; trying again"
+            "the store keeps rejecting requests (permanent error); check permissions and schema; retrying"
         ),
         _ => tracing::warn!(%error, delay_ms, "the store is away; waiting until it answers, nothing is lost"),
     }
 }
 
-/// What it holds is whole after each use, also if another thread panicked.
+/// Locks the state, which is consistent after each use, even if another thread panicked.
 fn told() -> MutexGuard<'static, Told> {
     TOLD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Longer and longer, for as long as it takes.
+/// Returns exponentially growing delays, without an end.
 pub fn delays() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(50))

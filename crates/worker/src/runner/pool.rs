@@ -1,4 +1,5 @@
-//! All jobs that there are: as many chunks at once as it has lanes, shared fairly among the jobs, until asked to stop.
+//! Works on all unfinished jobs of the store: a limited number of chunks at once, shared fairly among the jobs, until a
+//! stop is requested.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,20 +25,20 @@ use codemint_store::{Store, in_time};
 use codemint_telemetry::metrics::chunks;
 use codemint_telemetry::metrics::store::store_error_met;
 
-/// Lanes for each chunk that is minted at once.
+/// Number of slots (worker tasks of the pool) for each chunk that is minted at once.
 const LANES_A_CHUNK: usize = 2;
-/// Between two looks at the store for jobs that came in elsewhere.
+/// Interval between two polls of the store for jobs that came in elsewhere.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Jobs that are shared among at once; the rest waits.
+/// Maximum number of jobs that share the slots at once; the rest waits.
 const JOBS_KNOWN_MAX: u32 = 1000;
-/// So often a chunk may fail for a reason that does not pass.
+/// Number of permanent failures of a chunk after which its job ends as failed.
 const FAILURES_MAX: u32 = 5;
-/// After a failure, times the number of failures.
+/// Pause after a failure, multiplied by the number of failures.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
-/// Of a job that can neither go on nor be ended.
+/// Pause of a job that can neither continue nor be ended.
 const HOPELESS_PAUSE: Duration = Duration::from_secs(60);
 
-/// The jobs that this process works on. Cheap to clone: all are the same pool.
+/// The jobs that this process works on. Cheap to clone: all clones are the same pool.
 #[derive(Clone, Debug)]
 pub struct Pool {
     store: Store,
@@ -45,23 +46,23 @@ pub struct Pool {
     schedule: Arc<Mutex<Schedule>>,
     has_looked: Arc<AtomicBool>,
     minted: Arc<Mutex<Share>>,
-    /// Chunks at once.
+    /// Number of chunks minted at once.
     concurrency: usize,
     chunks: Arc<Semaphore>,
-    /// There may be something to do for a lane.
+    /// Signals that there may be work for a slot.
     work: Arc<Notify>,
-    /// There may be events to publish.
+    /// Signals that there may be events to publish.
     told: Arc<Notify>,
     observer: Observer,
 }
 
-/// What became of a turn.
+/// The outcome of a turn.
 enum Turned {
     GoesOn(JobRun),
     Rests(Option<JobRun>, Duration),
-    /// With the job's id, unless it was not there any more.
+    /// The job has ended; has its id, unless the job no longer existed.
     Ended(Option<Uuid>),
-    /// For jobs that others must do.
+    /// This process cannot mint the job; other workers must.
     SetAside(Option<Uuid>, MintError),
 }
 
@@ -84,13 +85,13 @@ impl Pool {
         }
     }
 
-    /// The pool with somebody who listens to what it does.
+    /// Returns the pool with an observer of its progress.
     #[must_use]
     pub fn observed(self, observer: Observer) -> Self {
         Self { observer, ..self }
     }
 
-    /// A job has just come in: it need not wait until the store is looked at.
+    /// Adds a job that has just come in, so that it need not wait for the next poll of the store.
     pub fn offer(&self, job: &Job) {
         if !job.state.is_final() {
             self.schedule().add_new(job);
@@ -98,14 +99,14 @@ impl Pool {
         }
     }
 
-    /// Works until `stop` is cancelled, and returns when the chunks at hand are done.
+    /// Works until `stop` is cancelled, and returns when the current chunks are done.
     pub async fn run(&self, stop: &CancellationToken) {
         let mut lanes = self.start_lanes(stop);
         self.look_for_jobs(stop).await;
         while lanes.join_next().await.is_some() {}
     }
 
-    /// As [`Pool::run`], on the jobs alone that were offered.
+    /// Like [`Pool::run`], but only on jobs that were offered.
     pub async fn run_offered(&self, stop: &CancellationToken) {
         let mut lanes = self.start_lanes(stop);
         self.has_looked.store(true, Ordering::Release);
@@ -115,7 +116,7 @@ impl Pool {
     fn start_lanes(&self, stop: &CancellationToken) -> JoinSet<()> {
         chunks::writers_allowed(self.concurrency);
         let mut lanes = JoinSet::new();
-        // Small jobs are opened and closed for longer than they are minted: others are minted meanwhile.
+        // Small jobs take longer to open and close than to mint: other slots mint meanwhile.
         for _ in 0..LANES_A_CHUNK * self.concurrency {
             let (pool, stop) = (self.clone(), stop.clone());
             lanes.spawn(async move { pool.work_in_a_lane(&stop).await });
@@ -123,17 +124,17 @@ impl Pool {
         lanes
     }
 
-    /// True if the last look at the store found nothing that this process could do.
+    /// Returns true if the last poll of the store found no work for this process.
     pub fn is_idle(&self) -> bool {
         self.has_looked.load(Ordering::Acquire) && self.schedule().is_empty()
     }
 
-    /// All that this process has made so far.
+    /// Returns all work that this process has done so far.
     pub fn minted(&self) -> Share {
         *self.minted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for jobs that came in elsewhere.
+    /// Polls the store for jobs that came in elsewhere.
     async fn look_for_jobs(&self, stop: &CancellationToken) {
         let mut patience = Patience::new(stop);
         while !stop.is_cancelled() {
@@ -179,7 +180,7 @@ impl Pool {
 
     async fn work_a_turn(&self, turn: Turn, patience: &mut Patience<'_>) {
         let job_no = turn.job_no;
-        // In a task of its own: a panic costs this turn alone.
+        // In a task of its own: a panic only ends this turn.
         let pool = self.clone();
         let stepped = tokio::spawn(async move { pool.step(turn).await }).await;
         let turned = match stepped {
@@ -199,7 +200,7 @@ impl Pool {
         self.finish_turn(job_no, turned);
     }
 
-    /// `Ok(None)` if the job is not there any more.
+    /// Performs one step of a job. Returns no execution if the job has ended or no longer exists.
     async fn step(&self, turn: Turn) -> Result<(Option<JobRun>, Progress), (Option<JobRun>, MintError)> {
         let mut run = match (turn.run, turn.job) {
             (Some(run), _) => run,
@@ -211,7 +212,7 @@ impl Pool {
             },
         };
         let stepped = run.step().await;
-        // A step that failed may have made a chunk before.
+        // A failed step may have minted a chunk before it failed.
         let share = std::mem::take(&mut run.share);
         self.schedule().count_share(turn.job_no, share);
         self.minted.lock().unwrap_or_else(PoisonError::into_inner).add(share);
@@ -224,7 +225,7 @@ impl Pool {
         }
     }
 
-    /// None before the job was looked at.
+    /// Returns the span of a job; a disabled one before the job's first turn.
     fn span(&self, job_no: i64) -> Span {
         self.schedule().span(job_no, Span::none)
     }
@@ -274,16 +275,16 @@ impl Pool {
         }
     }
 
-    /// For what trying again will most likely not mend: tried so often, then the job ends.
+    /// Handles an error that a retry will probably not fix: after [`FAILURES_MAX`] failures the job ends.
     async fn after_failure(&self, job_no: i64, chunk: Option<i64>, reason: &str) -> Turned {
         let failures = match chunk {
             Some(run_no) => in_time(self.store.count_chunk_failure(run_no, FAILURES_MAX)).await,
             None => Ok(self.schedule().count_failure(job_no)),
         };
-        // If the store is away, it did not count.
+        // If the store is away, the failure was not counted.
         let failures = failures.unwrap_or_default();
         if failures < FAILURES_MAX {
-            tracing::warn!(job_no, run_no = chunk, failures, reason, "a chunk failed; it is tried again");
+            tracing::warn!(job_no, run_no = chunk, failures, reason, "a chunk failed; retrying");
             chunks::chunk_retried("failed");
             return Turned::Rests(None, FAILURE_PAUSE * failures.max(1));
         }
@@ -292,8 +293,8 @@ impl Pool {
             run_no = chunk,
             failures,
             reason,
-            "a chunk failed too often; its job ends as failed with the codes that it has, and may be asked for again under \
-             another id once the reason is gone"
+            "a chunk failed too often; its job ends as failed with the codes that it has; fix the reason, then request the \
+             job again under another id"
         );
         let message = format!("a chunk failed {failures} times: {reason}");
         match in_time(self.store.fail_job(job_no, JobError { code: "chunk_failed".to_owned(), message })).await {
@@ -305,7 +306,7 @@ impl Pool {
                 Turned::Rests(None, Duration::ZERO)
             }
             Err(error) => {
-                tracing::error!(job_no, %error, "the job cannot be ended either; that is tried again every minute");
+                tracing::error!(job_no, %error, "the job cannot be ended either; retrying every minute");
                 Turned::Rests(None, HOPELESS_PAUSE)
             }
         }
@@ -319,26 +320,26 @@ impl Pool {
                 schedule.give_back(job_no, Some(run), None);
             }
             Turned::Rests(run, pause) => schedule.give_back(job_no, run, Some(Instant::now() + pause)),
-            // Other lanes may meet the same end: it is said once.
+            // Other slots may find the same end: it is logged once.
             Turned::Ended(job_id) => {
                 let share = schedule.remove(job_no);
                 if share.is_some() {
                     self.observer.tell(Observed::JobEnded { job_no, at: Instant::now() });
                 }
                 if let (Some(job_id), Some(Share { chunks, codes })) = (job_id, share) {
-                    tracing::debug!(%job_id, chunks, codes, "this process did so much of a job that has ended");
+                    tracing::debug!(%job_id, chunks, codes, "this process's share of an ended job");
                 }
             }
             Turned::SetAside(job_id, error) => {
                 if schedule.set_aside(job_no) {
                     let job_id = job_id.map(|id| id.to_string()).unwrap_or_default();
-                    tracing::warn!(job_id, %error, "the job is left to other workers; the settings it was made with would do");
+                    tracing::warn!(job_id, %error, "the job is left to other workers; it needs the settings it was created with");
                 }
             }
         }
     }
 
-    /// What it holds is whole after each of its calls, also if another thread panicked.
+    /// Locks the schedule, which is consistent after each of its calls, even if another thread panicked.
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
         self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,5 @@
-//! Whose turn it is: higher priority first; among equals chunks go round the jobs. Pure: no I/O, the clock is handed in.
+//! Decides which job is next: higher priority first; jobs of equal priority take turns, chunk by chunk. Pure: no I/O,
+//! the caller passes the time.
 
 use std::collections::BTreeMap;
 
@@ -8,40 +9,40 @@ use tracing::Span;
 use crate::runner::job_run::{JobRun, Share};
 use codemint_codes::job::Job;
 
-/// Runs that are kept between two turns of a job, with the chunk that they prepared ahead: each takes some megabytes.
+/// Executions that are kept between two turns of a job, with the chunk that they prepared ahead: some megabytes each.
 const IDLE_RUNS_MAX: usize = 4;
 
 /// The unfinished jobs that a process knows, by number.
 #[derive(Debug, Default)]
 pub struct Schedule {
     jobs: BTreeMap<i64, Entry>,
-    /// Counts turns.
+    /// Number of turns so far.
     turns: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     priority: u8,
-    /// How many work on it here.
+    /// Number of slots of this process that work on it.
     lanes: usize,
-    /// When it last had its turn, or came in: the lowest is next.
+    /// The number of its last turn, or of the turn at which it came in: the lowest is next.
     served: u64,
-    /// Nothing to do for it before.
+    /// There is nothing to do for it before this time.
     rests_until: Option<Instant>,
-    /// Not to be worked on by this process.
+    /// True if this process cannot work on it.
     set_aside: bool,
-    /// Failures in a row that no chunk can be blamed for.
+    /// Failures in a row that cannot be attributed to a chunk.
     failures: u32,
-    /// As it came in.
+    /// The job as it came in, until its first turn.
     job: Option<Job>,
-    /// Of all that is done for it here.
+    /// The span of all work on it here.
     span: Option<Span>,
-    /// What was done for it here.
+    /// The work done for it here.
     share: Share,
     idle: Vec<JobRun>,
 }
 
-/// A job whose turn it is, and the run that worked on it before.
+/// A job whose turn it is, and the execution that worked on it before.
 #[derive(Debug)]
 pub struct Turn {
     pub job_no: i64,
@@ -51,12 +52,12 @@ pub struct Turn {
 }
 
 impl Schedule {
-    /// A job that is to be worked on; it waits for its turn behind the others.
+    /// Adds a job; it waits for its turn behind the others.
     pub fn add(&mut self, job_no: i64, priority: u8) {
         self.insert(job_no, priority, None);
     }
 
-    /// As [`Schedule::add`], of a job that was just stored.
+    /// Like [`Schedule::add`], for a job that was just stored.
     pub fn add_new(&mut self, job: &Job) {
         self.insert(job.no, job.handling.priority, Some(job.clone()));
     }
@@ -77,24 +78,24 @@ impl Schedule {
         });
     }
 
-    /// Forgets what others have ended: all but these, and those that are worked on here.
+    /// Forgets jobs that others have ended: all but these, and those that slots of this process work on.
     pub fn keep(&mut self, unfinished: &[(i64, u8)]) {
         self.jobs.retain(|job_no, entry| entry.lanes > 0 || unfinished.iter().any(|(no, _)| no == job_no));
     }
 
-    /// The next job. Work is shared among jobs before two lanes work on the same one.
+    /// Returns the next job. Slots are spread over the jobs before two of them work on the same one.
     pub fn take_turn(&mut self, now: Instant, lanes_a_job: usize) -> Option<Turn> {
         let ready = self.jobs.iter_mut().filter(|(_, entry)| entry.is_ready(now) && entry.lanes < lanes_a_job);
         let (job_no, entry) = ready.min_by_key(|(job_no, entry)| entry.rank(**job_no))?;
         self.turns += 1;
         entry.lanes += 1;
         entry.served = self.turns;
-        // A rest that is over is no end of one that lanes could wait for.
+        // Clear the expired pause so that `next_end_of_rest` does not return it.
         entry.rests_until = None;
         Some(Turn { job_no: *job_no, job: entry.job.take(), run: entry.idle.pop() })
     }
 
-    /// Its turn is over and the job goes on, at once or after a rest.
+    /// Ends the turn of a job that continues, at once or after a pause.
     pub fn give_back(&mut self, job_no: i64, run: Option<JobRun>, rests_until: Option<Instant>) {
         let kept: usize = self.jobs.values().map(|entry| entry.idle.len()).sum();
         if let Some(entry) = self.jobs.get_mut(&job_no) {
@@ -104,7 +105,7 @@ impl Schedule {
         }
     }
 
-    /// The span of a job, made when it is first asked for. One that is none is not kept.
+    /// Returns the span of a job, which is made on first use. A disabled span is not kept.
     pub fn span(&mut self, job_no: i64, make: impl FnOnce() -> Span) -> Span {
         let Some(entry) = self.jobs.get_mut(&job_no) else { return make() };
         let span = entry.span.take().unwrap_or_else(make);
@@ -112,19 +113,19 @@ impl Schedule {
         span
     }
 
-    /// Counts what was done for a job.
+    /// Adds to the work done for a job.
     pub fn count_share(&mut self, job_no: i64, share: Share) {
         if let Some(entry) = self.jobs.get_mut(&job_no) {
             entry.share.add(share);
         }
     }
 
-    /// The job has ended. Others may still find that out: the first one learns what was done for it here.
+    /// Removes a job that has ended. Several slots may find that out; the first one gets the work done for it here.
     pub fn remove(&mut self, job_no: i64) -> Option<Share> {
         self.jobs.remove(&job_no).map(|entry| entry.share)
     }
 
-    /// This process cannot work on the job. True if that is news.
+    /// Marks a job that this process cannot work on. Returns true the first time.
     pub fn set_aside(&mut self, job_no: i64) -> bool {
         let Some(entry) = self.jobs.get_mut(&job_no) else { return false };
         entry.lanes = entry.lanes.saturating_sub(1);
@@ -132,7 +133,7 @@ impl Schedule {
         !std::mem::replace(&mut entry.set_aside, true)
     }
 
-    /// One more failure in a row that no chunk can be blamed for.
+    /// Counts one more failure in a row that cannot be attributed to a chunk, and returns the count.
     pub fn count_failure(&mut self, job_no: i64) -> u32 {
         self.jobs.get_mut(&job_no).map_or(0, |entry| {
             entry.failures += 1;
@@ -146,17 +147,17 @@ impl Schedule {
         }
     }
 
-    /// When the first job has rested enough.
+    /// Returns the earliest end of a pause.
     pub fn next_end_of_rest(&self) -> Option<Instant> {
         self.jobs.values().filter(|entry| !entry.set_aside).filter_map(|entry| entry.rests_until).min()
     }
 
-    /// True if nothing is left that this process could do.
+    /// Returns true if no job is left that this process can work on.
     pub fn is_empty(&self) -> bool {
         self.jobs.values().all(|entry| entry.set_aside)
     }
 
-    /// How many lanes are at work.
+    /// Returns the number of slots at work.
     pub fn lanes_busy(&self) -> usize {
         self.jobs.values().map(|entry| entry.lanes).sum()
     }
@@ -167,7 +168,7 @@ impl Entry {
         !self.set_aside && self.rests_until.is_none_or(|until| until <= now)
     }
 
-    /// The lowest is next.
+    /// Returns the sort key of a job: the lowest is next.
     fn rank(&self, job_no: i64) -> (u8, usize, u64, i64) {
         (u8::MAX - self.priority, self.lanes, self.served, job_no)
     }

@@ -1,4 +1,4 @@
-//! One job to its end, with retries, until it is closed or asked to stop.
+//! Runs one job to its end, with retries, until it is closed or a stop is requested.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,25 +12,26 @@ use codemint_codes::job::Job;
 use codemint_store::Store;
 use codemint_store::error::StoreError;
 
-/// How long a stop waits for the chunk at hand, which a healthy store finishes in far less.
+/// Maximum time that a stop waits for the current chunk, which a healthy store finishes in far less.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// Between two looks at a job whose open chunks are all being written by others.
+/// Interval between two checks of a job whose open chunks are all being written by other processes.
 pub(super) const OTHERS_AT_WORK_PAUSE: Duration = Duration::from_millis(200);
 
-/// How working on a job ended.
+/// The way in which work on a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEnd {
-    /// The job has reached a final state, through us or others.
+    /// The job has reached a final state, through this process or another one.
     Ended,
-    /// We were asked to stop between two chunks; the job goes on when somebody resumes it.
+    /// A stop was requested between two chunks; the job continues when somebody resumes it.
     Stopped,
 }
 
-/// Mints until the job has ended or `stop` is cancelled, which is looked at between chunks and in waits; only a store
-/// that does not answer for [`STOP_GRACE`] is left in the middle of a statement. A store that is away, busy or full is waited for without limit.
+/// Mints until the job has ended or `stop` is cancelled, which is checked between chunks and in waits; a statement is
+/// aborted only if the store does not answer for [`STOP_GRACE`]. There is no limit on waiting for a store that is away,
+/// busy or full.
 ///
 /// # Errors
-/// What trying again would not mend. The job stays as it is and can be resumed.
+/// Permanent errors. The job stays as it is and can be resumed.
 pub async fn run_job(
     store: &Store,
     job: &Job,
@@ -53,7 +54,7 @@ pub async fn run_job(
     Ok((RunEnd::Stopped, run.share))
 }
 
-/// A step is cut off only where a stop has waited in vain; the chunk at hand then stays open, or is done.
+/// Performs one step. It is aborted only if a stop has waited in vain; the current chunk then stays open, or is done.
 async fn step_or_stop(run: &mut JobRun, stop: &CancellationToken) -> Result<Progress, MintError> {
     let out_of_patience = async {
         stop.cancelled().await;

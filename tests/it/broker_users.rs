@@ -108,7 +108,7 @@ async fn an_event_reader_may_create_its_own_queues_but_not_read_or_publish_jobs(
         routing_key: "job.completed".to_owned(),
         ..job_message("one")
     };
-    publisher(&url(&broker, "worker", "secret")).await.publish(&event).await.expect("somebody listens");
+    publisher(&url(&broker, "worker", "secret")).await.publish(&event).await.expect("a routed event");
     assert_eq!(peer.take("codemint-events-shop").await.routing_key, "job.completed");
 
     let channel = peer.channel().await;

@@ -1,4 +1,4 @@
-//! The page of a worker for people, looked at in a browser.
+//! The admin page of a worker, viewed in a browser.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use codemint_test_support::site::{EVENTS, JOBS, Site, Worker, publish, request, 
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
-/// Names a directory where pictures are to be kept, such as docs/images.
+/// The environment variable that names a directory to keep the screenshots in, such as docs/images.
 const PICTURES: &str = "CODEMINT_TEST_PICTURES";
 
-/// A worker in the middle of its work: a job in progress, ends of three kinds, a dead letter.
+/// Starts a worker and returns it amid its work: a job in progress, three ended jobs, a dead letter.
 async fn busy_site() -> (Site, Worker) {
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "20000")], &[]);
@@ -44,14 +44,14 @@ async fn busy_site() -> (Site, Worker) {
 }
 
 fn keep(picture: &[u8], name: &str) {
-    assert!(picture.starts_with(b"\x89PNG") && picture.len() > 10_000, "a picture of something");
+    assert!(picture.starts_with(b"\x89PNG") && picture.len() > 10_000, "a screenshot that is not empty");
     let directory = std::env::var_os(PICTURES).map_or_else(|| PathBuf::from("target/pictures"), PathBuf::from);
     fs::create_dir_all(&directory).expect("a directory");
     fs::write(directory.join(name), picture).expect("a file");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_shows_the_worker_and_its_jobs_by_day_by_night_and_on_a_phone() {
+async fn the_page_shows_the_worker_and_its_jobs_in_light_and_dark_and_on_a_phone() {
     let (site, worker) = busy_site().await;
     let browser = Browser::start();
     browser.set_size(1280, 900);
@@ -79,14 +79,14 @@ async fn the_page_shows_the_worker_and_its_jobs_by_day_by_night_and_on_a_phone()
     ] {
         assert!(page.contains(shown), "{shown:?} is missing: {page}");
     }
-    assert!(!page.contains("####"), "a mask may be a code: {page}");
+    assert!(!page.contains("####"), "the page shows no mask, which may be a code: {page}");
     let value = browser.evaluate("document.querySelector('progress').value");
     assert!(value.as_f64().is_some_and(|value| value >= 400_000.0), "{value}");
-    assert_eq!(browser.evaluate("document.querySelectorAll('b').length"), 0, "nothing is taken for markup");
+    assert_eq!(browser.evaluate("document.querySelectorAll('b').length"), 0, "texts are not interpreted as markup");
     let alarms = "Array.from(document.querySelectorAll('dd.bad')).map(dd => dd.previousElementSibling.innerText)";
     assert_eq!(browser.evaluate(alarms), json!(["dead letters"]));
     let loaded = "performance.getEntriesByType('resource').map(entry => entry.name).filter(name => !name.endsWith('/favicon.ico'))";
-    assert_eq!(browser.evaluate(loaded), json!([]), "nothing but the page is loaded");
+    assert_eq!(browser.evaluate(loaded), json!([]), "the page loads no other resource");
     keep(&browser.picture(), "page-light.png");
 
     browser.prefer_colors("dark");
@@ -98,7 +98,7 @@ async fn the_page_shows_the_worker_and_its_jobs_by_day_by_night_and_on_a_phone()
     browser.set_size(390, 844);
     browser.open(&url);
     let overflow = "document.documentElement.scrollWidth - window.innerWidth";
-    assert_eq!(browser.evaluate(overflow), 0, "no scrolling sideways");
+    assert_eq!(browser.evaluate(overflow), 0, "no horizontal scrolling");
     assert_eq!(browser.evaluate("window.innerWidth"), 390);
     keep(&browser.picture(), "page-phone.png");
 
@@ -107,7 +107,7 @@ async fn the_page_shows_the_worker_and_its_jobs_by_day_by_night_and_on_a_phone()
 }
 
 #[tokio::test]
-async fn the_page_forbids_scripts_and_frames_and_is_not_kept() {
+async fn the_page_forbids_scripts_and_frames_and_is_not_cached() {
     let site = Site::new(TestStore::sqlite().await).await;
     let worker = site.start(&[("CODEMINT__AMQP__URL", "")], &[]);
     worker.wait_until_ready().await;
@@ -125,6 +125,6 @@ async fn the_page_forbids_scripts_and_frames_and_is_not_kept() {
         page.contains("No job is being minted.") && page.contains("None of the latest 50 jobs has ended."),
         "{page}"
     );
-    assert!(!page.contains("Broker"), "there is none");
+    assert!(!page.contains("Broker"), "the page shows no broker if none is configured");
     worker.terminate().await.expect_code(0);
 }

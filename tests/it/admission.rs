@@ -1,4 +1,4 @@
-//! Who is admitted has room until the end: claims of unfinished jobs count, those of ended ones do not.
+//! An admitted job has enough free codes until it ends: claims of unfinished jobs count, claims of ended jobs do not.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ async fn cancel(place: &TestStore, job: &Job) {
     assert!(place.store.close_job(job.no).await.expect("closing").is_ended());
 }
 
-/// Two admissions at the same moment, of which only one fits. The masks are chosen by the turn.
+/// Submits two jobs at the same time, of which only one fits, and returns that one. Each turn has new masks.
 async fn admit_two(
     place: &TestStore,
     other: &codemint_store::Store,
@@ -36,7 +36,7 @@ async fn admit_two(
     match answers {
         (PutJob::Stored(job), PutJob::NoRoom { free: told, exact: true, .. })
         | (PutJob::NoRoom { free: told, exact: true, .. }, PutJob::Stored(job)) => {
-            assert!(free.contains(&told), "{told} are free");
+            assert!(free.contains(&told), "refused with {told} free codes");
             job
         }
         other => panic!("{other:?} in {:?}", place.kind),
@@ -44,7 +44,7 @@ async fn admit_two(
 }
 
 #[tokio::test]
-async fn of_two_admissions_at_once_that_do_not_both_fit_one_is_refused_a_hundred_times() {
+async fn one_of_two_concurrent_jobs_that_do_not_both_fit_is_always_refused() {
     for place in TestStore::all().await {
         let other = place.open_again().await;
         let turns = if place.kind == Kind::Postgres { 100 } else { 40 };
@@ -62,12 +62,12 @@ async fn of_two_admissions_at_once_that_do_not_both_fit_one_is_refused_a_hundred
 }
 
 #[tokio::test]
-async fn of_two_admissions_of_different_masks_that_do_not_both_fit_one_is_refused_too() {
+async fn one_of_two_concurrent_jobs_of_overlapping_masks_is_refused_if_only_one_fits() {
     for place in TestStore::all().await {
         let other = place.open_again().await;
         let mut jobs = Vec::new();
         for turn in 0..40 {
-            // 100 codes, and 90 of these: whichever comes second finds too few.
+            // The first mask has 100 codes, the second 90 of these: whichever job comes second finds too few.
             let masks = [format!("{turn:03}-##"), format!("{turn:03}-[0-8]#")];
             jobs.push(admit_two(&place, &other, masks, 60, &[30, 40]).await);
         }
@@ -79,12 +79,12 @@ async fn of_two_admissions_of_different_masks_that_do_not_both_fit_one_is_refuse
 }
 
 #[tokio::test]
-async fn of_two_admissions_that_had_to_count_first_one_is_refused_too() {
+async fn one_of_two_concurrent_jobs_is_refused_even_if_both_counted_codes_first() {
     for place in TestStore::all().await {
         let other = place.open_again().await;
         let mut jobs = Vec::new();
         for turn in 0..30 {
-            // Of these 30, between 20 and 30 may be among the 100 of the digits: whether 75 fit must be counted.
+            // Between 20 and 30 of these 30 codes may match `##`: only counting shows whether 75 more codes fit.
             let imported = (0..20)
                 .map(|at| format!("{turn:03}-{:02}", at * 5))
                 .chain((0..10).map(|at| format!("{turn:03}-X{at}")));
@@ -100,7 +100,7 @@ async fn of_two_admissions_that_had_to_count_first_one_is_refused_too() {
 }
 
 #[tokio::test]
-async fn masks_that_begin_or_end_anywhere_inside_another_are_seen() {
+async fn masks_that_begin_or_end_anywhere_inside_another_reduce_its_free_codes() {
     for place in TestStore::all().await {
         let mut free = 10_000;
         for part in ["5###", "0###", "9###", "###0", "###9", "#5##", "4667", "[6-8]#[1-3]#"] {
@@ -121,11 +121,11 @@ async fn masks_that_begin_or_end_anywhere_inside_another_are_seen() {
 }
 
 #[tokio::test]
-async fn what_unfinished_jobs_may_still_mint_is_not_free() {
+async fn codes_that_unfinished_jobs_may_still_mint_are_not_free() {
     for place in TestStore::all().await {
         let first = put(&place.store, "A##", 60, 20).await;
         expect_refused(&place, "A##", 41, 40).await;
-        // All of the 60 may come to lie among these.
+        // All 60 codes of the first job may match this mask.
         expect_refused(&place, "A#[0-4]", 1, 0).await;
         let second = put(&place.store, "A##", 40, 20).await;
         expect_refused(&place, "A##", 1, 0).await;
@@ -140,7 +140,7 @@ async fn what_unfinished_jobs_may_still_mint_is_not_free() {
 }
 
 #[tokio::test]
-async fn a_cancelled_jobs_claim_is_free_again_but_for_what_it_minted() {
+async fn a_cancelled_job_frees_all_codes_that_it_did_not_mint() {
     for place in TestStore::all().await {
         let job = put(&place.store, "A##", 100, 10).await;
         expect_refused(&place, "A##", 1, 0).await;
@@ -162,7 +162,7 @@ async fn a_cancelled_jobs_claim_is_free_again_but_for_what_it_minted() {
 }
 
 #[tokio::test]
-async fn a_failed_jobs_claim_is_free_again_but_for_what_it_minted() {
+async fn a_failed_job_frees_all_codes_that_it_did_not_mint() {
     for place in TestStore::all().await {
         insert_codes(&place, (0..10).map(|number| format!("A{:02}", number * 9)), 0).await;
         let job = put(&place.store, "A##", 95, 20).await;
@@ -177,7 +177,7 @@ async fn a_failed_jobs_claim_is_free_again_but_for_what_it_minted() {
 }
 
 #[tokio::test]
-async fn codes_of_masks_that_overlap_in_part_are_counted() {
+async fn codes_of_partially_overlapping_masks_are_counted() {
     for place in TestStore::all().await {
         mint(&place, "[0-9A-F]#", 90, 30).await;
         mint(&place, "#[5-9A-Z]", 100, 30).await;
@@ -193,7 +193,7 @@ async fn codes_of_masks_that_overlap_in_part_are_counted() {
 }
 
 #[tokio::test]
-async fn what_jobs_of_masks_that_overlap_in_part_still_owe_is_not_free() {
+async fn codes_still_owed_by_jobs_of_partially_overlapping_masks_are_not_free() {
     for place in TestStore::all().await {
         let other = put(&place.store, "[0-9A]###", 6_000, 500).await;
         let mut minting = start(&place.store, &other).await;
@@ -201,7 +201,7 @@ async fn what_jobs_of_masks_that_overlap_in_part_still_owe_is_not_free() {
             minting.mint_chunk(&place.store).await.expect("a step");
         }
         drop(minting);
-        // What is there is among the digits, and what is to come may be, too.
+        // The codes that exist consist of digits, and those still to be minted may, too.
         let free = 10_000 - 6_000;
         assert_eq!(place.number("select count(*) from codes where code >= 'A'").await, 0);
         expect_refused(&place, "####", i128::from(free) + 1, free as u128).await;
@@ -215,7 +215,7 @@ async fn what_jobs_of_masks_that_overlap_in_part_still_owe_is_not_free() {
 }
 
 #[tokio::test]
-async fn codes_that_exist_and_are_reserved_or_denied_are_taken_out_once() {
+async fn existing_codes_that_are_also_reserved_or_denied_are_subtracted_once() {
     for place in TestStore::all().await {
         let first = mint(&place, "[A-D]{5}", 300, 100).await;
         place.store.put_reserved(&mask("A[A-D]{4}"), None).await.expect("a row");
@@ -236,7 +236,7 @@ async fn codes_that_exist_and_are_reserved_or_denied_are_taken_out_once() {
 }
 
 #[tokio::test]
-async fn codes_that_lie_between_those_of_a_mask_are_not_counted() {
+async fn codes_inside_the_range_of_a_mask_that_do_not_match_it_are_not_counted() {
     for place in TestStore::all().await {
         let codes: BTreeSet<String> = ["A-3", "B-0", "B-9", "AX3", "B/0", "BX9"].map(str::to_owned).into();
         import(&place, "[A-C][\\-/X]#", &codes).await;
@@ -248,7 +248,7 @@ async fn codes_that_lie_between_those_of_a_mask_are_not_counted() {
 }
 
 #[tokio::test]
-async fn an_import_takes_the_codes_it_brought_and_no_others() {
+async fn an_import_occupies_its_own_codes_and_no_others() {
     for place in TestStore::all().await {
         let codes: BTreeSet<String> =
             (0..40).map(|at| format!("{:02}", at * 2)).chain((0..9).map(|at| format!("X{at}"))).collect();
@@ -262,7 +262,7 @@ async fn an_import_takes_the_codes_it_brought_and_no_others() {
 }
 
 #[tokio::test]
-async fn requests_that_are_admitted_together_have_room_together() {
+async fn requests_submitted_together_are_admitted_only_if_they_fit_together() {
     for place in TestStore::all().await {
         let (large, small, other) =
             (request("####", 4_000, 1_000), request("####", 1_500, 1_000), request("Z###", 10, 10));
@@ -274,7 +274,7 @@ async fn requests_that_are_admitted_together_have_room_together() {
             // 2,000 are left.
             (ids[3], &large),
             (ids[4], &small),
-            // It came twice.
+            // The same request again.
             (ids[0], &large),
         ];
         let answers = place.store.put_jobs(&asked).await.expect("answers");
@@ -286,7 +286,7 @@ async fn requests_that_are_admitted_together_have_room_together() {
                 PutJob::NoRoom { free, .. } => format!("{free} free"),
             })
             .collect();
-        // Whoever is refused is told what is free when the others are in.
+        // A refusal reports the codes that are free after the other requests are in.
         let wanted = [
             "stored 4000 of ####",
             "stored 4000 of ####",

@@ -1,4 +1,4 @@
-//! Alerts for Prometheus: each fires when it should and is silent when it should not, and the runbook tells of each.
+//! Prometheus alerts: each fires when it should, stays silent otherwise, and has a section in the runbook.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -30,7 +30,7 @@ fn alerts() -> Vec<Value> {
     rules().into_iter().filter(|rule| rule.get("alert").is_some()).collect()
 }
 
-/// Sections of the runbook, by their headings.
+/// The sections of the runbook by their headings.
 fn sections() -> BTreeMap<String, String> {
     let runbook = read("docs/runbook.md");
     let sections = runbook.split("\n### ").skip(1);
@@ -42,7 +42,7 @@ fn sections() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Words of an expression that may be names of metrics: whole words before a bracket or a space, labels left out.
+/// The words of an expression that may be metric names: whole words before a bracket or a space, labels left out.
 fn metrics_of(expression: &str) -> BTreeSet<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let words = expression.split(|c| !is_name(c));
@@ -50,7 +50,7 @@ fn metrics_of(expression: &str) -> BTreeSet<String> {
     words.filter(is_metric).map(str::to_owned).collect()
 }
 
-/// Fails for a metric that the contract does not name. A histogram has three series, of which it names none.
+/// Panics on a metric that the contract does not name. A histogram has three series, which the contract does not name.
 pub fn assert_of_the_contract(expression: &str, recorded: &[String]) {
     let contract = read("docs/metrics.md");
     let metrics = metrics_of(expression);
@@ -60,7 +60,7 @@ pub fn assert_of_the_contract(expression: &str, recorded: &[String]) {
         let is_told = |name: &str| contract.contains(&format!("`{name}`"));
         let of_a_library = metric.starts_with("process_") || metric == "up";
         let is_known = is_told(&metric) || base.is_some_and(is_told) || recorded.contains(&metric) || of_a_library;
-        assert!(is_known, "docs/metrics.md has no {metric}, which stands in {expression}");
+        assert!(is_known, "docs/metrics.md does not name {metric}, used in {expression}");
     }
 }
 
@@ -71,7 +71,7 @@ fn assert_content(program: &str, args: &[&str], files: &[&str]) {
 }
 
 #[test]
-fn alerts_fire_and_are_silent_as_their_tests_say() {
+fn alerts_fire_and_stay_silent_as_their_promtool_tests_expect() {
     assert_content("promtool", &["test", "rules"], &TESTS);
 }
 
@@ -93,7 +93,7 @@ fn every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_never_does() {
         let name = text(&test, "name");
         assert!(cases.iter().all(|(alert, _)| name.starts_with(&format!("{alert} "))), "{name}: {cases:?}");
         let alert = cases.first().expect("a case").0.to_owned();
-        // A test in which it fires later shows how long it waits, and not where its threshold is.
+        // A test in which the alert fires later shows its delay, not its threshold.
         if cases.iter().all(|(_, silent)| *silent) {
             is_silent.insert(alert)
         } else {
@@ -102,17 +102,17 @@ fn every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_never_does() {
     }
     let all: BTreeSet<String> = alerts().iter().map(|alert| text(alert, "alert").to_owned()).collect();
     assert!(all.len() > 12, "{all:?}");
-    assert_eq!(fires, all, "left those that fire in a test");
-    assert_eq!(is_silent, all, "left those that are silent in a test");
+    assert_eq!(fires, all, "left: alerts that fire in a test, right: all alerts");
+    assert_eq!(is_silent, all, "left: alerts that stay silent in a test, right: all alerts");
 }
 
 #[test]
-fn every_alert_reads_alone_and_leads_to_its_section_of_the_runbook() {
+fn every_alert_is_complete_and_links_to_its_section_of_the_runbook() {
     let sections = sections();
     let mut names = BTreeSet::new();
     for alert in alerts() {
         let (name, annotations) = (text(&alert, "alert"), &alert["annotations"]);
-        assert!(names.insert(name.to_owned()), "{name} is there twice");
+        assert!(names.insert(name.to_owned()), "{name} is defined twice");
         assert!(["page", "ticket"].contains(&text(&alert["labels"], "severity")), "{name}");
         assert!(text(annotations, "description").ends_with('.'), "{name}");
         assert!(!text(annotations, "summary").is_empty(), "{name}");
@@ -122,10 +122,10 @@ fn every_alert_reads_alone_and_leads_to_its_section_of_the_runbook() {
             assert!(section.contains(part), "{name} has no {part}");
         }
     }
-    assert_eq!(sections.into_keys().collect::<BTreeSet<_>>(), names, "left the runbook's sections");
+    assert_eq!(sections.into_keys().collect::<BTreeSet<_>>(), names, "left: sections of the runbook, right: alerts");
 }
 
-/// What an expression compares with, such as `> 0.9`. With 0 or 1 it asks whether there is something.
+/// The comparisons of an expression, such as `> 0.9`, but for those with 0 or 1, which ask whether something exists.
 fn thresholds(expression: &str) -> Vec<String> {
     let words: Vec<&str> = expression.split_whitespace().collect();
     let comparisons = words.windows(2).filter(|pair| [">", ">=", "<", "<="].contains(&pair[0]));
@@ -136,7 +136,7 @@ fn thresholds(expression: &str) -> Vec<String> {
 }
 
 #[test]
-fn severities_delays_and_thresholds_of_the_runbook_are_those_of_the_rules() {
+fn severities_delays_and_thresholds_in_the_runbook_match_the_rules() {
     let sections = sections();
     for alert in alerts() {
         let name = text(&alert, "alert");
@@ -146,12 +146,12 @@ fn severities_delays_and_thresholds_of_the_runbook_are_those_of_the_rules() {
         let mut expected = vec![format!("`{severity}`"), format!("`for: {delay}`")];
         expected.extend(thresholds(text(&alert, "expr")));
         let told: Vec<String> = line.split(" · ").map(str::to_owned).filter(|part| part != "`> 0`").collect();
-        assert_eq!(told, expected, "left the runbook, {name}");
+        assert_eq!(told, expected, "left: the runbook, right: the rule {name}");
     }
 }
 
 #[test]
-fn rules_name_metrics_of_the_contract() {
+fn rules_use_only_metrics_of_the_contract() {
     let rules = rules();
     let recorded: Vec<String> =
         rules.iter().filter_map(|rule| rule.get("record")?.as_str().map(str::to_owned)).collect();
@@ -167,6 +167,6 @@ fn inhibitions_name_alerts_that_exist() {
     let named: Vec<&str> =
         config.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.starts_with("Codemint")).collect();
     let (known, unknown): (Vec<&str>, Vec<&str>) = named.into_iter().partition(|name| all.contains(*name));
-    // The first comment names the program.
+    // The first comment names the program, Codemint.
     assert!(known.len() > 10 && unknown.iter().all(|name| *name == "Codemint"), "{unknown:?}");
 }

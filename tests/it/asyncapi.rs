@@ -1,4 +1,4 @@
-//! docs/asyncapi.yaml: its names are those of the code, its examples fit its schemas, and a worker finds right what it says.
+//! docs/asyncapi.yaml: its names match the code, its examples fit its schemas, and a worker accepts its topology.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,9 +28,9 @@ fn document() -> Value {
     yaml_serde::from_str(&text).expect("YAML")
 }
 
-/// What this place says, as text.
+/// The text at a JSON pointer.
 fn text<'a>(document: &'a Value, pointer: &str) -> &'a str {
-    document.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} is no text"))
+    document.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer} is not a text"))
 }
 
 fn setting(key: &str) -> &'static str {
@@ -49,7 +49,7 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_resolves() {
     let document = document();
     let mut references = Vec::new();
     collect_references(&document, &mut references);
@@ -63,7 +63,7 @@ fn every_reference_leads_somewhere() {
 }
 
 #[test]
-fn names_in_the_document_are_those_of_the_code() {
+fn names_in_the_document_match_the_code() {
     let document = document();
     for (pointer, key) in [
         ("/channels/jobs/bindings/amqp/exchange/name", "amqp.jobs_exchange"),
@@ -91,7 +91,7 @@ fn names_in_the_document_are_those_of_the_code() {
 }
 
 #[test]
-fn events_in_the_document_are_those_of_the_code() {
+fn events_in_the_document_match_the_code() {
     let document = document();
     let messages = document["channels"]["events"]["messages"].as_object().expect("messages");
     assert_eq!(messages.len(), EventKind::ALL.len());
@@ -108,7 +108,7 @@ fn events_in_the_document_are_those_of_the_code() {
 }
 
 #[test]
-fn examples_fit_the_schemas_beside_them() {
+fn examples_fit_their_schemas() {
     let document = document();
     let messages = document["components"]["messages"].as_object().expect("messages");
     for (name, message) in messages {
@@ -135,7 +135,7 @@ fn examples_fit_the_schemas_beside_them() {
 }
 
 #[tokio::test]
-async fn a_worker_accepts_exchanges_and_queues_made_from_the_document() {
+async fn a_worker_accepts_exchanges_and_queues_declared_from_the_document() {
     let site = Site::new(TestStore::sqlite().await).await;
     let peer = site.peer().await;
     let document = document();

@@ -1,4 +1,4 @@
-//! The audit log: every action has its row, no row is ever changed, and none holds a code.
+//! The audit log: every action leaves a row, no row is ever changed, and no row holds a code.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -21,19 +21,19 @@ async fn run(place: &TestStore, args: &[&str], code: i32) -> String {
     place.codemint(args).run().await.expect_code(code).stdout
 }
 
-/// The log as `codemint audit` tells it.
+/// The log as `codemint audit` prints it.
 async fn told(place: &TestStore, args: &[&str]) -> Vec<Value> {
     let listed = run(place, &[&["audit", "--json"], args].concat(), 0).await;
     listed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// Actions and results.
+/// The action and the result of each row.
 async fn told_shortly(place: &TestStore, args: &[&str]) -> Vec<String> {
     let text = |row: &Value, name: &str| row[name].as_str().expect(name).to_owned();
     told(place, args).await.iter().map(|row| format!("{} {}", text(row, "action"), text(row, "result"))).collect()
 }
 
-/// Panics if anything of the log holds a code of the store.
+/// Panics if any row of the log holds a code of the store.
 async fn assert_without_codes(place: &TestStore) {
     let codes = place.texts("select code from codes").await;
     let automaton = aho_corasick::AhoCorasick::new(&codes).expect("an automaton");
@@ -45,7 +45,7 @@ async fn assert_without_codes(place: &TestStore) {
 }
 
 #[tokio::test]
-async fn each_action_on_a_job_leaves_one_row_for_what_was_asked_and_one_for_what_came_of_it() {
+async fn each_action_on_a_job_leaves_one_row_for_the_request_and_one_for_the_outcome() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7().to_string();
         let generate = ["generate", "A###", "--count", "10", "--campaign", "spring", "--job-id", &id];
@@ -79,7 +79,7 @@ async fn each_action_on_a_job_leaves_one_row_for_what_was_asked_and_one_for_what
 }
 
 #[tokio::test]
-async fn an_export_that_ends_before_the_last_code_is_told_as_failed() {
+async fn an_export_that_ends_before_the_last_code_is_recorded_as_failed() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7().to_string();
         run(&place, &["generate", "FULL-????##", "--count", "20000", "--job-id", &id], 0).await;
@@ -94,7 +94,7 @@ async fn an_export_that_ends_before_the_last_code_is_told_as_failed() {
 }
 
 #[tokio::test]
-async fn an_export_from_a_copy_that_only_reads_is_refused_and_not_waited_for() {
+async fn an_export_from_a_read_only_replica_is_refused_without_waiting() {
     let place = TestStore::postgres().await;
     let id = Uuid::now_v7().to_string();
     run(&place, &["generate", "COPY-???#", "--count", "10", "--job-id", &id], 0).await;
@@ -106,7 +106,7 @@ async fn an_export_from_a_copy_that_only_reads_is_refused_and_not_waited_for() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_kept_for_load_tests_is_given_to_no_other_job() {
+async fn an_id_reserved_for_load_tests_is_refused_for_every_other_job() {
     let site = Site::new(TestStore::postgres().await).await;
     let campaign = bench::campaign(Uuid::now_v7(), 1);
     let id = bench::id_of(&campaign);
@@ -127,7 +127,7 @@ async fn an_id_that_is_kept_for_load_tests_is_given_to_no_other_job() {
 }
 
 #[tokio::test]
-async fn masks_imports_and_single_codes_are_told_of_without_a_code() {
+async fn reserved_masks_imports_and_literal_masks_are_recorded_without_a_code() {
     for place in TestStore::both().await {
         run(&place, &["reserve", "add", "0#{9}", "--note", "references"], 0).await;
         run(&place, &["reserve", "add", "0#{9}"], 3).await;
@@ -159,9 +159,9 @@ async fn masks_imports_and_single_codes_are_told_of_without_a_code() {
     }
 }
 
-/// Here by a superuser and by the owner of the file.
+/// Tries it as a superuser and as the owner of the file.
 #[tokio::test]
-async fn no_row_is_changed_removed_or_replaced_by_anybody() {
+async fn nobody_can_change_remove_or_replace_a_row() {
     for place in TestStore::both().await {
         run(&place, &["generate", "A###", "--count", "10"], 0).await;
         let before = told(&place, &[]).await;
@@ -194,7 +194,7 @@ async fn no_row_is_changed_removed_or_replaced_by_anybody() {
 }
 
 #[tokio::test]
-async fn no_member_of_a_role_can_say_that_it_was_somebody_else_or_another_time() {
+async fn no_member_of_a_role_can_forge_the_user_time_or_number_of_a_row() {
     let place = TestStore::postgres().await;
     for role in ["generator", "producer", "reader"] {
         let url = url_of_member(&place.url, role).await;
@@ -218,7 +218,7 @@ async fn no_member_of_a_role_can_say_that_it_was_somebody_else_or_another_time()
 }
 
 #[tokio::test]
-async fn messages_are_told_of_by_the_user_that_the_broker_has_checked() {
+async fn messages_are_recorded_with_the_user_that_the_broker_authenticated() {
     for place in TestStore::both().await {
         let site = Site::new(place).await;
         let worker = site.start_ready().await;
@@ -265,7 +265,7 @@ async fn messages_are_told_of_by_the_user_that_the_broker_has_checked() {
 }
 
 #[tokio::test]
-async fn a_load_test_leaves_nothing_behind_in_the_log() {
+async fn a_load_test_leaves_no_row_in_the_log() {
     for place in TestStore::both().await {
         run(&place, &["bench", "--jobs", "2", "--codes", "100"], 0).await;
         assert_eq!(place.number("select count(*) from audit").await, 0);
@@ -273,7 +273,7 @@ async fn a_load_test_leaves_nothing_behind_in_the_log() {
 }
 
 #[tokio::test]
-async fn the_log_is_listed_by_time_and_for_people() {
+async fn the_log_is_filtered_by_time_and_printed_for_people() {
     let place = TestStore::sqlite().await;
     run(&place, &["reserve", "add", "A###", "--note", "a \u{202e}note"], 0).await;
     let listed = run(&place, &["audit"], 0).await;
@@ -292,7 +292,7 @@ async fn the_log_is_listed_by_time_and_for_people() {
 }
 
 #[test]
-fn actors_are_one_word_each_and_traces_are_whole() {
+fn names_in_actors_are_single_words_and_only_whole_traceparents_are_valid() {
     assert_eq!(actor_of_message(None, None), "broker");
     assert_eq!(
         actor_of_message(Some("a\u{0}b"), Some(&"x".repeat(255))),

@@ -1,11 +1,11 @@
-//! Messages that are no jobs, and requests that cannot be met: each with what is to become of it.
+//! Messages that are not valid jobs and requests that cannot be met, each with its expected outcome.
 
 use lapin::BasicProperties;
 use uuid::Uuid;
 
 use codemint_test_support::amqp::durable;
 
-/// Stands in every body and mask, and must never stand in a log.
+/// A mark in every body and mask, which must never appear in a log.
 pub const MARK: &str = "ZQXJ";
 
 pub struct Case {
@@ -16,7 +16,7 @@ pub struct Case {
 
 #[derive(Debug, PartialEq)]
 pub enum Becomes {
-    /// In the dead queue: a part of the reason, and the position.
+    /// A dead letter, with a part of its reason, and its position.
     Dead { reason: String, position: String },
     /// A failed job with this error.
     Failed { id: Uuid, code: &'static str },
@@ -31,7 +31,7 @@ fn dead_with(properties: BasicProperties, reason: &str, position: &str) -> Case 
     Case { properties, ..dead(with("count", "5"), reason, position) }
 }
 
-/// A good message but for one field, which is left out if there is no text for it.
+/// A valid message but for one field, which is left out if its text is empty.
 fn with(field: &str, text: &str) -> String {
     let id = format!("\"{}\"", Uuid::now_v7());
     let mask = format!("\"{MARK}####\"");
@@ -93,7 +93,7 @@ fn wrong_counts() -> Vec<Case> {
         dead(with("count", text), &reason, "/count")
     });
     let missing = ["null", ""].map(|text| dead(with("count", text), "count is missing", "/count"));
-    // Of two fields of one name the last one counts.
+    // If a field occurs twice, the last one counts.
     let twice = format!(r#"{{"job_id":"{}","mask":"{MARK}#","count":5,"count":"5"}}"#, Uuid::now_v7());
     wrong.chain(missing).chain([dead(twice, "count is a text", "/count")]).collect()
 }
@@ -220,7 +220,7 @@ fn no_json() -> Vec<Case> {
     cases
 }
 
-/// A good message, cut off after each byte.
+/// A valid message, cut off after each byte.
 fn truncated() -> Vec<Case> {
     let whole = format!(r#"{{"job_id":"{}","mask":"{MARK}##","count":12,"campaign":"spring"}}"#, Uuid::now_v7());
     let cut = |bytes: usize| {

@@ -1,4 +1,4 @@
-//! What limits, from made-up figures: every limit is found where it is, and said with the figures it comes from.
+//! Verdicts of a load test on made-up figures: every limit is found, and reported with the figures that show it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Ten seconds of two workers on a machine of eight CPUs that is nearly idle, with a server elsewhere.
+/// The figures of ten seconds of two workers on a nearly idle machine of eight CPUs, with a server elsewhere.
 fn figures(seen: Sessions, client_cpu: Duration) -> Figures {
     Figures {
         time: ms(10_000),
@@ -47,7 +47,7 @@ fn assert_limit(figures: &Figures, limit: Limit, said: &str) {
 }
 
 #[test]
-fn each_thing_that_a_server_waits_for_is_named_where_it_takes_most_of_the_time() {
+fn what_takes_most_of_the_servers_time_is_named_as_the_limit() {
     let busy = |sessions: Sessions| figures(sessions, ms(2000));
     let seen = Sessions { cpu: 140, wal: 20, idle: 40, ..Sessions::default() };
     assert_limit(&busy(seen), Limit::DatabaseCpu, "the database computed for 70 %, waited for its log for 10 %");
@@ -60,7 +60,7 @@ fn each_thing_that_a_server_waits_for_is_named_where_it_takes_most_of_the_time()
 }
 
 #[test]
-fn where_the_server_has_nothing_to_do_it_is_this_program_or_the_network() {
+fn if_the_server_is_idle_this_program_or_the_network_is_the_limit() {
     let seen = Sessions { cpu: 40, client: 100, idle: 60, ..Sessions::default() };
     assert_limit(&figures(seen, ms(14_000)), Limit::ClientCpu, "this program computed for 70 %");
     assert_limit(
@@ -71,13 +71,13 @@ fn where_the_server_has_nothing_to_do_it_is_this_program_or_the_network() {
 }
 
 #[test]
-fn where_two_take_about_the_same_neither_is_blamed() {
+fn if_two_shares_are_about_equal_neither_is_blamed() {
     let seen = Sessions { cpu: 70, wal: 70, idle: 60, ..Sessions::default() };
     assert_limit(&figures(seen, ms(2000)), Limit::NothingAlone, "No single factor limits throughput");
 }
 
 #[test]
-fn on_a_busy_machine_whoever_keeps_it_busy_is_blamed_and_not_the_network() {
+fn on_a_busy_machine_the_program_that_keeps_it_busy_is_blamed_not_the_network() {
     let seen = Sessions { cpu: 100, idle: 100, ..Sessions::default() };
     let mut busy = figures(seen, ms(10_000));
     busy.client = ClientFigures { machine_busy: Some(0.97), cpus: 2, ..busy.client };
@@ -90,14 +90,14 @@ fn on_a_busy_machine_whoever_keeps_it_busy_is_blamed_and_not_the_network() {
 }
 
 #[test]
-fn without_a_count_of_the_machine_its_own_use_tells_that_a_program_has_no_cpu_left() {
+fn without_figures_of_the_machine_its_own_cpu_use_shows_that_a_program_is_the_limit() {
     let mut alone = figures(Sessions { cpu: 40, idle: 160, ..Sessions::default() }, ms(9500));
     alone.client = ClientFigures { machine_busy: None, cpus: 1, ..alone.client };
     assert_limit(&alone, Limit::ClientCpu, "The CPU of this program limits throughput");
 }
 
 #[test]
-fn what_was_not_seen_is_not_guessed() {
+fn too_few_or_hidden_observations_give_an_unknown_limit() {
     let seen = Sessions { cpu: 20, ..Sessions::default() };
     let mut short = figures(seen, ms(2000));
     server(&mut short).looks = 9;
@@ -116,7 +116,7 @@ fn what_was_not_seen_is_not_guessed() {
 }
 
 #[test]
-fn a_file_is_limited_by_computing_by_its_disk_or_by_others() {
+fn a_file_is_limited_by_cpu_by_its_disk_or_by_other_writers() {
     let of_file = |chunk_times, cpu| Figures {
         workers: 2,
         chunk_times,
@@ -159,7 +159,7 @@ fn sessions_are_counted_by_what_they_wait_for() {
 }
 
 #[test]
-fn percentiles_are_times_that_were_measured() {
+fn percentiles_are_measured_times() {
     let hundred: Vec<Duration> = (1..=100).rev().map(ms).collect();
     let spread = Spread { count: 100, p50: ms(50), p90: ms(90), p99: ms(99), max: ms(100) };
     assert_eq!(Spread::of(hundred), spread);

@@ -1,4 +1,4 @@
-//! Opening a connection: what stands in the way is told in words that say what to do.
+//! Opening a connection: every failure is reported with its cause and the fix.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ async fn refused(url: &str) -> BrokerError {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_a_virtual_host_that_is_not_there_are_told_apart() {
+async fn a_wrong_password_and_a_missing_virtual_host_are_distinguished() {
     let vhost = rabbitmq::shared().vhost();
     let wrong = refused(&vhost.url_of("guest", "a-wrong-one")).await;
     assert!(matches!(wrong, BrokerError::Credentials { .. }), "{wrong:?}");
@@ -37,15 +37,15 @@ async fn a_wrong_password_and_a_virtual_host_that_is_not_there_are_told_apart() 
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_an_error_at_once_and_may_be_tried_again() {
-    let port = codemint_test_support::postgres::free_port();
+async fn a_port_that_nothing_listens_on_is_a_retryable_error_at_once() {
+    let port = crate::support::postgres::free_port();
     let error = refused(&format!("amqp://guest:hidden@127.0.0.1:{port}/%2F")).await;
     assert_names(&error.to_string(), &["cannot be reached", &format!("127.0.0.1:{port}"), "refused"]);
     assert!(!error.to_string().contains("hidden"), "{error}");
     assert_eq!(error.class(), ErrorClass::Away);
 }
 
-/// The library's threads of this process. They have their name from their first moment on.
+/// The number of threads of the AMQP library in this process. A thread has its name from its first moment on.
 fn io_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("threads");
     let names = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
@@ -53,7 +53,7 @@ fn io_threads() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_accepts_and_says_nothing_is_given_up_and_leaves_nothing_behind() {
+async fn a_port_that_accepts_but_stays_silent_is_given_up_and_leaves_no_thread() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let before = io_threads();
@@ -67,9 +67,9 @@ async fn a_port_that_accepts_and_says_nothing_is_given_up_and_leaves_nothing_beh
     drop(accepted);
 }
 
-/// A worker tries for as long as its broker is away.
+/// Matters because a worker retries for as long as its broker is away.
 #[tokio::test]
-async fn attempts_that_fail_leave_no_task_behind() {
+async fn failed_attempts_leave_no_task_behind() {
     let vhost = rabbitmq::shared().vhost();
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = alive();
@@ -79,12 +79,12 @@ async fn attempts_that_fail_leave_no_task_behind() {
             refused(&url).await;
         }
         BrokerConnection::open(&settings(&vhost.url()), "test").await.expect("a connection").close().await;
-        codemint_test_support::wait_until(&format!("nothing left of {url}"), async || alive() <= before).await;
+        crate::support::wait_until(&format!("no task left of {url}"), async || alive() <= before).await;
     }
 }
 
 #[tokio::test]
-async fn a_broker_that_hangs_up_at_once_may_be_tried_again() {
+async fn a_broker_that_hangs_up_at_once_is_a_retryable_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let hang_up = async { drop(listener.accept().await) };
@@ -95,7 +95,7 @@ async fn a_broker_that_hangs_up_at_once_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_broker_is_believed_only_with_a_certificate_of_an_authority_that_is_trusted() {
+async fn a_broker_is_accepted_only_with_a_certificate_of_a_trusted_authority() {
     let authority = Authority::new();
     let (certificate, key) = authority.server_certificate("localhost");
     let lines = "listeners.ssl.default = 127.0.0.1:{tls_port}\nssl_options.certfile = {directory}/server.crt\n\
@@ -136,7 +136,7 @@ async fn a_broker_is_believed_only_with_a_certificate_of_an_authority_that_is_tr
 }
 
 #[tokio::test]
-async fn a_plain_port_is_no_port_for_an_encrypted_connection() {
+async fn an_encrypted_connection_to_a_plain_port_is_a_permanent_error() {
     let vhost = rabbitmq::shared().vhost();
     let error = refused(&vhost.url().replace("amqp://", "amqps://")).await;
     assert_names(&error.to_string(), &["no encrypted connection"]);

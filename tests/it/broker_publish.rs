@@ -1,4 +1,4 @@
-//! Publishing: an answer for every message, whatever the broker does.
+//! Publishing: every message gets a result, whatever the broker does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use codemint_test_support::amqp::{Peer, quorum};
 use codemint_test_support::rabbitmq::{self, Broker, Vhost};
 use codemint_test_support::wait_until;
 
-/// A publisher where everything is declared.
+/// Declares the topology and opens a publisher.
 async fn publisher(vhost: &Vhost) -> (Arc<BrokerConnection>, Publisher) {
     let settings = settings(&vhost.url());
     let connection = Arc::new(BrokerConnection::open(&settings, "test").await.expect("a connection"));
@@ -33,7 +33,7 @@ fn is_unroutable(result: &Result<(), BrokerError>) -> bool {
 }
 
 #[tokio::test]
-async fn messages_keep_their_order_and_the_unroutable_ones_are_told_exactly() {
+async fn messages_keep_their_order_and_exactly_the_unroutable_ones_are_reported() {
     let vhost = rabbitmq::shared().vhost();
     let (_connection, publisher) = publisher(&vhost).await;
     let mut messages: Vec<Outgoing> = (0..600).map(|number| job_message(&number.to_string())).collect();
@@ -53,7 +53,7 @@ async fn messages_keep_their_order_and_the_unroutable_ones_are_told_exactly() {
 }
 
 #[tokio::test]
-async fn a_message_outlives_the_broker_and_says_who_sent_it_and_when() {
+async fn a_message_is_persistent_and_names_its_sender_and_time() {
     let vhost = rabbitmq::shared().vhost();
     let (_connection, publisher) = publisher(&vhost).await;
     let message = Outgoing {
@@ -76,18 +76,18 @@ async fn a_message_outlives_the_broker_and_says_who_sent_it_and_when() {
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_is_bound_for_is_no_error() {
+async fn an_event_without_a_bound_queue_is_not_an_error() {
     let vhost = rabbitmq::shared().vhost();
     let (_connection, publisher) = publisher(&vhost).await;
     let exchange = "codemint.events".to_owned();
     let event = Outgoing { exchange, mandatory: false, ..job_message("one") };
-    publisher.publish(&event).await.expect("nobody is bound");
-    let missed = publisher.publish(&Outgoing { mandatory: true, ..event }).await.expect_err("nobody is bound");
+    publisher.publish(&event).await.expect("no error without a bound queue");
+    let missed = publisher.publish(&Outgoing { mandatory: true, ..event }).await.expect_err("no bound queue");
     assert!(matches!(missed, BrokerError::Unroutable { .. }), "{missed:?}");
 }
 
 #[tokio::test]
-async fn a_name_too_long_for_the_protocol_costs_that_message_alone() {
+async fn a_name_too_long_for_the_protocol_fails_only_its_own_message() {
     let vhost = rabbitmq::shared().vhost();
     let (connection, publisher) = publisher(&vhost).await;
     let long = Outgoing { correlation_id: Some("x".repeat(256)), ..job_message("two") };
@@ -100,7 +100,7 @@ async fn a_name_too_long_for_the_protocol_costs_that_message_alone() {
 }
 
 #[tokio::test]
-async fn a_full_queue_that_refuses_is_told_from_one_that_takes() {
+async fn a_queue_that_rejects_because_it_is_full_is_a_retryable_error() {
     let vhost = rabbitmq::shared().vhost();
     let (_connection, publisher) = publisher(&vhost).await;
     let mut arguments = FieldTable::default();
@@ -108,15 +108,15 @@ async fn a_full_queue_that_refuses_is_told_from_one_that_takes() {
     arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
     Peer::connect(&vhost.url()).await.declare("small", arguments).await;
     let to_small = |id: &str| Outgoing { exchange: String::new(), routing_key: "small".to_owned(), ..job_message(id) };
-    publisher.publish(&to_small("one")).await.expect("room");
-    let error = publisher.publish(&to_small("two")).await.expect_err("no room");
+    publisher.publish(&to_small("one")).await.expect("space in the queue");
+    let error = publisher.publish(&to_small("two")).await.expect_err("a full queue");
     assert_eq!(error, BrokerError::NotTaken);
     assert_eq!(error.class(), ErrorClass::Away);
     publisher.publish(&job_message("three")).await.expect("a publisher that still works");
 }
 
 #[tokio::test]
-async fn an_exchange_that_is_gone_ends_the_connection_for_whoever_watches_it() {
+async fn a_missing_exchange_fails_the_message_and_ends_the_connection() {
     let vhost = rabbitmq::shared().vhost();
     let (connection, publisher) = publisher(&vhost).await;
     let lost = Outgoing { exchange: "gone".to_owned(), ..job_message("one") };
@@ -126,21 +126,21 @@ async fn an_exchange_that_is_gone_ends_the_connection_for_whoever_watches_it() {
 }
 
 #[tokio::test]
-async fn a_publisher_that_was_interrupted_goes_on_with_a_new_channel() {
+async fn an_interrupted_publisher_continues_on_a_new_channel() {
     let vhost = rabbitmq::shared().vhost();
     let (_connection, publisher) = publisher(&vhost).await;
     let unroutable: Vec<Outgoing> = (0..50).map(|number| nowhere(&number.to_string())).collect();
     for pause_us in [0, 50, 200, 1000, 3000] {
         let publishing = publisher.publish_all(&unroutable);
         let _interrupted = tokio::time::timeout(Duration::from_micros(pause_us), publishing).await;
-        // An answer to what was interrupted must not be taken for an answer to this.
+        // A late confirm of an interrupted message must not be taken for the confirm of this one.
         publisher.publish(&job_message("one")).await.expect("a routed message");
         assert!(is_unroutable(&publisher.publish(&nowhere("x")).await));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_blocks_is_seen_and_what_waits_arrives_when_it_takes_messages_again() {
+async fn a_blocking_broker_is_noticed_and_waiting_messages_arrive_once_it_unblocks() {
     let broker = Broker::start();
     let vhost = broker.vhost();
     let (connection, publisher) = publisher(&vhost).await;
@@ -159,16 +159,16 @@ async fn a_broker_that_blocks_is_seen_and_what_waits_arrives_when_it_takes_messa
         let (second, stop) = (job_message("second"), CancellationToken::new());
         let free = async { broker.set_vm_memory_high_watermark(0.4) };
         let (taken, ()) = tokio::join!(hasty.publish_until_taken(&second, &stop), free);
-        taken.expect("taken in the end");
+        taken.expect("a message taken in the end");
     };
     let (published, ()) = tokio::join!(publishing, meanwhile);
     published.expect("a confirmed message");
-    wait_until("taken again", async || !connection.is_blocked()).await;
+    wait_until("the broker takes messages again", async || !connection.is_blocked()).await;
     hasty.publish(&job_message("third")).await.expect("a publisher that can be used again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_stands_still_is_not_waited_for_for_ever() {
+async fn publishing_to_a_frozen_broker_times_out() {
     let broker = Broker::start();
     let vhost = broker.vhost();
     let (_connection, publisher) = publisher(&vhost).await;
@@ -182,7 +182,7 @@ async fn a_broker_that_stands_still_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_messages_are_confirmed_together_much_faster_than_one_by_one() {
+async fn a_thousand_messages_are_confirmed_faster_together_than_one_by_one() {
     let vhost = rabbitmq::shared().vhost();
     let (_connection, publisher) = publisher(&vhost).await;
     Peer::connect(&vhost.url()).await.declare("many", quorum()).await;

@@ -1,11 +1,11 @@
-//! What the tests of the broker's room begin with.
+//! Steps that the tests of the broker module share.
 
 use codemint_worker::broker::publish::Outgoing;
 use codemint_worker::broker::settings::{BrokerNames, BrokerSettings};
 
 use std::time::Duration;
 
-/// As the configuration has them where nothing is set but the URL.
+/// The settings of a configuration that sets only the URL.
 pub fn settings(url: &str) -> BrokerSettings {
     BrokerSettings {
         url: url.parse().expect("a URL"),
@@ -24,7 +24,7 @@ pub fn settings(url: &str) -> BrokerSettings {
     }
 }
 
-/// A message for the queue of jobs.
+/// A message for the job queue.
 pub fn job_message(id: &str) -> Outgoing {
     Outgoing {
         exchange: "codemint.jobs".to_owned(),

@@ -1,4 +1,4 @@
-//! Sessions with the broker, one after the other, whatever happens to them.
+//! The supervisor: sessions with the broker, one after another, whatever ends them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +21,7 @@ use codemint_test_support::amqp::{Peer, durable};
 use codemint_test_support::rabbitmq::{self, Broker, Vhost};
 use codemint_test_support::wait_until;
 
-/// A supervisor at work: it acknowledges what arrives, and publishes one message a session.
+/// A running supervisor whose sessions acknowledge every message that arrives.
 struct Supervised {
     stop: CancellationToken,
     status: watch::Receiver<BrokerStatus>,
@@ -53,10 +53,9 @@ impl Supervised {
     }
 
     async fn wait_for_status(&mut self, what: &str, is_it: impl Fn(&BrokerStatus) -> bool) -> BrokerStatus {
-        let found =
-            tokio::time::timeout(codemint_test_support::DEADLINE, self.status.wait_for(|status| is_it(status))).await;
-        let found = found.unwrap_or_else(|_| panic!("waited in vain: {what}"));
-        found.expect("a supervisor that goes on").clone()
+        let found = tokio::time::timeout(crate::support::DEADLINE, self.status.wait_for(|status| is_it(status))).await;
+        let found = found.unwrap_or_else(|_| panic!("timed out waiting until {what}"));
+        found.expect("a running supervisor").clone()
     }
 
     async fn connected(&mut self) {
@@ -101,7 +100,7 @@ async fn consume(session: &Session, taken: &AtomicU32, stop: &CancellationToken)
     }
 }
 
-/// One more job for whoever consumes.
+/// Publishes a message to the job queue.
 async fn send(vhost: &Vhost, body: &[u8]) {
     Peer::connect(&vhost.url()).await.publish("codemint.jobs", "codemint.jobs", body, durable()).await;
 }
@@ -113,7 +112,7 @@ fn connections_of(broker: &Broker, vhost: &Vhost) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_that_the_broker_ends_are_followed_by_others_and_a_stop_leaves_nothing_behind() {
+async fn sessions_ended_by_the_broker_are_replaced_and_a_stop_closes_all_connections() {
     let (broker, vhost) = (rabbitmq::shared(), rabbitmq::shared().vhost());
     let mut supervised = Supervised::start(settings(&vhost.url()));
     for round in 1..=4 {
@@ -128,12 +127,12 @@ async fn sessions_that_the_broker_ends_are_followed_by_others_and_a_stop_leaves_
     assert_names(&names, &["codemint ", &format!("pid {} consumer", std::process::id()), "publisher"]);
     assert_eq!(supervised.sessions.load(Ordering::SeqCst), 5);
     assert_eq!(supervised.prefetch.load(Ordering::SeqCst), 64);
-    supervised.end().await.expect("a good end");
+    supervised.end().await.expect("a clean end");
     wait_until("the connections are closed", async || connections_of(broker, &vhost) == "[]").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_comes_up_later_is_waited_for_and_so_is_one_that_goes_away() {
+async fn a_broker_that_starts_late_or_goes_away_is_waited_for() {
     let broker = Broker::start();
     let vhost = broker.vhost();
     broker.stop_app();
@@ -154,12 +153,12 @@ async fn a_broker_that_comes_up_later_is_waited_for_and_so_is_one_that_goes_away
     broker.kill_9();
     supervised.away().await;
     let started = Instant::now();
-    supervised.end().await.expect("a good end");
+    supervised.end().await.expect("a clean end");
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_stands_still_is_noticed_by_its_missing_heartbeats() {
+async fn a_frozen_broker_is_noticed_by_its_missing_heartbeats() {
     let broker = Broker::start();
     let vhost = broker.vhost();
     let mut supervised = Supervised::start(settings(&format!("{}?heartbeat=1", vhost.url())));
@@ -168,11 +167,11 @@ async fn a_broker_that_stands_still_is_noticed_by_its_missing_heartbeats() {
     assert_names(&supervised.away().await, &["lost", "heartbeat"]);
     broker.signal_all("CONT");
     supervised.connected().await;
-    supervised.end().await.expect("a good end");
+    supervised.end().await.expect("a clean end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_has_to_mend_is_an_error_at_the_start_and_waited_for_later_on() {
+async fn a_permanent_error_ends_the_supervisor_at_the_start_and_is_retried_later_on() {
     let (broker, vhost) = (rabbitmq::shared(), rabbitmq::shared().vhost());
     let wrong = Supervised::start(settings(&vhost.url_of("guest", "wrong"))).task.await.expect("no panic");
     assert!(matches!(wrong, Err(BrokerError::Credentials { .. })), "{wrong:?}");
@@ -191,11 +190,11 @@ async fn what_somebody_has_to_mend_is_an_error_at_the_start_and_waited_for_later
     let channel = Peer::connect(&vhost.url()).await.channel().await;
     channel.queue_delete("codemint.jobs".into(), QueueDeleteOptions::default()).await.expect("deleted");
     supervised.connected().await;
-    supervised.end().await.expect("a good end");
+    supervised.end().await.expect("a clean end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_is_deleted_under_its_consumer_is_declared_again() {
+async fn a_queue_deleted_under_its_consumer_is_declared_again() {
     let vhost = rabbitmq::shared().vhost();
     let mut supervised = Supervised::start(settings(&vhost.url()));
     supervised.connected().await;
@@ -208,11 +207,11 @@ async fn a_queue_that_is_deleted_under_its_consumer_is_declared_again() {
     supervised.connected().await;
     send(&vhost, b"{}").await;
     supervised.wait_until_taken(2).await;
-    supervised.end().await.expect("a good end");
+    supervised.end().await.expect("a clean end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_blocks_is_seen_while_jobs_still_come_in_and_unblocking_is_seen_too() {
+async fn blocking_and_unblocking_by_the_broker_show_in_the_status() {
     let broker = Broker::start();
     let vhost = broker.vhost();
     let settings = settings(&vhost.url());
@@ -224,7 +223,7 @@ async fn a_broker_that_blocks_is_seen_while_jobs_still_come_in_and_unblocking_is
         async move {
             let message = job_message("one");
             while !stop.is_cancelled() {
-                // Blocked at times, as is to be seen.
+                // Fails while the broker blocks; only the status matters here.
                 let _blocked = session.publisher.publish(&message).await;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -240,14 +239,14 @@ async fn a_broker_that_blocks_is_seen_while_jobs_still_come_in_and_unblocking_is
     };
     broker.set_vm_memory_high_watermark(0.0001);
     let all = async { tokio::join!(supervise(&settings, Some(session), &sender, &stop, work), watching) };
-    let (ended, ()) = tokio::time::timeout(codemint_test_support::DEADLINE, all).await.expect("in time");
-    ended.expect("a good end");
+    let (ended, ()) = tokio::time::timeout(crate::support::DEADLINE, all).await.expect("in time");
+    ended.expect("a clean end");
 }
 
-/// A message whose id is no text, as a producer in another language can send it, cannot be read by the library, and costs
-/// the connection. It comes back until the broker has had enough of it; meanwhile nothing else may be counted with it.
+/// The library cannot read a message whose id is not text, as a producer in another language can send it, and loses the
+/// connection. The message comes back until its delivery limit; meanwhile no other message may be counted with it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_cannot_be_read_ends_in_the_dead_queue_and_takes_no_other_with_it() {
+async fn an_unreadable_message_is_dead_lettered_and_takes_no_other_with_it() {
     let (broker, vhost) = (rabbitmq::shared(), rabbitmq::shared().vhost());
     let mut settings = settings(&vhost.url());
     settings.delivery_limit = 5;
@@ -261,8 +260,8 @@ async fn a_message_that_cannot_be_read_ends_in_the_dead_queue_and_takes_no_other
     let supervised = Supervised::start(settings);
     supervised.wait_until_taken(20).await;
     let dead = async || broker.queue_depth(&vhost, "codemint.jobs.dead").ready == 1;
-    wait_until("the message is dead", dead).await;
+    wait_until("the message is dead-lettered", dead).await;
     let sessions = supervised.sessions.load(Ordering::SeqCst);
     assert!((3..=10).contains(&sessions), "{sessions}");
-    supervised.end().await.expect("a good end");
+    supervised.end().await.expect("a clean end");
 }

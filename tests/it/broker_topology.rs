@@ -1,4 +1,4 @@
-//! Exchanges and queues: made, found as they are, or found to be others.
+//! Exchanges and queues: declared, found as expected, or found to differ.
 
 use codemint_worker::broker::connection::BrokerConnection;
 use codemint_worker::broker::error::{BrokerError, ErrorClass};
@@ -16,7 +16,7 @@ use codemint_test_support::amqp::{Peer, durable};
 use codemint_test_support::rabbitmq;
 
 #[tokio::test]
-async fn what_is_declared_twice_is_there_once_and_leads_messages_where_they_belong() {
+async fn declaring_the_topology_is_idempotent_and_messages_reach_their_queues() {
     let vhost = rabbitmq::shared().vhost();
     let settings = settings(&vhost.url());
     let connection = Arc::new(BrokerConnection::open(&settings, "test").await.expect("a connection"));
@@ -38,7 +38,7 @@ async fn what_is_declared_twice_is_there_once_and_leads_messages_where_they_belo
 }
 
 #[tokio::test]
-async fn a_queue_that_exists_with_another_limit_is_named_with_both_limits() {
+async fn a_queue_that_exists_with_another_argument_is_reported_with_both_values() {
     let vhost = rabbitmq::shared().vhost();
     let mut settings = settings(&vhost.url());
     let connection = BrokerConnection::open(&settings, "test").await.expect("a connection");
@@ -53,11 +53,11 @@ async fn a_queue_that_exists_with_another_limit_is_named_with_both_limits() {
     settings.names.dead_exchange = "another.dead".to_owned();
     let error = declare(&connection, &settings).await.expect_err("a mismatch");
     assert_names(&error.to_string(), &["x-dead-letter-exchange is codemint.dead", "wanted is another.dead"]);
-    declare(&connection, &crate::broker_steps::settings(&vhost.url())).await.expect("a connection that is still good");
+    declare(&connection, &crate::broker_steps::settings(&vhost.url())).await.expect("a connection that still works");
 }
 
 #[tokio::test]
-async fn exchanges_and_queues_of_another_kind_are_named() {
+async fn exchanges_and_queues_of_another_type_are_reported() {
     let vhost = rabbitmq::shared().vhost();
     let settings = settings(&vhost.url());
     let peer = Peer::connect(&vhost.url()).await;
@@ -81,7 +81,7 @@ async fn exchanges_and_queues_of_another_kind_are_named() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named_at_once_where_nothing_may_be_declared() {
+async fn everything_missing_is_reported_at_once_if_nothing_may_be_declared() {
     let vhost = rabbitmq::shared().vhost();
     let mut settings = settings(&vhost.url());
     settings.declare = false;
@@ -96,7 +96,7 @@ async fn what_is_missing_is_named_at_once_where_nothing_may_be_declared() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_declare_is_told_what_was_not_permitted() {
+async fn the_error_of_a_user_who_may_not_declare_names_what_was_not_permitted() {
     let vhost = rabbitmq::shared().vhost();
     rabbitmq::shared().add_user("modest", "secret", &vhost, ["^$", ".*", ".*"]);
     let settings = settings(&vhost.url_of("modest", "secret"));
@@ -106,7 +106,7 @@ async fn a_user_who_may_not_declare_is_told_what_was_not_permitted() {
     assert_eq!(error.class(), ErrorClass::Permanent);
 }
 
-/// Whoever looks through the dead queue puts everything back, which must never drop anything.
+/// Looking through the dead queue puts every message back, which must never drop one.
 #[tokio::test]
 async fn the_dead_queue_keeps_messages_that_are_put_back_a_hundred_times() {
     let vhost = rabbitmq::shared().vhost();

@@ -1,4 +1,4 @@
-//! The definitions that are imported into a broker: the same as what is declared, and no more permission than needed.
+//! The definitions to import into a broker: they match what a worker declares and grant no more than is needed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,14 @@ use crate::broker_steps::{job_message, settings};
 use codemint_test_support::amqp::Peer;
 use codemint_test_support::rabbitmq::Broker;
 
-/// A broker with the definitions, where all three users have the password `secret`.
+/// A broker with the definitions, whose users cannot log in yet.
 fn broker_with_definitions() -> Broker {
     let broker = Broker::start();
     broker.import_definitions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rabbitmq/definitions.json"));
     broker
 }
 
+/// Gives all three users the password `secret`.
 fn set_passwords(broker: &Broker) {
     for user in ["producer", "worker", "reader"] {
         let change = "rabbit_auth_backend_internal:change_password";
@@ -43,7 +44,7 @@ fn not_permitted<T>(result: lapin::Result<T>) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn imported_definitions_are_what_a_worker_declares_and_its_user_may_do_all_that_it_does() {
+async fn imported_definitions_match_what_a_worker_declares_and_permit_all_that_it_does() {
     let broker = broker_with_definitions();
     for password in ["", "guest", "secret"] {
         let refused = BrokerConnection::open(&settings(&url(&broker, "worker", password)), "test").await;
@@ -96,7 +97,7 @@ async fn a_producer_may_publish_jobs_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_of_events_may_make_queues_of_its_own_and_read_no_jobs() {
+async fn an_event_reader_may_create_its_own_queues_but_not_read_or_publish_jobs() {
     let broker = broker_with_definitions();
     set_passwords(&broker);
     let peer = Peer::connect(&url(&broker, "reader", "secret")).await;
@@ -107,7 +108,7 @@ async fn a_reader_of_events_may_make_queues_of_its_own_and_read_no_jobs() {
         routing_key: "job.completed".to_owned(),
         ..job_message("one")
     };
-    publisher(&url(&broker, "worker", "secret")).await.publish(&event).await.expect("somebody listens");
+    publisher(&url(&broker, "worker", "secret")).await.publish(&event).await.expect("a routed event");
     assert_eq!(peer.take("codemint-events-shop").await.routing_key, "job.completed");
 
     let channel = peer.channel().await;

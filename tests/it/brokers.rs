@@ -1,4 +1,4 @@
-//! The brokers that other tests stand on: what they are told to lose is lost, and nothing else.
+//! The brokers that other tests rely on: they do what a test makes them do, and lose nothing else.
 
 use lapin::Event;
 use lapin::types::FieldTable;
@@ -31,7 +31,7 @@ async fn a_message_arrives_with_its_properties_and_only_in_its_own_virtual_host(
 }
 
 #[tokio::test]
-async fn the_depth_of_a_queue_tells_what_waits_and_what_was_delivered() {
+async fn the_depth_of_a_queue_counts_ready_and_unacknowledged_messages() {
     let vhost = rabbitmq::shared().vhost();
     let peer = Peer::connect(&vhost.url()).await;
     for (queue, arguments) in [("replicated", quorum()), ("plain", FieldTable::default())] {
@@ -53,7 +53,7 @@ async fn the_depth_of_a_queue_tells_what_waits_and_what_was_delivered() {
 }
 
 #[tokio::test]
-async fn two_servers_start_at_once_and_one_that_is_killed_keeps_a_durable_message() {
+async fn two_servers_start_at_once_and_a_killed_one_keeps_a_durable_message() {
     let starting = || tokio::task::spawn_blocking(Broker::start);
     let (one, two) = tokio::join!(starting(), starting());
     let (one, two) = (one.expect("a server"), two.expect("a server"));
@@ -75,7 +75,7 @@ async fn two_servers_start_at_once_and_one_that_is_killed_keeps_a_durable_messag
 }
 
 #[tokio::test]
-async fn clients_of_a_server_are_cut_off_blocked_and_let_in_again() {
+async fn clients_of_a_server_are_disconnected_blocked_and_accepted_again() {
     let broker = Broker::start();
     let vhost = broker.vhost();
     let peer = Peer::connect(&vhost.url()).await;
@@ -89,7 +89,7 @@ async fn clients_of_a_server_are_cut_off_blocked_and_let_in_again() {
     peer.declare("jobs", quorum()).await;
 
     broker.set_vm_memory_high_watermark(0.0001);
-    // A message that is quicker than the alarm is confirmed.
+    // A message that arrives before the alarm is confirmed.
     wait_until("an alarm", async || broker.ask("rabbit_alarm:get_alarms()") != "[]").await;
     let publishing = peer.try_publish("", "jobs", b"late", durable());
     let blocked = peer.wait_for_event("the broker blocks", |event| matches!(event, Event::ConnectionBlocked(_)));
@@ -107,7 +107,7 @@ async fn clients_of_a_server_are_cut_off_blocked_and_let_in_again() {
 }
 
 #[tokio::test]
-async fn a_server_is_reached_by_tls_with_the_certificate_of_the_given_authority() {
+async fn a_server_is_reached_over_tls_only_with_its_own_authority() {
     let authority = Authority::new();
     let (certificate, key) = authority.server_certificate("localhost");
     let settings = "listeners.ssl.default = 127.0.0.1:{tls_port}\nssl_options.certfile = {directory}/server.crt\n\

@@ -1,21 +1,21 @@
-//! Chi-square tests that always end the same: keys made of a counter, and bounds that are missed once in a million.
+//! Deterministic chi-square tests: keys made from a counter, and bounds that are exceeded once in a million.
 
 use codemint_codes::random::Key;
 
-/// Keys for as many jobs as a test wants. ChaCha20 does not mind that they look alike.
+/// Makes one of any number of different keys. ChaCha20 does not mind that they look alike.
 pub fn numbered_key(number: u64) -> Key {
     let mut bytes = [0; Key::LENGTH_BYTES];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
     Key::new(bytes)
 }
 
-/// The sum of squared distances from the mean, in units of the mean: the statistic of cells that are equally likely.
+/// The sum of squared distances from the mean, in units of the mean: the statistic of equally likely cells.
 pub fn chi_square(counts: &[u64]) -> f64 {
     let mean = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
     counts.iter().map(|&count| (count as f64 - mean).powi(2) / mean).sum()
 }
 
-/// What a normal variable exceeds once in a million.
+/// The value that a standard normal variable exceeds once in a million.
 const ONE_IN_A_MILLION: f64 = 4.753;
 
 /// Asserts that a statistic is neither above the quantile 1 - 1e-6 of the chi-square distribution nor below the
@@ -29,7 +29,7 @@ pub fn assert_is_chi_square(statistic: f64, degrees: usize, what: &str) {
     );
 }
 
-/// Asserts that cells which are equally likely were hit equally often.
+/// Asserts that equally likely cells were hit equally often.
 pub fn assert_equally_often(counts: &[u64], what: &str) {
     assert_is_chi_square(chi_square(counts), counts.len() - 1, what);
 }
@@ -45,7 +45,7 @@ fn the_bounds_are_the_quantiles_of_chi_square() {
 }
 
 #[test]
-fn equal_cells_have_no_distance_and_a_loaded_die_has() {
+fn equal_cells_have_no_distance_and_unequal_cells_do() {
     assert_eq!(chi_square(&[10; 6]), 0.0);
     assert_eq!(chi_square(&[5, 15]), 5.0);
 }

@@ -1,4 +1,4 @@
-//! Check characters: those of an independent implementation, and what they do to masks, ranks and slices.
+//! Check characters: they match an independent implementation, and masks, ranks and slices handle them correctly.
 
 use codemint_codes::check::{CheckKey, CheckKeyError, SECRET_LENGTH_MAX, SECRET_LENGTH_MIN};
 use codemint_codes::job::plan::{plan_round, slice_of_range};
@@ -30,7 +30,7 @@ fn keyed(text: &str) -> Keyspace {
 }
 
 #[test]
-fn check_characters_are_those_of_the_independent_implementation() {
+fn check_characters_match_the_independent_implementation() {
     let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/check-characters.md"));
     let document = document.expect("the document");
     let rows = document.lines().filter_map(|line| {
@@ -58,8 +58,8 @@ fn check_characters_are_those_of_the_independent_implementation() {
 }
 
 #[test]
-fn secrets_longer_than_a_block_and_bodies_longer_than_a_block_are_taken_in_whole() {
-    // From the same Python as the vectors of the document.
+fn secrets_and_bodies_longer_than_a_block_are_used_in_full() {
+    // Computed by the same Python program as the vectors of the document.
     let key = check_key(&(0..=255).collect::<Vec<u8>>());
     assert_eq!(key.fingerprint(), "eebbd32865321455");
     let long = format!("!~{}XX", "[\\]".repeat(18));
@@ -79,11 +79,11 @@ fn a_secret_has_16_to_4096_bytes_and_is_not_shown() {
     for length in [SECRET_LENGTH_MIN, 64, 65, SECRET_LENGTH_MAX] {
         assert_eq!(format!("{:?}", check_key(&vec![7; length])), "CheckKey(secret)");
     }
-    assert!(!check_key(b"0123456789abcdef").verify(b"A", b"33333"), "more than a mask can have");
+    assert!(!check_key(b"0123456789abcdef").verify(b"A", b"33333"), "more check characters than a mask can have");
 }
 
 #[test]
-fn a_mask_with_check_characters_knows_its_body_and_is_written_back() {
+fn a_mask_with_check_characters_has_a_body_and_a_canonical_text() {
     for (text, canonical, code_length, check_length) in [
         ("a#[:check:]", "A#[:check:]", 3, 1),
         ("##[:CHECK:]{1}", "##[:check:]", 3, 1),
@@ -104,7 +104,7 @@ fn a_mask_with_check_characters_knows_its_body_and_is_written_back() {
 }
 
 #[test]
-fn check_characters_elsewhere_than_at_the_end_are_refused() {
+fn check_characters_are_refused_except_at_the_end() {
     let problem = |text: &str| {
         let error = text.parse::<Mask>().expect_err(text);
         (error.offset, error.problem)
@@ -137,7 +137,7 @@ fn check_characters_count_as_characters_but_not_as_codes() {
 }
 
 #[test]
-fn codes_with_wrong_check_characters_are_told_apart_with_the_key_only() {
+fn wrong_check_characters_are_noticed_only_with_the_key() {
     let (with_key, without) = (keyed("SPRING-*{8}[:check:]{4}"), Keyspace::new(&mask("SPRING-*{8}[:check:]{4}")));
     let rank = with_key.rank("SPRING-7K3XW9PL3G3F").expect("the code of the vector");
     assert_eq!(with_key.unrank(rank).as_deref(), Some("SPRING-7K3XW9PL3G3F"));
@@ -161,18 +161,18 @@ fn codes_with_wrong_check_characters_are_told_apart_with_the_key_only() {
 
 #[test]
 #[should_panic(expected = "made with a check key")]
-fn a_batch_of_codes_with_check_characters_is_not_made_without_a_key() {
+fn a_batch_of_codes_with_check_characters_panics_without_a_key() {
     drop(Keyspace::new(&mask("#[:check:]")).batch(&[1]));
 }
 
 #[test]
 #[should_panic(expected = "made with a check key")]
-fn a_code_with_check_characters_is_not_made_without_a_key() {
+fn a_code_with_check_characters_panics_without_a_key() {
     drop(Keyspace::new(&mask("#[:check:]")).unrank(1));
 }
 
 #[test]
-fn one_typing_error_is_noticed_unless_by_chance() {
+fn one_typing_error_is_noticed_except_by_chance() {
     for (text, one_in) in [("[:safe:]{6}[:check:]", 24), ("[:safe:]{6}[:check:]{2}", 576)] {
         let keyspace = keyed(text);
         let (mut errors, mut missed) = (0_u64, 0_u64);
@@ -186,7 +186,7 @@ fn one_typing_error_is_noticed_unless_by_chance() {
                 }
             }
         }
-        // An error in a check character is always noticed, one in the body all but one time in 24^n.
+        // An error in a check character is always noticed, an error in the body except one time in 24^n.
         let expected = errors * 6 / keyspace.code_length() as u64 / one_in;
         assert!(
             missed.abs_diff(expected) * 3 < expected,
@@ -196,7 +196,7 @@ fn one_typing_error_is_noticed_unless_by_chance() {
 }
 
 #[test]
-fn slices_are_stored_so_that_they_hold_their_codes_whatever_the_key() {
+fn stored_ranges_of_slices_hold_their_codes_whatever_the_key() {
     let keyspace = Keyspace::new(&mask("A##[:check:]{2}"));
     let mut next = 0;
     for chunk in plan_round(&keyspace, &Key::new([7; 32]), 0, 50, 10) {

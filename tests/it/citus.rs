@@ -1,14 +1,14 @@
-//! Nothing of ours stands in the way of Citus, which distributes `codes` by `code`. Citus itself is not at hand: this reads
-//! the schema and every statement for what it refuses of a distributed table, as its documentation lists it.
+//! Nothing in Codemint prevents Citus from distributing `codes` by `code`. These tests have no Citus: they search the
+//! schema and every statement for what Citus refuses on a distributed table according to its documentation.
 
 use std::path::PathBuf;
 
 use codemint_test_support::stores::TestStore;
 
-/// Tables that stay on the coordinator.
+/// The tables that stay on the coordinator.
 const LOCAL_TABLES: [&str; 5] = ["jobs", "chunks", "masks", "reserved", "outbox"];
 
-/// What is refused of a distributed table where more than one node answers, or cannot be relied on there.
+/// SQL that is refused on a distributed table if more than one node answers, or is unreliable there.
 const REFUSED: [&str; 14] = [
     " returning ",
     " for update",
@@ -33,7 +33,7 @@ fn source(directory: &str, ending: &str) -> Vec<(PathBuf, String)> {
     of_kind.map(|path| (path.clone(), std::fs::read_to_string(path).expect("text"))).collect()
 }
 
-/// The texts in quotes of a source file, one space between words.
+/// The string literals of a source file, with single spaces between words.
 fn literals(source: &str) -> Vec<String> {
     let code: String =
         source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
@@ -42,12 +42,12 @@ fn literals(source: &str) -> Vec<String> {
     code.split('"').skip(1).step_by(2).map(spaced).collect()
 }
 
-/// Statements that a PostgreSQL store may be asked and that name the table of codes.
+/// The statements on the table of codes that a PostgreSQL store may run.
 fn statements_with_codes() -> Vec<String> {
     let mut found = Vec::new();
     for (path, text) in source("src/store", "rs") {
-        // They make partitions, which a distributed table does without, and remove what a load test wrote, which is not for
-        // such stores: docs/bench.md says so.
+        // They create partitions, which a distributed table does not need, and remove what a load test wrote; load
+        // tests are not meant for such stores (docs/bench.md).
         if path.ends_with("partitions.rs") || path.ends_with("benches.rs") {
             continue;
         }
@@ -66,25 +66,25 @@ fn is_of_sqlite(sql: &str) -> bool {
     ["json_each", "group_concat", " glob "].iter().any(|word| sql.contains(word))
 }
 
-/// Why Citus would refuse the statement, or could.
+/// The reason why Citus would or could refuse the statement.
 fn objection(sql: &str) -> Option<String> {
     if let Some(refused) = REFUSED.iter().find(|refused| sql.contains(*refused)) {
         return Some(format!("{refused:?} in {sql}"));
     }
     if sql.contains(" into codes ") {
-        return Some(format!("rows that do not come by COPY in {sql}"));
+        return Some(format!("rows that are not written by COPY in {sql}"));
     }
     let outside = outside_of_subqueries(sql);
     let local =
         |table: &&str| [" from ", " join ", ", "].iter().any(|word| outside.contains(&format!("{word}{table} ")));
     if let Some(table) = LOCAL_TABLES.iter().find(|table| local(table)) {
-        return Some(format!("{table} is local and beside codes in {sql}"));
+        return Some(format!("the local table {table} beside codes in {sql}"));
     }
-    // Nothing inside a subquery may depend on the row outside.
+    // No subquery may depend on the row outside.
     sql.contains("codes.").then(|| format!("a subquery that may depend on the row outside in {sql}"))
 }
 
-/// The statement without what stands in brackets that begin with `select`.
+/// The statement without its subqueries: brackets that begin with `select`.
 fn outside_of_subqueries(sql: &str) -> String {
     let mut inside: Vec<bool> = Vec::new();
     let mut outside = String::new();
@@ -100,7 +100,7 @@ fn outside_of_subqueries(sql: &str) -> String {
 }
 
 #[test]
-fn no_statement_on_codes_is_one_that_citus_refuses() {
+fn no_statement_on_codes_is_refused_by_citus() {
     let statements = statements_with_codes();
     assert!(statements.len() >= 6, "found only {statements:#?}");
     for known in ["copy codes (code, run_no) from stdin", "select count(*) from codes", "select code from codes where"]
@@ -127,7 +127,7 @@ fn a_statement_that_citus_refuses_would_be_found() {
 }
 
 #[tokio::test]
-async fn nothing_in_the_schema_keeps_codes_from_being_distributed_by_code() {
+async fn nothing_in_the_schema_prevents_distributing_codes_by_code() {
     let place = TestStore::postgres().await;
     let none = async |what: &str, sql: &str| assert_eq!(place.number(sql).await, 0, "{what}");
     none(
@@ -146,13 +146,13 @@ async fn nothing_in_the_schema_keeps_codes_from_being_distributed_by_code() {
     none("triggers", "select count(*) from pg_trigger where tgrelid = 'codes'::regclass").await;
     none("rules", "select count(*) from pg_rewrite where ev_class = 'codes'::regclass").await;
     none(
-        "columns that number or compute themselves",
+        "identity, generated or default columns",
         "select count(*) from pg_attribute
           where attrelid = 'codes'::regclass and attnum > 0 and (attidentity <> '' or attgenerated <> '' or atthasdef)",
     )
     .await;
     none(
-        "a collation that takes different codes for the same",
+        "a collation that treats different codes as equal",
         "select count(*) from pg_attribute a join pg_collation c on c.oid = a.attcollation
           where attrelid = 'codes'::regclass and not collisdeterministic",
     )
@@ -170,5 +170,5 @@ fn the_file_for_citus_distributes_codes_and_nothing_else() {
     assert_eq!(distributed.len(), 1);
     assert!(distributed[0].contains("('codes', 'code'"), "{distributed:?}");
     assert!(!text.contains("create_reference_table"));
-    assert!(text.contains("NOT RUN"), "it says so as long as it is true");
+    assert!(text.contains("NOT RUN"), "the file states that it was never run");
 }

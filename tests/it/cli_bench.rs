@@ -1,4 +1,4 @@
-//! `codemint bench`: it tells what it measured, and leaves nothing behind, however it ends.
+//! `codemint bench`: it reports what it measured and leaves nothing behind, however it ends.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use codemint_test_support::wait_until;
 
 const TABLES: [&str; 6] = ["jobs", "chunks", "codes", "masks", "outbox", "reserved"];
 
-/// What every table holds, and what is promised of masks.
+/// The number of rows of every table, and the number of codes that are claimed from masks.
 async fn contents(place: &TestStore) -> Vec<(&'static str, i64)> {
     let mut contents = Vec::new();
     for table in TABLES {
@@ -31,14 +31,14 @@ fn number(report: &Value, path: &str) -> f64 {
     report.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no number {path} in {report}"))
 }
 
-/// The files in a directory, with those of directories in it.
+/// The names of the entries of a directory.
 fn names_in(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).expect("a directory");
     entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
 #[tokio::test]
-async fn a_bench_tells_what_it_measured_and_leaves_nothing_behind() {
+async fn a_bench_reports_what_it_measured_and_leaves_nothing_behind() {
     for place in TestStore::all().await {
         let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
         let before = contents(&place).await;
@@ -66,7 +66,7 @@ async fn a_bench_tells_what_it_measured_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_mask_that_another_job_has_stays_as_it_was_and_the_crowd_is_told_of() {
+async fn a_bench_on_a_mask_in_use_notes_the_overlap_and_leaves_the_mask_unchanged() {
     for place in TestStore::both().await {
         let other = generate(&place, &["CROWD####", "--count", "6000"]).await;
         let before = contents(&place).await;
@@ -84,7 +84,7 @@ async fn a_mask_that_another_job_has_stays_as_it_was_and_the_crowd_is_told_of() 
 }
 
 #[tokio::test]
-async fn people_read_a_table_and_programs_a_document_whose_fields_are_documented() {
+async fn a_bench_prints_a_table_or_json_whose_fields_are_all_documented() {
     let place = TestStore::postgres().await;
     let bench = ["bench", "--codes", "1000", "--workers", "1"];
     let table = place.codemint(bench).run().await.expect_code(0);
@@ -99,7 +99,7 @@ async fn people_read_a_table_and_programs_a_document_whose_fields_are_documented
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    assert!(documented.contains(&format!("`{name}`")), "docs/bench.md says nothing of {name}");
+                    assert!(documented.contains(&format!("`{name}`")), "docs/bench.md does not document {name}");
                     left.push(value);
                 }
             }
@@ -132,7 +132,7 @@ async fn an_interrupted_bench_leaves_nothing_behind() {
     }
 }
 
-/// A bench that takes long, in the midst of its chunks.
+/// Starts a long bench and returns it once its first chunk is committed.
 async fn begin_long(place: &TestStore) -> tokio::process::Child {
     let bench = ["bench", "--codes", "400000", "--jobs", "3"];
     let child = place.codemint(bench).env("CODEMINT__JOB__CHUNK_SIZE", "500").start();
@@ -142,7 +142,7 @@ async fn begin_long(place: &TestStore) -> tokio::process::Child {
 }
 
 #[tokio::test]
-async fn what_a_killed_bench_has_left_the_next_one_removes_and_nothing_else() {
+async fn a_bench_removes_what_a_killed_bench_left_and_nothing_else() {
     for place in TestStore::both().await {
         let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
         let before = contents(&place).await;
@@ -150,7 +150,7 @@ async fn what_a_killed_bench_has_left_the_next_one_removes_and_nothing_else() {
         send_signal("KILL", &child);
         finish(child).await.expect_code(-9);
         assert_ne!(contents(&place).await, before);
-        // It is nobody's job to go on with.
+        // Nothing resumes its jobs.
         let left = place.store.list_bench_jobs().await.expect("jobs");
         assert_eq!(left.len(), 3);
         assert_eq!(place.store.list_unfinished(10).await.expect("jobs"), []);
@@ -165,7 +165,7 @@ async fn what_a_killed_bench_has_left_the_next_one_removes_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_server_that_crashes_meanwhile_is_waited_for_and_nothing_stays() {
+async fn a_bench_waits_for_a_crashed_server_and_leaves_nothing_behind() {
     let server = Server::start(Durability::Full);
     let place = TestStore::postgres_at(&server.url("postgres")).await;
     let before = contents(&place).await;
@@ -180,12 +180,12 @@ async fn a_server_that_crashes_meanwhile_is_waited_for_and_nothing_stays() {
 }
 
 #[tokio::test]
-async fn two_benches_of_one_store_do_not_meet() {
+async fn a_second_bench_on_the_same_store_is_refused() {
     for place in TestStore::both().await {
         let child = begin_long(&place).await;
         let refused = place.codemint(["bench", "--codes", "100"]).run().await.expect_code(1);
         assert_names(&refused.stderr, &["somebody else runs `codemint bench` on this store"]);
-        assert_eq!(place.store.list_bench_jobs().await.expect("jobs").len(), 3, "they are the other one's");
+        assert_eq!(place.store.list_bench_jobs().await.expect("jobs").len(), 3, "the jobs of the other bench stay");
         send_signal("INT", &child);
         finish(child).await.expect_code(130);
         place.codemint(["bench", "--codes", "100"]).run().await.expect_code(0);
@@ -193,7 +193,7 @@ async fn two_benches_of_one_store_do_not_meet() {
 }
 
 #[tokio::test]
-async fn a_job_that_only_looks_like_one_of_a_bench_is_never_removed() {
+async fn a_job_that_only_looks_like_a_bench_job_is_never_removed() {
     for place in TestStore::both().await {
         let named = codemint_codes::job::request::Request {
             campaign: Some(bench::campaign(Uuid::now_v7(), 0)),
@@ -210,7 +210,7 @@ async fn a_job_that_only_looks_like_one_of_a_bench_is_never_removed() {
 }
 
 #[tokio::test]
-async fn workers_leave_the_jobs_of_a_bench_alone() {
+async fn workers_ignore_the_jobs_of_a_bench() {
     for place in TestStore::both().await {
         let campaign = bench::campaign(Uuid::now_v7(), 7);
         let named = codemint_codes::job::request::Request { campaign: Some(campaign.clone()), ..request("A####", 10) };
@@ -224,7 +224,7 @@ async fn workers_leave_the_jobs_of_a_bench_alone() {
 }
 
 #[tokio::test]
-async fn without_a_store_a_temporary_file_is_measured_that_a_killed_bench_leaves_to_the_next() {
+async fn without_a_store_a_bench_uses_a_temporary_file_and_removes_an_abandoned_one() {
     let place = EmptyPlace::new();
     let report = place.run(&[], &["bench", "--codes", "1000", "--json"], 0).await.json();
     assert_eq!(report["temporary"], true);
@@ -240,7 +240,7 @@ async fn without_a_store_a_temporary_file_is_measured_that_a_killed_bench_leaves
 }
 
 #[tokio::test]
-async fn arguments_out_of_bounds_are_told_before_anything_is_done() {
+async fn arguments_out_of_bounds_are_refused_before_anything_is_done() {
     let place = EmptyPlace::new();
     for (args, code, said) in [
         (&["--codes", "0"][..], 4, "count is 0"),
@@ -262,7 +262,7 @@ async fn arguments_out_of_bounds_are_told_before_anything_is_done() {
 }
 
 #[tokio::test]
-async fn a_user_who_could_not_clean_up_is_told_before_a_code_is_minted() {
+async fn a_user_who_could_not_clean_up_is_refused_before_a_code_is_minted() {
     let place = TestStore::postgres().await;
     let generator = url_of_member(&place.url, "generator").await;
     let bench = |url: &str| Codemint::new(place.path()).args(["--store", url, "bench", "--codes", "2000"]);
@@ -272,24 +272,24 @@ async fn a_user_who_could_not_clean_up_is_told_before_a_code_is_minted() {
 }
 
 #[tokio::test]
-async fn a_member_of_the_owner_may_run_it_and_sees_what_the_server_does() {
-    let database = codemint_test_support::postgres::Database::create().await;
+async fn a_member_of_the_owner_role_may_run_it_and_sees_what_the_server_does() {
+    let database = crate::support::postgres::Database::create().await;
     let directory = tempfile::tempdir().expect("a directory");
     let owner = url_of_owner(&database.url).await;
     let codemint = |args: &[&str]| Codemint::new(directory.path()).args(["--store", &owner]).args(args);
     codemint(&["migrate"]).run().await.expect_code(0);
     let report = codemint(&["bench", "--codes", "200000", "--json"]).run().await.expect_code(0).json();
-    assert!(number(&report, "/shares/database_cpu") > 0.0, "a user who is set to be another role: {report}");
+    assert!(number(&report, "/shares/database_cpu") > 0.0, "a user with another role set: {report}");
 }
 
 #[tokio::test]
-async fn a_bench_gives_no_event_to_a_broker() {
+async fn a_bench_emits_no_events() {
     for place in TestStore::both().await {
         wait_for_no_event(&place).await;
     }
 }
 
-/// With a broker configured, jobs of other commands are announced. Nothing connects to it here.
+/// Configures a broker, for which the jobs of other commands would emit events. Nothing connects to it here.
 async fn wait_for_no_event(place: &TestStore) {
     let bench = place.codemint(["bench", "--codes", "400000"]).env("CODEMINT__JOB__CHUNK_SIZE", "500");
     let child = bench.env("CODEMINT__AMQP__URL", "amqp://nobody@127.0.0.1:1/").start();

@@ -1,4 +1,4 @@
-//! `codemint dead`: what is no job can be looked at, put back and removed.
+//! `codemint dead`: dead-lettered messages can be listed, shown, requeued and removed.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use codemint_test_support::rabbitmq::{self, Depth, Vhost};
 const JOBS: &str = "codemint.jobs";
 const DEAD: &str = "codemint.jobs.dead";
 
-/// A virtual host with everything declared, and the program.
+/// A virtual host with the declared topology, and the program.
 struct Desk {
     vhost: Vhost,
     place: EmptyPlace,
@@ -40,7 +40,7 @@ impl Desk {
         let publisher = Publisher::open(connection).await.expect("a publisher");
         let peer = Peer::connect(&vhost.url()).await;
         let place = EmptyPlace::new();
-        // The store that the program finds where nothing else is said.
+        // The store that the program uses by default.
         let location = Location::Sqlite(place.path().join("codemint.db"));
         Store::open(&location, Access::CreateFile).await.expect("a store").close().await;
         Self { vhost, place, peer, publisher }
@@ -51,22 +51,22 @@ impl Desk {
         self.place.run(&[("CODEMINT__AMQP__URL", &self.vhost.url())], &args, code).await
     }
 
-    /// What the audit log says: actions, results and counts.
+    /// The rows of the audit log: action, result and count.
     async fn audit(&self) -> Vec<String> {
         let told = self.place.run(&[], &["audit", "--json"], 0).await.stdout;
         let rows = told.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
         rows.map(|row| format!("{} {} {}", row["action"], row["result"], row["count"])).collect()
     }
 
-    /// As the intake buries a message.
+    /// Dead-letters a message as the intake does.
     async fn bury(&self, properties: BasicProperties, body: &[u8], reason: &str, position: &str) {
         let names = settings(&self.vhost.url()).names;
         let now = Utc.with_ymd_and_hms(2026, 11, 24, 10, 30, 0).single().expect("a time");
         let letter = dead_letter(&names, &properties, body, reason, position, now);
-        self.publisher.publish(&letter).await.expect("buried");
+        self.publisher.publish(&letter).await.expect("a published message");
     }
 
-    /// Waits until nobody holds a message any more.
+    /// Waits until this many messages are ready and no consumer holds one.
     async fn expect_depth(&self, queue: &str, ready: u64) {
         let depth = || rabbitmq::shared().queue_depth(&self.vhost, queue);
         let expected = Depth { ready, unacknowledged: 0 };
@@ -83,7 +83,7 @@ fn id_of(message: &Message) -> Option<String> {
 }
 
 #[tokio::test]
-async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_where_they_are() {
+async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_in_the_queue() {
     let desk = Desk::new().await;
     assert_names(&desk.dead(&["list"], 0).await.stderr, &["no dead messages"]);
     desk.bury(named("first"), br#"{"count": "12"}"#, "count is a string", "/count").await;
@@ -119,7 +119,7 @@ async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_where_the
 }
 
 #[tokio::test]
-async fn a_long_message_is_cut_where_it_is_shown_and_whole_in_the_raw() {
+async fn a_long_message_is_cut_when_shown_and_complete_with_raw() {
     let desk = Desk::new().await;
     let body = "€".repeat(500_000);
     desk.bury(named("long"), body.as_bytes(), "too long", "").await;
@@ -131,7 +131,7 @@ async fn a_long_message_is_cut_where_it_is_shown_and_whole_in_the_raw() {
 }
 
 #[tokio::test]
-async fn what_the_broker_gave_up_itself_is_listed_with_its_reason() {
+async fn messages_dead_lettered_by_the_broker_are_listed_with_its_reason() {
     let desk = Desk::new().await;
     desk.peer.publish(JOBS, JOBS, b"{}", named("rejected")).await;
     let channel = desk.peer.channel().await;
@@ -146,7 +146,7 @@ async fn what_the_broker_gave_up_itself_is_listed_with_its_reason() {
 }
 
 #[tokio::test]
-async fn messages_go_back_as_they_were_before_one_by_one_or_all() {
+async fn messages_are_requeued_unchanged_one_by_one_or_all() {
     let desk = Desk::new().await;
     let mut headers = FieldTable::default();
     headers.insert("traceparent".into(), AMQPValue::LongString("00-1-2-01".into()));
@@ -174,7 +174,7 @@ async fn messages_go_back_as_they_were_before_one_by_one_or_all() {
 }
 
 #[tokio::test]
-async fn purging_wants_to_be_meant() {
+async fn purging_needs_a_confirmation() {
     let desk = Desk::new().await;
     desk.bury(named("first"), b"one", "a reason", "").await;
     assert_names(&desk.dead(&["purge"], 2).await.stderr, &["--yes"]);
@@ -185,7 +185,7 @@ async fn purging_wants_to_be_meant() {
 }
 
 #[tokio::test]
-async fn what_is_put_back_or_removed_is_told_in_the_audit_log_or_not_done() {
+async fn requeues_and_purges_are_recorded_in_the_audit_log_or_not_done() {
     let desk = Desk::new().await;
     desk.bury(named("first"), b"one", "a reason", "").await;
     desk.dead(&["requeue", "second"], 3).await;
@@ -205,9 +205,9 @@ async fn what_is_put_back_or_removed_is_told_in_the_audit_log_or_not_done() {
     desk.expect_depth(DEAD, 1).await;
 }
 
-/// Each of these would cost the connection, or the message in time.
+/// Each of these properties would cost the connection, or later the message.
 #[tokio::test]
-async fn properties_that_the_broker_would_not_take_again_are_left_behind() {
+async fn properties_that_the_broker_would_not_accept_again_are_dropped() {
     let desk = Desk::new().await;
     rabbitmq::shared().add_user("producer", "secret", &desk.vhost, ["^$", ".*", "^$"]);
     let producer = Peer::connect(&desk.vhost.url_of("producer", "secret")).await;
@@ -224,7 +224,7 @@ async fn properties_that_the_broker_would_not_take_again_are_left_behind() {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_is_an_error_that_says_so() {
+async fn an_unreadable_message_is_reported_as_unreadable() {
     let desk = Desk::new().await;
     let exchange = format!("rabbit_misc:r(<<\"{}\">>, exchange, <<\"codemint.dead\">>)", desk.vhost.name);
     let broken = format!("rabbit_basic:publish({exchange}, <<>>, [{{message_id, <<255, 254>>}}], <<\"poison\">>)");
@@ -236,7 +236,7 @@ async fn a_message_that_cannot_be_read_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn without_a_broker_each_command_says_what_is_missing() {
+async fn without_a_broker_each_command_reports_what_is_missing() {
     let place = EmptyPlace::new();
     for args in [["dead", "list"].as_slice(), &["dead", "show", "1"], &["dead", "purge", "--yes"]] {
         assert_names(&place.run(&[], args, 2).await.stderr, &["amqp.url"]);

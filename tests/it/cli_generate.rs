@@ -1,4 +1,4 @@
-//! `codemint generate`: what it prints, what it writes, and whose codes they are.
+//! `codemint generate`: what it prints, what it writes, and to which job the codes belong.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ fn every_code_of_four_digits() -> String {
 }
 
 #[tokio::test]
-async fn as_many_codes_as_the_mask_has_are_all_of_its_codes_once() {
+async fn a_job_for_all_codes_of_a_mask_mints_each_code_once() {
     for place in TestStore::both().await {
         let args = ["generate", "####", "--count", "10000", "--chunk-size", "700", "--output", "codes.txt"];
         place.codemint(args).run().await.expect_code(0);
@@ -54,7 +54,7 @@ fn newest() -> codemint_store::reports::JobFilter {
 }
 
 #[tokio::test]
-async fn the_summary_in_json_is_the_job_and_what_this_process_did_for_it() {
+async fn the_json_summary_is_the_job_and_what_this_process_did_for_it() {
     for place in TestStore::both().await {
         let args = ["generate", "ab-****", "--count", "50", "--campaign", "vip", "--json", "--output", "codes.csv"];
         let summary = place.codemint(args).run().await.expect_code(0).json();
@@ -74,7 +74,7 @@ async fn the_summary_in_json_is_the_job_and_what_this_process_did_for_it() {
 }
 
 #[tokio::test]
-async fn codes_on_standard_output_leave_the_summary_to_standard_error() {
+async fn with_codes_on_standard_output_the_summary_goes_to_standard_error() {
     for place in TestStore::both().await {
         let args = ["generate", "##", "--count", "100", "--output", "-"];
         let text = place.codemint(args).run().await.expect_code(0);
@@ -91,7 +91,7 @@ async fn codes_on_standard_output_leave_the_summary_to_standard_error() {
 }
 
 #[tokio::test]
-async fn the_format_follows_the_files_ending_unless_it_is_named() {
+async fn the_format_follows_the_file_extension_unless_it_is_given() {
     let place = TestStore::sqlite().await;
     let id = generate(&place, &["[\"\\\\,]#", "--count", "30", "--output", "c.csv"]).await.to_string();
     let codes = exported(&place, id.parse().expect("a UUID")).await;
@@ -118,7 +118,7 @@ async fn the_format_follows_the_files_ending_unless_it_is_named() {
 }
 
 #[tokio::test]
-async fn the_same_job_id_and_request_report_the_job_and_write_its_whole_file_again() {
+async fn repeating_a_request_reports_its_job_and_writes_the_whole_file_again() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7();
         let named = format!("--job-id={id}");
@@ -157,7 +157,7 @@ async fn a_job_id_with_another_request_is_refused_and_nothing_changes() {
 }
 
 #[tokio::test]
-async fn two_processes_on_one_job_id_both_succeed_and_mint_exactly_what_was_asked() {
+async fn two_processes_with_one_job_id_both_succeed_and_mint_exactly_the_count() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7().to_string();
         let start = |file: &str| {
@@ -180,7 +180,7 @@ async fn two_processes_on_one_job_id_both_succeed_and_mint_exactly_what_was_aske
 }
 
 #[tokio::test]
-async fn regression_a_quiet_run_says_nothing_but_its_summary() {
+async fn regression_a_quiet_command_prints_nothing_but_its_summary() {
     let place = TestStore::sqlite().await;
     let request = crate::cli_steps::request("####", 10);
     place.store.put_job(Uuid::now_v7(), &request).await.expect("a job");
@@ -190,7 +190,7 @@ async fn regression_a_quiet_run_says_nothing_but_its_summary() {
 }
 
 #[tokio::test]
-async fn an_unfinished_job_like_the_new_one_is_named_and_a_new_one_is_minted() {
+async fn a_similar_unfinished_job_is_mentioned_and_a_new_one_is_minted() {
     for place in TestStore::both().await {
         let old = Uuid::now_v7();
         place.store.put_job(old, &crate::cli_steps::request("####", 10)).await.expect("a job");
@@ -199,7 +199,7 @@ async fn an_unfinished_job_like_the_new_one_is_named_and_a_new_one_is_minted() {
         assert_ne!(job_id(&ran), old);
         assert_eq!(place.number("select count(*) from codes").await, 10);
 
-        // Another count, another campaign, or a finished job: nothing to say.
+        // Another count, another campaign or a finished job is not worth a note.
         place.codemint(["jobs", "resume", &old.to_string()]).run().await.expect_code(0);
         let ran = place.codemint(["generate", "####", "--count", "10"]).run().await.expect_code(0);
         assert_eq!(ran.stderr, "");

@@ -1,4 +1,4 @@
-//! `codemint import`: codes of another system, once each, however often it is interrupted.
+//! `codemint import`: codes of another system are stored once each, however often the import is interrupted.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ fn counts(summary: &Value) -> [u64; 6] {
         .map(|name| summary[name].as_u64().unwrap_or_else(|| panic!("{name} of {summary}")))
 }
 
-/// So many codes in a scattered order, of two lengths.
+/// A text of `count` codes of two lengths in a scattered order.
 fn many_codes(count: u64) -> String {
     (0..count).fold(String::new(), |mut text, number| {
         let scattered = number * 7919 % count;
@@ -43,7 +43,7 @@ fn many_codes(count: u64) -> String {
 }
 
 #[tokio::test]
-async fn valid_codes_are_in_and_every_other_line_is_counted_and_listed() {
+async fn valid_codes_are_imported_and_every_other_line_is_counted_and_listed() {
     for place in TestStore::both().await {
         generate(&place, &["TAKEN", "--count", "1"]).await;
         input(&place, "abc-1\nABC-1\n\nde f\ntaken\n12345\r\nxyz99");
@@ -67,7 +67,7 @@ async fn valid_codes_are_in_and_every_other_line_is_counted_and_listed() {
 }
 
 #[tokio::test]
-async fn the_same_input_is_the_same_job_and_reports_the_same_again() {
+async fn importing_the_same_input_again_reports_the_same_job() {
     for place in TestStore::both().await {
         generate(&place, &["TAKEN", "--count", "1"]).await;
         input(&place, "ABC-1\ntaken\nabc-1\n");
@@ -91,7 +91,7 @@ async fn the_same_input_is_the_same_job_and_reports_the_same_again() {
 }
 
 #[tokio::test]
-async fn an_import_that_is_killed_again_and_again_ends_as_if_it_had_not_been() {
+async fn an_import_that_is_killed_repeatedly_ends_like_an_undisturbed_one() {
     const COUNT: u64 = 400_000;
     for place in TestStore::both().await {
         generate(&place, &["OLD-#######", "--count", "20000"]).await;
@@ -128,7 +128,7 @@ async fn an_import_that_is_killed_again_and_again_ends_as_if_it_had_not_been() {
 }
 
 #[tokio::test]
-async fn two_imports_of_the_same_input_share_it() {
+async fn two_concurrent_imports_of_the_same_input_share_the_work() {
     for place in TestStore::both().await {
         input(&place, &many_codes(300_000));
         let start = || place.codemint(["import", "input.txt", "--json"]).start();
@@ -140,7 +140,7 @@ async fn two_imports_of_the_same_input_share_it() {
 }
 
 #[tokio::test]
-async fn minted_codes_keep_out_of_the_way_of_imported_ones() {
+async fn minted_codes_avoid_imported_and_reserved_codes() {
     for place in TestStore::both().await {
         let imported: String = (0..500).map(|number| format!("{:04}\n", number * 13 + 1000)).collect();
         input(&place, &imported);
@@ -161,7 +161,7 @@ async fn minted_codes_keep_out_of_the_way_of_imported_ones() {
 }
 
 #[tokio::test]
-async fn input_that_cannot_be_imported_is_refused_with_what_would_be_right() {
+async fn unusable_input_is_refused_with_the_fix() {
     let place = TestStore::sqlite().await;
     input(&place, "");
     assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["holds no codes", "one code a line"]);
@@ -175,13 +175,13 @@ async fn input_that_cannot_be_imported_is_refused_with_what_would_be_right() {
     assert_names(&missing.stderr, &["missing.txt cannot be read", "No such file"]);
     let no_place = csv(&["--column", "code", "--reject-file", "none/rejected.csv"]).await.expect_code(1);
     assert_names(&no_place.stderr, &["none/rejected.csv", "does not exist"]);
-    assert_eq!(place.number("select count(*) from jobs").await, 0, "nothing was begun");
+    assert_eq!(place.number("select count(*) from jobs").await, 0, "no job was stored");
     csv(&["--column", "code"]).await.expect_code(0);
     assert_eq!(place.texts("select code from codes").await, ["AAA"]);
 }
 
 #[tokio::test]
-async fn an_import_is_resumed_by_its_input_alone_and_cancelled_like_any_job() {
+async fn an_import_is_resumed_only_with_its_input_and_cancelled_like_any_job() {
     for place in TestStore::both().await {
         input(&place, &many_codes(300_000));
         let child = place.codemint(["import", "input.txt"]).start();
@@ -204,7 +204,7 @@ async fn an_import_is_resumed_by_its_input_alone_and_cancelled_like_any_job() {
 }
 
 #[tokio::test]
-async fn standard_input_is_imported_too_and_may_fall_silent() {
+async fn standard_input_is_imported_and_waiting_for_it_can_be_interrupted() {
     let place = TestStore::sqlite().await;
     // More than a pipe holds: once all of it is written, the program is reading.
     let script = "yes AAAA | head -c 300000; touch written; exec sleep 30";
@@ -219,7 +219,7 @@ async fn standard_input_is_imported_too_and_may_fall_silent() {
     let written = place.path().join("written");
     codemint_test_support::wait_until("the program reads", async || written.exists()).await;
     send_signal("INT", &child);
-    let ran = tokio::time::timeout(std::time::Duration::from_secs(10), finish(child)).await.expect("it does not wait");
+    let ran = tokio::time::timeout(std::time::Duration::from_secs(10), finish(child)).await.expect("an end in time");
     assert_names(&ran.expect_code(130).stderr, &["nothing was imported"]);
     silent.kill().expect("an end");
     silent.wait().expect("an end");
@@ -230,7 +230,7 @@ async fn standard_input_is_imported_too_and_may_fall_silent() {
 }
 
 #[tokio::test]
-async fn regression_codes_minted_outside_the_range_of_an_import_of_the_same_mask_are_seen() {
+async fn regression_codes_minted_outside_the_range_of_an_import_are_counted() {
     for place in TestStore::both().await {
         input(&place, "19\n20\n31\n");
         import(&place, &[]).await.expect_code(0);
@@ -250,6 +250,6 @@ async fn regression_a_reject_file_never_replaces_the_store_the_input_or_a_device
         let ran = import(&place, &["--reject-file", file]).await.expect_code(2);
         assert_names(&ran.stderr, &[file, reason, "name a file"]);
     }
-    assert_eq!(place.number("select count(*) from jobs").await, 0, "nothing was begun");
+    assert_eq!(place.number("select count(*) from jobs").await, 0, "no job was stored");
     assert_eq!(std::fs::read_to_string(place.path().join("input.txt")).expect("the input"), "AAA\n");
 }

@@ -1,9 +1,9 @@
-//! Bad input: what is wrong, where, and what would be right; and that nothing is left behind.
+//! Bad input: the error names what is wrong, where, and the fix, and nothing is left behind.
 
 use crate::cli_steps::assert_names;
 use codemint_test_support::codemint::{Codemint, Ran};
 
-/// Runs the program where nothing is, with the default store, and panics if anything is there then.
+/// Runs the program with the default store in an empty directory, and panics if anything is left there.
 async fn refused(code: i32, args: &[&str], words: &[&str]) -> Ran {
     let directory = tempfile::tempdir().expect("a directory");
     let ran = Codemint::new(directory.path()).args(args).run().await.expect_code(code);
@@ -15,7 +15,7 @@ async fn refused(code: i32, args: &[&str], words: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn a_mask_that_is_none_is_refused_with_the_place_and_what_would_be_right() {
+async fn an_invalid_mask_is_refused_with_the_position_and_the_fix() {
     let long = "#".repeat(4097);
     let cases: [(&str, &str, &str); 18] = [
         ("", "byte 1", "write at least one character, such as PROMO-####"),
@@ -40,14 +40,14 @@ async fn a_mask_that_is_none_is_refused_with_the_place_and_what_would_be_right()
     for (mask, place, wanted) in cases {
         for args in [&["generate", mask, "--count", "1"][..], &["mask", "explain", mask]] {
             let ran = refused(4, args, &[&format!("error: mask, {place}: "), wanted]).await;
-            assert_eq!(ran.stderr.lines().count(), 1, "one line off a terminal: {}", ran.stderr);
+            assert_eq!(ran.stderr.lines().count(), 1, "one line without a terminal: {}", ran.stderr);
         }
     }
     refused(4, &["generate", &"A".repeat(65), "-n1"], &["byte 65", "more than 64 characters; shorten the mask"]).await;
 }
 
 #[tokio::test]
-async fn a_count_that_cannot_be_met_is_refused_with_the_one_that_can() {
+async fn an_impossible_count_is_refused_with_the_bound() {
     let cases: [(&str, &str, i32, &[&str]); 9] = [
         ("####", "0", 4, &["count is 0", "at least 1"]),
         ("####", "-5", 4, &["count is -5", "at least 1"]),
@@ -76,7 +76,7 @@ async fn a_count_above_the_operators_limit_is_refused_with_the_limit() {
 }
 
 #[tokio::test]
-async fn other_parts_of_a_request_are_refused_with_their_bounds() {
+async fn other_invalid_parts_of_a_request_are_refused_with_their_bounds() {
     let long = "x".repeat(201);
     let cases: [(i32, &[&str], &[&str]); 9] = [
         (4, &["--campaign", ""], &["campaign name is empty", "leave it out"]),
@@ -100,7 +100,7 @@ async fn other_parts_of_a_request_are_refused_with_their_bounds() {
 }
 
 #[tokio::test]
-async fn a_question_about_a_store_that_is_not_there_makes_none() {
+async fn commands_on_a_missing_store_do_not_create_it() {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let commands: [&[&str]; 7] = [
         &["jobs", "list"],
@@ -117,7 +117,7 @@ async fn a_question_about_a_store_that_is_not_there_makes_none() {
 }
 
 #[tokio::test]
-async fn a_mask_is_explained_with_its_size_samples_and_what_a_count_would_mean() {
+async fn a_mask_is_explained_with_its_size_samples_and_the_effect_of_a_count() {
     let directory = tempfile::tempdir().expect("a directory");
     let explain = async |args: &[&str], code: i32| {
         Codemint::new(directory.path()).args(["mask", "explain"]).args(args).run().await.expect_code(code)
@@ -134,9 +134,9 @@ async fn a_mask_is_explained_with_its_size_samples_and_what_a_count_would_mean()
     assert_names(&explain(&["####", "--count", "10001"], 3).await.stdout, &["10,001 codes: not feasible"]);
     assert_eq!(explain(&["####", "--count", "10001", "--json"], 3).await.json()["plan"]["feasible"], false);
     let all = explain(&["#", "--samples", "1000", "--json"], 0).await.json();
-    assert_eq!(all["samples"].as_array().expect("a list").len(), 10, "no more than there are");
+    assert_eq!(all["samples"].as_array().expect("a list").len(), 10, "no more samples than codes");
     assert_names(&explain(&["#", "--samples", "1001"], 2).await.stderr, &["0..=1000"]);
-    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0, "no store is made");
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0, "no store is created");
 }
 
 #[tokio::test]

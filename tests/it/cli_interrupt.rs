@@ -1,4 +1,4 @@
-//! Interrupted runs: what they say, what they leave behind, and how they are gone on with.
+//! Interrupted commands: what they report, what they leave behind, and how they are resumed.
 
 use uuid::Uuid;
 
@@ -9,9 +9,9 @@ use codemint_test_support::stores::{Kind, TestStore};
 
 const COUNT: i64 = 100_000;
 
-/// Begins a job of many small chunks and interrupts it after the first ones.
+/// Starts a job of many small chunks, interrupts it after the first ones and returns its standard error.
 async fn interrupted(place: &TestStore, signal: &str, code: i32, args: &[&str]) -> String {
-    // Enough chunks to be in the midst of them when the signal comes; a chunk costs a server more time.
+    // Enough chunks to be amid them when the signal comes; a chunk takes longer on a server.
     let chunk_size = if place.kind == Kind::Sqlite { "200" } else { "1000" };
     let generate = ["generate", "*{10}", "--count", "100000", "--chunk-size", chunk_size, "--output", "codes.txt"];
     let child = place.codemint(generate).args(args).start();
@@ -19,20 +19,20 @@ async fn interrupted(place: &TestStore, signal: &str, code: i32, args: &[&str]) 
     send_signal(signal, &child);
     let ran = finish(child).await.expect_code(code);
     assert_eq!(ran.stdout, "");
-    assert!(!ran.stderr.contains("error"), "an interruption is no error: {}", ran.stderr);
+    assert!(!ran.stderr.contains("error"), "an interruption is not an error: {}", ran.stderr);
     let codes = place.number("select count(*) from codes").await;
     let checkpoints = place.number("select coalesce(sum(minted), 0) from chunks").await;
-    assert!(codes < COUNT, "the job was over before the signal");
+    assert!(codes < COUNT, "the job ended before the signal");
     assert_eq!(codes, checkpoints, "no chunk is half done");
     ran.stderr
 }
 
 #[tokio::test]
-async fn an_interrupted_run_names_the_command_that_completes_the_job() {
+async fn an_interrupted_command_names_the_command_that_completes_the_job() {
     for place in TestStore::both().await {
         std::fs::write(place.path().join("codes.txt"), "what was there\n").expect("a file");
         let said = interrupted(&place, "INT", 130, &[]).await;
-        assert_eq!(files_beside_the_store(place.path()), ["codes.txt"], "no temporary file stays");
+        assert_eq!(files_beside_the_store(place.path()), ["codes.txt"], "no temporary file is left");
         let kept = std::fs::read_to_string(place.path().join("codes.txt")).expect("the file");
         assert_eq!(kept, "what was there\n");
 
@@ -45,7 +45,7 @@ async fn an_interrupted_run_names_the_command_that_completes_the_job() {
 }
 
 #[tokio::test]
-async fn a_terminated_run_is_completed_by_the_same_command_with_the_whole_file() {
+async fn a_terminated_command_is_completed_by_repeating_it_with_the_whole_file() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7().to_string();
         let said = interrupted(&place, "TERM", 143, &["--job-id", &id]).await;
@@ -64,11 +64,11 @@ async fn a_terminated_run_is_completed_by_the_same_command_with_the_whole_file()
 }
 
 #[tokio::test]
-async fn watching_is_interrupted_without_harm_to_the_job() {
+async fn interrupting_jobs_watch_does_not_affect_the_job() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7();
         place.store.put_job(id, &crate::cli_steps::request("####", 10)).await.expect("a job");
-        // Nobody works on the job, so it would be watched for ever.
+        // No process works on the job, so it would be watched forever.
         let child = place.codemint(["jobs", "watch", &id.to_string()]).start();
         catches_signals(child.id().expect("a running program")).await;
         send_signal("INT", &child);
@@ -90,7 +90,7 @@ async fn catches_signals(pid: u32) {
 }
 
 #[tokio::test]
-async fn regression_an_interrupt_is_heard_while_the_server_is_waited_for() {
+async fn regression_an_interrupt_ends_the_wait_for_the_server() {
     let directory = tempfile::tempdir().expect("a directory");
     let url = format!("postgres://postgres@127.0.0.1:{}/none", free_port());
     let started = std::time::Instant::now();

@@ -1,4 +1,4 @@
-//! `codemint jobs`: lists, one job, and what can be done with it.
+//! `codemint jobs`: listing jobs, and showing, watching, resuming and cancelling one.
 
 use chrono::DateTime;
 use serde_json::Value;
@@ -28,7 +28,7 @@ const KEYS: [&str; 17] = [
     "error",
 ];
 
-/// A job that nobody works on.
+/// Stores a job that no process works on, and returns its id.
 async fn queued(place: &TestStore) -> String {
     let id = Uuid::now_v7();
     place.store.put_job(id, &request("####", 10)).await.expect("a job");
@@ -77,7 +77,7 @@ async fn a_job_in_json_has_the_same_keys_everywhere_and_times_in_utc() {
     for place in TestStore::both().await {
         let id = generate(&place, &["####", "--count", "5", "--campaign", "Spring \"24\""]).await.to_string();
         let mut job = place.codemint(["jobs", "show", &id, "--json"]).run().await.expect_code(0).json();
-        let screenings = job.as_object_mut().expect("an object").remove("screenings").expect("what only show tells");
+        let screenings = job.as_object_mut().expect("an object").remove("screenings").expect("a field of show alone");
         assert_eq!((&screenings[0]["screening"], &screenings[0]["chunks"]), (&"look_up_few_codes".into(), &1.into()));
         let keys: Vec<&String> = job.as_object().expect("an object").keys().collect();
         let mut sorted = KEYS.to_vec();
@@ -102,7 +102,7 @@ async fn a_job_in_json_has_the_same_keys_everywhere_and_times_in_utc() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_not_there_is_named_with_exit_code_3() {
+async fn a_missing_job_is_reported_with_exit_code_3() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7().to_string();
         let commands: [&[&str]; 7] = [
@@ -122,7 +122,7 @@ async fn a_job_that_is_not_there_is_named_with_exit_code_3() {
 }
 
 #[tokio::test]
-async fn a_queued_job_is_resumed_to_its_end_and_again_without_harm() {
+async fn a_queued_job_is_resumed_to_its_end_and_resuming_again_is_a_no_op() {
     for place in TestStore::both().await {
         let id = queued(&place).await;
         let first = place.codemint(["jobs", "resume", &id, "--json"]).run().await.expect_code(0).json();
@@ -135,7 +135,7 @@ async fn a_queued_job_is_resumed_to_its_end_and_again_without_harm() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_stays_cancelled_whatever_is_asked_of_it() {
+async fn a_cancelled_job_stays_cancelled_whatever_command_names_it() {
     for place in TestStore::both().await {
         let id = queued(&place).await;
         for _ in 0..2 {
@@ -164,7 +164,7 @@ async fn a_completed_job_cannot_be_cancelled() {
 }
 
 #[tokio::test]
-async fn a_job_cancelled_under_its_writer_keeps_and_counts_what_was_committed() {
+async fn a_job_cancelled_while_it_is_minted_keeps_and_counts_its_committed_codes() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7().to_string();
         let args = ["generate", "*{10}", "--count", "100000", "--chunk-size", "200", "--output", "codes.txt"];
@@ -190,19 +190,19 @@ async fn a_job_cancelled_under_its_writer_keeps_and_counts_what_was_committed() 
 }
 
 #[tokio::test]
-async fn a_watched_job_is_followed_to_the_end_that_another_process_brings() {
+async fn a_watched_job_is_followed_until_another_process_completes_it() {
     for place in TestStore::both().await {
         let id = queued(&place).await;
         let watcher = place.codemint(["jobs", "watch", &id, "--json"]).start();
         let resumed = place.codemint(["jobs", "resume", &id, "--json"]).run().await.expect_code(0);
         let watched = finish(watcher).await.expect_code(0);
         assert_eq!(watched.json()["digest"], resumed.json()["digest"]);
-        assert_eq!(watched.stderr, "", "no bar where no terminal is");
+        assert_eq!(watched.stderr, "", "no progress bar without a terminal");
     }
 }
 
 #[tokio::test]
-async fn a_list_that_makes_no_sense_is_refused_with_what_would() {
+async fn invalid_options_of_a_list_are_refused_with_the_valid_values() {
     let place = TestStore::sqlite().await;
     let cases: [(&[&str], &str); 4] = [
         (&["--state", "done"], "queued, running, cancelling, cancelled, completed, failed"),

@@ -6,13 +6,13 @@ use crate::cli_steps::{EmptyPlace, assert_names};
 
 const SECRET: &str = "0123456789abcdef";
 const MASK: &str = "SPRING-*{8}[:check:]{4}";
-/// Of the vectors in docs/check-characters.md.
+/// A code from the vectors in docs/check-characters.md.
 const CODE: &str = "spring-7k3xw9pl3g3f";
 
 const KEY: [(&str, &str); 1] = [("CODEMINT__CHECK__KEY_FILE", "key")];
 
 #[tokio::test]
-async fn a_code_is_checked_against_a_mask_and_never_repeated() {
+async fn a_code_is_checked_against_a_mask_and_never_printed() {
     let place = EmptyPlace::new();
     place.write_with_mode("key", format!("{SECRET}\n"), 0o600);
     let check = async |code: &str, mask: &str, exit: i32| {
@@ -45,11 +45,11 @@ async fn a_code_is_checked_against_a_mask_and_never_repeated() {
     }
     place.run(&KEY, &["mask", "check", "A1", "--mask", "##]"], 4).await;
     place.run(&KEY, &["mask", "check", "--mask", "-#", "--", "-5"], 0).await;
-    assert_eq!(std::fs::read_dir(place.path()).expect("a directory").count(), 1, "no store is made");
+    assert_eq!(std::fs::read_dir(place.path()).expect("a directory").count(), 1, "no store is created");
 }
 
 #[tokio::test]
-async fn check_characters_are_not_judged_without_their_secret() {
+async fn check_characters_are_not_checked_without_their_secret() {
     let place = EmptyPlace::new();
     let ran = place.run(&[], &["mask", "check", CODE, "--mask", MASK], 2).await;
     assert_names(&ran.stderr, &["the mask has check characters; set check.key_file"]);
@@ -57,7 +57,7 @@ async fn check_characters_are_not_judged_without_their_secret() {
 }
 
 #[tokio::test]
-async fn a_key_file_that_cannot_be_used_is_refused_with_what_would_be_right() {
+async fn an_unusable_key_file_is_refused_with_the_fix() {
     let place = EmptyPlace::new();
     let refused = async |words: &[&str]| {
         let ran = place.run(&KEY, &["mask", "check", CODE, "--mask", MASK], 2).await;
@@ -81,7 +81,7 @@ async fn a_key_file_that_cannot_be_used_is_refused_with_what_would_be_right() {
         place.write_with_mode("key", text, 0o600);
         refused(&[words]).await;
     }
-    std::fs::remove_file(place.path().join("key")).expect("no file");
+    std::fs::remove_file(place.path().join("key")).expect("a removed file");
     std::fs::create_dir(place.path().join("key")).expect("a directory");
     std::fs::set_permissions(place.path().join("key"), PermissionsExt::from_mode(0o700)).expect("permissions");
     refused(&["cannot be read: Is a directory"]).await;
@@ -89,7 +89,7 @@ async fn a_key_file_that_cannot_be_used_is_refused_with_what_would_be_right() {
 }
 
 #[tokio::test]
-async fn only_one_newline_is_taken_off_the_secret() {
+async fn only_one_newline_is_stripped_from_the_secret() {
     let place = EmptyPlace::new();
     for (text, exit) in [("", 0), ("\n", 0), ("\n\n", 3), ("\r\n", 3), (" ", 3)] {
         place.write_with_mode("key", format!("{SECRET}{text}"), 0o400);
@@ -100,7 +100,7 @@ async fn only_one_newline_is_taken_off_the_secret() {
 }
 
 #[tokio::test]
-async fn a_mask_with_check_characters_is_explained_with_what_they_add() {
+async fn a_mask_is_explained_with_the_effect_of_its_check_characters() {
     let place = EmptyPlace::new();
     place.write_with_mode("key", SECRET, 0o600);
     let args = ["mask", "explain", "A##[:check:]{2}", "--count", "50"];

@@ -1,4 +1,4 @@
-//! Outputs: files appear whole or not at all, and what cannot be written is told.
+//! Outputs: files appear whole or not at all, and failed writes are reported.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use codemint_test_support::stores::TestStore;
 async fn a_file_is_replaced_whole_and_keeps_its_mode() {
     let place = TestStore::sqlite().await;
     let file = place.path().join("codes.txt");
-    // More than a umask would leave, and less.
+    // More permissions than a umask would leave, and fewer.
     for mode in [0o666, 0o640, 0o400] {
         std::fs::write(&file, "what was there\n".repeat(1000)).expect("a file");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("a mode");
@@ -20,13 +20,13 @@ async fn a_file_is_replaced_whole_and_keeps_its_mode() {
         assert_eq!(written.lines().collect::<Vec<_>>(), exported(&place, id).await);
         let kept = std::fs::metadata(&file).expect("the output").permissions().mode() & 0o777;
         assert_eq!(kept, mode, "{kept:o}");
-        std::fs::remove_file(&file).expect("no file");
+        std::fs::remove_file(&file).expect("a removed file");
     }
     assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
 }
 
 #[tokio::test]
-async fn a_link_stays_a_link_and_what_it_points_to_is_replaced() {
+async fn a_link_stays_a_link_and_its_target_is_replaced() {
     let place = TestStore::sqlite().await;
     let (link, target) = (place.path().join("latest.txt"), place.path().join("codes-7.txt"));
     std::fs::write(&target, "what was there\n").expect("a file");
@@ -39,11 +39,11 @@ async fn a_link_stays_a_link_and_what_it_points_to_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_job_that_fails_leaves_the_file_as_it_was() {
+async fn a_failed_job_leaves_the_output_file_unchanged() {
     for place in TestStore::both().await {
         let file = place.path().join("codes.txt");
         std::fs::write(&file, "what was there\n").expect("a file");
-        // Codes that no job accounts for: the job is admitted, and finds them in its way.
+        // No job accounts for these codes: the job is admitted and then collides with them.
         let others: Vec<String> = (0..90).map(|n| format!("('{n:02}', 0)")).collect();
         place.execute(&format!("insert into codes (code, run_no) values {}", others.join(", "))).await;
         let args = ["generate", "##", "--count", "50", "--output", "codes.txt"];
@@ -56,7 +56,7 @@ async fn a_job_that_fails_leaves_the_file_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_full_disk_under_the_output_is_told_with_the_command_that_writes_the_codes() {
+async fn a_full_disk_is_reported_with_the_command_that_exports_the_codes() {
     for place in TestStore::both().await {
         let args = ["generate", "####", "--count", "10", "--output", "/dev/full"];
         let ran = place.codemint(args).run().await.expect_code(1);
@@ -72,7 +72,7 @@ async fn a_full_disk_under_the_output_is_told_with_the_command_that_writes_the_c
 }
 
 #[tokio::test]
-async fn a_reader_that_has_enough_ends_the_program_quietly() {
+async fn a_reader_that_closes_the_pipe_ends_the_program_quietly() {
     let place = TestStore::sqlite().await;
     let id = generate(&place, &["*{8}", "--count", "20000"]).await.to_string();
     for args in [&["export", &id][..], &["jobs", "list"], &["completions", "bash"], &["generate", "##", "-n1", "-o-"]] {
@@ -84,7 +84,7 @@ async fn a_reader_that_has_enough_ends_the_program_quietly() {
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_refused_before_anything_is_minted() {
+async fn an_unwritable_output_is_refused_before_anything_is_minted() {
     for place in TestStore::both().await {
         std::fs::create_dir(place.path().join("directory")).expect("a directory");
         std::fs::write(place.path().join("file"), "").expect("a file");
@@ -99,7 +99,7 @@ async fn a_place_that_cannot_be_written_is_refused_before_anything_is_minted() {
             let args = ["generate", "####", "--count", "10", "--output", output];
             let ran = place.codemint(args).run().await.expect_code(code);
             assert_names(&ran.stderr, &[message]);
-            assert!(!ran.stderr.contains("codemint-tmp"), "nobody knows this file: {}", ran.stderr);
+            assert!(!ran.stderr.contains("codemint-tmp"), "the temporary file is not named: {}", ran.stderr);
         }
         assert_eq!(place.number("select count(*) from jobs").await, 0);
         assert_eq!(files_beside_the_store(place.path()), ["directory", "file"]);
@@ -107,7 +107,7 @@ async fn a_place_that_cannot_be_written_is_refused_before_anything_is_minted() {
 }
 
 #[tokio::test]
-async fn regression_an_output_over_the_store_itself_is_refused() {
+async fn regression_the_store_itself_is_refused_as_output() {
     let place = TestStore::sqlite().await;
     let id = generate(&place, &["####", "--count", "10"]).await.to_string();
     symlink("store.db", place.path().join("link")).expect("a link");

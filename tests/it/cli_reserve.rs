@@ -1,10 +1,10 @@
-//! `codemint reserve`: masks whose codes belong to somebody else.
+//! `codemint reserve`: masks whose codes belong to others.
 
 use crate::cli_steps::{assert_names, generate};
 use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
-async fn masks_are_reserved_listed_and_set_free() {
+async fn masks_are_reserved_listed_and_released() {
     for place in TestStore::both().await {
         let reserve = |args: &[&str]| place.codemint(["reserve"]).args(args).run();
         let added = reserve(&["add", "0#{9}", "--note", "references of affiliates"]).await.expect_code(0);
@@ -26,7 +26,7 @@ async fn masks_are_reserved_listed_and_set_free() {
 }
 
 #[tokio::test]
-async fn what_is_no_mask_or_no_note_is_refused() {
+async fn an_invalid_mask_or_note_is_refused() {
     let place = TestStore::sqlite().await;
     let ran = place.codemint(["reserve", "add", "AB[C"]).run().await.expect_code(4);
     assert_names(&ran.stderr, &["mask, byte 3", "not closed"]);

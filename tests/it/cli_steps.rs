@@ -10,7 +10,7 @@ use codemint_test_support::codemint::{Codemint, Ran};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
-/// The names of the files in a directory, sorted; those of the store are left out.
+/// The sorted names of the files in a directory, without the files of the store.
 pub fn files_beside_the_store(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).expect("a directory");
     let mut names: Vec<String> = entries
@@ -45,7 +45,7 @@ impl EmptyPlace {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("permissions");
     }
 
-    /// Runs the program here, with these variables.
+    /// Runs the program here with these variables, and panics on another exit code.
     pub async fn run(&self, environment: &[(&str, &str)], args: &[&str], code: i32) -> Ran {
         let program = Codemint::new(self.path()).args(args);
         let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
@@ -63,34 +63,34 @@ pub fn job_id(ran: &Ran) -> Uuid {
     ran.json()["job_id"].as_str().expect("a job id").parse().expect("a UUID")
 }
 
-/// Mints with the program and returns the job.
+/// Mints with the program and returns the id of the job.
 pub async fn generate(place: &TestStore, args: &[&str]) -> Uuid {
     let ran = place.codemint(["generate", "--json"]).args(args).run().await.expect_code(0);
     job_id(&ran)
 }
 
-/// The codes of a job as `export` gives them, in order.
+/// The codes of a job in the order in which `export` writes them.
 pub async fn exported(place: &TestStore, job: Uuid) -> Vec<String> {
     let job = job.to_string();
     let ran = place.codemint(["export", &job, "--format", "txt"]).run().await.expect_code(0);
     ran.stdout.lines().map(str::to_owned).collect()
 }
 
-/// The command that a message proposes between backticks, to be run as it is typed: it must name the store by itself.
+/// The command that a message proposes between backticks, to be run word for word: it must name the store by itself.
 pub fn proposed(place: &TestStore, said: &str) -> Codemint {
     let command = said.split('`').nth(1).unwrap_or_else(|| panic!("no command in {said}"));
-    let words = command.strip_prefix("codemint ").unwrap_or_else(|| panic!("not ours: {command}"));
+    let words = command.strip_prefix("codemint ").unwrap_or_else(|| panic!("not a command of codemint: {command}"));
     Codemint::new(place.path()).args(words.split(' '))
 }
 
-/// Panics unless the text names all of these.
+/// Panics unless the text contains all these parts.
 pub fn assert_names(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }
 
-/// A request that only the library puts into the store, so that nobody works on it.
+/// A request to put into the store with the library, so that no process works on it.
 pub fn request(mask: &str, count: i128) -> Request {
     let limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
     Request::check(mask, count, None, 1000, limits).expect("a request")

@@ -1,4 +1,4 @@
-//! Stores that cannot be used, and how a schema gets into one: `codemint migrate`.
+//! Unusable stores, and the creation of the schema: `codemint migrate`.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ async fn a_new_store_is_readable_by_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_a_store_is_named_with_the_reason_and_left_alone() {
+async fn a_file_that_cannot_be_a_store_is_reported_with_the_reason_and_unchanged() {
     let directory = tempfile::tempdir().expect("a directory");
     let at = |name: &str| directory.path().join(name);
     std::fs::create_dir(at("directory")).expect("a directory");
@@ -50,7 +50,7 @@ async fn a_file_that_cannot_be_a_store_is_named_with_the_reason_and_left_alone()
 }
 
 #[tokio::test]
-async fn regression_a_database_of_something_else_is_refused_without_a_change() {
+async fn regression_a_database_of_another_program_is_refused_and_unchanged() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("theirs.db");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
@@ -67,7 +67,7 @@ async fn regression_a_database_of_something_else_is_refused_without_a_change() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_waited_for_ten_seconds_and_reported_with_exit_code_5() {
+async fn an_unreachable_server_is_reported_with_exit_code_5_after_ten_seconds() {
     let url = format!("postgres://mint:topsecret@127.0.0.1:{}/shop", free_port());
     let started = Instant::now();
     let ran = run(&url, &MINT, 5).await;
@@ -78,7 +78,7 @@ async fn a_server_that_is_not_there_is_waited_for_ten_seconds_and_reported_with_
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_is_not_waited_for_and_its_reason_is_told_without_the_password() {
+async fn a_refusal_by_the_server_is_reported_at_once_without_the_password() {
     let server = Server::start(Durability::None);
     let mut owner = PgConnection::connect(&server.url("postgres")).await.expect("the server");
     owner.execute("create role mint login password 'topsecret'").await.expect("a role");
@@ -93,9 +93,9 @@ async fn a_server_that_refuses_is_not_waited_for_and_its_reason_is_told_without_
     for (place, reason) in cases {
         let started = Instant::now();
         let ran = run(&format!("postgres://{place}"), &MINT, 2).await;
-        assert!(started.elapsed() < Duration::from_secs(8), "it answered at once");
+        assert!(started.elapsed() < Duration::from_secs(8), "the server refused at once");
         assert_names(&ran.stderr, &["error: postgres://", "***@127.0.0.1", "cannot be opened", reason]);
-        assert!(ran.stderr.trim_end().ends_with(reason), "nothing behind the reason: {}", ran.stderr);
+        assert!(ran.stderr.trim_end().ends_with(reason), "nothing follows the reason: {}", ran.stderr);
         assert!(!ran.stderr.contains("secret"), "{}", ran.stderr);
     }
     let right = format!("postgres://mint:topsecret@127.0.0.1:{port}/postgres");
@@ -103,7 +103,7 @@ async fn a_server_that_refuses_is_not_waited_for_and_its_reason_is_told_without_
 }
 
 #[tokio::test]
-async fn a_postgres_schema_is_made_by_migrate_alone() {
+async fn only_migrate_creates_a_postgres_schema() {
     let database = Database::create().await;
     let url = &database.url;
     for _ in 0..2 {
@@ -124,12 +124,12 @@ async fn a_postgres_schema_is_made_by_migrate_alone() {
 }
 
 #[tokio::test]
-async fn an_sqlite_store_is_made_by_the_first_job_and_checking_makes_none() {
+async fn the_first_job_creates_an_sqlite_store_and_checking_creates_none() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("store.db");
     let url = format!("sqlite://{}", file.display());
     assert_names(&run(&url, &["migrate", "--check"], 3).await.stdout, &["there is no schema"]);
-    assert!(!file.exists(), "checking makes no file");
+    assert!(!file.exists(), "checking creates no file");
     std::fs::write(&file, "").expect("an empty file");
     run(&url, &["migrate", "--check"], 3).await;
     assert_eq!(std::fs::read(&file).expect("the file"), b"", "checking writes nothing");

@@ -1,11 +1,11 @@
-//! `codemint export` and `codemint verify`: what the store holds, and whether it is what was minted.
+//! `codemint export` and `codemint verify`: what the store holds, and whether that is what was minted.
 
 use uuid::Uuid;
 
 use crate::cli_steps::{assert_names, exported, files_beside_the_store, generate, request};
 use codemint_test_support::stores::{Kind, TestStore};
 
-/// The mask of the jobs here, and codes that it has.
+/// The arguments of the jobs here: 600 codes in six chunks.
 const MINT: [&str; 5] = ["*{6}", "--count", "600", "--chunk-size", "100"];
 
 async fn problems_after(sql: &str, words: &[&str]) {
@@ -29,7 +29,7 @@ async fn problems_found(verify: &[&str], sql: &str, words: &[&str]) {
         let problems = json["problems"].to_string();
         assert_names(&problems, words);
         for code in place.texts("select code from codes limit 20").await {
-            assert!(!problems.contains(&code), "codes are not named");
+            assert!(!problems.contains(&code), "problems name no codes");
         }
     }
 }
@@ -60,7 +60,7 @@ async fn a_changed_code_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_code_changed_to_one_that_the_mask_does_not_have_is_noticed() {
+async fn a_code_changed_to_one_that_does_not_match_the_mask_is_noticed() {
     let sql = format!(
         "update codes set code = (select range_first || '-' from chunks where run_no = {SECOND_RUN})
           where code = (select min(code) from codes where run_no = {SECOND_RUN})"
@@ -69,7 +69,7 @@ async fn a_code_changed_to_one_that_the_mask_does_not_have_is_noticed() {
 }
 
 #[tokio::test]
-async fn codes_given_to_another_chunk_are_noticed() {
+async fn codes_moved_to_another_chunk_are_noticed() {
     let sql = format!("update codes set run_no = run_no + 1 where run_no = {SECOND_RUN}");
     problems_after(&sql, &["the store has 0", "the store has 500"]).await;
 }
@@ -122,7 +122,7 @@ async fn many_problems_are_counted_and_the_first_are_listed() {
     let id = generate(&place, &["*{6}", "--count", "600", "--chunk-size", "10"]).await.to_string();
     place.execute("delete from codes").await;
     let ran = place.codemint(["verify", &id]).run().await.expect_code(3);
-    // A count and a digest a chunk, and the job's own count.
+    // A wrong count and a wrong digest for each chunk, and the wrong count of the job.
     assert_names(&ran.stdout, &["0 of 600 codes found", "and 101 more"]);
     let json = place.codemint(["verify", &id, "--json"]).run().await.expect_code(3).json();
     assert_eq!((&json["found"], &json["problems_total"]), (&0.into(), &121.into()));
@@ -130,7 +130,7 @@ async fn many_problems_are_counted_and_the_first_are_listed() {
 }
 
 #[tokio::test]
-async fn a_job_that_nobody_has_begun_holds_and_cannot_be_exported() {
+async fn a_job_that_was_not_started_verifies_and_cannot_be_exported() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7();
         place.store.put_job(id, &request("####", 10)).await.expect("a job");
@@ -144,7 +144,7 @@ async fn a_job_that_nobody_has_begun_holds_and_cannot_be_exported() {
 }
 
 #[tokio::test]
-async fn an_export_that_would_miss_codes_leaves_the_file_as_it_was() {
+async fn an_export_that_would_miss_codes_leaves_the_file_unchanged() {
     for place in TestStore::both().await {
         let id = generate(&place, &MINT).await.to_string();
         std::fs::write(place.path().join("codes.txt"), "what was there\n").expect("a file");
@@ -182,7 +182,7 @@ async fn an_export_in_random_order_has_the_same_codes_in_another_order_each_time
 #[tokio::test]
 async fn a_job_of_two_rounds_is_exported_in_order() {
     for place in TestStore::both().await {
-        // Of the first of two slices only three codes are free, so that it owes seven to a second round.
+        // Only three codes of the first of two slices are free, so that seven are left to a second round.
         let taken: Vec<String> = (3..50).map(|code| format!("('{code:02}', 0)")).collect();
         place.execute(&format!("insert into codes (code, run_no) values {}", taken.join(", "))).await;
         let id = generate(&place, &["##", "--count", "20", "--chunk-size", "10"]).await;

@@ -1,4 +1,4 @@
-//! Configuration: its layers, its problems, and that no password is ever shown.
+//! Configuration: its layers, its problems, and passwords, which are never shown.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use codemint_test_support::codemint::{Codemint, Ran};
 const PASSWORD: &str = "t0ps3cret";
 
 impl EmptyPlace {
-    /// `config show` with these variables and arguments; both forms must say the same and no password.
+    /// Runs `config show` with these variables and arguments; text and JSON must agree and show no password.
     async fn show(&self, environment: &[(&str, &str)], args: &[&str], code: i32) -> Ran {
         let run = async |more: &[&str]| {
             let ran = self.run(environment, &[args, &["config", "show"], more].concat(), code).await;
@@ -45,7 +45,7 @@ fn pair(value: &str, origin: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_later_layer_wins_and_every_value_says_where_it_is_from() {
+async fn a_later_layer_wins_and_every_value_is_shown_with_its_origin() {
     let place = EmptyPlace::new();
     let defaults = place.show(&[], &[], 0).await;
     assert_eq!(setting(&defaults, "store.url"), pair("sqlite://codemint.db", "default"));
@@ -70,7 +70,7 @@ async fn a_later_layer_wins_and_every_value_says_where_it_is_from() {
     let flags = place.show(&variables, &["--store", "sqlite://flag.db", "-vv"], 0).await;
     assert_eq!(setting(&flags, "store.url"), pair("sqlite://flag.db", "--store"));
     assert_eq!(setting(&flags, "log.level"), pair("debug", "--verbose"));
-    assert_eq!(std::fs::read_dir(place.path()).expect("a directory").count(), 2, "no store is made");
+    assert_eq!(std::fs::read_dir(place.path()).expect("a directory").count(), 2, "no store is created");
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn the_configured_store_is_the_one_that_is_used() {
 }
 
 #[tokio::test]
-async fn all_problems_of_all_layers_are_told_at_once() {
+async fn all_problems_of_all_layers_are_reported_at_once() {
     let place = EmptyPlace::new();
     let text = format!(
         "chunk_size = 5\n[store]\nulr = \"postgres://u:{PASSWORD}@h/db\"\n[job]\nchunk_size = 0\n[limits]\ncount_max = \"many\"\n[log]\nlevel = [\"info\"]"
@@ -109,7 +109,7 @@ async fn all_problems_of_all_layers_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_named_with_the_place_and_without_its_text() {
+async fn an_unreadable_file_is_reported_with_the_place_but_without_its_text() {
     let place = EmptyPlace::new();
     std::fs::create_dir(place.path().join("directory")).expect("a directory");
     let named = async |file: &str, words: &[&str]| place.refused(&[], &["--config", file], words).await;
@@ -129,7 +129,7 @@ async fn a_file_that_cannot_be_read_is_named_with_the_place_and_without_its_text
 }
 
 #[tokio::test]
-async fn a_url_in_a_file_of_its_own_is_used_and_redacted() {
+async fn a_url_in_a_separate_file_is_used_and_redacted() {
     let place = EmptyPlace::new();
     place.write("url", &format!("postgres://u:{PASSWORD}@h/db?sslmode=require&password={PASSWORD}\n"));
     let variable = [("CODEMINT__STORE__URL_FILE", "url")];
@@ -150,7 +150,7 @@ async fn a_url_in_a_file_of_its_own_is_used_and_redacted() {
 }
 
 #[tokio::test]
-async fn regression_a_file_that_never_ends_is_refused() {
+async fn regression_an_endless_file_is_refused() {
     let place = EmptyPlace::new();
     let endless = [("CODEMINT__STORE__URL_FILE", "/dev/zero")];
     place.refused(&endless, &[], &["/dev/zero: it has more than 65536 bytes"]).await;
@@ -165,7 +165,7 @@ async fn regression_a_url_file_of_two_lines_is_refused() {
 }
 
 #[tokio::test]
-async fn a_store_url_that_is_none_is_refused_without_its_password() {
+async fn an_invalid_store_url_is_refused_without_its_password() {
     let place = EmptyPlace::new();
     let cases = [
         ("", "there is no scheme"),
@@ -187,7 +187,7 @@ async fn a_store_url_that_is_none_is_refused_without_its_password() {
 }
 
 #[tokio::test]
-async fn regression_a_password_that_is_taken_for_something_else_is_not_shown() {
+async fn regression_a_password_in_a_malformed_url_is_not_shown() {
     let place = EmptyPlace::new();
     let cases = [
         ("postgres:u:t0ps3cret@h/db", "names no host; write postgres://USER@HOST/DATABASE"),

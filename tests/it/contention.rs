@@ -1,4 +1,4 @@
-//! Processes that mint overlapping masks at the same time get in each other's way, and nothing goes wrong.
+//! Processes that mint overlapping masks at the same time conflict with each other, and both succeed.
 
 use codemint_codes::job::State;
 
@@ -6,7 +6,7 @@ use crate::engine_steps::{assert_sound, codes_in, put, run, start};
 use codemint_test_support::codemint::{Ran, finish};
 use codemint_test_support::stores::TestStore;
 
-/// Two processes mint 40,000 codes each of two masks that share 160,000; returns how many conflicts they met.
+/// Mints 40,000 codes of each of two masks that share 160,000, in two processes; returns the number of conflicts.
 async fn mint_both(place: &TestStore, masks: [&str; 2]) -> u64 {
     let generate = |mask: &str| {
         let command = place.codemint(["generate", mask, "-n", "40000", "--chunk-size", "500", "--json"]);
@@ -35,11 +35,11 @@ async fn two_processes_that_mint_overlapping_masks_at_once_both_complete_exactly
 }
 
 #[tokio::test]
-async fn codes_that_another_job_puts_in_between_screening_and_writing_are_conflicts_and_replaced() {
+async fn codes_stored_by_another_job_after_screening_are_conflicts_and_replaced() {
     for place in TestStore::all().await {
         let jobs = [put(&place.store, "####", 4_000, 500).await, put(&place.store, "###[0-9A]", 4_000, 500).await];
         let mut minting = [start(&place.store, &jobs[0]).await, start(&place.store, &jobs[1]).await];
-        // In turn: each one's next chunk is screened before the other's is written.
+        // The jobs take turns: the next chunk of each is screened before the chunk of the other is written.
         for _chunk in 0..8 {
             for minting in &mut minting {
                 minting.mint_chunk(&place.store).await.expect("a step");

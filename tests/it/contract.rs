@@ -1,4 +1,4 @@
-//! The contract with other systems: schemas in docs/schemas are those of the types, and say what is really read and told.
+//! The contract with other systems: the schemas in docs/schemas match the types and what is really read and written.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use serde_json::{Map, Value, json};
 
 use codemint_test_support::stores::TestStore;
 
-/// Set, the files are written instead of compared.
+/// The variable that, if set, makes the test write the schemas before it compares them.
 const WRITE: &str = "CODEMINT_WRITE_SCHEMAS";
 const ID: &str = "0193f0a4-6c1e-7b6e-9a53-2f6f0b1c9d77";
 
-/// Draft 7, which every tool reads, and AsyncAPI without further ado.
+/// The schema of a type in draft 7, which every tool reads, and AsyncAPI without further declarations.
 fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Value {
     let mut formats = RestrictFormats::default();
     formats.infer_from_meta_schema = false;
@@ -29,7 +29,7 @@ fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Value {
     generator.into_root_schema_for::<T>().into()
 }
 
-/// Where a line ends in the source means nothing; an empty line does.
+/// Joins the lines of a paragraph: line breaks in the source mean nothing, empty lines do.
 fn unwrap_lines(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut("description") {
         *text = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
@@ -40,7 +40,7 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schemas/{name}.schema.json"))
 }
 
-/// What says whether a document fits one of the published schemas.
+/// A validator for documents of one of the published schemas.
 pub fn validator(name: &str) -> Validator {
     let text = fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let schema: Value = serde_json::from_str(&text).expect("JSON");
@@ -54,7 +54,7 @@ pub fn assert_fits(validator: &Validator, document: &Value) {
 }
 
 #[test]
-fn the_published_schemas_are_those_of_the_types() {
+fn the_published_schemas_match_the_types() {
     let (read, told) = (SchemaSettings::draft07().for_deserialize(), SchemaSettings::draft07().for_serialize());
     let schemas = [
         ("job-message", schema_of::<JobMessage>(read)),
@@ -67,11 +67,11 @@ fn the_published_schemas_are_those_of_the_types() {
             fs::write(path(name), &text).expect("a file");
         }
         let published = fs::read_to_string(path(name)).unwrap_or_default();
-        assert_eq!(published, text, "{name}: write it with {WRITE}=1 cargo test contract, and look at what changed");
+        assert_eq!(published, text, "{name}: write it with {WRITE}=1 cargo test contract, and review the change");
     }
 }
 
-/// A request with one field more or another one.
+/// A request with one field added or replaced.
 fn with(name: &str, value: Value) -> Value {
     let mut request = json!({ "job_id": ID, "mask": "A????##", "count": 10 });
     request[name] = value;
@@ -84,14 +84,14 @@ fn without(name: &str) -> Value {
     request
 }
 
-/// A message with an id of its own, so that `job_id` may be missing.
+/// Whether a message is read; it has a message id, so that `job_id` may be missing.
 fn is_read(text: &str) -> bool {
     let envelope = Envelope { message_id: Some(ID), ..Envelope::default() };
     decode(text.as_bytes(), &envelope).is_ok()
 }
 
 #[test]
-fn what_fits_the_schema_of_a_job_message_is_read_and_nothing_else() {
+fn a_job_message_is_read_exactly_if_it_fits_the_schema() {
     let simple = ID.replace('-', "");
     let requests = [
         with("priority", json!(9)),
@@ -149,23 +149,23 @@ fn what_fits_the_schema_of_a_job_message_is_read_and_nothing_else() {
 }
 
 #[test]
-fn what_a_schema_cannot_say_is_said_in_its_text() {
+fn rules_that_a_schema_cannot_express_are_in_its_descriptions() {
     let schema = validator("job-message");
-    // To a schema these are integers.
+    // A schema takes these for integers.
     for count in ["10.0", "1e3", "-0"] {
         let text = format!(r#"{{"job_id":"{ID}","mask":"A####","count":{count}}}"#);
         let document: Value = serde_json::from_str(&text).expect("JSON");
         assert!(schema.is_valid(&document) && !is_read(&text), "{text}");
     }
     assert!(schema.is_valid(&without("job_id")));
-    assert!(decode(without("job_id").to_string().as_bytes(), &Envelope::default()).is_err(), "neither id is there");
+    assert!(decode(without("job_id").to_string().as_bytes(), &Envelope::default()).is_err(), "both ids are missing");
     let published = fs::read_to_string(path("job-message")).expect("a schema");
     for said in ["without a point and without an exponent", "May be left out where the message has a `message_id`"] {
         assert!(published.contains(said), "{said}");
     }
 }
 
-/// Values as systems of others may send them, right and wrong ones.
+/// Values that other systems may send, valid and invalid ones.
 fn value() -> impl Strategy<Value = Value> {
     let texts = select(vec!["", "A##", ID, "spring", "a\u{0}b", "\u{7f}"]).prop_map(Value::from);
     let floats = any::<i32>().prop_map(|number| json!(f64::from(number) + 0.5));
@@ -208,7 +208,7 @@ fn schema_of_messages() -> &'static Validator {
 }
 
 #[tokio::test]
-async fn jobs_of_all_kinds_and_ends_fit_their_schema() {
+async fn jobs_of_all_kinds_and_states_fit_their_schema() {
     let place = TestStore::sqlite().await;
     let schema = validator("job");
     let codes = place.path().join("codes.txt");

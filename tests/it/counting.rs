@@ -1,5 +1,5 @@
-//! What is taken of masks too large to be read is counted by the database: patterns match exactly the mask's codes, whatever
-//! its symbols mean in a pattern.
+//! The database counts the taken codes of masks too large to be read: its patterns match exactly the codes of the mask,
+//! whatever the symbols of the mask mean in a pattern.
 
 use std::collections::BTreeSet;
 
@@ -14,9 +14,9 @@ use crate::small_masks::mask;
 use codemint_test_support::stores::TestStore;
 
 const LENGTH: usize = 12;
-/// Each may mean something in a regular expression or a glob, or stands beside those in a set.
+/// Symbols that may mean something in a regular expression or a glob, or that are next to these in a set.
 const ODD: &[u8] = b"][^-\\*?.!$()+{}|/&~,:;<=>@_\"'#%A1";
-/// What may stand at one position; with few symbols, so that codes are met.
+/// Symbol sets for one position, mostly small, so that codes of other masks match as well.
 const SETS: [&str; 24] = [
     "[\\]]",
     "[\\[]",
@@ -51,7 +51,7 @@ impl Lot {
         self.0.below_u64(bound as u64) as usize
     }
 
-    /// A mask of at least 2^22 codes and at most 10^9, so that the database counts.
+    /// Draws a mask of at least 2^22 codes and fewer than 10^9, so that the database counts.
     fn mask(&mut self) -> Mask {
         loop {
             let sets: String = (0..LENGTH).map(|_| SETS[self.below(SETS.len())]).collect();
@@ -62,7 +62,7 @@ impl Lot {
         }
     }
 
-    /// A code of the mask, or one that differs from it at one position or two.
+    /// Draws a code of the mask and changes up to two positions.
     fn code_near(&mut self, mask: &Mask) -> String {
         let mut code: Vec<u8> = mask
             .positions()
@@ -81,7 +81,7 @@ impl Lot {
 }
 
 #[tokio::test]
-async fn masks_of_odd_symbols_are_counted_exactly() {
+async fn taken_codes_of_masks_with_odd_symbols_are_counted_exactly() {
     let mut lot = Lot(RandomIntegers::new(&numbered_key(7), Stream::chunk(0, 0)));
     let masks: Vec<Mask> = (0..30).map(|_| lot.mask()).collect();
     let mut codes = BTreeSet::new();
@@ -102,11 +102,11 @@ async fn masks_of_odd_symbols_are_counted_exactly() {
 }
 
 #[tokio::test]
-async fn codes_of_reserved_masks_of_odd_symbols_are_left_out_of_the_count() {
+async fn codes_of_reserved_masks_with_odd_symbols_are_left_out_of_the_count() {
     let mut lot = Lot(RandomIntegers::new(&numbered_key(8), Stream::chunk(0, 0)));
     let mask = mask("[\\]^\\-A\\\\]{4}[\\[*?.]{2}[*?A-Z][^1\\-][\\:-@]{3}[+-\\-]");
     let codes: BTreeSet<String> = (0..400).map(|_| lot.code_near(&mask)).collect();
-    // Each narrows the mask at two positions.
+    // Each of these reserved masks narrows the mask at two positions.
     let reserved: Vec<Mask> =
         [(0, "\\]", 1, "^"), (2, "[\\-\\\\]", 4, "\\["), (5, "[*?]", 6, "[!-/]"), (7, "^", 11, "\\-")]
             .into_iter()

@@ -1,5 +1,5 @@
-//! The dashboard for Grafana, as far as it can be tried without one: its form, and every expression of it, evaluated by a
-//! Prometheus that scrapes a worker under load.
+//! The Grafana dashboard, as far as it can be tested without Grafana: its layout, and all its expressions, evaluated by
+//! a Prometheus that scrapes a worker under load.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,9 @@ use codemint_test_support::stores::TestStore;
 use codemint_test_support::tools::{read, root};
 use codemint_test_support::wait_until;
 
-/// What Grafana 10 and 11 lay out.
+/// The number of columns that Grafana 10 and 11 lay out.
 const COLUMNS: u64 = 24;
-/// Each has something to tell only after something was done.
+/// The histograms, which have data only after the first observation.
 const HISTOGRAMS: [&str; 5] = [
     "codemint_chunk_duration_seconds",
     "codemint_job_wait_seconds",
@@ -26,7 +26,7 @@ const HISTOGRAMS: [&str; 5] = [
     "codemint_broker_confirm_seconds",
 ];
 const SMALL_JOBS: usize = 20;
-/// Of a wave: the small ones and two larger ones.
+/// The number of completed jobs of a wave: the small ones and two larger ones.
 const JOBS_A_WAVE: usize = SMALL_JOBS + 2;
 
 fn dashboard() -> Value {
@@ -45,7 +45,7 @@ fn panels() -> Vec<Value> {
     list(&dashboard(), "panels").iter().filter(|panel| panel["type"] != "row").cloned().collect()
 }
 
-/// Title of the panel, and expression.
+/// All expressions, each with the title of its panel.
 fn expressions() -> Vec<(String, String)> {
     let of_panel = |panel: &Value| -> Vec<(String, String)> {
         let targets = list(panel, "targets").iter();
@@ -54,7 +54,7 @@ fn expressions() -> Vec<(String, String)> {
     panels().iter().flat_map(of_panel).collect()
 }
 
-/// Columns and lines that a panel takes: left, top, width, height.
+/// The position of a panel on the grid: left, top, width, height.
 fn place(panel: &Value) -> [u64; 4] {
     ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().expect("a place"))
 }
@@ -65,14 +65,14 @@ fn overlap(one: [u64; 4], other: [u64; 4]) -> bool {
 }
 
 #[test]
-fn the_file_is_sorted_and_indented_as_json_is_printed() {
+fn the_file_has_sorted_keys_and_the_usual_indentation() {
     let text = read("deploy/grafana/codemint.json");
     let printed = serde_json::to_string_pretty(&dashboard()).expect("JSON");
     assert!(text == format!("{printed}\n"), "print it with sorted keys and two spaces");
 }
 
 #[test]
-fn panels_lie_side_by_side_on_the_grid_under_ids_of_their_own() {
+fn panels_do_not_overlap_on_the_grid_and_have_unique_ids() {
     let dashboard = dashboard();
     let all = list(&dashboard, "panels");
     for (number, panel) in all.iter().enumerate() {
@@ -97,7 +97,7 @@ fn panels_lie_side_by_side_on_the_grid_under_ids_of_their_own() {
 }
 
 #[test]
-fn every_panel_says_what_it_shows_in_which_unit_and_what_to_look_at() {
+fn every_panel_has_a_description_a_unit_thresholds_and_valid_runbook_links() {
     let anchors = read("docs/runbook.md")
         .lines()
         .filter_map(|line| Some(line.strip_prefix("### ")?.to_lowercase()))
@@ -111,17 +111,17 @@ fn every_panel_says_what_it_shows_in_which_unit_and_what_to_look_at() {
         assert!(!list(&panel["fieldConfig"]["defaults"]["thresholds"], "steps").is_empty(), "{title}");
         for link in list(&panel, "links") {
             let anchor = text(link, "url").strip_prefix("${runbook}#").unwrap_or_else(|| panic!("{link}")).to_owned();
-            assert!(anchors.contains(&anchor), "{title} leads to {anchor}");
+            assert!(anchors.contains(&anchor), "{title} links to {anchor}");
             linked.insert(anchor);
         }
     }
-    // An alert about one of several workers needs no panel beside that about all.
+    // An alert about one of several workers needs no panel beside the one about all workers.
     let unlinked: Vec<&String> = anchors.iter().filter(|anchor| !linked.contains(*anchor)).collect();
-    assert_eq!(unlinked, ["codemintworkerdown"], "sections of the runbook that no panel leads to");
+    assert_eq!(unlinked, ["codemintworkerdown"], "sections of the runbook that no panel links to");
 }
 
 #[test]
-fn source_and_workers_are_chosen_by_whoever_looks() {
+fn the_viewer_chooses_the_data_source_and_the_workers() {
     let dashboard = dashboard();
     assert_eq!((text(&dashboard, "uid"), dashboard["schemaVersion"].as_u64()), ("codemint", Some(39)));
     let variables = list(&dashboard["templating"], "list");
@@ -143,7 +143,7 @@ fn source_and_workers_are_chosen_by_whoever_looks() {
 }
 
 #[test]
-fn expressions_name_metrics_of_the_contract_and_all_of_them() {
+fn expressions_use_exactly_the_metrics_of_the_contract() {
     let expressions = expressions();
     for (_, expression) in &expressions {
         assert_of_the_contract(expression, &[]);
@@ -157,7 +157,7 @@ fn expressions_name_metrics_of_the_contract_and_all_of_them() {
     }
 }
 
-/// What Grafana puts in where somebody looks at all workers.
+/// The expression with the variables that Grafana fills in for all workers.
 fn filled_in(expression: &str) -> String {
     let filled = expression
         .replace("$__rate_interval", "2m")
@@ -168,8 +168,8 @@ fn filled_in(expression: &str) -> String {
     filled
 }
 
-/// Many small jobs, two larger ones of masks that overlap, so that filters are used, a request that cannot be met and a
-/// message that is no job.
+/// Submits many small jobs, two larger ones of overlapping masks, so that filters are used, a request that cannot be
+/// met and a message that is not a job; waits until all have ended.
 async fn work_on_a_wave(peer: &Peer, inbox: &mut Inbox, [own, both]: [&str; 2]) {
     peer.publish(JOBS, JOBS, b"no job", durable()).await;
     let refused = Uuid::now_v7();
@@ -179,7 +179,7 @@ async fn work_on_a_wave(peer: &Peer, inbox: &mut Inbox, [own, both]: [&str; 2]) 
         publish(peer, &request(*id, &format!("{own}SMALL[:safe:]{{6}}"), 10)).await;
     }
     for mask in [own, both] {
-        // The second one comes when the first one's codes are there.
+        // The second job comes once the codes of the first one exist.
         let id = Uuid::now_v7();
         publish(peer, &request(id, &format!("{mask}[:safe:]{{8}}"), 40_000)).await;
         let kinds = wait_for_end(inbox, id).await;
@@ -204,7 +204,7 @@ async fn wait_until_a_wave_is_scraped(prometheus: &Prometheus, waves: usize) {
     wait_for_number(prometheus, "codemint_jobs_received_total{outcome=\"refused\"}", waves as f64).await;
 }
 
-/// Expressions that are not answered with at least one number, or not without a warning.
+/// The expressions whose answer holds no number, or comes with a warning.
 fn complaints(prometheus: &Prometheus) -> Vec<String> {
     let mut complaints = Vec::new();
     for (title, expression) in expressions() {
@@ -219,7 +219,7 @@ fn complaints(prometheus: &Prometheus) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_expression_finds_data_of_a_worker_under_load_and_no_alert_is_raised_but_for_the_dead_letters() {
+async fn every_expression_finds_data_under_load_and_only_dead_letters_raise_an_alert() {
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "5000")], &[]);
     worker.wait_until_ready().await;
@@ -227,7 +227,7 @@ async fn every_expression_finds_data_of_a_worker_under_load_and_no_alert_is_rais
     wait_for_number(&prometheus, "codemint_build_info", 1.0).await;
     let peer = site.peer().await;
     let mut inbox = peer.listen(EVENTS, "job.*").await;
-    // A rate of what is told only since it was done needs more of it after the first scrape.
+    // The rate of a metric that appears with its first observation needs more observations after the first scrape.
     for (wave, masks) in [(1, ["P", "[PQ]"]), (2, ["R", "[RS]"])] {
         work_on_a_wave(&peer, &mut inbox, masks).await;
         wait_until_a_wave_is_scraped(&prometheus, wave).await;
@@ -242,14 +242,14 @@ async fn every_expression_finds_data_of_a_worker_under_load_and_no_alert_is_rais
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_and_a_worker_that_is_gone_are_noticed() {
+async fn a_store_that_is_away_and_a_killed_worker_raise_alerts() {
     let server = Server::start(Durability::None);
     create_database(&server.url("postgres"), "watched").await;
     let site = Site::new(TestStore::postgres_at(&server.url("watched")).await).await;
     let worker = site.start_ready().await;
     let prometheus = Prometheus::start(worker.admin, &root().join("deploy/prometheus/alerts.yml")).await;
     wait_for_number(&prometheus, "codemint_store_up", 1.0).await;
-    // Before the first scrape it knew of no worker.
+    // Before the first scrape, Prometheus knew of no worker.
     wait_until("nothing is missed", async || prometheus.alerts().is_empty()).await;
 
     server.stop();

@@ -1,4 +1,4 @@
-//! Denied words against a naive reading, and counts against enumeration.
+//! Denied words, compared with a naive implementation, and their counts, compared with enumeration.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn is_denied(list: &[&str], mask_text: &str, code: &str) -> bool {
     DeniedInMask::new(&words(list), &mask(mask_text)).is_denied(code.as_bytes())
 }
 
-/// How a character reads, as the table in the documentation has it.
+/// The letters that a character may be read as, as in the table of the documentation.
 fn reading(character: char) -> &'static str {
     const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     match character {
@@ -61,7 +61,7 @@ fn is_denied_naively(list: &[String], mask: &Mask, code: &str) -> bool {
     })
 }
 
-/// Every code of a box.
+/// Every code of a box (one set of symbols a position).
 fn all_codes(part: &[SymbolSet]) -> Vec<String> {
     part.iter().fold(vec![String::new()], |begun, set| {
         begun.iter().flat_map(|code| set.iter().map(move |byte| format!("{code}{}", char::from(byte)))).collect()
@@ -69,7 +69,7 @@ fn all_codes(part: &[SymbolSet]) -> Vec<String> {
 }
 
 #[test]
-fn swaps_and_separators_are_read_like_the_word() {
+fn look_alikes_and_separators_are_read_as_the_word() {
     for (word, codes) in [
         ("boat", &["BOAT", "80A7", "8-0_4.T", "b0@7"][..]),
         ("zesty", &["23S7Y", "Z-3-$-7-Y"]),
@@ -89,7 +89,7 @@ fn swaps_and_separators_are_read_like_the_word() {
 }
 
 #[test]
-fn a_word_that_stands_wholly_in_literals_does_not_count() {
+fn a_word_that_is_entirely_in_literals_is_not_denied() {
     for (mask_text, code, denied) in [
         ("CAT##", "CAT11", false),
         ("C-A-T##", "C-A-T11", false),
@@ -101,7 +101,7 @@ fn a_word_that_stands_wholly_in_literals_does_not_count() {
         ("CA#", "CA7", true),
         ("CAT?AT", "CATCAT", true),
         ("##C-?-T", "11C-A-T", true),
-        // The separator between its symbols is a placeholder's, so the mask alone does not say the word.
+        // The separator inside the word comes from a placeholder, so the literals alone do not make the word.
         ("CA[-X]T", "CA-T", true),
         ("CA[-X]T", "CAXT", false),
         ("CAT[-X]", "CAT-", false),
@@ -119,7 +119,7 @@ fn a_word_that_stands_wholly_in_literals_does_not_count() {
 }
 
 #[test]
-fn words_that_read_alike_are_one_in_any_order_and_case() {
+fn words_that_read_alike_count_once_in_any_order_and_case() {
     let list = words(&["Cat", "dog"]);
     assert_eq!(list.len(), 2);
     for same in [&["dog", "cat"][..], &["DOG", "c4t", "CAT"], &["d.o.g", "cat", "dog"], &["d0g", "c@7"]] {
@@ -137,7 +137,7 @@ fn words_that_read_alike_are_one_in_any_order_and_case() {
 const DIGEST_OF_CAT_AND_DOG: &str = "254ee1cd034706e081c444fcdfb049b4a551814824ba7c4ebfca9fa813c87bf8";
 
 #[test]
-fn a_text_has_one_word_a_line_and_its_problems_name_the_line() {
+fn a_text_has_one_word_a_line_and_errors_name_the_line() {
     let text = DeniedWords::from_text("\u{feff}# comment\r\n\r\n  Cat\t\r\n #dog\ndog").expect("words");
     assert_eq!(text.digest(), words(&["cat", "dog"]).digest());
     let long = "x".repeat(WORD_LENGTH_MAX + 1);
@@ -181,7 +181,7 @@ fn the_union_of_two_lists_has_the_words_of_both() {
 }
 
 #[test]
-fn the_builtin_list_is_valid_and_leaves_harmless_codes_alone() {
+fn the_builtin_list_is_valid_and_allows_harmless_codes() {
     let builtin = Arc::new(DeniedWords::builtin().expect("words"));
     assert!((80..=150).contains(&builtin.len()));
     let denied = DeniedInMask::new(&builtin, &mask("*{8}"));
@@ -208,7 +208,7 @@ fn a_list_that_denies_every_code_leaves_none() {
 #[test]
 fn counts_of_large_boxes_are_exact() {
     let denied = DeniedInMask::new(&words(&["aa"]), &mask("[AB]{64}"));
-    // Words over two letters without two A in a row: Fibonacci numbers.
+    // The words over two letters without two A in a row are counted by Fibonacci numbers.
     let fibonacci = (0..65).fold((1_u128, 1_u128), |(a, b), _| (b, a + b)).0;
     assert_eq!(denied.count_allowed(mask("[AB]{64}").positions()), fibonacci);
     let large = mask("[A-Z0-5]{19}[A-Z0-4]");
@@ -219,7 +219,7 @@ fn counts_of_large_boxes_are_exact() {
 }
 
 #[test]
-fn check_characters_are_left_out_of_counts_and_looked_at_in_codes() {
+fn check_characters_are_ignored_in_counts_and_read_in_codes() {
     let with_check = mask("?A[:check:]");
     let denied = DeniedInMask::new(&words(&["cat", "ba"]), &with_check);
     assert_eq!(denied.count_allowed(with_check.positions()), 25, "all but BA");
@@ -247,12 +247,12 @@ fn a_long_list_is_searched_without_a_table_and_finds_the_same() {
     assert_eq!(denied.count_allowed(all.positions()), allowed);
 }
 
-/// Five letters for each number below 16^5, with one form each.
+/// A word of five letters for each number below 16^5; each word has one form.
 fn in_letters(number: u32) -> String {
     (0..5).map(|place| char::from(b"ABCDEFGHKMNOPQRS"[(number >> (4 * place) & 15) as usize])).collect()
 }
 
-/// Words over few letters, so that they are found, with swaps and separators.
+/// Words over few letters, so that codes contain them, with look-alikes and separators.
 fn word() -> impl Strategy<Value = String> {
     vec(select("AIL14B-".chars().collect::<Vec<_>>()), 2..5)
         .prop_map(|symbols| symbols.into_iter().collect::<String>())
@@ -271,7 +271,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn prop_codes_are_denied_as_a_naive_reading_denies_them(list in vec(word(), 1..6), text in small_mask()) {
+    fn prop_codes_are_denied_exactly_as_by_a_naive_implementation(list in vec(word(), 1..6), text in small_mask()) {
         let mask = mask(&text);
         let words = Arc::new(DeniedWords::new(list.iter().map(String::as_str))?);
         let denied = DeniedInMask::new(&words, &mask);
@@ -284,7 +284,7 @@ proptest! {
         if mask.check_length() == 0 {
             prop_assert_eq!(denied.count_allowed(mask.positions()), allowed, "{} {:?}", text, list);
         } else {
-            // Without check characters: as if the mask ended before them.
+            // Counts leave check characters out, as if the mask ended before them.
             let body = all_codes(mask.body());
             let allowed = body.iter().filter(|code| !is_denied_naively(&list, &mask, code)).count();
             prop_assert_eq!(denied.count_allowed(mask.positions()), allowed as u128);
@@ -292,12 +292,12 @@ proptest! {
     }
 
     #[test]
-    fn prop_the_count_of_a_part_is_that_of_its_codes(
+    fn prop_the_count_of_a_part_is_the_number_of_its_allowed_codes(
         list in vec(word(), 1..6), text in small_mask(), choices in any::<[u64; 16]>()
     ) {
         let mask = mask(&text);
         let words = Arc::new(DeniedWords::new(list.iter().map(String::as_str))?);
-        // A random subset at each position, seldom none at all.
+        // A random subset at each position, seldom an empty one.
         let subset = |(set, choice): (&SymbolSet, u64)| {
             let kept: Vec<u8> = set.iter().enumerate().filter(|(at, _)| choice >> at & 1 == 1).map(|(_, byte)| byte).collect();
             if kept.is_empty() && choice % 8 > 0 { *set } else { SymbolSet::of(&kept) }

@@ -1,4 +1,4 @@
-//! What deploy/ and .github/ hold: the tools that it is written for read it, and it says of the program what is so.
+//! The files of deploy/ and .github/: the tools that they are written for accept them, and they match the program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,16 +14,16 @@ use codemint_test_support::tools::{expect_content, judge, python_tool, read, roo
 const DOCKERFILE: &str = "deploy/Dockerfile";
 const UNITS: [&str; 2] = ["deploy/systemd/codemint-worker.service", "deploy/systemd/codemint-migrate.service"];
 const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/release.yml"];
-/// On the scale of `systemd-analyze security`, from 0 to 10.
+/// A bound on the scale of `systemd-analyze security`, from 0 to 10.
 const EXPOSURE_BELOW: f64 = 2.0;
 
-/// The program takes these arguments, whatever they then do.
+/// Asserts that the program accepts these arguments, whatever they then do.
 pub async fn assert_arguments(arguments: &[&str]) {
     let place = tempfile::tempdir().expect("a directory");
     Codemint::new(place.path()).args(arguments).args(["--help"]).run().await.expect_code(0);
 }
 
-/// There are such settings, and `what` of codemint is set by nothing else.
+/// Asserts that the variables of Codemint in `what` name settings, and that it has at least one.
 pub fn assert_settings<'a>(what: &str, variables: impl IntoIterator<Item = &'a str>) {
     let known: BTreeSet<String> =
         SETTINGS.iter().map(|setting| format!("CODEMINT__{}", setting.key.to_uppercase().replace('.', "__"))).collect();
@@ -39,7 +39,7 @@ pub fn default_of(key: &str) -> &'static str {
     SETTINGS.iter().find(|setting| setting.key == key).expect("a key").default
 }
 
-/// Each instruction of the Dockerfile, on one line: its name and the rest.
+/// The instructions of the Dockerfile, each joined into one line: its name and the rest.
 fn instructions() -> Vec<(String, String)> {
     let text: String =
         read(DOCKERFILE).lines().filter(|line| !line.starts_with('#')).fold(String::new(), |text, line| {
@@ -52,7 +52,7 @@ fn instructions() -> Vec<(String, String)> {
     text.lines().filter_map(split).collect()
 }
 
-/// What the image copies from the repository, in that order.
+/// The paths that the image copies from the repository, in that order.
 fn copied() -> Vec<String> {
     let copies = instructions().into_iter().filter(|(name, rest)| name == "COPY" && !rest.starts_with("--from"));
     copies
@@ -82,18 +82,18 @@ fn hadolint_finds_nothing_in_the_dockerfile() {
 }
 
 #[test]
-fn the_image_is_built_from_files_that_are_there_and_are_let_through() {
+fn the_image_copies_existing_files_and_exactly_those_that_are_not_ignored() {
     let let_through = read("deploy/Dockerfile.dockerignore");
     let let_through: BTreeSet<&str> = let_through.lines().filter_map(|line| line.strip_prefix('!')).collect();
     let copied = copied();
     assert!(copied.len() > 5, "{copied:?}");
     for name in &copied {
-        assert!(root().join(name).exists(), "{name} is not there");
+        assert!(root().join(name).exists(), "{name} does not exist");
     }
     assert_eq!(copied.iter().map(String::as_str).collect::<BTreeSet<_>>(), let_through);
 }
 
-/// What macros read while the program is compiled, in the repository: migrations, templates, texts beside the source.
+/// Collects the files that macros read while the program is compiled: migrations, templates, texts beside the source.
 fn read_by_macros(directory: &Path, found: &mut BTreeSet<PathBuf>) {
     for path in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {
         if path.is_dir() {
@@ -116,7 +116,7 @@ fn read_by_macros(directory: &Path, found: &mut BTreeSet<PathBuf>) {
 }
 
 #[test]
-fn everything_that_the_program_is_built_from_is_copied() {
+fn every_file_that_the_program_is_compiled_from_is_copied() {
     let mut found = BTreeSet::new();
     read_by_macros(&root().join("src"), &mut found);
     assert!(found.len() > 3, "{found:?}");
@@ -128,7 +128,7 @@ fn everything_that_the_program_is_built_from_is_copied() {
 }
 
 #[test]
-fn cargo_reads_the_manifest_with_no_more_files_than_the_layer_of_dependencies_has() {
+fn cargo_reads_the_manifest_with_only_the_files_of_the_dependency_layer() {
     let layer = tempfile::tempdir().expect("a directory");
     let before = copied().into_iter().take_while(|name| name != "migrations");
     for name in before {
@@ -142,7 +142,7 @@ fn cargo_reads_the_manifest_with_no_more_files_than_the_layer_of_dependencies_ha
 }
 
 #[test]
-fn images_are_pinned_and_the_compiler_is_the_one_that_the_program_needs() {
+fn images_are_pinned_and_have_the_compiler_that_the_program_needs() {
     let minimum = read("Cargo.toml");
     let minimum = minimum.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("a version");
     let minimum = minimum.trim_matches('"');
@@ -161,8 +161,8 @@ fn images_are_pinned_and_the_compiler_is_the_one_that_the_program_needs() {
 }
 
 #[tokio::test]
-async fn what_the_image_runs_are_commands_of_the_program_without_rights() {
-    assert_eq!(last_instruction("USER"), "65532:65532", "a number, or Kubernetes cannot tell that it is not root");
+async fn the_image_runs_valid_commands_of_the_program_as_an_unprivileged_user() {
+    assert_eq!(last_instruction("USER"), "65532:65532", "a number, because Kubernetes cannot check a name for root");
     let entry = list(&last_instruction("ENTRYPOINT"));
     let installed = instructions().into_iter().find(|(name, rest)| name == "COPY" && rest.starts_with("--from=build"));
     assert!(installed.is_some_and(|(_, rest)| rest.ends_with(&entry[0])), "{entry:?} is not copied");
@@ -176,13 +176,13 @@ async fn what_the_image_runs_are_commands_of_the_program_without_rights() {
     assert!(environment.contains("CODEMINT__ADMIN__LISTEN=0.0.0.0:9464"), "{environment}");
 }
 
-/// The values of one key of a unit, in their order.
+/// The values of one key of a unit, in order.
 fn unit_values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
     unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
 }
 
 #[test]
-fn systemd_finds_units_exposed_less_than_a_fifth() {
+fn systemd_rates_the_exposure_of_units_below_the_bound() {
     for unit in UNITS {
         let arguments = ["security", "--offline=true", "--no-pager", unit];
         let said = expect_content(Command::new("systemd-analyze").args(arguments).current_dir(root()));
@@ -193,12 +193,12 @@ fn systemd_finds_units_exposed_less_than_a_fifth() {
 }
 
 #[test]
-fn systemd_understands_every_line_of_the_units() {
+fn systemd_accepts_every_line_of_the_units() {
     let program = env!("CARGO_BIN_EXE_codemint");
     for unit in UNITS {
         let place = tempfile::tempdir().expect("a directory");
         let path = place.path().join(Path::new(unit).file_name().expect("a name"));
-        // It looks whether the program is there.
+        // `systemd-analyze verify` checks whether the program exists.
         fs::write(&path, read(unit).replace("/usr/local/bin/codemint", program)).expect("a file");
         let (content, said) = judge(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path));
         let about_it: Vec<&str> = said.lines().filter(|line| line.contains("codemint")).collect();
@@ -207,7 +207,7 @@ fn systemd_understands_every_line_of_the_units() {
 }
 
 #[tokio::test]
-async fn units_start_commands_of_the_program_with_settings_that_there_are() {
+async fn units_run_valid_commands_of_the_program_with_known_settings() {
     for unit in UNITS {
         let text = read(unit);
         let starts = unit_values(&text, "ExecStart");
@@ -226,13 +226,13 @@ async fn units_start_commands_of_the_program_with_settings_that_there_are() {
     }
     let worker = read(UNITS[0]);
     let stop: u32 = unit_values(&worker, "TimeoutStopSec")[0].parse().expect("seconds");
-    assert!(stop > default_of("worker.shutdown_seconds").parse().expect("seconds"), "killed before its time is up");
+    assert!(stop > default_of("worker.shutdown_seconds").parse().expect("seconds"), "killed during its shutdown");
     assert_eq!(unit_values(&worker, "Type"), ["notify"]);
     assert!(!unit_values(&worker, "WatchdogSec").is_empty());
 }
 
 #[test]
-fn workflows_fit_their_schema_and_nothing_in_them_is_a_way_in() {
+fn workflows_fit_their_schema_and_zizmor_finds_no_weakness_in_them() {
     expect_content(
         python_tool("check-jsonschema").args(["--builtin-schema", "vendor.github-workflows"]).args(WORKFLOWS),
     );
@@ -243,11 +243,11 @@ fn workflows_fit_their_schema_and_nothing_in_them_is_a_way_in() {
 }
 
 #[test]
-fn workflows_use_actions_by_their_commits_and_have_no_rights_that_they_do_not_need() {
+fn workflows_pin_actions_by_commit_and_have_no_unneeded_permissions() {
     for workflow in WORKFLOWS {
         let document: Value = yaml_serde::from_str(&read(workflow)).expect("YAML");
         for (name, job) in document["jobs"].as_object().expect("jobs") {
-            assert!(job["timeout-minutes"].is_u64(), "{workflow}: {name} may run for ever");
+            assert!(job["timeout-minutes"].is_u64(), "{workflow}: {name} may run forever");
             let permissions = job.get("permissions").unwrap_or(&document["permissions"]);
             assert!(permissions.is_object(), "{workflow}: {name} has all rights");
             for step in job["steps"].as_array().expect("steps") {
@@ -260,7 +260,7 @@ fn workflows_use_actions_by_their_commits_and_have_no_rights_that_they_do_not_ne
     let release: Value = yaml_serde::from_str(&read(WORKFLOWS[1])).expect("YAML");
     assert_eq!(release["permissions"], serde_json::json!({}));
     let build = &release["jobs"]["build"];
-    assert_eq!(build["permissions"], serde_json::json!({"contents": "read"}), "the code of others runs there");
+    assert_eq!(build["permissions"], serde_json::json!({"contents": "read"}), "third-party code runs there");
     let ci: Value = yaml_serde::from_str(&read(WORKFLOWS[0])).expect("YAML");
     let steps = ci["jobs"]["tests"]["steps"].as_array().expect("steps");
     assert!(steps.iter().any(|step| step["run"] == "./tests/run"));
@@ -285,7 +285,7 @@ fn the_sample_configuration_has_every_key_with_its_meaning_and_its_default() {
     }
     let expected: Vec<(String, &str, bool)> =
         SETTINGS.iter().map(|setting| (setting.key.to_owned(), setting.meaning, !setting.default.is_empty())).collect();
-    assert_eq!(written, expected, "left deploy/codemint.toml, right src/config/settings.rs");
+    assert_eq!(written, expected, "left: deploy/codemint.toml, right: src/config/settings.rs");
     for (resolved, setting) in loaded.resolved.iter().zip(SETTINGS) {
         assert_eq!(resolved.key, setting.key);
         assert_eq!(resolved.value.as_deref().unwrap_or_default(), setting.default, "{}", setting.key);

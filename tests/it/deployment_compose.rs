@@ -1,4 +1,4 @@
-//! deploy/compose: the file, and what it hands to the servers, with real servers in place of the containers.
+//! deploy/compose: the file, and what it passes to the servers, with real servers in place of the containers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,10 +17,10 @@ const DIRECTORY: &str = "deploy/compose";
 const FILE: &str = "deploy/compose/compose.yaml";
 const SECRETS: &str = "/run/secrets";
 
-/// The file, with what `<<` refers to in its place.
+/// The compose file, with every `<<` merged.
 fn compose() -> Value {
     let mut document: yaml_serde::Value = yaml_serde::from_str(&read(FILE)).expect("YAML");
-    // Once for each step of what is merged into something that is merged.
+    // Once for each level of merges inside merges.
     for _ in 0..2 {
         document.apply_merge().expect("what << refers to");
     }
@@ -35,23 +35,23 @@ fn texts(value: &Value) -> Vec<&str> {
     value.as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
 }
 
-/// A path as compose reads it.
+/// The location of a path in the compose file.
 fn resolved(path: &str) -> PathBuf {
     root().join(DIRECTORY).join(path)
 }
 
-/// Makes the secrets in a new directory, as an operator does.
+/// Creates the secrets in a new directory, as an operator does.
 fn make_secrets(into: &Path) {
     expect_content(Command::new(root().join(DIRECTORY).join("make-secrets")).arg(into));
 }
 
 #[test]
-fn the_file_is_one_that_compose_reads() {
+fn the_file_fits_the_schema_of_compose() {
     expect_content(python_tool("check-jsonschema").args(["--builtin-schema", "vendor.compose-spec", FILE]));
 }
 
 #[test]
-fn every_service_has_no_more_rights_than_it_needs_and_says_how_it_is() {
+fn every_service_has_minimal_rights_and_a_health_check_if_it_keeps_running() {
     let compose = compose();
     for (name, service) in services(&compose) {
         assert_eq!(service["read_only"], true, "{name}");
@@ -59,13 +59,13 @@ fn every_service_has_no_more_rights_than_it_needs_and_says_how_it_is() {
         assert!(service.get("cap_add").is_none() && service.get("privileged").is_none(), "{name}");
         assert_eq!(texts(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
         let image = service["image"].as_str().expect("an image");
-        // That of codemint has a user of its own.
+        // The image of Codemint sets its own user.
         let user = service["user"].as_str().unwrap_or("root");
         assert!(image.starts_with("codemint:") || !matches!(user, "root" | "0"), "{name} is root");
         let version = image.split_once(':').expect("a version").1.trim_start_matches('v');
         assert!(version.split('.').count() >= 2 && version.starts_with(|c: char| c.is_ascii_digit()), "{image}");
         let ends = service["restart"] == "on-failure";
-        assert!(ends || service["healthcheck"]["test"].is_array(), "{name} does not say how it is");
+        assert!(ends || service["healthcheck"]["test"].is_array(), "{name} has no health check");
         for port in texts(&service["ports"]) {
             assert!(port.starts_with("127.0.0.1:"), "{name} is open to other machines: {port}");
         }
@@ -75,7 +75,7 @@ fn every_service_has_no_more_rights_than_it_needs_and_says_how_it_is() {
 }
 
 #[test]
-fn every_file_that_a_service_is_given_is_there() {
+fn every_file_that_a_service_is_given_exists() {
     let compose = compose();
     let made = tempfile::tempdir().expect("a directory");
     make_secrets(made.path());
@@ -90,7 +90,7 @@ fn every_file_that_a_service_is_given_is_there() {
             } else {
                 volumes.contains_key(source)
             };
-            assert!(is_there, "{name} is given {source}, which is not there");
+            assert!(is_there, "{name} is given {source}, which does not exist");
         }
         for secret in service["secrets"].as_array().into_iter().flatten() {
             let source = secret.as_str().or_else(|| secret["source"].as_str()).expect("a name");
@@ -108,7 +108,7 @@ fn every_file_that_a_service_is_given_is_there() {
 }
 
 #[tokio::test]
-async fn services_of_codemint_run_commands_that_there_are_and_have_the_time_to_end() {
+async fn services_of_codemint_run_valid_commands_and_have_the_time_to_shut_down() {
     let compose = compose();
     for name in ["migrate", "worker"] {
         let service = &compose["services"][name];
@@ -120,11 +120,11 @@ async fn services_of_codemint_run_commands_that_there_are_and_have_the_time_to_e
     assert_arguments(&texts(&worker["healthcheck"]["test"])[2..]).await;
     let grace = worker["stop_grace_period"].as_str().and_then(|time| time.strip_suffix('s')).expect("seconds");
     let shutdown: u32 = default_of("worker.shutdown_seconds").parse().expect("seconds");
-    assert!(grace.parse::<u32>().expect("seconds") > shutdown, "killed before its time is up");
+    assert!(grace.parse::<u32>().expect("seconds") > shutdown, "killed during its shutdown");
 }
 
 #[test]
-fn secrets_are_random_are_made_once_and_stand_in_no_file_of_the_repository() {
+fn secrets_are_random_created_once_and_in_no_file_of_the_repository() {
     let contents = |directory: &Path| -> BTreeSet<(String, String)> {
         let files = fs::read_dir(directory).expect("a directory").map(|file| file.expect("a file").path());
         files.map(|file| (file.display().to_string(), fs::read_to_string(&file).expect("a text"))).collect()
@@ -133,10 +133,10 @@ fn secrets_are_random_are_made_once_and_stand_in_no_file_of_the_repository() {
     make_secrets(first.path());
     let made = contents(first.path());
     make_secrets(first.path());
-    assert_eq!(contents(first.path()), made, "servers have taken those of the first time");
+    assert_eq!(contents(first.path()), made, "servers already use the first secrets");
     make_secrets(second.path());
     let texts: BTreeSet<String> = made.into_iter().chain(contents(second.path())).map(|(_, text)| text).collect();
-    assert_eq!(texts.len(), 22, "each is another one");
+    assert_eq!(texts.len(), 22, "all secrets differ");
 
     let compose = compose();
     for (name, service) in services(&compose) {
@@ -147,32 +147,32 @@ fn secrets_are_random_are_made_once_and_stand_in_no_file_of_the_repository() {
         }
     }
     let definitions = read("deploy/rabbitmq/definitions.json");
-    assert!(!definitions.contains("\"password_hash\": \"M"), "hashes belong into the copy");
+    assert!(!definitions.contains("\"password_hash\": \"M"), "password hashes belong in the copy");
     assert!(read(".gitignore").lines().any(|line| line == "/deploy/compose/secrets/"));
 }
 
 #[test]
-fn scripts_are_those_of_a_careful_shell() {
+fn scripts_stop_at_errors_and_pass_shellcheck() {
     let scripts = ["make-secrets", "create-roles", "grant-rights"].map(|name| root().join(DIRECTORY).join(name));
     for script in &scripts {
-        assert!(read(script).contains("\nset -euo pipefail\n"), "{} goes on after an error", script.display());
+        assert!(read(script).contains("\nset -euo pipefail\n"), "{} continues after an error", script.display());
     }
     expect_content(Command::new("shellcheck").args(&scripts));
 }
 
-/// Where servers run that stand for those of the containers.
+/// The servers that stand in for the containers.
 struct Servers {
     postgres: Server,
     broker: Broker,
 }
 
-/// Starts both as compose does, with what `make-secrets` made, and moves the URLs to where they are.
+/// Starts both servers as compose does, with the output of `make-secrets`, and points the URLs to them.
 fn start_servers(secrets: &Path) -> Servers {
     let definitions = "rabbitmq-definitions.json";
     let settings = read("deploy/rabbitmq/rabbitmq.conf");
     assert!(settings.contains(&format!("{SECRETS}/{definitions}")), "{settings}");
     let setup = rabbitmq::Setup {
-        // This machine may have less room.
+        // This machine may have less free disk space.
         settings: settings.replace(SECRETS, "{directory}").replace("1GB", "50MB"),
         files: vec![(definitions.to_owned(), fs::read_to_string(secrets.join(definitions)).expect("definitions"))],
     };
@@ -188,7 +188,7 @@ fn start_servers(secrets: &Path) -> Servers {
     servers
 }
 
-/// A script of deploy/compose, as a container of PostgreSQL runs it.
+/// Runs a script of deploy/compose as a container of PostgreSQL does.
 fn run_script(name: &str, secrets: &Path, server: &Server) {
     let mut script = Command::new(root().join(DIRECTORY).join(name));
     let port = server.port().to_string();
@@ -204,7 +204,7 @@ fn service(compose: &Value, name: &str, secrets: &Path) -> Codemint {
     let program = environment.iter().fold(Codemint::new(secrets), |program, (name, value)| {
         program.env(name, &value.as_str().expect("a text").replace(SECRETS, &secrets.display().to_string()))
     });
-    // Its own address is taken by another test, perhaps.
+    // Another test may be using the address.
     program.env("CODEMINT__ADMIN__LISTEN", "off")
 }
 
@@ -230,7 +230,7 @@ async fn a_worker_mints_with_the_users_the_secrets_and_the_definitions_of_compos
     let jobs = service(&compose, "worker", secrets).args(["jobs", "list", "--json"]).run().await.expect_code(0).json();
     assert_eq!((jobs[0]["state"].as_str(), jobs[0]["minted"].as_u64()), (Some("completed"), Some(50)), "{jobs}");
 
-    // Without its password nobody comes in.
+    // A wrong password is refused.
     let url = fs::read_to_string(secrets.join("store-url")).expect("a URL");
     let (before, after) = url.split_once("mint:").expect("a user");
     let wrong = format!("{before}mint:wrong{}", &after[after.find('@').expect("an address")..]);

@@ -1,4 +1,4 @@
-//! deploy/kubernetes: every document fits its schema, and says of the program what is so.
+//! deploy/kubernetes: every document fits its schema and matches the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,22 +13,22 @@ use codemint_test_support::tools::{expect_content, judge, kubernetes_models, nod
 
 const BASE: &str = "deploy/kubernetes/base";
 const EXAMPLE: &str = "deploy/kubernetes/overlays/example";
-/// The oldest one that is promised, and the newest one that there is a schema of.
+/// The oldest supported version of Kubernetes, and the newest version that has a schema.
 const VERSIONS: [&str; 2] = ["1.31", "1.37"];
-/// Kinds that the schemas of Kubernetes do not know, and the packages that know them.
+/// The kinds that the schemas of Kubernetes do not know, and the packages that know them.
 const CUSTOM: [(&str, &str); 2] = [
     ("ScaledObject", "@kubernetes-models/keda/keda.sh/v1alpha1"),
     ("ServiceMonitor", "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1"),
 ];
 
-/// Every document of a file.
+/// The YAML documents of a file.
 fn documents(path: &Path) -> Vec<Value> {
     let text = read(path);
     let documents = yaml_serde::Deserializer::from_str(&text).map(Value::deserialize);
     documents.map(|document| document.unwrap_or_else(|error| panic!("{}: {error}", path.display()))).collect()
 }
 
-/// The files that a kustomization names, and those of the kustomizations that it names.
+/// The files that a kustomization names, directly or through other kustomizations.
 fn files(directory: &Path, key: &str) -> Vec<PathBuf> {
     let kustomization = documents(&directory.join("kustomization.yaml")).remove(0);
     let named = kustomization[key].as_array().cloned().unwrap_or_default();
@@ -53,13 +53,13 @@ fn is_custom(resource: &Value) -> bool {
     CUSTOM.iter().any(|(kind, _)| resource["kind"] == *kind)
 }
 
-/// The pods of a worker and of a migration.
+/// The pod templates of the worker and of the migration.
 fn pods() -> Vec<Value> {
     ["Deployment", "Job"].map(|kind| resource(kind)["spec"]["template"].clone()).into()
 }
 
 #[test]
-fn kustomizations_name_every_file_beside_them_and_patches_change_what_there_is() {
+fn kustomizations_name_every_file_beside_them_and_patch_existing_resources() {
     for directory in [BASE, EXAMPLE] {
         let named: BTreeSet<PathBuf> = ["resources", "patches"]
             .iter()
@@ -101,7 +101,7 @@ fn documents_fit_the_schemas_of_kubernetes() {
     }
 }
 
-/// A program that gives each document to the compiler, which knows all fields, and to the schema, which knows their values.
+/// A program that checks each document by the compiler, which knows all fields, and the schema, which knows the values.
 fn typed_program(documents: &[Value]) -> String {
     let imports =
         CUSTOM.map(|(kind, package)| format!("import {{ {kind}, type I{kind} }} from \"{package}\";\n")).concat();
@@ -112,7 +112,7 @@ fn typed_program(documents: &[Value]) -> String {
     format!("{imports}{}", checks.collect::<String>())
 }
 
-/// Whether the documents fit, and what the tools say.
+/// Whether the documents fit, and the output of the tools.
 fn judge_custom(documents: &[Value]) -> (bool, String) {
     let place = tempfile::tempdir_in(kubernetes_models()).expect("the packages; ./tests/run installs them");
     let program = place.path().join("documents.mts");
@@ -131,19 +131,19 @@ fn custom_resources_fit_the_schemas_of_keda_and_of_the_prometheus_operator() {
     assert_eq!(custom.len(), CUSTOM.len());
     let (fit, said) = judge_custom(&custom);
     assert!(fit, "{said}");
-    // That the tools would notice.
+    // The tools notice errors.
     let mut unknown = custom.clone();
     unknown[0]["spec"]["minReplicas"] = json!(1);
-    assert!(!judge_custom(&unknown).0, "a field that there is not");
+    assert!(!judge_custom(&unknown).0, "an unknown field is accepted");
     let mut wrong = custom;
     wrong.iter_mut().filter(|resource| resource["kind"] == "ServiceMonitor").for_each(|monitor| {
         monitor["spec"]["endpoints"][0]["interval"] = json!("a while");
     });
-    assert!(!judge_custom(&wrong).0, "no time");
+    assert!(!judge_custom(&wrong).0, "a wrong duration is accepted");
 }
 
 #[tokio::test]
-async fn pods_are_restricted_and_run_commands_of_the_program() {
+async fn pods_are_restricted_and_run_valid_commands_of_the_program() {
     for pod in pods() {
         let (spec, container) = (&pod["spec"], &pod["spec"]["containers"][0]);
         assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
@@ -157,17 +157,17 @@ async fn pods_are_restricted_and_run_commands_of_the_program() {
         let arguments = container["args"].as_array().expect("arguments").iter().filter_map(Value::as_str);
         assert_arguments(&arguments.collect::<Vec<_>>()).await;
         assert_settings("a pod", variables(container).keys().map(String::as_str));
-        // Secrets are files that a secret outside of the repository brings.
+        // Secrets are files, mounted from a Secret that is not in the repository.
         let mounts = container["volumeMounts"].as_array().expect("mounts");
         for (name, value) in variables(container).iter().filter(|(name, _)| name.ends_with("URL_FILE")) {
             let mounted = mounts.iter().any(|mount| value.starts_with(mount["mountPath"].as_str().expect("a path")));
             assert!(mounted, "{name} is {value}");
         }
     }
-    assert!(resources().iter().all(|resource| resource["kind"] != "Secret"), "secrets are made by hand");
+    assert!(resources().iter().all(|resource| resource["kind"] != "Secret"), "Secrets are created by hand");
 }
 
-/// What a container has in its own text.
+/// The environment variables that a container sets itself.
 fn variables(container: &Value) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let list = container["env"].as_array().expect("variables");
@@ -175,7 +175,7 @@ fn variables(container: &Value) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn a_worker_has_the_time_to_end_and_is_asked_where_it_answers() {
+fn a_worker_has_the_time_to_shut_down_and_is_probed_where_it_listens() {
     let config = resource("ConfigMap")["data"].clone();
     let config = config.as_object().expect("settings");
     assert_settings("the ConfigMap", config.keys().map(String::as_str));
@@ -185,7 +185,7 @@ fn a_worker_has_the_time_to_end_and_is_asked_where_it_answers() {
     let spec = resource("Deployment")["spec"]["template"]["spec"].clone();
     let shutdown = config["CODEMINT__WORKER__SHUTDOWN_SECONDS"].as_str().expect("seconds");
     let grace = spec["terminationGracePeriodSeconds"].as_u64().expect("seconds");
-    assert!(grace > shutdown.parse().expect("seconds"), "killed before its time is up");
+    assert!(grace > shutdown.parse().expect("seconds"), "killed during its shutdown");
 
     let container = &spec["containers"][0];
     let port = container["ports"][0]["containerPort"].as_u64().expect("a port");
@@ -200,7 +200,7 @@ fn a_worker_has_the_time_to_end_and_is_asked_where_it_answers() {
 }
 
 #[test]
-fn whatever_selects_workers_selects_the_pods_of_the_deployment() {
+fn every_selector_of_workers_selects_the_pods_of_the_deployment() {
     let labels = resource("Deployment")["spec"]["template"]["metadata"]["labels"].clone();
     let selectors = [
         ("Deployment", "/spec/selector/matchLabels"),
@@ -212,7 +212,7 @@ fn whatever_selects_workers_selects_the_pods_of_the_deployment() {
     for (kind, at) in selectors {
         assert_eq!(resource(kind).pointer(at), Some(&labels), "{kind}");
     }
-    assert_eq!(resource("Service")["metadata"]["labels"], labels, "what the service monitor selects is the service");
+    assert_eq!(resource("Service")["metadata"]["labels"], labels, "the ServiceMonitor selects the Service");
     let scaled = resource("ScaledObject")["spec"]["scaleTargetRef"]["name"].clone();
     assert_eq!(scaled, resource("Deployment")["metadata"]["name"]);
     let migration = resource("Job")["spec"]["template"]["metadata"]["labels"].clone();
@@ -221,7 +221,7 @@ fn whatever_selects_workers_selects_the_pods_of_the_deployment() {
 }
 
 #[test]
-fn only_those_who_ask_for_metrics_come_in_and_only_names_and_servers_are_reached() {
+fn network_policies_admit_only_scrapes_and_reach_only_dns_and_the_servers() {
     for policy in resources().iter().filter(|resource| resource["kind"] == "NetworkPolicy") {
         let (name, spec) = (&policy["metadata"]["name"], &policy["spec"]);
         assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]), "{name}");
@@ -245,7 +245,7 @@ fn only_those_who_ask_for_metrics_come_in_and_only_names_and_servers_are_reached
 }
 
 #[test]
-fn workers_are_scaled_on_metrics_that_there_are() {
+fn workers_are_scaled_on_existing_metrics() {
     let contract = read("docs/metrics.md");
     let triggers = resource("ScaledObject")["spec"]["triggers"].clone();
     for trigger in triggers.as_array().expect("triggers") {
@@ -258,10 +258,10 @@ fn workers_are_scaled_on_metrics_that_there_are() {
         for metric in metrics {
             assert!(contract.contains(&format!("| `{metric}` |")), "{metric}");
         }
-        assert!(query.starts_with("max("), "every worker tells the same: {query}");
+        assert!(query.starts_with("max("), "every worker exposes the same value: {query}");
     }
     assert!(triggers.to_string().contains("queued|running"), "{triggers}");
-    // As rules, or nothing here would read the queries.
+    // No tool here reads the queries unless they are rules.
     let queries = triggers.as_array().expect("triggers").iter().map(|trigger| trigger["metadata"]["query"].clone());
     let rules: Vec<Value> = queries.map(|query| json!({"record": "codemint:scale", "expr": query})).collect();
     let place = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,4 @@
-//! Draws: distinct ranks in ascending order, all of them of the slice, as many as were asked for, at any density.
+//! Draws: distinct ranks in ascending order, all inside the slice, as many as requested, at any density.
 
 use std::collections::BTreeSet;
 
@@ -36,13 +36,13 @@ fn every_quota_of_every_small_slice_is_drawn_exactly() {
 }
 
 #[test]
-fn a_draw_is_the_same_every_time() {
+fn a_draw_is_deterministic() {
     let slice = Slice { start: 7, length: 1 << 90 };
     assert_eq!(draw(1, slice, 100).ranks(), draw(1, slice, 100).ranks());
 }
 
 #[test]
-fn every_key_round_and_chunk_has_draws_of_its_own() {
+fn every_key_round_and_chunk_has_its_own_draws() {
     let slice = Slice { start: 0, length: (1 << 100) - 1 };
     let mut seen = BTreeSet::new();
     for number in 0..4 {
@@ -57,7 +57,7 @@ fn every_key_round_and_chunk_has_draws_of_its_own() {
 }
 
 #[test]
-fn streams_are_numbered_by_round_and_chunk() {
+fn every_round_and_chunk_has_its_own_stream() {
     let mut streams = Vec::new();
     for round in [0, 1, 2, u32::MAX] {
         streams.extend([0, 1, 2, u32::MAX - 1].map(|chunk_no| Stream::chunk(round, chunk_no)));
@@ -104,8 +104,8 @@ fn replacing_one_candidate_at_a_time_keeps_the_others() {
     }
 }
 
-/// Where next to nothing is allowed, a chunk tries most of what it could have: each further one must not look at all
-/// that were tried before.
+/// If next to nothing is allowed, a chunk tries most of its candidates: each further one must not look at all that were
+/// tried before.
 #[test]
 fn regression_hundreds_of_thousands_of_candidates_are_replaced_one_by_one() {
     let slice = Slice { start: 0, length: 1_000_000_000 };
@@ -126,7 +126,7 @@ fn any_slice() -> impl Strategy<Value = Slice> {
     })
 }
 
-/// A slice and a quota: tiny, any, everything, and on both sides of where drawing becomes selecting.
+/// A slice and a quota: tiny, any, the whole slice, and on both sides of the point where drawing becomes selecting.
 fn slice_and_quota() -> impl Strategy<Value = (Slice, usize)> {
     let short = (any::<u64>(), 1_u128..3000).prop_map(|(start, length)| Slice { start: start.into(), length });
     let part = (short, 0_u32..=100, 0_usize..=2)
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_replacing_never_gives_a_rejected_rank_back(
+    fn prop_a_rejected_rank_is_never_drawn_again(
         (slice, quota) in slice_and_quota(),
         key in any::<[u8; 32]>(),
         patterns in proptest::collection::vec(any::<u64>(), 1..6),

@@ -1,4 +1,4 @@
-//! Steps that the tests of the engine share: jobs put and run, strays of other masks, and what must hold of every store.
+//! Steps that the tests of the engine share: storing and running jobs, strays, and the invariants of every store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ pub fn request(mask: &str, count: i128, chunk_size: u64) -> Request {
     Request::check(mask, count, None, chunk_size, limits).expect("a request")
 }
 
-/// Under these denied words.
+/// A policy with these denied words.
 pub fn denying(words: &[&str]) -> Policy {
     let denied = DeniedWords::new(words.iter().copied()).expect("words");
     Policy { denied: Some(Arc::new(denied)), ..Policy::default() }
 }
 
-/// Under a check key of this secret.
+/// A policy with a check key of this secret.
 pub fn checking(secret: &str) -> Policy {
     let key = CheckKey::new(secret.as_bytes()).expect("a secret");
     Policy { check_key: Some(key), ..Policy::default() }
@@ -48,7 +48,7 @@ pub async fn put(store: &Store, mask: &str, count: i128, chunk_size: u64) -> Job
     put_request(store, &request(mask, count, chunk_size)).await
 }
 
-/// How many codes are free, as a refusal says, and whether that is exact; nothing was stored.
+/// The number of free codes that a refusal reports, and whether it is exact; panics if anything was stored.
 pub async fn refusal_of(place: &TestStore, request: &Request) -> (u128, bool) {
     let tables = "select (select count(*) from jobs) + (select count(*) from chunks) + (select cast(coalesce(sum(codes), 0) as bigint) from masks)";
     let before = place.number(tables).await;
@@ -60,7 +60,7 @@ pub async fn refusal_of(place: &TestStore, request: &Request) -> (u128, bool) {
     refused
 }
 
-/// Panics unless a job of so many codes is refused with this exact number of free ones.
+/// Panics unless a job of `count` codes is refused with this exact number of free codes.
 pub async fn expect_refused(place: &TestStore, mask: &str, count: i128, free: u128) {
     assert_eq!(
         refusal_of(place, &request(mask, count, 1000)).await,
@@ -81,7 +81,7 @@ pub async fn run(store: &Store, job: &Job) -> Job {
     run_under(store, job, &Policy::default()).await
 }
 
-/// Puts a job and runs it; panics unless it completes.
+/// Stores a job and runs it; panics unless it completes.
 pub async fn mint(place: &TestStore, mask: &str, count: i128, chunk_size: u64) -> Job {
     mint_under(place, &Policy::default(), mask, count, chunk_size).await
 }
@@ -99,12 +99,12 @@ pub async fn start(store: &Store, job: &Job) -> Minting {
     started.expect("a start").expect("a job to do")
 }
 
-/// All codes of the store, ascending.
+/// All codes of the store in ascending order.
 pub async fn codes_in(place: &TestStore) -> Vec<String> {
     place.texts("select code from codes order by code").await
 }
 
-/// Bytes as both databases take them in a statement.
+/// Bytes as a literal in the SQL of the store.
 pub fn bytes(place: &TestStore, hexadecimal: &str) -> String {
     match place.kind {
         Kind::Sqlite => format!("x'{hexadecimal}'"),
@@ -123,7 +123,7 @@ pub fn quoted(code: &str) -> String {
     format!("'{}'", code.replace('\'', "''"))
 }
 
-/// Codes of another mask, with all the rows that a finished import leaves behind.
+/// Stores codes of a mask, with all the rows that a finished import leaves behind.
 pub async fn import(place: &TestStore, mask_text: &str, codes: &BTreeSet<String>) {
     let keyspace = Keyspace::new(&mask(mask_text));
     assert!(codes.iter().all(|code| keyspace.contains(code)), "codes of {mask_text}");
@@ -148,13 +148,13 @@ pub async fn import(place: &TestStore, mask_text: &str, codes: &BTreeSet<String>
     insert_codes(place, codes, next).await;
 }
 
-/// The codes alone: strays of which no other table knows.
+/// Stores codes alone: strays that no other table knows.
 pub async fn insert_codes(place: &TestStore, codes: impl IntoIterator<Item = impl AsRef<str>>, run_no: i64) {
     let rows: Vec<String> = codes.into_iter().map(|code| format!("({}, {run_no})", quoted(code.as_ref()))).collect();
     place.execute(&format!("insert into codes (code, run_no) values {}", rows.join(", "))).await;
 }
 
-/// A done run's range is that of its codes: neither wider, which would cost look-ups, nor narrower.
+/// Panics unless each done run has the range of its codes: neither wider, which would cost look-ups, nor narrower.
 pub async fn assert_ranges_are_those_of_the_codes(place: &TestStore) {
     let wrong = "select count(*) from chunks c where minted > 0
                     and (range_first <> (select min(code) from codes where codes.run_no = c.run_no)
@@ -162,8 +162,8 @@ pub async fn assert_ranges_are_those_of_the_codes(place: &TestStore) {
     assert_eq!(place.number(wrong).await, 0, "in {:?}", place.kind);
 }
 
-/// What holds of every store: counts are counts of rows, codes lie in the ranges of their runs, and what is promised of
-/// a mask is what its jobs hold or may still mint.
+/// Panics unless the invariants of a store hold: counts are counts of rows, codes lie in the ranges of their runs, and
+/// the codes claimed from a mask are those that its jobs hold or may still mint.
 pub async fn assert_sound(place: &TestStore) {
     for wrong in [
         "select count(*) from chunks c where minted <> (select count(*) from codes where codes.run_no = c.run_no)",

@@ -1,4 +1,4 @@
-//! `codemint enqueue`: a request on its way, to the broker or into the store.
+//! `codemint enqueue`: it publishes a request to the broker or puts it into the store.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use codemint_test_support::postgres::free_port;
 use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, wait_for_end};
 use codemint_test_support::stores::TestStore;
 
-/// Standard output is the id and a line break, nothing else.
+/// The id on standard output, which must hold nothing else but a line break.
 fn id_of(ran: &Ran) -> Uuid {
     let id: Uuid = ran.stdout.trim_end().parse().unwrap_or_else(|_| panic!("no id: {:?}", ran.stdout));
     assert_eq!(ran.stdout, format!("{id}\n"));
@@ -20,7 +20,7 @@ async fn a_request_is_published_as_any_producer_would_and_the_store_is_not_touch
     let site = Site::new(TestStore::sqlite().await).await;
     site.drain().await;
     let args = ["enqueue", "spring????", "--count", "70", "--campaign", "spring", "--priority", "7"];
-    // No store there: whoever asks need not be able to reach it.
+    // This store does not exist: a client that publishes need not reach a store.
     let id =
         id_of(&site.codemint(&args).env("CODEMINT__STORE__URL", "sqlite:///not/there.db").run().await.expect_code(0));
     let peer = site.peer().await;
@@ -36,7 +36,7 @@ async fn a_request_is_published_as_any_producer_would_and_the_store_is_not_touch
 }
 
 #[tokio::test]
-async fn an_enqueued_job_is_minted_with_and_without_a_broker_and_waited_for() {
+async fn an_enqueued_job_is_minted_and_waited_for_with_and_without_a_broker() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let worker = site.start_ready().await;
@@ -53,7 +53,7 @@ async fn an_enqueued_job_is_minted_with_and_without_a_broker_and_waited_for() {
 }
 
 #[tokio::test]
-async fn the_same_id_twice_is_one_job_and_another_request_under_it_is_an_error() {
+async fn enqueuing_an_id_twice_gives_one_job_and_another_request_under_it_is_refused() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let worker = site.start_ready().await;
@@ -76,7 +76,7 @@ async fn the_same_id_twice_is_one_job_and_another_request_under_it_is_an_error()
 }
 
 #[tokio::test]
-async fn what_is_impossible_is_said_before_anything_is_published() {
+async fn impossible_requests_are_refused_before_anything_is_published() {
     let site = Site::new(TestStore::sqlite().await).await;
     site.drain().await;
     for (args, says) in [
@@ -99,7 +99,7 @@ async fn what_is_impossible_is_said_before_anything_is_published() {
 }
 
 #[tokio::test]
-async fn a_broker_without_the_queue_or_none_at_all_is_an_error_and_prints_no_id() {
+async fn a_missing_queue_or_broker_is_an_error_and_prints_no_id() {
     let site = Site::new(TestStore::sqlite().await).await;
     let enqueue = || site.codemint(&["enqueue", "##", "--count", "5"]);
     let no_exchange = enqueue().run().await;
@@ -116,7 +116,7 @@ async fn a_broker_without_the_queue_or_none_at_all_is_an_error_and_prints_no_id(
 }
 
 #[tokio::test]
-async fn as_json_the_id_is_a_field() {
+async fn with_json_the_id_is_a_field() {
     let place = TestStore::sqlite().await;
     let json: Value = place.codemint(["enqueue", "##", "--count", "5", "--json"]).run().await.expect_code(0).json();
     let id: Uuid = json["job_id"].as_str().expect("an id").parse().expect("an id");

@@ -1,4 +1,4 @@
-//! Every failpoint with an error, a panic, a death and a stall, on both stores: afterwards everything is as it must be.
+//! Every failpoint with an error, a panic, an abort and a stall, on both stores: afterwards the store is consistent.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ use codemint_test_support::wait_until;
 
 const ACTIONS: [&str; 4] = ["error", "panic", "abort", "stall"];
 const MASK: &str = "MY_LITTLE_PROMO????##";
-/// Of `abort`, as a shell counts.
+/// The exit code of `abort`: the negative number of its signal.
 const ABORTED: i32 = -6;
 
-/// Runs two jobs whose codes meet those of a third past the failpoint, which acts at the second time that it is reached
-/// where it is reached more than once.
+/// Runs two jobs whose codes overlap those of a third past the failpoint, which acts the second time that it is reached
+/// if it is reached more than once.
 async fn survive(place: TestStore, point: &'static str, action: &str) {
     let what = format!("{point} {action} {:?}", place.kind);
     let before = Uuid::now_v7();
@@ -60,52 +60,52 @@ async fn survive_all(point: &'static str) {
 }
 
 #[tokio::test]
-async fn a_job_that_is_committed_and_not_yet_acknowledged() {
+async fn a_failure_before_a_committed_job_is_acknowledged_is_survived() {
     survive_all(failpoint::JOB_COMMITTED).await;
 }
 
 #[tokio::test]
-async fn a_chunk_that_is_claimed() {
+async fn a_failure_after_a_chunk_is_claimed_is_survived() {
     survive_all(failpoint::CHUNK_CLAIMED).await;
 }
 
 #[tokio::test]
-async fn filters_that_are_loaded() {
+async fn a_failure_while_filters_are_loaded_is_survived() {
     survive_all(failpoint::FILTERS_LOADING).await;
 }
 
 #[tokio::test]
-async fn codes_that_are_half_written() {
+async fn a_failure_with_half_of_the_codes_written_is_survived() {
     survive_all(failpoint::CODES_HALF_WRITTEN).await;
 }
 
 #[tokio::test]
-async fn codes_without_their_checkpoint() {
+async fn a_failure_between_codes_and_their_checkpoint_is_survived() {
     survive_all(failpoint::BEFORE_CHECKPOINT).await;
 }
 
 #[tokio::test]
-async fn a_chunk_before_its_commit() {
+async fn a_failure_before_the_commit_of_a_chunk_is_survived() {
     survive_all(failpoint::BEFORE_COMMIT).await;
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_hears_of() {
+async fn a_failure_after_the_commit_of_a_chunk_is_survived() {
     survive_all(failpoint::AFTER_COMMIT).await;
 }
 
 #[tokio::test]
-async fn a_job_before_it_is_closed() {
+async fn a_failure_before_a_job_is_closed_is_survived() {
     survive_all(failpoint::BEFORE_CLOSE).await;
 }
 
 #[tokio::test]
-async fn events_that_are_published_and_not_yet_deleted() {
+async fn a_failure_before_published_events_are_deleted_is_survived() {
     survive_all(failpoint::EVENTS_PUBLISHED).await;
 }
 
 #[tokio::test]
-async fn an_export_that_is_half_written() {
+async fn a_failure_amid_an_export_leaves_no_partial_file() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7().to_string();
         let generate = ["generate", MASK, "--count", "3000", "--chunk-size", "1000", "--job-id", &id];
@@ -135,7 +135,7 @@ async fn an_export_that_is_half_written() {
     }
 }
 
-/// A point that is named here and nowhere reached would pass unseen.
+/// Fails for a failpoint that no test names, which would go unnoticed.
 #[test]
 fn every_failpoint_has_a_test() {
     let here = include_str!("failpoints.rs");

@@ -1,4 +1,4 @@
-//! Whatever dies, and whenever: exactly the codes that were asked for, each once.
+//! Faults: whatever dies, and whenever, a job mints exactly the requested number of codes, each once.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
-/// Sixty chunks.
+/// The codes of sixty chunks.
 const COUNT: i64 = 3_000_000;
-/// Twelve chunks.
+/// The codes of twelve chunks.
 const COUNT_SHORT: i64 = 600_000;
 const CHUNKS_DONE: &str = "select count(*) from chunks where state = 'done'";
 
@@ -37,7 +37,7 @@ fn generate(place: &TestStore, id: Uuid, count: i64) -> Child {
     place.codemint(["generate", MASK, "--count", &count, "--job-id", &id, "--quiet"]).start()
 }
 
-/// Counts by the tables alone, then asks the program.
+/// Asserts the exact count, first from the tables alone, then by `verify`.
 async fn assert_exact(place: &TestStore, id: Uuid, count: i64) {
     assert_eq!(place.number("select count(*) from codes").await, count);
     assert_eq!(place.number("select count(distinct code) from codes").await, count);
@@ -55,7 +55,7 @@ fn random_below(milliseconds: u64) -> Duration {
     Duration::from_millis(random % milliseconds)
 }
 
-/// Kills the program ten times, early in its life and in the middle of its work by turns.
+/// Kills the program ten times, alternately early in its life and amid its work.
 async fn kill_ten_times(place: &TestStore) {
     let id = Uuid::now_v7();
     for life in 0..10 {
@@ -77,18 +77,18 @@ async fn kill_ten_times(place: &TestStore) {
 }
 
 #[tokio::test]
-async fn ten_kills_on_sqlite_cost_no_code_and_duplicate_none() {
+async fn ten_kills_on_sqlite_lose_no_code_and_duplicate_none() {
     kill_ten_times(&TestStore::sqlite().await).await;
 }
 
 #[tokio::test]
-async fn ten_kills_on_postgres_cost_no_code_and_duplicate_none() {
+async fn ten_kills_on_postgres_lose_no_code_and_duplicate_none() {
     let (_server, place) = durable_postgres().await;
     kill_ten_times(&place).await;
 }
 
 #[tokio::test]
-async fn two_crashes_of_the_server_are_waited_out() {
+async fn two_crashes_of_the_server_are_survived() {
     let (server, place) = durable_postgres().await;
     let id = Uuid::now_v7();
     let running = generate(&place, id, COUNT);
@@ -107,7 +107,7 @@ async fn a_server_that_is_away_for_a_while_is_waited_for() {
     let mut running = generate(&place, id, COUNT_SHORT);
     wait_until("chunks", async || place.number(CHUNKS_DONE).await >= 2).await;
     server.stop();
-    // Longer than the first delays; the server's absence has no signal that could be waited for.
+    // Longer than the first delays of the backoff; no signal that a test could wait for marks the server's absence.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(running.try_wait().expect("a status").is_none(), "the program gave up");
     server.start_again();
@@ -116,7 +116,7 @@ async fn a_server_that_is_away_for_a_while_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_does_not_keep_the_program_from_stopping() {
+async fn a_frozen_server_does_not_keep_the_program_from_stopping() {
     let (server, place) = durable_postgres().await;
     let id = Uuid::now_v7();
     let running = generate(&place, id, COUNT);
@@ -130,7 +130,7 @@ async fn a_server_that_hangs_does_not_keep_the_program_from_stopping() {
     assert_exact(&place, id, COUNT).await;
 }
 
-/// Makes the commits of chunks fail for good, by a constraint that is checked at COMMIT.
+/// Makes the commits of chunks fail permanently, by a constraint that is checked at COMMIT.
 const FAIL_AT_COMMIT: [&str; 2] = [
     "create table elsewhere (job_no integer references jobs (no) deferrable initially deferred);
      create trigger break_commit after update on chunks begin insert into elsewhere values (-1); end",
@@ -141,7 +141,7 @@ const FAIL_AT_COMMIT: [&str; 2] = [
 ];
 
 #[tokio::test]
-async fn a_commit_that_fails_for_good_ends_the_run_and_the_store_can_be_used_again() {
+async fn a_permanent_commit_failure_is_returned_and_the_store_stays_usable() {
     for place in TestStore::both().await {
         let request =
             Request::check(MASK, 100, None, 50, Limits { count_max: 100, guess_odds_min: 0 }).expect("a request");
@@ -162,13 +162,13 @@ async fn a_commit_that_fails_for_good_ends_the_run_and_the_store_can_be_used_aga
 }
 
 #[tokio::test]
-async fn a_transaction_that_sqlite_ended_by_itself_leaves_the_store_usable() {
+async fn a_transaction_rolled_back_by_sqlite_leaves_the_store_usable() {
     let place = TestStore::sqlite().await;
     let request = Request::check(MASK, 100, None, 50, Limits { count_max: 100, guess_odds_min: 0 }).expect("a request");
     let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
         panic!("the job was known")
     };
-    // As a full disk does, the trigger takes the whole transaction back.
+    // Like a full disk, the trigger rolls back the whole transaction.
     place.execute("create trigger end_it before update on chunks begin select raise(rollback, 'ended'); end").await;
     run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect_err("an error");
     place.execute("drop trigger end_it").await;
@@ -182,7 +182,7 @@ async fn broken_connections_cost_no_more_than_their_chunk() {
 }
 
 #[tokio::test]
-async fn sessions_of_pgbouncer_that_break_cost_no_more_than_their_chunk() {
+async fn broken_sessions_of_pgbouncer_cost_no_more_than_their_chunk() {
     break_connections(&TestStore::by_way_of_pgbouncer().await).await;
 }
 
@@ -202,7 +202,7 @@ async fn break_connections(place: &TestStore) {
     assert_exact(place, id, COUNT).await;
 }
 
-/// Mints through a proxy that loses five commits of chunks and, at the end, one of closing.
+/// Mints ten chunks through a proxy that loses the first five commits.
 async fn mint_through(place: &TestStore, loss: Loss) {
     let proxy = Proxy::start(&place.url).await;
     let through = place.open_at(&proxy.url).await;
@@ -225,19 +225,19 @@ async fn mint_through(place: &TestStore, loss: Loss) {
 }
 
 #[tokio::test]
-async fn a_commit_whose_answer_is_lost_is_found_done() {
+async fn a_commit_whose_answer_is_lost_is_recognized_as_done() {
     mint_through(&TestStore::postgres().await, Loss::AnswerToCommit).await;
     mint_through(&TestStore::by_way_of_pgbouncer().await, Loss::AnswerToCommit).await;
 }
 
 #[tokio::test]
-async fn a_commit_that_never_arrived_is_done_again() {
+async fn a_commit_that_never_arrived_is_repeated() {
     mint_through(&TestStore::postgres().await, Loss::Commit).await;
     mint_through(&TestStore::by_way_of_pgbouncer().await, Loss::Commit).await;
 }
 
 #[tokio::test]
-async fn the_last_commit_of_a_job_may_be_lost_as_well() {
+async fn losing_the_last_commit_of_a_job_is_survived() {
     for loss in [Loss::AnswerToCommit, Loss::Commit] {
         let place = TestStore::postgres().await;
         let proxy = Proxy::start(&place.url).await;
@@ -247,7 +247,7 @@ async fn the_last_commit_of_a_job_may_be_lost_as_well() {
         let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
             panic!("the job was known")
         };
-        // The only chunk's commit, and the closing.
+        // The commit of the only chunk, and the commit that closes the job.
         proxy.lose(loss, 2);
         run_job(&through, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("an end");
         assert_eq!(proxy.losses_left(), 0);

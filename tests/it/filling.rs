@@ -1,4 +1,4 @@
-//! Masks that are filled to the last code by several jobs, and not beyond.
+//! Several jobs fill a mask to its last code, and not beyond.
 
 use std::collections::BTreeSet;
 
@@ -51,9 +51,9 @@ async fn ten_jobs_of_several_processes_fill_a_mask_exactly_and_the_eleventh_is_r
 }
 
 #[tokio::test]
-async fn imported_codes_and_a_reserved_mask_leave_exactly_the_rest() {
+async fn jobs_mint_exactly_what_imported_codes_and_a_reserved_mask_leave_free() {
     for place in TestStore::all().await {
-        // 500 of them, an eighth outside the mask, a tenth of the others reserved.
+        // 500 codes: an eighth is outside the mask, a tenth of the others is reserved.
         let imported: BTreeSet<String> = (0..500)
             .map(|at| if at % 8 == 0 { format!("A{:03}", at * 2) } else { format!("{:04}", at * 19) })
             .collect();
@@ -78,14 +78,14 @@ async fn imported_codes_and_a_reserved_mask_leave_exactly_the_rest() {
     }
 }
 
-/// Codes between those of `?X##` that are none, for each letter: of other symbols.
+/// Codes of other symbols that lie between those of `?X##`, for each letter.
 fn neighbours() -> BTreeSet<String> {
     let numbers =
         |first: char| (0..100).flat_map(move |number| ['W', 'Y'].map(|second| format!("{first}{second}{number:02}")));
     ('A'..='Z').flat_map(numbers).collect()
 }
 
-/// As [`neighbours`], of other lengths or no mask's.
+/// Codes like [`neighbours`], but of other lengths or of no mask.
 fn strays() -> Vec<String> {
     let of_letter = |first: char| {
         let longer = (0..100).map(move |number| format!("{first}X{number:02}0"));
@@ -104,7 +104,7 @@ async fn a_mask_whose_key_range_is_full_of_other_codes_is_filled_to_its_last_cod
         let mut free = 2_600;
         for (count, chunk_size) in [(1_299, 50_000), (1, 1), (700, 350), (500, 50_000), (99, 50), (1, 1)] {
             let job = mint(&place, "?X##", count, chunk_size).await;
-            assert_eq!(job.rejections.conflicts, 0, "what is there was read in full");
+            assert_eq!(job.rejections.conflicts, 0, "all existing codes were read");
             free -= count;
             expect_refused(&place, "?X##", free + 1, free as u128).await;
         }
@@ -119,7 +119,7 @@ async fn a_mask_whose_key_range_is_full_of_other_codes_is_filled_to_its_last_cod
 }
 
 #[tokio::test]
-async fn a_placeholder_before_literals_is_filled_by_one_job_after_another() {
+async fn a_mask_with_placeholders_before_literals_is_filled_job_by_job() {
     for place in TestStore::all().await {
         for (count, chunk_size) in [(300, 100), (300, 256), (76, 10)] {
             mint(&place, "[\\]^\\-A]-[\\\\*?\\[][0-9\\-]X[A-D]", count, chunk_size).await;

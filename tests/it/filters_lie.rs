@@ -1,4 +1,4 @@
-//! Filters only save work: whatever they answer, whatever became of them, the codes come out right.
+//! Filters only save work: whatever they answer and whatever happened to them, the minted codes are right.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::engine_steps::{assert_sound, bytes, codes_in, expect_refused, import, mint, put, run, start};
 use codemint_test_support::stores::{Kind, TestStore};
 
-/// The format and the checksum stand before the filter.
+/// The offset of the bits, after the format and the checksum.
 const BITS_START: usize = 9;
 
 /// Rewrites every stored filter.
@@ -28,7 +28,7 @@ async fn rewrite_filters(place: &TestStore, rewritten: impl Fn(Vec<u8>) -> Vec<u
     }
 }
 
-/// A filter of the right format whose every bit is this one, with the checksum that belongs to it.
+/// A filter of the right format whose every byte is this one, with a valid checksum.
 fn all_bits(mut filter: Vec<u8>, byte: u8) -> Vec<u8> {
     filter[BITS_START..].fill(byte);
     let checksum = Sha256::digest(&filter[BITS_START..]);
@@ -48,7 +48,7 @@ async fn screened_by(place: &TestStore, job: &Job, screening: &str) -> i64 {
     place.number(&format!("select count(*) from chunks where job_no = {} and screening = '{screening}'", job.no)).await
 }
 
-/// What the second of two jobs that share the mask `####` half and half came to: 4,000 codes, then 3,000.
+/// Mints the second of two jobs that share the mask `####`: 4,000 codes, then 3,000.
 async fn second_job(place: &TestStore) -> Job {
     let job = mint(place, "####", 3_000, 1_000).await;
     assert!(screened_by(place, &job, "filter").await > 0, "in {:?}", place.kind);
@@ -59,7 +59,7 @@ async fn first_job(place: &TestStore) {
     mint(place, "####", 4_000, 1_000).await;
 }
 
-/// All the others that there is room for.
+/// Mints all codes of the mask that are still free.
 async fn fill_up(place: &TestStore) {
     mint(place, "####", 3_000, 1_000).await;
     assert_eq!(codes_in(place).await.len(), 10_000);
@@ -68,7 +68,7 @@ async fn fill_up(place: &TestStore) {
 }
 
 #[tokio::test]
-async fn filters_spare_look_ups_and_lead_to_no_conflict() {
+async fn filters_save_look_ups_and_cause_no_conflict() {
     for place in TestStore::both().await {
         first_job(&place).await;
         let job = second_job(&place).await;
@@ -80,7 +80,7 @@ async fn filters_spare_look_ups_and_lead_to_no_conflict() {
 }
 
 #[tokio::test]
-async fn filters_that_always_say_maybe_cost_look_ups_and_nothing_else() {
+async fn filters_that_always_answer_maybe_cost_look_ups_and_nothing_else() {
     for place in TestStore::both().await {
         first_job(&place).await;
         always_maybe(&place).await;
@@ -93,7 +93,7 @@ async fn filters_that_always_say_maybe_cost_look_ups_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn filters_that_always_say_no_leave_the_finding_to_the_unique_index() {
+async fn if_filters_always_answer_no_the_unique_index_finds_the_duplicates() {
     for place in TestStore::both().await {
         first_job(&place).await;
         always_no(&place).await;
@@ -106,7 +106,7 @@ async fn filters_that_always_say_no_leave_the_finding_to_the_unique_index() {
 }
 
 #[tokio::test]
-async fn runs_whose_filters_are_broken_are_looked_up() {
+async fn codes_of_runs_with_broken_filters_are_looked_up() {
     let breaks: [fn(&mut Vec<u8>); 2] = [|filter| filter[100] ^= 4, |filter| filter.truncate(60)];
     for break_one in breaks {
         for place in TestStore::both().await {
@@ -123,9 +123,9 @@ async fn runs_whose_filters_are_broken_are_looked_up() {
     }
 }
 
-/// Of an earlier version, which is no use, or gone: looking up is chosen, and no filter is loaded in vain.
+/// Filters of an earlier format are as useless as missing ones: look-ups are chosen, and no filter is loaded in vain.
 #[tokio::test]
-async fn runs_without_a_filter_of_this_format_are_looked_up() {
+async fn codes_of_runs_without_a_filter_of_this_format_are_looked_up() {
     for is_outdated in [false, true] {
         for place in TestStore::both().await {
             first_job(&place).await;
@@ -147,24 +147,24 @@ async fn runs_without_a_filter_of_this_format_are_looked_up() {
 }
 
 #[tokio::test]
-async fn every_candidate_that_a_filter_took_for_another_is_counted() {
+async fn every_false_positive_of_a_filter_is_counted() {
     for place in TestStore::both().await {
         mint(&place, "######", 1_000, 1_000).await;
         always_maybe(&place).await;
-        // So wide that every candidate is inside.
+        // The ranges become so wide that every candidate is inside.
         place.execute("update chunks set range_first = '000000', range_last = '999999'").await;
         let job = mint(&place, "######", 1_000, 1_000).await;
         assert_eq!(screened_by(&place, &job, "filter").await, 1);
         assert_eq!(
             (job.rejections.false_positives, job.rejections.conflicts),
             (1_000, 0),
-            "all that were taken were doubted"
+            "every accepted candidate was a false positive"
         );
     }
 }
 
 #[tokio::test]
-async fn runs_of_one_code_are_told_without_a_filter() {
+async fn runs_of_one_code_are_screened_without_a_stored_filter() {
     for place in TestStore::both().await {
         mint(&place, "###", 400, 1).await;
         assert_eq!(place.number("select count(*) from chunks where filter is not null and minted < 2").await, 0);
@@ -178,7 +178,7 @@ async fn runs_of_one_code_are_told_without_a_filter() {
 }
 
 #[tokio::test]
-async fn a_job_that_meets_no_other_mask_asks_nobody() {
+async fn a_chunk_that_overlaps_no_other_run_needs_no_look_up() {
     for place in TestStore::both().await {
         let others: BTreeSet<String> = (0..500).map(|number| format!("B{number:04}")).collect();
         import(&place, "B####", &others).await;
@@ -191,7 +191,7 @@ async fn a_job_that_meets_no_other_mask_asks_nobody() {
 }
 
 #[tokio::test]
-async fn codes_that_others_put_in_between_screening_and_writing_are_replaced_and_counted() {
+async fn codes_stored_by_others_after_screening_are_replaced_and_counted() {
     for place in TestStore::both().await {
         let jobs = [put(&place.store, "[0-9A]###", 4_000, 500).await, put(&place.store, "[0-9B]###", 4_000, 500).await];
         let mut minting = [start(&place.store, &jobs[0]).await, start(&place.store, &jobs[1]).await];

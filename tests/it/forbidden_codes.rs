@@ -1,4 +1,4 @@
-//! Codes that must not be minted: reserved ones and those with denied words. Neither is minted, and the rest is, to the last.
+//! Reserved codes and codes with denied words must not be minted. All other codes can be, to the last one.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::small_masks::{codes_of, mask};
 use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
-async fn a_mask_reserved_while_a_job_runs_is_obeyed_from_the_next_chunk_on() {
+async fn a_mask_reserved_during_a_job_is_respected_from_the_next_chunk_on() {
     for place in TestStore::both().await {
         let job = put(&place.store, "####", 4_000, 1_000).await;
         let mut minting = start(&place.store, &job).await;
         assert!(matches!(minting.mint_chunk(&place.store).await.expect("a step"), Step::Minted { .. }));
         drop(minting);
         assert!(place.store.put_reserved(&mask("[89]###"), Some("affiliates")).await.expect("an answer"));
-        assert!(!place.store.put_reserved(&mask("[89]###"), None).await.expect("an answer"), "it is there");
+        assert!(!place.store.put_reserved(&mask("[89]###"), None).await.expect("an answer"), "it is already reserved");
         place.store.put_reserved(&mask("7[5-8]##"), None).await.expect("a row");
         let job = run(&place.store, &job).await;
         assert_eq!((job.state, job.minted), (State::Completed, 4_000));
@@ -39,14 +39,14 @@ async fn a_mask_reserved_while_a_job_runs_is_obeyed_from_the_next_chunk_on() {
 }
 
 #[tokio::test]
-async fn a_mask_inside_reserved_ones_is_refused_until_they_are_removed() {
+async fn a_mask_inside_reserved_masks_is_refused_until_they_are_removed() {
     for place in TestStore::both().await {
         for reserved in ["0###", "[1-9]##[0-4]", "[1-9]##*"] {
             place.store.put_reserved(&mask(reserved), None).await.expect("a row");
         }
         expect_refused(&place, "####", 1, 0).await;
         assert!(place.store.delete_reserved(&mask("[1-9]##[A-Z0-9]")).await.expect("an answer"));
-        assert!(!place.store.delete_reserved(&mask("[1-9]##*")).await.expect("an answer"), "it is gone");
+        assert!(!place.store.delete_reserved(&mask("[1-9]##*")).await.expect("an answer"), "it is already removed");
         expect_refused(&place, "####", 4_501, 4_500).await;
         mint(&place, "####", 4_500, 700).await;
         expect_refused(&place, "####", 1, 0).await;
@@ -59,7 +59,7 @@ async fn a_mask_inside_reserved_ones_is_refused_until_they_are_removed() {
 }
 
 #[tokio::test]
-async fn masks_of_other_lengths_and_symbols_reserve_nothing_of_ours() {
+async fn reserved_masks_of_other_lengths_or_symbols_have_no_effect() {
     for place in TestStore::both().await {
         for reserved in ["#####", "###", "A###", "\\####"] {
             place.store.put_reserved(&mask(reserved), None).await.expect("a row");
@@ -69,7 +69,7 @@ async fn masks_of_other_lengths_and_symbols_reserve_nothing_of_ours() {
     }
 }
 
-/// Under these words the mask is filled by jobs of several sizes, exactly with the codes that are allowed.
+/// Asserts that jobs of several sizes fill the mask with exactly the codes that these denied words allow.
 async fn assert_filled_but_for(place: &TestStore, policy: &Policy, mask_text: &str, chunk_sizes: &[u64]) {
     let words = policy.denied.as_ref().expect("words");
     let denied = DeniedInMask::new(words, &mask(mask_text));
@@ -89,7 +89,7 @@ async fn assert_filled_but_for(place: &TestStore, policy: &Policy, mask_text: &s
 }
 
 #[tokio::test]
-async fn a_small_mask_is_filled_up_to_the_last_code_without_a_denied_word() {
+async fn a_small_mask_is_filled_to_the_last_code_without_a_denied_word() {
     for place in TestStore::both().await {
         assert_filled_but_for(&place, &denying(&["abba", "cab", "b-b"]), "[A-C]{7}", &[300, 50, 1000, 1]).await;
     }
@@ -100,7 +100,7 @@ async fn a_small_mask_is_filled_up_to_the_last_code_without_a_denied_word() {
 }
 
 #[tokio::test]
-async fn words_that_deny_every_code_leave_no_room() {
+async fn words_that_deny_every_code_leave_no_code_free() {
     for place in TestStore::both().await {
         let under = request("[A4][A4@]##", 1, 10).under(denying(&["aa"])).expect("a request");
         assert_eq!(refusal_of(&place, &under).await, (0, true));
@@ -116,7 +116,7 @@ async fn rejected_candidates_are_counted_by_their_reason() {
         let mask_text = "[AB]{3}[019]{6}";
         mint(&place, mask_text, 2_900, 2_900).await;
         place.store.put_reserved(&mask("B[AB]{2}[019]{6}"), None).await.expect("a row");
-        // Of what begins with A, AA. is denied: 1,458 codes are left, about half of them there.
+        // Of the codes that begin with A, those with AA are denied: 1,458 are left, and about half of these exist.
         let free = place.number("select 1458 - count(*) from codes where code between 'AB' and 'ABZ'").await;
         let job = mint_under(&place, &policy, mask_text, free.into(), 500).await;
         let counted = job.rejections;
@@ -138,7 +138,7 @@ async fn rejected_candidates_are_counted_by_their_reason() {
 }
 
 #[tokio::test]
-async fn regression_a_slice_that_is_half_reserved_gives_all_the_rest_at_once() {
+async fn regression_a_half_reserved_slice_gives_all_its_other_codes_in_one_round() {
     for place in TestStore::both().await {
         place.store.put_reserved(&mask("[0-4]####"), None).await.expect("a row");
         mint(&place, "#{5}", 50_000, 50_000).await;
@@ -148,7 +148,7 @@ async fn regression_a_slice_that_is_half_reserved_gives_all_the_rest_at_once() {
 }
 
 #[tokio::test]
-async fn the_few_codes_that_nobody_reserved_are_found_among_millions() {
+async fn the_few_codes_that_are_not_reserved_are_found_among_millions() {
     for place in TestStore::both().await {
         for reserved in ["[1-9]{1}######", "0[1-9]#####", "00[1-9]####", "000[1-9]###", "0000[1-9]##", "00000[1-9]#"] {
             place.store.put_reserved(&mask(reserved), None).await.expect("a row");

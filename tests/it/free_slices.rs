@@ -1,4 +1,4 @@
-//! Free ranks of crowded slices: exactly those that nobody took, drawn once each and equally likely.
+//! Free ranks of crowded slices: exactly those that are not taken, each drawn at most once and equally likely.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,13 +28,13 @@ fn draw(number: u64, slice: Slice, quota: usize) -> Draw {
 }
 
 #[test]
-fn slices_that_end_at_the_edge_of_a_word_have_no_rank_behind_it() {
+fn slices_that_end_near_the_end_of_a_word_have_no_rank_beyond_their_end() {
     for length in [0, 1, 2, 63, 64, 65, 127, 128, 129, 192] {
         let slice = Slice { start: 1 << 90, length };
         let mut free = FreeRanks::new(slice);
         let every: Vec<Rank> = (slice.start..slice.start + length).collect();
         assert_eq!((u128::from(free.len()), all_of(&free)), (length, every.clone()));
-        // Neighbours on either side are none of ours.
+        // Ranks on either side of the slice are ignored.
         [0, slice.start - 1, slice.start + length, u128::MAX].into_iter().for_each(|rank| free.take(rank));
         assert_eq!(u128::from(free.len()), length);
         for (taken, rank) in (1..).zip(every.into_iter().rev()) {
@@ -49,18 +49,18 @@ fn slices_that_end_at_the_edge_of_a_word_have_no_rank_behind_it() {
 
 #[test]
 #[should_panic(expected = "too long")]
-fn a_slice_that_is_too_long_for_one_bit_each_is_refused() {
+fn a_slice_that_is_too_long_for_one_bit_a_rank_panics() {
     FreeRanks::new(Slice { start: 0, length: FreeRanks::RANKS_MAX + 1 });
 }
 
-/// How often each subset was drawn.
+/// The number of draws of each subset.
 fn subsets(draw: impl Fn(u64) -> Vec<Rank>) -> Vec<u64> {
     let mut counts: HashMap<Vec<Rank>, u64> = HashMap::new();
     (0..JOBS).for_each(|job| *counts.entry(draw(job)).or_default() += 1);
     counts.into_values().collect()
 }
 
-/// `taken` are offsets in a slice of `length`; `subsets` is how many sets of `quota` free ranks there are.
+/// A crowded slice of `length`: `taken` are offsets in it; `subsets` is the number of sets of `quota` free ranks.
 struct Crowd {
     length: u128,
     taken: &'static [u128],
@@ -86,7 +86,7 @@ impl Crowd {
         self.taken.iter().map(|offset| 500 + offset).collect()
     }
 
-    /// What exists is given back, and after so many replacements the rest is drawn from what is free.
+    /// Rejects what exists, and after this many replacements draws the rest from the free ranks.
     fn fill(&self, job: u64, replacements: usize) -> Draw {
         let taken = self.taken();
         let met =
@@ -102,7 +102,7 @@ impl Crowd {
 }
 
 #[test]
-fn every_subset_of_the_free_ranks_is_equally_likely_however_late_the_crowd_was_noticed() {
+fn every_subset_of_the_free_ranks_is_equally_likely_after_any_replacements() {
     for crowd in &CROWDS {
         for replacements in 0..3 {
             let what = format!("{} of {} without {:?}", crowd.quota, crowd.length, crowd.taken);
@@ -117,7 +117,7 @@ fn every_subset_of_the_free_ranks_is_equally_likely_however_late_the_crowd_was_n
 
 #[test]
 fn free_ranks_that_others_take_meanwhile_leave_the_rest_equally_likely() {
-    // Between reading and writing, somebody else puts the ranks 501 and 507 in.
+    // Between reading and writing, another job stores the ranks 501 and 507.
     let crowd = Crowd { length: 10, taken: &[0, 4, 5], quota: 3, subsets: 10 };
     let draws = |job| {
         let mut draw = crowd.fill(job, 0);
@@ -135,8 +135,8 @@ fn free_ranks_that_others_take_meanwhile_leave_the_rest_equally_likely() {
 }
 
 #[test]
-fn ranks_that_were_given_back_are_not_drawn_again_though_nobody_has_them() {
-    // As reserved codes are: rejected, and yet not in the store.
+fn rejected_ranks_are_not_drawn_again_even_if_they_are_free() {
+    // Like reserved codes: rejected, although they are not in the store.
     let slice = Slice { start: 500, length: 40 };
     for job in 0..200 {
         let mut draw = draw(job, slice, 20);
@@ -148,7 +148,7 @@ fn ranks_that_were_given_back_are_not_drawn_again_though_nobody_has_them() {
     }
 }
 
-/// As the engine fills a slice that is too long for one bit a rank: count each window, allot, draw.
+/// Fills a slice as the engine does if it is too long for one bit a rank: counts each window, allots, draws.
 fn fill_in_windows(crowd: &Crowd, job: u64, window: u128) -> Vec<Rank> {
     let taken = crowd.taken();
     let mut draw = draw(job, crowd.slice(), crowd.quota);
@@ -171,7 +171,7 @@ fn fill_in_windows(crowd: &Crowd, job: u64, window: u128) -> Vec<Rank> {
 }
 
 #[test]
-fn a_slice_read_in_windows_gives_every_subset_equally_often_too() {
+fn a_slice_read_in_windows_gives_every_subset_equally_often() {
     for crowd in CROWDS.iter().filter(|crowd| crowd.subsets > 1) {
         for window in [2, 5] {
             let counts = subsets(|job| fill_in_windows(crowd, job, window));
@@ -200,7 +200,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_what_is_drawn_from_a_crowd_is_new_free_and_of_the_slice(
+    fn prop_ranks_drawn_from_a_crowded_slice_are_new_free_and_inside_it(
         number in any::<u64>(), length in 1_u128..200, share in 0_usize..=100, offsets in vec(0_u128..200, 0..200), later in vec(0_u128..200, 0..20)
     ) {
         let slice = Slice { start: 7, length };
@@ -215,7 +215,7 @@ proptest! {
         let kept = draw.ranks().to_vec();
         let fresh = draw.draw_from(free_of(slice, &taken), draw.missing());
         prop_assert!(fresh.iter().all(|rank| !taken.contains(rank) && !kept.contains(rank) && slice.contains(*rank)));
-        // What others took after it was read.
+        // Others take these after the slice was read.
         taken.extend(later.into_iter().map(|offset| 7 + offset));
         loop {
             let met = met(&draw, &taken);

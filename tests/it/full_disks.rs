@@ -1,5 +1,5 @@
-//! Disks that fill up while codes are minted: the program says so, waits, and goes on by itself when there is room again.
-//! Where nothing may be mounted, there is no disk to fill.
+//! Disks that fill up while codes are minted: the program logs it, waits, and continues by itself once there is space
+//! again. Without the right to mount a disk to fill, these tests do nothing.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ const NO_ROOM: &str = "the store is out of disk space or memory; waiting";
 const CHUNKS_DONE: &str = "select count(*) from chunks where state = 'done'";
 
 #[tokio::test]
-async fn sqlite_without_room_waits_for_it() {
+async fn sqlite_on_a_full_disk_waits_for_space() {
     let Some(disk) = SmallDisk::mount(256) else { return };
     let place = TestStore::sqlite_in(tempfile::tempdir_in(disk.path()).expect("a directory")).await;
     let elsewhere = tempfile::tempdir().expect("a directory");
@@ -32,7 +32,7 @@ async fn sqlite_without_room_waits_for_it() {
     wait_until("a chunk is committed", async || place.number(CHUNKS_DONE).await > 0).await;
     disk.fill();
     let has_said = async || fs::read_to_string(&said).expect("a log").contains(NO_ROOM);
-    wait_until("it says that there is no room", has_said).await;
+    wait_until("it logs that its disk is full", has_said).await;
     disk.free();
     finish(running).await.expect_code(0);
     let asked = [Asked { id, mask: MASK.to_owned(), count: COUNT }];
@@ -40,7 +40,7 @@ async fn sqlite_without_room_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_server_has_no_room_waits_for_it() {
+async fn a_worker_whose_server_has_a_full_disk_waits_for_space() {
     let Some(disk) = SmallDisk::mount(256) else { return };
     let server = Server::start(Durability::None);
     let space = disk.path().join("space");
@@ -59,5 +59,5 @@ async fn a_worker_whose_server_has_no_room_waits_for_it() {
     disk.fill();
     worker.wait_until_it_says(NO_ROOM).await;
     disk.free();
-    end_well("with room again", site, worker, &[Asked { id, mask: MASK.to_owned(), count: COUNT }]).await;
+    end_well("with space again", site, worker, &[Asked { id, mask: MASK.to_owned(), count: COUNT }]).await;
 }

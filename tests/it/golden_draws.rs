@@ -1,5 +1,5 @@
-//! Golden vectors: what freezes generator version 1. A job that was begun with it must draw the same codes when it is
-//! resumed years later; whoever needs other values here needs another version number.
+//! Golden vectors, which freeze generator version 1. A job that was started with it must draw the same codes when it is
+//! resumed years later; a change that needs other values here needs another version number.
 //!
 //! The values were checked with an independent implementation of ChaCha20, bounded integers, quotas and sampling,
 //! written in Python from the design and not from this code.
@@ -8,7 +8,7 @@ use codemint_codes::keyspace::Rank;
 use codemint_codes::random::{Key, RandomIntegers, Stream};
 use codemint_codes::slice::{Draw, GENERATOR_VERSION, Slice, quotas};
 
-/// The bytes 0 to 31.
+/// The key of the bytes 0 to 31.
 fn key() -> Key {
     let mut bytes = [0; Key::LENGTH_BYTES];
     bytes.iter_mut().zip(0..).for_each(|(byte, number)| *byte = number);
@@ -24,8 +24,8 @@ fn the_generator_has_version_1() {
     assert_eq!(GENERATOR_VERSION, 1);
 }
 
-/// Drawn one after the other from one stream. The third integer below 3 * 2^62, the one below 2^63 + 1 and the first
-/// one below 3 * 2^64 come after words that were refused.
+/// Draws one integer after the other from one stream. The third integer below 3 * 2^62, the one below 2^63 + 1 and the
+/// first one below 3 * 2^64 come after rejected words.
 #[test]
 fn bounded_integers_are_those_of_version_1() {
     let mut random = RandomIntegers::new(&key(), Stream::chunk(0, 0));
@@ -85,7 +85,7 @@ fn quotas_are_those_of_version_1() {
 fn sparse_draws_of_narrow_slices_are_those_of_version_1() {
     let draw_ranks = draw(Stream::chunk(0, 3), 5000, 1000, 12);
     assert_eq!(draw_ranks.ranks(), [5050, 5163, 5409, 5545, 5612, 5653, 5666, 5716, 5833, 5834, 5915, 5955]);
-    // Almost half of the slice: repeats are dropped, and topped up several times.
+    // Almost half of the slice: repeats are dropped, and the draw is topped up several times.
     let topped_up = draw(Stream::chunk(0, 4), 0, 41, 20);
     let expected = [0, 3, 4, 6, 7, 10, 11, 15, 16, 18, 19, 23, 25, 29, 30, 31, 32, 33, 36, 40];
     assert_eq!(topped_up.ranks(), expected);
@@ -113,7 +113,7 @@ fn dense_draws_are_those_of_version_1() {
     let mut most = draw(Stream::chunk(0, 6), 100, 24, 19);
     let expected = [100, 102, 103, 104, 105, 106, 107, 108, 109, 110, 112, 114, 115, 116, 117, 118, 119, 122, 123];
     assert_eq!(most.ranks(), expected);
-    // The last two were all that was left, and took no word: the next integers show it.
+    // The last two ranks were all that was left and took no word of the stream: the next integers show it.
     most.replace(&[100, 110]);
     let expected = [102, 103, 104, 105, 106, 107, 108, 109, 111, 112, 114, 115, 116, 117, 118, 119, 121, 122, 123];
     assert_eq!(most.ranks(), expected);

@@ -1,4 +1,4 @@
-//! Codes that are easy to guess: said in the summary, and refused where an operator wants that.
+//! Codes that are easy to guess: the summary warns of them, and an operator can have them refused.
 
 use codemint_codes::job::request::{Limits, Request, RequestError};
 
@@ -10,7 +10,7 @@ fn refusal(mask: &str, count: i128, guess_odds_min: u64) -> Option<RequestError>
 }
 
 #[test]
-fn jobs_are_refused_below_the_odds_and_taken_from_there_on() {
+fn jobs_are_refused_below_the_minimum_odds_and_accepted_from_there_on() {
     for (mask, count, odds) in [
         ("####", 10, 1_000),
         ("####", 3, 3_333),
@@ -24,7 +24,7 @@ fn jobs_are_refused_below_the_odds_and_taken_from_there_on() {
         assert_eq!(refusal(mask, count, limit), Some(RequestError::EasyToGuess { odds, limit }), "{count} of {mask}");
         assert_eq!(refusal(mask, count, 0), None);
     }
-    assert_eq!(refusal("WELCOME", 1, 1_000_000), None, "a mask of literals is no secret");
+    assert_eq!(refusal("WELCOME", 1, 1_000_000), None, "a mask of literals is not secret");
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn the_summary_warns_of_codes_that_are_easy_to_guess() {
 }
 
 #[tokio::test]
-async fn ten_thousand_guesses_a_hit_are_enough_to_be_silent() {
+async fn there_is_no_warning_from_ten_thousand_guesses_a_hit_on() {
     let place = TestStore::sqlite().await;
     for (mask, count, warned) in
         [("#####", "10", false), ("#####", "11", true), ("WELCOME", "1", false), ("[:safe:]{12}", "500", false)]
@@ -53,7 +53,7 @@ async fn ten_thousand_guesses_a_hit_are_enough_to_be_silent() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_being_easy_to_guess_stores_nothing_and_names_the_key() {
+async fn a_refusal_of_guessable_codes_stores_nothing_and_names_the_setting() {
     let directory = tempfile::tempdir().expect("a directory");
     let generate = |count: &str| {
         let command =

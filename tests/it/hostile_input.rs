@@ -1,4 +1,4 @@
-//! Bytes from strangers, put together of what each reader takes for its own.
+//! Hostile bytes, made of pieces that each reader understands.
 
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
@@ -113,7 +113,7 @@ const OF_IMPORTS: &[&str] = &[
     "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKL",
 ];
 
-/// Mostly what the reader knows, with any bytes between; some are any bytes and nothing else.
+/// Mostly pieces that the reader understands, with arbitrary bytes between; sometimes arbitrary bytes alone.
 fn made_of(pieces: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let known = select(pieces).prop_map(|piece| piece.as_bytes().to_vec());
     let piece = prop_oneof![20 => known, 1 => vec(any::<u8>(), 0..4)];

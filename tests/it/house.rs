@@ -1,4 +1,4 @@
-//! What the source promises about itself: the arrows between rooms, the migrations.
+//! Rules that the source must follow: the arrows between modules, the migrations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,14 +20,14 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The room that a file belongs to: the first step of its path below `src`.
+/// The module that a file belongs to: the first step of its path below `src`.
 fn room_of(file: &Path) -> String {
     let below = file.strip_prefix(root().join("src")).expect("a source file");
     let first = below.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The rooms that a source text calls: every `crate::room` or, in the program, `codemint::room`.
+/// The modules that a source text calls: every `crate::module` or, in the program, `codemint::module`.
 fn rooms_called(text: &str) -> BTreeSet<String> {
     let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
     let calls = code.flat_map(|line| {
@@ -40,7 +40,7 @@ fn rooms_called(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The lines `room -> room, room` of the block of arrows in ARCHITECTURE.md.
+/// The lines `module -> module, module` of the block of arrows in ARCHITECTURE.md.
 fn allowed_arrows() -> BTreeMap<String, BTreeSet<String>> {
     let text = read("ARCHITECTURE.md");
     let block = text.split("```arrows\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of arrows");
@@ -53,7 +53,7 @@ fn allowed_arrows() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn arrows_between_rooms_are_those_of_the_architecture_document() {
+fn arrows_between_modules_match_the_architecture_document() {
     let allowed = allowed_arrows();
     let mut drawn: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in rust_files(&root().join("src")) {
@@ -64,11 +64,11 @@ fn arrows_between_rooms_are_those_of_the_architecture_document() {
         let called = rooms_called(&fs::read_to_string(&file).expect("a source file"));
         drawn.entry(room.clone()).or_default().extend(called.into_iter().filter(|other| *other != room));
     }
-    assert_eq!(drawn, allowed, "left what the source does, right what ARCHITECTURE.md says");
+    assert_eq!(drawn, allowed, "left: the source, right: ARCHITECTURE.md");
 }
 
 #[test]
-fn arrows_never_run_in_a_circle() {
+fn arrows_between_modules_have_no_cycle() {
     let mut left = allowed_arrows();
     while !left.is_empty() {
         let ready: Vec<String> = left
@@ -76,7 +76,7 @@ fn arrows_never_run_in_a_circle() {
             .filter(|(_, to)| to.iter().all(|room| !left.contains_key(room)))
             .map(|(room, _)| room.clone())
             .collect();
-        assert!(!ready.is_empty(), "a circle among {:?}", left.keys());
+        assert!(!ready.is_empty(), "a cycle among {:?}", left.keys());
         ready.iter().for_each(|room| drop(left.remove(room)));
     }
 }

@@ -1,5 +1,5 @@
-//! Connections between worker, PostgreSQL and RabbitMQ that lose, delay, cut off and withhold data: whatever happens, the
-//! store and the broker are correct afterwards, and a dead connection is noticed.
+//! Connections between worker, PostgreSQL and RabbitMQ that lose, delay, cut off and withhold data: whatever happens,
+//! the store and the broker are correct afterwards, and a dead connection is noticed.
 
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ async fn fifty_commits_with_lost_answers_are_found_done_and_counted() {
     let settled =
         |outcome: &str| worker.metric(&format!("codemint_commits_ambiguous_total{{outcome=\"{outcome}\"}}")) as u64;
     assert_eq!((settled("done"), settled("not_done")), (50, 10));
-    assert_eq!(worker.metric("codemint_codes_minted_total") as u64, count, "each code is counted once, whatever answer arrived");
+    assert_eq!(worker.metric("codemint_codes_minted_total") as u64, count, "each code once, whatever answer arrived");
     worker.terminate().await.expect_code(0);
     let asked = [Asked { id, mask: MASK.to_owned(), count }];
     judge(&site.store, &Known { asked: &asked, ..Known::default() }).await;

@@ -1,4 +1,4 @@
-//! The log of a worker: lines in JSON with the documented fields, one for each step of a job, few while servers are away.
+//! The log of a worker: lines in JSON with the documented fields, one for each step of a job, few during outages.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};

@@ -5,7 +5,7 @@ use codemint::store::transaction::StoreTransaction;
 
 use crate::support::stores::TestStore;
 
-/// A connection keeps its plans: one that scans a small table from end to end would still do so once the table is large.
+/// A connection keeps its plans: one that scans a small table from end to end would still do so once it is large.
 #[tokio::test]
 async fn regression_a_few_codes_are_looked_up_by_index_even_in_a_small_table() {
     for place in [TestStore::postgres().await, TestStore::partitioned().await] {

@@ -15,7 +15,7 @@ use crate::support::site::{DEAD, EVENTS, JOBS, Site, publish, request};
 use crate::support::stores::TestStore;
 use crate::support::wait_until;
 
-/// Longer than the broker waits for an acknowledgement and takes to notice that there is none.
+/// Longer than the broker waits for an acknowledgement, plus the time until it notices the lack of one.
 const OUTAGE: Duration = Duration::from_secs(180);
 const RUNNING_JOBS: usize = 4;
 const WAITING_JOBS: usize = 24;

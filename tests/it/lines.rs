@@ -130,7 +130,7 @@ async fn slow_and_repeatedly_cut_connections_deliver_everything_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_waits_for_servers_that_refuse_connections_for_a_while() {
+async fn connections_that_servers_refuse_for_a_while_are_retried() {
     let mut lines = Lines::at_work(TestStore::postgres().await).await;
     for proxy in [&lines.to_store, &lines.to_broker] {
         proxy.refuse(true);
@@ -159,7 +159,7 @@ async fn a_store_connection_that_is_dead_in_one_direction_is_given_up() {
 }
 
 /// The server then waits for codes that never arrive, and no timeout is shorter than that of a statement: until then,
-/// nobody could claim the chunk.
+/// no worker could claim the chunk.
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_connection_that_dies_amid_codes_does_not_keep_their_chunk() {

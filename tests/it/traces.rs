@@ -38,7 +38,7 @@ fn named<'a>(spans: &'a [CollectedSpan], name: &str) -> Vec<&'a CollectedSpan> {
 }
 
 #[tokio::test]
-async fn the_spans_of_a_job_continue_the_trace_of_its_message() {
+async fn the_spans_of_a_worker_continue_the_trace_of_the_jobs_message() {
     for place in TestStore::both().await {
         let site = Site::new(place).await;
         let peer = site.keep_events().await;

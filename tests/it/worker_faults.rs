@@ -230,7 +230,7 @@ async fn a_blocked_broker_still_delivers_jobs_and_receives_the_events_later() {
     let of_end = site.store.store.find_job(ids[0]).await.expect("an answer").expect("a job");
     // This event makes the worker notice the alarm, if it was raised after the last event.
     site.store.store.repeat_event(of_end.no, &Handling::default()).await.expect("an event");
-    wait_until("readiness says blocked", async || {
+    wait_until("readiness reports blocked", async || {
         worker.readiness().is_some_and(|(status, body)| status == 200 && body["broker"] == "blocked")
     })
     .await;

@@ -24,7 +24,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts a server that scrapes under the name that the alerts expect, and evaluates these rules, both every second.
+    /// Starts a server that scrapes under the name that the alerts expect, and evaluates rules, both every second.
     pub async fn start(target: SocketAddr, rules: &Path) -> Self {
         let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory");
         let address = SocketAddr::from(([127, 0, 0, 1], reserved_port()));

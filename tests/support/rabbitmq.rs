@@ -201,7 +201,7 @@ impl Broker {
         self.ctl(&["import_definitions", copy.to_str().expect("a name")]);
     }
 
-    /// Returns exact counts: ready is what a consumer could take now. Quorum queues lag by seconds in the server's lists.
+    /// Returns exact counts; ready: what a consumer could take now. The server's lists of quorum queues lag by seconds.
     pub fn queue_depth(&self, vhost: &Vhost, queue: &str) -> Depth {
         let name = format!("rabbit_misc:r({}, queue, {})", binary(&vhost.name), binary(queue));
         let answer = self.ask(&format!(

@@ -1,4 +1,4 @@
-//! What an import makes of an input: lines, columns, what is no code, and what cannot be read at all.
+//! How an import reads its input: lines, columns, lines without a valid code, and input that cannot be read at all.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -24,7 +24,7 @@ fn assert_codes(input: &[u8], format: Format, expected: &[(&str, u64)]) {
 }
 
 #[test]
-fn line_ends_marks_and_case_make_no_difference() {
+fn line_ends_byte_order_marks_and_case_make_no_difference() {
     let expected = [("A1", 1), ("B2", 2), ("C3", 3)];
     for text in ["a1\nb2\nc3\n", "A1\nB2\nC3", "A1\r\nB2\r\nC3\r\n", "A1\r\nb2\nC3\r", "\u{feff}A1\nB2\nC3\n"] {
         assert_codes(text.as_bytes(), Format::Lines, &expected);
@@ -34,14 +34,14 @@ fn line_ends_marks_and_case_make_no_difference() {
 }
 
 #[test]
-fn only_a_mark_at_the_very_start_is_dropped() {
+fn only_a_byte_order_mark_at_the_very_start_is_dropped() {
     let (sorted, rejects) = import("A1\n\u{feff}B2\n".as_bytes(), Format::Lines).expect("codes");
     assert_eq!(codes_of(&sorted), owned(&[("A1", 1)]));
     assert_eq!(rejects_of(rejects), [(2, Reason::Invalid(Invalid::NotAscii))]);
 }
 
 #[test]
-fn blank_lines_are_counted_and_are_no_rejects() {
+fn blank_lines_are_counted_and_not_rejected() {
     let (sorted, rejects) = import(&b"\n\r\nA1\n\n\nB2\n\r\n"[..], Format::Lines).expect("codes");
     assert_eq!(codes_of(&sorted), owned(&[("A1", 3), ("B2", 6)]));
     assert_eq!((sorted.counts.lines_read, sorted.counts.blank, sorted.counts.invalid), (7, 5, 0));
@@ -49,7 +49,7 @@ fn blank_lines_are_counted_and_are_no_rejects() {
 }
 
 #[test]
-fn every_line_that_is_no_code_is_told_with_its_number_and_reason() {
+fn every_line_without_a_valid_code_is_rejected_with_its_number_and_reason() {
     let (longest, too_long) = ("x".repeat(64), "x".repeat(65));
     let lines: [(&[u8], Option<&str>); 16] = [
         (b"GOOD1", None),
@@ -81,7 +81,7 @@ fn every_line_that_is_no_code_is_told_with_its_number_and_reason() {
 }
 
 #[test]
-fn a_code_of_full_length_may_be_followed_by_either_line_end() {
+fn a_code_of_maximum_length_may_have_any_line_ending() {
     let code = "Z".repeat(64);
     for end in ["", "\r", "\n", "\r\n"] {
         assert_codes(format!("{code}{end}").as_bytes(), Format::Lines, &[(&code, 1)]);
@@ -96,7 +96,7 @@ fn no_valid_code(invalid: u64, line: u64, reason: &str) -> String {
 }
 
 #[test]
-fn an_input_without_a_code_is_an_error_that_says_why() {
+fn an_input_without_codes_is_an_error_that_names_the_reason() {
     for nothing in ["", "\n", "\r\n\n", "\u{feff}", "\u{feff}\n"] {
         assert_eq!(refusal(nothing.as_bytes(), Format::Lines), "the input holds no codes; write one code a line");
     }
@@ -123,7 +123,7 @@ fn a_column_is_found_by_its_name_in_the_header() {
 }
 
 #[test]
-fn rows_are_numbered_by_lines_whatever_ends_them() {
+fn rows_are_numbered_by_line_with_any_line_ending() {
     let expected = [("A1", 2), ("B2", 5), ("C3", 7), ("D4", 8)];
     let text = "code,note\nA1,\n\n\nB2,\"x\ny\"\nC3,\nD4\n\n";
     for line_end in ["\n", "\r\n"] {
@@ -134,12 +134,12 @@ fn rows_are_numbered_by_lines_whatever_ends_them() {
             assert_eq!((sorted.counts.lines_read, sorted.counts.blank, rejects.len()), (7, 3, 0), "{line_end:?}");
         }
     }
-    // Old Macintosh line ends, which the parser knows.
+    // Line ends of the classic Mac OS, which the parser supports.
     assert_codes(b"code,note\rA1,\r\rB2,\r", column("code"), &[("A1", 2), ("B2", 4)]);
 }
 
 #[test]
-fn rows_without_a_valid_field_are_rejects() {
+fn rows_without_a_valid_field_are_rejected() {
     let text = format!("name,code\nAnn,A1\nBob\nCy,\n,\"two words\"\nDee,{}\nEve,a1,more\n \n", "x".repeat(1000));
     let (sorted, rejects) = import(text.as_bytes(), column("code")).expect("codes");
     assert_eq!(codes_of(&sorted), owned(&[("A1", 2)]));
@@ -157,7 +157,7 @@ fn rows_without_a_valid_field_are_rejects() {
 }
 
 #[test]
-fn a_column_that_is_not_there_is_an_error_that_lists_those_that_are() {
+fn a_missing_column_is_an_error_that_lists_the_existing_columns() {
     assert_eq!(
         refusal(b"id,Code,\nA,B,C\n", column("code")),
         r#"the header has no column "code"; its columns are "id", "Code", """#
@@ -174,7 +174,7 @@ fn a_column_that_is_not_there_is_an_error_that_lists_those_that_are() {
 }
 
 #[test]
-fn a_quotation_mark_that_is_never_closed_is_told_with_its_line() {
+fn an_unclosed_quotation_mark_is_an_error_that_names_its_line() {
     let text = format!("code\nA1\n\"B2\n{}", "C3\n".repeat(RECORD_BYTES_MAX));
     let message = refusal(text.as_bytes(), column("code"));
     assert!(message.starts_with("the row that begins on line 3 is longer than 1048576 bytes"), "{message}");
@@ -189,7 +189,7 @@ fn a_quotation_mark_that_is_never_closed_is_told_with_its_line() {
 }
 
 #[test]
-fn the_digest_is_that_of_the_raw_bytes_and_of_the_column() {
+fn the_digest_covers_the_raw_bytes_and_the_chosen_column() {
     let digest_of = |text: &str, format| import(text.as_bytes(), format).expect("codes").0.counts.digest;
     for text in ["code\nA1\n", "\u{feff}code\r\na1"] {
         assert_eq!(digest_of(text, Format::Lines), <[u8; 32]>::from(Sha256::digest(text)));
@@ -211,7 +211,7 @@ fn the_digest_is_that_of_the_raw_bytes_and_of_the_column() {
 }
 
 #[test]
-fn an_endless_line_takes_no_memory_and_is_one_reject() {
+fn an_endless_line_is_one_reject_and_is_not_kept_in_memory() {
     // Other tests use memory too, so this one needs a process of its own.
     let program = std::env::current_exe().expect("this program");
     let args = ["--exact", "import_input::an_endless_line_in_a_process_of_its_own", "--include-ignored"];
@@ -236,7 +236,7 @@ fn an_endless_line_in_a_process_of_its_own() {
     assert!(peak_kib * 1024 < LENGTH / 4, "{peak_kib} KiB");
 }
 
-/// An input that breaks after some bytes.
+/// An input that fails after this many bytes.
 struct Broken(u64);
 
 impl Read for Broken {
@@ -251,7 +251,7 @@ impl Read for Broken {
 }
 
 #[test]
-fn an_input_that_breaks_off_is_told_with_its_place() {
+fn a_read_error_is_reported_with_its_byte_offset() {
     for bytes in [0, 1, 2, 3, 4, 1000] {
         for format in [Format::Lines, column("code")] {
             let error = import(Broken(bytes), format).expect_err("a broken input");
@@ -261,7 +261,7 @@ fn an_input_that_breaks_off_is_told_with_its_place() {
 }
 
 #[test]
-fn a_callback_hears_of_every_piece_and_ends_the_reading() {
+fn the_progress_callback_is_called_for_every_piece_and_can_stop_the_reading() {
     let text = "code\nA1\nB2\n".repeat(100);
     for format in [Format::Lines, column("code")] {
         let options = Options { format, run_codes: 10, workspace: roomy(&std::env::temp_dir()) };
@@ -273,8 +273,8 @@ fn a_callback_hears_of_every_piece_and_ends_the_reading() {
         };
         let error = read(Pieces::new(text.as_bytes(), &[7]), &options, &listen).expect_err("an interrupt");
         assert!(matches!(error, ImportError::Interrupted), "{error}");
-        assert!((500..507).contains(&heard.get()), "stopped at the first piece behind byte 500: {}", heard.get());
-        // At the end of the input it has heard of all of it.
+        assert!((500..507).contains(&heard.get()), "stopped at the first piece after byte 500: {}", heard.get());
+        // At the end of the input, the last call reported all of its bytes.
         let heard = Cell::new(0);
         let listen = |bytes| {
             heard.set(bytes);

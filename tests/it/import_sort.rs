@@ -1,5 +1,5 @@
-//! What an import hands out, against a sort in memory: runs, groups, repeats and rejects, with bounds so small that
-//! everything is spilled and merged in many passes.
+//! The results of an import compared with a sort in memory: runs, groups, repeats and rejects, with bounds so small
+//! that everything is spilled and merged in many passes.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use proptest::sample::select;
 
 use crate::import_steps::{Pieces, assert_is_sound, codes_of, column, go_on, import, import_with, rejects_of, roomy};
 
-/// What an import gives, worked out in memory.
+/// The expected result of an import, computed in memory.
 #[derive(Debug, Default, PartialEq)]
 struct Expected {
     codes: Vec<(String, u64)>,
@@ -27,7 +27,7 @@ struct Expected {
     lines: u64,
 }
 
-/// `None` is a row without the field, or a line that holds nothing.
+/// Computes the expected result; an entry of `None` is a blank line.
 fn expected(entries: impl Iterator<Item = (u64, Option<Vec<u8>>)>, of_lines: bool) -> Expected {
     let mut seen: BTreeMap<(usize, String), u64> = BTreeMap::new();
     let mut expected = Expected::default();
@@ -80,7 +80,7 @@ fn found((sorted, rejects): (Sorted, Rejects), run_codes: u32) -> Expected {
     Expected { codes: codes_of(&sorted), rejects: rejects_of(rejects), blank: counts.blank, lines: counts.lines_read }
 }
 
-/// From one record a piece and two pieces a merge to everything in memory.
+/// Workspaces that range from one record per piece and two pieces per merge to everything in memory.
 fn any_workspace() -> impl Strategy<Value = Workspace> {
     let buffer_bytes = prop_oneof![Just(0), 1_usize..500, Just(4000), Just(1 << 20)];
     (buffer_bytes, 0_usize..6).prop_map(|(buffer_bytes, pieces_merged_max)| Workspace {
@@ -90,7 +90,7 @@ fn any_workspace() -> impl Strategy<Value = Workspace> {
     })
 }
 
-/// Few different characters, so that codes repeat, with some of what is no code.
+/// Lines of few different characters, so that codes repeat; some lines are not valid codes.
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     let one_of = |bytes: &'static [u8], lengths| vec(select(bytes), lengths);
     prop_oneof![
@@ -118,7 +118,7 @@ fn any_text() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// A field as it may be written, with its meaning.
+/// A field as it is written in CSV, and its value.
 fn any_field() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let plain = any_line().prop_filter("no marks", |text| !text.iter().any(|byte| b"\r\n\",".contains(byte)));
     let quoted = vec(select(&b"aB1,\"\n\r \xff"[..]), 0..6).prop_map(|meaning| {
@@ -129,10 +129,10 @@ fn any_field() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     prop_oneof![4 => plain.prop_map(|text| (text.clone(), text)), 1 => quoted]
 }
 
-/// Rows of fields, and blank lines before each.
+/// Rows of fields, each with the number of blank lines before it.
 type Table = Vec<(usize, Vec<(Vec<u8>, Vec<u8>)>)>;
 
-/// The CSV text, and each row's line with the field in the wanted column.
+/// Returns the CSV text, and the result expected for the wanted column.
 fn written_table(table: &Table, wanted: usize, line_end: &str) -> (Vec<u8>, Expected) {
     let header: String = (0..4).map(|at| if at == wanted { ",code" } else { ",\"other\"\"\n\"" }).collect();
     let mut text = format!("{}{line_end}", &header[1..]).into_bytes();
@@ -144,7 +144,7 @@ fn written_table(table: &Table, wanted: usize, line_end: &str) -> (Vec<u8>, Expe
             line += 1;
         }
         let row = fields.iter().map(|(written, _)| written.clone()).collect::<Vec<_>>().join(&b","[..]);
-        // A row that is empty would be a blank line.
+        // An empty row would be a blank line.
         let row = if row.is_empty() { b"\"\"".to_vec() } else { row };
         match fields.get(wanted) {
             Some((_, meaning)) => entries.push((line, Some(meaning.clone()))),
@@ -200,7 +200,7 @@ proptest! {
     }
 }
 
-/// About ten thousand lines with a few hundred repeats and a few hundred that are no code.
+/// Returns ten thousand lines, among them a few hundred repeats and a few hundred that are not valid codes.
 fn many_lines() -> String {
     let line = |number: u64| match number % 31 {
         0 => format!("not a code {number}"),
@@ -212,7 +212,7 @@ fn many_lines() -> String {
 }
 
 #[test]
-fn many_passes_give_what_one_merge_gives() {
+fn many_merge_passes_give_the_same_result_as_one() {
     let text = many_lines();
     let in_memory =
         found(import_with(text.as_bytes(), Format::Lines, 100, roomy(&std::env::temp_dir())).expect("codes"), 100);
@@ -253,12 +253,12 @@ fn runs_can_be_read_in_any_order_and_from_several_threads() {
 }
 
 #[test]
-fn rejects_pushed_later_are_put_in_order_with_the_others() {
+fn rejects_pushed_later_are_sorted_among_the_others() {
     let text = "A1\nA1\nB 2\nC3\n";
     let (sorted, mut rejects) = import(text.as_bytes(), Format::Lines).expect("codes");
     let run = sorted.read_run(0).expect("a run");
     assert_eq!(run.lines, [1, 4]);
-    run.lines.iter().rev().for_each(|&line| rejects.push(line, Reason::Present).expect("room"));
+    run.lines.iter().rev().for_each(|&line| rejects.push(line, Reason::Present).expect("disk space"));
     let mut file = Vec::new();
     assert_eq!(rejects.write_csv(&mut file, &go_on).expect("rejects"), 4);
     let expected = "line,reason\n1,exists already\n2,repeat of line 1\n3,contains a space or a tab\n4,exists already\n";
@@ -266,7 +266,7 @@ fn rejects_pushed_later_are_put_in_order_with_the_others() {
 }
 
 #[test]
-fn rejects_beyond_the_memory_come_back_in_order() {
+fn rejects_that_exceed_the_memory_buffer_come_back_in_order() {
     let workspace = Workspace { buffer_bytes: 8 * 1000, pieces_merged_max: 3, ..roomy(&std::env::temp_dir()) };
     let mut rejects = Rejects::new(&workspace);
     let mut expected = BTreeMap::new();
@@ -277,7 +277,7 @@ fn rejects_beyond_the_memory_come_back_in_order() {
             1 => Reason::Repeat { first_line: u64::MAX - number },
             _ => Reason::Invalid(Invalid::NoField),
         };
-        rejects.push(line, reason).expect("room");
+        rejects.push(line, reason).expect("disk space");
         expected.insert(line, reason);
     }
     assert_eq!(rejects.len(), 5000);
@@ -285,16 +285,16 @@ fn rejects_beyond_the_memory_come_back_in_order() {
 }
 
 #[test]
-fn a_reject_file_that_takes_no_more_is_told() {
+fn a_full_disk_under_the_reject_file_is_an_error() {
     let mut rejects = Rejects::new(&roomy(&std::env::temp_dir()));
-    rejects.push(1, Reason::Present).expect("room");
+    rejects.push(1, Reason::Present).expect("disk space");
     let error = rejects.write_csv(fs::File::options().write(true).open("/dev/full").expect("a device"), &go_on);
     let error = error.expect_err("a full disk");
     assert!(matches!(&error, ImportError::RejectFile(io) if io.kind() == std::io::ErrorKind::StorageFull), "{error}");
 }
 
 #[test]
-fn results_can_be_handed_to_other_threads() {
+fn results_can_be_sent_to_other_threads() {
     fn assert_send_and_sync<T: Send + Sync>() {}
     assert_send_and_sync::<Sorted>();
     assert_send_and_sync::<Rejects>();
@@ -307,7 +307,7 @@ fn files_in(directory: &Path) -> usize {
 }
 
 #[test]
-fn an_interrupt_at_any_question_leaves_no_file() {
+fn an_interrupt_at_any_check_leaves_no_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let text: String = many_lines().lines().take(2000).map(|line| line.to_owned() + "\n").collect();
     let workspace = Workspace { buffer_bytes: 1000, pieces_merged_max: 2, ..roomy(directory.path()) };
@@ -325,21 +325,21 @@ fn an_interrupt_at_any_question_leaves_no_file() {
         let Err(error) = imported else { break };
         assert!(matches!(error, ImportError::Interrupted), "{error}");
     }
-    // It is asked once a piece of the input, and at the start of each merge of two pieces of about 25 codes.
-    assert!(questions.get() as usize > text.len() / 4096 + 2000 / 25, "only {} questions", questions.get());
+    // It checks once per piece of the input, and at the start of each merge of two pieces of about 25 codes.
+    assert!(questions.get() as usize > text.len() / 4096 + 2000 / 25, "only {} checks", questions.get());
 }
 
 #[test]
-fn a_writing_of_rejects_can_be_interrupted() {
+fn writing_rejects_can_be_interrupted() {
     let mut rejects = Rejects::new(&roomy(&std::env::temp_dir()));
-    (0..50_000).for_each(|line| rejects.push(line, Reason::Present).expect("room"));
+    (0..50_000).for_each(|line| rejects.push(line, Reason::Present).expect("disk space"));
     let stop = |count| if count < 20_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
     let error = rejects.write_csv(std::io::sink(), &stop).expect_err("an interrupt");
     assert!(matches!(error, ImportError::Interrupted), "{error}");
 }
 
 #[test]
-fn a_directory_that_takes_no_file_is_named_with_advice() {
+fn an_unwritable_temporary_directory_is_named_with_advice() {
     let nowhere = Path::new("/nowhere/at/all");
     let error = import_with(&b"A1\n"[..], Format::Lines, 10, roomy(nowhere)).expect_err("no directory");
     let expected = "a temporary file in /nowhere/at/all fails: No such file or directory (os error 2); set TMPDIR to a directory that can be written to";

@@ -1,4 +1,4 @@
-//! What the tests of imports share: inputs that come in odd pieces, and results in plain words.
+//! Helpers shared by the import tests: inputs that arrive in odd pieces, and results in a form that can be compared.
 
 use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use codemint_import::rejects::{Reason, Rejects};
 use codemint_import::sorted::Sorted;
 use codemint_import::workspace::Workspace;
 
-/// An input that comes in pieces of these sizes, over and over, with a signal before each.
+/// An input that arrives in pieces of these sizes, over and over, with an interrupting signal before each.
 pub struct Pieces<'a> {
     left: &'a [u8],
     sizes: std::iter::Cycle<std::slice::Iter<'a, usize>>,
@@ -42,7 +42,7 @@ pub fn column(name: &str) -> Format {
     Format::Column { name: name.to_owned(), delimiter: b',' }
 }
 
-/// The usual bounds.
+/// Returns a workspace with the default bounds.
 pub fn roomy(directory: &Path) -> Workspace {
     Workspace::new(directory.to_owned())
 }
@@ -64,12 +64,12 @@ pub fn import(input: impl Read, format: Format) -> Result<(Sorted, Rejects), Imp
     import_with(input, format, 1000, roomy(&std::env::temp_dir()))
 }
 
-/// The message of an import that fails.
+/// Returns the error message of an import that has to fail.
 pub fn refusal(input: &[u8], format: Format) -> String {
     import(input, format).expect_err("a refusal").to_string()
 }
 
-/// All codes with their lines, in the order of the runs.
+/// Returns all codes with their line numbers, in the order of the runs.
 pub fn codes_of(sorted: &Sorted) -> Vec<(String, u64)> {
     let run = |index| {
         let run = sorted.read_run(index).expect("a run");
@@ -84,14 +84,14 @@ pub fn rejects_of(rejects: Rejects) -> Vec<(u64, Reason)> {
     in_order.map(|reject| reject.expect("a reject")).map(|reject| (reject.line, reject.reason)).collect()
 }
 
-/// The symbols that these codes show at each position.
+/// Returns the symbols that occur at each position of these codes.
 pub fn symbols_of(codes: &[(String, u64)]) -> Vec<SymbolSet> {
     let at = |position| codes.iter().map(|(code, _)| code.as_bytes()[position]).collect::<Vec<u8>>();
     let length = codes.first().map_or(0, |(code, _)| code.len());
     (0..length).map(|position| SymbolSet::of(&at(position))).collect()
 }
 
-/// Everything that a result promises about itself, whatever the input was.
+/// Asserts every invariant of a result, whatever the input was.
 pub fn assert_is_sound(sorted: &Sorted, run_codes: u32) {
     let all = codes_of(sorted);
     assert!(all.is_sorted_by(|(a, _), (b, _)| (a.len(), a) < (b.len(), b)), "ascending, each code once");

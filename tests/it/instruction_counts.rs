@@ -1,5 +1,5 @@
-//! What a code costs in instructions, counted by valgrind: the same on every machine, idle or not, where seconds are not.
-//! A change that doubles the work of one step fails here. It is no benchmark: the build is that of tests.
+//! The cost of a code in instructions, counted by valgrind: unlike seconds, the same on every machine, idle or not.
+//! A change that doubles the work of one step fails here. This is not a benchmark: it measures the build of the tests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,14 +16,14 @@ use codemint_store::write_order::WriteOrder;
 
 use crate::chance::numbered_key;
 
-/// Enough that starting costs next to nothing.
+/// Enough codes that the cost of starting up is negligible.
 const CODES: usize = 10_000;
-/// Runs whose filters are asked.
+/// The number of runs whose filters are queried.
 const RUNS: u64 = 10;
 const FALSE_POSITIVE_RATE: f64 = 0.001;
 
-/// Functions below and the instructions they took for each of [`CODES`], in the dev profile with rustc 1.95. To renew this
-/// table, after a change that is meant to cost or a new compiler, take the figures that the failed test prints.
+/// The functions below and their instructions for each of [`CODES`], in the dev profile with rustc 1.95. To renew this
+/// table after an intended change of cost or with a new compiler, copy the figures that the failed test prints.
 const RECORDED: [(&str, f64); 6] = [
     ("draw_sparse", 2850.0),
     ("draw_dense", 197.0),
@@ -32,24 +32,24 @@ const RECORDED: [(&str, f64); 6] = [
     ("build_filter", 2325.0),
     ("ask_filters", 9255.0),
 ];
-/// A compiler does not move a figure that far; doubling or leaving out the work does.
+/// Bounds that another compiler does not exceed, but that doubling or omitting the work does.
 const FACTOR_MAX: f64 = 1.6;
 const FACTOR_MIN: f64 = 0.4;
 
 #[test]
-#[expect(clippy::print_stdout, reason = "says where it tests nothing")]
+#[expect(clippy::print_stdout, reason = "reports where nothing is tested")]
 fn no_step_of_minting_a_code_takes_many_more_instructions_than_recorded() {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux", debug_assertions)) {
-        println!("instructions are not counted: those recorded are of tests in the dev profile on x86_64 Linux");
+        println!("instructions are not counted: the recorded figures are for tests in the dev profile on x86_64 Linux");
         return;
     }
     let counted = count_instructions();
     let is_far = |(name, recorded): (&str, f64)| !(FACTOR_MIN..=FACTOR_MAX).contains(&(counted[name] / recorded));
     let far: Vec<_> = RECORDED.into_iter().filter(|&recorded| is_far(recorded)).collect();
-    assert!(far.is_empty(), "far from what is recorded as {far:?}; instructions a code now: {counted:#.0?}");
+    assert!(far.is_empty(), "far from the recorded {far:?}; instructions per code now: {counted:#.0?}");
 }
 
-/// Instructions of each function of [`RECORDED`], a code.
+/// Returns the instructions per code of each function in [`RECORDED`].
 fn count_instructions() -> BTreeMap<&'static str, f64> {
     let directory = tempfile::tempdir().expect("a directory");
     let profile = directory.path().join("profile");
@@ -66,8 +66,8 @@ fn count_instructions() -> BTreeMap<&'static str, f64> {
     RECORDED.map(|(name, _)| (name, instructions_of(&profile, name) as f64 / CODES as f64)).into()
 }
 
-/// Of one call of a function, with all that it called. <https://valgrind.org/docs/manual/cl-format.html>: `cfn=` names who
-/// is called, the next line says how often, and the one behind it from where and at what cost.
+/// Returns the instructions of one call of a function, callees included. `cfn=` names the function, the next line holds
+/// the number of calls, the one after it their place and cost; see <https://valgrind.org/docs/manual/cl-format.html>.
 fn instructions_of(profile: &str, function: &str) -> u64 {
     let callee = format!("instruction_counts::{function}");
     let mut lines = profile.lines();
@@ -75,7 +75,7 @@ fn instructions_of(profile: &str, function: &str) -> u64 {
     let calls = lines.next().and_then(|line| line.strip_prefix("calls=")?.split(' ').next());
     let cost = lines.next().and_then(|line| line.split(' ').nth(1));
     let [calls, cost] = [calls, cost].map(|number| number.and_then(|number| number.parse::<u64>().ok()));
-    cost.expect("a cost") / calls.expect("how many calls")
+    cost.expect("a cost") / calls.expect("a number of calls")
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn draw_sparse(keyspace: &Keyspace, job: u64) -> Draw {
     black_box(Draw::new(&numbered_key(job), Stream::chunk(0, 0), slice, CODES))
 }
 
-/// 60 % of the slice.
+/// Draws 60 % of the slice.
 #[inline(never)]
 fn draw_dense() -> Draw {
     let slice = Slice { start: 0, length: CODES as Rank * 10 / 6 };

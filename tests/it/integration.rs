@@ -1,4 +1,4 @@
-//! docs/integration.md: its programs are run as they are printed, its tables and examples are compared with the code.
+//! docs/integration.md: its programs are run exactly as printed, its tables and examples are compared with the code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,13 +26,13 @@ fn document() -> String {
     fs::read_to_string(root().join("docs/integration.md")).expect("the document")
 }
 
-/// The blocks of the document in this language, in order.
+/// Returns the document's code blocks in this language, in order.
 fn blocks(language: &str) -> Vec<String> {
     let (text, start) = (document(), format!("\n```{language}\n"));
     text.split(&start).skip(1).map(|rest| rest.split("\n```").next().expect("an end").to_owned()).collect()
 }
 
-/// Producers that run in the tests: language, interpreter, file.
+/// The producers that the tests run.
 const PYTHON: Producer = Producer { language: "python", interpreter: "/usr/bin/python3", file: "order_codes.py" };
 const JAVASCRIPT: Producer = Producer { language: "javascript", interpreter: "node", file: "order_codes.js" };
 
@@ -42,7 +42,7 @@ struct Producer {
     file: &'static str,
 }
 
-/// A site where those who order and those who listen have no more rights than they need.
+/// A site where producers and readers have only the rights that they need.
 struct Shop {
     site: Site,
     producer_url: String,
@@ -58,14 +58,14 @@ impl Shop {
             rabbitmq::shared().add_user(&name, "secret", &vhost, permissions);
             vhost.url_of(&name, "secret")
         };
-        // As in deploy/rabbitmq/definitions.json.
+        // The same permissions as in deploy/rabbitmq/definitions.json.
         let producer_url = user("producer", ["^$", r"^codemint\.jobs$", "^$"]);
         let own = "^codemint-events-.*$";
         let reader_url = user("reader", [own, own, r"^(codemint-events-.*|codemint\.events)$"]);
         Self { site, producer_url, reader_url }
     }
 
-    /// The program as it stands in the document.
+    /// Runs the producer exactly as printed in the document.
     async fn run(&self, producer: &Producer, mask: &str, count: u64) -> Ran {
         let [program] = &blocks(producer.language)[..] else { panic!("one program in {}", producer.language) };
         let file = self.site.store.path().join(producer.file);
@@ -89,7 +89,7 @@ fn javascript_libraries() -> PathBuf {
     libraries
 }
 
-/// The type and the number of codes of each line that a producer printed.
+/// Returns the event type and the number of codes of each line that a producer printed.
 fn told(ran: &Ran, count: u64) -> Vec<(String, u64)> {
     let line = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
@@ -111,7 +111,7 @@ fn assert_told_to_the_end(ran: &Ran, count: u64) {
 }
 
 #[tokio::test]
-async fn the_python_producer_as_printed_gets_a_million_codes_and_hears_how_it_goes() {
+async fn the_printed_python_producer_gets_a_million_codes_and_their_events() {
     let shop = Shop::new(TestStore::postgres().await).await;
     let worker = shop.site.start_ready().await;
     let mut inbox = shop.site.peer().await.listen(EVENTS, "job.*").await;
@@ -128,7 +128,7 @@ async fn the_python_producer_as_printed_gets_a_million_codes_and_hears_how_it_go
 }
 
 #[tokio::test]
-async fn the_javascript_producer_as_printed_gets_its_codes_and_hears_how_it_goes() {
+async fn the_printed_javascript_producer_gets_its_codes_and_their_events() {
     let shop = Shop::new(TestStore::postgres().await).await;
     let worker = shop.site.start_ready().await;
     let ran = shop.run(&JAVASCRIPT, "VIP-[:safe:]{8}", 120_000).await.expect_code(0);
@@ -138,7 +138,7 @@ async fn the_javascript_producer_as_printed_gets_its_codes_and_hears_how_it_goes
 }
 
 #[tokio::test]
-async fn both_producers_as_printed_hear_why_an_order_fails() {
+async fn both_printed_producers_report_why_a_request_fails() {
     let shop = Shop::new(TestStore::sqlite().await).await;
     let worker = shop.site.start_ready().await;
     let mut inbox = shop.site.peer().await.listen(EVENTS, "job.*").await;
@@ -149,12 +149,12 @@ async fn both_producers_as_printed_hear_why_an_order_fails() {
     }
     let schema = validator("event");
     inbox.collect_count(2).await.iter().for_each(|event| assert_fits(&schema, &event.json()));
-    assert_eq!(shop.site.peer().await.depth(DEAD).await, 0, "an order that cannot be met is a job");
+    assert_eq!(shop.site.peer().await.depth(DEAD).await, 0, "a request that cannot be met becomes a job");
     worker.terminate().await.expect_code(0);
 }
 
 #[tokio::test]
-async fn both_producers_as_printed_notice_that_nobody_would_get_their_order() {
+async fn both_printed_producers_report_that_their_request_is_unroutable() {
     let shop = Shop::new(TestStore::sqlite().await).await;
     shop.site.drain().await;
     let channel = shop.site.peer().await.channel().await;
@@ -181,7 +181,7 @@ fn examples_in_the_document_fit_their_schemas() {
 }
 
 #[test]
-fn every_event_and_every_reason_to_fail_is_in_the_document() {
+fn every_event_and_every_failure_code_is_documented() {
     let text = document();
     for kind in EventKind::ALL {
         assert!(text.contains(&format!("| `{}` | `{}` |", kind.routing_key(), kind.event_type())), "{kind:?}");
@@ -192,14 +192,14 @@ fn every_event_and_every_reason_to_fail_is_in_the_document() {
     assert_eq!(told, codes_in_the_source().iter().map(String::as_str).collect());
 }
 
-/// What stands in the source as the code of an error of a job.
+/// Returns every error code of a job that occurs in the source.
 fn codes_in_the_source() -> BTreeSet<String> {
     let read = |path: &str| fs::read_to_string(root().join("src").join(path)).expect("a source file");
     let request = read("job/request.rs");
     let arms = request.split("const fn code").nth(1).and_then(|rest| rest.split("\n    }").next()).expect("codes");
     let mut codes: BTreeSet<String> =
         arms.lines().filter_map(|line| Some(line.split("=> \"").nth(1)?.split('"').next()?.to_owned())).collect();
-    // Of reserved masks, not of jobs.
+    // This code belongs to reserved masks, not to jobs.
     assert!(codes.remove("invalid_note") && codes.len() >= 8, "{codes:?}");
     for file in ["broker/admit.rs", "job/plan.rs", "runner/pool.rs"] {
         codes.extend(read(file).split("code: \"").skip(1).filter_map(|rest| Some(rest.split('"').next()?.to_owned())));

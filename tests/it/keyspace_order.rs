@@ -1,4 +1,4 @@
-//! Where texts stand in the order of a keyspace, compared with all its codes written down.
+//! The rank of a text in a keyspace, compared with the list of all its codes.
 
 use codemint_codes::check::CheckKey;
 use codemint_codes::keyspace::Keyspace;
@@ -10,7 +10,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn prop_a_code_has_the_rank_of_its_place_in_byte_order(mask in small_mask(4)) {
+    fn prop_the_rank_of_a_code_is_its_position_in_byte_order(mask in small_mask(4)) {
         let keyspace = Keyspace::new(&mask);
         for (rank, code) in (0_u128..).zip(codes_of(mask.positions())) {
             prop_assert_eq!(keyspace.rank(&code), Some(rank));
@@ -19,7 +19,7 @@ proptest! {
 }
 
 #[test]
-fn ranks_are_told_for_the_codes_of_the_mask_and_for_no_other_text() {
+fn only_the_codes_of_a_mask_have_a_rank() {
     let keyspace = Keyspace::new(&mask("A[\\]^\\-]#"));
     let codes: Vec<String> = codes_of(mask("A[\\]^\\-]#").positions()).into_iter().collect();
     assert_eq!(codes.iter().map(|code| keyspace.rank(code)).collect::<Vec<_>>(), (0..30).map(Some).collect::<Vec<_>>());
@@ -29,7 +29,7 @@ fn ranks_are_told_for_the_codes_of_the_mask_and_for_no_other_text() {
 }
 
 #[test]
-fn check_characters_do_not_change_where_a_code_stands() {
+fn check_characters_do_not_change_the_rank_of_a_code() {
     let keyspace = Keyspace::new(&mask("A##[:check:]{2}"));
     let keyed = keyspace.clone().with_check_key(CheckKey::new(b"0123456789abcdef").expect("a secret"));
     for rank in 0..100 {

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
 
-/// Numbers of placeholders even and odd, literals between them, and sizes around the widths of the arithmetic.
+/// Masks with even and odd numbers of placeholders, literals between them, and sizes around the arithmetic's widths.
 const MASKS: [&str; 20] = [
     "A",
     "#",
@@ -39,7 +39,7 @@ fn keyspace(text: &str) -> Keyspace {
     Keyspace::new(&mask(text))
 }
 
-/// Turns a rank into a code as on paper: the last position is the last digit.
+/// Converts a rank to a code as by hand: the last position is the last digit.
 fn code_on_paper(mask: &Mask, mut rank: Rank) -> String {
     let mut code: Vec<char> = Vec::new();
     for set in mask.positions().iter().rev() {
@@ -68,7 +68,7 @@ fn assert_is_bijection(text: &str) {
 }
 
 #[test]
-fn every_rank_of_a_small_keyspace_has_a_code_of_its_own_in_byte_order() {
+fn every_rank_of_a_small_keyspace_has_its_own_code_in_byte_order() {
     for text in [
         "PROMO",
         "#",
@@ -87,7 +87,7 @@ fn every_rank_of_a_small_keyspace_has_a_code_of_its_own_in_byte_order() {
 }
 
 #[test]
-fn a_keyspace_has_the_product_of_its_sets_as_its_size() {
+fn the_size_of_a_keyspace_is_the_product_of_its_set_sizes() {
     for (text, size) in [
         ("PROMO", 1),
         ("[A]{64}", 1),
@@ -120,7 +120,7 @@ fn the_first_and_the_last_rank_are_the_lowest_and_the_highest_code() {
 }
 
 #[test]
-fn there_is_no_code_from_the_size_on() {
+fn ranks_from_the_size_on_have_no_code() {
     for text in MASKS {
         let keyspace = keyspace(text);
         assert!(keyspace.unrank(keyspace.size() - 1).is_some(), "{text}");
@@ -156,17 +156,17 @@ fn a_foreign_code_has_no_rank() {
 }
 
 #[test]
-fn a_recycled_batch_keeps_nothing_of_what_it_held() {
+fn a_recycled_batch_keeps_none_of_its_old_codes() {
     let (long, short) = (keyspace("LONGER-####"), keyspace("#A#"));
     let mut batch = long.batch(&[1, 2, 3, 4]);
     batch = short.batch_into(batch, &[42, 7, 42]);
-    assert_eq!(batch.as_lines(), "4A2\n0A7\n4A2\n", "in the order that was asked for");
+    assert_eq!(batch.as_lines(), "4A2\n0A7\n4A2\n", "in the requested order");
     assert_eq!(batch, short.batch(&[42, 7, 42]));
     batch = long.batch_into(batch, &[]);
     assert_eq!((batch.len(), batch.is_empty(), batch), (0, true, CodeBatch::default()));
 }
 
-/// A mask of the table and ranks of its keyspace.
+/// A mask from the table and ranks of its keyspace.
 fn mask_and_ranks() -> impl Strategy<Value = (&'static str, Vec<Rank>)> {
     (select(&MASKS[..]), vec((any::<u128>(), 0_u32..110), 1..8)).prop_map(|(text, seeds)| {
         let size = keyspace(text).size();
@@ -209,7 +209,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_a_batch_is_its_codes_one_by_one((text, ranks) in mask_and_ranks()) {
+    fn prop_a_batch_equals_its_codes_one_by_one((text, ranks) in mask_and_ranks()) {
         let keyspace = keyspace(text);
         let batch = keyspace.batch(&ranks);
         let one_by_one: Vec<String> = ranks.iter().map(|&rank| keyspace.unrank(rank).expect("a code")).collect();

@@ -1,4 +1,4 @@
-//! What a worker that is killed costs: the chunks that it was writing, and two seconds.
+//! The cost of a killed worker: the chunks that it was writing, and two seconds.
 
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,12 @@ use codemint_test_support::wait_until;
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const CHUNK: u64 = 10_000;
-/// Of one worker, as `worker.concurrency` is by default.
+/// The number of writers of one worker: the default of `worker.concurrency`.
 const WRITERS: u64 = 2;
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_killed_costs_at_most_a_chunk_for_each_of_its_writers() {
+async fn a_killed_worker_costs_at_most_one_chunk_per_writer() {
     let count = if is_long() { 2_000_000 } else { 400_000 };
     for place in TestStore::both().await {
         let site = Site::new(place).await;
@@ -40,18 +40,18 @@ async fn a_worker_that_is_killed_costs_at_most_a_chunk_for_each_of_its_writers()
         let next = site.start(&settings, &[]);
         wait_until("the end", async || site.completed().await == 1).await;
         let left = count / CHUNK - survived;
-        assert_eq!(next.metric("codemint_chunks_claimed_total") as u64, left, "nothing that was done is done again");
+        assert_eq!(next.metric("codemint_chunks_claimed_total") as u64, left, "no finished chunk is claimed again");
         assert_eq!(next.metric("codemint_chunks_minted_total") as u64, left);
         end_well("after a death", site, next, &[Asked { id, mask: MASK.to_owned(), count }]).await;
     }
 }
 
 #[tokio::test]
-async fn what_a_killed_worker_held_is_taken_over_within_two_seconds() {
+async fn the_chunk_of_a_killed_worker_is_taken_over_within_two_seconds() {
     for place in TestStore::both().await {
         let site = Site::new(place).await;
         let peer = site.keep_events().await;
-        // It keeps its only chunk for as long as a stall takes, which is longer than the time allowed.
+        // The worker holds its only chunk for as long as the stall takes, which is longer than the time allowed.
         let stall = format!("{}=1*return(stall)->off", failpoint::BEFORE_COMMIT);
         let holder = site.start(&[("FAILPOINTS", &stall)], &[]);
         holder.wait_until_ready().await;

@@ -1,5 +1,5 @@
-//! What holds for every reader of foreign bytes, whatever they are: it reads them or refuses them in few words, and what it
-//! has read is sound. Property tests and fuzz targets try it with different bytes.
+//! Invariants of every parser of untrusted bytes: it accepts them or refuses them with a short message, and what it has
+//! accepted is sound. Property tests and fuzz targets check this with different bytes.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use codemint_import::workspace::Workspace;
 
 use crate::import_steps::{assert_is_sound, column, import_with, rejects_of, roomy};
 
-/// Longest reason and longest position of a refused message; both become headers.
+/// The maximum length of the reason and the position of a refused message together; both become headers.
 pub const SAID_BYTES_MAX: usize = 600;
 const RUN_CODES: u32 = 3;
 
@@ -47,7 +47,7 @@ pub fn of_configurations(file: &[u8]) {
     }
 }
 
-/// Both formats, with bounds so small that little is kept in memory.
+/// Imports in both formats, with bounds so small that little is kept in memory.
 pub fn of_imports(input: &[u8]) {
     for format in [Format::Lines, column("code")] {
         let workspace = Workspace { buffer_bytes: 100, pieces_merged_max: 2, ..roomy(&std::env::temp_dir()) };

@@ -1,5 +1,5 @@
-//! Lines between worker, PostgreSQL and RabbitMQ that lose, delay, cut and withhold: whatever they do, everything is as it
-//! must be afterwards, and a line that is dead is noticed.
+//! Connections between worker, PostgreSQL and RabbitMQ that lose, delay, cut off and withhold data: whatever happens,
+//! the store and the broker are correct afterwards, and a dead connection is noticed.
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,11 @@ use codemint_test_support::wait_until;
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const COUNT: u64 = 40_000;
 const SMALL_CHUNKS: (&str, &str) = ("CODEMINT__JOB__CHUNK_SIZE", "1000");
-/// For a line that is dead, or a server that is stopped.
+/// The time limit for noticing a dead connection or a stopped server.
 const NOTICED_WITHIN: Duration = Duration::from_secs(30);
 const CHUNKS_DONE: &str = "select count(*) from chunks where state = 'done'";
 
-/// A worker that reaches everything by way of proxies, and a job that it is in the middle of.
+/// A worker that reaches store and broker through proxies, in the middle of a job.
 struct Lines {
     site: Site,
     to_store: Proxy,
@@ -59,7 +59,7 @@ impl Lines {
         end_well("through the proxies", self.site, self.worker, &self.asked).await;
     }
 
-    /// Panics unless the worker says so in time.
+    /// Panics unless the worker logs this in time.
     async fn is_noticed(&self, since: Instant, says: &str) {
         self.worker.wait_until_it_says(says).await;
         assert!(since.elapsed() < NOTICED_WITHIN, "{says:?} after {:?}", since.elapsed());
@@ -67,13 +67,13 @@ impl Lines {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_commits_whose_answers_are_lost_are_found_done_and_counted() {
+async fn fifty_commits_with_lost_answers_are_found_done_and_counted() {
     let mut place = TestStore::postgres().await;
     let id = Uuid::now_v7();
     let proxy = Proxy::start(&place.url).await;
     let direct = std::mem::replace(&mut place.url, proxy.url.clone());
     let site = Site::new(place).await;
-    // Without a broker nothing but chunks is committed in the middle of a job.
+    // Without a broker, only chunks are committed in the middle of a job.
     let worker = site.start(&[SMALL_CHUNKS, ("CODEMINT__AMQP__URL", "")], &[]);
     let count = 120_000;
     let enqueue = ["enqueue", MASK, "--count", "120000", "--job-id", &id.to_string()];
@@ -93,14 +93,14 @@ async fn fifty_commits_whose_answers_are_lost_are_found_done_and_counted() {
     let settled =
         |outcome: &str| worker.metric(&format!("codemint_commits_ambiguous_total{{outcome=\"{outcome}\"}}")) as u64;
     assert_eq!((settled("done"), settled("not_done")), (50, 10));
-    assert_eq!(worker.metric("codemint_codes_minted_total") as u64, count, "each once, whatever was heard of it");
+    assert_eq!(worker.metric("codemint_codes_minted_total") as u64, count, "each code once, whatever answer arrived");
     worker.terminate().await.expect_code(0);
     let asked = [Asked { id, mask: MASK.to_owned(), count }];
     judge(&site.store, &Known { asked: &asked, ..Known::default() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn confirms_and_acknowledgements_that_are_lost_cost_repeats_and_nothing_else() {
+async fn lost_confirms_and_acknowledgements_cause_repeats_and_nothing_else() {
     for loss in [Loss::Confirm, Loss::Acknowledgement] {
         let mut lines = Lines::at_work(TestStore::postgres().await).await;
         lines.to_broker.lose(loss, 3);
@@ -113,7 +113,7 @@ async fn confirms_and_acknowledgements_that_are_lost_cost_repeats_and_nothing_el
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_lines_and_lines_that_are_cut_again_and_again_bring_everything_in_the_end() {
+async fn slow_and_repeatedly_cut_connections_deliver_everything_in_the_end() {
     let mut lines = Lines::at_work(TestStore::postgres().await).await;
     for bytes in [20_000, 50_000, 90_000] {
         lines.to_store.cut_after(bytes);
@@ -130,11 +130,11 @@ async fn slow_lines_and_lines_that_are_cut_again_and_again_bring_everything_in_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_refuse_connections_for_a_while_are_waited_for() {
+async fn connections_that_servers_refuse_for_a_while_are_retried() {
     let mut lines = Lines::at_work(TestStore::postgres().await).await;
     for proxy in [&lines.to_store, &lines.to_broker] {
         proxy.refuse(true);
-        // Breaks those that are open.
+        // Breaks the open connections.
         proxy.cut_after(1);
     }
     lines.ask(500).await;
@@ -148,7 +148,7 @@ async fn servers_that_refuse_connections_for_a_while_are_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_to_the_store_that_is_dead_in_one_direction_is_given_up() {
+async fn a_store_connection_that_is_dead_in_one_direction_is_given_up() {
     let dead = async |direction| {
         let lines = Lines::at_work(TestStore::postgres().await).await;
         lines.to_store.stall(direction);
@@ -158,12 +158,12 @@ async fn a_line_to_the_store_that_is_dead_in_one_direction_is_given_up() {
     tokio::join!(dead(Direction::ToClient), dead(Direction::ToServer));
 }
 
-/// The server then waits for codes that never come, and for no timeout shorter than that of a statement: its chunk would be
-/// nobody's until then.
+/// The server then waits for codes that never arrive, and no timeout is shorter than that of a statement: until then,
+/// no worker could claim the chunk.
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread")]
-async fn regression_a_line_that_dies_in_the_middle_of_codes_does_not_keep_their_chunk() {
-    let stall = format!("{}=3*off->1*return(stall)->off", codemint_telemetry::failpoint::CODES_HALF_WRITTEN);
+async fn regression_a_connection_that_dies_amid_codes_does_not_keep_their_chunk() {
+    let stall = format!("{}=3*off->1*return(stall)->off", codemint::failpoint::CODES_HALF_WRITTEN);
     let settings = [SMALL_CHUNKS, ("FAILPOINTS", stall.as_str())];
     let lines = Lines::at_work_with(TestStore::postgres().await, &settings).await;
     lines.worker.wait_until_it_says("a failpoint was reached").await;
@@ -173,7 +173,7 @@ async fn regression_a_line_that_dies_in_the_middle_of_codes_does_not_keep_their_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_to_the_broker_that_is_dead_in_one_direction_is_given_up() {
+async fn a_broker_connection_that_is_dead_in_one_direction_is_given_up() {
     let dead = async |direction| {
         let mut lines = Lines::at_work(TestStore::postgres().await).await;
         lines.to_broker.stall(direction);
@@ -186,7 +186,7 @@ async fn a_line_to_the_broker_that_is_dead_in_one_direction_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_stopped_is_noticed_and_survived() {
+async fn a_stopped_store_is_noticed_and_survived() {
     let server = Server::start(Durability::None);
     create_database(&server.url("postgres"), "stopped").await;
     let lines = Lines::at_work(TestStore::postgres_at(&server.url("stopped")).await).await;
@@ -196,9 +196,9 @@ async fn a_store_that_is_stopped_is_noticed_and_survived() {
     lines.end_well().await;
 }
 
-/// Longer than the watchdog's patience.
+/// The statement takes longer than the watchdog waits for a silent server.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_that_the_server_is_at_work_on_may_take_its_time() {
+async fn a_statement_that_the_server_is_executing_may_take_long() {
     let place = TestStore::postgres().await;
     let slow =
         "create function slowly() returns trigger language plpgsql as 'begin perform pg_sleep(14); return new; end';

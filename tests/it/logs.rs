@@ -1,4 +1,4 @@
-//! The log of a worker: lines in JSON with the documented fields, one for each step of a job, few while servers are away.
+//! The log of a worker: lines in JSON with the documented fields, one for each step of a job, few during outages.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -19,10 +19,10 @@ use codemint_test_support::wait_until;
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const SMALL_CHUNKS: (&str, &str) = ("CODEMINT__JOB__CHUNK_SIZE", "1000");
 const AWAY_FOR: Duration = Duration::from_secs(20);
-/// That each server is away, and is back, with what the work on it was cut off by.
+/// Enough lines to report that each server is away and is back, and the errors of the work that was cut off.
 const LINES_MAX: usize = 12;
 
-/// Every line, each with what each has to have.
+/// Parses every line, and asserts the fields that every line must have.
 fn lines(said: &str) -> Vec<Value> {
     let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let lines: Vec<Value> = said.lines().map(line).collect();
@@ -42,7 +42,7 @@ fn about<'a>(lines: &'a [Value], message: &str, id: Uuid) -> Vec<&'a Value> {
 }
 
 #[tokio::test]
-async fn a_job_is_accepted_opened_and_ended_in_one_line_each_over_all_workers() {
+async fn acceptance_start_and_end_of_a_job_are_logged_once_across_all_workers() {
     for place in TestStore::both().await {
         let site = Site::new(place).await;
         let peer = site.keep_events().await;
@@ -78,7 +78,7 @@ async fn a_job_is_accepted_opened_and_ended_in_one_line_each_over_all_workers() 
 }
 
 #[tokio::test]
-async fn each_chunk_has_a_line_at_debug_that_names_its_job() {
+async fn each_chunk_is_logged_at_debug_level_with_its_job() {
     let site = Site::new(TestStore::sqlite().await).await;
     let peer = site.keep_events().await;
     let id = Uuid::now_v7();
@@ -93,7 +93,7 @@ async fn each_chunk_has_a_line_at_debug_that_names_its_job() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_ends_in_a_line_and_other_commands_say_nothing_in_the_log() {
+async fn the_end_of_a_cancelled_job_is_logged_and_other_commands_log_nothing() {
     for place in TestStore::both().await {
         let id = Uuid::now_v7();
         let name = id.to_string();
@@ -103,12 +103,12 @@ async fn a_cancelled_job_ends_in_a_line_and_other_commands_say_nothing_in_the_lo
         assert_eq!(about(&told, "a job has ended", id)[0]["state"], "cancelled");
 
         let quiet = place.codemint(["generate", "A###", "--count", "10"]).run().await.expect_code(0);
-        assert_eq!(quiet.stderr, "", "other commands than a worker say what they did on standard output");
+        assert_eq!(quiet.stderr, "", "commands other than a worker report on standard output");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_are_away_for_a_while_cost_a_bounded_number_of_lines_each_told_once() {
+async fn outages_are_logged_once_per_server_in_a_bounded_number_of_lines() {
     let postgres = Server::start(Durability::Full);
     create_database(&postgres.url("postgres"), "codemint").await;
     let broker = Broker::start();
@@ -123,7 +123,7 @@ async fn servers_that_are_away_for_a_while_cost_a_bounded_number_of_lines_each_t
     let before = worker.said().lines().count();
     postgres.kill_9();
     broker.kill_9();
-    // Nothing tells when this is over: it is the time itself that is looked at.
+    // No event marks the end of this wait: the passing of time itself is tested.
     tokio::time::sleep(AWAY_FOR).await;
     let said = worker.said();
     let away: Vec<Value> = lines(&said).split_off(before);
@@ -145,7 +145,7 @@ async fn servers_that_are_away_for_a_while_cost_a_bounded_number_of_lines_each_t
 }
 
 #[tokio::test]
-async fn the_last_line_of_a_worker_that_cannot_go_on_says_why() {
+async fn the_last_log_line_of_a_worker_that_fails_gives_the_reason() {
     let site = Site::new(TestStore::sqlite().await).await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
@@ -156,9 +156,9 @@ async fn the_last_line_of_a_worker_that_cannot_go_on_says_why() {
     assert!(last["message"].as_str().is_some_and(|text| text.contains("admin.listen")), "{last}");
 }
 
-/// `script` gives it a terminal.
+/// `script` gives the worker a terminal.
 #[test]
-fn on_a_terminal_lines_are_for_people() {
+fn on_a_terminal_log_lines_are_plain_text() {
     let directory = tempfile::tempdir().expect("a directory");
     let program = env!("CARGO_BIN_EXE_codemint");
     let command = format!("{program} worker --drain");

@@ -1,13 +1,13 @@
-//! How PostgreSQL looks codes up.
+//! Looking up codes in PostgreSQL.
 
 use codemint_codes::batch::CodeBatch;
 use codemint_store::transaction::StoreTransaction;
 
 use codemint_test_support::stores::TestStore;
 
-/// A plan is kept with the connection; one that reads a small table from end to end would still do so when it is large.
+/// A connection keeps its plans: one that scans a small table from end to end would still do so once it is large.
 #[tokio::test]
-async fn regression_a_few_codes_are_looked_up_by_the_index_while_the_table_is_small_too() {
+async fn regression_a_few_codes_are_looked_up_by_index_even_in_a_small_table() {
     for place in [TestStore::postgres().await, TestStore::partitioned().await] {
         place.execute("insert into codes (code, run_no) select c::text, 0 from generate_series(5000, 5499) c").await;
         place.execute("analyze codes").await;

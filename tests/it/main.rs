@@ -1,4 +1,4 @@
-//! All tests that need more than one function of the crate: one program, modules inside.
+//! All tests that need more than one function of the crate, as modules of one test program.
 
 mod masks;
 mod look_ups;

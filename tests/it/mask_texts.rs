@@ -1,4 +1,4 @@
-//! Masks written back: the canonical form, and laws over texts that nobody thought of.
+//! Masks written back: the canonical form, and properties of arbitrary texts.
 
 use codemint_codes::mask::{Mask, MaskProblem};
 use codemint_codes::symbols::SymbolSet;
@@ -48,7 +48,7 @@ fn a_mask_is_written_in_its_shortest_form() {
     }
 }
 
-/// A piece of a mask as somebody might write it, with its repeat.
+/// A piece of a mask as a user might write it, with its repeat.
 fn piece() -> impl Strategy<Value = String> {
     let graphic = || (b'!'..=b'~').prop_map(char::from);
     let member = prop_oneof![
@@ -70,7 +70,7 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Symbol sets of any size, each with how often it stands in a row.
+/// Symbol sets of any size, each with the number of times it is repeated in a row.
 fn symbol_sets() -> impl Strategy<Value = Vec<(Vec<u8>, usize)>> {
     let symbols = prop_oneof![btree_set(b'!'..=b'~', 1..5), btree_set(b'!'..=b'~', 1..60)];
     vec((symbols.prop_map(|set| set.into_iter().collect()), 1_usize..6), 1..6)
@@ -131,7 +131,7 @@ proptest! {
         match text.parse::<Mask>() {
             Ok(mask) => assert_reads_back(&mask)?,
             Err(error) => {
-                // What is missing at the end of a text is missing behind its last character.
+                // What is missing at the end of a text is reported after its last character.
                 let missing = matches!(error.problem, MaskProblem::BadRepeat { .. } | MaskProblem::BadCheckRepeat { .. });
                 let behind = missing || error.problem == MaskProblem::Empty;
                 prop_assert!(error.offset < text.len() + usize::from(behind), "{:?}: {}", text, error);

@@ -1,4 +1,4 @@
-//! The mask grammar: what every text stands for, what is refused and where, and how a mask is written back.
+//! The mask grammar: what each text means, what is refused and where, and how a mask is written back.
 
 use std::collections::HashSet;
 use std::mem::discriminant;
@@ -30,7 +30,7 @@ fn size(mask: &Mask) -> u128 {
 }
 
 #[test]
-fn every_problem_says_where_it_stands_and_what_would_be_right() {
+fn every_problem_names_its_position_and_the_fix() {
     let too_long = "A".repeat(MASK_TEXT_MAX + 1);
     let too_many = "A".repeat(CODE_LENGTH_MAX + 1);
     let table = [
@@ -85,13 +85,13 @@ fn every_problem_says_where_it_stands_and_what_would_be_right() {
     for (text, message) in table {
         let error = text.parse::<Mask>().expect_err(text);
         assert_eq!(error.to_string(), message, "{text:?}");
-        assert!(problems.insert(discriminant(&error.problem)), "{text:?} has a problem that had its turn");
+        assert!(problems.insert(discriminant(&error.problem)), "{text:?} has the same problem as an earlier row");
     }
-    assert_eq!(problems.len(), 19, "every problem has its line");
+    assert_eq!(problems.len(), 19, "every problem has a row");
 }
 
 #[test]
-fn characters_that_no_code_can_have_are_refused_wherever_they_stand() {
+fn characters_that_no_code_can_have_are_refused_at_any_position() {
     for (character, expected) in [
         (' ', MaskProblem::Space),
         ('\t', MaskProblem::NotPrintable('\t')),
@@ -108,7 +108,7 @@ fn characters_that_no_code_can_have_are_refused_wherever_they_stand() {
 }
 
 #[test]
-fn a_brace_or_a_bracket_that_closes_nothing_is_refused() {
+fn an_unmatched_closing_brace_or_bracket_is_refused() {
     let not_opened = |found, opening| MaskProblem::NotOpened { found, opening };
     assert_eq!(problem("]"), (0, not_opened(']', '[')));
     assert_eq!(problem("[AB]]"), (4, not_opened(']', '[')));
@@ -153,7 +153,7 @@ fn a_repeat_is_a_number_from_1_to_64_in_braces() {
 }
 
 #[test]
-fn sets_that_are_not_closed_are_empty_or_hold_a_set_are_refused_where_they_open() {
+fn unclosed_empty_and_nested_sets_are_refused_where_they_open() {
     for text in ["A[", "A[B", "A[B-", "A[[:digit:]", "A[B\\]"] {
         assert_eq!(problem(text), (1, MaskProblem::SetNotClosed), "{text:?}");
     }
@@ -170,7 +170,7 @@ fn sets_that_are_not_closed_are_empty_or_hold_a_set_are_refused_where_they_open(
 }
 
 #[test]
-fn a_range_that_runs_backwards_is_refused_as_it_would_be_read() {
+fn a_backward_range_is_refused_with_its_ends_in_upper_case() {
     for (text, offset, first, last) in
         [("[B-A]", 1, 'B', 'A'), ("[z-a]", 1, 'Z', 'A'), ("[_z-A]", 2, 'Z', 'A'), ("[9-0]", 1, '9', '0')]
     {
@@ -181,7 +181,7 @@ fn a_range_that_runs_backwards_is_refused_as_it_would_be_read() {
 #[test]
 fn letters_fold_to_upper_case() {
     assert_eq!(mask("my_Promo\\x[a-f]"), mask("MY_PROMO\\X[A-F]"));
-    assert_eq!(mask("[a-Z]"), mask("?"), "between letters the case does not count");
+    assert_eq!(mask("[a-Z]"), mask("?"), "the case of letters does not matter");
     assert_eq!(mask("[A-z]"), mask("?"));
     assert_eq!(mask("[aAbB]"), mask("[AB]"));
     assert_eq!(mask("[:Digit:][[:SAFE:]]"), mask("[:digit:][:safe:]"));
@@ -189,7 +189,7 @@ fn letters_fold_to_upper_case() {
 }
 
 #[test]
-fn named_sets_stand_alone_inside_sets_and_before_repeats() {
+fn named_sets_may_stand_alone_inside_sets_and_before_repeats() {
     assert_positions("#?*", &[DIGIT, ALPHA, ALNUM]);
     assert_positions("[:digit:][:alpha:][:alnum:][:safe:]", &[DIGIT, ALPHA, ALNUM, SAFE]);
     assert_positions("[[:digit:]][[:safe:]]", &[DIGIT, SAFE]);
@@ -224,7 +224,7 @@ fn a_character_without_a_meaning_stands_for_itself() {
 }
 
 #[test]
-fn a_range_takes_both_of_its_ends_and_all_between() {
+fn a_range_includes_both_of_its_ends_and_everything_between() {
     assert_positions("[A-HJ-NP-Z2-9]", &[set("ABCDEFGHJKLMNPQRSTUVWXYZ23456789")]);
     assert_positions("[B-B]", &[set("B")]);
     assert_positions("[!-~]", &[SymbolSet::of(PRINTABLE)]);
@@ -242,11 +242,11 @@ fn a_code_has_at_most_64_characters() {
     assert_eq!(mask(&"A".repeat(64)).code_length(), 64);
     assert_eq!(mask("[01]{64}").code_length(), 64);
     assert_eq!(problem("[01]{64}A"), (8, MaskProblem::TooManyCharacters));
-    assert_eq!(problem("A[01]{64}"), (5, MaskProblem::TooManyCharacters), "the repeat is too much");
+    assert_eq!(problem("A[01]{64}"), (5, MaskProblem::TooManyCharacters), "the repeat exceeds the limit");
     assert_eq!(problem(&"\\A".repeat(65)), (128, MaskProblem::TooManyCharacters));
 }
 
-/// A mask with a set of each of these sizes, and the product of the sizes.
+/// Returns a mask with one set of each of these sizes, and the product of the sizes.
 fn of_sizes(sizes: &[usize]) -> (String, u128) {
     let sets = sizes.iter().map(|&size| {
         let symbols: String = PRINTABLE[..size].iter().map(|&byte| format!("\\{}", char::from(byte))).collect();
@@ -263,7 +263,7 @@ fn a_keyspace_is_smaller_than_2_to_the_100() {
     assert_eq!(problem("[A-P]{25}").1, MaskProblem::KeyspaceTooLarge);
     assert_eq!(size(&mask("[A-P]{24}[A-O]")), 15 << 96);
 
-    // The nearest products on both sides that a search found.
+    // The products nearest to the limit on both sides that a search found.
     let (text, product) = of_sizes(&[15, 21, 21, 23, 23, 26, 27, 38, 40, 42, 44, 48, 56, 59, 63, 64, 64, 67, 67]);
     assert!(product < KEYSPACE_SIZE_LIMIT && KEYSPACE_SIZE_LIMIT - product < KEYSPACE_SIZE_LIMIT >> 33);
     assert_eq!(size(&mask(&text)), product);
@@ -273,12 +273,12 @@ fn a_keyspace_is_smaller_than_2_to_the_100() {
 }
 
 #[test]
-fn literals_do_not_make_the_keyspace_larger() {
+fn literals_do_not_enlarge_the_keyspace() {
     assert_eq!(size(&mask("A[B]{20}[A-Z0-5]{19}-\\*")), 1 << 95);
 }
 
 #[test]
-fn a_text_of_4096_bytes_is_read_and_a_longer_one_is_not() {
+fn a_text_of_4096_bytes_is_accepted_and_a_longer_one_is_refused() {
     let longest = format!("[{}]", "A".repeat(MASK_TEXT_MAX - 2));
     assert_eq!((longest.len(), mask(&longest)), (4096, mask("A")));
     let longer = format!("[{}]", "A".repeat(MASK_TEXT_MAX - 1));
@@ -292,7 +292,7 @@ fn a_mask_without_placeholders_has_one_code() {
 }
 
 #[test]
-fn regression_a_text_that_is_too_long_is_refused_between_two_characters() {
+fn regression_a_text_that_is_too_long_is_refused_at_a_character_boundary() {
     let long = "\u{e9}".repeat(MASK_TEXT_MAX);
     assert_eq!(problem(&long), (4096, MaskProblem::TextTooLong { length: 8192 }));
     let odd = format!("A{long}");

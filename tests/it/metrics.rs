@@ -1,4 +1,4 @@
-//! A worker's metrics: each one is moved by what it tells of, and documented.
+//! The metrics of a worker: each one changes with what it measures, and is documented.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use codemint_test_support::site::{EVENTS, JOBS, KEPT, Site, Worker, publish, req
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
-/// Asserts that each of these series has at least its value.
+/// Asserts that each of these series has at least this value.
 fn assert_moved(worker: &Worker, moved: &[(&str, f64)]) {
     let (_, metrics) = worker.get("/metrics").expect("an answer");
     for (series, least) in moved {
@@ -24,7 +24,7 @@ fn assert_moved(worker: &Worker, moved: &[(&str, f64)]) {
     }
 }
 
-/// Panics with what promtool says, if it has anything to say.
+/// Panics with the output of promtool unless it is empty.
 fn assert_clean_to_promtool(metrics: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -52,7 +52,7 @@ fn every_metric_is_documented_with_its_type_and_its_labels() {
         .collect();
     let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
     let strangers: Vec<&&str> = documented.keys().filter(|name| !names.contains(name)).collect();
-    assert!(strangers.is_empty(), "documented, and nowhere: {strangers:?}");
+    assert!(strangers.is_empty(), "documented, but not in the source: {strangers:?}");
     for metric in &METRICS {
         let (kind, labels) = documented.get(metric.name).unwrap_or_else(|| panic!("{} is not documented", metric.name));
         let expected = match metric.kind {
@@ -69,7 +69,7 @@ fn every_metric_is_documented_with_its_type_and_its_labels() {
 }
 
 #[tokio::test]
-async fn a_worker_that_has_nothing_to_do_tells_every_counter_as_zero() {
+async fn an_idle_worker_exposes_every_counter_as_zero() {
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start_ready().await;
     worker.wait_until_metric("codemint_broker_queue_consumers{queue=\"jobs\"}", |consumers| consumers == 1.0).await;
@@ -83,7 +83,7 @@ async fn a_worker_that_has_nothing_to_do_tells_every_counter_as_zero() {
     worker.terminate().await.expect_code(0);
 }
 
-/// What the work of the test below comes to, at least.
+/// The minimum values after the work of the test below.
 const WORK: &[(&str, f64)] = &[
     ("codemint_jobs_received_total{source=\"broker\",outcome=\"accepted\"}", 2.0),
     ("codemint_jobs_received_total{source=\"broker\",outcome=\"repeated\"}", 1.0),
@@ -116,16 +116,16 @@ const WORK: &[(&str, f64)] = &[
 ];
 
 #[tokio::test]
-async fn the_work_of_a_worker_moves_its_metrics() {
+async fn the_work_of_a_worker_updates_its_metrics() {
     let site = Site::new(TestStore::postgres().await).await;
     fs::write(site.store.directory.path().join("denied.txt"), "AA\n").expect("a file");
-    // Filters that are wrong about every second code.
+    // The filters are wrong about every second code.
     let environment = [
         ("CODEMINT__DENY__FILE", "denied.txt"),
         ("CODEMINT__JOB__CHUNK_SIZE", "1000"),
         ("CODEMINT__PREFILTER__FALSE_POSITIVE_RATE", "0.5"),
     ];
-    // Jobs of other rules, and of no broker: they are left alone, and wait.
+    // This job has other rules and was enqueued without a broker: the worker leaves it alone, and it waits.
     let without_broker = |args: &[&str]| site.codemint(args).env("CODEMINT__AMQP__URL", "");
     without_broker(&["enqueue", "LEFT-???#", "--count", "10"]).run().await.expect_code(0);
     site.store.execute("insert into reserved (mask, code_length) values ('BB?###', 6)").await;
@@ -160,20 +160,20 @@ async fn the_work_of_a_worker_moves_its_metrics() {
     }
     assert_eq!(worker.metric("codemint_codes_minted_total"), 60_010.0);
     assert_eq!(worker.metric("codemint_chunks_minted_total"), 61.0);
-    assert_eq!(worker.metric("codemint_writers_busy"), 0.0, "nobody is left busy");
-    assert_eq!(worker.metric("codemint_prefilter_bytes"), 0.0, "no filter is left behind");
+    assert_eq!(worker.metric("codemint_writers_busy"), 0.0, "no writer is left busy");
+    assert_eq!(worker.metric("codemint_prefilter_bytes"), 0.0, "no filter is left in memory");
     let (_, metrics) = worker.get("/metrics").expect("an answer");
     assert_clean_to_promtool(&metrics);
     let told = ["???###", &first.to_string(), "STORE"].map(|secret| metrics.contains(secret));
-    assert_eq!(told, [false; 3], "no mask and no id: {metrics}");
+    assert_eq!(told, [false; 3], "no mask and no id is exposed: {metrics}");
     worker.terminate().await.expect_code(0);
 }
 
 #[tokio::test]
-async fn a_chunk_in_the_making_moves_the_gauges_of_the_moment() {
+async fn a_chunk_in_progress_updates_the_gauges() {
     let site = Site::new(TestStore::postgres().await).await;
     site.codemint(&["generate", "??###", "--count", "30000", "--quiet"]).run().await.expect_code(0);
-    // A chunk holds its filters for a moment only, so there are many.
+    // A chunk holds its filters for a moment only, so there are many chunks.
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "1000")], &[]);
     worker.wait_until_ready().await;
     let peer = site.peer().await;
@@ -181,7 +181,7 @@ async fn a_chunk_in_the_making_moves_the_gauges_of_the_moment() {
     worker.wait_until_metric("codemint_prefilter_bytes", |bytes| bytes > 0.0).await;
     wait_until("the job", async || site.completed().await == 2).await;
     worker.terminate().await.expect_code(0);
-    // Each chunk stands still when it has written its codes.
+    // Each chunk stalls while it writes its codes.
     let environment = [("FAILPOINTS", "codes-half-written=return(stall)"), ("CODEMINT__JOB__CHUNK_SIZE", "1000")];
     let worker = site.start(&environment, &[]);
     worker.wait_until_ready().await;
@@ -194,7 +194,7 @@ async fn a_chunk_in_the_making_moves_the_gauges_of_the_moment() {
 }
 
 #[tokio::test]
-async fn jobs_that_end_otherwise_are_counted_by_how_they_end() {
+async fn cancelled_and_failed_jobs_are_counted_by_outcome() {
     let site = Site::new(TestStore::postgres().await).await;
     site.store
         .execute(
@@ -211,7 +211,7 @@ async fn jobs_that_end_otherwise_are_counted_by_how_they_end() {
     publish(&peer, &request(cancelled, "CANCEL???#", 10)).await;
     let running = "select count(*) from jobs where state = 'running'";
     wait_until("it runs", async || site.count(running).await == 1).await;
-    // By a process that dies before it can close the job: the worker does.
+    // As by a process that asks for the cancellation and dies before it closes the job: the worker closes it.
     site.store.execute("update jobs set state = 'cancelling'").await;
     site.store.execute("select pg_terminate_backend(pid) from pg_locks join pg_class on oid = relation where relname = 'chunks' and mode = 'RowShareLock' and pid <> pg_backend_pid()").await;
     worker.wait_until_metric("codemint_jobs_finished_total{outcome=\"cancelled\"}", |jobs| jobs == 1.0).await;
@@ -230,10 +230,10 @@ async fn jobs_that_end_otherwise_are_counted_by_how_they_end() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_with_chunks_is_counted_by_what_it_was() {
+async fn chunk_errors_are_counted_by_their_cause() {
     let site = Site::new(TestStore::postgres().await).await;
     site.codemint(&["generate", "?###", "--count", "13000", "--quiet"]).run().await.expect_code(0);
-    // The first two times a job of seven codes, the server says what a full disk, the next two what a deadlock would.
+    // To a job of seven codes, the server reports a full disk the first two times and a deadlock the next two.
     site.store
         .execute(
             "create sequence faults;
@@ -248,7 +248,7 @@ async fn what_goes_wrong_with_chunks_is_counted_by_what_it_was() {
              create trigger fault before update on chunks for each row when (new.quota = 7) execute function fault()",
         )
         .await;
-    // Duplicates are met when they are written, and one commit each fails before and after it is done.
+    // Duplicates are met only when they are written; one commit fails before it is done, and one after.
     let environment = [
         ("CODEMINT__PREFILTER__SCREENING", "none"),
         ("FAILPOINTS", "before-commit=1*return(error);after-commit=1*return(error)"),
@@ -277,14 +277,14 @@ async fn what_goes_wrong_with_chunks_is_counted_by_what_it_was() {
             ("codemint_keyspace_used_ratio", 0.5),
         ],
     );
-    assert_eq!(worker.metric("codemint_codes_minted_total"), 2_007.0, "each once, whatever went wrong");
+    assert_eq!(worker.metric("codemint_codes_minted_total"), 2_007.0, "each code is counted once, whatever went wrong");
     worker.terminate().await.expect_code(0);
 }
 
 #[tokio::test]
-async fn an_answer_that_may_not_be_written_is_counted_as_given_up() {
+async fn a_reply_that_may_not_be_published_is_counted_as_given_up() {
     let mut site = Site::new(TestStore::postgres().await).await;
-    // A user who may write to our own exchanges, and to no queue by its name.
+    // A user that may write to Codemint's own exchanges, but not to a queue by its name.
     rabbitmq::shared().add_user("no-answers", "secret", site.vhost(), [".*", "codemint\\..*", ".*"]);
     site.amqp_url = site.vhost().url_of("no-answers", "secret");
     let worker = site.start_ready().await;
@@ -297,7 +297,7 @@ async fn an_answer_that_may_not_be_written_is_counted_as_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_go_away_and_come_back_move_the_metrics_of_their_connections() {
+async fn outages_of_servers_update_the_metrics_of_their_connections() {
     let broker = Broker::start();
     let server = Server::start(Durability::None);
     create_database(&server.url("postgres"), "codemint").await;
@@ -311,7 +311,7 @@ async fn servers_that_go_away_and_come_back_move_the_metrics_of_their_connection
     let job = site.store.store.find_job(id).await.expect("an answer").expect("a job");
     let tell = async || site.store.store.repeat_event(job.no, &Handling::default()).await.expect("an event");
 
-    // A queue that takes no more: the broker refuses events.
+    // The queue accepts no more messages, so the broker refuses events.
     broker.close_when_filled(site.vhost(), KEPT);
     wait_until("the broker refuses an event", async || {
         tell().await;
@@ -319,7 +319,7 @@ async fn servers_that_go_away_and_come_back_move_the_metrics_of_their_connection
     })
     .await;
     broker.open_queues(site.vhost());
-    // Also by way of a channel that was refused.
+    // A channel whose events were refused can still publish.
     wait_until("the outbox is empty", async || site.count("select count(*) from outbox").await == 0).await;
 
     broker.set_vm_memory_high_watermark(0.0001);

@@ -1,4 +1,4 @@
-//! The engine on real stores: which codes it stores, what it does about codes that are there, when it stops.
+//! The engine on real stores: which codes it stores, how it handles codes that exist already, when it stops.
 
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::plan::{plan_round, slice_of_range};
@@ -46,11 +46,11 @@ async fn a_job_over_the_whole_keyspace_mints_every_code_once() {
     }
 }
 
-/// Panics unless every chunk holds the codes that its row and the key say, and no others.
+/// Panics unless every chunk holds exactly the codes that follow from its row and the key.
 async fn assert_codes_follow_from(place: &TestStore, job: &Job, key: &Key) {
     let keyspace = Keyspace::new(job.mask().expect("a mask"));
     let chunks = place.store.list_chunks(job.no).await.expect("chunks");
-    // A done chunk's range is that of its codes; its slice is in the plan.
+    // The row of a done chunk has the range of its codes; the plan has its slice.
     for (chunk, planned) in chunks.iter().zip(plan_round(&keyspace, key, 0, job.count, job.chunk_size)) {
         let slice = slice_of_range(&keyspace, &planned.range_first, &planned.range_last).expect("a slice");
         let drawn = Draw::new(key, Stream::chunk(0, chunk.chunk_no), slice, chunk.quota as usize);
@@ -61,7 +61,7 @@ async fn assert_codes_follow_from(place: &TestStore, job: &Job, key: &Key) {
 }
 
 #[tokio::test]
-async fn what_a_chunk_stores_follows_from_mask_key_round_and_chunk_alone() {
+async fn the_codes_of_a_chunk_follow_from_mask_key_round_and_chunk_number_alone() {
     for place in TestStore::all().await {
         let job = put(&place.store, "[A_]{4}##", 500, 100).await;
         let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
@@ -72,7 +72,7 @@ async fn what_a_chunk_stores_follows_from_mask_key_round_and_chunk_alone() {
 }
 
 #[tokio::test]
-async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
+async fn a_chunk_drawn_ahead_is_dropped_when_another_process_writes_it() {
     for place in TestStore::all().await {
         let job = put(&place.store, "[A_]{4}##", 900, 100).await;
         let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
@@ -81,7 +81,7 @@ async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
             Minting::start(&place.store, &job, &MintSettings::default()).await.expect("a start").expect("a job to do"),
             Minting::start(&other, &job, &MintSettings::default()).await.expect("a start").expect("a job to do"),
         ];
-        // Whose turn it is: both guess right and wrong, once and twice in a row.
+        // The order of turns: both guess their next chunk right and wrong, once and twice in a row.
         for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
             let step = minting[turn].mint_chunk(&place.store).await.expect("a step");
             assert!(matches!(step, Step::Minted { .. }), "{step:?}");
@@ -92,7 +92,7 @@ async fn a_chunk_drawn_ahead_is_dropped_when_somebody_else_writes_it() {
 }
 
 #[tokio::test]
-async fn a_job_that_meets_the_codes_of_others_mints_exactly_what_is_left() {
+async fn a_job_that_meets_codes_of_other_jobs_mints_exactly_what_is_left() {
     for place in TestStore::all().await {
         let first = put(&place.store, "####", 6_000, 500).await;
         run(&place.store, &first).await;
@@ -110,7 +110,7 @@ async fn a_job_that_meets_the_codes_of_others_mints_exactly_what_is_left() {
 }
 
 #[tokio::test]
-async fn a_job_without_any_room_left_fails_with_its_true_count() {
+async fn a_job_that_runs_out_of_free_codes_fails_with_its_true_count() {
     for (count, chunk_size) in [(95, 1), (95, 7)] {
         for place in TestStore::all().await {
             place.execute("insert into codes (code, run_no) values ('03', 0), ('04', 0), ('05', 0), ('06', 0), ('07', 0), ('99', 0)").await;
@@ -125,7 +125,7 @@ async fn a_job_without_any_room_left_fails_with_its_true_count() {
 }
 
 #[tokio::test]
-async fn a_single_code_left_is_found() {
+async fn a_single_free_code_is_found() {
     for place in TestStore::all().await {
         let all: Vec<String> = (0..1000).filter(|&n| n != 613).map(|n| format!("('{n:03}', 0)")).collect();
         place.execute(&format!("insert into codes (code, run_no) values {}", all.join(", "))).await;
@@ -149,7 +149,7 @@ async fn a_mask_without_placeholders_gives_its_one_code_once() {
 }
 
 #[tokio::test]
-async fn a_stopped_job_goes_on_where_it_stopped() {
+async fn a_stopped_job_resumes_where_it_stopped() {
     for place in TestStore::all().await {
         let job = put(&place.store, "######", 1_000, 100).await;
         let stop = CancellationToken::new();
@@ -185,9 +185,9 @@ async fn a_job_of_another_generator_version_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_duplicate_that_nobody_can_find_ends_in_an_error_and_not_in_a_loop() {
+async fn a_duplicate_that_cannot_be_found_ends_in_an_error_and_not_in_a_loop() {
     let place = TestStore::postgres().await;
-    // Every insert claims a duplicate: what a broken index would do.
+    // Every insert reports a duplicate, as with a broken index.
     place
         .execute(
             "create function refuse() returns trigger language plpgsql as
@@ -202,7 +202,7 @@ async fn a_duplicate_that_nobody_can_find_ends_in_an_error_and_not_in_a_loop() {
 }
 
 #[tokio::test]
-async fn codes_are_stored_in_byte_order_where_the_databases_language_sorts_otherwise() {
+async fn codes_are_stored_in_byte_order_whatever_the_databases_collation() {
     for place in TestStore::all().await {
         let job = put(&place.store, "[A_\\-0]{6}", 4_096, 100).await;
         run(&place.store, &job).await;

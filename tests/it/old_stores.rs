@@ -1,4 +1,4 @@
-//! Stores of schema versions 1 and 2, with jobs in every state: they are migrated, their masks are known, their jobs go on.
+//! Stores of schema versions 1 and 2 with jobs in every state: once migrated, masks are known and jobs resume.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::engine_steps::{assert_sound, codes_in, expect_refused, mint, run};
 use codemint_test_support::postgres::Database;
 use codemint_test_support::stores::{Kind, TestStore};
 
-/// As the jobs of the old schema are put in below, oldest first.
+/// The jobs that are inserted into the old schema below, oldest first: state and number of done chunks.
 const JOBS: [(State, u32); 7] = [
     (State::Queued, 0),
     (State::Running, 1),
@@ -20,7 +20,7 @@ const JOBS: [(State, u32); 7] = [
     (State::Cancelled, 1),
     (State::Completed, 3),
     (State::Failed, 2),
-    // Of a mask of its own.
+    // This one has a mask of its own.
     (State::Completed, 1),
 ];
 
@@ -37,7 +37,7 @@ async fn first_migrations(kind: Kind, version: usize) -> Migrator {
     Migrator::new(directory.path()).await.expect("migrations")
 }
 
-/// Bytes and ids as the databases write them.
+/// Returns bytes, or an id of 16 bytes, as an SQL literal.
 fn literal(kind: Kind, byte: u8, length: usize) -> String {
     let digits = format!("{byte:02x}").repeat(length);
     match kind {
@@ -47,14 +47,14 @@ fn literal(kind: Kind, byte: u8, length: usize) -> String {
     }
 }
 
-/// The rows of the jobs: three chunks of 20 codes each, slices of `##` with a letter of the job's before it, or of `9#`.
+/// Returns the SQL for the jobs: three chunks with slices of 20 codes of `[A-F]#` each, or one such chunk of `[89]#`.
 fn rows(kind: Kind) -> String {
     let mut sql = String::new();
     for (no, (state, done)) in (1_u8..).zip(JOBS) {
         let (mask, chunks) = if no == 7 { ("[89]#", 1) } else { ("[A-F]#", 3) };
         let (id, digest) = (literal(kind, no, 16), literal(kind, no, 32));
         let ended = state.is_final();
-        // A completed job has what it asked for.
+        // A completed job has all the codes that it asked for.
         let count = if state == State::Completed { 4 * chunks } else { 8 * chunks };
         let (key, minted) = if ended {
             ("null".to_owned(), (4 * done).to_string())
@@ -88,7 +88,7 @@ fn rows(kind: Kind) -> String {
                  values ({no}, 0, {chunk}, '{first}', '{last}', {quota}, '{chunk_state}', {minted}, {});\n",
                 if is_done { &digest } else { "null" },
             );
-            // The jobs of one mask have codes of their own: two of each letter of the slice.
+            // Jobs of one mask have different codes: two for each letter of the slice.
             let letter = first.as_bytes()[0];
             for at in 0..minted {
                 let code = format!("{}{}", char::from(letter + at / 2), (no + 5 * (at % 2)) % 10);
@@ -100,7 +100,7 @@ fn rows(kind: Kind) -> String {
     sql
 }
 
-/// Stores of old versions with these jobs, as they are after today's program has opened them.
+/// Returns stores of old versions with these jobs, after today's program has opened them.
 async fn migrated_stores() -> Vec<TestStore> {
     let mut stores = Vec::new();
     for version in [1, 2] {
@@ -134,7 +134,7 @@ async fn job(place: &TestStore, no: u8) -> codemint_codes::job::Job {
 }
 
 #[tokio::test]
-async fn masks_in_use_are_those_of_the_old_jobs_with_what_they_hold_or_may_still_mint() {
+async fn masks_of_old_jobs_are_in_use_with_the_codes_they_hold_or_may_still_mint() {
     for place in migrated_stores().await {
         let masks = place.texts("select mask || ' ' || code_length || ' ' || first_code || ' ' || last_code || ' ' || codes from masks order by mask").await;
         // Three unfinished jobs of 24 codes each; ended ones of 4, 12 and 8.
@@ -151,7 +151,7 @@ async fn old_jobs_keep_their_states_counts_and_codes() {
             assert_eq!((job.state, job.minted), (state, u64::from(4 * done)), "job {no} in {:?}", place.kind);
             assert_eq!(place.store.read_key(job.no).await.expect("an answer").is_some(), !state.is_final());
             assert_eq!(job.rejections.total(), 0);
-            // Nobody asked to be told of them.
+            // No events were requested for them.
             assert_eq!((job.handling.priority, job.handling.announced), (0, false));
         }
         assert_eq!(codes_in(&place).await.len(), 36);
@@ -161,16 +161,16 @@ async fn old_jobs_keep_their_states_counts_and_codes() {
 }
 
 #[tokio::test]
-async fn old_jobs_go_on_and_new_ones_take_what_is_left() {
+async fn old_jobs_resume_and_new_ones_take_the_remaining_codes() {
     for place in migrated_stores().await {
-        // 60 codes in all; the old jobs hold 32 and 3 * 24 - 8 more are owed: more than there are.
+        // The mask has 60 codes; the old jobs hold 32 and are owed 3 * 24 - 8 more, which is more than are left.
         expect_refused(&place, "[A-F]#", 1, 0).await;
         place.store.mark_job_cancelling(job(&place, 1).await.no).await.expect("a mark");
         for no in [1, 3] {
             assert!(place.store.close_job(i64::from(no)).await.expect("closing").is_ended());
             assert_eq!(job(&place, no).await.state, State::Cancelled);
         }
-        // 32 there, and 20 owed to the running job.
+        // 32 codes exist, and 20 are owed to the running job.
         expect_refused(&place, "[A-F]#", 9, 8).await;
         let running = run(&place.store, &job(&place, 2).await).await;
         assert_eq!((running.state, running.minted), (State::Completed, 24));

@@ -1,4 +1,4 @@
-//! docs/operations.md: its commands, run as they stand on what looks like a fresh machine, and cannot touch this one.
+//! docs/operations.md: its commands, run word for word on a simulated fresh machine, which cannot touch this one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,11 +10,11 @@ use codemint_test_support::tools::{expect_content, read, root};
 
 const DOCUMENT: &str = "docs/operations.md";
 const FRESH_MACHINE: &str = "tests/support/fresh-machine";
-/// Longer than all of it takes on a slow machine.
+/// The time limit: longer than all commands take on a slow machine.
 const SECONDS_MAX: &str = "300";
 
-/// What there is when the commands have been run: a name and a value on each line. Looked at from outside of the program, by those
-/// who may look and by those who may not.
+/// A script that prints what exists after the commands: a name and a value on each line. It looks from outside the
+/// program, as users with access and as users without.
 const LOOK_AROUND: &str = r#"
 set +x
 sql() { su --login postgres --command "psql --no-psqlrc --tuples-only --no-align codemint" <<< "$1"; }
@@ -23,7 +23,7 @@ as_nobody() { setpriv --reuid nobody --regid nogroup --clear-groups "$@"; }
 count() { grep --count "$@" || true; }
 recorded() { ask 'job_state:codemint_jobs:max{state="queued"}' | count '=> 0 '; }
 for _ in {1..60}; do [ "$(recorded)" = 0 ] || break; sleep 1; done
-# A unit's user is none that this machine knows: it is given copies of the files with URLs, and may read what all may read.
+# A unit's user does not exist on this machine: it gets copies of the files with URLs, and may read what everyone may.
 units=$(grep --no-filename --only-matching '/etc/codemint/[a-z.-]*' deploy/systemd/*.service | sort --unique)
 secrets=(/etc/codemint/*-password /etc/codemint/*-url /root/spring.csv /var/backups/codemint/*)
 echo "== seen"
@@ -58,7 +58,7 @@ echo "open $(ss --no-header --listening --tcp --numeric | awk '{ print $4 }' | g
     sed 's/.*://' | sort --unique | paste --serial --delimiters ,)"
 "#;
 
-/// The commands of the document, in their order.
+/// Returns the commands of the document, in order.
 fn commands() -> String {
     let page = read(DOCUMENT);
     let blocks: Vec<&str> =
@@ -68,20 +68,20 @@ fn commands() -> String {
     blocks.concat()
 }
 
-/// For root, or by way of sudo.
+/// Returns a command that runs as root, through sudo where necessary.
 fn as_root(program: &str) -> Command {
     if is_root() {
         return Command::new(program);
     }
     let may = Command::new("sudo").args(["--non-interactive", "true"]).stderr(Stdio::null()).status();
     let may = may.is_ok_and(|status| status.success());
-    assert!(may, "a machine of one's own in the machine takes root, or sudo without a password");
+    assert!(may, "an isolated machine within this one needs root, or sudo without a password");
     let mut command = Command::new("sudo");
     command.args(["--non-interactive", program]);
     command
 }
 
-/// All that was said on a fresh machine where this was run.
+/// Runs a script on a fresh machine and returns its output.
 fn run_on_a_fresh_machine(script: &str) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("script");
@@ -94,10 +94,10 @@ fn run_on_a_fresh_machine(script: &str) -> String {
 }
 
 #[test]
-fn the_commands_of_the_operations_document_lead_from_a_fresh_machine_to_a_watched_worker() {
+fn the_operations_document_leads_from_a_fresh_machine_to_a_monitored_worker() {
     let said = run_on_a_fresh_machine(&format!("set -x\n{}{LOOK_AROUND}", commands()));
 
-    let (_, seen) = said.split_once("== seen\n").unwrap_or_else(|| panic!("it did not come to an end:\n{said}"));
+    let (_, seen) = said.split_once("== seen\n").unwrap_or_else(|| panic!("the script did not finish:\n{said}"));
     let seen: BTreeMap<&str, &str> = seen.lines().filter_map(|line| line.split_once(' ')).collect();
     let expected = [
         ("codes", "50000"),
@@ -140,12 +140,12 @@ fn shellcheck_finds_nothing_in_the_commands_of_the_operations_document() {
 }
 
 #[test]
-fn every_page_that_the_operations_document_leads_to_is_there() {
+fn every_page_that_the_operations_document_links_to_exists() {
     let page = read(DOCUMENT);
     let links = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let links: Vec<&str> = links.filter(|link| !link.starts_with("http")).collect();
     assert!(links.len() > 10, "{links:?}");
     for link in links {
-        assert!(root().join("docs").join(link).exists(), "{link} is not there");
+        assert!(root().join("docs").join(link).exists(), "{link} does not exist");
     }
 }

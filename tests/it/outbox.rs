@@ -1,4 +1,4 @@
-//! What waits to be told: in order per job, in the hands of one process, and never a code or a key.
+//! The outbox: events in order per job, claimed by one process at a time, and never with a code or a key.
 
 use std::collections::BTreeSet;
 
@@ -30,9 +30,9 @@ async fn put_announced(store: &Store, request: Request, handling: Handling) -> J
     }
 }
 
-/// All that waits, without taking it out.
+/// Returns all waiting events without removing them.
 async fn waiting(store: &Store) -> Vec<OutboxEvent> {
-    let batch = store.claim_events().await.expect("an answer").expect("nobody else has them");
+    let batch = store.claim_events().await.expect("an answer").expect("unclaimed events");
     let events = batch.events.clone();
     store.delete_events(batch, &[]).await.expect("an answer");
     events
@@ -43,7 +43,7 @@ fn ids(events: &[OutboxEvent]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_events_of_a_job_are_written_in_order_with_ids_that_follow_from_it() {
+async fn the_events_of_a_job_are_stored_in_order_with_ids_derived_from_it() {
     for place in TestStore::all().await {
         let handling = Handling { reply_to: Some("answers".to_owned()), ..announced() };
         let job = put_announced(&place.store, request("####", 30, 10), handling).await;
@@ -72,7 +72,7 @@ async fn the_events_of_a_job_are_written_in_order_with_ids_that_follow_from_it()
     }
 }
 
-/// From now on rows like this are refused.
+/// Makes the store reject rows that meet this condition.
 async fn refuse(place: &TestStore, table: &str, condition: &str) {
     let sql = match place.kind {
         Kind::Postgres => format!("alter table {table} add constraint refused check (not ({condition})) not valid"),
@@ -130,7 +130,7 @@ async fn no_fact_is_stored_without_its_event_and_no_event_without_its_fact() {
 }
 
 #[tokio::test]
-async fn a_job_of_one_chunk_tells_its_progress_before_its_end() {
+async fn a_job_of_one_chunk_emits_progress_before_its_end() {
     for place in TestStore::all().await {
         let job = put_announced(&place.store, request("####", 10, 10), announced()).await;
         run(&place.store, &job).await;
@@ -143,11 +143,11 @@ async fn a_job_of_one_chunk_tells_its_progress_before_its_end() {
 }
 
 #[tokio::test]
-async fn progress_is_told_at_most_once_a_second_over_all_processes() {
+async fn progress_is_emitted_at_most_once_a_second_across_all_processes() {
     for place in TestStore::all().await {
         let job = put_announced(&place.store, request("####", 100, 10), announced()).await;
         let other = place.open_again().await;
-        assert!(!other.announce_progress(job.no).await.expect("an answer"), "it does not run yet");
+        assert!(!other.announce_progress(job.no).await.expect("an answer"), "the job does not run yet");
         place.store.start_job(job.no).await.expect("a mark");
         let (one, two) = tokio::join!(place.store.announce_progress(job.no), other.announce_progress(job.no));
         assert_eq!(
@@ -169,7 +169,7 @@ async fn progress_is_told_at_most_once_a_second_over_all_processes() {
 }
 
 #[tokio::test]
-async fn events_are_in_the_hands_of_one_process_until_it_lets_go() {
+async fn events_are_claimed_by_one_process_until_it_releases_them() {
     for place in TestStore::all().await {
         for _ in 0..3 {
             put_announced(&place.store, request("####", 10, 10), announced()).await;
@@ -178,7 +178,7 @@ async fn events_are_in_the_hands_of_one_process_until_it_lets_go() {
         let batch = place.store.claim_events().await.expect("an answer").expect("events");
         assert_eq!(batch.events.len(), 3);
         let second = other.claim_events().await.expect("an answer");
-        // A file has no lease: both may publish, each in order.
+        // SQLite has no lease on events: both may publish, each in order.
         assert_eq!(second.is_none(), place.kind == Kind::Postgres);
         drop(second);
         let numbers: Vec<i64> = batch.events.iter().map(|event| event.no).collect();
@@ -186,9 +186,9 @@ async fn events_are_in_the_hands_of_one_process_until_it_lets_go() {
         let left = waiting(&other).await;
         assert_eq!(left.iter().map(|event| event.no).collect::<Vec<_>>(), numbers[2..]);
         assert_eq!(place.store.count_events().await.expect("an answer"), 1);
-        // Whoever forgets a batch holds nobody up.
+        // A dropped batch does not block other processes.
         drop(place.store.claim_events().await.expect("an answer"));
-        // The server hears of it a moment later.
+        // The server notices it a moment later.
         let is_free = async || match other.claim_events().await.expect("an answer") {
             Some(batch) => {
                 let left = batch.events.len();
@@ -197,12 +197,12 @@ async fn events_are_in_the_hands_of_one_process_until_it_lets_go() {
             }
             None => false,
         };
-        wait_until("the forgotten event is to be had", is_free).await;
+        wait_until("the event of the dropped batch can be claimed", is_free).await;
     }
 }
 
 #[tokio::test]
-async fn a_store_without_a_broker_keeps_no_outbox() {
+async fn a_store_without_a_broker_stores_no_events() {
     for place in TestStore::all().await {
         let job = put(&place.store, "####", 30, 10).await;
         run(&place.store, &job).await;
@@ -223,7 +223,7 @@ async fn a_store_without_a_broker_keeps_no_outbox() {
 }
 
 #[tokio::test]
-async fn a_refused_request_tells_that_it_failed_and_nothing_else_however_often_it_comes() {
+async fn a_refused_request_emits_one_failed_event_however_often_it_arrives() {
     for place in TestStore::all().await {
         let refused = RefusedRequest {
             id: Uuid::now_v7(),
@@ -243,7 +243,7 @@ async fn a_refused_request_tells_that_it_failed_and_nothing_else_however_often_i
 }
 
 #[tokio::test]
-async fn a_job_that_is_asked_for_again_answers_whoever_asked() {
+async fn a_repeated_request_is_answered_at_its_reply_queue() {
     for place in TestStore::all().await {
         let job = put_announced(&place.store, request("####", 5, 5), announced()).await;
         place.store.repeat_event(job.no, &asker("first", "one")).await.expect("an answer");
@@ -255,7 +255,7 @@ async fn a_job_that_is_asked_for_again_answers_whoever_asked() {
             .into_iter()
             .filter_map(|event| Some((event.reply_to?, event.correlation_id)))
             .collect();
-        // A running job has room for one who waits.
+        // An unfinished job keeps the reply queue of one requester only.
         let wanted = [("first", "one"), ("third", "three")];
         assert_eq!(answers, wanted.map(|(queue, id)| (queue.to_owned(), Some(id.to_owned()))), "in {:?}", place.kind);
         let ends = waiting(&place.store).await.iter().filter(|event| event.routing_key == "job.completed").count();

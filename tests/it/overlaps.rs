@@ -1,4 +1,4 @@
-//! What masks have in common, and what is left of one when others are cut out: exactly the sets of their codes.
+//! Intersections of masks, and what is left of one without others: compared with the sets of their codes.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn masks_of_different_lengths_share_nothing() {
 }
 
 #[test]
-fn a_mask_without_another_that_covers_it_is_nothing() {
+fn a_mask_without_another_that_covers_it_is_empty() {
     let (inner, outer) = (mask("1#?"), mask("***"));
     assert!(covers(outer.positions(), inner.positions()));
     assert_eq!(parts_outside(inner.positions(), &[outer.positions()]), Some(Vec::new()));
@@ -28,9 +28,9 @@ fn a_mask_without_another_that_covers_it_is_nothing() {
 }
 
 #[test]
-fn more_parts_than_can_be_looked_at_are_given_up() {
+fn a_difference_with_too_many_parts_is_given_up() {
     let whole = mask("[01]{26}");
-    // Each cuts at two places of its own, so the parts double.
+    // Each cuts at two positions of its own, so the number of parts doubles.
     let cutters: Vec<_> =
         (0..13).map(|at| mask(&format!("{}11{}", "#".repeat(2 * at), "#".repeat(24 - 2 * at)))).collect();
     let cut: Vec<&[SymbolSet]> = cutters.iter().map(|mask| mask.positions()).collect();
@@ -40,7 +40,7 @@ fn more_parts_than_can_be_looked_at_are_given_up() {
 }
 
 #[test]
-fn sets_wider_than_any_mask_have_a_size_all_the_same() {
+fn sets_larger_than_any_mask_still_have_a_size() {
     let wide = vec![SymbolSet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"); 64];
     assert_eq!(size(&wide), u128::MAX);
     assert_eq!(size(&[]), 1);
@@ -50,7 +50,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn prop_the_intersection_is_that_of_the_codes(a in small_mask(4), b in small_mask(4)) {
+    fn prop_the_intersection_of_masks_is_that_of_their_codes(a in small_mask(4), b in small_mask(4)) {
         let (codes_a, codes_b) = (codes_of(a.positions()), codes_of(b.positions()));
         let shared: BTreeSet<String> = codes_a.intersection(&codes_b).cloned().collect();
         let found = intersection(a.positions(), b.positions());
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_what_is_left_outside_is_the_difference_in_disjoint_parts(
+    fn prop_the_parts_outside_are_the_difference_in_disjoint_parts(
         whole in small_mask(4), cutters in vec(small_mask(4), 0..5)
     ) {
         let cut: Vec<&[SymbolSet]> = cutters.iter().map(|mask| mask.positions()).collect();

@@ -1,4 +1,4 @@
-//! `codes` in partitions: made once, while it is empty, and the judge of duplicates as before.
+//! The table `codes` in partitions: created once, while it is empty; its primary key still decides about duplicates.
 
 use codemint_codes::screening::{FilterLimits, ScreeningMode};
 use codemint_worker::mint::MintSettings;
@@ -10,11 +10,11 @@ use crate::engine_steps::{assert_sound, codes_in, mint, put};
 use codemint_test_support::stores::{PARTITIONS, TestStore};
 use codemint_test_support::wait_until;
 
-/// Until one was met, so often is tried.
+/// The maximum number of attempts until a deadlock is met.
 const ATTEMPTS_MAX: usize = 20;
 
 #[tokio::test]
-async fn an_empty_store_is_partitioned_once_and_for_ever() {
+async fn an_empty_store_is_partitioned_once_and_permanently() {
     let place = TestStore::postgres().await;
     let role = format!("reader_of_{}", place.url.rsplit('/').next().expect("a name"));
     place.execute(&format!("create role {role}; grant select, insert on codes to {role}")).await;
@@ -42,7 +42,7 @@ async fn an_empty_store_is_partitioned_once_and_for_ever() {
 }
 
 #[tokio::test]
-async fn a_store_that_holds_codes_is_left_as_it_is() {
+async fn a_store_that_holds_codes_is_not_partitioned() {
     let place = TestStore::postgres().await;
     mint(&place, "A###", 123, 100).await;
     let refused = place.codemint(["migrate", "--partitions", "8"]).run().await.expect_code(2);
@@ -57,7 +57,7 @@ async fn a_store_that_holds_codes_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn codes_lie_in_all_partitions_and_none_twice() {
+async fn codes_are_spread_over_all_partitions_without_duplicates() {
     let place = TestStore::partitioned().await;
     mint(&place, "A###", 1_000, 100).await;
     let used = place.number("select count(distinct tableoid) from codes").await;
@@ -65,8 +65,8 @@ async fn codes_lie_in_all_partitions_and_none_twice() {
     assert_sound(&place).await;
 }
 
-/// Two jobs of the same mask, whose first chunks are let loose at the same moment. Without screening every code that they
-/// have in common is met in the index.
+/// Runs two jobs of the same mask, whose first chunks are released at the same moment. Without screening, every code
+/// that they have in common is met in the index.
 async fn mint_side_by_side(place: &TestStore, mask: &str) {
     let jobs = [put(&place.store, mask, 40_000, 20_000).await, put(&place.store, mask, 40_000, 20_000).await];
     let mut gate = PgConnection::connect(&place.url).await.expect("the server");
@@ -86,10 +86,10 @@ async fn mint_side_by_side(place: &TestStore, mask: &str) {
     }
 }
 
-/// Rows of a `COPY` reach the partitions one partition after the other, so two chunks with codes in common may each wait
-/// for the other's.
+/// A `COPY` writes its rows to one partition after the other, so two chunks with codes in common may each wait for the
+/// codes of the other.
 #[tokio::test]
-async fn a_deadlock_of_two_jobs_costs_one_of_them_its_chunk_and_nothing_else() {
+async fn a_deadlock_of_two_jobs_costs_one_of_them_a_chunk_and_nothing_else() {
     let place = TestStore::partitioned().await;
     let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
     let mut masks = 0;

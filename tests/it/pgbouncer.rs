@@ -1,4 +1,4 @@
-//! The store by way of a pgbouncer in transaction mode: nothing of ours stays in its sessions, and these are shared.
+//! The store through a pgbouncer in transaction mode: Codemint leaves nothing in its sessions, and these are shared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use codemint_test_support::codemint::{Codemint, finish};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
-/// What our transactions set.
+/// The settings of each transaction of Codemint.
 const SETTINGS: [(&str, &str); 4] = [
     ("lock_timeout", "30s"),
     ("statement_timeout", "5min"),
@@ -22,7 +22,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ("client_connection_check_interval", "10s"),
 ];
 
-/// The sessions that the pgbouncer of the tests has for a database.
+/// The number of sessions that the tests' pgbouncer has for a database.
 const SESSIONS: usize = 5;
 
 async fn setting(connection: &mut PgConnection, name: &str) -> String {
@@ -30,7 +30,7 @@ async fn setting(connection: &mut PgConnection, name: &str) -> String {
     row.get(0)
 }
 
-/// Clients that know nothing of Codemint, each in a transaction and so in a session of its own: in all that there are.
+/// Opens clients that know nothing of Codemint, each in a transaction and so in its own session: they use all sessions.
 async fn strangers(place: &TestStore) -> Vec<PgConnection> {
     let options: PgConnectOptions = place.url.parse().expect("options");
     let mut strangers = Vec::new();
@@ -44,7 +44,7 @@ async fn strangers(place: &TestStore) -> Vec<PgConnection> {
 }
 
 #[tokio::test]
-async fn every_transaction_of_ours_has_its_timeouts_and_its_isolation() {
+async fn every_transaction_has_its_timeouts_and_its_isolation_level() {
     let place = TestStore::by_way_of_pgbouncer().await;
     let Store::Postgres(postgres) = &place.store else { panic!("no server") };
     for (name, value) in SETTINGS {
@@ -66,7 +66,7 @@ async fn every_transaction_of_ours_has_its_timeouts_and_its_isolation() {
 }
 
 #[tokio::test]
-async fn nothing_is_set_or_prepared_in_a_session_when_our_transactions_are_over() {
+async fn a_session_keeps_no_setting_and_no_prepared_statement_of_a_transaction() {
     let place = TestStore::by_way_of_pgbouncer().await;
     let mut before = BTreeMap::new();
     for stranger in &mut strangers(&place).await {
@@ -90,10 +90,10 @@ async fn nothing_is_set_or_prepared_in_a_session_when_our_transactions_are_over(
 }
 
 #[tokio::test]
-async fn a_transaction_that_nobody_waits_for_any_more_is_undone() {
+async fn an_abandoned_transaction_is_rolled_back() {
     for place in [TestStore::postgres().await, TestStore::by_way_of_pgbouncer().await] {
         for _ in 0..20 {
-            // Given up while the server is asked.
+            // The future is dropped while it waits for the server.
             let _given_up = tokio::time::timeout(Duration::from_micros(50), place.store.begin_reading()).await;
         }
         let open = "select count(*) from pg_stat_activity where datname = current_database()
@@ -134,24 +134,24 @@ async fn processes_that_share_a_job_share_the_sessions() {
         }
     };
     let minted = tokio::select! { minted = running => minted, () = watching => 0 };
-    assert_eq!(minted, 200_000, "what they minted together");
+    assert_eq!(minted, 200_000, "the sum of what they minted");
     assert_eq!(place.number("select count(distinct code) from codes").await, 200_000);
-    assert!(users.values().any(|users| users.len() > 1), "no session served two: {users:?}");
+    assert!(users.values().any(|users| users.len() > 1), "no session served two processes: {users:?}");
     place.codemint(["verify", &id]).run().await.expect_code(0);
 }
 
 #[tokio::test]
-async fn a_pgbouncer_that_is_taken_for_a_server_is_told_from_one() {
+async fn a_pgbouncer_that_is_configured_as_a_server_is_detected() {
     let place = TestStore::by_way_of_pgbouncer().await;
     let refused = Codemint::new(place.path()).args(["--store", &place.url, "jobs", "list"]).run().await.expect_code(2);
     assert!(refused.stderr.contains("set store.pgbouncer to true"), "{}", refused.stderr);
 }
 
 #[tokio::test]
-async fn a_schema_is_migrated_at_the_server_itself_and_looked_at_from_anywhere() {
+async fn a_schema_is_migrated_only_at_the_server_and_checked_through_pgbouncer_too() {
     let place = TestStore::by_way_of_pgbouncer().await;
     let current = place.codemint(["migrate"]).run().await.expect_code(0);
-    assert!(current.stdout.contains("the schema is current"), "a current one needs nothing: {}", current.stdout);
+    assert!(current.stdout.contains("the schema is current"), "a current schema needs nothing: {}", current.stdout);
     place.codemint(["migrate", "--check"]).run().await.expect_code(0);
     place.execute("delete from _sqlx_migrations where version > 1").await;
     place.codemint(["migrate", "--check"]).run().await.expect_code(3);
@@ -160,7 +160,7 @@ async fn a_schema_is_migrated_at_the_server_itself_and_looked_at_from_anywhere()
 }
 
 #[test]
-fn what_pgbouncer_cannot_carry_is_refused_with_the_configuration() {
+fn urls_that_pgbouncer_cannot_serve_are_refused_with_the_configuration() {
     let refusal = |url: &str| {
         let location: Location = url.parse().expect("a location");
         location.by_way_of_pgbouncer().expect_err("a refusal").to_string()

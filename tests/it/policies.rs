@@ -1,4 +1,4 @@
-//! The files that say which codes may be made: what is read, and what is refused with which words.
+//! The files that restrict which codes may be made: what is accepted, and what is refused with which message.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn digest(text: &str) -> [u8; 32] {
 }
 
 #[test]
-fn nothing_configured_is_no_policy() {
+fn without_configuration_there_is_no_policy() {
     let directory = tempfile::tempdir().expect("a directory");
     for keys in ["", "[deny]\nfile = \"\"\nbuiltin = false\n[check]\nkey_file = \" \""] {
         let policy = load(directory.path(), keys).expect("a policy");
@@ -32,7 +32,7 @@ fn nothing_configured_is_no_policy() {
 }
 
 #[test]
-fn denied_words_are_those_of_the_file_the_builtin_ones_or_both() {
+fn denied_words_come_from_the_file_the_builtin_list_or_both() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("words"), "\u{feff}# ours\r\nbadword\r\n\r\nB4DWORD\r\n").expect("a file");
     let denied = |keys: &str| load(directory.path(), keys).expect("a policy").denied.expect("words");
@@ -46,7 +46,7 @@ fn denied_words_are_those_of_the_file_the_builtin_ones_or_both() {
 }
 
 #[test]
-fn a_deny_file_that_cannot_be_used_is_refused_with_the_line() {
+fn an_unusable_deny_file_is_refused_with_the_line() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("words");
     let refused = |words: &str| {
@@ -80,7 +80,7 @@ fn a_deny_file_that_cannot_be_used_is_refused_with_the_line() {
 }
 
 #[test]
-fn the_check_key_is_read_and_neither_it_nor_the_words_are_shown() {
+fn the_check_key_is_read_and_neither_it_nor_the_denied_words_are_shown() {
     let directory = tempfile::tempdir().expect("a directory");
     let key = directory.path().join("key");
     std::fs::write(&key, "0123456789abcdef\n").expect("a file");

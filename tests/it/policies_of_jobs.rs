@@ -1,4 +1,4 @@
-//! A job is made under the check key and the denied words that it began with, whoever works on it.
+//! A job is minted under the check key and the denied words that it began with, whichever process works on it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -33,14 +33,14 @@ fn keyed(mask_text: &str, secret: &str) -> Keyspace {
     Keyspace::new(&mask(mask_text)).with_check_key(CheckKey::new(secret.as_bytes()).expect("a secret"))
 }
 
-/// Every code of the mask under this secret, ascending.
+/// Returns every code of the mask under this secret, in ascending order.
 fn all_codes(mask_text: &str, secret: &str) -> Vec<String> {
     let keyspace = keyed(mask_text, secret);
     (0..keyspace.size()).map(|rank| keyspace.unrank(rank).expect("a code")).collect()
 }
 
 #[tokio::test]
-async fn every_minted_code_has_right_check_characters_to_the_last_one() {
+async fn every_minted_code_has_correct_check_characters_until_the_mask_is_full() {
     for place in TestStore::both().await {
         let policy = checking(SECRET);
         for (count, chunk_size) in [(4_000, 700), (5_000, 1_000), (999, 50_000), (1, 1)] {
@@ -54,7 +54,7 @@ async fn every_minted_code_has_right_check_characters_to_the_last_one() {
 }
 
 #[tokio::test]
-async fn regression_codes_made_under_another_check_key_leave_room() {
+async fn regression_codes_made_under_another_check_key_leave_capacity() {
     for place in TestStore::both().await {
         mint_under(&place, &checking(OTHER_SECRET), "##[:check:]{2}", 100, 30).await;
         let before = codes_in(&place).await;
@@ -84,7 +84,7 @@ async fn check_characters_and_denied_words_hold_together() {
 }
 
 #[tokio::test]
-async fn without_a_check_key_nothing_is_stored_not_even_a_store() {
+async fn without_a_check_key_not_even_a_store_is_created() {
     assert_eq!(request("##[:check:]", 1, 1).under(Policy::default()).map(|_| ()), Err(RequestError::NoCheckKey));
     let directory = tempfile::tempdir().expect("a directory");
     let generate =
@@ -96,7 +96,7 @@ async fn without_a_check_key_nothing_is_stored_not_even_a_store() {
     with_key(generate(), "key").run().await.expect_code(0);
 }
 
-/// One process with the job's own policy and one with another work on the job at once.
+/// Runs a process with the job's own policy and one with another at once, and asserts that only the first one works.
 async fn assert_only_the_right_one_works(
     place: &TestStore,
     job: &Job,
@@ -113,7 +113,7 @@ async fn assert_only_the_right_one_works(
 }
 
 #[tokio::test]
-async fn a_process_with_another_check_key_leaves_the_job_alone_and_says_why() {
+async fn a_process_with_another_check_key_leaves_the_job_alone_and_reports_why() {
     for place in TestStore::both().await {
         write_secret(place.path(), "right", SECRET);
         write_secret(place.path(), "wrong", OTHER_SECRET);
@@ -132,7 +132,7 @@ async fn a_process_with_another_check_key_leaves_the_job_alone_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_process_with_other_denied_words_leaves_the_job_alone_and_says_why() {
+async fn a_process_with_other_denied_words_leaves_the_job_alone_and_reports_why() {
     for place in TestStore::both().await {
         std::fs::write(place.path().join("right"), "cab\n").expect("a file");
         std::fs::write(place.path().join("wrong"), "cab\nabc\n").expect("a file");

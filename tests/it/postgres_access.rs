@@ -1,4 +1,4 @@
-//! How a PostgreSQL server is reached: TLS with a checked certificate, and a role with no more rights than it needs.
+//! Access to a PostgreSQL server: TLS with a verified certificate, and roles with only the rights that they need.
 
 use codemint_store::Store;
 use codemint_store::location::Location;
@@ -12,7 +12,7 @@ use codemint_test_support::roles::{url_of_member, url_of_owner};
 use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
-async fn a_server_is_believed_only_with_a_certificate_of_the_given_authority_for_its_name() {
+async fn a_server_is_trusted_only_with_a_certificate_of_the_given_authority_and_its_name() {
     let authority = Authority::new();
     let (certificate, key) = authority.server_certificate("127.0.0.1");
     let server = Server::start_with(&Setup {
@@ -61,16 +61,16 @@ async fn a_role_with_the_documented_rights_can_mint_cancel_and_verify() {
     let minted =
         codemint(&["generate", "##", "--count", "50", "--chunk-size", "5", "--json"]).run().await.expect_code(0);
     let job = minted.json();
-    assert_eq!(job["minted"], 50, "codes in the way are looked up and a further round is planned");
+    assert_eq!(job["minted"], 50, "existing codes are looked up and a further round is planned");
     let id = job["job_id"].as_str().expect("an id");
     codemint(&["verify", id]).run().await.expect_code(0);
     codemint(&["jobs", "cancel", id]).run().await.expect_code(3);
     let refused = codemint(&["migrate"]).run().await;
-    assert_eq!(refused.code, 0, "a current schema needs no rights to stay as it is: {}", refused.stderr);
+    assert_eq!(refused.code, 0, "`migrate` needs no rights while the schema is current: {}", refused.stderr);
 }
 
 #[tokio::test]
-async fn a_member_of_the_owner_makes_the_tables_and_nothing_else_is_needed_to_mint_in_them() {
+async fn a_member_of_the_owner_creates_all_tables_that_minting_needs() {
     let database = Database::create().await;
     let directory = tempfile::tempdir().expect("a directory");
     let owner = url_of_owner(&database.url).await;
@@ -82,7 +82,7 @@ async fn a_member_of_the_owner_makes_the_tables_and_nothing_else_is_needed_to_mi
     let place = TestStore::postgres_in(database).await;
     let foreign = "select count(*) from pg_class c join pg_roles r on r.oid = c.relowner
                     where relnamespace = 'public'::regnamespace and right(rolname, 6) <> '_owner'";
-    assert_eq!(place.number(foreign).await, 0, "all belongs to the role, so that any member can go on");
+    assert_eq!(place.number(foreign).await, 0, "everything belongs to the role, so that any member can continue");
     assert_eq!(place.number("select count(*) from codes").await, 10);
 }
 
@@ -95,7 +95,7 @@ async fn is_refused(url: &str, sql: &str) {
 }
 
 #[tokio::test]
-async fn a_generator_can_neither_read_elsewhere_nor_drop_nor_change_codes() {
+async fn a_generator_cannot_read_other_schemas_and_cannot_drop_or_change_codes() {
     let place = TestStore::postgres().await;
     let url = url_of_member(&place.url, "generator").await;
     place.execute("create schema elsewhere; create table elsewhere.secrets (secret text)").await;
@@ -116,7 +116,7 @@ async fn a_generator_can_neither_read_elsewhere_nor_drop_nor_change_codes() {
 }
 
 #[tokio::test]
-async fn a_reader_reads_everything_but_keys_and_a_producer_only_asks() {
+async fn a_reader_reads_everything_but_keys_and_a_producer_only_enqueues() {
     let place = TestStore::postgres().await;
     let (reader, producer) = (url_of_member(&place.url, "reader").await, url_of_member(&place.url, "producer").await);
     let codemint = |url: &str, args: &[&str]| Codemint::new(place.path()).args(["--store", url]).args(args);
@@ -134,7 +134,7 @@ async fn a_reader_reads_everything_but_keys_and_a_producer_only_asks() {
 }
 
 #[tokio::test]
-async fn a_worker_with_all_rights_says_so_once_and_refuses_where_that_is_wanted() {
+async fn a_worker_with_all_rights_warns_once_or_refuses_to_start_where_configured() {
     let place = TestStore::postgres().await;
     let generator = url_of_member(&place.url, "generator").await;
     let worker = |url: &str, require: &str| {

@@ -1,4 +1,4 @@
-//! Bloom filters of runs: never a false no, seldom a false maybe, and nothing at all from broken bytes.
+//! Bloom filters of runs: no false negatives, few false positives, and no filter at all from corrupt bytes.
 
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::prefilter::{Filter, fingerprint};
@@ -19,13 +19,13 @@ fn filter(bytes: &[u8]) -> Filter {
     Filter::from_bytes(bytes).expect("a filter")
 }
 
-/// The bytes of a filter as they would be stored, with the checksum that belongs to them.
+/// Returns the bytes of a filter as they would be stored, with the matching checksum.
 fn sealed(bits: &[u8]) -> Vec<u8> {
     [&[2], &Sha256::digest(bits)[..8], bits].concat()
 }
 
 #[test]
-fn false_positives_are_about_as_frequent_as_was_asked_for() {
+fn false_positives_are_about_as_frequent_as_requested() {
     for (codes, rate) in [(100_u64, 0.001), (2_000, 0.001), (50_000, 0.001), (50_000, 0.01), (10_000, 0.1), (500, 0.5)]
     {
         let filter = filter(&stored(&numbered(0..codes), rate));
@@ -33,7 +33,7 @@ fn false_positives_are_about_as_frequent_as_was_asked_for() {
         let absent = numbered(10_000_000..10_000_000 + others);
         let maybe = absent.iter().filter(|code| filter.may_contain(fingerprint(code))).count() as f64;
         let expected = others as f64 * rate;
-        // Five sigma of the draws, and a tenth for bits and hash functions being whole numbers.
+        // Five sigma of the draws, and three tenths because bits and hash functions are whole numbers.
         let distance = 5.0 * expected.sqrt() + 0.3 * expected;
         assert!((maybe - expected).abs() < distance, "{maybe} of {others} at {rate} among {codes}");
     }
@@ -55,17 +55,17 @@ fn a_run_of_one_code_or_none_has_no_filter() {
 }
 
 #[test]
-fn a_filter_is_a_function_of_its_codes() {
+fn a_filter_depends_on_its_codes_alone() {
     let codes = numbered(0..1000);
     assert_eq!(stored(&codes, 0.001), stored(&codes, 0.001));
     assert_ne!(stored(&codes, 0.001), stored(&numbered(1..1001), 0.001));
     let digest = Sha256::digest(stored(&numbered(0..100), 0.001));
-    // Stored in databases: another value means another format, or filters that nobody can read any more.
+    // Databases store filters: another value means another format, or filters that can no longer be read.
     assert_eq!(hexadecimal(&digest[..8]), "7061d8db0bd124cf");
 }
 
 #[test]
-fn bytes_of_another_format_or_too_few_of_them_are_no_filter() {
+fn bytes_of_another_format_or_another_length_are_not_a_filter() {
     let whole = stored(&numbered(0..50), 0.001);
     for length in 0..whole.len() {
         assert!(Filter::from_bytes(&whole[..length]).is_none(), "the first {length} bytes");
@@ -77,7 +77,7 @@ fn bytes_of_another_format_or_too_few_of_them_are_no_filter() {
 }
 
 #[test]
-fn every_single_wrong_bit_is_noticed() {
+fn every_single_wrong_bit_is_detected() {
     let whole = stored(&numbered(0..20), 0.01);
     for bit in 0..8 * whole.len() {
         let mut broken = whole.clone();
@@ -87,7 +87,7 @@ fn every_single_wrong_bit_is_noticed() {
 }
 
 #[test]
-fn regression_what_has_a_right_checksum_but_is_no_filter_is_none() {
+fn regression_bytes_with_a_valid_checksum_but_a_wrong_length_are_not_a_filter() {
     for bits in [&b""[..], b"filter", &[0; 31], &[1; 33], &[255; 200]] {
         assert!(Filter::from_bytes(&sealed(bits)).is_none(), "{bits:?}");
     }

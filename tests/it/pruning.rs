@@ -1,4 +1,4 @@
-//! `codemint jobs prune`: what ended jobs no longer need goes, all else stays, and no code is ever minted twice for it.
+//! `codemint jobs prune`: it removes only what ended jobs no longer need, and it never lets a code be minted twice.
 
 use codemint_codes::job::{Job, bench};
 use serde_json::Value;
@@ -12,15 +12,15 @@ use codemint_test_support::stores::TestStore;
 
 const LONG_AGO: &str = "'2020-01-01T00:00:00.000Z'";
 const FILTERS: &str = "select count(*) from chunks where filter is not null";
-/// More than are removed in one transaction.
+/// More events than are removed in one transaction.
 const EVENTS: usize = 1_200;
 
-/// From now on this job ended long ago.
+/// Backdates the end of this job.
 async fn age(place: &TestStore, job_no: i64) {
     place.execute(&format!("update jobs set finished_at = {LONG_AGO} where no = {job_no}")).await;
 }
 
-/// Events of a job that no broker has taken.
+/// Inserts events of a job that no broker has confirmed.
 async fn put_events(place: &TestStore, job_no: i64, count: usize, created_at: &str) {
     let row = format!("({job_no}, 'an id', 'a type', 'a key', 'ten bytes!', {created_at})");
     let rows = vec![row; count].join(", ");
@@ -40,7 +40,7 @@ fn removed(dry_run: bool, jobs: usize, events: usize, filters: usize, bytes: i64
     serde_json::json!({ "dry_run": dry_run, "jobs": jobs, "events": events, "filters": filters, "bytes": bytes })
 }
 
-/// What must not change: all of the tables but filters and events.
+/// Returns what must not change: the contents of all tables but filters and events.
 async fn all_else(place: &TestStore) -> Vec<String> {
     let mut rows = codes_in(place).await;
     let chunks = "select run_no || ' ' || job_no || ' ' || state || ' ' || minted || ' ' || range_first || range_last
@@ -52,8 +52,8 @@ async fn all_else(place: &TestStore) -> Vec<String> {
     rows
 }
 
-/// An old job that ended in full, an old one that was cancelled, and three whose things stay: one that ended just now, one
-/// that is still at work, and one of a load test.
+/// Stores an old completed job, an old cancelled one, and three that pruning must leave alone: one that ended just now,
+/// one that is still in progress, and one of a load test.
 async fn put_jobs(place: &TestStore) -> [Job; 5] {
     let completed = mint(place, "A####", 2_400, 20).await;
     let cancelled = put(&place.store, "B####", 900, 300).await;
@@ -77,11 +77,11 @@ async fn put_jobs(place: &TestStore) -> [Job; 5] {
 }
 
 #[tokio::test]
-async fn pruning_takes_events_and_filters_of_jobs_that_ended_before_and_leaves_all_else() {
+async fn pruning_removes_only_events_and_filters_of_jobs_that_ended_before() {
     for place in TestStore::all().await {
         let [completed, cancelled, young, unfinished, of_bench] = put_jobs(&place).await;
         put_events(&place, completed.no, EVENTS, LONG_AGO).await;
-        // Somebody has just asked again how it ended.
+        // A producer has just repeated its request.
         put_events(&place, completed.no, 1, "current_timestamp").await;
         for job in [&young, &unfinished, &of_bench] {
             put_events(&place, job.no, 1, LONG_AGO).await;
@@ -107,20 +107,20 @@ async fn pruning_takes_events_and_filters_of_jobs_that_ended_before_and_leaves_a
         assert_eq!(place.number(&format!("{FILTERS} and {of_the_old}")).await, 0);
         assert_eq!(place.number("select count(*) from outbox").await, 4);
         assert_eq!(all_else(&place).await, before);
-        assert_eq!(prune(&place, &[]).await, removed(false, 0, 0, 0, 0), "there is nothing left");
+        assert_eq!(prune(&place, &[]).await, removed(false, 0, 0, 0, 0), "nothing is left to prune");
     }
 }
 
 #[tokio::test]
-async fn a_job_on_a_pruned_mask_meets_no_code_of_before_until_the_mask_is_full() {
+async fn a_job_on_a_pruned_mask_repeats_no_earlier_code_until_the_mask_is_full() {
     for place in TestStore::both().await {
         let first = mint(&place, "####", 4_000, 1_000).await;
         age(&place, first.no).await;
         assert_eq!(prune(&place, &[]).await["filters"], 4);
         let second = mint(&place, "####", 3_000, 1_000).await;
-        assert_eq!(second.rejections.conflicts, 0, "they are looked up: {:?}", second.rejections);
+        assert_eq!(second.rejections.conflicts, 0, "earlier codes are looked up: {:?}", second.rejections);
         assert!(second.rejections.existing > 500, "{:?}", second.rejections);
-        // Runs with a filter beside runs without one.
+        // This job meets runs with a filter beside runs without one.
         mint(&place, "####", 3_000, 1_000).await;
         assert_eq!(codes_in(&place).await.len(), 10_000);
         expect_refused(&place, "####", 1, 0).await;
@@ -144,7 +144,7 @@ async fn a_pruned_job_is_exported_and_verified_as_before() {
 }
 
 #[tokio::test]
-async fn a_generator_prunes_and_a_reader_sees_what_could_be_pruned() {
+async fn a_generator_can_prune_and_a_reader_can_only_see_what_would_be_pruned() {
     let place = TestStore::postgres().await;
     let job = mint(&place, "A####", 900, 300).await;
     age(&place, job.no).await;
@@ -165,7 +165,7 @@ async fn a_generator_prunes_and_a_reader_sees_what_could_be_pruned() {
 }
 
 #[tokio::test]
-async fn an_age_that_is_none_is_refused_with_what_would_be_one() {
+async fn an_invalid_age_is_refused_with_the_valid_form() {
     let place = TestStore::sqlite().await;
     let prune = |age: &str| place.codemint(["jobs", "prune", "--dry-run", &format!("--older-than={age}")]).run();
     for wrong in ["", "90", "d", "0d", "-1d", "+5d", "1.5d", "5 d", "9m", "90D", "99999999999d", "7ä"] {

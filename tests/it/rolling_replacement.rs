@@ -1,4 +1,4 @@
-//! Workers replaced one by one under load, as a deployment does: nobody who asks for codes notices.
+//! Workers replaced one by one under load, as in a deployment: producers do not notice.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,17 +13,17 @@ use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
 const REPLACEMENTS: usize = 4;
-/// Jobs that are not completed at any moment: always more than two workers have at hand.
+/// The number of uncompleted jobs at any moment: always more than two workers have in progress.
 const JOBS_UNFINISHED: i64 = 12;
-/// Of a job, in four chunks.
+/// The codes of a job, in four chunks.
 const COUNT: u64 = 20_000;
 const SETTINGS: [(&str, &str); 2] = [("CODEMINT__JOB__CHUNK_SIZE", "5000"), ("CODEMINT__LOG__LEVEL", "debug")];
 
-/// Asks for jobs until it is stopped; as soon as one is completed it asks for the next one.
+/// Requests jobs until it is stopped; as soon as one is completed, it requests the next one.
 async fn ask(site: &Site, peer: &Peer, is_over: &AtomicBool) -> Vec<Asked> {
     let mut asked: Vec<Asked> = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
-        // Letters of two jobs out of three are the same, so that their codes could meet.
+        // Every third job has the same mask, so that their codes could collide.
         let mask = format!("R{}??????", asked.len() % 3);
         let job = Asked { id: Uuid::now_v7(), mask, count: COUNT };
         publish(peer, &request(job.id, &job.mask, job.count)).await;
@@ -37,7 +37,8 @@ async fn ask(site: &Site, peer: &Peer, is_over: &AtomicBool) -> Vec<Asked> {
     asked
 }
 
-/// Starts a new worker, and stops the oldest one while all of them are at work. Tells what was minted by those that stopped.
+/// Starts a worker and stops the oldest one while all work, again and again. Returns the workers left, and the shares of
+/// the stopped ones.
 async fn replace(site: &Site, mut workers: Vec<Worker>) -> (Vec<Worker>, Vec<i64>) {
     let mut shares = Vec::new();
     for _ in 0..REPLACEMENTS {
@@ -56,8 +57,8 @@ async fn replace(site: &Site, mut workers: Vec<Worker>) -> (Vec<Worker>, Vec<i64
     (workers, shares)
 }
 
-/// Panics unless each job was accepted first and completed last, once, with rising progress in between. An event that comes
-/// again has the same id.
+/// Panics unless each job was accepted first and completed last, once, with rising progress in between. A repeated
+/// event has the same id.
 fn assert_told_in_order(told: &[Message], asked: &[Asked]) {
     for Asked { id, .. } in asked {
         let mut seen: Vec<String> = Vec::new();
@@ -69,7 +70,7 @@ fn assert_told_in_order(told: &[Message], asked: &[Asked]) {
         }
         let kinds: Vec<&str> =
             seen.iter().map(|event| event.strip_prefix(&format!("{id}/")).expect("an event of the job")).collect();
-        let [accepted, progress @ .., completed] = &kinds[..] else { panic!("of job {id} {kinds:?} is told") };
+        let [accepted, progress @ .., completed] = &kinds[..] else { panic!("the events of job {id} are {kinds:?}") };
         assert_eq!((*accepted, *completed), ("accepted", "completed"), "{kinds:?}");
         let progress: Vec<u64> = progress
             .iter()
@@ -80,7 +81,7 @@ fn assert_told_in_order(told: &[Message], asked: &[Asked]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn four_workers_are_replaced_under_load_and_no_job_fails_and_no_message_is_lost() {
+async fn replacing_four_workers_under_load_fails_no_job_and_loses_no_message() {
     let site = Site::new(TestStore::postgres().await).await;
     let peer = site.keep_events().await;
     let workers = vec![site.start(&SETTINGS, &[]), site.start(&SETTINGS, &[])];
@@ -99,8 +100,8 @@ async fn four_workers_are_replaced_under_load_and_no_job_fails_and_no_message_is
     let all_minted = asked.iter().map(|job| job.count as i64).sum::<i64>();
     wait_until("all jobs are completed", async || site.completed().await == asked.len() as i64).await;
     shares.push(codes_minted(&other.terminate().await.expect_code(0)));
-    assert!(shares.iter().all(|share| *share > 0), "each had its share: {shares:?}");
-    assert!(shares.iter().sum::<i64>() < all_minted, "and the last one too: {shares:?} of {all_minted}");
+    assert!(shares.iter().all(|share| *share > 0), "each stopped worker had a share: {shares:?}");
+    assert!(shares.iter().sum::<i64>() < all_minted, "the last one had a share too: {shares:?} of {all_minted}");
     assert_eq!(site.count("select count(*) from jobs where state <> 'completed'").await, 0);
     assert_eq!(site.count("select count(*) from codes").await, all_minted);
     let told = end_well("four replacements", site, last, &asked).await;

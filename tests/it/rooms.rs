@@ -1,4 +1,4 @@
-//! Room of a mask: what the masks in use tell is never wrong, whatever codes they hold.
+//! The capacity of a mask: what follows from the masks in use is never wrong, whatever codes they hold.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ fn denied(mask: &Mask, words: &[&str]) -> DeniedInMask {
     DeniedInMask::new(&Arc::new(DeniedWords::new(words.iter().copied()).expect("words")), mask)
 }
 
-/// The codes that may be minted, one by one.
+/// Returns the codes that may be minted, checked one by one.
 fn mintable_codes(mask: &Mask, reserved: &[Mask], denied: Option<&DeniedInMask>) -> BTreeSet<String> {
     let mut codes = codes_of(mask.positions());
     codes.retain(|code| {
@@ -27,7 +27,7 @@ fn mintable_codes(mask: &Mask, reserved: &[Mask], denied: Option<&DeniedInMask>)
 }
 
 #[test]
-fn what_a_mask_takes_of_another_lies_between_what_must_and_what_can_lie_inside() {
+fn the_codes_that_one_mask_takes_of_another_are_bounded_on_both_sides() {
     let (whole, part) = (mask("####"), mask("[0-4]###"));
     let all = Mintable::new(&whole, &[], None);
     let half = Mintable::new(&part, &[], None);
@@ -49,7 +49,7 @@ fn what_a_mask_takes_of_another_lies_between_what_must_and_what_can_lie_inside()
 }
 
 #[test]
-fn room_is_told_where_it_is_certain_and_doubted_where_not() {
+fn capacity_is_known_where_it_is_certain_and_unsure_elsewhere() {
     let mask = mask("####");
     let mintable = Mintable::new(&mask, &[], None);
     let taken = |at_least, at_most| Taken { at_least, at_most };
@@ -69,10 +69,10 @@ fn room_is_told_where_it_is_certain_and_doubted_where_not() {
 }
 
 #[test]
-fn reserved_masks_and_denied_words_are_taken_out_once() {
+fn codes_that_are_both_reserved_and_denied_are_subtracted_once() {
     let mask = mask("[ABCX]{3}");
     let words = denied(&mask, &["abc", "xx"]);
-    // AXX is reserved and denied, ABC reserved twice.
+    // AXX is both reserved and denied, ABC is reserved twice.
     let reserved = ["A**", "AB*", "1**", "[BC]A", "X[AB]X"].map(crate::small_masks::mask);
     let mintable = Mintable::new(&mask, &reserved, Some(&words));
     assert!(mintable.exact);
@@ -81,7 +81,7 @@ fn reserved_masks_and_denied_words_are_taken_out_once() {
 }
 
 #[test]
-fn a_mask_that_is_reserved_as_a_whole_has_no_room() {
+fn a_fully_reserved_mask_has_no_capacity() {
     let mask = mask("1##");
     let mintable = Mintable::new(&mask, &[crate::small_masks::mask("***")], None);
     assert_eq!((mintable.codes, mintable.exact), (0, true));
@@ -89,7 +89,7 @@ fn a_mask_that_is_reserved_as_a_whole_has_no_room() {
 }
 
 #[test]
-fn reserved_masks_that_cut_check_characters_apart_leave_an_estimate() {
+fn reserved_masks_that_split_check_characters_leave_an_estimate() {
     let mask = mask("##[:check:]");
     let all = crate::small_masks::mask;
     for (reserved, codes, exact) in [
@@ -106,7 +106,7 @@ fn reserved_masks_that_cut_check_characters_apart_leave_an_estimate() {
     }
 }
 
-/// Codes of a mask, picked by these numbers.
+/// Returns codes of a mask, picked by these numbers.
 fn picked(mask: &Mask, picks: &[usize]) -> BTreeSet<String> {
     let codes: Vec<String> = codes_of(mask.positions()).into_iter().collect();
     picks.iter().map(|pick| codes[pick % codes.len()].clone()).collect()
@@ -133,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_codes_taken_lie_between_the_bounds_wherever_they_lie(
+    fn prop_the_number_of_taken_codes_is_always_within_the_bounds(
         mask in small_mask(4), reserved in vec(small_mask(4), 0..3),
         others in vec((small_mask(4), vec(any::<usize>(), 0..150)), 1..4), with_words in any::<bool>(), count in 1_u64..200
     ) {
@@ -142,7 +142,7 @@ proptest! {
         let ours = mintable_codes(&mask, &reserved, words.as_ref());
         let (mut all, mut placed) = (Vec::new(), BTreeSet::new());
         for (other, picks) in others.iter().filter(|(other, _)| other.meets(&mask)) {
-            // Codes exist once: what another mask holds already, this one does not.
+            // A code exists only once: this mask does not hold what an earlier one holds already.
             let codes: BTreeSet<String> = picked(other, picks).difference(&placed).cloned().collect();
             let taken = mintable.taken_by(other, codes.len() as u64);
             let true_taken = codes.intersection(&ours).count() as u128;
@@ -163,7 +163,7 @@ proptest! {
 }
 
 #[test]
-fn regression_thousands_of_reserved_codes_are_no_room_though_they_are_too_many_to_be_cut_out() {
+fn regression_reserved_codes_too_many_to_subtract_still_do_not_count_as_capacity() {
     let reserved: Vec<_> =
         (0..3_000).map(|n| crate::small_masks::mask(&format!("{:06}", n * 611_953 % 1_000_000))).collect();
     let whole = mask("######");

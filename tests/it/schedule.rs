@@ -1,4 +1,4 @@
-//! Whose turn it is.
+//! The schedule: which job gets the next turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,16 +29,16 @@ fn turns(schedule: &mut Schedule, count: usize) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn turns_go_round_jobs_of_one_priority_in_order_of_arrival() {
+async fn jobs_of_one_priority_take_turns_in_order_of_arrival() {
     let mut schedule = of(&[(3, 5), (1, 5), (2, 5)]);
     assert_eq!(turns(&mut schedule, 7), [1, 2, 3, 1, 2, 3, 1]);
-    // One that comes in later waits for each of the others once, not for as many turns as they have had.
+    // A job that arrives later waits one turn for each of the others, not as many turns as they have had.
     schedule.add(4, 5);
     assert_eq!(turns(&mut schedule, 5), [2, 3, 1, 4, 2]);
 }
 
 #[tokio::test]
-async fn a_higher_priority_has_every_turn_until_its_jobs_have_ended() {
+async fn jobs_of_a_higher_priority_get_every_turn_until_they_have_ended() {
     let mut schedule = of(&[(1, 0), (2, 9), (3, 4), (4, 9)]);
     assert_eq!(turns(&mut schedule, 4), [2, 4, 2, 4]);
     schedule.remove(2);
@@ -50,13 +50,13 @@ async fn a_higher_priority_has_every_turn_until_its_jobs_have_ended() {
 }
 
 #[tokio::test]
-async fn every_job_has_a_lane_before_one_has_two() {
+async fn every_job_gets_a_slot_before_any_job_gets_two() {
     let mut schedule = of(&[(1, 0), (2, 0), (3, 0)]);
     let now = Instant::now();
     let mut take = || schedule.take_turn(now, 2).expect("a turn").job_no;
     assert_eq!([take(), take(), take(), take()], [1, 2, 3, 1]);
     assert_eq!(schedule.lanes_busy(), 4);
-    // Two lanes work on the first job: the next one is for another.
+    // Two slots work on the first job, so the next one is for another job.
     assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 2);
     schedule.give_back(1, None, None);
     schedule.give_back(1, None, None);
@@ -64,7 +64,7 @@ async fn every_job_has_a_lane_before_one_has_two() {
 }
 
 #[tokio::test]
-async fn a_job_that_rests_is_passed_over_until_its_rest_ends() {
+async fn a_paused_job_is_skipped_until_its_pause_ends() {
     let mut schedule = of(&[(1, 9), (2, 0)]);
     let now = Instant::now();
     let until = now + Duration::from_secs(5);
@@ -78,19 +78,19 @@ async fn a_job_that_rests_is_passed_over_until_its_rest_ends() {
     schedule.remove(2);
     assert!(schedule.take_turn(now, 2).is_none() && !schedule.is_empty());
     assert_eq!(schedule.take_turn(until, 2).expect("a turn").job_no, 1);
-    // Told of again, it is the same entry.
+    // Adding the job again keeps its entry.
     schedule.give_back(1, None, Some(until));
     schedule.add(1, 9);
     assert!(schedule.take_turn(now, 2).is_none());
 }
 
 #[tokio::test]
-async fn a_job_that_is_set_aside_has_no_turn_and_leaves_nothing_to_do() {
+async fn a_job_that_is_set_aside_gets_no_turn_and_leaves_the_schedule_empty() {
     let mut schedule = of(&[(1, 0)]);
     let now = Instant::now();
     assert!(schedule.take_turn(now, 2).is_some() && schedule.take_turn(now, 2).is_some());
-    assert!(schedule.set_aside(1), "it is news");
-    assert!(!schedule.set_aside(1), "the second lane met the same");
+    assert!(schedule.set_aside(1), "the first slot sets it aside");
+    assert!(!schedule.set_aside(1), "the second slot finds it set aside");
     schedule.add(1, 0);
     assert!(schedule.take_turn(now, 2).is_none() && schedule.is_empty());
     assert_eq!((schedule.next_end_of_rest(), schedule.lanes_busy()), (None, 0));
@@ -98,11 +98,11 @@ async fn a_job_that_is_set_aside_has_no_turn_and_leaves_nothing_to_do() {
     assert!(schedule.take_turn(now, 2).is_none());
     schedule.keep(&[]);
     schedule.add(1, 0);
-    assert!(schedule.take_turn(now, 2).is_some(), "a new job of that number");
+    assert!(schedule.take_turn(now, 2).is_some(), "a new job with that number");
 }
 
 #[tokio::test]
-async fn what_others_have_ended_is_forgotten_unless_it_is_worked_on_here() {
+async fn jobs_that_ended_elsewhere_are_forgotten_unless_they_are_in_progress_here() {
     let mut schedule = of(&[(1, 0), (2, 0), (3, 0)]);
     assert_eq!(schedule.take_turn(Instant::now(), 2).expect("a turn").job_no, 1);
     schedule.keep(&[(3, 0)]);
@@ -113,7 +113,7 @@ async fn what_others_have_ended_is_forgotten_unless_it_is_worked_on_here() {
 }
 
 #[tokio::test]
-async fn failures_are_counted_in_a_row_and_shares_are_told_once() {
+async fn consecutive_failures_are_counted_and_shares_are_returned_once() {
     let mut schedule = of(&[(1, 0)]);
     assert_eq!((schedule.count_failure(1), schedule.count_failure(1), schedule.count_failure(2)), (1, 2, 0));
     schedule.forget_failures(1);
@@ -125,7 +125,7 @@ async fn failures_are_counted_in_a_row_and_shares_are_told_once() {
 }
 
 #[tokio::test]
-async fn runs_that_wait_for_a_turn_are_few_however_many_jobs_there_are() {
+async fn few_executions_wait_for_a_turn_however_many_jobs_exist() {
     let place = TestStore::sqlite().await;
     let job = put(&place.store, "####", 10, 5).await;
     let settings = Arc::new(MintSettings::default());
@@ -144,12 +144,12 @@ async fn runs_that_wait_for_a_turn_are_few_however_many_jobs_there_are() {
 }
 
 #[tokio::test]
-async fn regression_a_rest_that_is_over_keeps_no_lane_awake_while_others_work_on_the_job() {
+async fn regression_an_expired_pause_keeps_no_slot_awake_while_others_work_on_the_job() {
     let mut schedule = of(&[(1, 0)]);
     let until = Instant::now() + Duration::from_secs(5);
     assert_eq!(schedule.take_turn(Instant::now(), 1).expect("a turn").job_no, 1);
     schedule.give_back(1, None, Some(until));
     assert_eq!(schedule.take_turn(until, 1).expect("a turn").job_no, 1);
-    assert!(schedule.take_turn(until, 1).is_none(), "as many lanes as a job may have");
+    assert!(schedule.take_turn(until, 1).is_none(), "the job has all the slots that it may have");
     assert_eq!(schedule.next_end_of_rest(), None, "nothing to wake up for");
 }

@@ -1,4 +1,4 @@
-//! How a chunk's candidates are to be compared with what exists, and when a slice is crowded: tables of cases.
+//! Tables of cases: how a chunk's candidates are compared with existing codes, and when a slice is crowded.
 
 use codemint_codes::screening::{
     Attempts, FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening, ScreeningMode,
@@ -8,11 +8,11 @@ const LIMITS: FilterLimits =
     FilterLimits { mode: ScreeningMode::Auto, false_positive_rate: 0.001, bytes_max: 64 << 20 };
 const LOOK_UP: fn(LookUpReason) -> Screening = Screening::LookUp;
 
-/// One earlier job of the same mask and chunk size, as most chunks meet it.
+/// The overlap with one earlier job of the same mask and chunk size, which most chunks meet.
 const ONE_RUN: Overlap = Overlap { runs: 1, filter_bytes: 90_000, pairs: 50_000, pairs_unfiltered: 0, single_codes: 0 };
 
 #[test]
-fn nothing_is_asked_of_the_store_for_few_candidates_or_without_filters() {
+fn the_store_is_not_queried_for_few_candidates_or_without_filters() {
     let off = FilterLimits { mode: ScreeningMode::LookUp, ..LIMITS };
     for (candidates, limits, expected) in [
         (0, LIMITS, Some(LOOK_UP(LookUpReason::FewCodes))),
@@ -41,7 +41,7 @@ fn the_cheapest_screening_is_chosen() {
         (200_000, Overlap { single_codes: SINGLE_CODES_MAX, ..none }, Screening::Filter),
         (10_000, Overlap { single_codes: SINGLE_CODES_MAX, ..none }, LOOK_UP(LookUpReason::Cheaper)),
         (200_000, Overlap { single_codes: SINGLE_CODES_MAX + 1, ..none }, LOOK_UP(LookUpReason::TooManyRuns)),
-        // A run without a filter: each candidate in it is looked up, so asking nobody else is no worse.
+        // A run without a filter: each candidate in it is looked up anyway, so looking all of them up costs no more.
         (50_000, Overlap { filter_bytes: 0, pairs_unfiltered: 50_000, ..ONE_RUN }, LOOK_UP(LookUpReason::Cheaper)),
         (50_000, Overlap { pairs_unfiltered: 10_000, ..ONE_RUN }, Screening::Filter),
         // A big filter for few candidates.
@@ -53,7 +53,7 @@ fn the_cheapest_screening_is_chosen() {
 }
 
 #[test]
-fn filters_beyond_the_budget_are_not_loaded_and_poor_ones_not_asked() {
+fn filters_beyond_the_budget_are_not_loaded_and_imprecise_ones_not_used() {
     let budget = |bytes_max| FilterLimits { bytes_max, ..LIMITS };
     assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(90_000)), Screening::Filter);
     assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(89_999)), LOOK_UP(LookUpReason::OverBudget));
@@ -80,13 +80,13 @@ fn screenings_are_stored_and_read_back() {
 }
 
 #[test]
-fn a_slice_is_crowded_when_reading_it_costs_less_than_going_on() {
+fn a_slice_is_crowded_when_reading_it_costs_less_than_further_draws() {
     for (tried, present, missing, slice_length, crowded) in [
-        // Next to nothing exists, or the slice is huge: going on is cheap.
+        // Almost nothing exists, or the slice is huge: further draws are cheap.
         (50_000, 50, 50, 1_000_000_000, false),
         (50_000, 25_000, 25_000, 100_000_000, false),
         (50_000, 49_999, 49_999, 1 << 100, false),
-        // A slice that is half full, and small: reading it is one question.
+        // A small slice that is half full: reading it takes one query.
         (500, 250, 250, 1_000, true),
         (50_000, 45_000, 45_000, 500_000, true),
         // Nearly full: drawing would take round after round.

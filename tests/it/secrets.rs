@@ -1,4 +1,4 @@
-//! Everything that a worker says, to whomever, at the most verbose level: no password, no key, no code is in it.
+//! Everything that a worker outputs anywhere, at the most verbose level: it contains no password, no key and no code.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,16 +18,16 @@ use codemint_test_support::wait_until;
 const BROKER_PASSWORD: &str = "Rabbit-Pa55word";
 const WRONG_PASSWORD: &str = "Wr0ng-Pa55word";
 const CHECK_SECRET: &str = "Check-5ecret-of-characters";
-/// The store takes none of these.
+/// A mask whose codes the store rejects.
 const REFUSED_MASK: &str = "REFUSED-????";
 const IN_THE_WAY: u64 = 50;
-/// Jobs that wait before a worker comes, and jobs that each worker is sent.
+/// The number of jobs that wait before a worker starts, and of jobs that each worker is sent.
 const ENQUEUED: i64 = 4;
 const PUBLISHED: i64 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_a_worker_says_holds_a_password_a_key_or_a_code() {
-    // What is started from here may leave an image of its memory, unless it gives that up.
+async fn no_output_of_a_worker_contains_a_password_a_key_or_a_code() {
+    // Programs started from here may dump their memory, unless they give that up themselves.
     let maximum = getrlimit(Resource::Core).maximum;
     setrlimit(Resource::Core, Rlimit { current: maximum, maximum }).expect("a limit");
     let rules = "local all all trust\nhost all postgres all trust\nhost all all all scram-sha-256\n";
@@ -78,7 +78,7 @@ async fn look_for_secrets(place: TestStore) {
         let process = format!("/proc/{}", worker.child.id().expect("a process"));
         let limits = fs::read_to_string(format!("{process}/limits")).expect("limits");
         let of_core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
-        assert_eq!(of_core.split_whitespace().nth(4), Some("0"), "memory with keys in it goes nowhere: {of_core}");
+        assert_eq!(of_core.split_whitespace().nth(4), Some("0"), "memory with keys in it is never dumped: {of_core}");
         said.push(("arguments", fs::read_to_string(format!("{process}/cmdline")).expect("arguments")));
         for path in ["/metrics", "/readyz", "/livez"] {
             said.push((path, worker.get(path).expect("an answer").1));
@@ -98,13 +98,13 @@ async fn look_for_secrets(place: TestStore) {
     said.push(("the reason of a dead letter", format!("{:?}", peer.take(DEAD).await.properties)));
 
     let failed = site.count("select count(*) from jobs where state = 'failed'").await;
-    assert!(failed >= 5 && site.completed().await >= 5, "some fail and some succeed");
+    assert!(failed >= 5 && site.completed().await >= 5, "some jobs fail and some succeed");
     let log = &said.iter().find(|(place, _)| *place == "log").expect("a log").1;
     assert!(log.contains("TRACE") || log.contains("DEBUG"), "the most verbose level");
     assert_silent(&said, &secrets_of(&site, &keys).await);
 }
 
-/// Codes of a foreign job in the way, and codes that the store does not take.
+/// Inserts codes of another job that are in the way, and makes the store reject the codes of one mask.
 async fn make_trouble(place: &TestStore) {
     let in_the_way: Vec<String> = (0..IN_THE_WAY).map(|number| format!("('{number:02}', 0)")).collect();
     place.execute(&format!("insert into codes (code, run_no) values {}", in_the_way.join(", "))).await;
@@ -119,7 +119,7 @@ async fn make_trouble(place: &TestStore) {
         .await;
 }
 
-/// Returns the keys of jobs that wait, in the ways in which bytes are written.
+/// Enqueues jobs and returns their keys, in every notation of bytes.
 async fn enqueue_without_a_worker(site: &Site, key_file: &str) -> Vec<String> {
     for args in [["K????##", "500"], ["##", "50"], ["C####[:check:]{2}", "200"], [REFUSED_MASK, "10"]] {
         let enqueue = site.codemint(&["enqueue", args[0], "--count", args[1]]);
@@ -143,7 +143,7 @@ fn written(hexadecimal: &str) -> [String; 3] {
     [hexadecimal.to_owned(), hexadecimal.to_uppercase(), list.trim_matches(['[', ']']).to_owned()]
 }
 
-/// What is said when a server does not believe a password.
+/// Returns the output of commands whose password a server refuses.
 async fn wrong_passwords(site: &mut Site) -> Vec<(&'static str, String)> {
     let (store_url, amqp_url) = (site.store_url.clone(), site.amqp_url.clone());
     let mut said = Vec::new();
@@ -170,7 +170,7 @@ fn text_of(message: &Message) -> String {
     format!("{} {:?} {}", message.routing_key, message.properties, String::from_utf8_lossy(&message.body))
 }
 
-/// All passwords, keys and codes. Those of the two shortest masks would be found in any time of day.
+/// Returns all passwords, keys and codes, but not the shortest codes, which any time of day would contain.
 async fn secrets_of(site: &Site, keys: &[String]) -> Vec<String> {
     let codes = site.store.texts("select code from codes where length(code) > 4 order by code").await;
     assert!(codes.len() > 1000, "{}", codes.len());
@@ -179,14 +179,14 @@ async fn secrets_of(site: &Site, keys: &[String]) -> Vec<String> {
     codes.into_iter().chain(passwords).chain(written(&check_bytes)).chain(keys.iter().cloned()).collect()
 }
 
-/// The secret itself is not repeated where it would be read next.
+/// Panics if an output contains a secret. The message does not repeat the secret.
 fn assert_silent(said: &[(&str, String)], secrets: &[String]) {
     let automaton = aho_corasick::AhoCorasick::new(secrets).expect("an automaton");
     for (place, text) in said {
         if let Some(found) = automaton.find(text) {
             let around = &text[..found.start()];
             let before: String = around.chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
-            panic!("{place} hold a secret of {} bytes behind: {before}", found.len());
+            panic!("a secret of {} bytes is in {place}, after: {before}", found.len());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Several processes on one job.
+//! Several processes that work on one job.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn two_processes_that_resume_a_job_share_it() {
     }
 }
 
-/// One job, two processes that mint it, and one that cancels it at some moment. True if that was in the middle.
+/// Cancels a job at a random moment while two processes mint it. Returns true if that was in the middle.
 async fn cancel_once(place: &TestStore) -> bool {
     let job = put(place, "[:safe:]{12}", 10_000, 100).await;
     let id = job.id.to_string();
@@ -56,7 +56,7 @@ async fn cancel_once(place: &TestStore) -> bool {
     }
     let minted = answer["minted"].as_i64().expect("a number");
     assert_eq!(at_once, minted, "right after the cancel");
-    assert_eq!(rows_of(place, &job).await, minted, "after everybody has stopped");
+    assert_eq!(rows_of(place, &job).await, minted, "after both processes have stopped");
     assert_eq!(place.number(&format!("select minted from jobs where no = {}", job.no)).await, minted);
     let completed = minted == 10_000;
     assert_eq!(answer["state"], if completed { "completed" } else { "cancelled" });
@@ -77,11 +77,11 @@ async fn a_cancelled_jobs_count_is_the_number_of_its_rows_two_hundred_times() {
     for _ in 0..CANCELS {
         in_the_middle += usize::from(cancel_once(&place).await);
     }
-    assert!(in_the_middle >= CANCELS / 4, "only {in_the_middle} of {CANCELS} cancels met a job at work");
+    assert!(in_the_middle >= CANCELS / 4, "only {in_the_middle} of {CANCELS} cancels met a running job");
 }
 
 #[tokio::test]
-async fn a_cancelled_jobs_count_is_the_number_of_its_rows_in_a_file_too() {
+async fn a_cancelled_jobs_count_is_the_number_of_its_rows_in_sqlite_too() {
     let place = TestStore::sqlite().await;
     for _ in 0..20 {
         cancel_once(&place).await;

@@ -1,4 +1,4 @@
-//! Slices and quotas: every rank stands in one slice, and what the slices give together is what was asked for.
+//! Slices and quotas: every rank is in one slice, and the quotas of all slices add up to the requested count.
 
 use codemint_codes::keyspace::Rank;
 use codemint_codes::random::{Key, RandomIntegers, Stream};
@@ -36,7 +36,7 @@ fn a_slice_contains_the_ranks_from_its_start_to_before_its_end() {
     assert!(!Slice { start: 100, length: 0 }.contains(100));
 }
 
-/// For every starting point below `size` a key that draws it.
+/// Returns, for every starting point below `size`, a key that draws it.
 fn keys_of_all_starts(size: u128) -> Vec<Key> {
     let mut keys = vec![None; size as usize];
     for number in 0.. {
@@ -50,16 +50,16 @@ fn keys_of_all_starts(size: u128) -> Vec<Key> {
     keys.into_iter().flatten().collect()
 }
 
-/// Where a starting point comes to lie: the quotas are the whole numbers passed from one end of the slice to the other.
+/// Returns the quotas of a starting point: the whole numbers passed from one end of each slice to the other.
 fn quotas_on_paper(start: u128, size: u128, count: u64, slices: u32) -> Vec<u64> {
     let passed = |ranks: u128| ((start + ranks * u128::from(count)) / size) as u64;
     slices_of(size, slices).iter().map(|slice| passed(slice.start + slice.length) - passed(slice.start)).collect()
 }
 
 /// All starting points are equally likely: if a slice's quotas of all of them add up to `length * count`, every rank is
-/// drawn with the chance `count / size` exactly.
+/// drawn with a probability of exactly `count / size`.
 #[test]
-fn over_all_starting_points_every_rank_has_the_same_chance_exactly() {
+fn over_all_starting_points_every_rank_has_exactly_the_same_probability() {
     for size in 1..=14_u128 {
         let keys = keys_of_all_starts(size);
         for (slices, count) in (1..=size as u32).flat_map(|slices| (slices..=size as u32).map(move |n| (slices, n))) {
@@ -111,7 +111,7 @@ fn any_size() -> impl Strategy<Value = u128> {
     (any::<u128>(), 28_u32..128).prop_map(|(seed, shift)| (seed >> shift).max(1))
 }
 
-/// A size, a count up to a billion, and as many slices as the limits on jobs allow.
+/// A size, a count up to a billion, and a number of slices within the limits on jobs.
 fn size_count_slices() -> impl Strategy<Value = (u128, u64, u32)> {
     (any_size(), any::<u64>(), 0_u32..64, any::<u32>(), 0_u32..15).prop_map(|(size, count, narrow, slices, few)| {
         let count_max = size.min(1_000_000_000) as u64;

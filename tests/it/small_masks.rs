@@ -1,4 +1,4 @@
-//! Masks so small that every code of them can be written down: what sets and counts say is compared with the codes.
+//! Masks so small that all their codes can be listed, to compare computed sets and counts with them.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ pub fn mask(text: &str) -> Mask {
     text.parse().unwrap_or_else(|error| panic!("{text:?}: {error}"))
 }
 
-/// Every code of these sets.
+/// Returns every code of these symbol sets.
 pub fn codes_of(positions: &[SymbolSet]) -> BTreeSet<String> {
     let codes = positions.iter().fold(vec![String::new()], |begun, set| {
         begun.iter().flat_map(|code| set.iter().map(move |byte| format!("{code}{}", char::from(byte)))).collect()
@@ -39,7 +39,7 @@ fn position() -> impl Strategy<Value = &'static str> {
     .prop_map(|text| if text == "]" { "\\]" } else { text })
 }
 
-/// Masks of so many characters, of at most 6 symbols at each.
+/// Masks of this number of characters, with at most 6 symbols at each position.
 pub fn small_mask(length: usize) -> impl Strategy<Value = Mask> {
     vec(position(), length).prop_map(|positions| mask(&positions.concat()))
 }

@@ -1,4 +1,4 @@
-//! One contract for both stores: every verb, what it changes and what it leaves alone.
+//! One contract for both stores: every operation, what it changes and what it leaves alone.
 
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::Rejections;
@@ -24,7 +24,7 @@ use codemint_test_support::wait_until;
 
 const LIMITS: Limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
 
-/// The first `n` codes of the chunk's range; its mask is `####`.
+/// Returns the first codes of the chunk's range, as many as its quota; its mask is `####`.
 fn codes_of(chunk: &ClaimedChunk) -> CodeBatch {
     let first: u32 = chunk.chunk.range_first.parse().expect("digits");
     CodeBatch::from_lines((first..first + chunk.chunk.quota).map(|code| format!("{code:04}\n")).collect())
@@ -66,7 +66,7 @@ async fn found(store: &Store, job: &Job) -> Job {
 }
 
 #[tokio::test]
-async fn a_stored_job_is_found_as_it_was_asked_for() {
+async fn a_stored_job_is_found_as_it_was_requested() {
     for place in TestStore::all().await {
         let asked = Request::check("ab-####", 1000, Some("Spring & Co."), 300, LIMITS).expect("a request");
         let job = put(&place.store, &asked).await;
@@ -95,7 +95,7 @@ async fn a_job_is_stored_with_its_chunks_whose_ranges_partition_the_keyspace() {
 }
 
 #[tokio::test]
-async fn storing_a_job_again_changes_nothing_whatever_is_asked() {
+async fn storing_a_job_again_changes_nothing_whatever_the_request() {
     for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 10, 5)).await;
         for again in [request("####", 10, 5), request("####", 11, 5)] {
@@ -129,7 +129,7 @@ async fn every_job_has_a_key_of_its_own_until_it_ends() {
 }
 
 #[tokio::test]
-async fn unfinished_jobs_that_ask_for_the_same_are_found() {
+async fn unfinished_jobs_with_the_same_request_are_found() {
     for place in TestStore::all().await {
         let spring = Request::check("x###", 10, Some("spring"), 5, LIMITS).expect("a request");
         let job = put(&place.store, &spring).await;
@@ -158,7 +158,7 @@ async fn jobs_are_listed_newest_first_page_by_page_and_by_filter() {
         place.store.start_job(jobs[3].no).await.expect("a mark");
         let list = async |filter: JobFilter| {
             let listed = place.store.list_jobs(&filter).await.expect("jobs");
-            listed.iter().map(|job| jobs.iter().position(|j| j.id == job.id).expect("one of ours")).collect::<Vec<_>>()
+            listed.iter().map(|job| jobs.iter().position(|j| j.id == job.id).expect("a known job")).collect::<Vec<_>>()
         };
         let all = JobFilter { limit: 10, ..JobFilter::default() };
         assert_eq!(list(all.clone()).await, [4, 3, 2, 1, 0]);
@@ -224,7 +224,7 @@ async fn a_dropped_claim_leaves_the_chunk_open_and_no_code_behind() {
 }
 
 #[tokio::test]
-async fn codes_that_exist_are_reported_and_leave_the_claim_usable() {
+async fn existing_codes_are_reported_and_leave_the_claim_usable() {
     for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
         place.execute("insert into codes (code, run_no) values ('0003', 0), ('0007', 0)").await;
@@ -246,7 +246,7 @@ async fn codes_that_exist_are_reported_and_leave_the_claim_usable() {
 async fn a_checkpoint_that_changes_no_row_commits_nothing() {
     for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 40, 10)).await;
-        // The database swallows the update, as a rule or a trigger of somebody's might.
+        // The database swallows the update, as a rule or a trigger of its owner might.
         place
             .execute(match place.kind {
                 Kind::Sqlite => "create trigger swallow before update on chunks begin select raise(ignore); end",
@@ -275,7 +275,7 @@ async fn two_writers_never_hold_the_same_chunk() {
     let first = claim(&place.store, &job).await;
     let second = claim(&other, &job).await;
     assert_eq!((first.chunk.chunk_no, second.chunk.chunk_no), (0, 1));
-    assert!(place.store.claim_chunk(job.no).await.expect("an answer").is_none(), "others write what is open");
+    assert!(place.store.claim_chunk(job.no).await.expect("an answer").is_none(), "other writers hold the open chunks");
     assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::ChunksOpen);
 }
 
@@ -305,7 +305,7 @@ async fn a_job_is_completed_with_the_digest_over_its_chunks_and_without_its_key(
         assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::ChunksOpen);
         mint_one(&place.store, &job).await;
         assert!(place.store.close_job(job.no).await.expect("closing").is_ended());
-        assert!(place.store.close_job(job.no).await.expect("closing").is_ended(), "again is no harm");
+        assert!(place.store.close_job(job.no).await.expect("closing").is_ended(), "closing is idempotent");
 
         let ended = found(&place.store, &job).await;
         assert_eq!((ended.state, ended.minted), (State::Completed, 20));
@@ -325,7 +325,7 @@ async fn a_cancelled_job_keeps_what_was_committed_and_skips_the_rest() {
         let job = put(&place.store, &request("####", 40, 10)).await;
         mint_one(&place.store, &job).await;
         place.store.mark_job_cancelling(job.no).await.expect("a mark");
-        assert!(place.store.claim_chunk(job.no).await.expect("an answer").is_none(), "nobody begins another chunk");
+        assert!(place.store.claim_chunk(job.no).await.expect("an answer").is_none(), "no further chunk is claimed");
         assert!(place.store.close_job(job.no).await.expect("closing").is_ended());
         let ended = found(&place.store, &job).await;
         assert_eq!((ended.state, ended.minted), (State::Cancelled, 10));
@@ -333,7 +333,7 @@ async fn a_cancelled_job_keeps_what_was_committed_and_skips_the_rest() {
         assert_eq!((&*error.code, &*error.message), ("cancelled", "cancelled after 10 of 40 codes"));
         assert_eq!(place.number("select count(*) from chunks where state = 'skipped'").await, 3);
         assert_eq!(place.number("select count(*) from codes").await, 10);
-        place.store.mark_job_cancelling(job.no).await.expect("no harm");
+        place.store.mark_job_cancelling(job.no).await.expect("no change");
         assert_eq!(found(&place.store, &job).await.state, State::Cancelled);
     }
 }
@@ -358,14 +358,14 @@ async fn cancelling_waits_for_a_chunk_that_is_being_written_and_counts_it() {
     assert_eq!((ended.state, ended.minted), (State::Cancelled, 10));
 }
 
-/// How many sessions of the test's database wait for a lock.
+/// Returns the number of sessions of the test's database that wait for a lock.
 async fn lock_waiters(place: &TestStore) -> i64 {
     let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     place.number(waits).await
 }
 
 #[tokio::test]
-async fn an_unknown_commit_that_is_still_under_way_is_waited_for() {
+async fn resolving_an_unknown_commit_waits_until_it_has_finished() {
     let place = TestStore::postgres().await;
     let other = place.open_again().await;
     let job = put(&place.store, &request("####", 10, 10)).await;
@@ -376,13 +376,13 @@ async fn an_unknown_commit_that_is_still_under_way_is_waited_for() {
         let run_no = chunk.chunk.run_no;
         async move { other.is_chunk_done(run_no).await.expect("an answer") }
     });
-    wait_until("the question waits", async || lock_waiters(&place).await == 1).await;
+    wait_until("the query waits", async || lock_waiters(&place).await == 1).await;
     commit(chunk, checkpoint(&codes, 0)).await;
-    assert!(asking.await.expect("an end"), "done a moment later is done");
+    assert!(asking.await.expect("an end"), "a commit that finishes a moment later counts as done");
 }
 
 #[tokio::test]
-async fn of_two_that_close_a_job_at_once_one_plans_the_next_round() {
+async fn of_two_processes_that_close_a_job_at_once_one_plans_the_next_round() {
     let place = TestStore::postgres().await;
     let job = put(&place.store, &request("####", 20, 20)).await;
     mint_one_with(&place.store, &job, "0000\n").await;
@@ -404,7 +404,7 @@ async fn of_two_that_close_a_job_at_once_one_plans_the_next_round() {
 }
 
 #[tokio::test]
-async fn what_a_round_could_not_mint_is_owed_by_the_next_one() {
+async fn the_next_round_owes_what_a_round_could_not_mint() {
     for place in TestStore::all().await {
         let job = put(&place.store, &request("####", 20, 10)).await;
         mint_one(&place.store, &job).await;
@@ -446,7 +446,7 @@ async fn mint_one_with(store: &Store, job: &Job, lines: &str) {
 async fn codes_compare_by_byte_whatever_the_databases_collation_is() {
     let place = TestStore::postgres().await;
     let linguistic = "select case when '_' collate \"default\" < 'A' collate \"default\" then 1 else 0 end::bigint";
-    assert_eq!(place.number(linguistic).await, 1, "the test database must sort otherwise than by byte");
+    assert_eq!(place.number(linguistic).await, 1, "the test database must not sort by byte");
     let columns = "select attrelid::regclass || '.' || attname
                      from pg_attribute a join pg_collation c on c.oid = a.attcollation
                     where collname = 'C' and attrelid in ('codes'::regclass, 'chunks'::regclass)
@@ -455,7 +455,7 @@ async fn codes_compare_by_byte_whatever_the_databases_collation_is() {
 }
 
 #[tokio::test]
-async fn a_schema_is_made_once_and_a_missing_older_newer_or_altered_one_is_refused() {
+async fn a_schema_is_created_once_and_a_missing_newer_or_altered_one_is_refused() {
     let place = TestStore::postgres().await;
     let location = place.url.parse().expect("a location");
     assert_eq!(Store::migrate(&location).await.expect("no change"), SchemaStatus::Current { version: 6 });
@@ -474,7 +474,7 @@ async fn a_schema_is_made_once_and_a_missing_older_newer_or_altered_one_is_refus
 }
 
 #[tokio::test]
-async fn an_sqlite_file_of_something_else_or_of_a_newer_program_is_refused() {
+async fn an_sqlite_file_of_another_or_of_a_newer_program_is_refused() {
     let place = TestStore::sqlite().await;
     let refusal = async |url: &str| {
         let location = url.parse().expect("a location");

@@ -1,4 +1,4 @@
-//! Traces: what is done for a job belongs to the trace that asked for it, whoever does it.
+//! Traces: all work for a job belongs to the trace of its request, whichever worker does it.
 
 use lapin::types::{AMQPValue, FieldTable};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ async fn publish_traced(peer: &Peer, id: Uuid, count: u64, traceparent: &str) {
 fn start(site: &Site, endpoint: &str) -> Worker {
     let settings = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-        // Soon, so that a worker that is killed has told something.
+        // A short delay, so that a worker that is killed has exported something.
         ("OTEL_BSP_SCHEDULE_DELAY", "100"),
         ("CODEMINT__JOB__CHUNK_SIZE", "1000"),
         ("CODEMINT__WORKER__CONCURRENCY", "1"),
@@ -38,7 +38,7 @@ fn named<'a>(spans: &'a [CollectedSpan], name: &str) -> Vec<&'a CollectedSpan> {
 }
 
 #[tokio::test]
-async fn what_a_worker_does_for_a_job_goes_on_with_the_trace_of_its_message() {
+async fn the_spans_of_a_worker_continue_the_trace_of_the_jobs_message() {
     for place in TestStore::both().await {
         let site = Site::new(place).await;
         let peer = site.keep_events().await;
@@ -48,14 +48,14 @@ async fn what_a_worker_does_for_a_job_goes_on_with_the_trace_of_its_message() {
         let traced = Uuid::now_v7();
         publish_traced(&peer, traced, 5000, &format!("00-{TRACE}-{ASKED_IN}-01")).await;
         publish_traced(&peer, Uuid::now_v7(), 5000, "00-no-trace-01").await;
-        // Whoever sent it does not want to see it.
+        // The producer of this one did not sample its trace.
         publish_traced(&peer, Uuid::now_v7(), 5000, &format!("00-{}-{ASKED_IN}-00", "5".repeat(32))).await;
         wait_until("all ended", async || site.completed().await == 3).await;
         worker.terminate().await.expect_code(0);
 
         let spans = collector.spans();
         let jobs = named(&spans, "job");
-        assert_eq!(jobs.len(), 2, "one for each job that is to be seen: {jobs:?}");
+        assert_eq!(jobs.len(), 2, "one for each job that is sampled: {jobs:?}");
         let ours = jobs.iter().find(|job| job.trace == TRACE).expect("the trace of the message");
         assert_eq!((ours.parent.as_str(), ours.links.len()), (ASKED_IN, 0));
         let other = jobs.iter().find(|job| job.trace != TRACE).expect("a trace of its own");
@@ -64,12 +64,12 @@ async fn what_a_worker_does_for_a_job_goes_on_with_the_trace_of_its_message() {
         let of_ours: Vec<&CollectedSpan> = of_ours.collect();
         assert!(of_ours.len() >= 5 && of_ours.iter().all(|step| step.parent == ours.id), "{of_ours:?}");
         let holds = |span: &CollectedSpan| String::from_utf8_lossy(&span.bytes).contains("MY_LITTLE_PROMO");
-        assert!(!spans.iter().any(holds), "neither a mask nor a code");
+        assert!(!spans.iter().any(holds), "no span contains a mask or a code");
     }
 }
 
 #[tokio::test]
-async fn a_worker_that_goes_on_with_a_job_of_another_one_goes_on_with_its_trace_and_links_to_it() {
+async fn a_worker_that_resumes_a_job_continues_its_trace_and_links_to_it() {
     for place in TestStore::both().await {
         let site = Site::new(place).await;
         let peer = site.keep_events().await;
@@ -83,7 +83,7 @@ async fn a_worker_that_goes_on_with_a_job_of_another_one_goes_on_with_its_trace_
         let begun = "select count(distinct job_no) from chunks where state = 'done'";
         wait_until("chunks of both", async || site.count(begun).await == 2 && site.count(CHUNKS_DONE).await > 10).await;
         first.terminate().await.expect_code(0);
-        assert_eq!(site.completed().await, 0, "there is something left to go on with");
+        assert_eq!(site.completed().await, 0, "there is work left to resume");
         let before = collector.spans();
         let second = start(&site, &collector.endpoint());
         second.wait_until_ready().await;
@@ -105,7 +105,7 @@ async fn a_worker_that_goes_on_with_a_job_of_another_one_goes_on_with_its_trace_
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_keeps_nobody_from_minting_or_from_ending() {
+async fn an_unreachable_collector_delays_neither_minting_nor_shutdown() {
     let site = Site::new(TestStore::sqlite().await).await;
     let peer = site.keep_events().await;
     let worker = start(&site, &format!("http://127.0.0.1:{}", free_port()));

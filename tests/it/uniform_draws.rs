@@ -1,6 +1,6 @@
 //! Fairness, counted over many jobs: every code of a keyspace is equally likely, alone and together with others.
 //!
-//! The keys are numbers, so a run always ends the same; a bound is missed by a fair generator once in a million times.
+//! The keys are numbered, so every run has the same result; a fair generator misses a bound once in a million times.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ struct Plan {
     round: u32,
 }
 
-/// How often each rank was drawn, and what is known about the quotas.
+/// The number of times each rank was drawn, and sums over the quotas.
 struct Tally {
     ranks: Vec<u64>,
     /// Per slice: the sum of its quotas, and of quota * (quota - 1).
@@ -66,8 +66,8 @@ const PLANS: [Plan; 7] = [
     Plan { size: 40, count: 33, slices: 1, round: 0 },
 ];
 
-/// A rank is in a job or not, with the chance `count / size`: over the jobs its count is binomial, whatever the other
-/// ranks do.
+/// A rank is in a job or not, with the probability `count / size`: over the jobs its count is binomial, whatever the
+/// other ranks do.
 #[test]
 fn every_rank_of_a_keyspace_is_drawn_equally_often() {
     for plan in PLANS {
@@ -75,18 +75,18 @@ fn every_rank_of_a_keyspace_is_drawn_equally_often() {
         let (mean, variance) = (JOBS as f64 * chance, JOBS as f64 * chance * (1.0 - chance));
         for (rank, count) in plan.tally().ranks.into_iter().enumerate() {
             let sigmas = (count as f64 - mean) / variance.sqrt();
-            // One in a million for each rank, not for all of them: 5.5 makes up for the 369 looks.
+            // One in a million holds for each rank, not for all of them: 5.5 sigma makes up for the 369 comparisons.
             assert!(sigmas.abs() < 5.5, "rank {rank} of {}: {count} of {JOBS}, {sigmas:.1} sigma", plan.size);
         }
     }
 }
 
-/// Slice by slice, so that the statistic is chi-square indeed. The counts of one job are without replacement, which
-/// makes them more even than throws of dice: a rank of a slice that gives `m` of `s` is drawn with the chance `m / s`,
-/// two ranks together with `m (m - 1) / (s (s - 1))`. So the `s - 1` independent differences among the counts have the
+/// The test goes slice by slice, so that the statistic really is chi-square. One job draws without replacement, which
+/// makes counts more even than throws of dice: a rank of a slice that gives `m` of `s` has the probability `m / s`, two
+/// ranks together have `m (m - 1) / (s (s - 1))`. So the `s - 1` independent differences among the counts have the
 /// variance `m / s - m (m - 1) / (s (s - 1))`, summed over the quotas `m` that the jobs had.
 #[test]
-fn the_ranks_of_a_slice_are_drawn_neither_more_nor_less_evenly_than_by_lot() {
+fn the_ranks_of_a_slice_are_drawn_neither_more_nor_less_evenly_than_at_random() {
     for plan in PLANS {
         let tally = plan.tally();
         let (mut statistic, mut degrees) = (0.0, 0);
@@ -102,8 +102,8 @@ fn the_ranks_of_a_slice_are_drawn_neither_more_nor_less_evenly_than_by_lot() {
     }
 }
 
-/// How often each subset of a slice was drawn. Subsets exclude each other, so chi-square needs no correction, and if
-/// they are all equally likely, so is every pair of ranks and every other combination.
+/// Returns how often each subset of a slice was drawn. Subsets exclude each other, so chi-square needs no correction,
+/// and if they are all equally likely, so is every pair of ranks and every other combination.
 fn subsets(draw: impl Fn(u64) -> Vec<Rank>, jobs: u64) -> Vec<u64> {
     let mut counts: HashMap<Vec<Rank>, u64> = HashMap::new();
     (0..jobs).for_each(|job| *counts.entry(draw(job)).or_default() += 1);
@@ -125,7 +125,7 @@ fn every_subset_of_a_slice_is_drawn_equally_often() {
 }
 
 #[test]
-fn ranks_that_others_took_leave_the_free_ones_equally_likely() {
+fn free_ranks_stay_equally_likely_when_other_ranks_are_taken() {
     for (length, quota, taken, subsets_expected) in [
         (9, 3, &[11, 14, 15][..], 20),
         (9, 2, &[10, 12, 13, 18][..], 10),
@@ -150,7 +150,7 @@ fn ranks_that_others_took_leave_the_free_ones_equally_likely() {
 }
 
 #[test]
-fn what_one_slice_gives_says_nothing_about_another_one() {
+fn draws_from_different_streams_are_independent() {
     let slice = Slice { start: 0, length: 6 };
     for (a, b) in [
         (Stream::chunk(0, 0), Stream::chunk(0, 1)),
@@ -172,9 +172,9 @@ fn what_one_slice_gives_says_nothing_about_another_one() {
     }
 }
 
-/// Below 3 * 2^62 a quarter of the words must be refused: without that, one residue of three would come twice as often.
+/// Below 3 * 2^62 a quarter of the words must be rejected, or one residue of three would occur twice as often.
 #[test]
-fn a_bound_that_is_no_power_of_two_favours_no_result() {
+fn a_bound_that_is_not_a_power_of_two_favours_no_result() {
     for bound in [3, 3 << 62, 3 << 64, 3 << 90, 10_u128.pow(25)] {
         let mut random = RandomIntegers::new(&numbered_key(0), Stream::chunk(0, 0));
         let (mut residues, mut ranges) = ([0; 3], [0; 3]);

@@ -1,5 +1,5 @@
-//! Upgrades while workers are at work: first the schema, by the new program's `migrate`, then the workers, one by one. What ran
-//! before runs on, and starts again where the schema says that it may.
+//! Upgrades while workers run: first the schema, with the new program's `migrate`, then the workers, one by one. Old
+//! programs keep running, and start again where the schema declares that they may.
 
 use std::path::{Path, PathBuf};
 
@@ -25,16 +25,16 @@ const DONE: &str = "select count(*) from chunks where state = 'done'";
 const OPEN: &str = "select count(*) from chunks where state = 'open'";
 const COUNT: u64 = 600_000;
 
-/// The program of the commit in tests/previous-version.
+/// Returns the program of the commit in tests/previous-version.
 fn program_of_before() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/previous");
     let commit = std::fs::read_to_string(built.join("commit")).unwrap_or_default();
     let wanted = include_str!("../previous-version");
-    assert_eq!(commit, wanted, "run tests/previous: it builds the version before, as ./tests/run does");
+    assert_eq!(commit, wanted, "run tests/previous: it builds the previous version, as ./tests/run does");
     built.join("codemint")
 }
 
-/// The version of the schema that this program knows.
+/// Returns the version of the schema that this program knows.
 async fn known(place: &TestStore) -> i64 {
     let location = place.url.parse().expect("a location");
     match Store::check_schema(&location).await.expect("a status") {
@@ -43,7 +43,7 @@ async fn known(place: &TestStore) -> i64 {
     }
 }
 
-/// What a newer program would do to the schema: a migration of the next version, with these statements in it.
+/// Migrates the schema as a newer program would: to the next version, with these statements.
 async fn migrate_further(place: &TestStore, database_url: &str, version: i64, sql: &str) {
     let name = if place.kind == Kind::Sqlite { "sqlite" } else { "postgres" };
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(name);
@@ -65,7 +65,7 @@ async fn migrate_further(place: &TestStore, database_url: &str, version: i64, sq
     }
 }
 
-/// A newer schema, and the programs from this version on that work with it; `None` is told of nobody.
+/// Returns SQL for a newer schema that declares from which version on programs work with it; `None` declares nothing.
 fn newer_schema(version: i64, programs_from: Option<i64>) -> String {
     let declared = programs_from.map(|from| {
         format!("insert into schema_compatibility (schema_version, programs_from) values ({version}, {from});")
@@ -79,7 +79,7 @@ fn newer_schema(version: i64, programs_from: Option<i64>) -> String {
 }
 
 #[tokio::test]
-async fn the_newest_migration_says_which_programs_work_with_it() {
+async fn the_newest_migration_declares_which_programs_work_with_it() {
     for place in TestStore::both().await {
         let known = known(&place).await;
         let said = format!("select count(*) from schema_compatibility where schema_version = {known}");
@@ -88,7 +88,7 @@ async fn the_newest_migration_says_which_programs_work_with_it() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_that_says_so_is_worked_with_and_left_alone() {
+async fn a_newer_schema_that_declares_compatibility_is_used_and_left_unchanged() {
     for place in [TestStore::sqlite().await, TestStore::postgres().await] {
         let known = known(&place).await;
         let next = known + 1;
@@ -106,11 +106,11 @@ async fn a_newer_schema_that_says_so_is_worked_with_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_looked_at_by_way_of_pgbouncer_too() {
+async fn a_newer_schema_is_checked_through_pgbouncer_too() {
     let place = TestStore::by_way_of_pgbouncer().await;
     assert_eq!(place.way, Way::Pgbouncer);
     let known = place.number("select max(version) from _sqlx_migrations").await;
-    // What a migration would write.
+    // The rows that a migration would write.
     place
         .execute(&format!(
             "insert into _sqlx_migrations select {known} + 1, 'newer', now(), true, '', 0;
@@ -123,7 +123,7 @@ async fn a_newer_schema_is_looked_at_by_way_of_pgbouncer_too() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_that_asks_for_newer_programs_or_says_nothing_is_refused_by_every_command() {
+async fn every_command_refuses_a_newer_schema_that_does_not_declare_compatibility() {
     for place in TestStore::both().await {
         let known = known(&place).await;
         let next = known + 1;
@@ -147,7 +147,7 @@ async fn a_newer_schema_that_asks_for_newer_programs_or_says_nothing_is_refused_
 }
 
 #[tokio::test]
-async fn a_newer_schema_whose_older_migrations_are_others_is_refused() {
+async fn a_newer_schema_with_other_older_migrations_is_refused() {
     for place in TestStore::both().await {
         let known = known(&place).await;
         migrate_further(&place, &place.url, known + 1, &newer_schema(known + 1, Some(known))).await;
@@ -164,7 +164,7 @@ async fn ask(peer: &Peer, mask: &str) -> Asked {
     asked
 }
 
-/// From now on each of these workers commits some more chunks.
+/// Waits until each of these workers has committed some more chunks.
 async fn wait_until_all_work(workers: &[&Worker]) {
     let before: Vec<usize> = workers.iter().map(|worker| chunks_said(worker)).collect();
     wait_until("all work", async || {
@@ -174,7 +174,7 @@ async fn wait_until_all_work(workers: &[&Worker]) {
 }
 
 #[tokio::test]
-async fn a_worker_goes_on_and_another_one_starts_when_the_schema_is_migrated_under_them() {
+async fn a_worker_continues_and_another_starts_when_the_schema_is_migrated_under_them() {
     for place in TestStore::both().await {
         let known = known(&place).await;
         let owner_url = place.url.clone();
@@ -186,7 +186,7 @@ async fn a_worker_goes_on_and_another_one_starts_when_the_schema_is_migrated_und
         let mut asked = vec![ask(&peer, "U???????").await];
         wait_until_all_work(&[&running]).await;
         migrate_further(&site.store, &owner_url, known + 1, &newer_schema(known + 1, Some(known))).await;
-        assert!(site.count(OPEN).await > 0, "the job was over too early");
+        assert!(site.count(OPEN).await > 0, "the job ended too early");
         let started = site.start(&settings, &[]);
         started.wait_until_ready().await;
         started.wait_until_it_says("belongs to a newer program").await;
@@ -194,7 +194,7 @@ async fn a_worker_goes_on_and_another_one_starts_when_the_schema_is_migrated_und
         wait_until_all_work(&[&running, &started]).await;
         for worker in [&running, &started] {
             let readiness = worker.readiness();
-            assert!(matches!(readiness, Some((200, _))), "the schema is none of its worries: {readiness:?}");
+            assert!(matches!(readiness, Some((200, _))), "a newer schema leaves the worker ready: {readiness:?}");
         }
         running.terminate().await.expect_code(0);
         end_well("a newer schema", site, started, &asked).await;
@@ -202,7 +202,7 @@ async fn a_worker_goes_on_and_another_one_starts_when_the_schema_is_migrated_und
 }
 
 #[tokio::test]
-async fn workers_of_the_version_before_go_on_at_todays_schema_beside_new_ones() {
+async fn workers_of_the_previous_version_continue_on_todays_schema_beside_new_ones() {
     let before = program_of_before();
     let (database, vhost) = (Database::create().await, rabbitmq::shared().vhost());
     let directory = tempfile::tempdir().expect("a directory");
@@ -252,7 +252,7 @@ async fn workers_of_the_version_before_go_on_at_todays_schema_beside_new_ones() 
     for job in &asked {
         site.codemint(&["verify", &job.id.to_string()]).run().await.expect_code(0);
     }
-    // What was asked of the version before has no row in the audit log.
+    // Requests to the previous version have no row in the audit log.
     let known = Known { asked: &asked, is_audited_in_part: true, ..Known::default() };
     end_well_knowing(rabbitmq::shared(), "an upgrade", site, new, known).await;
 }

@@ -1,4 +1,4 @@
-//! Job messages as bytes from anywhere: read or refused, never a panic, and what is refused is not repeated.
+//! Job messages as untrusted bytes: accepted or refused, never a panic, and a refusal does not repeat the message.
 
 use codemint_codes::job::PRIORITY_MAX;
 use codemint_codes::wire::message::{
@@ -19,7 +19,7 @@ fn no_envelope() -> Envelope<'static> {
 }
 
 #[test]
-fn a_message_of_the_largest_size_is_read_and_one_byte_more_is_not() {
+fn a_message_of_maximum_size_is_accepted_and_one_byte_more_is_refused() {
     let start = format!(r#"{{"job_id":"{ID}","mask":"A##","count":1,"note":""#);
     let fill = |bytes: usize| format!("{start}{}\"}}", "x".repeat(bytes - start.len() - 2));
     assert!(decode(fill(MESSAGE_BYTES_MAX).as_bytes(), &no_envelope()).is_ok());
@@ -29,7 +29,7 @@ fn a_message_of_the_largest_size_is_read_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn depth_is_bounded_wherever_it_lies() {
+fn the_depth_of_nesting_is_bounded_everywhere() {
     for open in ["[", "{\"a\":"] {
         let text = format!(r#"{{"mask":"A##","count":1,"other":{}"#, open.repeat(10_000));
         let refused = decode(text.as_bytes(), &no_envelope()).expect_err("too deep");
@@ -38,7 +38,7 @@ fn depth_is_bounded_wherever_it_lies() {
 }
 
 #[test]
-fn of_two_fields_with_one_name_the_last_one_counts() {
+fn the_last_of_two_fields_with_one_name_counts() {
     let text = format!(r#"{{"job_id":"{ID}","mask":"A##","count":1,"count":2}}"#);
     assert_eq!(decode(text.as_bytes(), &no_envelope()).expect("a request").count, 2);
 }
@@ -47,7 +47,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn prop_properties_of_any_text_are_taken_or_refused_in_few_words(
+    fn prop_properties_of_any_text_are_accepted_or_refused_with_a_short_message(
         texts in vec(option::of(any::<String>()), 6),
     ) {
         let text = |at: usize| texts[at].as_deref();
@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_what_is_wrong_with_a_field_is_said_with_its_name(
+    fn prop_an_invalid_field_is_refused_with_its_name(
         name in select(vec!["job_id", "count", "priority", "mask", "campaign"]),
         wrong in select(vec![json!([]), json!({}), json!(true)]),
     ) {
@@ -102,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn prop_a_message_that_is_written_is_read_as_the_same(
+    fn prop_a_written_message_is_read_back_unchanged(
         id in any::<u128>(),
         mask in "[^\0]{0,80}",
         count in 0..=i64::MAX as u64,
@@ -118,7 +118,7 @@ proptest! {
             ..Envelope::default()
         };
         prop_assert_eq!(decode(&body, &envelope), Ok(message.clone()));
-        // Nor does it matter where the id stands.
+        // The id may be in the envelope instead of the body.
         let mut anonymous: Value = serde_json::from_slice(&body).expect("JSON");
         anonymous.as_object_mut().expect("an object").remove("job_id");
         let id = message.job_id.to_string();

@@ -1,4 +1,4 @@
-//! How workers end: asked to, told to, or because nothing is left.
+//! How workers end: by a graceful shutdown, by force, or because no work is left.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
 #[tokio::test]
-async fn a_worker_that_is_asked_to_stop_ends_in_time_and_the_next_one_goes_on() {
+async fn a_worker_shuts_down_in_time_and_the_next_one_resumes_its_job() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let worker = site.start(&[("CODEMINT__WORKER__SHUTDOWN_SECONDS", "5")], &[]);
@@ -27,7 +27,7 @@ async fn a_worker_that_is_asked_to_stop_ends_in_time_and_the_next_one_goes_on() 
         let started = Instant::now();
         let ran = worker.terminate().await.expect_code(0);
         assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
-        assert!(site.count("select count(*) from codes").await < 800_000, "it was over before: {}", ran.stderr);
+        assert!(site.count("select count(*) from codes").await < 800_000, "the job ended too early: {}", ran.stderr);
         site.drain().await;
         let kinds = wait_for_end(&mut inbox, id).await;
         assert_eq!(kinds.iter().filter(|kind| *kind == "job.completed").count(), 1, "{kinds:?}");
@@ -36,7 +36,7 @@ async fn a_worker_that_is_asked_to_stop_ends_in_time_and_the_next_one_goes_on() 
 }
 
 #[tokio::test]
-async fn a_worker_whose_server_hangs_ends_when_its_time_is_up_and_at_once_when_asked_twice() {
+async fn a_worker_whose_server_hangs_ends_at_its_deadline_or_at_a_second_signal() {
     let server = Server::start(Durability::None);
     create_database(&server.url("postgres"), "hanging").await;
     let site = Site::new(TestStore::postgres_at(&server.url("hanging")).await).await;
@@ -69,10 +69,10 @@ async fn a_worker_whose_server_hangs_ends_when_its_time_is_up_and_at_once_when_a
 }
 
 #[tokio::test]
-async fn a_worker_that_drains_ends_when_nothing_is_left() {
+async fn a_worker_that_drains_ends_when_no_work_is_left() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
-        // Nothing there, not even the queue.
+        // Nothing exists yet, not even the queue.
         site.drain().await;
         let peer = site.peer().await;
         let mut inbox = peer.listen(EVENTS, "job.completed").await;
@@ -89,7 +89,7 @@ async fn a_worker_that_drains_ends_when_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn without_a_broker_a_worker_serves_the_stores_own_jobs_and_writes_no_events() {
+async fn without_a_broker_a_worker_serves_the_stores_own_jobs_and_stores_no_events() {
     for place in TestStore::both().await {
         let enqueue = |mask: &str| place.codemint(["enqueue", mask, "--count", "300"]);
         for mask in ["A####", "B####"] {
@@ -106,7 +106,7 @@ async fn without_a_broker_a_worker_serves_the_stores_own_jobs_and_writes_no_even
 }
 
 #[tokio::test]
-async fn a_store_that_was_never_migrated_is_an_error_that_says_what_to_do() {
+async fn a_store_that_was_never_migrated_is_an_error_that_names_the_fix() {
     let database = Database::create().await;
     let directory = tempfile::tempdir().expect("a directory");
     let worker = Codemint::new(directory.path()).args(["--store", &database.url, "worker", "--drain"]);

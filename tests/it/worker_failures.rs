@@ -1,4 +1,4 @@
-//! Chunks that cannot be made: the job ends with its true count, and nobody waits for it.
+//! Chunks that cannot be minted: the job ends with its true count, and no other job waits for it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::wait_until;
 
-/// From now on the store takes no code that begins with a 7.
+/// Makes the store reject codes that begin with a 7.
 async fn refuse_sevens(place: &TestStore) {
     let sql = match place.kind {
         Kind::Postgres => "alter table codes add constraint no_sevens check (code not like '7%')",
@@ -23,7 +23,7 @@ async fn refuse_sevens(place: &TestStore) {
 }
 
 #[tokio::test]
-async fn a_job_whose_chunk_fails_five_times_has_failed_with_its_true_count_and_holds_nobody_up() {
+async fn a_job_fails_with_its_true_count_after_five_failures_and_blocks_no_other() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         refuse_sevens(&site.store).await;
@@ -39,7 +39,11 @@ async fn a_job_whose_chunk_fails_five_times_has_failed_with_its_true_count_and_h
         .await;
         publish(&peer, &request(good, "A####", 1_000)).await;
         assert_eq!(wait_for_end(&mut inbox, good).await.last().map(String::as_str), Some("job.completed"));
-        assert_eq!(inbox.messages.iter().filter(|event| event.routing_key == "job.failed").count(), 0, "it waited");
+        assert_eq!(
+            inbox.messages.iter().filter(|event| event.routing_key == "job.failed").count(),
+            0,
+            "the good job waited for the bad one"
+        );
         assert_eq!(wait_for_end(&mut inbox, bad).await.last().map(String::as_str), Some("job.failed"));
 
         let event = inbox.messages.iter().find(|event| event.routing_key == "job.failed").expect("the end").json();
@@ -56,7 +60,7 @@ async fn a_job_whose_chunk_fails_five_times_has_failed_with_its_true_count_and_h
 }
 
 #[tokio::test]
-async fn failures_of_a_chunk_are_counted_up_to_the_last_one_whoever_meets_them() {
+async fn failures_of_a_chunk_are_counted_up_to_the_limit_across_all_workers() {
     for place in TestStore::both().await {
         put_request(&place.store, &store_request("####", 10, 5)).await;
         let run_no = place.number("select min(run_no) from chunks").await;
@@ -69,7 +73,7 @@ async fn failures_of_a_chunk_are_counted_up_to_the_last_one_whoever_meets_them()
 }
 
 #[tokio::test]
-async fn another_writer_in_the_way_is_never_counted_as_a_failure() {
+async fn a_conflict_with_another_writer_is_never_counted_as_a_failure() {
     let site = Site::new(TestStore::postgres().await).await;
     let workers = [0; 3].map(|_| site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "50")], &[]));
     for worker in &workers {
@@ -77,7 +81,7 @@ async fn another_writer_in_the_way_is_never_counted_as_a_failure() {
     }
     let peer = site.peer().await;
     let mut inbox = peer.listen(EVENTS, "job.*").await;
-    // Jobs that meet each other everywhere fill their mask to the last code.
+    // Jobs whose codes collide everywhere fill their mask to the last code.
     let ids = [0; 10].map(|_| Uuid::now_v7());
     for id in ids {
         publish(&peer, &request(id, "####", 1_000)).await;
@@ -93,7 +97,7 @@ async fn another_writer_in_the_way_is_never_counted_as_a_failure() {
 }
 
 #[tokio::test]
-async fn a_job_under_another_check_key_is_left_alone_and_said_so_once() {
+async fn a_job_under_another_check_key_is_left_alone_and_logged_once() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let asked = store_request("####[:check:]{2}", 500, 100).under(checking("0123456789abcdef")).expect("a request");
@@ -121,9 +125,9 @@ async fn a_job_under_another_check_key_is_left_alone_and_said_so_once() {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_may_happen_more_often_than_a_chunk_may_fail() {
+async fn transient_errors_do_not_count_towards_the_failures_of_a_chunk() {
     let site = Site::new(TestStore::postgres().await).await;
-    // A sequence counts on when what it was asked in is undone.
+    // A sequence keeps counting when the transaction is rolled back.
     site.store
         .execute(
             "create sequence attempts;
@@ -145,7 +149,7 @@ async fn what_passes_by_itself_may_happen_more_often_than_a_chunk_may_fail() {
     let id = Uuid::now_v7();
     publish(&peer, &request(id, "####", 100)).await;
     assert_eq!(wait_for_end(&mut inbox, id).await.last().map(String::as_str), Some("job.completed"));
-    assert_eq!(site.count("select last_value from attempts").await, 8, "seven were in vain");
+    assert_eq!(site.count("select last_value from attempts").await, 8, "seven attempts failed");
     assert_eq!(site.count("select cast(sum(failures) as bigint) from chunks").await, 0);
     worker.terminate().await.expect_code(0);
 }

@@ -1,4 +1,4 @@
-//! Servers that go away under workers at work: nothing is lost, nothing is made twice.
+//! Servers that go away while workers use them: nothing is lost, nothing is minted twice.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use codemint_test_support::site::{DEAD, EVENTS, JOBS, KEPT, Site, Worker, publis
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
-/// Takes events until every one of these jobs has ended.
+/// Collects events until every one of these jobs has ended.
 pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
     let mut inbox = peer.consume(KEPT).await;
     for id in ids {
@@ -24,18 +24,18 @@ pub async fn take_until_ended(peer: &Peer, ids: &[Uuid]) -> Vec<Message> {
     inbox.messages
 }
 
-/// Waits until all that was asked for has ended and is told, ends the worker, and judges. Events were kept from the start, and
-/// are returned as they came.
+/// Waits until all requested jobs have ended and their events are published, ends the worker, and judges the outcome.
+/// The events must have been kept from the start; they are returned in the order of their arrival.
 pub async fn end_well(what: &str, site: Site, worker: Worker, asked: &[Asked]) -> Vec<Message> {
     end_well_at(rabbitmq::shared(), what, site, worker, asked).await
 }
 
-/// The same for a site at another broker.
+/// Does the same as [`end_well`], for a site at another broker.
 pub async fn end_well_at(broker: &Broker, what: &str, site: Site, worker: Worker, asked: &[Asked]) -> Vec<Message> {
     end_well_knowing(broker, what, site, worker, Known { asked, ..Known::default() }).await
 }
 
-/// The same where more is known than what was asked for.
+/// Does the same as [`end_well`], where more is known than the requested jobs.
 pub async fn end_well_knowing(
     broker: &Broker,
     what: &str,
@@ -44,7 +44,7 @@ pub async fn end_well_knowing(
     known: Known<'_>,
 ) -> Vec<Message> {
     let settled = async || unsettled(&site.store, broker, site.vhost(), known.asked).await.is_none();
-    wait_until(&format!("{what}: all is done and told"), settled).await;
+    wait_until(&format!("{what}: all jobs have ended and all events are published"), settled).await;
     worker.terminate().await.expect_code(0);
     let peer = site.peer().await;
     let announced = site.store.rows::<(Uuid,)>("select id from jobs where announced");
@@ -57,7 +57,7 @@ pub async fn end_well_knowing(
     told
 }
 
-/// Panics unless each job was accepted, then progressed, then completed, once repeats are left out.
+/// Panics unless each job was accepted, then progressed, then completed; repeats are ignored.
 fn assert_in_order(events: &[Message], ids: &[Uuid]) {
     for id in ids {
         let of_job = events.iter().filter(|event| event.json()["subject"] == id.to_string());
@@ -89,7 +89,7 @@ async fn publish_jobs(peer: &Peer, prefix: &str, count: usize, codes: u64) -> Ve
 }
 
 #[tokio::test]
-async fn while_the_broker_is_away_minting_goes_on_and_every_event_arrives_afterwards() {
+async fn while_the_broker_is_away_minting_continues_and_events_arrive_afterwards() {
     let broker = Broker::start();
     let site = Site::at(TestStore::postgres().await, &broker).await;
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "2000")], &[]);
@@ -106,8 +106,8 @@ async fn while_the_broker_is_away_minting_goes_on_and_every_event_arrives_afterw
     let (status, body) = worker.readiness().expect("an answer");
     assert_eq!((status, &body["broker"]), (503, &"away".into()), "{body}");
     let before = site.count(codes).await;
-    wait_until("minting goes on", async || site.count(codes).await > before || before == 450_000).await;
-    // Time itself is what is tested here: longer than the longest pause between two attempts.
+    wait_until("minting continues", async || site.count(codes).await > before || before == 450_000).await;
+    // The passing of time itself is tested here: longer than the longest backoff between two attempts.
     tokio::time::sleep(Duration::from_secs(if is_long() { 20 } else { 4 })).await;
     wait_until("the jobs end without it", async || site.completed().await == 3).await;
     assert!(site.count("select count(*) from outbox").await > 0, "events wait");
@@ -115,13 +115,13 @@ async fn while_the_broker_is_away_minting_goes_on_and_every_event_arrives_afterw
     worker.wait_until_ready().await;
     let events = take_until_ended(&site.peer().await, &ids).await;
     assert_in_order(&events, &ids);
-    wait_until("all is told", async || site.count("select count(*) from outbox").await == 0).await;
+    wait_until("the outbox is empty", async || site.count("select count(*) from outbox").await == 0).await;
     worker.terminate().await.expect_code(0);
     assert_eq!(site.count("select count(*) from codes").await, 450_000);
 }
 
 #[tokio::test]
-async fn a_broker_that_is_killed_loses_no_job_and_no_event() {
+async fn a_killed_broker_loses_no_job_and_no_event() {
     let broker = Broker::start();
     let site = Site::at(TestStore::sqlite().await, &broker).await;
     let worker = site.start_ready().await;
@@ -138,7 +138,7 @@ async fn a_broker_that_is_killed_loses_no_job_and_no_event() {
 }
 
 #[tokio::test]
-async fn connections_closed_ten_times_during_two_hundred_jobs_do_no_harm() {
+async fn connections_closed_ten_times_during_two_hundred_jobs_lose_nothing() {
     let site = Site::new(TestStore::postgres().await).await;
     let workers = [site.start_ready().await, site.start_ready().await];
     site.keep_events().await;
@@ -157,7 +157,7 @@ async fn connections_closed_ten_times_during_two_hundred_jobs_do_no_harm() {
     assert_eq!(site.peer().await.depth(DEAD).await, 0);
 }
 
-/// A store on a server of its own.
+/// Returns a store on a server of its own.
 async fn own_store(durability: Durability) -> (Server, TestStore) {
     let server = Server::start(durability);
     create_database(&server.url("postgres"), "faults").await;
@@ -179,7 +179,7 @@ async fn a_crash_of_postgresql_during_a_hundred_jobs_loses_none_and_fails_none()
     assert_in_order(&events, &ids);
     worker.terminate().await.expect_code(0);
     assert_eq!(peer.depth(DEAD).await, 0);
-    // The eyes of the test lost their connections too.
+    // The test's own connections were lost too.
     let store = TestStore::postgres_at(&server.url("faults")).await;
     assert_eq!(store.number("select count(*) from codes").await, 100_000);
     assert_eq!(store.number("select count(*) from jobs where state = 'completed'").await, 100);
@@ -187,7 +187,7 @@ async fn a_crash_of_postgresql_during_a_hundred_jobs_loses_none_and_fails_none()
 }
 
 #[tokio::test]
-async fn while_the_store_is_away_messages_wait_go_back_once_and_are_served_when_it_answers() {
+async fn while_the_store_is_away_messages_are_requeued_once_and_are_served_later() {
     let (server, store) = own_store(Durability::None).await;
     let site = Site::new(store).await;
     let environment = [("CODEMINT__AMQP__PREFETCH", "8"), ("CODEMINT__AMQP__DELIVERY_TIMEOUT_SECONDS", "2")];
@@ -202,7 +202,7 @@ async fn while_the_store_is_away_messages_wait_go_back_once_and_are_served_when_
     wait_until("all are back", async || depth() == Depth { ready: 30, unacknowledged: 0 }).await;
     let (status, body) = worker.readiness().expect("an answer");
     assert_eq!((status, &body["missing"][0]["what"]), (503, &"store".into()), "{body}");
-    // Nobody consumes meanwhile.
+    // No worker consumes meanwhile.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(depth(), Depth { ready: 30, unacknowledged: 0 });
     server.signal_all("CONT");
@@ -217,20 +217,20 @@ async fn while_the_store_is_away_messages_wait_go_back_once_and_are_served_when_
 }
 
 #[tokio::test]
-async fn a_broker_that_takes_nothing_still_brings_jobs_and_gets_the_events_later() {
+async fn a_blocked_broker_still_delivers_jobs_and_receives_the_events_later() {
     let broker = Broker::start();
     let site = Site::at(TestStore::postgres().await, &broker).await;
     let worker = site.start_ready().await;
     let peer = site.keep_events().await;
-    // Enough to be at work when the alarm comes.
+    // Enough jobs to keep the worker busy when the alarm is raised.
     let ids = publish_jobs(&peer, "B", 40, 2_000).await;
     peer.publish(JOBS, JOBS, b"no job", codemint_test_support::amqp::durable()).await;
     broker.set_vm_memory_high_watermark(0.0001);
     wait_until("the jobs are minted", async || site.completed().await == 40).await;
     let of_end = site.store.store.find_job(ids[0]).await.expect("an answer").expect("a job");
-    // An event makes it notice, if the alarm came after the last one.
+    // This event makes the worker notice the alarm, if it was raised after the last event.
     site.store.store.repeat_event(of_end.no, &Handling::default()).await.expect("an event");
-    wait_until("readiness says blocked", async || {
+    wait_until("readiness reports blocked", async || {
         worker.readiness().is_some_and(|(status, body)| status == 200 && body["broker"] == "blocked")
     })
     .await;
@@ -242,13 +242,13 @@ async fn a_broker_that_takes_nothing_still_brings_jobs_and_gets_the_events_later
     let ran = worker.terminate().await.expect_code(0);
     assert!(
         !ran.stderr.contains("the broker is back"),
-        "regression: a letter that waits costs no connection {}",
+        "regression: a waiting dead letter costs no connection: {}",
         ran.stderr
     );
 }
 
 #[tokio::test]
-async fn a_worker_that_is_killed_among_many_jobs_loses_none() {
+async fn a_worker_that_is_killed_amid_many_jobs_loses_none() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let worker = site.start_ready().await;

@@ -1,4 +1,4 @@
-//! Who asks a worker how it is, and who is told: containers, probes, service managers.
+//! The health of a worker, as containers and probes query it and as it is reported to service managers.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn health(site: &Site, worker: &Worker, args: &[&str]) -> Ran {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_tells_a_worker_that_is_ready_from_one_that_lacks_something_and_one_that_is_not_there() {
+async fn health_distinguishes_a_ready_worker_from_an_unready_and_an_absent_one() {
     let server = Server::start(Durability::None);
     create_database(&server.url("postgres"), "codemint").await;
     let site = Site::new(TestStore::postgres_at(&server.url("codemint")).await).await;
@@ -40,7 +40,7 @@ async fn health_tells_a_worker_that_is_ready_from_one_that_lacks_something_and_o
     let ready = async || health(&site, &worker, &[]).await.code == 0;
     wait_until("it is ready again", ready).await;
 
-    // A chunk that it waits for keeps it from ending.
+    // A stalled chunk keeps the worker from ending.
     publish(&site.peer().await, &request(Uuid::now_v7(), "DRAIN???#", 10)).await;
     worker.wait_until_metric("codemint_writers_busy", |busy| busy == 1.0).await;
     worker.signal("TERM");
@@ -50,13 +50,13 @@ async fn health_tells_a_worker_that_is_ready_from_one_that_lacks_something_and_o
     worker.signal("KILL");
     let (admin, _) = (worker.admin, worker.finish().await);
     let asked = site.codemint(&["health"]).env("CODEMINT__ADMIN__LISTEN", &admin.to_string()).run().await;
-    assert!(asked.expect_code(5).stderr.contains("no worker answers at 127.0.0.1:"), "nobody is there");
+    assert!(asked.expect_code(5).stderr.contains("no worker answers at 127.0.0.1:"), "no worker is running");
     let asked = site.codemint(&["health"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await;
-    assert!(asked.expect_code(2).stderr.contains("admin.listen is off"), "nobody can be asked");
+    assert!(asked.expect_code(2).stderr.contains("admin.listen is off"), "the listener is off");
 }
 
 #[tokio::test]
-async fn a_schema_that_is_gone_or_of_another_version_makes_a_worker_unready() {
+async fn an_unusable_schema_makes_a_worker_unready() {
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start_ready().await;
     site.store.execute("update _sqlx_migrations set success = false where version = 1").await;
@@ -70,21 +70,21 @@ async fn a_schema_that_is_gone_or_of_another_version_makes_a_worker_unready() {
 }
 
 #[tokio::test]
-async fn however_many_ask_whether_a_worker_is_ready_its_store_is_asked_once_a_second() {
+async fn readiness_queries_the_store_at_most_once_a_second_however_often_it_is_asked() {
     const ASKED: i64 = 1000;
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start_ready().await;
     for _ in 0..ASKED {
         assert_eq!(worker.readiness().expect("an answer").0, 200);
     }
-    // What a connection did to a table is counted at the latest when it is closed.
+    // PostgreSQL counts the scans of a connection at the latest when the connection is closed.
     worker.terminate().await.expect_code(0);
     let looks = site.count(LOOKS_AT_THE_SCHEMA).await;
-    assert!((1..ASKED / 2).contains(&looks), "the schema was looked at {looks} times");
+    assert!((1..ASKED / 2).contains(&looks), "the schema was read {looks} times");
 }
 
 #[tokio::test]
-async fn a_service_manager_is_told_of_the_start_the_end_and_again_and_again_that_the_worker_lives() {
+async fn a_worker_reports_readiness_liveness_and_shutdown_to_a_service_manager() {
     let site = Site::new(TestStore::postgres().await).await;
     let place = site.store.directory.path().join("notify");
     let socket = UnixDatagram::bind(&place).expect("a socket");
@@ -96,7 +96,7 @@ async fn a_service_manager_is_told_of_the_start_the_end_and_again_and_again_that
     };
     let place = place.display().to_string();
     let worker = site.start(&[("NOTIFY_SOCKET", &place), ("WATCHDOG_USEC", "300000")], &[]);
-    assert!(hear().starts_with("READY=1\n"), "the first thing it tells");
+    assert!(hear().starts_with("READY=1\n"), "readiness is reported first");
     let mut beats = 0;
     while beats < 5 {
         beats += usize::from(hear() == "WATCHDOG=1\n");
@@ -107,7 +107,7 @@ async fn a_service_manager_is_told_of_the_start_the_end_and_again_and_again_that
 }
 
 #[tokio::test]
-async fn a_service_manager_that_is_not_there_changes_nothing() {
+async fn a_missing_service_manager_changes_nothing() {
     let site = Site::new(TestStore::sqlite().await).await;
     let worker = site.start(&[("NOTIFY_SOCKET", "/nowhere"), ("WATCHDOG_USEC", "not a number")], &[]);
     worker.wait_until_ready().await;

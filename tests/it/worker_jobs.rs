@@ -6,7 +6,7 @@ use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
-async fn a_published_job_is_minted_and_told_of_in_order() {
+async fn a_published_job_is_minted_and_its_events_arrive_in_order() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let worker = site.start_ready().await;

@@ -1,4 +1,4 @@
-//! What takes minutes by its nature: `./tests/run --long` runs it too.
+//! Tests that take minutes by their nature; `./tests/run --long` runs them too.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, publish, request};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
-/// Longer than the broker waits for an acknowledgement, and than it takes to notice.
+/// Longer than the broker waits for an acknowledgement, plus the time until it notices the lack of one.
 const OUTAGE: Duration = Duration::from_secs(180);
 const RUNNING_JOBS: usize = 4;
 const WAITING_JOBS: usize = 24;
@@ -24,7 +24,7 @@ const WAITING_COUNT: u64 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes four minutes"]
-async fn a_store_that_hangs_longer_than_the_broker_waits_for_acknowledgements_loses_nothing() {
+async fn a_store_that_hangs_beyond_the_brokers_acknowledgement_timeout_loses_nothing() {
     let setup = Setup { settings: "consumer_timeout = 60000\n".to_owned(), files: Vec::new() };
     let broker = Broker::start_with(&setup);
     let server = Server::start(Durability::None);
@@ -51,7 +51,7 @@ async fn a_store_that_hangs_longer_than_the_broker_waits_for_acknowledgements_lo
     assert_eq!(broker.queue_depth(site.vhost(), JOBS).unacknowledged, 0, "the messages went back");
     server.signal_all("CONT");
 
-    // An event that was published and not yet taken out when the store hung is published again.
+    // An event that was published, but not yet removed from the outbox when the store hung, is published again.
     let ended = |messages: &[Message]| {
         let ends = messages.iter().filter(|message| message.routing_key == "job.completed");
         ends.map(|message| message.json()["subject"].to_string()).collect::<BTreeSet<String>>()
@@ -59,7 +59,7 @@ async fn a_store_that_hangs_longer_than_the_broker_waits_for_acknowledgements_lo
     let count = asked.len();
     inbox.collect("all jobs", |messages| ended(messages).len() >= count).await;
     assert_eq!(ended(&inbox.messages), asked, "these jobs and no other");
-    assert_eq!(peer.depth(DEAD).await, 0, "nothing valid is dead");
+    assert_eq!(peer.depth(DEAD).await, 0, "no valid message is dead-lettered");
     let codes = (RUNNING_JOBS as u64 * RUNNING_COUNT + WAITING_JOBS as u64 * WAITING_COUNT) as i64;
     assert_eq!(site.count("select count(*) from codes").await, codes);
     assert_eq!(site.completed().await, count as i64);
@@ -68,14 +68,14 @@ async fn a_store_that_hangs_longer_than_the_broker_waits_for_acknowledgements_lo
     worker.terminate().await.expect_code(0);
 }
 
-/// The job's id as JSON shows it.
+/// Publishes a request, and returns the job's id as JSON shows it.
 async fn ask(peer: &Peer, count: u64) -> String {
     let id = Uuid::now_v7();
     publish(peer, &request(id, "LONG[:safe:]{8}", count)).await;
     format!("\"{id}\"")
 }
 
-/// What would become of a consumer that waits for its store and does nothing about it.
+/// Consumes as a worker would that waits for its store without returning messages, and returns the broker's error.
 async fn consume_without_acknowledging(url: String) -> String {
     let peer = Peer::connect(&url).await;
     let channel = peer.channel().await;
@@ -88,6 +88,6 @@ async fn consume_without_acknowledging(url: String) -> String {
     match consumer.next().await {
         Some(Err(error)) => error.to_string(),
         Some(Ok(_)) => "it was delivered twice on one channel".to_owned(),
-        None => "the consumer ended without a word".to_owned(),
+        None => "the consumer ended without an error".to_owned(),
     }
 }

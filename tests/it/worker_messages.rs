@@ -1,4 +1,4 @@
-//! What workers are sent and cannot use, with good messages in between.
+//! Bad messages to workers, with good messages in between.
 
 use chrono::{DateTime, Utc};
 use lapin::BasicProperties;
@@ -15,7 +15,7 @@ use codemint_test_support::wait_until;
 
 const CASE: &str = "x-test-case";
 
-/// With everything that a producer may set and that must come through.
+/// Adds everything that a producer may set and that must be preserved.
 fn labelled(properties: BasicProperties, number: usize) -> BasicProperties {
     let mut headers = FieldTable::default();
     headers.insert(CASE.into(), AMQPValue::LongLongInt(number as i64));
@@ -32,7 +32,7 @@ fn text(message: &Message, header: &str) -> String {
 
 fn letter_of(letters: &[Message], number: usize) -> &Message {
     let mut of_case = letters.iter().filter(|letter| letter.header(CASE) == Some(&(number as i64).into()));
-    let letter = of_case.next().unwrap_or_else(|| panic!("no dead letter of case {number}"));
+    let letter = of_case.next().unwrap_or_else(|| panic!("no dead letter for case {number}"));
     assert!(of_case.next().is_none(), "case {number}");
     letter
 }
@@ -41,18 +41,18 @@ fn assert_buried(letter: &Message, number: usize, case: &Case) {
     let Becomes::Dead { reason, position } = &case.becomes else { return };
     let (said, place) = (text(letter, "x-codemint-reason"), text(letter, "x-codemint-position"));
     assert!(said.contains(reason.as_str()), "case {number}: {said:?}, expected {reason:?}");
-    // Empty where the position is the parser's own affair.
+    // The position of a case is empty where the parser chooses it.
     assert!(*position == place || position.is_empty() && place.starts_with("line "), "case {number}: {place} {said}");
     let time: DateTime<Utc> = text(letter, "x-codemint-time").parse().expect("a time");
     assert!((Utc::now() - time).num_seconds().abs() < 300, "{time}");
     assert_eq!(text(letter, "traceparent"), "00-1-2-01");
-    assert!(letter.body == case.body, "case {number}: another body");
+    assert!(letter.body == case.body, "case {number}: the body differs");
     let mut kept = labelled(case.properties.clone(), number);
     kept = kept.with_headers(letter.properties.headers().clone().expect("headers"));
     assert_eq!(letter.properties, kept, "case {number}");
 }
 
-/// Good ones, some of them at the border.
+/// Publishes a good message; some of them are edge cases.
 async fn publish_good(peer: &Peer, number: usize) -> Uuid {
     let id = Uuid::now_v7();
     let mut message = request(id, &format!("{MARK}G{number:03}####"), 7);
@@ -84,7 +84,7 @@ async fn wait_for_ends(inbox: &mut Inbox, ids: &[Uuid]) {
 }
 
 #[tokio::test]
-async fn three_hundred_bad_messages_are_buried_or_fail_and_the_good_ones_between_them_are_served() {
+async fn bad_messages_are_dead_lettered_or_fail_and_good_ones_in_between_are_served() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let worker = site.start_ready().await;
@@ -124,7 +124,7 @@ async fn three_hundred_bad_messages_are_buried_or_fail_and_the_good_ones_between
         assert_eq!(peer.depth(DEAD).await as usize, buried);
         assert_eq!(site.count("select count(*) from codes").await, 7 * good.len() as i64);
         let depth = || rabbitmq::shared().queue_depth(site.vhost(), JOBS);
-        wait_until("all is acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
+        wait_until("all messages are acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
         let ran = worker.terminate().await.expect_code(0);
         assert_eq!(ran.stderr.matches("connected to the broker").count(), 1, "{}", ran.stderr);
         assert!(!ran.stderr.contains("the broker is back") && !ran.stderr.contains("ERROR"), "{}", ran.stderr);
@@ -133,12 +133,12 @@ async fn three_hundred_bad_messages_are_buried_or_fail_and_the_good_ones_between
 }
 
 #[tokio::test]
-async fn regression_a_bad_message_with_a_user_and_an_expiration_is_buried_for_good() {
+async fn regression_a_bad_message_with_user_and_expiration_stays_in_the_dead_queue() {
     let site = Site::new(TestStore::sqlite().await).await;
     rabbitmq::shared().add_user("shop", "shop", site.vhost(), [".*", ".*", ".*"]);
     let worker = site.start_ready().await;
     let shop = Peer::connect(&site.vhost().url_of("shop", "shop")).await;
-    // The broker would refuse the name of another user, and throw an expired letter away.
+    // The broker would refuse the name of another user, and drop an expired dead letter.
     let properties = durable().with_user_id("shop".into()).with_expiration("60000".into());
     shop.publish(JOBS, JOBS, b"no job", properties).await;
     let letter = shop.take(DEAD).await;
@@ -154,9 +154,9 @@ async fn regression_a_bad_message_with_a_user_and_an_expiration_is_buried_for_go
     assert!(!ran.stderr.contains("the broker is back"), "{}", ran.stderr);
 }
 
-/// It is acknowledged when it is in the dead queue and not before, or it would be nowhere if the worker died in between.
+/// The message is acknowledged only once it is in the dead queue, or it would be lost if the worker died in between.
 #[tokio::test]
-async fn a_bad_message_that_the_dead_queue_does_not_take_yet_outlives_its_worker() {
+async fn a_bad_message_that_the_dead_queue_refuses_outlives_a_killed_worker() {
     let site = Site::new(TestStore::sqlite().await).await;
     let worker = site.start_ready().await;
     let peer = site.peer().await;
@@ -182,7 +182,7 @@ async fn a_bad_message_that_the_dead_queue_does_not_take_yet_outlives_its_worker
 
     broker.open_queues(site.vhost());
     let worker = site.start_ready().await;
-    wait_until("the bad one is buried", async || peer.depth(DEAD).await == before + 1).await;
-    wait_until("all is acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
+    wait_until("the bad one is dead-lettered", async || peer.depth(DEAD).await == before + 1).await;
+    wait_until("all messages are acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
     worker.terminate().await.expect_code(0);
 }

@@ -1,4 +1,4 @@
-//! Servers that are away for two minutes: `./tests/run --long` runs it too.
+//! Server outages of two minutes; `./tests/run --long` runs these tests too.
 
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,16 @@ use codemint_test_support::wait_until;
 
 const AWAY_FOR: Duration = Duration::from_secs(120);
 const BACK_WITHIN: Duration = Duration::from_secs(5);
-/// What is said once when a server goes, from each side that notices, and then every half minute.
+/// Enough for a line when a server goes away, from each side that notices, and then one every half minute.
 const LINES_MAX: usize = 30;
-/// So many and so small that the job is still under way when a server goes.
+/// So many codes, in chunks so small, that the job is still in progress when a server goes away.
 const COUNT: u64 = 2_000_000;
 const SMALL_CHUNKS: (&str, &str) = ("CODEMINT__JOB__CHUNK_SIZE", "1000");
 const CHUNKS_DONE: &str = "select count(*) from chunks where state = 'done'";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes three times two minutes"]
-async fn servers_that_are_away_for_two_minutes_are_waited_for_quietly() {
+async fn a_worker_waits_quietly_for_servers_that_are_away_for_two_minutes() {
     for (store_goes, broker_goes) in [(true, false), (false, true), (true, true)] {
         let what = format!("store away: {store_goes}, broker away: {broker_goes}");
         let postgres = Server::start(Durability::Full);
@@ -46,7 +46,7 @@ async fn servers_that_are_away_for_two_minutes_are_waited_for_quietly() {
         tokio::time::sleep(AWAY_FOR).await;
         let said = count_lines(&worker) - said_before;
         assert!((1..=LINES_MAX).contains(&said), "{what}: {said} lines\n{}", worker.said());
-        // It takes longer than PostgreSQL, and must be there when the time starts to run.
+        // The broker starts more slowly than PostgreSQL, and must be up when the clock starts.
         if broker_goes {
             broker.start_again();
         }
@@ -74,8 +74,8 @@ async fn ask(site: &Site, count: u64) -> Asked {
     Asked { id, mask: mask.to_owned(), count }
 }
 
-/// For the report of a long run.
-#[expect(clippy::print_stdout, reason = "figures that no assertion tells")]
+/// Prints a line for the report of a long test.
+#[expect(clippy::print_stdout, reason = "figures that no assertion shows")]
 fn report(line: &str) {
     println!("{line}");
 }

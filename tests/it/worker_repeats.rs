@@ -1,4 +1,4 @@
-//! The same message more than once: one job, and everybody who asked hears of its end.
+//! The same message more than once: one job, and every requester receives its end.
 
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
@@ -9,7 +9,7 @@ use codemint_test_support::rabbitmq;
 use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::TestStore;
 
-/// Waits for so many final events of a job; they all have the same id.
+/// Waits for this number of final events of a job; they all have the same id.
 async fn wait_for_ends(inbox: &mut Inbox, id: Uuid, count: usize) {
     let end = format!("{id}/completed");
     let is_end = |message: &&Message| message.json()["id"] == end;
@@ -65,7 +65,7 @@ async fn the_same_message_five_times_from_two_producers_to_two_workers_is_one_jo
 }
 
 #[tokio::test]
-async fn an_id_that_is_taken_by_another_request_is_buried_with_the_reason() {
+async fn a_different_request_with_a_used_id_is_dead_lettered_with_the_reason() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let worker = site.start_ready().await;
@@ -93,7 +93,7 @@ async fn an_id_that_is_taken_by_another_request_is_buried_with_the_reason() {
             assert_eq!(letter.header("x-codemint-reason"), Some(&AMQPValue::LongString(reason.into())));
             assert_eq!(letter.json(), other);
         }
-        // The same codes, written otherwise.
+        // The same codes, written differently.
         let mut same = message.clone();
         (same["mask"], same["priority"]) = (json!("A#{4}"), json!(9));
         publish(&peer, &same).await;
@@ -108,7 +108,7 @@ async fn an_id_that_is_taken_by_another_request_is_buried_with_the_reason() {
 }
 
 #[tokio::test]
-async fn the_message_id_alone_names_the_job_and_a_refused_request_is_refused_once() {
+async fn the_message_id_alone_identifies_a_job_and_a_request_is_refused_once() {
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start_ready().await;
     let peer = site.peer().await;
@@ -130,14 +130,14 @@ async fn the_message_id_alone_names_the_job_and_a_refused_request_is_refused_onc
     assert_eq!(site.count("select count(*) from codes").await, 5);
 }
 
-/// Sends a request that is to be answered to this queue.
+/// Sends a request with this reply queue.
 async fn ask(peer: &Peer, id: Uuid, reply_to: &str, correlation_id: &str) {
     let properties = durable().with_reply_to(reply_to.into()).with_correlation_id(correlation_id.into());
     peer.publish(JOBS, JOBS, request(id, "R?????##", 1_000).to_string().as_bytes(), properties).await;
 }
 
 #[tokio::test]
-async fn whoever_asks_hears_of_the_end_under_the_name_that_they_gave() {
+async fn every_requester_receives_the_end_with_its_own_correlation_id() {
     for store in TestStore::both().await {
         let site = Site::new(store).await;
         let worker = site.start_ready().await;
@@ -161,7 +161,7 @@ async fn whoever_asks_hears_of_the_end_under_the_name_that_they_gave() {
         ask(&peer, id, "other-answers", "request-2").await;
         let answer = peer.take("other-answers").await;
         assert_eq!(answer.json()["id"], format!("{id}/completed"));
-        assert_eq!(correlation_id(&answer).as_deref(), Some("request-2"), "regression: the first request's");
+        assert_eq!(correlation_id(&answer).as_deref(), Some("request-2"), "regression: the first request's id");
         wait_for_ends(&mut inbox, id, 2).await;
         assert!(peer.get("answers").await.is_none());
         worker.terminate().await.expect_code(0);
@@ -169,11 +169,11 @@ async fn whoever_asks_hears_of_the_end_under_the_name_that_they_gave() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_given_holds_no_other_event_up() {
+async fn an_undeliverable_reply_does_not_block_other_events() {
     let site = Site::new(TestStore::postgres().await).await;
     let peer = site.peer().await;
     site.drain().await;
-    // May do everything but answer to a queue.
+    // This user may do everything but publish to a reply queue.
     rabbitmq::shared().add_user("mute", "mute", site.vhost(), [".*", "codemint.*", ".*"]);
     let muted = site.vhost().url_of("mute", "mute");
     for (url, queue) in [(&site.amqp_url, "nowhere"), (&muted, "answers")] {

@@ -10,12 +10,12 @@ use codemint_test_support::site::{EVENTS, Site, Worker, publish, request, wait_f
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::wait_until;
 
-/// How much of it there is where time does not matter.
+/// Returns whether tests run at full length, because time does not matter.
 pub fn is_long() -> bool {
     std::env::var_os("CODEMINT_TEST_LONG").is_some()
 }
 
-/// What a worker says at its end.
+/// Returns the number of codes that a worker reports at its end.
 pub fn codes_minted(ran: &Ran) -> i64 {
     let said = ran.stderr.split("it minted ").nth(1).and_then(|rest| rest.split(' ').next());
     said.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no share in {}", ran.stderr))
@@ -26,13 +26,13 @@ async fn wait_for_chunks(site: &Site, chunks: i64) {
     wait_until("chunks are done", async || site.count(done).await >= chunks).await;
 }
 
-/// As [`Worker::said`] under `debug`: so many chunks of this worker are committed.
+/// Returns the number of committed chunks that a worker with the log level `debug` has logged.
 pub fn chunks_said(worker: &Worker) -> usize {
     worker.said().matches("minted a chunk").count()
 }
 
 #[tokio::test]
-async fn three_workers_share_a_job_one_is_killed_one_is_stopped_and_the_third_completes_it() {
+async fn of_three_workers_one_is_killed_one_is_stopped_and_one_completes_the_job() {
     let site = Site::new(TestStore::postgres().await).await;
     let (count, chunk_size) = if is_long() { (5_000_000, "20000") } else { (1_500_000, "6000") };
     let environment = [("CODEMINT__JOB__CHUNK_SIZE", chunk_size), ("CODEMINT__LOG__LEVEL", "debug")];
@@ -54,7 +54,7 @@ async fn three_workers_share_a_job_one_is_killed_one_is_stopped_and_the_third_co
     killed.finish().await.expect_code(-9);
     let stopped = stopped.terminate().await.expect_code(0);
     let still_open = site.count("select count(*) from chunks where state = 'open'").await;
-    assert!(still_open > 0, "the job was over too early");
+    assert!(still_open > 0, "the job ended too early");
     let kinds = wait_for_end(&mut inbox, id).await;
     assert_eq!(kinds.last().map(String::as_str), Some("job.completed"), "{kinds:?}");
     let last = last.terminate().await.expect_code(0);
@@ -66,7 +66,7 @@ async fn three_workers_share_a_job_one_is_killed_one_is_stopped_and_the_third_co
     assert!(shares.iter().all(|share| *share > 0) && killed_chunks > 0, "{shares:?} {killed_chunks}");
     let chunk = chunk_size.parse::<i64>().expect("a number");
     let said_by_the_killed = chunk * i64::try_from(killed_chunks).expect("a small number");
-    // It may have committed one more in each lane before it could say so.
+    // The worker may have committed one more chunk in each slot before it could log it.
     assert!(
         (said_by_the_killed..=said_by_the_killed + 2 * chunk).contains(&share_of_the_killed),
         "{share_of_the_killed}"
@@ -82,7 +82,7 @@ async fn start_large_job(site: &Site, peer: &codemint_test_support::amqp::Peer, 
 }
 
 #[tokio::test]
-async fn a_job_of_ten_codes_beside_one_of_fifty_million_is_done_in_two_seconds_and_the_large_one_can_be_cancelled() {
+async fn a_small_job_is_done_in_two_seconds_beside_a_large_one_that_can_be_cancelled() {
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start_ready().await;
     let peer = site.peer().await;
@@ -123,7 +123,7 @@ async fn a_job_of_higher_priority_goes_first() {
         publish(&peer, &high).await;
         let high_id: Uuid = high["job_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
         wait_for_end(&mut inbox, high_id).await;
-        // Of fifty chunks of the one the other had at most those that were under way, and what was due before.
+        // During the high one's fifty chunks, the low one got at most those in progress, besides what it got before.
         let at = "select count(*) from chunks c join jobs j on j.no = c.job_no
                    where j.priority = 1 and c.state = 'done'";
         assert!(site.count(at).await < 150, "on {:?}", site.store.kind);

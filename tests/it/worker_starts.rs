@@ -1,4 +1,4 @@
-//! How workers start: what is away is waited for, what is set up wrong is said.
+//! How workers start: they wait for servers that are away, and report settings that are wrong.
 
 use std::net::TcpListener;
 
@@ -25,7 +25,7 @@ async fn wait_until_missing(worker: &Worker, what: &str) {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_away_at_the_start_is_waited_for() {
+async fn a_worker_waits_for_a_broker_that_is_away_at_the_start() {
     let broker = Broker::start();
     let site = Site::at(TestStore::postgres().await, &broker).await;
     let own = site.store.codemint(["enqueue", "OWN####", "--count", "50"]).run().await.expect_code(0);
@@ -46,7 +46,7 @@ async fn a_broker_that_is_away_at_the_start_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_at_the_start_is_waited_for() {
+async fn a_worker_waits_for_a_store_that_is_away_at_the_start() {
     let server = Server::start(Durability::None);
     create_database(&server.url("postgres"), "late").await;
     let site = Site::new(TestStore::postgres_at(&server.url("late")).await).await;
@@ -59,7 +59,7 @@ async fn a_store_that_is_away_at_the_start_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_worker_that_waits_for_its_store_or_broker_is_stopped_like_any_other() {
+async fn a_worker_that_waits_for_its_store_or_broker_can_be_stopped() {
     let site = Site::new(TestStore::sqlite().await).await;
     let nowhere =
         [format!("postgres://postgres@127.0.0.1:{}/none", free_port()), format!("amqp://127.0.0.1:{}/", free_port())];
@@ -95,7 +95,7 @@ async fn without_waiting_a_worker_ends_when_store_or_broker_is_away() {
 }
 
 #[tokio::test]
-async fn what_is_set_up_wrong_ends_a_worker_and_is_named() {
+async fn a_wrong_setting_ends_a_worker_and_is_named() {
     let site = Site::new(TestStore::sqlite().await).await;
     let host = site.amqp_url.rsplit_once('/').expect("a path").0;
     let wrong_password = host.replace("guest:guest", "guest:wrong") + "/";

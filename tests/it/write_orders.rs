@@ -8,7 +8,7 @@ use codemint_test_support::stores::TestStore;
 
 const CODES: i128 = 40_000;
 
-/// Codes that lie on both sides of those of the prefix `M`.
+/// Mints codes on both sides of those with the prefix `M`.
 async fn mint_neighbours(place: &TestStore) {
     for mask in ["A[:safe:]{10}", "X[:safe:]{10}"] {
         mint(place, mask, 1_000, 1_000).await;
@@ -19,38 +19,38 @@ async fn index_bytes(place: &TestStore) -> i64 {
     place.number("select pg_relation_size('codes_pkey')").await
 }
 
-/// How many bytes the index grew by for each code of a job of fresh codes.
+/// Mints a job of fresh codes, and returns by how many bytes the index grew for each code.
 async fn bytes_a_code(place: &TestStore, mask: &str) -> i64 {
     let before = index_bytes(place).await;
     mint(place, mask, CODES, 10_000).await;
     (index_bytes(place).await - before) / CODES as i64
 }
 
-/// A code of eleven characters takes 28 bytes: 31 where pages are left 90 % full, 56 where they are left half full.
+/// A code of eleven characters takes 28 bytes: 31 in pages left 90 % full, 56 in pages left half full.
 #[tokio::test]
-async fn a_job_amid_others_leaves_full_pages_behind_as_one_at_the_edge_does() {
+async fn a_job_amid_others_leaves_index_pages_as_full_as_one_at_the_edge() {
     let place = TestStore::postgres().await;
     mint_neighbours(&place).await;
     let amid = bytes_a_code(&place, "M[:safe:]{10}").await;
     let at_the_edge = bytes_a_code(&place, "Z[:safe:]{10}").await;
-    assert!((28..=38).contains(&amid), "{amid} bytes a code amid others");
-    assert!((28..=38).contains(&at_the_edge), "{at_the_edge} bytes a code at the right edge");
+    assert!((28..=38).contains(&amid), "{amid} bytes per code amid others");
+    assert!((28..=38).contains(&at_the_edge), "{at_the_edge} bytes per code at the right edge");
     assert_sound(&place).await;
 }
 
-/// Whoever writes in two passes where somebody else writes the same codes ascending waits for him while he waits for us.
+/// A writer in two passes and one in ascending order would wait for each other, if they wrote the same codes.
 #[tokio::test]
-async fn where_an_unfinished_job_shares_the_mask_codes_are_written_ascending() {
+async fn codes_are_written_ascending_where_an_unfinished_job_shares_the_mask() {
     let place = TestStore::postgres().await;
     mint_neighbours(&place).await;
     let rival = put(&place.store, "M[:safe:]{9}[ABC]", 10, 10).await;
     let beside_a_rival = bytes_a_code(&place, "M[:safe:]{10}").await;
-    assert!(beside_a_rival > 50, "{beside_a_rival} bytes a code");
+    assert!(beside_a_rival > 50, "{beside_a_rival} bytes per code");
     assert_eq!(run(&place.store, &rival).await.state, State::Completed);
     assert_sound(&place).await;
 }
 
-/// The table keeps rows in the order in which they came.
+/// Returns whether a run was written in ascending order: the table keeps rows in the order in which they were written.
 async fn comes_ascending(place: &TestStore, run_no: i64) -> bool {
     let codes = place.texts(&format!("select code from codes where run_no = {run_no} order by ctid")).await;
     assert_eq!(codes.len(), 2_000);
@@ -58,13 +58,13 @@ async fn comes_ascending(place: &TestStore, run_no: i64) -> bool {
 }
 
 #[tokio::test]
-async fn a_chunk_that_met_a_conflict_is_written_ascending_and_one_that_did_not_in_two_passes() {
+async fn a_chunk_is_written_ascending_after_a_conflict_and_otherwise_in_two_passes() {
     let place = TestStore::postgres().await;
     mint(&place, "Z###", 300, 300).await;
     let job = put(&place.store, "M####", 4_000, 2_000).await;
     let mut minting = start(&place.store, &job).await;
     minting.mint_chunk(&place.store).await.expect("a step");
-    // Half of the second slice, by nobody whom screening would meet.
+    // Half of the second slice, in a run that screening does not find.
     let taken: Vec<String> = (5_000..10_000).step_by(2).map(|number| format!("M{number:04}")).collect();
     insert_codes(&place, &taken, -1).await;
     minting.mint_chunk(&place.store).await.expect("a step");

@@ -1,4 +1,4 @@
-//! A client of a broker, as whoever sends jobs and hears of them has one.
+//! A broker client, as producers of jobs and readers of events have one.
 
 use std::future::ready;
 use std::pin::pin;
@@ -32,11 +32,11 @@ pub struct Message {
     pub body: Vec<u8>,
 }
 
-/// A queue of the test's own, which fills from when it was bound.
+/// A queue of the test's own, which fills from the moment when it was bound.
 #[derive(Debug)]
 pub struct Inbox {
     consumer: Consumer,
-    /// All that was collected, in order.
+    /// All collected messages, in order.
     pub messages: Vec<Message>,
     _channel: Channel,
 }
@@ -46,7 +46,7 @@ impl Peer {
         Self::try_connect(url, None).await.expect("a connection")
     }
 
-    /// Believes this authority, and those of the system.
+    /// Connects; trusts this authority, and those of the system.
     pub async fn try_connect(url: &str, authority_pem: Option<String>) -> lapin::Result<Self> {
         let tls = OwnedTLSConfig { identity: None, cert_chain: authority_pem };
         let runtime = lapin::runtime::default_runtime()?;
@@ -57,13 +57,13 @@ impl Peer {
         Ok(Self { connection, publishing })
     }
 
-    /// Returns when the broker has put the message into a queue.
+    /// Publishes a message, and returns when the broker has put it into a queue.
     pub async fn publish(&self, exchange: &str, routing_key: &str, body: &[u8], properties: BasicProperties) {
         let confirmed = within_deadline("a confirm", self.try_publish(exchange, routing_key, body, properties)).await;
         assert_eq!(confirmed.expect("a confirm"), Confirmation::Ack(None), "{exchange:?} {routing_key:?}");
     }
 
-    /// What the broker says, however long it takes.
+    /// Publishes a message, and returns the broker's answer, however long it takes.
     pub async fn try_publish(
         &self,
         exchange: &str,
@@ -76,7 +76,7 @@ impl Peer {
         self.publishing.basic_publish(exchange, routing_key, options, body, properties).await?.await
     }
 
-    /// A durable queue; [`quorum`] are the arguments of one that is replicated.
+    /// Declares a durable queue; [`quorum`] returns the arguments of a replicated one.
     pub async fn declare(&self, queue: &str, arguments: FieldTable) {
         let declared =
             self.channel().await.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await;
@@ -89,7 +89,7 @@ impl Peer {
         channel.queue_bind(queue.into(), exchange.into(), pattern.into(), options, none).await.expect("a binding");
     }
 
-    /// From now on collects what this exchange routes by this pattern.
+    /// Starts collecting what this exchange routes by this pattern.
     pub async fn listen(&self, exchange: &str, pattern: &str) -> Inbox {
         let channel = self.channel().await;
         let none = FieldTable::default;
@@ -103,7 +103,7 @@ impl Peer {
         Inbox { consumer, messages: Vec::new(), _channel: channel }
     }
 
-    /// Takes all that comes out of a queue, in order.
+    /// Takes all messages of a queue, in order.
     pub async fn consume(&self, queue: &str) -> Inbox {
         let channel = self.channel().await;
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
@@ -111,13 +111,13 @@ impl Peer {
         Inbox { consumer: consuming.expect("a consumer"), messages: Vec::new(), _channel: channel }
     }
 
-    /// Takes one message out of a queue, if there is one.
+    /// Takes one message from a queue, if there is one.
     pub async fn get(&self, queue: &str) -> Option<Message> {
         let taken = self.channel().await.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await;
         taken.expect("a queue").map(|message| Message::from(message.delivery))
     }
 
-    /// Takes one message out of a queue as soon as there is one.
+    /// Takes one message from a queue as soon as there is one.
     pub async fn take(&self, queue: &str) -> Message {
         let channel = self.channel().await;
         let options = BasicConsumeOptions::default();
@@ -126,7 +126,7 @@ impl Peer {
         let mut consumer = consuming.expect("a consumer");
         let delivery = within_deadline("a message", consumer.next()).await.expect("a queue").expect("a message");
         assert!(delivery.ack(BasicAckOptions::default()).await.expect("an acknowledgement"));
-        // Its answer comes after the broker has seen the acknowledgement.
+        // The broker answers this after it has seen the acknowledgement.
         channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.expect("an end");
         Message::from(delivery)
     }
@@ -135,27 +135,27 @@ impl Peer {
         self.channel().await.queue_purge(queue.into(), QueuePurgeOptions::default()).await.expect("a queue");
     }
 
-    /// Messages that nobody has been given; `Broker::queue_depth` knows the others too.
+    /// Returns the number of messages that were not delivered; `Broker::queue_depth` counts the delivered ones too.
     pub async fn depth(&self, queue: &str) -> u32 {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let asked = self.channel().await.queue_declare(queue.into(), passive, FieldTable::default()).await;
         asked.expect("a queue").message_count()
     }
 
-    /// Waits until the broker says this of the connection; listens from when it is called.
+    /// Waits until the broker reports this event of the connection; listens from the moment of the call.
     pub async fn wait_for_event(&self, what: &str, is_it: impl Fn(&Event) -> bool) {
         let mut events = pin!(self.connection.events_listener().filter(|event| ready(is_it(event))));
         assert!(within_deadline(what, events.next()).await.is_some(), "the connection ended before {what}");
     }
 
-    /// A new one: an error of the broker closes the channel that it was met on.
+    /// Opens a new channel: a broker error closes the channel on which it occurs.
     pub async fn channel(&self) -> Channel {
         self.connection.create_channel().await.expect("a channel")
     }
 }
 
 impl Inbox {
-    /// Collects until these are the messages.
+    /// Collects messages until they meet this condition.
     pub async fn collect(&mut self, what: &str, are_all: impl Fn(&[Message]) -> bool) -> &[Message] {
         let (consumer, messages) = (&mut self.consumer, &mut self.messages);
         let collecting = async {
@@ -167,7 +167,7 @@ impl Inbox {
         if timeout(DEADLINE, collecting).await.is_err() {
             let kinds: Vec<&str> =
                 self.messages.iter().rev().take(20).map(|message| message.routing_key.as_str()).collect();
-            panic!("waited in vain: {what}, with {} messages, the last ones first: {kinds:?}", self.messages.len());
+            panic!("timed out waiting: {what}, with {} messages, the last ones first: {kinds:?}", self.messages.len());
         }
         &self.messages
     }
@@ -212,5 +212,5 @@ pub fn durable() -> BasicProperties {
 }
 
 async fn within_deadline<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("timed out waiting: {what}"))
 }

@@ -1,4 +1,4 @@
-//! A certificate authority of a test, which makes servers' certificates for one address each.
+//! A test's certificate authority, which issues server certificates for one address each.
 
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 
@@ -21,7 +21,7 @@ impl Authority {
         self.certificate.pem()
     }
 
-    /// Certificate and key, as PEM.
+    /// Returns certificate and key as PEM.
     pub fn server_certificate(&self, address: &str) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec![address.to_owned()]).expect("parameters");

@@ -1,4 +1,4 @@
-//! A real browser, driven by the WebDriver protocol (<https://www.w3.org/TR/webdriver2/>) and what Chromium adds to it.
+//! A real browser, driven by the WebDriver protocol (<https://www.w3.org/TR/webdriver2/>) and Chromium's extensions.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,12 +12,11 @@ use crate::reserved_port;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A browser without a window. Ends when it is dropped.
-#[derive(Debug)]
+/// A browser without a window, which ends when it is dropped.
 pub struct Browser {
     driver: Child,
     agent: Agent,
-    /// Of the session.
+    /// The URL of the session.
     url: String,
 }
 
@@ -32,7 +31,7 @@ impl Browser {
             .expect("chromedriver, of the package chromium-driver");
         let agent = Agent::config_builder().timeout_global(Some(START_TIMEOUT)).proxy(None).build().into();
         let mut browser = Self { driver, agent, url: format!("http://127.0.0.1:{port}/session") };
-        // Containers have neither a sandbox within the sandbox nor much shared memory.
+        // Containers have neither a nested sandbox nor much shared memory.
         let arguments =
             ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"];
         let options = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}});
@@ -52,24 +51,24 @@ impl Browser {
         self.post("/url", &json!({ "url": url }));
     }
 
-    /// What an expression in the page comes to.
+    /// Evaluates an expression in the page.
     pub fn evaluate(&self, expression: &str) -> Value {
         self.post("/execute/sync", &json!({"script": format!("return {expression}"), "args": []}))
     }
 
-    /// The size of the page, in pixels.
+    /// Sets the size of the page, in pixels.
     pub fn set_size(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.command("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// `light` or `dark`
+    /// Sets the preferred color scheme, `light` or `dark`.
     pub fn prefer_colors(&self, scheme: &str) {
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
         self.command("Emulation.setEmulatedMedia", &json!({"features": [feature]}));
     }
 
-    /// A PNG of the whole page.
+    /// Returns a PNG of the whole page.
     pub fn picture(&self) -> Vec<u8> {
         let taken = self.command("Page.captureScreenshot", &json!({"format": "png", "captureBeyondViewport": true}));
         BASE64_STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("base64")
@@ -93,7 +92,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends the browser with it.
+        // The driver ends the browser with its session.
         let _ended = self.agent.delete(&self.url).call();
         let _killed = self.driver.kill();
         let _waited = self.driver.wait();

@@ -1,4 +1,4 @@
-//! The program, as a user runs it.
+//! The program as a user runs it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -7,16 +7,16 @@ use tokio::process::{Child, Command};
 
 use crate::DEADLINE;
 
-/// Set for whatever is started as the program.
+/// The environment variable that is set for everything started as the program.
 pub const AS_PROGRAM: &str = "CODEMINT_TEST_AS_PROGRAM";
 
-/// One call of the program, in a directory where nothing else lies.
+/// One call of the program, in an otherwise empty directory.
 #[derive(Debug)]
 pub struct Codemint {
     command: Command,
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -29,7 +29,7 @@ impl Codemint {
         Self::built_elsewhere(&program(), directory)
     }
 
-    /// Another version of it.
+    /// Returns a call of another version of the program.
     pub fn built_elsewhere(program: &Path, directory: &Path) -> Self {
         let mut command = Command::new(program);
         command
@@ -72,12 +72,12 @@ impl Codemint {
         self
     }
 
-    /// For who starts it in a way of their own.
+    /// Returns the command itself, for tests that start it in another way.
     pub fn into_command(self) -> Command {
         self.command
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end.
     pub async fn run(self) -> Ran {
         finish(self.start()).await
     }
@@ -87,7 +87,7 @@ impl Codemint {
     }
 }
 
-/// Waits for a call's end.
+/// Waits for the end of a call.
 pub async fn finish(child: Child) -> Ran {
     let ended = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
     Ran::from(ended.expect("the program ends in time").expect("its output"))
@@ -99,8 +99,8 @@ pub fn send_signal(name: &str, child: &Child) {
     assert!(super::send_signal(name, &[pid]), "kill");
 }
 
-/// Cargo tells tests and benchmarks where the program is. An example has to be the program as well, when [`AS_PROGRAM`] is
-/// set.
+/// Returns the path of the program. Cargo passes it to tests and benchmarks; an example has to act as the program as
+/// well when [`AS_PROGRAM`] is set.
 pub fn program() -> PathBuf {
     let built = std::env::var_os("CARGO_BIN_EXE_codemint").map(PathBuf::from);
     built.unwrap_or_else(|| std::env::current_exe().expect("the place of this program"))
@@ -119,7 +119,7 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// Panics with everything that was printed unless the exit code is this one.
+    /// Panics with the whole output unless the exit code is this one.
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
         self

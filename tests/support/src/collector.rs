@@ -1,27 +1,26 @@
-//! A collector of traces: takes what is sent by OTLP over HTTP, and reads as much of it as tests ask for.
+//! A trace collector: it receives OTLP over HTTP, and decodes as much of it as the tests need.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Listens until the test ends.
-#[derive(Debug)]
+/// A collector that listens until the test ends.
 pub struct Collector {
     pub address: SocketAddr,
     spans: Arc<Mutex<Vec<CollectedSpan>>>,
 }
 
-/// Ids are in hexadecimal, as in `traceparent`.
+/// A received span. Ids are in hexadecimal, as in `traceparent`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectedSpan {
     pub trace: String,
     pub id: String,
-    /// Empty for the first of a trace.
+    /// Empty for the first span of a trace.
     pub parent: String,
     pub name: String,
-    /// Trace and span each.
+    /// The trace id and the span id of each link.
     pub links: Vec<(String, String)>,
-    /// Everything of it, to look for what should not be there.
+    /// The whole encoded span, to search for what it must not contain.
     pub bytes: Vec<u8>,
 }
 
@@ -49,7 +48,7 @@ impl Collector {
     }
 }
 
-/// Request after request, until the client has gone.
+/// Serves request after request until the client has gone.
 fn serve(stream: TcpStream, collected: &Mutex<Vec<CollectedSpan>>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     loop {
@@ -76,7 +75,7 @@ fn serve(stream: TcpStream, collected: &Mutex<Vec<CollectedSpan>>) -> Option<()>
     }
 }
 
-/// By the numbers of `opentelemetry/proto/trace/v1/trace.proto`: resources, scopes, spans.
+/// Decodes resources, scopes and spans by the field numbers of `opentelemetry/proto/trace/v1/trace.proto`.
 fn spans_of(request: &[u8]) -> Vec<CollectedSpan> {
     let resources = of_number(request, 1);
     let scopes = resources.into_iter().flat_map(|resource| of_number(resource, 2));
@@ -97,7 +96,7 @@ fn hexadecimal(message: &[u8], number: u64) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The fields with a length that have this number; <https://protobuf.dev/programming-guides/encoding/>.
+/// Returns the length-delimited fields with this number; see <https://protobuf.dev/programming-guides/encoding/>.
 fn of_number(mut message: &[u8], number: u64) -> Vec<&[u8]> {
     let mut found = Vec::new();
     while !message.is_empty() {
@@ -110,7 +109,7 @@ fn of_number(mut message: &[u8], number: u64) -> Vec<&[u8]> {
             1 => 8,
             2 => usize::try_from(varint(&mut message)).expect("a length"),
             5 => 4,
-            other => panic!("no such kind of field: {other}"),
+            other => panic!("unknown kind of field: {other}"),
         };
         let (field, rest) = message.split_at(length);
         message = rest;

@@ -1,5 +1,5 @@
 //! What tests and benchmarks run against: private PostgreSQL and RabbitMQ servers, a pgbouncer, stores of both kinds,
-//! clients, the program itself, and a proxy that loses what it is told to lose. Nothing here is faked.
+//! clients, the program itself, and a proxy that loses messages on demand. Nothing here is mocked.
 
 pub mod codemint;
 pub mod collector;
@@ -24,11 +24,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes on a slow machine.
+/// The time limit of every wait: longer than anything takes on a slow machine.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A port that nobody is given by chance: below those that the system gives to outgoing connections. A client that tries to
-/// reach a killed server again and again would sooner or later be given that very port, and connect to itself.
+/// Returns a port that no process gets by chance: below those that the system assigns to outgoing connections. A client
+/// that keeps trying to reach a killed server would sooner or later be assigned that very port, and connect to itself.
 pub fn reserved_port() -> u16 {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
     let first = || AtomicU16::new(u16::try_from(std::process::id() * 37 % 12_000).expect("a small number"));
@@ -37,17 +37,17 @@ pub fn reserved_port() -> u16 {
     20_000 + free.expect("a free port")
 }
 
-/// Sends a signal, such as `KILL`; false if one of the processes has ended already.
+/// Sends a signal, such as `KILL`; returns false if one of the processes has ended already.
 pub fn send_signal(name: &str, processes: &[String]) -> bool {
     let kill = Command::new("kill").arg(format!("-{name}")).args(processes).stderr(Stdio::null()).status();
     kill.expect("kill").success()
 }
 
-/// Asks until the answer is yes.
+/// Waits until the condition holds. Panics when [`DEADLINE`] has passed.
 pub async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) {
     let started = Instant::now();
     while !is_so().await {
-        assert!(started.elapsed() < DEADLINE, "waited in vain: {what}");
+        assert!(started.elapsed() < DEADLINE, "timed out waiting: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

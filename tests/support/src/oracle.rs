@@ -1,13 +1,13 @@
-//! The judge of every test that breaks something: from what a producer knows it says whether the store and the broker hold
-//! what they must. It reads the tables by itself and believes nothing of what the program says.
+//! The judge of every test that breaks something: from what a producer knows, it decides whether the store and the
+//! broker hold what they must. It reads the tables itself and trusts nothing that the program reports.
 //!
 //! What is *not* a failure:
-//! - An event that arrives twice with the same id, or `accepted` and progress again after a restart: delivery is at least once.
-//! - A chunk that was drawn twice because whoever drew it first died before COMMIT: its codes are the same.
-//! - Progress events that are missing: they tell of a moment that has passed.
-//! - A message that is no job in the dead queue twice: whoever buried it died before its acknowledgement.
+//! - An event that arrives twice with the same id, or `accepted` and progress again after a restart (at-least-once).
+//! - A chunk that was drawn twice because its first writer died before COMMIT: its codes are the same.
+//! - Progress events that are missing: they describe a moment that has passed.
+//! - An invalid message that is in the dead queue twice: the worker that put it there died before its acknowledgement.
 //! - Temporary files of a process that was killed, until the next one works in the same directory.
-//! - A job that failed or was cancelled with fewer codes than were asked for: those that it has stay, and are counted.
+//! - A job that failed or was cancelled with fewer codes than requested: the codes that it has stay, and are counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -22,25 +22,25 @@ use super::site::JOBS;
 use super::stores::{Kind, TestStore};
 use super::wait_until;
 
-/// A job that a producer has asked for.
+/// A job that a producer has requested.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub id: Uuid,
-    /// Of letters, digits, `_`, `-`, and `?` and `#` for a letter and a digit.
+    /// A mask of letters, digits, `_`, `-`, and `?` and `#` for a letter and a digit.
     pub mask: String,
     pub count: u64,
 }
 
-/// What is known besides the tables. All jobs have ended.
+/// What is known besides the tables, when all jobs have ended.
 #[derive(Debug, Default)]
 pub struct Known<'a> {
     pub asked: &'a [Asked],
-    /// Jobs that were cancelled may be, and jobs that had no room may have failed; all others must be completed.
+    /// Jobs that may be cancelled, or failed for lack of free codes; all others must be completed.
     pub may_end_short: BTreeSet<Uuid>,
     pub broker: Option<KnownOfBroker<'a>>,
-    /// Programs were at work that knew no audit log: facts may have no rows there.
+    /// True if programs without an audit log were at work: facts may have no rows there.
     pub is_audited_in_part: bool,
-    /// Where nothing temporary may lie.
+    /// Directories that must not contain temporary files.
     pub directories: Vec<&'a Path>,
 }
 
@@ -48,15 +48,15 @@ pub struct Known<'a> {
 pub struct KnownOfBroker<'a> {
     pub broker: &'a Broker,
     pub vhost: &'a Vhost,
-    /// Every event since before the first request.
+    /// Every event, kept since before the first request.
     pub told: &'a [Message],
-    /// All that lay in the dead queue.
+    /// All messages that were in the dead queue.
     pub dead: &'a [Message],
-    /// Bodies of what was sent and is no job.
+    /// Bodies of the invalid messages that were sent.
     pub bad: &'a [Vec<u8>],
 }
 
-/// What was found where everything holds.
+/// The totals that were found where everything holds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Found {
     pub jobs: u64,
@@ -64,17 +64,17 @@ pub struct Found {
     pub codes: u64,
 }
 
-/// Panics with everything that does not hold.
+/// Panics with every violation.
 pub async fn judge(place: &TestStore, known: &Known<'_>) -> Found {
     let mut judge = Judge { place, known, violations: Vec::new() };
     let found = judge.read_all().await;
     let violations = judge.violations;
     let shown: Vec<&String> = violations.iter().take(20).collect();
-    assert!(violations.is_empty(), "{} things do not hold: {shown:#?}", violations.len());
+    assert!(violations.is_empty(), "{} violations: {shown:#?}", violations.len());
     found
 }
 
-/// What is still to be done or told; `None` when the store and the broker are ready to be judged.
+/// Returns what is still to be done or published; `None` when the store and the broker are ready to be judged.
 pub async fn unsettled(place: &TestStore, broker: &Broker, vhost: &Vhost, asked: &[Asked]) -> Option<String> {
     const OPEN: &str = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
     let depth = broker.queue_depth(vhost, JOBS);
@@ -85,7 +85,7 @@ pub async fn unsettled(place: &TestStore, broker: &Broker, vhost: &Vhost, asked:
     (!is_settled || known != asked.len() as i64).then(|| {
         let asked = asked.len();
         format!(
-            "of {asked} jobs {known} are known and {open} open, {untold} events are untold, the queue holds {depth:?}"
+            "of {asked} jobs {known} are known and {open} open, {untold} events unpublished, the queue holds {depth:?}"
         )
     })
 }
@@ -104,9 +104,9 @@ struct JobSeen {
     digest: Option<Vec<u8>>,
     has_reason: bool,
     has_key: bool,
-    /// Events tell how it goes.
+    /// Whether the job emits events.
     announced: bool,
-    /// Over its done chunks in order.
+    /// The digest over its done chunks, in order.
     recomputed: Sha256,
     codes: u64,
 }
@@ -158,7 +158,7 @@ impl Judge<'_> {
         .await
     }
 
-    /// With their run numbers, in the order of a job's digest.
+    /// Reads the chunks with their run numbers, in the order of a job's digest.
     async fn read_chunks(&self) -> Vec<(i64, ChunkSeen)> {
         type Row = (i64, i64, String, i64, Option<Vec<u8>>, String, String);
         let sql = "select run_no, job_no, state, cast(minted as bigint), digest, range_first, range_last
@@ -172,7 +172,7 @@ impl Judge<'_> {
         .await
     }
 
-    /// In ascending order, so that each code has to be greater than the one before.
+    /// Reads the codes in ascending order, so that each code has to be greater than the one before.
     async fn read_codes(&mut self, jobs: &BTreeMap<i64, JobSeen>, chunks: &mut [(i64, ChunkSeen)]) {
         let masks: HashMap<Uuid, &str> = self.known.asked.iter().map(|asked| (asked.id, &*asked.mask)).collect();
         let mut by_run: HashMap<i64, &mut ChunkSeen> =
@@ -184,7 +184,7 @@ impl Judge<'_> {
         let mut violations = Vec::new();
         while let Some((code, run_no)) = rows.next().await {
             if code <= before {
-                violations.push(format!("a code of run {run_no} is there twice"));
+                violations.push(format!("a code of run {run_no} exists twice"));
             }
             match by_run.get_mut(&run_no) {
                 Some(chunk) => {
@@ -199,7 +199,7 @@ impl Judge<'_> {
                         violations.push(format!("a code of run {run_no} is outside its range"));
                     }
                 }
-                None => violations.push(format!("a code belongs to run {run_no}, which is not there")),
+                None => violations.push(format!("a code belongs to run {run_no}, which does not exist")),
             }
             before = code;
         }
@@ -210,7 +210,7 @@ impl Judge<'_> {
         for (run_no, chunk) in chunks {
             if chunk.codes != chunk.minted {
                 self.complain(format!(
-                    "run {run_no} is {} with {}, and has {} codes",
+                    "run {run_no} is {} with a count of {}, but has {} codes",
                     chunk.state, chunk.minted, chunk.codes
                 ));
             }
@@ -238,7 +238,7 @@ impl Judge<'_> {
             let rows: Vec<&JobSeen> = jobs.values().filter(|job| job.id == asked.id).collect();
             match rows[..] {
                 [job] if job.count != asked.count => {
-                    self.complain(format!("job {} asks for {} instead of {}", job.id, job.count, asked.count));
+                    self.complain(format!("job {} requests {} instead of {}", job.id, job.count, asked.count));
                 }
                 [_] => {}
                 _ => self.complain(format!("job {} has {} rows", asked.id, rows.len())),
@@ -247,10 +247,10 @@ impl Judge<'_> {
         for job in jobs.values() {
             let JobSeen { id, state, count, minted, codes, .. } = job;
             if !self.known.asked.iter().any(|asked| asked.id == *id) {
-                self.complain(format!("nobody asked for job {id}"));
+                self.complain(format!("job {id} was not requested"));
             }
             if codes != minted {
-                self.complain(format!("job {id} is {state} with {minted}, and has {codes} codes"));
+                self.complain(format!("job {id} is {state} with a count of {minted}, but has {codes} codes"));
             }
             match &**state {
                 "completed" if minted == count => {}
@@ -259,7 +259,7 @@ impl Judge<'_> {
                 _ => self.complain(format!("job {id} is {state} with {minted} of {count} codes")),
             }
             if job.has_key {
-                self.complain(format!("job {id} has its key still"));
+                self.complain(format!("job {id} still has its key"));
             }
             let digest = job.recomputed.clone().finalize();
             if job.digest.as_ref().is_some_and(|told| told[..] != digest[..]) || job.digest.is_none() && *minted > 0 {
@@ -268,17 +268,17 @@ impl Judge<'_> {
         }
     }
 
-    /// A mask's row says how many codes it has, once all jobs have ended.
+    /// Judges whether each mask's row has the number of its codes, once all jobs have ended.
     async fn judge_masks(&mut self) {
         let sql = "select count(*) from masks m
                     where codes <> (select coalesce(sum(c.minted), 0) from chunks c where c.mask_no = m.mask_no)";
         let wrong = self.place.number(sql).await;
         if wrong > 0 {
-            self.complain(format!("{wrong} masks do not know how many codes they have"));
+            self.complain(format!("{wrong} masks have a wrong number of codes"));
         }
     }
 
-    /// Each fact has its one row in the audit log, and each row its fact; a request that comes again has one more.
+    /// Judges whether each fact has one row in the audit log, and each row its fact; a repeated request has one more.
     async fn judge_audit(&mut self, jobs: &BTreeMap<i64, JobSeen>) {
         type Row = (Uuid, String, String, Option<i64>, Option<Vec<u8>>);
         let sql = "select job_id, action, result, count, digest from audit where job_id is not null";
@@ -306,18 +306,18 @@ impl Judge<'_> {
                 _ => false,
             };
             if !is_told {
-                self.complain(format!("of job {}, which is {}, the audit log says {rows:?}", job.id, job.state));
+                self.complain(format!("job {} is {}, but its rows in the audit log are {rows:?}", job.id, job.state));
             }
         }
         for (id, rows) in by_job {
             if rows.iter().any(|row| row.1 == "end" || row.2 == "accepted") {
-                self.complain(format!("the audit log tells of job {id}, which is not there"));
+                self.complain(format!("the audit log names job {id}, which does not exist"));
             }
         }
         let held = "select count(*) from audit where mask in (select code from codes)
                         or detail in (select code from codes) or campaign in (select code from codes)";
         if self.place.number(held).await > 0 {
-            self.complain("the audit log holds codes".to_owned());
+            self.complain("the audit log contains codes".to_owned());
         }
     }
 
@@ -335,11 +335,11 @@ impl Judge<'_> {
             let told = ends.remove(&job.id.to_string()).unwrap_or_default();
             let kinds: Vec<&String> = told.iter().map(|(kind, _)| kind).collect();
             if job.announced && kinds != [&job.state] || !job.announced && !kinds.is_empty() {
-                self.complain(format!("job {} is {}, and its ends are {told:?}", job.id, job.state));
+                self.complain(format!("job {} is {}, but its final events are {told:?}", job.id, job.state));
             }
         }
         for subject in ends.into_keys() {
-            self.complain(format!("an end was told of {subject}, which nobody asked for"));
+            self.complain(format!("a final event names {subject}, which was not requested"));
         }
     }
 
@@ -354,17 +354,17 @@ impl Judge<'_> {
         }
         for letter in of_broker.dead {
             if !of_broker.bad.contains(&letter.body) {
-                self.complain(format!("something valid is dead: {}", String::from_utf8_lossy(&letter.body)));
+                self.complain(format!("a valid message is dead-lettered: {}", String::from_utf8_lossy(&letter.body)));
             }
         }
         for body in of_broker.bad {
             if !of_broker.dead.iter().any(|letter| letter.body == *body) {
-                self.complain(format!("what is no job is not dead: {}", String::from_utf8_lossy(body)));
+                self.complain(format!("an invalid message is not dead-lettered: {}", String::from_utf8_lossy(body)));
             }
         }
     }
 
-    /// A server may need a moment to notice that a client has gone.
+    /// Waits until no transaction is left open: a server may need a moment to notice that a client has gone.
     async fn judge_connections(&self) {
         if self.place.kind == Kind::Postgres {
             let idle = "select count(*) from pg_stat_activity
@@ -385,7 +385,7 @@ impl Judge<'_> {
     }
 }
 
-/// Written apart from the program's own reading of masks.
+/// Returns whether a code matches a mask. Written independently of the program's own parser of masks.
 fn matches(mask: &str, code: &str) -> bool {
     mask.len() == code.len()
         && mask.bytes().zip(code.bytes()).all(|(symbol, byte)| match symbol {

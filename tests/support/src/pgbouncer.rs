@@ -11,17 +11,17 @@ use url::Url;
 use crate::DEADLINE;
 use crate::postgres::{free_port, give_to_postgres, is_root, shared_server_url};
 
-/// So few that two processes have to share them.
+/// So few sessions that two processes have to share them.
 const SESSIONS_PER_DATABASE: u32 = 5;
 
 #[derive(Debug)]
 pub struct Pgbouncer {
     port: u16,
-    /// Stops it and removes its directory as soon as its standard input ends, however this process ends.
+    /// Stops pgbouncer and removes its directory as soon as its standard input ends, however this process ends.
     _watcher: Child,
 }
 
-/// The same database, by way of the pgbouncer of this process.
+/// Returns the URL of the same database through the pgbouncer of this process.
 pub fn by_way_of_pgbouncer(database_url: &str) -> String {
     static SHARED: OnceLock<Pgbouncer> = OnceLock::new();
     let port = SHARED.get_or_init(Pgbouncer::start).port;
@@ -30,7 +30,7 @@ pub fn by_way_of_pgbouncer(database_url: &str) -> String {
 }
 
 impl Pgbouncer {
-    /// Everything that is not said here is as pgbouncer has it by itself.
+    /// Starts a pgbouncer; settings that are not given here have their defaults.
     fn start() -> Self {
         let server = Url::parse(&shared_server_url()).expect("a URL");
         let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory").keep();
@@ -48,7 +48,7 @@ impl Pgbouncer {
             "trap '' INT TERM; {} -q {} {at}/pgbouncer.ini > /dev/null 2>&1 < /dev/null & \
              cat > /dev/null; kill -9 $!; rm -rf {at}",
             program(),
-            // It refuses to run as root.
+            // pgbouncer refuses to run as root.
             if is_root() { "-u postgres" } else { "" }
         );
         let watcher = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("a shell");
@@ -57,7 +57,7 @@ impl Pgbouncer {
     }
 }
 
-/// Who comes is taken for the server's own user.
+/// Returns the connection string; it makes every client the server's own user.
 fn target(server: &Url) -> String {
     let (host, port) = (server.host_str().expect("a host"), server.port().unwrap_or(5432));
     let password = server.password().map(|password| format!(" password={password}"));

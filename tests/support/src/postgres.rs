@@ -1,4 +1,4 @@
-//! A private PostgreSQL server: made in a directory of its own, gone with the process that started it.
+//! A private PostgreSQL server: created in a directory of its own, and removed with the process that started it.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +14,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use super::{reserved_port, send_signal};
 
-/// Points tests to a given server instead: a URL of a role that may create databases.
+/// The variable that points tests to a given server instead: a URL of a role that may create databases.
 const GIVEN_SERVER: &str = "CODEMINT_TEST_POSTGRES_URL";
 
 #[derive(Debug)]
@@ -33,13 +33,13 @@ pub enum Durability {
     None,
 }
 
-/// What a server differs in from the usual private one.
+/// What makes a server different from the usual private one.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub durability: Durability,
     /// Lines of its settings; `{directory}` stands for the place of `files`.
     pub settings: String,
-    /// Lines of pg_hba.conf, instead of trusting everybody on this machine.
+    /// Lines of pg_hba.conf, instead of trusting every user of this machine.
     pub access_rules: Option<String>,
     /// Names and contents of files that the settings name.
     pub files: Vec<(String, String)>,
@@ -50,7 +50,7 @@ impl Server {
         Self::start_with(&Setup { durability, settings: String::new(), access_rules: None, files: Vec::new() })
     }
 
-    /// Starts a server with a linguistic default collation, or a forgotten collate "C" would not be noticed.
+    /// Starts a server with a linguistic default collation, so that a forgotten collate "C" is noticed.
     pub fn start_with(setup: &Setup) -> Self {
         let binaries = binaries();
         let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory").keep();
@@ -95,17 +95,17 @@ impl Server {
         &self.directory
     }
 
-    /// As after a power cut: nothing is flushed, nobody is told.
+    /// Restarts as after a power cut: nothing is flushed, and no client is notified.
     pub fn crash_and_restart(&self) {
         self.control("-m immediate restart");
     }
 
-    /// Every process of the server stops where it is, or goes on: connections stay, and nobody answers.
+    /// Signals all processes of the server: after `STOP` it keeps its connections and does not answer, until `CONT`.
     pub fn signal_all(&self, name: &str) {
         let _all = send_signal(name, &self.processes());
     }
 
-    /// The first one of all comes last.
+    /// Returns all processes of the server; the first one comes last.
     fn processes(&self) -> Vec<String> {
         let Ok(file) = fs::read_to_string(self.directory.join("server/postmaster.pid")) else { return Vec::new() };
         let first = file.lines().next().expect("its process");
@@ -114,9 +114,9 @@ impl Server {
         children.lines().chain([first]).map(str::to_owned).collect()
     }
 
-    /// The server's first process and all others end at once.
+    /// Kills the server's first process and all others at once.
     pub fn kill_9(&self) {
-        // Stopped first, or it would start others meanwhile, and the server could not start again while one of them lives.
+        // The first one is suspended, or it would start others, and the server could not start again while one lives.
         let first = self.processes().pop();
         let _stopped = send_signal("STOP", first.as_slice());
         let _all = send_signal("KILL", &self.processes());
@@ -132,7 +132,7 @@ impl Server {
         asked.expect("a shell").status.success()
     }
 
-    /// What is written before it is committed goes there from now on.
+    /// Moves the write-ahead log to this directory.
     pub fn move_log_to(&self, directory: &Path) {
         self.stop();
         let (from, to) = (self.directory.join("server/pg_wal"), directory.join("pg_wal"));
@@ -148,7 +148,7 @@ impl Server {
         self.control("start");
     }
 
-    /// From now on this role needs its password; others are trusted as before.
+    /// Makes this role need its password; others are trusted as before.
     pub fn demand_password_of(&self, role: &str) {
         let at = self.directory.display();
         let rules = format!("'host all {role} all scram-sha-256' 'host all all all trust' 'local all all trust'");
@@ -188,7 +188,7 @@ fn watch(binaries: &Path, directory: &Path) -> Child {
     Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("a shell")
 }
 
-/// The newest installation. Without one the test fails: nothing of ours is believed on the word of a fake.
+/// Returns the newest installation. Without one the test fails: there is no mock of PostgreSQL.
 fn binaries() -> PathBuf {
     let mut found: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr/local/lib/postgresql", "/opt/homebrew/opt"]
         .iter()
@@ -214,7 +214,7 @@ pub fn is_root() -> bool {
     id.stdout.trim_ascii() == b"0"
 }
 
-/// The server refuses to run as root.
+/// Returns what makes a shell command run as the server's user: the server refuses to run as root.
 fn as_postgres() -> &'static str {
     if is_root() { "runuser -u postgres -- " } else { "" }
 }
@@ -282,7 +282,7 @@ pub async fn create_database(server_url: &str, name: &str) {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // Also where the server will go away with everything in it: all of them together take gigabytes.
+        // Dropped even where the server will be removed with everything in it: all databases together take gigabytes.
         let (server_url, name) = (self.server_url.clone(), self.name.clone());
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

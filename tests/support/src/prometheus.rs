@@ -19,12 +19,12 @@ use crate::{reserved_port, wait_until};
 pub struct Prometheus {
     address: SocketAddr,
     directory: TempDir,
-    /// Stops it as soon as its standard input ends, however this process ends.
+    /// Stops Prometheus as soon as its standard input ends, however this process ends.
     watcher: Child,
 }
 
 impl Prometheus {
-    /// Scrapes every second, under the name that the alerts expect, and evaluates these rules as often.
+    /// Starts a server that scrapes under the name that the alerts expect, and evaluates rules, both every second.
     pub async fn start(target: SocketAddr, rules: &Path) -> Self {
         let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory");
         let address = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
@@ -59,7 +59,7 @@ impl Prometheus {
         matches!(self.get("/-/ready"), Some((200, _)))
     }
 
-    /// Status and body. HTTP 1.0, so that the answer comes in one piece.
+    /// Returns status and body. It speaks HTTP 1.0, so that the answer comes in one piece.
     fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
@@ -76,13 +76,13 @@ impl Prometheus {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
 
-    /// The whole answer to an expression, evaluated now.
+    /// Returns the whole answer to an expression, evaluated now.
     pub fn query(&self, expression: &str) -> Value {
         let query: String = form_urlencoded::byte_serialize(expression.as_bytes()).collect();
         self.ask(&format!("/api/v1/query?query={query}"))
     }
 
-    /// The numbers that an expression comes to, one for each series.
+    /// Returns the values of an expression, one for each series.
     pub fn numbers(&self, expression: &str) -> Vec<f64> {
         let answer = self.query(expression);
         let result = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("no series: {answer}"));
@@ -92,19 +92,19 @@ impl Prometheus {
             .collect()
     }
 
-    /// The one number that an expression comes to; `None` without one.
+    /// Returns the one value of an expression; `None` without one.
     pub fn number(&self, expression: &str) -> Option<f64> {
         self.numbers(expression).first().copied()
     }
 
-    /// Names of the alerts that are pending or firing.
+    /// Returns the alerts that are pending or firing: name and state.
     pub fn alerts(&self) -> Vec<String> {
         let answer = self.ask("/api/v1/alerts");
         let alerts = answer["data"]["alerts"].as_array().expect("alerts").iter();
         alerts.map(|alert| format!("{} {}", alert["labels"]["alertname"], alert["state"]).replace('"', "")).collect()
     }
 
-    /// Rules that could not be evaluated, with what is wrong.
+    /// Returns the rules that could not be evaluated, with their errors.
     pub fn broken_rules(&self) -> Vec<String> {
         let answer = self.ask("/api/v1/rules");
         let groups = answer["data"]["groups"].as_array().expect("groups");
@@ -119,7 +119,7 @@ impl Prometheus {
 impl Drop for Prometheus {
     fn drop(&mut self) {
         drop(self.watcher.stdin.take());
-        // Its data go when nobody writes there any more.
+        // Its data are removed only when it no longer writes there.
         let _ended = self.watcher.wait();
     }
 }

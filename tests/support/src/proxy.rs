@@ -1,5 +1,5 @@
 //! A proxy in front of PostgreSQL or RabbitMQ that knows where their messages begin and end, and loses, cuts, delays or
-//! withholds what it is told to: the only way to make an ambiguous commit, or a line that is dead in one direction, at will.
+//! withholds them on demand: the only way to force an ambiguous commit, or a connection that is dead in one direction.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -11,16 +11,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// What is lost; the connection breaks with it.
+/// What is lost; the connection breaks at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// The server commits, the client never hears of it.
+    /// The server commits, but the client never receives the answer.
     AnswerToCommit,
-    /// The server never hears of the commit.
+    /// The server never receives the commit.
     Commit,
-    /// The broker has a message, the publisher never hears of it.
+    /// The broker has a message, but the publisher never receives the confirm.
     Confirm,
-    /// A message is done with, the broker never hears of it.
+    /// A message is processed, but the broker never receives the acknowledgement.
     Acknowledgement,
 }
 
@@ -32,24 +32,24 @@ pub enum Direction {
 
 #[derive(Debug)]
 pub struct Proxy {
-    /// The server's URL, by way of the proxy.
+    /// The server's URL through the proxy.
     pub url: String,
     orders: Arc<Orders>,
 }
 
-/// What the proxy is told.
+/// What the proxy has to do.
 #[derive(Debug)]
 struct Orders {
     protocol: Protocol,
     loss: AtomicU32,
     losses_left: AtomicU32,
-    /// Of the last connection; the first one is 1.
+    /// The number of the last connection; the first one is 1.
     number: AtomicU32,
-    /// Connections up to this one say nothing in this direction, and stay open.
+    /// Connections up to this number forward nothing in this direction, and stay open.
     stalled_up_to: [AtomicU32; 2],
     refusing: AtomicBool,
     delay_ms: AtomicU64,
-    /// Of one connection, in both directions; 0 is without end.
+    /// The limit of one connection, both directions together; 0 is no limit.
     cut_after_bytes: AtomicU64,
 }
 
@@ -89,7 +89,7 @@ impl Proxy {
         proxy
     }
 
-    /// From now on loses this, so many times.
+    /// Starts losing this, for this number of times.
     pub fn lose(&self, loss: Loss, times: u32) {
         self.orders.loss.store(loss as u32, Ordering::SeqCst);
         self.orders.losses_left.store(times, Ordering::SeqCst);
@@ -99,7 +99,7 @@ impl Proxy {
         self.orders.losses_left.load(Ordering::SeqCst)
     }
 
-    /// The connections of now say nothing more in this direction, and nobody tells; others are not touched.
+    /// Stops forwarding in this direction on the current connections, without closing them; later ones still forward.
     pub fn stall(&self, direction: Direction) {
         let last = self.orders.number.load(Ordering::SeqCst);
         self.orders.stalled_up_to[direction as usize].store(last, Ordering::SeqCst);
@@ -109,12 +109,12 @@ impl Proxy {
         self.orders.refusing.store(refuses, Ordering::SeqCst);
     }
 
-    /// Of what comes together.
+    /// Delays each batch of bytes that arrives together.
     pub fn delay(&self, delay: Duration) {
         self.orders.delay_ms.store(delay.as_millis() as u64, Ordering::SeqCst);
     }
 
-    /// Each connection breaks after so many bytes; 0 is never.
+    /// Breaks each connection after this number of bytes; 0 is never.
     pub fn cut_after(&self, bytes: u64) {
         self.orders.cut_after_bytes.store(bytes, Ordering::SeqCst);
     }
@@ -135,9 +135,9 @@ struct Line {
     number: u32,
     orders: Arc<Orders>,
     bytes: AtomicU64,
-    /// The answer to a commit is to be lost.
+    /// Whether the answer to a commit is to be lost.
     answer_is_lost: AtomicBool,
-    /// Both directions end.
+    /// Ends both directions.
     cut: CancellationToken,
 }
 
@@ -198,7 +198,7 @@ impl Line {
             }
             buffer.drain(..done);
         }
-        // The other end hears that nothing more comes, and closes when it is done.
+        // The other end learns that nothing more follows, and closes when it is done.
         let _closed = to.shutdown().await;
     }
 
@@ -241,7 +241,7 @@ impl Line {
 }
 
 impl Protocol {
-    /// Of the first message in a buffer; `None` if it is not whole yet.
+    /// Returns the length of the first message in a buffer; `None` if the message is not complete yet.
     fn message_length(self, buffer: &[u8], is_greeting: bool) -> Option<usize> {
         let number = |at: usize| Some(u32::from_be_bytes(buffer.get(at..at + 4)?.try_into().ok()?) as usize);
         let length = match (self, is_greeting) {

@@ -1,4 +1,4 @@
-//! A private RabbitMQ server: made in a directory of its own, gone with the process that started it.
+//! A private RabbitMQ server: created in a directory of its own, and removed with the process that started it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::{DEADLINE, reserved_port, send_signal};
 
-/// Debian's place, whose commands change neither the directory nor the user, as those of /usr/sbin do.
+/// Debian's path. Its commands change neither the directory nor the user, unlike those in /usr/sbin.
 const DEBIAN: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Broker {
     directory: PathBuf,
     ports: Ports,
     owner: Option<Owner>,
-    /// Translates names of servers to ports; every server has its own. Its process group holds all that we start.
+    /// Maps names of servers to ports; every server has its own. Its process group holds all processes started here.
     epmd: Child,
     /// The Erlang virtual machine.
     server: Mutex<Child>,
@@ -31,7 +31,7 @@ pub struct Broker {
     watcher: Child,
 }
 
-/// What a server differs in from the usual private one.
+/// What makes a server different from the usual private one.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// Lines of rabbitmq.conf; `{directory}` stands for the place of `files`, `{tls_port}` for the port of `tls_url`.
@@ -40,7 +40,7 @@ pub struct Setup {
     pub files: Vec<(String, String)>,
 }
 
-/// A virtual host: exchanges and queues of its own.
+/// A virtual host, with its own exchanges and queues.
 #[derive(Clone, Debug)]
 pub struct Vhost {
     pub name: String,
@@ -52,7 +52,7 @@ pub struct Vhost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
     pub ready: u64,
-    /// Delivered, not acknowledged.
+    /// Delivered, but not acknowledged.
     pub unacknowledged: u64,
 }
 
@@ -64,14 +64,14 @@ struct Ports {
     epmd: u16,
 }
 
-/// The user whom the server runs as when this process runs as root.
+/// The user that the server runs as when this process runs as root.
 #[derive(Clone, Copy, Debug)]
 struct Owner {
     user: u32,
     group: u32,
 }
 
-/// The server that the tests of this process share. It goes away with the process.
+/// Returns the server that the tests of this process share. It ends with the process.
 pub fn shared() -> &'static Broker {
     static SHARED: OnceLock<Broker> = OnceLock::new();
     SHARED.get_or_init(Broker::start)
@@ -102,7 +102,7 @@ impl Broker {
         broker
     }
 
-    /// A new virtual host, in which `guest` may do everything.
+    /// Creates a virtual host in which `guest` may do everything.
     pub fn vhost(&self) -> Vhost {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let name = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -119,24 +119,24 @@ impl Broker {
         &self.directory
     }
 
-    /// Every client is told that it is no longer wanted.
+    /// Closes the connections of all clients, with a notice to each.
     pub fn close_all_connections(&self) {
         self.close_connections_where("true");
     }
 
-    /// The same for the clients of one virtual host, where others share the server.
+    /// Closes the connections of the clients of one virtual host, where others share the server.
     pub fn close_connections_of(&self, vhost: &Vhost) {
         self.close_connections_where(&format!("Vhost =:= {}", binary(&vhost.name)));
     }
 
     fn close_connections_where(&self, condition: &str) {
         let all = "rabbit_networking:connection_info_all([pid, vhost])";
-        // One that has just gone needs no closing.
+        // A connection that has just ended needs no closing.
         let close = "(catch rabbit_networking:close_connection(Connection, \"closed by a test\"))";
         self.ask(&format!("[{close} || [{{pid, Connection}}, {{vhost, Vhost}}] <- {all}, {condition}]"));
     }
 
-    /// Nobody listens any longer; the virtual machine goes on.
+    /// Stops the broker, so that nothing listens any longer; the virtual machine keeps running.
     pub fn stop_app(&self) {
         self.ask("rabbit:stop()");
     }
@@ -146,10 +146,11 @@ impl Broker {
         self.wait_until_up();
     }
 
-    /// Nothing is flushed, nobody is told, the files stay. But what was declared is declared: RabbitMQ 3.10 takes half a
-    /// second to write the name of a new quorum queue down, and cannot open the queue without; no test is about that.
+    /// Kills the server: nothing is flushed, no client is notified, the files stay. But declarations are written first:
+    /// RabbitMQ 3.10 takes half a second to write the name of a new quorum queue, and cannot open the queue without it;
+    /// no test is about that.
     pub fn kill_9(&self) {
-        // A server that was stopped does not answer.
+        // A suspended server does not answer.
         let _written = self.try_to_ask("[dets:sync(Table) || Table <- dets:all()]", Duration::from_secs(5));
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         server.kill().expect("a running server");
@@ -162,25 +163,25 @@ impl Broker {
         self.wait_until_up();
     }
 
-    /// The server stops where it is (`STOP`), or goes on (`CONT`): connections stay, and nobody answers.
+    /// Suspends the server (`STOP`), which keeps its connections and does not answer, or resumes it (`CONT`).
     pub fn signal_all(&self, signal: &str) {
         let pid = self.server.lock().unwrap_or_else(PoisonError::into_inner).id();
         assert!(send_signal(signal, &[pid.to_string()]), "kill -{signal} {pid}");
     }
 
-    /// As a part of the machine's memory: 0.4 is usual, 0.0001 blocks whoever publishes.
+    /// Sets the limit as a fraction of the machine's memory: 0.4 is usual, 0.0001 blocks every publisher.
     pub fn set_vm_memory_high_watermark(&self, fraction: f64) {
         self.ask(&format!("vm_memory_monitor:set_vm_memory_high_watermark({fraction:?})"));
     }
 
-    /// Permissions are regular expressions of what the user may configure, write and read.
+    /// Adds a user. Permissions are regular expressions of what the user may configure, write and read.
     pub fn add_user(&self, name: &str, password: &str, vhost: &Vhost, permissions: [&str; 3]) {
         let (user, password, actor) = (binary(name), binary(password), binary("test"));
         self.ask(&format!("rabbit_auth_backend_internal:add_user({user}, {password}, {actor})"));
         self.permit(name, &vhost.name, permissions);
     }
 
-    /// From now on the queue takes no message if it holds one.
+    /// Makes the queue refuse messages while it holds one.
     pub fn close_when_filled(&self, vhost: &Vhost, queue: &str) {
         let limits = "[{<<\"max-length\">>, 1}, {<<\"overflow\">>, <<\"reject-publish\">>}]";
         let (vhost, queue, who) = (binary(&vhost.name), binary(&format!("^{queue}$")), binary("test"));
@@ -194,13 +195,13 @@ impl Broker {
     }
 
     pub fn import_definitions(&self, file: &Path) {
-        // The server's user need not be able to read where this file lies.
+        // The server's user may have no access to the directory of this file.
         let copy = self.directory.join("definitions.json");
         fs::copy(file, &copy).expect("definitions");
         self.ctl(&["import_definitions", copy.to_str().expect("a name")]);
     }
 
-    /// Ready is what a consumer could take now, exactly; the server's own lists lag by seconds for quorum queues.
+    /// Returns exact counts; ready: what a consumer could take now. The server's lists of quorum queues lag by seconds.
     pub fn queue_depth(&self, vhost: &Vhost, queue: &str) -> Depth {
         let name = format!("rabbit_misc:r({}, queue, {})", binary(&vhost.name), binary(queue));
         let answer = self.ask(&format!(
@@ -218,7 +219,7 @@ impl Broker {
         Depth { ready, unacknowledged }
     }
 
-    /// What `rabbitmqctl` says. It takes a second; [`Self::ask`] takes milliseconds.
+    /// Returns the output of `rabbitmqctl`. It takes a second; [`Self::ask`] takes milliseconds.
     pub fn ctl(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(self.directory.join("home/sbin/rabbitmqctl"));
         command.arg("--quiet").args(arguments).envs(environment(&self.directory, self.ports)).stdin(Stdio::null());
@@ -228,7 +229,7 @@ impl Broker {
         said
     }
 
-    /// The value of Erlang expressions inside the server.
+    /// Evaluates Erlang expressions inside the server.
     pub fn ask(&self, expressions: &str) -> String {
         let answer = self.try_to_ask(expressions, DEADLINE).expect("a server that answers");
         let value = answer.strip_prefix("ok ");
@@ -259,13 +260,13 @@ impl Broker {
     fn wait_until_up(&self) {
         let started = Instant::now();
         loop {
-            // The door opens before the server listens to clients.
+            // The door opens before the server listens for clients.
             match self.try_to_ask("rabbit:await_startup(), rabbit:is_running()", DEADLINE) {
                 Ok(answer) if answer == "ok true" => return,
                 answer => {
                     let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
                     let ended = server.try_wait().expect("its state").is_some();
-                    assert!(!ended && started.elapsed() < DEADLINE, "no server: {answer:?}\n{}", self.output());
+                    assert!(!ended && started.elapsed() < DEADLINE, "not up: {answer:?}\n{}", self.output());
                 }
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -298,7 +299,7 @@ impl Vhost {
         format!("amqp://{user}:{password}@127.0.0.1:{}/{}", self.port, self.name)
     }
 
-    /// Of a server whose settings listen to `{tls_port}`.
+    /// Returns the TLS URL, for a server whose settings listen on `{tls_port}`.
     pub fn tls_url(&self) -> String {
         format!("amqps://guest:guest@localhost:{}/{}", self.tls_port, self.name)
     }
@@ -346,8 +347,8 @@ fn furnish(directory: &Path, ports: Ports, owner: Option<Owner>, setup: &Setup) 
     give(directory, owner);
 }
 
-/// A home that leaves the plugins out: the server looks for each of its thousand modules in each directory of its
-/// libraries, and 40 of these 60 belong to plugins. It starts in two thirds of the time without.
+/// Creates a home without plugins: the server looks for each of its thousand modules in each directory of its
+/// libraries, and 40 of these 60 belong to plugins. Without them it starts in two thirds of the time.
 fn link_libraries(directory: &Path) {
     let program = fs::canonicalize(DEBIAN).expect("rabbitmq-server; ./tests/run installs it");
     let installed = program.ancestors().nth(2).expect("its home");
@@ -373,7 +374,7 @@ fn environment(directory: &Path, ports: Ports) -> Vec<(String, String)> {
         ("HOME", at.to_string()),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
         ("ERL_EPMD_PORT", ports.epmd.to_string()),
-        // The script then becomes the virtual machine, instead of watching it: its process is the one to kill.
+        // With this, the script becomes the virtual machine instead of watching it: its process is the one to kill.
         ("RABBITMQ_ALLOW_INPUT", "1".to_owned()),
         ("RABBITMQ_CONFIG_FILE", format!("{at}/rabbitmq.conf")),
         ("RABBITMQ_CONF_ENV_FILE", format!("{at}/environment")),
@@ -399,7 +400,7 @@ fn start_server(directory: &Path, ports: Ports, owner: Option<Owner>, group: u32
     run_as(&mut command, owner, group).spawn().expect("rabbitmq-server")
 }
 
-/// As the server's user, in this process group; 0 is a new one.
+/// Makes the command run as the server's user, in this process group; 0 is a new one.
 fn run_as(command: &mut Command, owner: Option<Owner>, group: u32) -> &mut Command {
     if let Some(Owner { user, group }) = owner {
         command.uid(user).gid(group);
@@ -409,7 +410,7 @@ fn run_as(command: &mut Command, owner: Option<Owner>, group: u32) -> &mut Comma
 
 fn watch(directory: &Path) -> Child {
     let at = directory.display();
-    // A process on its last breath may still write a file: then removing fails, and is tried again.
+    // A dying process may still write a file: then the removal fails, and is retried.
     let script = format!(
         "trap '' INT TERM; read group; cat > /dev/null; [ -z \"$group\" ] || kill -s KILL -- -$group 2> /dev/null; \
          until rm -rf {at} 2> /dev/null; do sleep 0.1; done"
@@ -420,7 +421,7 @@ fn watch(directory: &Path) -> Child {
 fn wait_until_open(port: u16) {
     let started = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(started.elapsed() < DEADLINE, "nobody listens to port {port}");
+        assert!(started.elapsed() < DEADLINE, "nothing listens on port {port}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -431,7 +432,7 @@ fn give(path: &Path, owner: Option<Owner>) {
     }
 }
 
-/// An Erlang binary.
+/// Returns the literal of an Erlang binary.
 fn binary(text: &str) -> String {
     format!("<<\"{}\"/utf8>>", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

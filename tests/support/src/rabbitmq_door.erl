@@ -1,6 +1,6 @@
-%% Evaluated by a private RabbitMQ server when it has booted: answers expressions that arrive at a socket in the
-%% server's directory, one a connection. What rabbitmqctl asks a server takes it a second, for it starts a virtual
-%% machine of its own; the same question here takes milliseconds.
+%% A private RabbitMQ server evaluates this file when it has booted. It then answers expressions that arrive at a socket
+%% in the server's directory, one per connection. A query by rabbitmqctl takes a second, because it starts a virtual
+%% machine of its own; the same query here takes milliseconds.
 {ok, [[Path]]} = init:get_argument(door),
 
 Evaluate = fun(Text) ->
@@ -20,7 +20,7 @@ Answer = fun(Socket) ->
 end,
 
 Open = fun() ->
-    %% Left behind by a server that was killed.
+    %% A server that was killed leaves its socket behind.
     _ = file:delete(Path),
     {ok, Listener} = gen_tcp:listen(0, [{ifaddr, {local, Path}}, binary, {packet, 4}, {active, false}]),
     Accept = fun Accept() ->

@@ -1,5 +1,5 @@
-//! Users with the rights of the roles of `deploy/postgres/roles.sql`, whose names are those of a database, so that tests on
-//! one server do not meet.
+//! Users with the rights of the roles in `deploy/postgres/roles.sql`. Their names begin with that of a database, so
+//! that tests on one server do not collide.
 
 use std::process::Stdio;
 
@@ -8,17 +8,17 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use url::Url;
 
-/// Of all users that are made here.
+/// The password of all users that are created here.
 pub const PASSWORD: &str = "P0stgres-Pa55word";
 const SCRIPT: &str = include_str!("../../../deploy/postgres/roles.sql");
 
-/// Makes a user who is a member of a role, in a database with a current schema; returns the URL for it.
+/// Creates a user that is a member of a role, in a database with a current schema; returns the user's URL.
 pub async fn url_of_member(database_url: &str, role: &str) -> String {
     run(database_url, SCRIPT).await;
     create_member(database_url, role).await
 }
 
-/// Makes a user who may make the tables, in an empty database; returns the URL for it.
+/// Creates a user that may create the tables, in an empty database; returns the user's URL.
 pub async fn url_of_owner(database_url: &str) -> String {
     let (before_the_tables, _) = SCRIPT.split_once("\n-- ---").expect("a line");
     run(database_url, before_the_tables).await;
@@ -48,7 +48,7 @@ async fn execute(database_url: &str, sql: &str) {
     connection.execute(sql).await.expect(sql);
 }
 
-/// As the script's first lines say: it has commands of psql in it.
+/// Runs the script with psql, as its first lines demand: it contains commands of psql.
 async fn run(database_url: &str, script: &str) {
     let script = script.replace("codemint_", &format!("{}_", name_of(database_url)));
     let mut psql = Command::new("psql")

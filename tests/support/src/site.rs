@@ -1,4 +1,4 @@
-//! Steps that the tests of workers share: a store, a virtual host, workers as an operator starts them, and their questions.
+//! Helpers for the tests of workers: a store, a virtual host, workers as an operator starts them, and queries to them.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -21,14 +21,14 @@ use crate::{reserved_port, wait_until};
 pub const JOBS: &str = "codemint.jobs";
 pub const DEAD: &str = "codemint.jobs.dead";
 pub const EVENTS: &str = "codemint.events";
-/// Keeps all events, whoever is away: an inbox goes with its connection.
+/// A queue that keeps all events through every outage: an inbox is lost with its connection.
 pub const KEPT: &str = "kept-events";
 
 /// A store and a virtual host that workers share.
 #[derive(Debug)]
 pub struct Site {
     pub store: TestStore,
-    /// What the program is given: on PostgreSQL a user who may do what a worker has to and nothing else.
+    /// The URL that the program is given: on PostgreSQL, that of a user with only the rights that a worker needs.
     pub store_url: String,
     pub amqp_url: String,
     vhost: Option<Vhost>,
@@ -39,7 +39,7 @@ pub struct Site {
 pub struct Worker {
     pub child: Child,
     pub admin: SocketAddr,
-    /// What it says on standard error: a pipe that nobody reads would stop it when it is full.
+    /// The file of its standard error: an unread pipe would block the worker once it is full.
     log: PathBuf,
 }
 
@@ -52,7 +52,7 @@ impl Site {
         Self::on(store, broker.vhost()).await
     }
 
-    /// With a virtual host that is in use already.
+    /// Returns a site with a virtual host that is in use already.
     pub async fn on(store: TestStore, vhost: Vhost) -> Self {
         let store_url = match (store.kind, store.way) {
             (Kind::Postgres, Way::Plain | Way::Partitioned) => url_of_member(&store.url, "generator").await,
@@ -65,7 +65,7 @@ impl Site {
         self.vhost.as_ref().expect("a virtual host")
     }
 
-    /// The program with this store and this broker.
+    /// Returns the program with this store and this broker.
     pub fn codemint(&self, args: &[&str]) -> Codemint {
         Codemint::new(self.store.directory.path())
             .env("CODEMINT__STORE__URL", &self.store_url)
@@ -91,14 +91,14 @@ impl Site {
         Peer::connect(&self.amqp_url).await
     }
 
-    /// Workers that end when nothing is left.
+    /// Runs a worker that ends when no work is left.
     pub async fn drain(&self) -> Ran {
         self.codemint(&["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0)
     }
 
-    /// A peer, and from now on every event is kept.
+    /// Keeps every event from now on, and returns a peer.
     pub async fn keep_events(&self) -> Peer {
-        // Declares what events are sent to.
+        // Declares the exchange of the events.
         self.drain().await;
         let peer = self.peer().await;
         peer.declare(KEPT, quorum()).await;
@@ -106,19 +106,19 @@ impl Site {
         peer
     }
 
-    /// How many jobs are completed.
+    /// Returns the number of completed jobs.
     pub async fn completed(&self) -> i64 {
         self.count("select count(*) from jobs where state = 'completed'").await
     }
 
-    /// One number of the store.
+    /// Queries one number from the store.
     pub async fn count(&self, sql: &str) -> i64 {
         self.store.number(sql).await
     }
 }
 
 impl Worker {
-    /// Starts this program, which is told all but where to listen; its log goes to this directory.
+    /// Starts this program, which has all its settings but where to listen; its log goes to this directory.
     pub fn start(program: Codemint, directory: &Path) -> Self {
         let admin = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
         let program = program.env("CODEMINT__ADMIN__LISTEN", &admin.to_string());
@@ -127,14 +127,14 @@ impl Worker {
         Self { child: program.start(), admin, log }
     }
 
-    /// Status and body of a path of its admin listener; `None` if nobody listens.
+    /// Returns status and body of a path of its admin listener; `None` if nothing listens.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         let answer = self.ask(path)?;
         let status = answer.split(' ').nth(1)?.parse().ok()?;
         Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
-    /// Status and headers, as they came.
+    /// Returns status and headers, as they arrived.
     pub fn get_head(&self, path: &str) -> Option<String> {
         Some(self.ask(path)?.split_once("\r\n\r\n")?.0.to_owned())
     }
@@ -148,7 +148,7 @@ impl Worker {
         Some(answer)
     }
 
-    /// The value of one of its metrics, with labels as `/metrics` writes them; 0 while it has none.
+    /// Returns the value of one of its metrics, with labels as `/metrics` writes them; 0 while it has none.
     pub fn metric(&self, series: &str) -> f64 {
         let (_, metrics) = self.get("/metrics").expect("an answer");
         let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -177,13 +177,13 @@ impl Worker {
         send_signal(name, &self.child);
     }
 
-    /// Waits for its end.
+    /// Waits for the worker's end.
     pub async fn finish(self) -> Ran {
         let ran = finish(self.child).await;
         Ran { stderr: fs::read_to_string(&self.log).expect("a log"), ..ran }
     }
 
-    /// All that it has said so far.
+    /// Returns all that it has logged so far.
     pub fn said(&self) -> String {
         fs::read_to_string(&self.log).expect("a log")
     }
@@ -192,14 +192,14 @@ impl Worker {
         wait_until(text, async || self.said().contains(text)).await;
     }
 
-    /// The answer to `/readyz`.
+    /// Returns the answer to `/readyz`.
     pub fn readiness(&self) -> Option<(u16, Value)> {
         let (status, body) = self.get("/readyz")?;
         Some((status, serde_json::from_str(&body).ok()?))
     }
 }
 
-/// What a marketing system sends.
+/// Returns a request as a marketing system sends it.
 pub fn request(id: Uuid, mask: &str, count: u64) -> Value {
     json!({ "job_id": id, "mask": mask, "count": count })
 }
@@ -209,7 +209,7 @@ pub async fn publish(peer: &Peer, message: &Value) {
     peer.publish(JOBS, JOBS, message.to_string().as_bytes(), durable()).await;
 }
 
-/// Collects until the job's last event is there; returns the kinds of its events in order, repeats included.
+/// Collects events until the job's last one has arrived; returns the kinds of its events in order, repeats included.
 pub async fn wait_for_end(inbox: &mut Inbox, id: Uuid) -> Vec<String> {
     let of_job = move |message: &&Message| message.json()["subject"] == id.to_string();
     let is_end =

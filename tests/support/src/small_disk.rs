@@ -1,4 +1,4 @@
-//! A file system that can be filled: a small one in memory, where this machine lets us mount one.
+//! A file system that can be filled: a small one in memory, where this machine allows mounting one.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -10,12 +10,12 @@ use super::postgres::is_root;
 #[derive(Debug)]
 pub struct SmallDisk {
     directory: PathBuf,
-    /// Unmounts it as soon as its standard input ends, however this process ends.
+    /// Unmounts the disk as soon as its standard input ends, however this process ends.
     watcher: Child,
 }
 
 impl SmallDisk {
-    /// `None`, and a word about it that no test harness holds back, where nothing may be mounted.
+    /// Mounts a disk. Where that is not allowed, returns `None` and reports it in a way that no test harness captures.
     pub fn mount(mib: u32) -> Option<Self> {
         let mounted = if is_root() { Self::try_to_mount(mib) } else { None };
         if mounted.is_none() {
@@ -42,7 +42,7 @@ impl SmallDisk {
         &self.directory
     }
 
-    /// Leaves not a byte.
+    /// Fills the disk to the last byte.
     pub fn fill(&self) {
         let mut ballast = OpenOptions::new().create(true).append(true).open(self.ballast()).expect("a file");
         for piece in [1 << 20, 4096] {

@@ -1,4 +1,4 @@
-//! A fresh store of each kind, with a directory beside it and a second pair of eyes on its tables.
+//! A fresh store of each kind, with a directory of its own and independent connections to its tables.
 
 use std::path::Path;
 
@@ -27,11 +27,11 @@ pub enum Way {
     Plain,
     /// `codes` is cut into partitions.
     Partitioned,
-    /// Everything of ours goes by way of pgbouncer.
+    /// All of Codemint's connections go through pgbouncer.
     Pgbouncer,
 }
 
-/// Not so few that a chunk's codes share one, and not a power of two.
+/// The number of partitions: not so few that a chunk's codes share one, and not a power of two.
 pub const PARTITIONS: u32 = 7;
 
 /// An empty store with a current schema.
@@ -53,12 +53,12 @@ enum Eyes {
 }
 
 impl TestStore {
-    /// One of each kind, in turn: what holds must hold on both.
+    /// Returns a store of each kind: what holds must hold on both.
     pub async fn both() -> [Self; 2] {
         [Self::sqlite().await, Self::postgres().await]
     }
 
-    /// Both kinds, and PostgreSQL in every way that it may be set up: what holds must hold on all.
+    /// Returns a store of each kind, PostgreSQL in every way that it may be set up: what holds must hold on all.
     pub async fn all() -> [Self; 4] {
         [Self::sqlite().await, Self::postgres().await, Self::partitioned().await, Self::by_way_of_pgbouncer().await]
     }
@@ -67,7 +67,7 @@ impl TestStore {
         Self::sqlite_in(tempfile::tempdir().expect("a directory")).await
     }
 
-    /// In the file `store.db` of a directory, which is made or brought up to date.
+    /// Opens the store in the file `store.db` of a directory, which is created or migrated.
     pub async fn sqlite_in(directory: TempDir) -> Self {
         let file = directory.path().join("store.db");
         let url = format!("sqlite://{}", file.display());
@@ -98,13 +98,13 @@ impl TestStore {
         self.url.parse().expect("a location")
     }
 
-    /// In a database that is made or brought up to date, and kept.
+    /// Opens the store in a database, which is migrated and kept as long as the store.
     pub async fn postgres_in(database: Database) -> Self {
         let url = database.url.clone();
         Self { _database: Some(database), ..Self::postgres_at(&url).await }
     }
 
-    /// In a database that is there.
+    /// Opens the store in an existing database, which is migrated.
     pub async fn postgres_at(url: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         Store::migrate(&url.parse::<Location>().expect("a location")).await.expect("a schema");
@@ -113,12 +113,12 @@ impl TestStore {
         Self { kind: Kind::Postgres, way: Way::Plain, store, url: url.to_owned(), directory, eyes, _database: None }
     }
 
-    /// A store as another process would open it.
+    /// Opens the store as another process would.
     pub async fn open_again(&self) -> Store {
         open(&self.url, self.way).await
     }
 
-    /// What this URL leads to, opened in the way of this store.
+    /// Opens the store of this URL in the way of this one.
     pub async fn open_at(&self, url: &str) -> Store {
         open(url, self.way).await
     }
@@ -127,13 +127,13 @@ impl TestStore {
         self.directory.path()
     }
 
-    /// The program, with this store.
+    /// Returns the program with this store.
     pub fn codemint<I: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Codemint {
         let codemint = Codemint::new(self.path()).args(["--store", &self.url]).args(args);
         if self.way == Way::Pgbouncer { codemint.env("CODEMINT__STORE__PGBOUNCER", "true") } else { codemint }
     }
 
-    /// A number that the tables say, by a query that both kinds understand.
+    /// Queries one number from the tables; both kinds must understand the query.
     pub async fn number(&self, sql: &str) -> i64 {
         let number = match &self.eyes {
             Eyes::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
@@ -142,7 +142,7 @@ impl TestStore {
         number.expect("a number")
     }
 
-    /// Rows of one column of text.
+    /// Queries rows of one column of text.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         let texts = match &self.eyes {
             Eyes::Sqlite(pool) => sqlx::query_scalar(sql).fetch_all(pool).await,
@@ -151,7 +151,7 @@ impl TestStore {
         texts.expect("texts")
     }
 
-    /// Rows of several columns.
+    /// Queries rows of several columns.
     pub fn rows<'a, T>(&'a self, sql: &'a str) -> BoxStream<'a, T>
     where
         T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin + 'a,

@@ -1,4 +1,4 @@
-//! Programs of others that look at what is deployed. Their versions are in `tests/run`, which installs them.
+//! Third-party programs that check what is deployed. Their versions are in `tests/run`, which installs them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -7,12 +7,12 @@ pub fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// A program from PyPI, in a directory of this project.
+/// Returns a program from PyPI, in a directory of this project.
 pub fn python_tool(name: &str) -> Command {
     installed(root().join("target/python/bin").join(name))
 }
 
-/// A program of Node.js packages that know the custom resources of Kubernetes.
+/// Returns the directory of the Node.js packages that know the custom resources of Kubernetes.
 pub fn kubernetes_models() -> PathBuf {
     root().join("target/kubernetes-models")
 }
@@ -28,17 +28,17 @@ fn installed(program: PathBuf) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs a command to its end, and returns its output.
 ///
 /// # Panics
-/// With all that it said, unless it was content.
+/// Panics with the output unless the command succeeded.
 pub fn expect_content(command: &mut Command) -> String {
     let (content, said) = judge(command);
     assert!(content, "{command:?}\n{said}");
     said
 }
 
-/// Whether it was content, and all that it said.
+/// Runs a command to its end. Returns whether it succeeded, and its output.
 pub fn judge(command: &mut Command) -> (bool, String) {
     let ran = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; ./tests/run installs it"));
     let Output { status, stdout, stderr } = ran;

@@ -176,7 +176,7 @@ async fn an_age_that_is_none_is_refused_with_what_would_be_one() {
         prune(right).await.expect_code(0);
     }
     let refused = prune("4294967295w").await.expect_code(2);
-    assert_names(&refused.stderr, &["take a shorter time"]);
+    assert_names(&refused.stderr, &["choose a shorter time"]);
     let missing = place.codemint(["jobs", "prune"]).run().await.expect_code(2);
     assert_names(&missing.stderr, &["--older-than <AGE>"]);
 }

@@ -186,7 +186,7 @@ impl Purge {
     }
 }
 
-/// Records an audit entry in the store, which happens before and after a change in the broker.
+/// Records an audit entry in the store; called before and after a change in the broker.
 async fn tell(
     context: &Context,
     store: &Store,

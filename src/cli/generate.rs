@@ -46,7 +46,7 @@ pub struct Generate {
     /// Job id; the same id with the same request resumes or reports that job [default: a new id]
     #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
     job_id: Option<Uuid>,
-    /// Approximate codes per transaction, the work that a crash can cost [default: 100000, from job.chunk_size]
+    /// Approximate number of codes per transaction, which a crash can cost [default: 100000, from job.chunk_size]
     #[arg(long, value_name = "N")]
     chunk_size: Option<u64>,
     /// Output file for the whole job, written at the end; - for standard output

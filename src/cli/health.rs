@@ -1,4 +1,4 @@
-//! `codemint health`: checks a worker on this machine, for containers that have no shell to do so.
+//! `codemint health`: checks a worker on this machine, for containers without a shell.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;

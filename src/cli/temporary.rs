@@ -1,7 +1,7 @@
 //! Temporary files that are written beside their target, and renamed when they are complete.
 //!
-//! The process that writes a file holds a lock on it, which ends with the process: a killed process has left a file
-//! without a lock.
+//! The process that writes a file holds a lock on it, which ends with the process: a file without a lock was left
+//! by a killed process.
 
 use std::fs::{self, File};
 use std::io;

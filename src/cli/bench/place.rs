@@ -20,7 +20,7 @@ pub struct Place {
     temporary: Option<TemporaryDirectory>,
 }
 
-/// A directory with a lock that ends with the process: a killed process has left a directory without a lock.
+/// A directory with a lock that ends with the process: one without a lock was left by a killed process.
 struct TemporaryDirectory {
     directory: TempDir,
     _lock: File,

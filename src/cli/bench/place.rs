@@ -27,7 +27,7 @@ struct TemporaryDirectory {
 }
 
 impl Place {
-    /// Chooses the configured store, or else a temporary file: test codes must not enter the default file of `generate`.
+    /// Chooses the configured store, or else a temporary file: test codes do not belong in the file of `generate`.
     ///
     /// # Errors
     /// If the temporary directory cannot be created.

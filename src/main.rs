@@ -1,4 +1,4 @@
-//! Arguments in, exit code out; everything else is in the library.
+//! The entry point of the program; everything else is in the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The admin listener of a worker: opened before anything else, answered until the worker has ended.
+//! The admin listener of a worker: it opens before anything else and answers until the worker has ended.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,26 +15,25 @@ use codemint_store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::{self, Metrics};
 
-/// Between two times of tidying up behind metrics.
+/// The interval between two upkeeps of the metrics.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where a worker can be asked.
+/// The open listener; dropping it ends the service.
 pub struct AdminListener {
     health: Arc<Health>,
     end: CancellationToken,
 }
 
 impl AdminListener {
-    /// `None` where nobody is to ask: then nothing is counted either. `broker` is the status of one that is configured.
+    /// Opens the listener. `None` if it is off: then no metrics are counted either. `broker` is the status of the
+    /// broker, if one is configured.
     ///
     /// # Errors
-    /// If the address cannot be listened on.
+    /// `usage` if the process cannot listen on the address.
     pub async fn open(context: &Context, broker: watch::Receiver<BrokerStatus>) -> Result<Option<Self>, Failure> {
         let Some(address) = context.config.admin else { return Ok(None) };
-        let listener = codemint_server::listen(address).await.map_err(|error| {
-            Failure::usage(format!(
-                "admin.listen: {address} cannot be listened on: {error}; name another address, or off"
-            ))
+        let listener = admin::listen(address).await.map_err(|error| {
+            Failure::usage(format!("admin.listen: cannot listen on {address}: {error}; set another address, or off"))
         })?;
         let has_broker = context.config.broker.is_some();
         let metrics = metrics::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
@@ -50,21 +49,21 @@ impl AdminListener {
         let end = CancellationToken::new();
         let (asked, ended) = (Arc::clone(&health), end.clone());
         tokio::spawn(async move {
-            if let Err(error) = codemint_server::serve(listener, asked, ended).await {
-                tracing::error!(%error, "the admin listener ended");
+            if let Err(error) = admin::serve(listener, asked, ended).await {
+                tracing::error!(%error, "the admin listener failed");
             }
         });
         Ok(Some(Self { health, end }))
     }
 
-    /// From now on the store can be asked about.
+    /// Lets the listener report on the store from now on.
     pub fn tell_store(&self, store: &Store) {
-        // Nobody else sets it.
+        // Nothing else sets it.
         let _set = self.health.store.set(store.clone());
     }
 }
 
-/// Does not end.
+/// Runs the upkeep of the metrics; never returns.
 async fn file_metrics_away(metrics: Metrics) {
     loop {
         tokio::time::sleep(UPKEEP_INTERVAL).await;

@@ -1,4 +1,4 @@
-//! `codemint audit`: who asked for what, when, and what came of it.
+//! `codemint audit`: lists the audit log.
 
 use std::process::ExitCode;
 
@@ -14,32 +14,32 @@ use codemint_codes::wire::document::hexadecimal;
 use codemint_store::Access;
 use codemint_store::audit::{Action, AuditFilter, AuditRow};
 
-/// Rows that are read at once.
+/// The number of rows read per query.
 const PAGE_ROWS: u32 = 1000;
 
-/// List who asked for what, when, and what came of it, oldest first
+/// List the audit log: who requested what and when, and its result; oldest first
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint audit --since 2026-11-01
   codemint audit --job 01890a5d-ac96-774b-bcce-b302099a8057 --json
   codemint audit --action export --json | jq .actor
 
-The log is kept in the store, in the table audit, which nobody can change. A mask of a single code
-is that code: its SHA-256 stands in its place.")]
+The log is the table audit of the store, whose rows nobody can change. A mask with a single code
+would reveal the code, so the mask's SHA-256 is shown instead.")]
 pub struct Audit {
-    /// Only what happened then or later: 2026-11-25, or 2026-11-25T17:00:00Z
+    /// Only entries at or after this time: 2026-11-25, or 2026-11-25T17:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<DateTime<Utc>>,
-    /// Only what happened before
+    /// Only entries before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<DateTime<Utc>>,
-    /// Only what is told of this job
+    /// Only entries about this job
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     job: Option<Uuid>,
-    /// Only this: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune
+    /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune
     #[arg(long, value_parser = action)]
     action: Option<Action>,
-    /// Report as JSON, one line each
+    /// Report as JSON, one entry per line
     #[arg(long)]
     json: bool,
 }
@@ -59,7 +59,7 @@ impl Audit {
             context.stop.check(|| "stopped before everything was listed".to_owned())?;
             let rows = context.patiently(async || store.list_audit(&filter).await).await?;
             if rows.is_empty() && filter.after_no == 0 && !self.json {
-                say("nothing was done");
+                say("no audit entries");
             }
             let Some(last) = rows.last() else { return Ok(ExitCode::SUCCESS) };
             filter.after_no = last.no;
@@ -71,7 +71,7 @@ impl Audit {
     }
 }
 
-/// The end of the year 9999: years of four digits are in order as texts too.
+/// The end of the year 9999: times whose year has four digits also sort correctly as texts.
 const LATEST: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
     Some(time) => time,
     None => DateTime::UNIX_EPOCH,
@@ -133,5 +133,5 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
 
 fn action(text: &str) -> Result<Action, String> {
     let known = Action::ALL.into_iter().find(|action| action.as_str() == text);
-    known.ok_or_else(|| format!("there are {}", Action::ALL.map(Action::as_str).join(", ")))
+    known.ok_or_else(|| format!("write one of {}", Action::ALL.map(Action::as_str).join(", ")))
 }

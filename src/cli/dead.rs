@@ -1,4 +1,4 @@
-//! `codemint dead`: messages that are no jobs, or that the broker gave up.
+//! `codemint dead`: dead-lettered messages, that is, those that are not valid jobs or that the broker gave up on.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use codemint_worker::broker::settings::BrokerSettings;
 
 const LIST_MAX: u32 = 10_000;
 
-/// Look through messages that are no jobs, put them back or remove them
+/// List, show, requeue or purge dead-lettered messages
 #[derive(Debug, Subcommand)]
 pub enum DeadCommand {
     List(List),
@@ -37,13 +37,13 @@ impl DeadCommand {
     }
 }
 
-/// List dead messages, oldest first; all of them stay where they are
+/// List dead messages, oldest first; they stay in the queue
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint dead list
   codemint dead list --limit 1000 --json")]
 pub struct List {
-    /// At most so many
+    /// Maximum number of messages
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
     limit: u32,
     /// Report as a JSON array
@@ -72,21 +72,21 @@ impl List {
         }
         documents.iter().try_for_each(|document| print_line(&document.list_line()))?;
         if left > 0 {
-            say(&format!("{} more; --limit shows them", grouped(left.into())));
+            say(&format!("{} more; raise --limit to list them", grouped(left.into())));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Show one dead message; it stays where it is
+/// Show one dead message; it stays in the queue
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Its number or its message id, as `codemint dead list` shows them
+    /// Number or message id from `codemint dead list`
     message: String,
     /// Report as JSON
     #[arg(long, conflicts_with = "raw")]
     json: bool,
-    /// Write the bytes of its body, and nothing else
+    /// Write only the bytes of the body
     #[arg(long)]
     raw: bool,
 }
@@ -112,16 +112,16 @@ impl Show {
     }
 }
 
-/// Put dead messages back into the queue of jobs, as they were before
+/// Put dead messages back into the job queue in their original form
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint dead requeue 3
   codemint dead requeue --all")]
 pub struct Requeue {
-    /// A number or a message id, as `codemint dead list` shows them
+    /// Number or message id from `codemint dead list`
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     message: Option<String>,
-    /// All that are there now
+    /// Requeue all messages that are in the queue now
     #[arg(long)]
     all: bool,
 }
@@ -141,7 +141,7 @@ impl Requeue {
         tell(context, &store, Action::DeadRequeue, Outcome::of(&requeued), Some(back)).await?;
         requeued.map_err(|failure| match back {
             0 => failure,
-            _ => failure.with_hint(format!("{} were put back before", messages(back))),
+            _ => failure.with_hint(format!("put back before the failure: {}", messages(back))),
         })?;
         let jobs_queue = &settings(context)?.names.jobs_queue;
         print_line(&format!("{} put back into {jobs_queue}", messages(back)))?;
@@ -164,10 +164,10 @@ async fn requeue_all(context: &Context, queue: &mut DeadQueue, back: &mut u32) -
     Ok(())
 }
 
-/// Remove all dead messages, for good
+/// Remove all dead messages permanently
 #[derive(Debug, Args)]
 pub struct Purge {
-    /// Really
+    /// Confirm the purge
     #[arg(long, required = true)]
     yes: bool,
 }
@@ -186,7 +186,7 @@ impl Purge {
     }
 }
 
-/// The audit log is in the store. What happens in the broker is told of before and behind.
+/// Records an audit entry in the store; called before and after a change in the broker.
 async fn tell(
     context: &Context,
     store: &Store,
@@ -204,7 +204,9 @@ fn messages(count: u32) -> String {
 
 fn settings(context: &Context) -> Result<&BrokerSettings, Failure> {
     let broker = context.config.broker.as_ref();
-    broker.ok_or_else(|| Failure::usage("dead messages are kept by the broker; amqp.url or amqp.url_file names it"))
+    broker.ok_or_else(|| {
+        Failure::usage("no broker is configured to read dead messages from; set amqp.url or amqp.url_file")
+    })
 }
 
 async fn open(context: &Context) -> Result<DeadQueue, Failure> {
@@ -216,18 +218,18 @@ async fn open(context: &Context) -> Result<DeadQueue, Failure> {
 }
 
 async fn next(context: &Context, queue: &mut DeadQueue) -> Result<Option<DeadMessage>, Failure> {
-    context.stop.check(|| "stopped; the messages that were looked at go back to their places".to_owned())?;
+    context.stop.check(|| "stopped; the messages read so far return to their places in the queue".to_owned())?;
     Box::pin(queue.next()).await.map_err(|error| match error {
         BrokerError::Unreadable { .. } => Failure::from(error)
-            .with_hint("a message with broken text is in the way; tools of the broker can take it out"),
+            .with_hint("a message with invalid text blocks the queue; remove it with the broker's own tools"),
         _ => Failure::from(error),
     })
 }
 
-/// By its number, or else by its id.
+/// Finds a message by its number, or else by its id.
 async fn find(context: &Context, queue: &mut DeadQueue, wanted: &str) -> Result<(usize, DeadMessage), Failure> {
     let wanted_number = wanted.parse::<usize>().ok();
-    // What is looked at is held, or it would come again.
+    // Messages already read stay unacknowledged, or the broker would deliver them again.
     let mut passed = 0;
     while let Some(message) = next(context, queue).await? {
         passed += 1;
@@ -236,5 +238,5 @@ async fn find(context: &Context, queue: &mut DeadQueue, wanted: &str) -> Result<
         }
     }
     let list = context.command("dead list");
-    Err(Failure::answer_is_no(format!("there is no dead message {wanted:?} among {passed}; {list} shows them")))
+    Err(Failure::answer_is_no(format!("there is no dead message {wanted:?} among {passed}; {list} lists them")))
 }

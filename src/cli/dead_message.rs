@@ -1,4 +1,4 @@
-//! How dead messages are shown. They may hold anything, so nothing of them reaches a terminal as it is.
+//! The display of dead messages. They may hold anything, so their text is escaped before it reaches a terminal.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::cli::text::{grouped, print_line, printable, say};
 use codemint_codes::wire::document::hexadecimal;
 use codemint_worker::broker::dead_queue::DeadMessage;
 
-/// Longest part of a message that is shown.
+/// The maximum length of the part of a body that is shown.
 const SHOWN_BYTES_MAX: usize = 64 * 1024;
 
 /// A message without its body.
@@ -65,11 +65,11 @@ fn or_dash(text: Option<&str>) -> String {
 pub struct ShownDocument {
     #[serde(flatten)]
     message: DeadDocument,
-    /// As far as it is shown; none if it is no text.
+    /// The part of the body that is shown; none if the body is not text.
     body: Option<String>,
-    /// Instead of `body`, in hexadecimal digits.
+    /// The same part in hexadecimal digits, if `body` is none.
     body_hex: Option<String>,
-    /// There is more of it than is shown.
+    /// True if the body is longer than the part that is shown.
     cut: bool,
 }
 
@@ -85,8 +85,7 @@ impl ShownDocument {
         Self { message: DeadDocument::new(number, message), body, body_hex, cut }
     }
 
-    /// # Errors
-    /// When standard output takes no more.
+    /// Prints the message for people.
     pub fn print(&self) -> Result<(), Failure> {
         let DeadDocument { reason, position, dead_at, from, message_id, message_type, content_type, bytes, number } =
             &self.message;
@@ -107,12 +106,12 @@ impl ShownDocument {
         match (&self.body, &self.body_hex) {
             (Some(text), _) => text.lines().try_for_each(|line| print_line(&printable(line)))?,
             (None, digits) => {
-                say("no text; hexadecimal digits follow, --raw writes the bytes");
+                say("the body is not text; its hexadecimal digits follow, --raw writes the bytes");
                 print_line(digits.as_deref().unwrap_or_default())?;
             }
         }
         if self.cut {
-            say(&format!("cut after {} bytes; --raw writes all", grouped(SHOWN_BYTES_MAX as u128)));
+            say(&format!("cut after {} bytes; --raw writes the whole body", grouped(SHOWN_BYTES_MAX as u128)));
         }
         Ok(())
     }

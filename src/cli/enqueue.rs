@@ -1,4 +1,4 @@
-//! `codemint enqueue`: asks for codes and leaves the work to workers.
+//! `codemint enqueue`: requests codes and leaves the minting to workers.
 
 use std::process::ExitCode;
 
@@ -22,33 +22,33 @@ use codemint_worker::broker::error::BrokerError;
 use codemint_worker::broker::publish::{Outgoing, Publisher};
 use codemint_worker::broker::settings::BrokerSettings;
 
-/// Ask for codes and leave them to the workers; prints the job's id
+/// Queue a job for the workers and print its id
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint enqueue 'SPRING-[:safe:]{8}' --count 50000 --campaign spring
   codemint enqueue 'VIP-[:safe:]{10}' --count 500 --priority 9 --wait
 
-With amqp.url the request is published to the broker, which keeps it until a worker takes it; without,
-it goes into the store. --wait asks the store, so the store of the workers must be named.")]
+With amqp.url the request is published to the broker, which keeps it until a worker takes it; without
+amqp.url the job goes into the store. --wait polls the store, so name the store of the workers.")]
 pub struct Enqueue {
-    /// What codes look like, such as 'MY_LITTLE_PROMO????##'
+    /// Mask of the codes, such as 'MY_LITTLE_PROMO????##'
     mask: String,
-    /// How many codes
+    /// Number of codes
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
     count: i128,
-    /// Whom or what the codes are for
+    /// Campaign name, shown in reports and events
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
-    /// 0 to 9; jobs of a higher priority go first
+    /// Priority, 0 to 9; jobs of a higher priority go first
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
     priority: u8,
-    /// Name the job yourself: the same id with the same request is the same job
+    /// Job id; the same id with the same request is the same job [default: a new id]
     #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
     job_id: Option<Uuid>,
-    /// Follow the job to its end; exit code 3 if it is cancelled or fails
+    /// Wait until the job ends; exit code 3 if it fails or is cancelled
     #[arg(long)]
     wait: bool,
-    /// Report as JSON; with --wait the job as it ended
+    /// Report as JSON; with --wait, report the ended job
     #[arg(long)]
     json: bool,
 }
@@ -63,7 +63,7 @@ impl Enqueue {
         let request = self.request(context)?;
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);
         let access = if context.config.broker.is_some() { Access::Existing } else { Access::CreateFile };
-        // Opened first, so that nothing is asked for that cannot be followed.
+        // Opened first, so that no job is requested that cannot be followed.
         let store = match (&context.config.broker, self.wait) {
             (Some(_), false) => None,
             _ => Some(context.open_store(access).await?),
@@ -85,7 +85,7 @@ impl Enqueue {
         }
     }
 
-    /// Checked here as well, so that what is impossible is said at once.
+    /// Checks the request here as well as in the worker, so that an impossible one fails immediately.
     fn request(&self, context: &Context) -> Result<Request, Failure> {
         let limits = context.config.limits;
         let count = u64::try_from(self.count).unwrap_or_default().min(limits.count_max);
@@ -109,12 +109,14 @@ impl Enqueue {
         let published = tokio::select! {
             published = Box::pin(publish) => published,
             () = context.stop.token().cancelled() => {
-                return Err(context.stop.interrupted(&format!("stopped; whether job {id} was published is not known")));
+                return Err(context.stop.interrupted(&format!(
+                    "stopped; job {id} may have been published; it is safe to repeat the command with --job-id {id}"
+                )));
             }
         };
         published.map_err(|error| match &error {
             BrokerError::Unroutable { .. } => Failure::other(format!(
-                "{error}; a worker makes the queue when it starts, as does deploy/rabbitmq/definitions.json"
+                "{error}; start a worker, which creates the queue, or import deploy/rabbitmq/definitions.json"
             )),
             _ => Failure::from(error),
         })
@@ -124,7 +126,7 @@ impl Enqueue {
         let message = JobMessage {
             job_id: id,
             mask: self.mask.clone(),
-            // Checked before.
+            // Checked by `request`.
             count: u64::try_from(self.count).unwrap_or_default(),
             campaign: self.campaign.clone(),
             priority: self.priority,
@@ -149,7 +151,7 @@ impl Enqueue {
         let job = watch_to_the_end(context, store, id).await?;
         if !job.asks_the_same_as(request) {
             return Err(Failure::answer_is_no(format!(
-                "job {id} is another request; this one is in the dead queue, see `codemint dead list`"
+                "job {id} belongs to another request; this one was dead-lettered, see `codemint dead list`"
             )));
         }
         if self.json {

@@ -1,4 +1,4 @@
-//! Exit codes and the last message of a command that did not do what was asked.
+//! Exit codes and the last message of a command that failed.
 
 use std::fmt::Display;
 use std::io;
@@ -19,14 +19,14 @@ pub const ANSWER_IS_NO: u8 = 3;
 const IMPOSSIBLE_REQUEST: u8 = 4;
 const UNREACHABLE: u8 = 5;
 
-/// Why a command ends without having done what was asked.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// Shown with `error:` in front; the code as documented in the help.
+    /// A message, shown after `error:`, with an exit code that the help documents.
     Message { code: u8, message: String },
-    /// Whoever read standard output has gone, as `head` does: nothing to say.
+    /// The reader of standard output closed it, as `head` does: nothing is reported.
     OutputClosed,
-    /// The log has it.
+    /// The failure has been logged already.
     Told { code: u8 },
 }
 
@@ -47,7 +47,7 @@ impl Failure {
         Self::Message { code: IMPOSSIBLE_REQUEST, message: message.to_string() }
     }
 
-    /// For writes to standard output.
+    /// The failure of a write to standard output.
     pub fn stdout(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::OutputClosed,
@@ -59,7 +59,7 @@ impl Failure {
         Self::Message { code: UNREACHABLE, message: message.to_string() }
     }
 
-    /// Says below the message what can be done about it.
+    /// Adds a line with the fix below the message.
     pub fn with_hint(self, hint: impl Display) -> Self {
         match self {
             Self::Message { code, message } => Self::Message { code, message: format!("{message}\n{hint}") },
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// The command was interrupted by this signal.
+    /// The failure of a command that was interrupted by this signal.
     pub fn interrupted(signal: u8, message: impl Display) -> Self {
         Self::Message { code: 128 + signal, message: message.to_string() }
     }
@@ -125,10 +125,10 @@ impl From<BrokerError> for Failure {
     }
 }
 
-/// For a worker, whose lines are all of the log. One that was not interrupted and did not end well says why as its last word.
+/// Logs the failure of a worker, which prints nothing but its log; this is its last line. Interruptions are not logged.
 ///
 /// # Errors
-/// `Told` instead of a message.
+/// `Told` for a failure that was logged.
 pub fn tell_in_the_log(result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
     result.map_err(|failure| match failure {
         Failure::Message { code, message } if code <= 128 => {
@@ -139,14 +139,14 @@ pub fn tell_in_the_log(result: Result<ExitCode, Failure>) -> Result<ExitCode, Fa
     })
 }
 
-/// Prints what is left to say and turns it into an exit code.
+/// Prints the message of a failure and returns the exit code.
 pub fn report(result: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(Failure::OutputClosed) => ExitCode::from(DONE),
         Err(Failure::Told { code }) => ExitCode::from(code),
         Err(Failure::Message { code, message }) => {
-            // An interruption is no error, but tells how to go on.
+            // An interruption is not an error, but its message names how to continue.
             let interrupted = code > 128;
             if interrupted && !quiet {
                 say(&message);

@@ -1,4 +1,4 @@
-//! `codemint export`: the codes of a job, in order or shuffled, in constant memory.
+//! `codemint export`: writes the codes of a job, in order or shuffled, in constant memory.
 
 use std::process::ExitCode;
 
@@ -22,18 +22,18 @@ use codemint_telemetry::failpoint;
   codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --output codes.csv
   codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --order random --format txt | head
 
-Random order is for those who hand codes out line by line: in a sorted list a code betrays its neighbour's place.")]
+Use random order to hand out codes line by line: in a sorted list, each code hints at its neighbours.")]
 pub struct Export {
-    /// The job's id, as `codemint jobs list` shows it
+    /// Job id from `codemint jobs list`
     #[arg(value_parser = find::job_id)]
     job: Uuid,
-    /// The file to write; it is replaced in one step. - is standard output
+    /// Output file, replaced atomically; - for standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: String,
-    /// How codes are written [default: by the file's ending, else csv]
+    /// Format of the codes [default: by the file name extension, else csv]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// In which order the codes are written
+    /// Order of the codes
     #[arg(long, value_enum, default_value_t = Order::Code)]
     order: Order,
 }
@@ -42,7 +42,7 @@ pub struct Export {
 enum Order {
     /// Ascending byte order
     Code,
-    /// Every order equally likely
+    /// Random order, all orders equally likely
     Random,
 }
 
@@ -68,7 +68,7 @@ impl Export {
     }
 }
 
-/// Tells the audit log that codes leave the store: before the first one does, and when the last one has.
+/// Records in the audit log that codes leave the store: called before the first code and after the last one.
 async fn tell(context: &Context, store: &Store, job: &Job, target: &Target, outcome: Outcome) -> Result<(), Failure> {
     let mut entry = AuditEntry::of_job(Action::Export, outcome, job);
     let to = if target.is_stdout() { "to standard output" } else { "to a file" };
@@ -78,11 +78,13 @@ async fn tell(context: &Context, store: &Store, job: &Job, target: &Target, outc
         told => told.map(Ok),
     };
     context.patiently(put).await?.map_err(|error| {
-        Failure::usage(format!("{error}; an export is told in the audit log, so ask the primary server and not a copy"))
+        Failure::usage(format!(
+            "{error}; an export is recorded in the audit log, so use the primary server, not a replica"
+        ))
     })
 }
 
-/// Tells how the writing of codes went; what went wrong with that comes before what goes wrong with this.
+/// Records the outcome of an export; an error of the export takes precedence over an error of the record.
 async fn tell_after(
     context: &Context,
     store: &Store,
@@ -97,7 +99,7 @@ async fn tell_after(
 /// Writes all codes of a job in ascending order.
 ///
 /// # Errors
-/// Those of the store and of the output, and when asked to stop: then the output is as it was.
+/// If the store or the output fails, and on a stop request. An output file is then unchanged.
 pub async fn write_in_order(
     context: &Context,
     store: &Store,
@@ -127,7 +129,7 @@ async fn write_rounds(context: &Context, store: &Store, job: &Job, mut sink: Sin
     sink.finish()
 }
 
-/// Each round is ascending in itself; further rounds lie across the first one. They are few.
+/// Merges the rounds: each one is ascending, but further rounds span the range of the first one. There are only a few.
 async fn merge(context: &Context, store: &Store, rounds: &mut [Round<'_>], sink: &mut Sink) -> Result<(), Failure> {
     for round in rounds.iter_mut() {
         round.advance(context, store).await?;
@@ -153,7 +155,7 @@ struct Round<'a> {
     job_id: Uuid,
     chunks: std::slice::Iter<'a, Chunk>,
     batch: CodeBatch,
-    /// Where the next code begins in the batch, in bytes.
+    /// The byte offset of the next code in the batch.
     at: usize,
 }
 
@@ -163,12 +165,12 @@ impl<'a> Round<'a> {
     }
 
     async fn next_batch(&mut self, context: &Context, store: &Store) -> Result<Option<CodeBatch>, Failure> {
-        context.stop.check(|| "stopped before everything was written; a file is as it was".to_owned())?;
+        context.stop.check(|| "stopped before everything was written; an output file is unchanged".to_owned())?;
         let Some(chunk) = self.chunks.next() else { return Ok(None) };
         let batch = context.patiently(async || store.read_codes(chunk).await).await?;
         if batch.len() as u64 != u64::from(chunk.minted) {
             return Err(Failure::answer_is_no(format!(
-                "chunk {} has {} codes in the store, its checkpoint says {}; {} tells more",
+                "chunk {} has {} codes in the store, but its checkpoint records {}; run {} for details",
                 chunk.run_no,
                 batch.len(),
                 chunk.minted,
@@ -182,7 +184,7 @@ impl<'a> Round<'a> {
         self.batch.as_lines().get(self.at..)?.lines().next()
     }
 
-    /// Steps to the next code; to the first one at the start.
+    /// Advances to the next code; initially to the first one.
     async fn advance(&mut self, context: &Context, store: &Store) -> Result<(), Failure> {
         self.at += self.head().map_or(0, |code| code.len() + 1);
         while self.head().is_none() {
@@ -209,13 +211,13 @@ async fn write_shuffled(
         shuffle.push(&batch)?;
     }
     shuffle.drain(&mut |batch| {
-        context.stop.check(|| "stopped before everything was written; a file is as it was".to_owned())?;
+        context.stop.check(|| "stopped before everything was written; an output file is unchanged".to_owned())?;
         sink.write(&batch)
     })?;
     sink.finish()
 }
 
-/// The chunks of a job whose codes are in the store, in order.
+/// Returns the chunks of a job whose codes are in the store, in order.
 async fn done_chunks(context: &Context, store: &Store, job: &Job) -> Result<Vec<Chunk>, Failure> {
     let mut chunks = context.patiently(async || store.list_chunks(job.no).await).await?;
     chunks.retain(|chunk| chunk.state == "done");

@@ -1,4 +1,4 @@
-//! `codemint generate`: from a mask and a count to codes.
+//! `codemint generate`: mints a number of codes of a mask.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,36 +23,36 @@ use codemint_worker::mint::{MintError, MintSettings};
 use codemint_worker::runner::job_run::Share;
 use codemint_worker::runner::single::{RunEnd, run_job};
 
-/// Mint codes and wait for them
+/// Mint codes and wait until they are done
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint generate 'MY_LITTLE_PROMO????##' --count 1000000 --output codes.csv
   codemint generate 'VIP-[:safe:]{10}' --count 500 --campaign vip --format txt --output -
   codemint --store postgres://mint@db/shop generate 'X[A-HJ-NP-Z2-9]{9}' --count 2000000
 
-In a mask # is a digit, ? a letter, * either; [A-F0-9] is one of these characters, [:safe:] one
-that is neither a vowel nor easily misread; #{6} is six digits, \\# the character itself;
-[:check:] at the end is computed from the rest under the secret of check.key_file.
-See `codemint mask explain`.")]
+In a mask, # is a digit, ? a letter and * either; [A-F0-9] is one of these characters; [:safe:] is
+a character that is neither a vowel nor easily misread; #{6} is six digits; \\# is the character #
+itself; [:check:] at the end is a check character, computed from the rest with the secret in
+check.key_file. See `codemint mask explain`.")]
 pub struct Generate {
-    /// What codes look like, such as 'MY_LITTLE_PROMO????##'
+    /// Mask of the codes, such as 'MY_LITTLE_PROMO????##'
     mask: String,
-    /// How many codes
+    /// Number of codes
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
     count: i128,
-    /// Whom or what the codes are for
+    /// Campaign name, shown in reports and events
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
-    /// Name the job yourself: the same id with the same request goes on with it or reports it
+    /// Job id; the same id with the same request resumes or reports that job [default: a new id]
     #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
     job_id: Option<Uuid>,
-    /// About how many codes a transaction: what a crash can cost [default: 100000, from job.chunk_size]
+    /// Approximate number of codes per transaction, which a crash can cost [default: 100000, from job.chunk_size]
     #[arg(long, value_name = "N")]
     chunk_size: Option<u64>,
-    /// Write the whole job to this file in the end, or to standard output with -
+    /// Output file for the whole job, written at the end; - for standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<String>,
-    /// How codes are written [default: by the file's ending, else csv]
+    /// Format of the codes [default: by the file name extension, else csv]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Report as JSON
@@ -80,7 +80,7 @@ impl Generate {
         let summary = Summary::new(context, &job, share, minting, target.as_ref());
         if self.json || completed.is_ok() {
             let line = if self.json { json(&summary)? } else { summary.to_string() };
-            // Standard output belongs to the codes where these go there.
+            // If the codes go to standard output, it holds nothing else.
             if target.is_some_and(|target| target.is_stdout()) {
                 say(&line);
             } else {
@@ -98,11 +98,11 @@ impl Generate {
         written.map_err(|failure| {
             let output = self.output.as_deref().unwrap_or("-");
             let export = context.command(format_args!("export {} --output {}", job.id, quoted(output)));
-            failure.with_hint(format!("the codes are in the store; {export} writes them"))
+            failure.with_hint(format!("the codes are in the store; write them with {export}"))
         })
     }
 
-    /// Going on with the job does not write this command's file.
+    /// Adds how to export the codes later: resuming the job does not write the file of this command.
     fn hint_at_output(&self, failure: Failure) -> Failure {
         match &self.output {
             Some(output) => failure.with_hint(format!("then export it with --output {}", quoted(output))),
@@ -126,17 +126,17 @@ impl Generate {
         {
             let id = unfinished.id;
             let resume = context.command(format_args!("jobs resume {id}"));
-            say(&format!("note: job {id} asks for the same and is not finished; {resume} goes on with it"));
+            say(&format!("note: job {id} has the same request and is not finished; {resume} resumes it"));
         }
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);
         put_job(context, store, id, request).await
     }
 }
 
-/// Stores a job, or finds the one that asks for the same under this id.
+/// Stores a job, or finds the one that has this id and the same request.
 ///
 /// # Errors
-/// `impossible` if there is no room, or the id is that of another request.
+/// `impossible` if there are too few free codes, or if the id belongs to another request.
 pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
     let put = context.patiently(async || store.put_job(id, request).await).await?;
     tell_of_request(context, store, &put, id, request).await?;
@@ -144,7 +144,7 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
         PutJob::Known(job) if !job.asks_the_same_as(request) => {
             let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
             Err(Failure::impossible(format!(
-                "job {} is another request: {} codes of {}, {campaign}; leave --job-id out or name another",
+                "job {} belongs to another request: {} codes of {}, {campaign}; omit --job-id or name another id",
                 job.id,
                 job.count,
                 job.title()
@@ -159,7 +159,7 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
     }
 }
 
-/// A request that changed nothing was asked for all the same; of one that was stored the store has told.
+/// Records a request that changed nothing in the audit log; the store itself records one that it stores.
 async fn tell_of_request(
     context: &Context,
     store: &Store,
@@ -178,12 +178,12 @@ async fn tell_of_request(
     context.patiently(async || store.put_audit(&entry).await).await
 }
 
-/// Why a request is refused by a store.
+/// Formats why a store refuses a request.
 pub fn no_room(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
     let about = if exact { "" } else { "about " };
     let forbidden = size(request.mask.body()).saturating_sub(mintable);
     format!(
-        "{about}{} codes of {} are free, {} were asked for; nothing was stored ({} are taken or promised to unfinished jobs, {} reserved or denied)",
+        "{about}{} codes of {} are free, {} were requested; nothing was stored ({} are taken or promised to unfinished jobs, {} reserved or denied)",
         grouped(free),
         request.mask_text,
         grouped(request.count.into()),
@@ -192,15 +192,15 @@ pub fn no_room(request: &Request, free: u128, mintable: u128, exact: bool) -> St
     )
 }
 
-/// For counts. Wider than any count that is allowed, so that a check can name what is wrong with it.
+/// Parses a count. The type is wider than any allowed count, so that a later check can name what is wrong with it.
 ///
 /// # Errors
-/// If the text is no whole number.
+/// If the text is not a whole number.
 pub fn whole_number(text: &str) -> Result<i128, String> {
     text.parse().map_err(|_| "write a whole number in digits, such as 50000".to_owned())
 }
 
-/// A mask error with the place in the mask under it, on a terminal.
+/// Returns the failure of a request; on a terminal, a caret marks the position of a mask error.
 pub fn request_failure(mask: &str, error: RequestError) -> Failure {
     match &error {
         RequestError::Mask(at) if is_terminal() => {
@@ -210,21 +210,21 @@ pub fn request_failure(mask: &str, error: RequestError) -> Failure {
     }
 }
 
-/// Works on a job until it has ended; returns it as it then is, with what this process did.
+/// Works on a job until it has ended; returns the ended job and the share of this process.
 ///
 /// # Errors
-/// `interrupted` with how to go on.
+/// `interrupted`, with the command that resumes the job.
 pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, Share), Failure> {
     let settings =
         MintSettings { policy: policy::load(&context.config)?, filters: context.config.filters, import: None };
-    let resume = format!("{} goes on with the job", context.command(format_args!("jobs resume {}", job.id)));
+    let resume = format!("{} resumes the job", context.command(format_args!("jobs resume {}", job.id)));
     run_to_end(context, store, job, &settings, &resume).await
 }
 
-/// Works on a job until it has ended; `resume` says how it is gone on with.
+/// Works on a job until it has ended; `resume` describes how to resume it.
 ///
 /// # Errors
-/// `interrupted` with how to go on.
+/// `interrupted`, with `resume`.
 pub async fn run_to_end(
     context: &Context,
     store: &Store,
@@ -235,7 +235,7 @@ pub async fn run_to_end(
     let (end, share) = {
         let _bar = context.progress.follow(store, job);
         run_job(store, job, settings, context.stop.token()).await.map_err(|error| match error {
-            // Another process has to go on with it.
+            // Only a process with another input or policy can resume it.
             MintError::Import | MintError::CheckKey { .. } | MintError::DeniedWords { .. } => Failure::from(error),
             _ => Failure::from(error).with_hint(resume),
         })?
@@ -248,14 +248,14 @@ pub async fn run_to_end(
     Ok((job, share))
 }
 
-/// What `generate` and `jobs resume` report in the end.
+/// The final report of `generate` and `jobs resume`.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     #[serde(flatten)]
     job: JobDocument,
-    /// Of minting, without writing an output.
+    /// The duration of minting, without writing an output.
     seconds: f64,
-    /// Codes that this process minted, and how fast.
+    /// The number of codes that this process minted.
     minted_here: u64,
     codes_per_second: u64,
     store: String,

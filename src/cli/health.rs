@@ -1,4 +1,4 @@
-//! `codemint health`: asks a worker on this machine how it is, for containers that have no shell to ask with.
+//! `codemint health`: checks a worker on this machine, for containers without a shell.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -12,22 +12,22 @@ use crate::cli::exit::Failure;
 use crate::cli::text::print_line;
 use codemint_server::ReadinessDocument;
 
-/// More than any answer of a worker.
+/// A limit above the size of any answer of a worker.
 const ANSWER_MAX_BYTES: u64 = 64 * 1024;
 
-/// Ask the worker on this machine whether it is ready
+/// Check whether the worker on this machine is ready
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint health
   codemint health --live
 
-Asks the address in admin.listen. Ends with 0 if the worker is ready, 3 if it is not, with what is missing, and
-5 if nobody answers.")]
+Queries the address in admin.listen. The exit code is 0 if the worker is ready, 3 if it is not (the
+message names what is missing) and 5 if there is no answer.")]
 pub struct Health {
-    /// Ask only whether it lives, whatever its servers do
+    /// Check only that the process is alive, even if its store or broker is unreachable
     #[arg(long)]
     live: bool,
-    /// How long to wait for an answer
+    /// Maximum time to wait for an answer
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
 }
@@ -35,7 +35,7 @@ pub struct Health {
 impl Health {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let Some(address) = context.config.admin else {
-            return Err(Failure::usage("admin.listen is off, so no worker can be asked"));
+            return Err(Failure::usage("admin.listen is off, so no worker can be checked; set an address"));
         };
         let address = reachable(address);
         let path = if self.live { "/livez" } else { "/readyz" };
@@ -52,13 +52,13 @@ impl Health {
                 Err(Failure::answer_is_no(format!("the worker at {address} is not ready: {}", what_is_missing(&body))))
             }
             other => Err(Failure::answer_is_no(format!(
-                "what answers at {address} is no worker: it says {other} to {path}; see admin.listen"
+                "the server at {address} is not a worker: it answers {other} to {path}; check admin.listen"
             ))),
         }
     }
 }
 
-/// Who listens everywhere is asked here.
+/// Returns the loopback address for a worker that listens on all addresses.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -70,7 +70,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 fn what_is_missing(body: &str) -> String {
     let Ok(ReadinessDocument { missing, .. }) = serde_json::from_str(body) else {
-        return "it says why nowhere".to_owned();
+        return "it gives no reason".to_owned();
     };
     let said: Vec<String> = missing.iter().map(|missing| format!("{}: {}", missing.what, missing.reason)).collect();
     said.join("; ")
@@ -78,7 +78,7 @@ fn what_is_missing(body: &str) -> String {
 
 fn ask(url: &str, patience: Duration) -> Result<(u16, String), ureq::Error> {
     let agent: Agent =
-        // A proxy of the environment has no business here.
+        // A proxy set in the environment must not be used for this machine.
         Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).proxy(None).build().into();
     let mut answer = agent.get(url).call()?;
     let status = answer.status().as_u16();

@@ -1,4 +1,4 @@
-//! `codemint import`: codes that come from another system.
+//! `codemint import`: imports codes from another system.
 
 use std::fmt;
 use std::fs::File;
@@ -38,32 +38,33 @@ use codemint_store::{Access, Store};
 use codemint_worker::mint::MintSettings;
 use codemint_worker::runner::job_run::Share;
 
-/// Codes a transaction. Not a setting: the runs of an import that is gone on with must be those that it began with.
+/// The number of codes per transaction. Not a setting: a resumed import must have the same runs that it began with.
 const RUN_CODES: u32 = 50_000;
 
-/// Take codes over from another system: one a line, or a column of a CSV file
+/// Import codes from another system: one per line, or a column of a CSV file
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint import old-codes.txt --campaign 'before 2020' --reject-file rejected.csv
   codemint import coupons.csv --column coupon_code
   zcat codes.gz | codemint import -
 
-Codes are folded to upper case. Codes that exist already, repeats and lines that hold no code are counted and left out;
---reject-file lists them with their line and the reason. An import that was interrupted goes on when it is repeated.
-Sorting needs room for about three times the codes in the directory for temporary files, which TMPDIR names.")]
+Codes are folded to upper case. Existing codes, repeats and lines without a valid code are counted and
+left out; --reject-file lists them with line and reason. Repeat the command to resume an interrupted
+import. Sorting needs about three times the size of the codes on disk, in the directory for temporary
+files (TMPDIR).")]
 pub struct Import {
-    /// The file to read, or - for standard input
+    /// Input file, or - for standard input
     input: String,
-    /// Read this column of a CSV file with a header row; of a file that ends in .tsv, separated by tabs
+    /// Column to read from a CSV file with a header row; a .tsv file is separated by tabs
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
-    /// Whom or what the codes are for
+    /// Campaign name, shown in reports and events
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
-    /// Name the job yourself [default: made from the input, so that the same input is the same job]
+    /// Job id [default: derived from the input, so that the same input is the same job]
     #[arg(long, value_name = "UUID", value_parser = find::job_id)]
     job_id: Option<Uuid>,
-    /// List what was left out in this file: line,reason
+    /// File for the list of rejected lines, as line,reason
     #[arg(long, value_name = "FILE")]
     reject_file: Option<PathBuf>,
     /// Report as JSON
@@ -87,10 +88,10 @@ impl Import {
         let started = Instant::now();
         let settings = MintSettings { import: Some(Arc::clone(&sorted)), ..MintSettings::default() };
         let settings = MintSettings { filters: context.config.filters, ..settings };
-        let resume = "the same command goes on with it";
+        let resume = "repeat the same command to resume it";
         let (job, share) = run_to_end(context, &store, &job, &settings, resume).await?;
         find::require_completed(context, &job)
-            .map_err(|failure| failure.with_hint("the same input is imported anew under another --job-id"))?;
+            .map_err(|failure| failure.with_hint("to import the same input anew, name another --job-id"))?;
         if let Some(file) = reject_file {
             file.write(context, &store, &job, &sorted, rejects).await?;
         }
@@ -115,7 +116,7 @@ impl Import {
         Ok(Options { format, run_codes: RUN_CODES, workspace: Workspace::new(std::env::temp_dir()) })
     }
 
-    /// A header would pass for a code.
+    /// Requires --column for a CSV file, whose header would pass for a code.
     fn ask_for_column(&self) -> Failure {
         let columns = self.open().and_then(|input| header(input, self.delimiter()).map_err(failure));
         match columns {
@@ -166,14 +167,14 @@ impl Import {
         }
     }
 
-    /// An input that was changed is another import; the one before it would stay unfinished without a word.
+    /// Prints a note about another unfinished import: after a change of the input it would stay unfinished unnoticed.
     async fn say_unfinished(&self, context: &Context, store: &Store, ours: &Job) -> Result<(), Failure> {
         let filter = JobFilter { state: Some(State::Running), limit: 1000, ..JobFilter::default() };
         let jobs = context.patiently(async || store.list_jobs(&filter).await).await?;
         let unfinished = jobs.iter().find(|job| job.id != ours.id && matches!(job.origin, Origin::Imported { .. }));
         if let Some(job) = unfinished.filter(|_| !context.quiet) {
             let cancel = context.command(format_args!("jobs cancel {}", job.id));
-            say(&format!("note: import {} of another input is not finished; {cancel} ends it", job.id));
+            say(&format!("note: import {} of another input is not finished; {cancel} cancels it", job.id));
         }
         Ok(())
     }
@@ -183,7 +184,7 @@ fn has_ending(path: &str, ending: &str) -> bool {
     Path::new(path).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }
 
-/// The same input is the same job.
+/// Returns the default job id of an input: the same input is the same job.
 fn id_of(source_digest: &[u8; 32]) -> Uuid {
     let digest = Sha256::new().chain_update("codemint import").chain_update(source_digest).finalize();
     uuid::Builder::from_custom_bytes(std::array::from_fn(|at| digest[at])).into_uuid()
@@ -205,7 +206,7 @@ fn groups(sorted: &Sorted) -> Vec<ImportGroup> {
     sorted.groups.iter().map(group).collect()
 }
 
-/// Of an import that changes nothing.
+/// Returns the audit entry of an import that changes nothing.
 fn entry_of(outcome: Outcome, import: &NewImport) -> AuditEntry {
     AuditEntry {
         job_id: Some(import.id),
@@ -225,21 +226,24 @@ fn another(job: &Job, import: &NewImport) -> String {
     let ours = hexadecimal(&import.source_digest);
     match &job.origin {
         Origin::Minted { mask_text, .. } | Origin::Refused { mask_text } => {
-            format!("job {} mints codes of {mask_text}; name another --job-id", job.id)
+            format!("job {} is not an import, it mints codes of {mask_text}; name another --job-id", job.id)
         }
         Origin::Imported { source_digest } if source_digest[..] != import.source_digest => format!(
-            "job {} is the import of another input, or of this one before it was changed: its SHA-256 is {}, this one's {ours}; name another --job-id",
+            "job {} is the import of another input, or of this one before a change: its SHA-256 is {}, this input's is {ours}; name another --job-id",
             job.id,
             hexadecimal(source_digest)
         ),
         Origin::Imported { .. } => {
             let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
-            format!("job {} is the same input under {campaign}; name another --job-id to import it again", job.id)
+            format!(
+                "job {} is the import of the same input with {campaign}; name another --job-id to import it again",
+                job.id
+            )
         }
     }
 }
 
-/// Reads on a thread of its own: a read from a silent pipe cannot be stopped, and is not to keep the process alive.
+/// Reads on a separate thread: a read from a silent pipe cannot be stopped, and must not keep the process alive.
 async fn read(context: &Context, input: Box<dyn Read + Send>, options: Options) -> Result<(Sorted, Rejects), Failure> {
     let bar = context.progress.reading();
     let stop = context.stop.token().clone();
@@ -249,7 +253,7 @@ async fn read(context: &Context, input: Box<dyn Read + Send>, options: Options) 
             bar.set_position(bytes);
             if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        // Nobody waits any more once a stop was asked for.
+        // The result is no longer awaited after a stop request.
         let _unheard = send.send(intake::read(input, &options, &progress));
     });
     let interrupted = || context.stop.interrupted("stopped while reading; nothing was imported");
@@ -257,7 +261,7 @@ async fn read(context: &Context, input: Box<dyn Read + Send>, options: Options) 
         read = receive => match read {
             Ok(Err(ImportError::Interrupted)) => Err(interrupted()),
             Ok(read) => read.map_err(failure),
-            Err(_) => Err(Failure::other("the reading of the input ended without a result")),
+            Err(_) => Err(Failure::other("reading the input ended without a result")),
         },
         () = context.stop.token().cancelled() => Err(interrupted()),
     }
@@ -278,9 +282,9 @@ struct Summary {
     blank: u64,
     invalid: u64,
     repeats: u64,
-    /// Codes that others had put into the store before.
+    /// The number of codes that were in the store already.
     existing: u64,
-    /// Of writing, without reading and sorting.
+    /// The duration of writing, without reading and sorting.
     seconds: f64,
     imported_here: u64,
     codes_per_second: u64,

@@ -1,4 +1,4 @@
-//! `codemint jobs`: what became of them, and how they go on.
+//! `codemint jobs`: lists, shows, follows, resumes, cancels and prunes jobs.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -61,10 +61,10 @@ pub struct List {
     /// Only jobs of this campaign
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
-    /// At most so many
+    /// Maximum number of jobs
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
     limit: u32,
-    /// Go on after this job, the last one of the page before
+    /// List the jobs after this one, the last job of the previous page
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     after: Option<Uuid>,
     /// Report as a JSON array
@@ -116,7 +116,7 @@ fn list_line(job: &Job) -> String {
 /// Show one job
 #[derive(Debug, Args)]
 pub struct Show {
-    /// The job's id, as `codemint jobs list` shows it
+    /// Job id from `codemint jobs list`
     #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report as JSON
@@ -142,12 +142,12 @@ impl Show {
     }
 }
 
-/// A job with what only `show` tells.
+/// A job with the details that only `show` reports.
 #[derive(Serialize)]
 struct ShownJob {
     #[serde(flatten)]
     job: JobDocument,
-    /// How candidates were compared with what existed.
+    /// How candidates were compared with existing codes.
     screenings: Vec<ShownScreening>,
 }
 
@@ -169,10 +169,10 @@ impl ShownJob {
     }
 }
 
-/// Follow a job to its end; exit code 3 if it is cancelled or fails
+/// Follow a job until it ends; exit code 3 if it fails or is cancelled
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// The job's id, as `codemint jobs list` shows it
+    /// Job id from `codemint jobs list`
     #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report the ended job as JSON
@@ -191,10 +191,10 @@ impl Watch {
     }
 }
 
-/// Follows a job with a progress bar. One that is not there yet is waited for: it may be in a queue.
+/// Follows a job with a progress bar. Waits for a job that does not exist yet: its message may be in a queue.
 ///
 /// # Errors
-/// `interrupted` if a stop was asked for; the job goes on.
+/// `interrupted` on a stop request; the job continues.
 pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
     let mut bar = None;
     loop {
@@ -204,7 +204,7 @@ pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Res
             Some(job) if bar.is_none() => bar = Some(context.progress.follow(store, &job)),
             Some(_) | None => {}
         }
-        context.stop.check(|| format!("stopped watching; job {id} goes on"))?;
+        context.stop.check(|| format!("stopped watching; job {id} continues"))?;
         tokio::select! {
             () = tokio::time::sleep(WATCH_INTERVAL) => {}
             () = context.stop.token().cancelled() => {}
@@ -212,10 +212,10 @@ pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Res
     }
 }
 
-/// Go on with a job that was interrupted, or help others with it; several processes may
+/// Resume an interrupted job, or help other processes that work on it
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// The job's id, as `codemint jobs list` shows it
+    /// Job id from `codemint jobs list`
     #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report as JSON
@@ -228,7 +228,7 @@ impl Resume {
         let store = context.open_store(Access::Existing).await?;
         let job = find::job(context, &store, self.job).await?;
         if is_of_bench(job.id, job.campaign.as_deref()) {
-            return Err(Failure::answer_is_no("the job is of a load test; the next `codemint bench` removes it"));
+            return Err(Failure::answer_is_no("the job belongs to a load test; the next `codemint bench` removes it"));
         }
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await?;
@@ -243,10 +243,10 @@ impl Resume {
     }
 }
 
-/// Cancel a job; the codes minted so far stay and are counted
+/// Cancel a job; the codes minted so far are kept and counted
 #[derive(Debug, Args)]
 pub struct Cancel {
-    /// The job's id, as `codemint jobs list` shows it
+    /// Job id from `codemint jobs list`
     #[arg(value_parser = find::job_id)]
     job: Uuid,
     /// Report the cancelled job as JSON
@@ -267,11 +267,11 @@ impl Cancel {
         if job.state == State::Cancelled {
             return Ok(ExitCode::SUCCESS);
         }
-        Err(Failure::answer_is_no(format!("job {} cannot be cancelled, it has {} already", job.id, job.state)))
+        Err(Failure::answer_is_no(format!("job {} cannot be cancelled: it is already {}", job.id, job.state)))
     }
 }
 
-/// Waits for chunks that others are writing.
+/// Closes a job after waiting for the chunks that other processes are writing.
 async fn close(context: &Context, store: &Store, job: &Job) -> Result<(), Failure> {
     loop {
         if let CloseJob::Ended(end) = context.patiently(async || store.close_job(job.no).await).await? {

@@ -1,4 +1,4 @@
-//! `codemint mask`: questions about masks, answered without a store.
+//! `codemint mask`: explains masks and checks codes, without a store.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use codemint_store::entropy::fresh_key;
 
 const SAMPLES_MAX: u32 = 1000;
 
-/// Questions about masks
+/// Explain masks and check codes against them
 #[derive(Debug, Subcommand)]
 pub enum MaskCommand {
     Explain(Explain),
@@ -39,20 +39,20 @@ impl MaskCommand {
     }
 }
 
-/// Show how many codes a mask has, some samples, and what a count would mean
+/// Show the number of codes of a mask, some samples, and whether a count is feasible
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint mask explain 'MY_LITTLE_PROMO????##' --count 1000000
   codemint mask explain 'VIP-[:safe:]{10}' --samples 3 --json
 
-With --count the exit code is 3 if the mask has fewer codes.")]
+With --count, the exit code is 3 if the mask has fewer codes.")]
 pub struct Explain {
-    /// The mask to explain
+    /// Mask to explain
     mask: String,
-    /// What would it mean to mint so many codes?
+    /// Number of codes to check: feasibility, share of the keyspace, odds of guessing
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
     count: Option<i128>,
-    /// How many samples to show
+    /// Number of samples to show
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=i64::from(SAMPLES_MAX)))]
     samples: u32,
     /// Report as JSON
@@ -68,10 +68,10 @@ struct Explanation {
     /// Decimal digits: the number may exceed what JSON readers hold exactly.
     keyspace: String,
     bits: f64,
-    /// Codes without a denied word; none if no words are denied.
+    /// The number of codes without a denied word; none if no words are denied.
     allowed: Option<String>,
     check: Option<CheckCharacters>,
-    /// Drawn with a throw-away key and stored nowhere; none for a mask with check characters without their secret.
+    /// Codes drawn with a throw-away key, stored nowhere; none for a mask with check characters without their secret.
     samples: Vec<String>,
     plan: Option<Plan>,
 }
@@ -80,17 +80,17 @@ struct Explanation {
 struct Plan {
     count: u64,
     feasible: bool,
-    /// Part of the keyspace that would be handed out, 0 to 1.
+    /// The share of the keyspace that would be handed out, 0 to 1.
     share: f64,
-    /// One random guess in so many hits a code.
+    /// The average number of random guesses per hit.
     guesses_a_hit: f64,
 }
 
-/// What check characters add to a mask.
+/// The check characters of a mask.
 #[derive(Debug, Serialize)]
 struct CheckCharacters {
     length: usize,
-    /// One random guess in so many has the right ones.
+    /// The average number of random guesses per one with the right check characters.
     guesses_a_pass: u64,
     /// False if check.key_file is not set.
     key_configured: bool,
@@ -129,7 +129,7 @@ impl Explain {
     }
 }
 
-/// The check key's file is read only for a mask that needs it.
+/// Returns the keyspace and the check characters of a mask. The check key's file is read only for a mask that needs it.
 fn keyspace_and_check(mask: &Mask, context: &Context) -> Result<(Keyspace, Option<CheckCharacters>), Failure> {
     let (keyspace, length) = (Keyspace::new(mask), mask.check_length());
     if length == 0 {
@@ -197,18 +197,18 @@ impl Explanation {
     }
 }
 
-/// Tell whether a code is one that a mask can produce, check characters included; exit code 3 if not
+/// Check whether a mask can produce a code, including its check characters; exit code 3 if not
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint mask check SPRING-7K3XW9PLQM --mask 'SPRING-[:safe:]{8}[:check:]{2}'
 
-Lower case is folded. A code that begins with - stands last, behind --. Whether the code was ever
-minted is not asked; no store is opened. Check characters are verified with the secret that
-check.key_file names.")]
+Lower case is folded to upper case. Put a code that begins with - last, after --. The command opens
+no store, so it does not check whether the code was ever minted. Check characters are verified with
+the secret in check.key_file.")]
 pub struct Check {
-    /// The code, as a customer typed it
+    /// Code, as a customer typed it
     code: String,
-    /// The mask
+    /// Mask to check against
     #[arg(long, value_name = "MASK", allow_hyphen_values = true)]
     mask: String,
     /// Report as JSON
@@ -216,7 +216,7 @@ pub struct Check {
     json: bool,
 }
 
-/// The code itself is not repeated: it may be worth money.
+/// The result of a check. It does not repeat the code, which may be worth money.
 #[derive(Debug, Serialize)]
 struct CheckVerdict {
     canonical_mask: String,
@@ -260,7 +260,7 @@ impl CheckVerdict {
     }
 }
 
-/// Two digits that say something, however small the share is.
+/// Formats a share as a percentage with meaningful digits, however small it is.
 fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent >= 0.01 { format!("{percent:.2} %") } else { format!("{percent:.1e} %") }

@@ -1,4 +1,4 @@
-//! `codemint migrate`: the schema of a PostgreSQL store.
+//! `codemint migrate`: creates and upgrades the schema of a PostgreSQL store.
 
 use std::process::ExitCode;
 
@@ -13,28 +13,28 @@ use codemint_store::error::StoreError;
 use codemint_store::partitions::{PARTITIONS_MAX, PartitionsError};
 use codemint_store::schema::SchemaStatus;
 
-/// What `--json` tells.
+/// The report of `--json`.
 #[derive(Serialize)]
 struct Report {
     #[serde(flatten)]
     schema: SchemaStatus,
-    /// 0 where the table of codes is in one piece.
+    /// The number of partitions; 0 if the table of codes is not partitioned.
     partitions: u32,
 }
 
-/// Create or upgrade the schema of the store; SQLite files do it by themselves
+/// Create or upgrade the schema of the store; an SQLite file is upgraded when it is opened
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint --store postgres://owner@db/shop migrate
   codemint --store postgres://owner@db/shop migrate --check
   codemint --store postgres://owner@db/shop migrate --partitions 16
 
-With --check the exit code is 3 if the schema is missing or older.")]
+With --check, the exit code is 3 if the schema is missing or older.")]
 pub struct Migrate {
-    /// Only say how the schema stands
+    /// Only report the version of the schema
     #[arg(long)]
     check: bool,
-    /// Cut the table of codes into so many partitions; only while it is empty
+    /// Number of partitions for the table of codes; only while it is empty
     #[arg(long, value_name = "N", conflicts_with = "check", value_parser = clap::value_parser!(u32).range(2..=i64::from(PARTITIONS_MAX)))]
     partitions: Option<u32>,
     /// Report as JSON
@@ -46,7 +46,7 @@ impl Migrate {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let location = &context.config.store;
         if self.partitions.is_some() && location.file().is_some() {
-            // Before the file is made.
+            // Checked before the file is created.
             return Err(StoreError::from(PartitionsError::File).into());
         }
         let status = if self.check { Store::check_schema(location).await? } else { Store::migrate(location).await? };

@@ -1,4 +1,4 @@
-//! The command line: one file per command group, and the only room that prints. Data goes to standard output,
+//! The command line: one file per command group, and the only module that prints. Data goes to standard output,
 //! everything else to standard error.
 
 use std::fmt::Display;
@@ -68,8 +68,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
   codemint mask explain 'SPRING-[:safe:]{8}' --count 50000
   codemint jobs list
 
-Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 the answer is no, 4 impossible request,
-5 a server cannot be reached, 130 or 143 interrupted."
+Exit codes: 0 done, 1 failure, 2 usage or configuration error, 3 negative result (a job or a check
+failed), 4 impossible request, 5 server unreachable, 130 or 143 interrupted."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -81,19 +81,19 @@ pub struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Configuration file [default: codemint.toml, if it is there]
+    /// Configuration file [default: codemint.toml in the working directory, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where jobs and codes live: sqlite://FILE or postgres://USER@HOST/DATABASE [default: sqlite://codemint.db]
+    /// URL of the store: sqlite://FILE or postgres://USER@HOST/DATABASE [default: sqlite://codemint.db]
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
-    /// Log as text or json, on standard error [default: text on a terminal, json elsewhere]
+    /// Log format on standard error: text or json [default: text on a terminal, json elsewhere]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Log more; twice for debugging
+    /// Log more: -v for info, -vv for debug, -vvv for trace
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
-    /// Show errors only, and no progress
+    /// Show only errors, without progress
     #[arg(short, long, global = true)]
     quiet: bool,
 }
@@ -131,11 +131,11 @@ enum Configured {
     Config(settings::ConfigCommand),
 }
 
-/// Keys and passwords are in the memory: a crash leaves no image of it. The hard limit stays, so that an operator who wants
-/// one can allow it with `prlimit`.
+/// Disables core dumps, because the memory holds keys and passwords. The hard limit stays, so that an operator can
+/// enable them with `prlimit`.
 fn keep_memory_private() {
     let maximum = getrlimit(Resource::Core).maximum;
-    // Less is always permitted.
+    // Lowering a limit is always permitted.
     let _lowered = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
@@ -184,16 +184,16 @@ impl Configured {
     }
 }
 
-/// What every command with a configuration starts from.
+/// The common context of all commands that read the configuration.
 struct Context {
     config: Config,
-    /// How this program was called, for commands that are proposed: the same store must be meant.
+    /// The beginning of suggested commands: the program with the flags that select the same store.
     invocation: String,
     stop: Stop,
-    /// Nothing but data and errors is printed.
+    /// True to print nothing but data and errors.
     quiet: bool,
     progress: progress::Bars,
-    /// The store that the command opened, to be closed behind it.
+    /// The store that the command opened; it is closed after the command.
     opened: OnceCell<Store>,
 }
 
@@ -210,12 +210,12 @@ impl Context {
         Ok(Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() })
     }
 
-    /// A command to propose, as it would be typed.
+    /// Formats a suggested command as the user would type it.
     fn command(&self, rest: impl Display) -> String {
         format!("`{} {rest}`", self.invocation)
     }
 
-    /// How jobs of this process are handled: events tell of them where there is a broker.
+    /// Returns the handling of jobs that this process creates: they emit events if a broker is configured.
     fn handling(&self) -> Handling {
         Handling { announced: self.config.broker.is_some(), ..Handling::default() }
     }
@@ -226,7 +226,7 @@ impl Context {
         {
             let shown = file.display();
             return Err(Failure::usage(format!(
-                "there is no store at {shown}; `codemint generate` makes one, --store URL names another one"
+                "there is no store at {shown}; create one with `codemint generate`, or name another one with --store URL"
             )));
         }
         self.open_store_at(&self.config.store, access).await
@@ -237,42 +237,42 @@ impl Context {
             tokio::select! {
                 opened = Store::open(location, access) => Ok(opened?),
                 () = self.stop.token().cancelled() => {
-                    Err(self.stop.interrupted("stopped before the store was open; nothing was done"))
+                    Err(self.stop.interrupted("stopped before the store was opened; nothing was done"))
                 }
             }
         };
         self.opened.get_or_try_init(open).await.cloned()
     }
 
-    /// For a worker, which waits for a store that is away.
+    /// Opens the store for a worker, which retries while the store is unreachable.
     async fn open_store_for_worker(&self) -> Result<Store, StoreError> {
         let connections = Self::connections_for(self.config.worker.concurrency);
         let location = self.config.store.clone().with_connections(connections);
         self.opened.get_or_try_init(|| Store::open(&location, Access::CreateFile)).await.cloned()
     }
 
-    /// For so many chunks at once.
+    /// Returns the number of connections for `concurrency` chunks at once.
     fn connections_for(concurrency: usize) -> u32 {
-        // A chunk that is claimed may need two more for screening; if all waited for these, none would go on.
+        // A claimed chunk may need two more for screening; if all chunks waited for these, none could proceed.
         let lanes = u32::try_from(concurrency).unwrap_or(u32::MAX);
         lanes.saturating_mul(4).saturating_add(6)
     }
 
     async fn close_store(&self) {
         if let Some(store) = self.opened.get() {
-            // A server that does not answer is not waited for: everything is committed or never will be.
+            // Do not wait for a server that does not answer: everything is committed or never will be.
             let _in_time = tokio::time::timeout(CLOSE_TIMEOUT, store.close()).await;
         }
     }
 
-    /// Asks the store, again and again while it is away, until it answers or a stop is asked for.
+    /// Sends a request to the store and retries it while the store is unreachable, until a stop is requested.
     async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
         let mut patience = Patience::new(self.stop.token());
         loop {
             match ask().await {
                 Err(error) if patience.endures(&error) => {
                     patience.wait_after(&error).await;
-                    self.stop.check(|| "stopped while the store was away".to_owned())?;
+                    self.stop.check(|| "stopped while the store was unreachable".to_owned())?;
                 }
                 result => return Ok(result?),
             }

@@ -1,4 +1,4 @@
-//! Where codes are written to: a file that appears whole or not at all, or a stream.
+//! The output of codes: a file that appears whole or not at all, or a stream.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -17,18 +17,18 @@ use codemint_store::location::Location;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// How codes are written.
+/// The format of written codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A header row `code`, then one code a row
+    /// Header row `code`, then one code per row
     Csv,
-    /// One code a line, nothing else
+    /// One code per line, nothing else
     Txt,
-    /// One object a line, {"code":"..."}
+    /// One object per line, {"code":"..."}
     Jsonl,
 }
 
-/// What `--output` names.
+/// The target that `--output` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Stdout,
@@ -55,7 +55,7 @@ impl Target {
         *self == Self::Stdout
     }
 
-    /// Where temporary files for this output belong.
+    /// Returns the directory for temporary files of this output.
     pub fn directory(&self) -> PathBuf {
         match self {
             Self::File(path) if !is_stream(path) => directory_of(path),
@@ -63,7 +63,7 @@ impl Target {
         }
     }
 
-    /// Says before any work is done that it would be in vain.
+    /// Checks before any work is done that the output can be written.
     ///
     /// # Errors
     /// If the target is a directory or the store itself, or nothing can be created beside it.
@@ -73,7 +73,7 @@ impl Target {
                 Err(Failure::usage(format!("--output {} is the store itself; name another file", path.display())))
             }
             Self::File(path) if path.as_os_str().is_empty() => {
-                Err(Failure::usage("--output names no file; - is standard output"))
+                Err(Failure::usage("--output names no file; name one, or - for standard output"))
             }
             Self::File(path) if path.is_dir() => {
                 Err(Failure::usage(format!("--output {} is a directory; name a file in it", path.display())))
@@ -83,8 +83,7 @@ impl Target {
         }
     }
 
-    /// # Errors
-    /// If nothing can be written there.
+    /// Opens the target for writing.
     pub fn open(&self, format: Option<Format>) -> Result<Sink, Failure> {
         let (stream, destination): (Box<dyn Write>, _) = match self {
             Self::Stdout => (Box::new(io::stdout().lock()), Destination::Stdout),
@@ -119,12 +118,12 @@ impl Target {
     }
 }
 
-/// A device or a pipe cannot be replaced by a file, it is written to as it is.
+/// Returns true for a device or a pipe, which is written in place because a file cannot replace it.
 fn is_stream(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
-/// True for the file of a store and for its logs. The file need not be there yet.
+/// Returns true for the file of a store and for its logs. The file need not exist yet.
 pub fn is_of_store(path: &Path, file: &Path) -> bool {
     let place = |path: &Path| {
         let path = real_path(path);
@@ -137,7 +136,7 @@ pub fn is_of_store(path: &Path, file: &Path) -> bool {
     })
 }
 
-/// A link to a file stays a link: what it points to is replaced. One that points to nothing is replaced itself.
+/// Follows a link, so that it stays and its target is replaced. A link that points to nothing is replaced itself.
 fn real_path(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -154,7 +153,7 @@ pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
     temporary_file(&directory_of(path), path).map_err(|error| cannot_write(path, &error))
 }
 
-/// Names what was asked for; the error itself may name a temporary file, which nobody knows.
+/// Returns a failure that names the requested file; the error itself may name a temporary file, unknown to the user.
 pub fn cannot_write(place: &Path, error: &io::Error) -> Failure {
     let reason = match error.kind() {
         io::ErrorKind::NotFound if !directory_of(place).is_dir() => "its directory does not exist".to_owned(),
@@ -175,11 +174,11 @@ pub struct Sink {
     writer: BufWriter<Box<dyn Write>>,
     format: Format,
     destination: Destination,
-    /// Shown while a file is written; lines on a screen show themselves.
+    /// The progress bar, shown only while a file is written: lines on a screen are visible themselves.
     bar: Option<Bar>,
 }
 
-/// The CSV library's own conversion forgets that a pipe was closed.
+/// Converts an error; the CSV library's own conversion loses the information that a pipe was closed.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -197,8 +196,7 @@ impl Sink {
         self.bar = Some(bar).filter(|_| matches!(self.destination, Destination::Replace { .. }));
     }
 
-    /// # Errors
-    /// When the output takes no more.
+    /// Writes a batch of codes.
     pub fn write(&mut self, batch: &CodeBatch) -> Result<(), Failure> {
         if let Some(bar) = &self.bar {
             bar.add(batch.len());
@@ -227,18 +225,18 @@ impl Sink {
     /// Makes the file appear under its name, or flushes the stream.
     ///
     /// # Errors
-    /// When the disk is full, or the file cannot be renamed.
+    /// If the disk is full, or the file cannot be renamed.
     pub fn finish(mut self) -> Result<(), Failure> {
         self.put(|writer| writer.flush())?;
         let Destination::Replace { temporary, path } = self.destination else { return Ok(()) };
         let failed = |error: &io::Error| cannot_write(&path, error);
-        // The umask has had its say on a new file, on one that is replaced it has none.
+        // The umask applies to a new file, but not to one that is replaced.
         if path.exists() {
             temporary.as_file().set_permissions(permissions_of(&path)).map_err(|error| failed(&error))?;
         }
         temporary.as_file().sync_all().map_err(|error| failed(&error))?;
         temporary.persist(real_path(&path)).map_err(|error| failed(&error.error))?;
-        // The name is safe from a power cut only with its directory.
+        // The new name survives a power cut only once its directory is synced.
         File::open(directory_of(&path)).and_then(|directory| directory.sync_all()).map_err(|error| failed(&error))?;
         Ok(())
     }

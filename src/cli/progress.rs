@@ -1,4 +1,4 @@
-//! The progress bar: it asks the store how far a job is, so that it shows the work of every process.
+//! The progress bar: it polls the store for the progress of a job, so that it shows the work of every process.
 
 use std::fmt;
 use std::io::{self, Write, stderr};
@@ -15,7 +15,7 @@ use codemint_store::Store;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The bars of this process, or none: they are for terminals.
+/// The progress bars of this process; they are shown only on a terminal.
 #[derive(Clone, Debug)]
 pub struct Bars {
     bars: MultiProgress,
@@ -29,7 +29,7 @@ impl Bars {
         Self { bars: MultiProgress::with_draw_target(target), visible }
     }
 
-    /// Log lines step around the bars.
+    /// Returns a writer for log lines that keeps them apart from the bars.
     pub fn log_writer(&self) -> LogWriter {
         LogWriter(self.bars.clone())
     }
@@ -44,7 +44,7 @@ impl Bars {
         Following { _bar: bar, _gone: gone.drop_guard() }
     }
 
-    /// For bytes that are read from wherever.
+    /// Returns a bar for bytes read from an input of unknown length.
     pub fn reading(&self) -> Bar {
         if !self.visible {
             return Bar(ProgressBar::hidden());
@@ -56,7 +56,7 @@ impl Bars {
         Bar(bar)
     }
 
-    /// For codes that this process counts itself.
+    /// Returns a bar for codes that this process counts itself.
     pub fn bar(&self, total: u64, begun_at: u64) -> Bar {
         if !self.visible {
             return Bar(ProgressBar::hidden());
@@ -68,8 +68,8 @@ impl Bars {
     }
 }
 
-/// Speed and remaining time count from `begun_at` codes, not from what an earlier process did. They are means since then:
-/// a bar that jumps chunk by chunk would make any shorter memory flicker.
+/// Returns a style whose speed and remaining time count from `begun_at` codes, without the work of an earlier process.
+/// They are averages since then: the bar jumps chunk by chunk, so averages over a shorter time would flicker.
 fn style(begun_at: u64) -> ProgressStyle {
     let bar = if color_allowed() { "{bar:28.green}" } else { "{bar:28}" };
     let template = format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} codes  {{rate}}");
@@ -77,7 +77,7 @@ fn style(begun_at: u64) -> ProgressStyle {
     style.with_key("rate", move |state: &ProgressState, text: &mut dyn fmt::Write| {
         let per_second = state.pos().saturating_sub(begun_at) as f64 / state.elapsed().as_secs_f64();
         let left = state.len().unwrap_or_default().saturating_sub(state.pos()) as f64;
-        // An unwritten piece of a progress bar is no reason to fail.
+        // A progress bar that cannot be written is no reason to fail.
         let _unwritten = if per_second < 1.0 {
             text.write_str("starting")
         } else {
@@ -89,7 +89,7 @@ fn style(begun_at: u64) -> ProgressStyle {
 
 async fn poll(store: Store, id: Uuid, bar: ProgressBar, gone: CancellationToken) {
     while !gone.is_cancelled() {
-        // A store that is away is the business of those who mint.
+        // An unreachable store is handled by the tasks that mint.
         if let Ok(Some(job)) = store.find_job(id).await {
             bar.set_position(job.minted);
         }
@@ -100,7 +100,7 @@ async fn poll(store: Store, id: Uuid, bar: ProgressBar, gone: CancellationToken)
     }
 }
 
-/// A bar on the screen; dropping it takes it away.
+/// A bar on the screen; dropping it removes it.
 #[derive(Debug)]
 pub struct Bar(ProgressBar);
 
@@ -120,7 +120,7 @@ impl Drop for Bar {
     }
 }
 
-/// A bar that asks the store; dropping it ends the questions.
+/// A bar that polls the store; dropping it ends the polling.
 #[derive(Debug)]
 pub struct Following {
     _bar: Bar,

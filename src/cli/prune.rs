@@ -1,4 +1,4 @@
-//! `codemint jobs prune`: removes what jobs that ended long ago no longer need.
+//! `codemint jobs prune`: removes data that jobs no longer need once they have ended.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -13,21 +13,21 @@ use crate::cli::text::{grouped, print_json, print_line};
 use codemint_store::pruning::{Needless, NeedlessRow};
 use codemint_store::{Access, Store};
 
-/// Remove what jobs that ended long ago no longer need: untold events and filters
+/// Remove data that jobs which ended long ago no longer need: unpublished events and filters
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint jobs prune --older-than 90d --dry-run
   codemint jobs prune --older-than 4w --json
 
-Codes and what export and verify need stay for ever: a code that was handed out is never minted again.
-What goes: events that no broker has taken, and the filters of runs, which new jobs then look up exactly.
-The database uses the room again for what comes next; its files do not become smaller by it.
-PostgreSQL frees it by vacuum, which runs by itself.")]
+Codes are never deleted, nor is anything that export and verify need: a code that was handed out is
+never minted again. Removed are events that no broker has taken, and the filters of runs, whose codes
+new jobs then look up exactly. Freed space is reused; files do not shrink. PostgreSQL frees it by
+vacuum, which runs automatically.")]
 pub struct Prune {
-    /// Of jobs that ended longer ago than so many hours, days or weeks, as in 12h, 90d or 4w
+    /// Minimum time since the end of a job in hours, days or weeks, such as 12h, 90d or 4w
     #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: TimeDelta,
-    /// Only say what would be removed
+    /// Only report what would be removed
     #[arg(long)]
     dry_run: bool,
     /// Report as JSON
@@ -35,18 +35,18 @@ pub struct Prune {
     json: bool,
 }
 
-/// What was removed, or would be.
+/// The report of what was removed, or would be.
 #[derive(Debug, Serialize)]
 struct Pruned {
-    /// Nothing was removed.
+    /// True if nothing was removed.
     dry_run: bool,
-    /// Only jobs that ended before.
+    /// The time before which the jobs ended.
     ended_before: String,
-    /// To which something of it belonged.
+    /// The number of jobs that the removed rows belonged to.
     jobs: usize,
     events: u64,
     filters: u64,
-    /// Of payloads and filters.
+    /// The total size of payloads and filters.
     bytes: u64,
     #[serde(skip)]
     job_nos: BTreeSet<i64>,
@@ -54,7 +54,7 @@ struct Pruned {
 
 impl Prune {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let too_long = || Failure::usage("--older-than reaches back before all calendars; take a shorter time");
+        let too_long = || Failure::usage("--older-than reaches back before all calendars; choose a shorter time");
         let ended_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
         let store = context.open_store(Access::Existing).await?;
         let mut pruned = Pruned::new(self.dry_run, ended_before);
@@ -121,7 +121,7 @@ impl Pruned {
     }
 }
 
-/// Reads a number of hours, days or weeks.
+/// Parses a number of hours, days or weeks.
 fn age(text: &str) -> Result<TimeDelta, String> {
     let wrong =
         || format!("found {text:?}; write a number and h, d or w for hours, days or weeks, as in 12h, 90d or 4w");
@@ -133,7 +133,7 @@ fn age(text: &str) -> Result<TimeDelta, String> {
         'w' => 24 * 7,
         _ => return Err(wrong()),
     };
-    // A sign would be no digit of an age.
+    // `parse` would also accept a sign.
     if number == 0 || !text.starts_with(|first: char| first.is_ascii_digit()) {
         return Err(wrong());
     }

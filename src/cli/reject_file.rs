@@ -1,4 +1,4 @@
-//! The list of what an import left out.
+//! The list of the lines that an import left out.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -17,7 +17,7 @@ use codemint_import::sorted::Sorted;
 use codemint_store::Store;
 use codemint_store::location::Location;
 
-/// A list of what was left out, which appears whole or not at all.
+/// A list of rejected lines, which appears whole or not at all.
 #[derive(Debug)]
 pub struct RejectFile {
     path: PathBuf,
@@ -25,10 +25,10 @@ pub struct RejectFile {
 }
 
 impl RejectFile {
-    /// Says before any work is done that it could not be written.
+    /// Creates the temporary file before any work is done, to find out early whether the list can be written.
     ///
     /// # Errors
-    /// If nothing can be created beside it.
+    /// `usage` if the path is not a file, or is the store or the input.
     pub fn beside(path: &Path, store: &Location, input: &str) -> Result<Self, Failure> {
         let refuse =
             |problem: &str| Failure::usage(format!("--reject-file {} is {problem}; name a file", path.display()));
@@ -44,10 +44,10 @@ impl RejectFile {
         Ok(Self { path: path.to_owned(), temporary: temporary_beside(path)? })
     }
 
-    /// Lists the rejected lines of the input, and those of codes that existed.
+    /// Lists the rejected lines of the input, and the lines of codes that existed before.
     ///
     /// # Errors
-    /// Those of the store and of the file, and when asked to stop: then the file is as it was.
+    /// If the store or the file fails, and on a stop request. The file is then unchanged.
     pub async fn write(
         self,
         context: &Context,
@@ -64,14 +64,14 @@ impl RejectFile {
             let persist = || self.temporary.persist(&self.path).map_err(|error| cannot_write(&self.path, &error.error));
             written.and_then(|_| persist().map(drop))
         });
-        context
-            .stop
-            .check(|| "stopped before the rejected lines were written; the same command writes them".to_owned())?;
+        context.stop.check(|| {
+            "stopped before the rejected lines were written; repeat the same command to write them".to_owned()
+        })?;
         written.await.map_err(Failure::other)?
     }
 }
 
-/// The codes of the input that are in the store under another run existed before, whichever try it was that met them.
+/// Adds the input's codes that the store holds under another run: they existed before, whichever attempt found them.
 async fn add_present(
     context: &Context,
     store: &Store,
@@ -80,9 +80,9 @@ async fn add_present(
     mut rejects: Rejects,
 ) -> Result<Rejects, Failure> {
     for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
-        context
-            .stop
-            .check(|| "stopped before the rejected lines were written; the same command writes them".to_owned())?;
+        context.stop.check(|| {
+            "stopped before the rejected lines were written; repeat the same command to write them".to_owned()
+        })?;
         if chunk.minted == chunk.quota {
             continue;
         }

@@ -1,4 +1,4 @@
-//! `codemint reserve`: masks whose codes belong to somebody else.
+//! `codemint reserve`: manages reserved masks, whose codes are never minted.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use codemint_codes::overlap::size;
 use codemint_store::Access;
 use codemint_store::reserved::Reserved;
 
-/// Keep codes from being minted: masks that belong to somebody else
+/// Manage reserved masks, whose codes are never minted
 #[derive(Debug, Subcommand)]
 pub enum ReserveCommand {
     Add(Add),
@@ -33,15 +33,15 @@ impl ReserveCommand {
     }
 }
 
-/// Reserve every code of a mask; running jobs obey within two chunks, codes minted before stay
+/// Reserve every code of a mask; running jobs comply within two chunks, codes minted before are kept
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint reserve add '0#########' --note 'references of affiliates'
   codemint reserve add ADMIN")]
 pub struct Add {
-    /// The mask to reserve
+    /// Mask to reserve
     mask: String,
-    /// Whose it is, or why
+    /// Owner of the codes, or the reason
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }
@@ -103,10 +103,10 @@ impl List {
     }
 }
 
-/// Set the codes of a reserved mask free
+/// Release a reserved mask, so that its codes can be minted
 #[derive(Debug, Args)]
 pub struct Remove {
-    /// The mask, as it was reserved
+    /// Mask, as it was reserved
     mask: String,
 }
 
@@ -116,9 +116,9 @@ impl Remove {
         let store = context.open_store(Access::Existing).await?;
         if !context.patiently(async || store.delete_reserved(&mask).await).await? {
             let list = context.command("reserve list");
-            return Err(Failure::answer_is_no(format!("{mask} is not reserved; {list} shows what is")));
+            return Err(Failure::answer_is_no(format!("{mask} is not reserved; {list} lists the reserved masks")));
         }
-        print_line(&format!("{mask} is not reserved any more"))?;
+        print_line(&format!("{mask} is no longer reserved"))?;
         Ok(ExitCode::SUCCESS)
     }
 }

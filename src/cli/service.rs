@@ -1,4 +1,4 @@
-//! What a service manager is told, where there is one (`NOTIFY_SOCKET`).
+//! Notifications to the service manager, if there is one (`NOTIFY_SOCKET`).
 //! <https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>
 
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::time::sleep;
 
-/// So often in the time after which the manager would end the program.
+/// The number of notifications within the time after which the manager would end the program.
 const BEATS: u32 = 3;
 
-/// The program has begun: its configuration is in order, and it works or waits for its servers.
+/// Reports readiness: the configuration is valid, and the program works or waits for its servers.
 pub fn tell_ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("waiting for the store")]);
 }
@@ -19,11 +19,11 @@ pub fn tell_status(status: &str) {
 }
 
 pub fn tell_stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("finishing the chunks at hand")]);
+    tell(&[NotifyState::Stopping, NotifyState::Status("finishing the current chunks")]);
 }
 
-/// Tells again and again that the program's tasks get their turns, where the manager wants to know (`WATCHDOG_USEC`). A server
-/// that is away is no reason to be ended.
+/// Reports regularly that the program's tasks get their turns, if the manager asks for it (`WATCHDOG_USEC`). An
+/// unreachable server is no reason to end the program.
 pub async fn feed_watchdog() {
     let Some(patience) = watchdog_enabled() else { return };
     let interval: Duration = patience / BEATS;
@@ -33,9 +33,9 @@ pub async fn feed_watchdog() {
     }
 }
 
-/// Does nothing without a manager.
+/// Sends a notification; does nothing without a manager.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = notify(states) {
-        tracing::debug!(%error, "the service manager could not be told");
+        tracing::debug!(%error, "failed to notify the service manager");
     }
 }

@@ -1,4 +1,4 @@
-//! `codemint config`: what is set, and where it came from.
+//! `codemint config`: shows every setting with its value and source.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::text::{print_json, print_line};
 
-/// Look at the configuration
+/// Inspect the configuration
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     Show(Show),
@@ -22,7 +22,7 @@ impl ConfigCommand {
     }
 }
 
-/// Show every key, its value (secrets redacted) and where it came from
+/// Show every key with its value (secrets redacted) and its source
 #[derive(Debug, Args)]
 pub struct Show {
     /// Report as JSON

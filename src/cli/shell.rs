@@ -1,4 +1,4 @@
-//! What a packager and a shell want: completions, manual pages, the version.
+//! Commands for packagers and shells: completions, manual pages, the version.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ impl ShellCommand {
 #[command(after_help = "Example:
   codemint completions bash > /etc/bash_completion.d/codemint")]
 pub struct Completions {
-    /// The shell to complete for
+    /// Shell to complete for
     shell: Shell,
 }
 
@@ -49,10 +49,10 @@ impl Completions {
     }
 }
 
-/// Write manual pages, one a command, into a directory
+/// Write manual pages, one per command, into a directory
 #[derive(Debug, Args)]
 pub struct Man {
-    /// Where to; made if it is not there
+    /// Target directory, created if it does not exist
     directory: PathBuf,
 }
 

@@ -1,5 +1,5 @@
-//! A shuffle of any number of codes in bounded memory: deal them to random buckets on disk, then shuffle each bucket in
-//! memory (Rao and Sandelius). Every order is equally likely.
+//! A shuffle of any number of codes in bounded memory: it deals them to random buckets on disk, then shuffles each
+//! bucket in memory (Rao and Sandelius). Every order is equally likely.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
@@ -12,28 +12,28 @@ use codemint_store::entropy::fresh_key;
 
 /// A bucket up to this size is shuffled in memory.
 const BUCKET_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Open files at once; larger inputs are dealt again.
+/// The maximum number of open files; larger inputs are dealt again.
 const BUCKETS_MAX: u64 = 128;
 const BUFFER_BYTES: usize = 32 * 1024;
 
-/// Takes codes in any order and gives them back in random order.
+/// Takes codes in any order and returns them in random order.
 pub struct Shuffle {
     random: RandomIntegers,
     buckets: Vec<Bucket>,
     directory: PathBuf,
 }
 
-/// A nameless file: it is gone when the process is, however that ends.
+/// An unnamed file: it disappears with the process, however that ends.
 struct Bucket {
     file: BufWriter<File>,
     bytes: u64,
 }
 
 impl Shuffle {
-    /// `bytes` is about what will be pushed; `directory` takes as much again for a while.
+    /// Creates the buckets. `bytes` is the approximate size of all codes; `directory` needs as much space temporarily.
     ///
     /// # Errors
-    /// When there is no room for temporary files.
+    /// If the temporary files cannot be created.
     pub fn new(bytes: u64, directory: PathBuf) -> Result<Self, Failure> {
         let key = fresh_key().map_err(Failure::other)?;
         let random = RandomIntegers::new(&key, Stream::chunk(0, 0));
@@ -41,16 +41,18 @@ impl Shuffle {
         Ok(Self { random, buckets, directory })
     }
 
+    /// Deals the codes of a batch to the buckets.
+    ///
     /// # Errors
-    /// When the temporary files take no more.
+    /// If the temporary files cannot be written.
     pub fn push(&mut self, batch: &CodeBatch) -> Result<(), Failure> {
         batch.iter().try_for_each(|code| deal(&mut self.random, &mut self.buckets, code)).map_err(temporary_failure)
     }
 
-    /// Hands out everything, shuffled, in batches.
+    /// Passes all codes to `take`, shuffled, in batches.
     ///
     /// # Errors
-    /// Those of the temporary files and of `take`.
+    /// If the temporary files cannot be read, and the errors of `take`.
     pub fn drain(mut self, take: &mut impl FnMut(CodeBatch) -> Result<(), Failure>) -> Result<(), Failure> {
         let buckets = std::mem::take(&mut self.buckets);
         self.drain_buckets(buckets, take)
@@ -78,7 +80,7 @@ impl Shuffle {
         Ok(())
     }
 
-    /// Fisher and Yates.
+    /// Shuffles the lines in memory (Fisher and Yates).
     fn shuffled(&mut self, text: &str) -> CodeBatch {
         let mut codes: Vec<&str> = text.lines().collect();
         for end in (1..codes.len()).rev() {
@@ -95,7 +97,7 @@ impl Shuffle {
 }
 
 fn buckets_for(bytes: u64, directory: &PathBuf) -> Result<Vec<Bucket>, Failure> {
-    // Half full on average, so that chance rarely makes one too large.
+    // Half full on average, so that a bucket is rarely too large by chance.
     let wanted = (bytes / (BUCKET_BYTES_MAX / 2) + 1).min(BUCKETS_MAX);
     let bucket = |_| {
         let file = BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile_in(directory)?);

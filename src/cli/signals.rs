@@ -1,4 +1,4 @@
-//! Interrupts: the first one asks for a stop between chunks, the second one leaves at once.
+//! Interrupts: the first one requests a stop between chunks, the second one ends the process immediately.
 
 use std::process::exit;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::cli::exit::Failure;
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;
 
-/// Cancelled by the first SIGINT or SIGTERM.
+/// A stop request, made by the first SIGINT or SIGTERM.
 #[derive(Clone, Debug)]
 pub struct Stop {
     token: CancellationToken,
-    /// Which signal it was; 0 before.
+    /// The number of the signal; 0 before one is received.
     signal: Arc<AtomicU8>,
 }
 
@@ -48,8 +48,10 @@ impl Stop {
         &self.token
     }
 
+    /// Checks for a stop request.
+    ///
     /// # Errors
-    /// `interrupted` if a stop was asked for.
+    /// `interrupted` if a stop was requested.
     pub fn check(&self, message: impl FnOnce() -> String) -> Result<(), Failure> {
         if self.token.is_cancelled() {
             return Err(self.interrupted(&message()));
@@ -57,7 +59,7 @@ impl Stop {
         Ok(())
     }
 
-    /// Called after the token was cancelled.
+    /// Returns the failure of an interrupted command; called after the token was cancelled.
     pub fn interrupted(&self, message: &str) -> Failure {
         Failure::interrupted(self.signal.load(Ordering::Relaxed), message)
     }

@@ -1,6 +1,7 @@
-//! Files that are written beside the place where they belong, and renamed when they are whole.
+//! Temporary files that are written beside their target, and renamed when they are complete.
 //!
-//! Whoever writes one holds a lock on it, which goes with the process: one without is what a killed process has left.
+//! The process that writes a file holds a lock on it, which ends with the process: a file without a lock was left
+//! by a killed process.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,11 +13,8 @@ use tempfile::NamedTempFile;
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".codemint-tmp";
 
-/// Makes a temporary file in a directory, with the permissions that a file at `path` has or would have, and removes what
-/// killed processes have left there.
-///
-/// # Errors
-/// When nothing can be made there.
+/// Creates a temporary file in a directory, with the permissions that a file at `path` has or would have, and removes
+/// the files that killed processes have left there.
 pub fn temporary_file(directory: &Path, path: &Path) -> io::Result<NamedTempFile> {
     remove_abandoned(directory);
     loop {
@@ -26,19 +24,19 @@ pub fn temporary_file(directory: &Path, path: &Path) -> io::Result<NamedTempFile
             .suffix(SUFFIX)
             .tempfile_in(directory)?;
         file.as_file().lock()?;
-        // Before it was locked it looked abandoned.
+        // Before it was locked it looked abandoned, and another process may have removed it.
         if file.as_file().metadata()?.nlink() > 0 {
             return Ok(file);
         }
     }
 }
 
-/// A file that is replaced keeps its permissions; a new one gets what the process's umask leaves of these.
+/// Returns the permissions of an output file: those of the file that it replaces, or 0666, which the umask restricts.
 pub fn permissions_of(path: &Path) -> fs::Permissions {
     fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |metadata| metadata.permissions())
 }
 
-/// What cannot be removed stays: it is in nobody's way.
+/// Removes abandoned files. A file that cannot be removed stays; it does no harm.
 fn remove_abandoned(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
@@ -49,7 +47,7 @@ fn remove_abandoned(directory: &Path) {
         let path = entry.path();
         let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
         if abandoned && fs::remove_file(&path).is_ok() {
-            tracing::info!(file = %path.display(), "removed what a process that was killed had left");
+            tracing::info!(file = %path.display(), "removed a file that a killed process had left");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How figures and lines are written for people.
+//! Formatting and printing of numbers and lines for people.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::exit::Failure;
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -16,7 +16,7 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// A foreign text in one line of ours: whatever could move a cursor or hide is written as an escape.
+/// Escapes an untrusted text for one line of output: any character that could move a cursor or be invisible.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| {
         let hidden = c != '\t' && !matches!(c, '"' | '\'' | '\\') && c.escape_debug().len() > 1;
@@ -25,7 +25,7 @@ pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// 1234567 as 1,234,567
+/// Formats 1234567 as 1,234,567.
 pub fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -41,12 +41,12 @@ pub fn grouped(number: u128) -> String {
 /// Prints one line of data.
 ///
 /// # Errors
-/// When standard output takes no more.
+/// If standard output cannot be written.
 pub fn print_line(line: &str) -> Result<(), Failure> {
     writeln!(stdout(), "{line}").map_err(|error| Failure::stdout(&error))
 }
 
-/// Says something beside the data. Nobody may be listening, which is no reason to fail.
+/// Prints a line to standard error, beside the data. If that is closed, the command does not fail.
 pub fn say(line: &str) {
     let _unheard = writeln!(stderr(), "{line}");
 }
@@ -54,7 +54,7 @@ pub fn say(line: &str) {
 /// Prints a value as one line of JSON.
 ///
 /// # Errors
-/// As [`print_line`].
+/// If standard output cannot be written.
 pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print_line(&json(value)?)
 }
@@ -63,17 +63,17 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(Failure::other)
 }
 
-/// Colour and movement are for terminals whose owner did not forbid them (<https://no-color.org>).
+/// Returns true if colour is allowed: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub fn color_allowed() -> bool {
     is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// True when a person reads standard error.
+/// Returns true if standard error is a terminal.
 pub fn is_terminal() -> bool {
     stderr().is_terminal()
 }
 
-/// The text with a caret under one of its bytes.
+/// Formats a text with a caret under one of its bytes.
 pub fn with_caret(text: &str, offset: usize) -> String {
     let before = text.get(..offset).unwrap_or(text).chars().count();
     format!("  {text}\n  {}^", " ".repeat(before))

@@ -1,4 +1,4 @@
-//! `codemint verify`: does the store hold what a job says it minted?
+//! `codemint verify`: checks that the store holds the codes that a job minted.
 
 use std::process::ExitCode;
 
@@ -20,16 +20,16 @@ use codemint_store::Access;
 use codemint_store::closing::job_digest;
 use codemint_store::rows::Chunk;
 
-/// At most so many problems are listed.
+/// The maximum number of problems that are listed.
 const PROBLEMS_MAX: usize = 20;
 
-/// Check a job's codes against its mask, its count and its digests; exit code 3 if anything is off
+/// Check a job's codes against its mask, its count and its digests; exit code 3 if a check fails
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The job's id, as `codemint jobs list` shows it
+    /// Job id from `codemint jobs list`
     #[arg(value_parser = find::job_id)]
     job: Uuid,
-    /// Look also for codes of the job where they should not stand; reads all codes of the store
+    /// Also look for codes of the job outside the ranges of its chunks; reads all codes of the store
     #[arg(long)]
     everywhere: bool,
     /// Report as JSON
@@ -42,10 +42,10 @@ struct Verdict {
     job_id: Uuid,
     state: &'static str,
     requested: u64,
-    /// Codes found in the store.
+    /// The number of codes found in the store.
     found: u64,
     holds: bool,
-    /// The first few; chunks are named, codes never.
+    /// The first problems; they name chunks, but never codes.
     problems: Vec<String>,
     problems_total: usize,
 }
@@ -58,9 +58,9 @@ impl Verify {
         let mut check = Check { check_key, ..Check::default() };
         let mut digests = Vec::new();
         for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
-            context.stop.check(|| "stopped; nothing is proven".to_owned())?;
+            context.stop.check(|| "stopped before all codes were checked; there is no result".to_owned())?;
             if chunk.state == "open" && !job.state.is_final() {
-                // It may be committed at any moment, with its codes.
+                // It may be committed at any moment, together with its codes.
                 continue;
             }
             let batch = context.patiently(async || store.read_codes(&chunk).await).await?;
@@ -83,7 +83,7 @@ impl Verify {
 }
 
 impl Verify {
-    /// The key that the job's check characters were made with; without it they cannot be checked.
+    /// Returns the key that the job's check characters were made with; without it they cannot be checked.
     fn check_key(&self, context: &Context, job: &Job) -> Result<Option<CheckKey>, Failure> {
         let Some(needed) = &job.policy_marks.check_fingerprint else { return Ok(None) };
         let key = policy::check_key(&context.config)?.filter(|key| key.fingerprint() == *needed);
@@ -119,7 +119,7 @@ impl Check {
         if batch.len() as u64 != u64::from(chunk.minted) {
             let found = batch.len();
             self.problem(format!(
-                "chunk {run_no} ({}) says {} codes, the store has {found}",
+                "chunk {run_no} ({}) records {} codes, the store has {found}",
                 chunk.state, chunk.minted
             ));
         }
@@ -132,27 +132,27 @@ impl Check {
         if strangers > 0 {
             self.problem(format!("chunk {run_no} has {strangers} codes that do not match the mask"));
         }
-        // Ascending without repeats, by byte: what was drawn, and what the digest was made of.
+        // Ascending by byte without repeats: codes are drawn in this order, and the digest covers it.
         if !batch.iter().is_sorted_by(|a, b| a < b) {
             self.problem(format!("chunk {run_no} is not in ascending byte order"));
         }
         let digest = Sha256::digest(batch.as_lines()).to_vec();
         if chunk.digest.as_ref().is_some_and(|stored| *stored != digest) {
-            self.problem(format!("chunk {run_no} has another digest than its checkpoint"));
+            self.problem(format!("chunk {run_no} has a digest that differs from its checkpoint"));
         }
         Ok(())
     }
 
-    /// `everywhere` counts the job's codes without asking where they stand.
+    /// Reports codes outside the ranges of their chunks. `everywhere` is the number of the job's codes in any place.
     fn strays(&mut self, everywhere: u64) {
         if everywhere > self.found {
-            self.problem(format!("{} codes stand outside the range of their chunk", everywhere - self.found));
+            self.problem(format!("{} codes are outside the range of their chunk", everywhere - self.found));
         }
     }
 
     fn job(&mut self, job: &Job, digests: &[Vec<u8>]) {
         if self.found != job.minted && job.state.is_final() {
-            self.problem(format!("the job says {} codes, the store has {}", job.minted, self.found));
+            self.problem(format!("the job records {} codes, the store has {}", job.minted, self.found));
         }
         if job.state == State::Completed && job.missing() != 0 {
             self.problem(format!("the job is completed with {} of {} codes", job.minted, job.count));
@@ -161,7 +161,7 @@ impl Check {
             self.problem("the job has ended without a digest".to_owned());
         }
         if job.digest.as_ref().is_some_and(|stored| stored[..] != job_digest(digests)[..]) {
-            self.problem("the digest over the chunks is not the job's".to_owned());
+            self.problem("the digest over the chunks differs from the job's".to_owned());
         }
     }
 
@@ -180,9 +180,9 @@ impl Check {
 
 impl Verdict {
     fn print(&self) -> Result<(), Failure> {
-        let outcome = if self.holds { "holds" } else { "does NOT hold" };
+        let outcome = if self.holds { "verification passed" } else { "verification FAILED" };
         print_line(&format!(
-            "job {} is {}: {} of {} codes found, every one checked; it {outcome}",
+            "job {} is {}: {} of {} codes found, every one checked; {outcome}",
             self.job_id,
             self.state,
             grouped(self.found.into()),

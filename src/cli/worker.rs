@@ -1,4 +1,4 @@
-//! `codemint worker`: takes jobs, mints them, tells how they go, until it is asked to stop.
+//! `codemint worker`: takes jobs, mints them and publishes their progress, until a stop is requested.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,23 +28,23 @@ use codemint_worker::runner::patience::Patience;
 use codemint_worker::runner::pool::Pool;
 
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
-/// So often in a row nothing must be left: a message may be on its way from the queue to the store.
+/// The consecutive checks that must find nothing left: a message may be on its way from the queue to the store.
 const DRAINED_LOOKS: u32 = 3;
 
-/// Take jobs from the broker and the store, and mint them until asked to stop
+/// Take jobs from the broker and the store and mint them, until stopped
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint --store postgres://mint@db/shop worker
   CODEMINT__AMQP__URL=amqp://worker@broker/ codemint --store postgres://mint@db/shop worker
   codemint worker --drain
 
-Any number of workers may share a store; they share jobs chunk by chunk. SIGTERM ends a worker
-when the chunks at hand are done, within worker.shutdown_seconds; a second signal ends it at once.")]
+Any number of workers may share a store; they share jobs chunk by chunk. On SIGTERM a worker finishes
+its current chunks within worker.shutdown_seconds and exits; a second signal ends it immediately.")]
 pub struct Worker {
-    /// End when no job is left, no message waits and every event is published
+    /// Exit when no job is left, no message waits and every event is published
     #[arg(long)]
     drain: bool,
-    /// End with exit code 5 if the store or the broker cannot be reached at the start, instead of waiting
+    /// Exit with code 5 if the store or the broker is unreachable at the start, instead of waiting
     #[arg(long)]
     no_wait: bool,
 }
@@ -79,14 +79,14 @@ impl Worker {
         ended.map(|()| ExitCode::SUCCESS)
     }
 
-    /// `None` if it was asked to stop before the store answered.
+    /// Opens the store; `None` if a stop was requested before it answered.
     async fn open_store(&self, context: &Context) -> Result<Option<Store>, Failure> {
         let stop = context.stop.token();
         let mut patience = Patience::new(stop);
         loop {
             let opened = tokio::select! {
                 opened = Box::pin(context.open_store_for_worker()) => opened,
-                // A server that does not answer is asked for seconds.
+                // Opening takes seconds if the server does not answer.
                 () = stop.cancelled() => return Ok(None),
             };
             match opened {
@@ -97,7 +97,7 @@ impl Worker {
         }
     }
 
-    /// With `--no-wait` the broker has to be there.
+    /// Opens the first session if `--no-wait` requires the broker to be reachable.
     async fn first_session(&self, context: &Context) -> Result<Option<Session>, Failure> {
         match &context.config.broker {
             Some(settings) if self.no_wait => Ok(Some(Box::pin(Session::open(settings)).await?)),
@@ -117,18 +117,18 @@ async fn check_rights(context: &Context, store: &Store) -> Result<(), Failure> {
         ));
     }
     tracing::warn!(
-        "the role is a superuser of the database; a member of codemint_generator would do, see deploy/postgres/roles.sql"
+        "the role is a superuser of the database; use a member of codemint_generator, see deploy/postgres/roles.sql"
     );
     Ok(())
 }
 
-/// A worker at work.
+/// A running worker.
 struct Running {
     store: Store,
     pool: Pool,
     work: Option<Arc<BrokerWork>>,
     stops: BrokerStops,
-    /// Somebody wants it to end.
+    /// Cancelled when a stop is requested.
     stop: CancellationToken,
 }
 
@@ -159,7 +159,7 @@ impl Running {
         let ending = async {
             self.stops.intake.cancel();
             minting_end.cancel();
-            // A fault there was told of already.
+            // A panic there has been reported already.
             let _ended = minting.await;
             self.stops.relay.cancel();
             broker.ended().await
@@ -173,10 +173,10 @@ impl Running {
             }
             Err(_elapsed) => {
                 tracing::warn!(
-                    "the chunks at hand did not end in time and were dropped; other workers make them, and a longer \
-                     worker.shutdown_seconds leaves more time"
+                    "the current chunks did not end in time and were dropped; other workers mint them; raise \
+                     worker.shutdown_seconds to leave more time"
                 );
-                // The runtime would wait for what it has under way.
+                // A return would wait for the unfinished work of the runtime.
                 std::process::exit(i32::from(DONE))
             }
         }
@@ -194,7 +194,7 @@ impl Running {
         BrokerTask { task: Some(task), ended }
     }
 
-    /// Until it is asked to stop, has nothing left to do, or the broker turns out to be set up wrong.
+    /// Waits until a stop is requested, nothing is left to do, or the broker turns out to be misconfigured.
     async fn wait_for_the_end(&self, drain: bool, broker: &BrokerTask) {
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -212,7 +212,7 @@ impl Running {
         }
     }
 
-    /// Without a broker nobody here could empty it.
+    /// Returns true if no event is left to publish; also without a broker, as this worker could not publish any.
     async fn outbox_is_empty(&self) -> bool {
         let counted: Result<u64, StoreError> = match &self.work {
             Some(_) => self.store.count_events().await,
@@ -222,7 +222,7 @@ impl Running {
     }
 }
 
-/// The task that keeps the broker.
+/// The task that works with the broker.
 #[derive(Default)]
 struct BrokerTask {
     task: Option<JoinHandle<Result<(), BrokerError>>>,
@@ -230,8 +230,10 @@ struct BrokerTask {
 }
 
 impl BrokerTask {
+    /// Waits until the task has ended.
+    ///
     /// # Errors
-    /// What would not pass by itself.
+    /// A permanent error of the broker.
     async fn ended(self) -> Result<(), BrokerError> {
         match self.task {
             Some(task) => task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),

@@ -1,4 +1,4 @@
-//! From texts to a configuration: every key is checked, and every problem is kept until all are known.
+//! Turns the texts of all layers into a configuration: checks every key and collects all problems.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use codemint_store::location::Location;
 use codemint_worker::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
 use codemint_worker::files;
 
-/// Longer than any URL.
+/// A limit above the length of any URL.
 const URL_FILE_BYTES_MAX: u64 = 64 << 10;
-/// Where the quota arithmetic ends.
+/// The limit of the quota arithmetic.
 const COUNT_MAX_LIMIT: u64 = 1_000_000_000;
 const GUESS_ODDS_LIMIT: u64 = 1_000_000_000_000;
 const FILTER_BYTES_MAX_LIMIT: u64 = 1 << 30;
@@ -29,6 +29,8 @@ const DELIVERY_TIMEOUT_LIMIT_SECONDS: u64 = 86_400;
 const CONCURRENCY_LIMIT: u64 = 64;
 const SHUTDOWN_LIMIT_SECONDS: u64 = 3600;
 
+/// Checks every key.
+///
 /// # Errors
 /// All problems of all layers together.
 pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
@@ -111,7 +113,7 @@ impl Layers {
         Some(WorkerSettings { concurrency: usize::try_from(concurrency?).ok()?, shutdown: shutdown? })
     }
 
-    /// `None` inside where no broker is named.
+    /// The settings of the broker; the inner `Option` is `None` if no broker is configured.
     fn broker(&mut self) -> Option<Option<BrokerSettings>> {
         let names = BrokerNames {
             jobs_exchange: self.parse("amqp.jobs_exchange", name_of_entity),
@@ -151,7 +153,7 @@ impl Layers {
         self.values.get(key).map(|value| value.text.trim()).filter(|text| !text.is_empty()).map(PathBuf::from)
     }
 
-    /// The URL itself or the file that holds it, whichever was set in the later layer.
+    /// Returns the URL, given either itself or in a file, whichever a later layer sets.
     fn url<T: FromStr<Err: Display>>(&mut self, url_key: &str, file_key: &str) -> Option<T> {
         let (url, file) = (self.values.get(url_key)?, self.values.get(file_key)?);
         if file.text.is_empty() || file.layer < url.layer {

@@ -1,4 +1,4 @@
-//! The layers: defaults, a file, the environment, flags. Only texts; what they must say is checked elsewhere.
+//! The layers: defaults, a file, the environment, flags. They hold only texts; `checks` validates the values.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,11 +10,11 @@ use crate::config::DEFAULT_FILE;
 use crate::config::settings::SETTINGS;
 use codemint_worker::files;
 
-/// Many times what all settings with their meanings take.
+/// A limit many times the size of all settings with their meanings.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const ENVIRONMENT_PREFIX: &str = "CODEMINT";
 
-/// The text of every key, each from the last layer that sets it, and what was wrong with the layers.
+/// The text of every key, each from the last layer that sets it, and the problems found in the layers.
 #[derive(Default)]
 pub(super) struct Layers {
     pub values: BTreeMap<&'static str, Layered>,
@@ -23,7 +23,7 @@ pub(super) struct Layers {
 
 pub(super) struct Layered {
     pub text: String,
-    /// The higher one wins.
+    /// The number of the layer; the highest one wins.
     pub layer: u8,
     pub origin: String,
 }
@@ -88,7 +88,7 @@ impl Layers {
 
     fn set(&mut self, key: &str, value: Value, layer: u8, origin: &str) {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
-            self.problems.push(format!("{key} ({origin}) is not a key; {}", nearest(key)));
+            self.problems.push(format!("{key} ({origin}) is not a known key; {}", nearest(key)));
             return;
         };
         match value.into_string() {
@@ -105,11 +105,11 @@ fn nearest(key: &str) -> String {
     let similar = SETTINGS.iter().find(|setting| setting.key.rsplit('.').next() == Some(name));
     match similar {
         Some(setting) => format!("did you mean {}?", setting.key),
-        None => format!("there are {}", SETTINGS.map(|setting| setting.key).join(", ")),
+        None => format!("the known keys are {}", SETTINGS.map(|setting| setting.key).join(", ")),
     }
 }
 
-/// The reason of a TOML error without the lines of the file around it, which may hold a password.
+/// Returns the reason of a TOML error without the lines of the file around it, which may hold a password.
 fn without_excerpt(error: &SourceError) -> String {
     let message = match error {
         SourceError::FileParse { cause, .. } => cause.to_string(),

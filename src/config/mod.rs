@@ -1,4 +1,4 @@
-//! Configuration: defaults, then a file, then the environment, then flags. Every problem is reported at once, secrets
+//! Configuration: defaults, then a file, then the environment, then flags. All problems are reported together; secrets
 //! are never shown.
 
 use std::fmt;
@@ -20,42 +20,42 @@ mod layers;
 mod values;
 mod checks;
 
-/// Read when it lies in the working directory and `--config` names no other file.
+/// The file that is read if it exists in the working directory and `--config` names no other file.
 pub const DEFAULT_FILE: &str = "codemint.toml";
 
-/// The configuration, checked.
+/// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub store: Location,
-    /// A superuser of the database is refused rather than warned.
+    /// True to refuse a superuser of the database instead of logging a warning.
     pub require_least_privilege: bool,
-    /// `None` where jobs come from the command line alone.
+    /// `None` if jobs come from the command line alone.
     pub broker: Option<BrokerSettings>,
     pub worker: WorkerSettings,
-    /// Where a worker answers about itself; `None` is nowhere.
+    /// The address of a worker's admin listener; `None` if it is off.
     pub admin: Option<SocketAddr>,
     pub chunk_size: u64,
     pub limits: Limits,
     pub filters: FilterLimits,
-    /// Holds the secret of check characters; read by the commands that need it.
+    /// The file with the secret of check characters; read by the commands that need it.
     pub check_key_file: Option<PathBuf>,
-    /// Holds words that no code may contain; read by the commands that need it.
+    /// The file with the words that no code may contain; read by the commands that need it.
     pub deny_file: Option<PathBuf>,
     pub deny_builtin: bool,
-    /// `None` goes by where the log is written to.
+    /// `None` to choose by the destination of the log.
     pub log_format: Option<LogFormat>,
-    /// `None` goes by the command.
+    /// `None` to choose by the command.
     pub log_level: Option<LogLevel>,
-    /// What `config show` tells: each key with its value, redacted, and where it came from.
+    /// The content of `config show`: each key with its redacted value and its source.
     pub resolved: Vec<Resolved>,
 }
 
-/// How a worker works.
+/// The settings of a worker.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSettings {
-    /// Chunks at once.
+    /// The number of chunks minted at once.
     pub concurrency: usize,
-    /// How long it may take to stop.
+    /// The time limit of a graceful shutdown.
     pub shutdown: Duration,
 }
 
@@ -67,7 +67,7 @@ pub struct Resolved {
     pub origin: String,
 }
 
-/// Everything that is wrong with the configuration.
+/// All problems of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     pub problems: Vec<String>,
@@ -85,16 +85,16 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Where the layers come from; the last one wins.
+/// The sources of the layers; the last one wins.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Named on the command line; must exist.
+    /// The file named on the command line; it must exist.
     pub file: Option<PathBuf>,
     /// Keys set by flags, with the flag's name.
     pub flags: Vec<(&'static str, String, &'static str)>,
 }
 
-/// Reads all layers.
+/// Reads all layers and checks them.
 ///
 /// # Errors
 /// All problems of all layers together.

@@ -1,4 +1,4 @@
-//! What the text of a key may say.
+//! Parsers for the values of keys.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(super) fn true_or_false(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("found {text:?}; write true or false"))
 }
 
-/// `None` for `auto`.
+/// Parses a value; `None` for `auto`.
 pub(super) fn unless_auto<T: FromStr<Err = String>>(text: &str) -> Result<Option<T>, String> {
     if text == "auto" { Ok(None) } else { text.parse().map(Some) }
 }
@@ -25,7 +25,7 @@ pub(super) fn number_up_to(text: &str, max: u64) -> Result<u64, String> {
     number.ok_or_else(|| format!("found {text:?}; write a whole number from 0 to {max}"))
 }
 
-/// `None` for `off`.
+/// Parses an address; `None` for `off`.
 pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" {
         return Ok(None);
@@ -34,14 +34,16 @@ pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
     address.map_err(|_| format!("found {text:?}; write an address with a port, such as 127.0.0.1:9464, or off"))
 }
 
-/// A connection would only say that some file is missing, and look like a server that is away.
+/// Checks that a file can be read: a connection would only report a missing file, and look like an unreachable server.
 pub(super) fn readable_file(path: &str) -> Result<(), String> {
     files::open(Path::new(path)).map(drop).map_err(|problem| format!("{path}: {problem}"))
 }
 
-/// Exchanges and queues have names of up to 255 bytes; those that begin with `amq.` are the broker's own.
+/// Checks the name of an exchange or queue: up to 255 bytes; names that begin with `amq.` are reserved by the broker.
 pub(super) fn name_of_entity(text: &str) -> Result<String, String> {
     let fits = (1..=255).contains(&text.len()) && !text.contains(char::is_control) && !text.starts_with("amq.");
     let name = fits.then(|| text.to_owned());
-    name.ok_or_else(|| "write a name of 1 to 255 bytes that does not begin with amq.".to_owned())
+    name.ok_or_else(|| {
+        "write a name of 1 to 255 bytes without control characters that does not begin with amq.".to_owned()
+    })
 }

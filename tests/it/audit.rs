@@ -101,7 +101,7 @@ async fn an_export_from_a_read_only_replica_is_refused_without_waiting() {
     let read_only = "do 'begin execute format(''alter database %I set default_transaction_read_only = on'', current_database()); end'";
     place.execute(read_only).await;
     let ran = place.codemint(["export", &id]).run().await.expect_code(2);
-    assert!(ran.stderr.contains("ask the primary server and not a copy"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("use the primary server, not a replica"), "{}", ran.stderr);
     assert!(!ran.stdout.contains("COPY-"), "{}", ran.stdout);
 }
 
@@ -121,7 +121,7 @@ async fn an_id_reserved_for_load_tests_is_refused_for_every_other_job() {
     for command in ["generate", "enqueue"] {
         let args = [command, "BENCH???#", "--count", "10", "--campaign", &campaign, "--job-id", &id.to_string()];
         let ran = site.codemint(&args).run().await.expect_code(2);
-        assert!(ran.stderr.contains("this id is kept for `codemint bench`"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("this id is reserved for `codemint bench`"), "{}", ran.stderr);
     }
     assert_eq!(site.count("select count(*) from jobs").await, 0);
 }

@@ -78,7 +78,7 @@ async fn a_bench_on_a_mask_in_use_notes_the_overlap_and_leaves_the_mask_unchange
         place.codemint(["verify", &other.to_string()]).run().await.expect_code(0);
 
         let full = place.codemint(["bench", "--codes", "5000", "--mask", "CROWD####"]).run().await.expect_code(4);
-        assert_names(&full.stderr, &["4,000 codes of CROWD#### are free, 5,000 were asked for"]);
+        assert_names(&full.stderr, &["4,000 codes of CROWD#### are free, 5,000 were requested"]);
         assert_eq!(contents(&place).await, before);
     }
 }
@@ -125,7 +125,7 @@ async fn an_interrupted_bench_leaves_nothing_behind() {
             let child = begin_long(&place).await;
             send_signal(signal, &child);
             let ran = finish(child).await.expect_code(code);
-            assert_names(&ran.stderr, &["stopped; everything that was written is removed again"]);
+            assert_names(&ran.stderr, &["stopped; all test data is removed"]);
             assert_eq!(contents(&place).await, before);
             place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
         }
@@ -158,7 +158,7 @@ async fn a_bench_removes_what_a_killed_bench_left_and_nothing_else() {
         assert_names(&resumed.stderr, &["the next `codemint bench` removes it"]);
 
         let ran = place.codemint(["bench", "--codes", "100", "--json"]).run().await.expect_code(0);
-        assert_names(&ran.stderr, &["note: removed what a bench that was killed had left: 3 jobs with "]);
+        assert_names(&ran.stderr, &["note: removed the leftovers of a killed bench: 3 jobs with "]);
         assert_eq!(contents(&place).await, before);
         place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
     }
@@ -184,8 +184,8 @@ async fn a_second_bench_on_the_same_store_is_refused() {
     for place in TestStore::both().await {
         let child = begin_long(&place).await;
         let refused = place.codemint(["bench", "--codes", "100"]).run().await.expect_code(1);
-        assert_names(&refused.stderr, &["somebody else runs `codemint bench` on this store"]);
-        assert_eq!(place.store.list_bench_jobs().await.expect("jobs").len(), 3, "the jobs of the other bench stay");
+        assert_names(&refused.stderr, &["another `codemint bench` runs on this store"]);
+        assert_eq!(place.store.list_bench_jobs().await.expect("jobs").len(), 3, "they are the other one's");
         send_signal("INT", &child);
         finish(child).await.expect_code(130);
         place.codemint(["bench", "--codes", "100"]).run().await.expect_code(0);
@@ -245,10 +245,10 @@ async fn arguments_out_of_bounds_are_refused_before_anything_is_done() {
     for (args, code, said) in [
         (&["--codes", "0"][..], 4, "count is 0"),
         (&["--codes", "x"], 2, "write a whole number"),
-        (&["--codes", "5", "--jobs", "6"], 2, "--jobs is 6, --codes 5; a job has at least 1 code"),
-        (&["--jobs", "0"], 2, "--jobs is 0; it is a number from 1 to 10000"),
+        (&["--codes", "5", "--jobs", "6"], 2, "--jobs is 6, --codes is 5; a job needs at least 1 code"),
+        (&["--jobs", "0"], 2, "--jobs is 0; write a number from 1 to 10000"),
         (&["--jobs", "10001"], 2, "--jobs is 10001"),
-        (&["--workers", "65"], 2, "--workers is 65; it is a number from 1 to 64"),
+        (&["--workers", "65"], 2, "--workers is 65; write a number from 1 to 64"),
         (&["--mask", "A{"], 4, "mask, byte 2: found {"),
         (&["--mask", "A#", "--codes", "11"], 4, "the mask A# has 10 codes in all"),
         (&["--codes", "2000000000"], 4, "limits.count_max allows"),

@@ -102,7 +102,7 @@ async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_in_the_qu
     assert_eq!((&list[0]["number"], &list[0]["message_id"]), (&1.into(), &"first".into()));
     assert_eq!((&list[0]["reason"], &list[0]["position"]), (&"count is a string".into(), &"/count".into()));
     assert_eq!((&list[0]["from"], &list[0]["bytes"]), (&JOBS.into(), &15.into()));
-    assert_names(&desk.dead(&["list", "--limit", "1"], 0).await.stderr, &["2 more; --limit"]);
+    assert_names(&desk.dead(&["list", "--limit", "1"], 0).await.stderr, &["2 more; raise --limit"]);
 
     for wanted in ["1", "first"] {
         assert_names(&desk.dead(&["show", wanted], 0).await.stdout, &["no        1", "/count", r#"{"count": "12"}"#]);
@@ -230,7 +230,7 @@ async fn an_unreadable_message_is_reported_as_unreadable() {
     let broken = format!("rabbit_basic:publish({exchange}, <<>>, [{{message_id, <<255, 254>>}}], <<\"poison\">>)");
     rabbitmq::shared().ask(&broken);
     desk.expect_depth(DEAD, 1).await;
-    assert_names(&desk.dead(&["list"], 5).await.stderr, &["cannot be read", "broken text is in the way"]);
+    assert_names(&desk.dead(&["list"], 5).await.stderr, &["cannot be read", "invalid text blocks the queue"]);
     desk.expect_depth(DEAD, 1).await;
     desk.dead(&["purge", "--yes"], 0).await;
 }

@@ -79,13 +79,13 @@ async fn importing_the_same_input_again_reports_the_same_job() {
         assert_eq!(rejected(&place), list);
 
         let other = import(&place, &["--campaign", "other"]).await.expect_code(4);
-        assert_names(&other.stderr, &["is the same input under no campaign", "--job-id"]);
+        assert_names(&other.stderr, &["is the import of the same input with no campaign", "--job-id"]);
         let id = "01890a5d-ac96-774b-bcce-b302099a8057";
         let copy = import(&place, &["--job-id", id]).await.expect_code(0).json();
         assert_eq!((&copy["job_id"], counts(&copy)), (&id.into(), [3, 0, 0, 1, 2, 0]));
         input(&place, "ABC-2\n");
         let changed = import(&place, &["--job-id", id]).await.expect_code(4);
-        assert_names(&changed.stderr, &["another input, or of this one before it was changed", "SHA-256", "--job-id"]);
+        assert_names(&changed.stderr, &["another input, or of this one before a change", "SHA-256", "--job-id"]);
         assert_eq!(place.number("select count(*) from codes").await, 2);
     }
 }
@@ -154,7 +154,7 @@ async fn minted_codes_avoid_imported_and_reserved_codes() {
             generate(&place, &["####", "--count", &count.to_string(), "--chunk-size", "500"]).await;
         }
         let ran = place.codemint(["generate", "####", "--count", "1"]).run().await.expect_code(4);
-        assert_names(&ran.stderr, &["0 codes of #### are free, 1 were asked for"]);
+        assert_names(&ran.stderr, &["0 codes of #### are free, 1 were requested"]);
         assert_eq!(place.number("select count(*) from codes").await, 9077);
         assert_eq!(place.number("select count(*) from codes where code like '1%'").await, 77);
     }
@@ -191,7 +191,7 @@ async fn an_import_is_resumed_only_with_its_input_and_cancelled_like_any_job() {
         if ran.code == 0 {
             continue;
         }
-        assert_names(&ran.expect_code(130).stderr, &["the same command goes on with it"]);
+        assert_names(&ran.expect_code(130).stderr, &["repeat the same command to resume it"]);
         let jobs = place.codemint(["jobs", "list", "--json"]).run().await.expect_code(0).json();
         let id = jobs[0]["job_id"].as_str().expect("an id").to_owned();
         let resumed = place.codemint(["jobs", "resume", &id]).run().await.expect_code(2);

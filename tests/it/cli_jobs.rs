@@ -158,7 +158,7 @@ async fn a_completed_job_cannot_be_cancelled() {
     for place in TestStore::both().await {
         let id = generate(&place, &["####", "--count", "5"]).await.to_string();
         let ran = place.codemint(["jobs", "cancel", &id]).run().await.expect_code(3);
-        assert_names(&ran.stderr, &[&id, "cannot be cancelled", "completed already"]);
+        assert_names(&ran.stderr, &[&id, "cannot be cancelled", "already completed"]);
         assert_eq!(place.texts("select state from jobs").await, ["completed"]);
     }
 }

@@ -19,7 +19,7 @@ async fn masks_are_reserved_listed_and_released() {
 
         let refused = place.codemint(["generate", "00########", "--count", "5"]).run().await.expect_code(4);
         assert_names(&refused.stderr, &["0 codes of 00######## are free", "nothing was stored"]);
-        assert_names(&reserve(&["remove", "0#{9}"]).await.expect_code(0).stdout, &["is not reserved any more"]);
+        assert_names(&reserve(&["remove", "0#{9}"]).await.expect_code(0).stdout, &["is no longer reserved"]);
         assert_names(&reserve(&["remove", "0#{9}"]).await.expect_code(3).stderr, &["is not reserved", "reserve list"]);
         generate(&place, &["00########", "--count", "5"]).await;
     }

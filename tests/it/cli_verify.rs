@@ -17,11 +17,11 @@ async fn problems_found(verify: &[&str], sql: &str, words: &[&str]) {
         let id = generate(&place, &MINT).await.to_string();
         let verify = || place.codemint(verify).args([&id]);
         let before = verify().run().await.expect_code(0);
-        assert_names(&before.stdout, &[&id, "600 of 600 codes found", "it holds"]);
+        assert_names(&before.stdout, &[&id, "600 of 600 codes found", "verification passed"]);
 
         place.execute(sql).await;
         let text = verify().run().await.expect_code(3);
-        assert_names(&text.stdout, &["does NOT hold"]);
+        assert_names(&text.stdout, &["verification FAILED"]);
         assert_names(&text.stdout, words);
         assert_eq!(text.stderr, "");
         let json = verify().args(["--json"]).run().await.expect_code(3).json();
@@ -39,7 +39,11 @@ const SECOND_RUN: &str = "(select max(run_no) from chunks where chunk_no = 1)";
 #[tokio::test]
 async fn a_deleted_code_is_noticed() {
     let sql = format!("delete from codes where code = (select min(code) from codes where run_no = {SECOND_RUN})");
-    problems_after(&sql, &["the store has 99", "another digest", "the job says 600 codes, the store has 599"]).await;
+    problems_after(
+        &sql,
+        &["the store has 99", "a digest that differs", "the job records 600 codes, the store has 599"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -47,7 +51,7 @@ async fn an_added_code_is_noticed() {
     let sql = format!(
         "insert into codes (code, run_no) select substr(range_first, 1, 2) || 'ZZZZ', run_no from chunks where chunk_no = 1 and run_no = {SECOND_RUN}"
     );
-    problems_after(&sql, &["the store has 101", "another digest", "the store has 601"]).await;
+    problems_after(&sql, &["the store has 101", "a digest that differs", "the store has 601"]).await;
 }
 
 #[tokio::test]
@@ -56,7 +60,7 @@ async fn a_changed_code_is_noticed() {
         "update codes set code = (select substr(range_first, 1, 2) || 'ZZZZ' from chunks where run_no = {SECOND_RUN})
           where code = (select min(code) from codes where run_no = {SECOND_RUN})"
     );
-    problems_after(&sql, &["another digest"]).await;
+    problems_after(&sql, &["a digest that differs"]).await;
 }
 
 #[tokio::test]
@@ -65,7 +69,7 @@ async fn a_code_changed_to_one_that_does_not_match_the_mask_is_noticed() {
         "update codes set code = (select range_first || '-' from chunks where run_no = {SECOND_RUN})
           where code = (select min(code) from codes where run_no = {SECOND_RUN})"
     );
-    problems_after(&sql, &["1 codes that do not match the mask", "another digest"]).await;
+    problems_after(&sql, &["1 codes that do not match the mask", "a digest that differs"]).await;
 }
 
 #[tokio::test]
@@ -78,7 +82,7 @@ async fn codes_moved_to_another_chunk_are_noticed() {
 async fn a_code_outside_the_range_of_its_chunk_is_noticed() {
     let sql =
         format!("insert into codes (code, run_no) select '!', max(run_no) from chunks where run_no = {SECOND_RUN}");
-    problems_found(&["verify", "--everywhere"], &sql, &["1 codes stand outside the range of their chunk"]).await;
+    problems_found(&["verify", "--everywhere"], &sql, &["1 codes are outside the range of their chunk"]).await;
 }
 
 #[tokio::test]
@@ -89,7 +93,7 @@ async fn a_changed_digest_of_a_chunk_is_noticed() {
         let ran = place.codemint(["verify", &id]).run().await.expect_code(3);
         assert_names(
             &ran.stdout,
-            &["another digest than its checkpoint", "the digest over the chunks is not the job's"],
+            &["a digest that differs from its checkpoint", "the digest over the chunks differs from the job's"],
         );
     }
 }
@@ -109,7 +113,7 @@ async fn a_changed_or_missing_digest_of_the_job_is_noticed() {
         let id = generate(&place, &MINT).await.to_string();
         place.execute(&tamper(&place, "jobs", "count = 600")).await;
         let ran = place.codemint(["verify", &id]).run().await.expect_code(3);
-        assert_names(&ran.stdout, &["the digest over the chunks is not the job's"]);
+        assert_names(&ran.stdout, &["the digest over the chunks differs from the job's"]);
         place.execute("update jobs set digest = null").await;
         let ran = place.codemint(["verify", &id]).run().await.expect_code(3);
         assert_names(&ran.stdout, &["the job has ended without a digest"]);
@@ -152,7 +156,7 @@ async fn an_export_that_would_miss_codes_leaves_the_file_unchanged() {
         for order in ["code", "random"] {
             let args = ["export", &id, "--output", "codes.txt", "--order", order];
             let ran = place.codemint(args).run().await.expect_code(3);
-            assert_names(&ran.stderr, &["has 99 codes in the store, its checkpoint says 100", "verify "]);
+            assert_names(&ran.stderr, &["has 99 codes in the store, but its checkpoint records 100", "verify "]);
         }
         let kept = std::fs::read_to_string(place.path().join("codes.txt")).expect("the file");
         assert_eq!(kept, "what was there\n");

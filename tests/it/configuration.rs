@@ -96,8 +96,8 @@ async fn all_problems_of_all_layers_are_reported_at_once() {
     let words = [
         "configuration: 8 problems",
         "deny.builtin (environment CODEMINT__DENY__BUILTIN): found \"yes\"; write true or false",
-        "chunk_size (codemint.toml) is not a key; did you mean job.chunk_size?",
-        "store.ulr (codemint.toml) is not a key; there are store.url, store.url_file, store.pgbouncer, store.require_least_privilege, job.chunk_size",
+        "chunk_size (codemint.toml) is not a known key; did you mean job.chunk_size?",
+        "store.ulr (codemint.toml) is not a known key; the known keys are store.url, store.url_file, store.pgbouncer, store.require_least_privilege, job.chunk_size",
         "job.chunk_size (codemint.toml): found \"0\"; write a whole number from 1 to 1048576",
         "limits.count_max (codemint.toml): found \"many\"; write a whole number from 1 to 1000000000",
         "log.level (codemint.toml) takes one value, not a list",
@@ -125,7 +125,7 @@ async fn an_unreadable_file_is_reported_with_the_place_but_without_its_text() {
     place.write("list.toml", &format!("[store]\nurl = [\"{PASSWORD}\"]"));
     named("list.toml", &["store.url (list.toml) takes one value"]).await;
     place.write("flat.toml", &format!("store = \"{PASSWORD}\""));
-    named("flat.toml", &["store (flat.toml) is not a key"]).await;
+    named("flat.toml", &["store (flat.toml) is not a known key"]).await;
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ async fn enqueuing_an_id_twice_gives_one_job_and_another_request_under_it_is_ref
         }
         wait_for_end(&mut inbox, id.parse().expect("an id")).await;
         let other = enqueue("21").args(["--wait"]).run().await.expect_code(3);
-        assert!(other.stderr.contains("is another request"), "{}", other.stderr);
+        assert!(other.stderr.contains("belongs to another request"), "{}", other.stderr);
         assert_eq!(peer.take(DEAD).await.json()["count"], 21);
         let other = site.store.codemint(["enqueue", "####", "--job-id", &id, "--count", "21"]).run().await;
         assert!(other.code != 0 && other.stdout.is_empty() && other.stderr.contains(&id), "{other:?}");
@@ -108,7 +108,7 @@ async fn a_missing_queue_or_broker_is_an_error_and_prints_no_id() {
     site.drain().await;
     let unroutable = enqueue().env("CODEMINT__AMQP__JOBS_QUEUE", "elsewhere").run().await.expect_code(1);
     assert!(unroutable.stdout.is_empty() && unroutable.stderr.contains("no queue is bound"), "{unroutable:?}");
-    assert!(unroutable.stderr.contains("a worker makes the queue"), "{unroutable:?}");
+    assert!(unroutable.stderr.contains("start a worker, which creates the queue"), "{unroutable:?}");
     let away = format!("amqp://guest:secret@127.0.0.1:{}/", free_port());
     let away: Codemint = enqueue().env("CODEMINT__AMQP__URL", &away);
     let away = away.run().await.expect_code(5);

@@ -176,7 +176,7 @@ async fn an_invalid_age_is_refused_with_the_valid_form() {
         prune(right).await.expect_code(0);
     }
     let refused = prune("4294967295w").await.expect_code(2);
-    assert_names(&refused.stderr, &["take a shorter time"]);
+    assert_names(&refused.stderr, &["choose a shorter time"]);
     let missing = place.codemint(["jobs", "prune"]).run().await.expect_code(2);
     assert_names(&missing.stderr, &["--older-than <AGE>"]);
 }

@@ -1,4 +1,4 @@
-//! Removing what a load test wrote, come what may: a server that is away is waited for, an interrupt is not heard.
+//! The removal of the data of a load test in any case: it waits for an unreachable server and ignores interrupts.
 
 use std::time::{Duration, Instant};
 
@@ -9,21 +9,20 @@ use codemint_store::error::StoreError;
 use codemint_store::{Store, in_time};
 use codemint_worker::runner::patience::Patience;
 
-/// A store that is away for longer is left as it is.
+/// The time after which the removal gives up on an unreachable store.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What was removed.
+/// The numbers of removed jobs and codes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Removed {
     pub jobs: usize,
     pub codes: u64,
 }
 
-/// Removes all jobs of load tests, this one's and those of others that were killed: while the lock is held nobody else
-/// has any.
+/// Removes all jobs of load tests, of this one and of killed ones: while the lock is held, no other test runs.
 ///
 /// # Errors
-/// Those of the store. What is left is removed by the next call.
+/// If the store fails. The next call removes what is left.
 pub async fn remove_all(store: &Store) -> Result<Removed, StoreError> {
     let jobs = patiently(async || store.list_bench_jobs().await).await?;
     let mut removed = Removed { jobs: jobs.len(), codes: 0 };
@@ -45,7 +44,7 @@ async fn remove_jobs(store: &Store, jobs: &[BenchJob]) -> Result<(), StoreError>
 }
 
 async fn patiently<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    // Nobody cancels it.
+    // This token is never cancelled.
     let never = CancellationToken::new();
     let (mut patience, begun) = (Patience::new(&never), Instant::now());
     loop {

@@ -1,18 +1,18 @@
-//! How much CPU this process and its machine have used.
+//! The CPU time that this process and its machine have used.
 
 use std::fs;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Figures that only grow.
+/// A reading of counters that only grow.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuClock {
     process: Duration,
     machine: Option<MachineTicks>,
 }
 
-/// Of all CPUs since the machine was started.
+/// The ticks of all CPUs since the machine was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct MachineTicks {
     busy: u64,
@@ -26,12 +26,12 @@ impl CpuClock {
         Self { process, machine: fs::read_to_string("/proc/stat").ok().and_then(|text| MachineTicks::parse(&text)) }
     }
 
-    /// CPU time of this process since then.
+    /// Returns the CPU time of this process since `begun`.
     pub fn process_since(&self, begun: &Self) -> Duration {
         self.process.saturating_sub(begun.process)
     }
 
-    /// The share of the machine's CPU time since then that was used by anybody.
+    /// Returns the share of the machine's CPU time that all processes together have used since `begun`.
     pub fn machine_busy_since(&self, begun: &Self) -> Option<f64> {
         let (now, then) = (self.machine?, begun.machine?);
         let all = now.all.checked_sub(then.all).filter(|all| *all > 0)?;
@@ -40,7 +40,7 @@ impl CpuClock {
 }
 
 impl MachineTicks {
-    /// The first line: user, nice, system, idle, waiting for disks, and more that is busy. `man 5 proc_stat`.
+    /// Parses the first line: user, nice, system, idle, waiting for disks, and further busy times. `man 5 proc_stat`.
     fn parse(text: &str) -> Option<Self> {
         let figures: Option<Vec<u64>> = text
             .lines()

@@ -1,4 +1,4 @@
-//! Minting the jobs of a load test with the pool of a worker, and measuring it.
+//! The measurement: it mints the jobs of a load test with the pool of a worker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,26 +21,26 @@ use codemint_worker::mint::times::ChunkTimes;
 use codemint_worker::runner::observer::{Observed, Observer};
 use codemint_worker::runner::pool::Pool;
 
-/// Between two looks at what the server does for us.
+/// The interval between two samples of what the server does for this test.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// Between two looks whether anything is left to do.
+/// The interval between two checks whether anything is left to do.
 const IDLE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// A server that takes longer to say what it does is not asked any more.
+/// The timeout of a sample; a server that takes longer is not sampled any more.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the sessions of a store that was closed to be gone from the server.
+/// The time within which the sessions of a closed store should have disappeared from the server.
 const SESSIONS_GONE_WITHIN: Duration = Duration::from_secs(2);
 
-/// What one run came to.
+/// The result of one load test.
 pub struct Measured {
     pub figures: Figures,
     /// How long each chunk and each job took.
     pub chunk_times: Vec<Duration>,
     pub job_times: Vec<Duration>,
-    /// The write-ahead log before and after, where the server tells.
+    /// The counters of the write-ahead log before and after, if the server exposes them.
     pub wal: Option<(WalCounters, WalCounters)>,
 }
 
-/// What the pool told.
+/// The reports that the pool sent.
 #[derive(Default)]
 struct Heard {
     begun: HashMap<i64, Instant>,
@@ -50,10 +50,11 @@ struct Heard {
     last_end: Option<Instant>,
 }
 
-/// Mints these jobs in a store that was opened for it alone, and closes that.
+/// Mints these jobs in a store that was opened for it alone, and closes the store. A stop request ends it early; failed
+/// jobs count as ended.
 ///
 /// # Errors
-/// Those of looking at the server. A stop ends it early, and jobs that failed have ended too.
+/// If the server cannot be sampled at the start.
 pub async fn mint_and_measure(
     context: &Context,
     store: &Store,
@@ -79,9 +80,9 @@ pub async fn mint_and_measure(
     let clock_then = CpuClock::read();
     end.cancel();
     done.cancel();
-    // A fault there was told of already.
+    // A panic there has been reported already.
     let _ended = minting.await;
-    // The last chunk may be told of after the end of its job, by another lane.
+    // The last chunk may be reported after the end of its job, by another slot.
     while let Ok(observed) = told.try_recv() {
         heard.take(observed);
     }
@@ -119,7 +120,7 @@ fn cpus() -> u32 {
     std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
 }
 
-/// Until all jobs have ended, a stop is asked for, or nothing is left that could be done.
+/// Collects reports until all jobs have ended, a stop is requested, or nothing is left that could be done.
 async fn listen(
     context: &Context,
     told: &mut UnboundedReceiver<Observed>,
@@ -166,12 +167,12 @@ impl Heard {
     }
 }
 
-/// The server, while it is looked at.
+/// The server that is sampled.
 struct Server {
     onlooker: Onlooker,
     wal_before: WalCounters,
     figures: ServerFigures,
-    /// It did not answer.
+    /// True if it did not answer.
     is_lost: bool,
 }
 
@@ -186,7 +187,7 @@ impl Server {
         Ok(Self { wal_before: onlooker.read_wal().await?, onlooker, figures, is_lost: false })
     }
 
-    /// Looks again and again until the work is done, or it is not answered any more.
+    /// Takes samples until the work is done, or the server does not answer any more.
     async fn look_until(mut self, done: CancellationToken) -> Self {
         let mut ticks = interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -206,13 +207,13 @@ impl Server {
         self
     }
 
-    /// The write-ahead log before and after, if the server still tells.
+    /// Returns the counters of the write-ahead log before and after, if the server still answers.
     async fn finish(mut self) -> Option<(WalCounters, WalCounters)> {
         if self.is_lost {
             return None;
         }
         let begun = Instant::now();
-        // A session counts what it wrote when it ends.
+        // A session adds what it wrote to the counters when it ends.
         while begun.elapsed() < SESSIONS_GONE_WITHIN && self.onlooker.look().await.ok()? != Sessions::default() {
             sleep(LOOK_INTERVAL).await;
         }

@@ -1,4 +1,4 @@
-//! `codemint bench`: how fast is this store, and what limits it?
+//! `codemint bench`: measures the throughput of a store and what limits it.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -31,32 +31,32 @@ mod report;
 const DEFAULT_MASK: &str = "CODEMINT-BENCH-[:safe:]{10}";
 const JOBS_MAX: i128 = 10_000;
 const WORKERS_MAX: i128 = 64;
-/// Jobs that are put in one transaction.
+/// The number of jobs stored per transaction.
 const JOBS_A_TRANSACTION: usize = 100;
 
-/// Measure how fast a store takes codes, and what limits it; everything is removed again
+/// Measure the throughput of a store and what limits it; all test data is removed
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint bench
   codemint --store postgres://owner@db/shop bench --jobs 10 --workers 4
   codemint --store postgres://owner@db/shop bench --mask 'SPRING-[:safe:]{8}' --codes 200000 --json
 
-Real jobs are minted into the configured store and then removed: codes, chunks, jobs and masks,
-also after Ctrl-C. What a bench that was killed has left, the next one removes. Workers leave these
-jobs alone, and no event tells of them. Without a configured store a temporary SQLite file in the
-working directory is measured. PostgreSQL needs a user who may delete: a member of codemint_owner.
-docs/bench.md says what the figures mean.")]
+Mints real jobs into the configured store and then removes them: codes, chunks, jobs and masks, also
+after Ctrl-C. The next bench removes what a killed one has left. Workers ignore these jobs, and no
+events are published about them. Without a configured store, a temporary SQLite file in the working
+directory is measured. PostgreSQL needs a user with the right to delete: a member of codemint_owner.
+docs/bench.md explains the figures.")]
 pub struct Bench {
-    /// How many codes, over all jobs
+    /// Number of codes over all jobs
     #[arg(short = 'n', long, value_name = "N", default_value = "1000000", allow_negative_numbers = true, value_parser = whole_number)]
     codes: i128,
-    /// Over how many jobs, 1 to 10000
+    /// Number of jobs, 1 to 10000
     #[arg(long, value_name = "N", default_value = "1", allow_negative_numbers = true, value_parser = whole_number)]
     jobs: i128,
-    /// What codes look like; one that other jobs use measures how crowded it is
+    /// Mask of the codes; a mask that other jobs use measures how crowded it is
     #[arg(long, default_value = DEFAULT_MASK)]
     mask: String,
-    /// How many chunks at once, 1 to 64 [default: 2, from worker.concurrency]
+    /// Number of chunks minted at once, 1 to 64 [default: 2, from worker.concurrency]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
     workers: Option<i128>,
     /// Report as JSON
@@ -72,7 +72,7 @@ impl Bench {
         check_rights(context, &store).await?;
         let lock = context.patiently(async || store.lock_benches().await).await?;
         let Some(_lock) = lock else {
-            return Err(Failure::other("somebody else runs `codemint bench` on this store; wait for its end"));
+            return Err(Failure::other("another `codemint bench` runs on this store; wait until it has ended"));
         };
         self.remove_leftovers(context, &store).await?;
         if !context.quiet {
@@ -80,12 +80,12 @@ impl Bench {
         }
         let ran = Box::pin(plan.run(context, &place, &store)).await;
         let begun = Instant::now();
-        // A directory that goes takes everything with it.
+        // A temporary directory is deleted with everything in it.
         let removed = if place.is_temporary() { Ok(Removed::default()) } else { remove_all(&store).await };
         let cleaning = begun.elapsed();
         if let Err(error) = removed {
             let hint = format!(
-                "what was written could not be removed: {error}; the next `codemint bench` on this store removes it"
+                "the test data could not be removed: {error}; the next `codemint bench` on this store removes it"
             );
             return Err(ran.err().unwrap_or_else(|| Failure::from(error)).with_hint(hint));
         }
@@ -99,7 +99,7 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Checks what needs no store.
+    /// Checks everything that needs no store.
     fn plan(&self, context: &Context) -> Result<Plan, Failure> {
         let jobs = within("--jobs", self.jobs, JOBS_MAX)?;
         let workers = match self.workers {
@@ -107,7 +107,10 @@ impl Bench {
             None => context.config.worker.concurrency,
         };
         if self.codes >= 1 && jobs > self.codes {
-            return Err(Failure::usage(format!("--jobs is {jobs}, --codes {}; a job has at least 1 code", self.codes)));
+            return Err(Failure::usage(format!(
+                "--jobs is {jobs}, --codes is {}; a job needs at least 1 code",
+                self.codes
+            )));
         }
         let (each, more) = (self.codes / jobs, self.codes % jobs);
         let requests = [self.request(context, each)?, self.request(context, each + i128::from(more > 0))?];
@@ -117,7 +120,7 @@ impl Bench {
     fn request(&self, context: &Context, count: i128) -> Result<Request, Failure> {
         let chunk_size = fitting_chunk_size(context.config.chunk_size, u64::try_from(count).unwrap_or_default());
         let policy = policy::load(&context.config)?;
-        // Nobody is told of such a job, whether there is a broker or not.
+        // Such a job emits no events, with or without a broker.
         Request::check(&self.mask, count, None, chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
             .map(|request| request.handled(Handling::default()))
@@ -128,7 +131,7 @@ impl Bench {
         let Removed { jobs, codes } = remove_all(store).await?;
         if jobs > 0 && !context.quiet {
             let codes = grouped(codes.into());
-            say(&format!("note: removed what a bench that was killed had left: {jobs} jobs with {codes} codes"));
+            say(&format!("note: removed the leftovers of a killed bench: {jobs} jobs with {codes} codes"));
         }
         Ok(())
     }
@@ -138,11 +141,13 @@ fn within(name: &str, number: i128, max: i128) -> Result<i128, Failure> {
     if (1..=max).contains(&number) {
         return Ok(number);
     }
-    Err(Failure::usage(format!("{name} is {number}; it is a number from 1 to {max}")))
+    Err(Failure::usage(format!("{name} is {number}; write a number from 1 to {max}")))
 }
 
+/// Checks before anything is written that this user can remove it.
+///
 /// # Errors
-/// `usage` before anything is written, if this user could not remove it.
+/// `usage` if the user has no right to delete from some table.
 async fn check_rights(context: &Context, store: &Store) -> Result<(), Failure> {
     let tables = context.patiently(async || store.find_undeletable_tables().await).await?;
     if tables.is_empty() {
@@ -155,14 +160,14 @@ async fn check_rights(context: &Context, store: &Store) -> Result<(), Failure> {
     )))
 }
 
-/// What is to be minted.
+/// The jobs to mint.
 struct Plan {
-    /// For the most jobs, and for those that have one code more.
+    /// The request of most jobs, and the one of the jobs with one code more.
     requests: [Request; 2],
     jobs: u32,
-    /// So many jobs have one code more.
+    /// The number of jobs with one code more.
     larger: u32,
-    /// Chunks at once.
+    /// The number of chunks minted at once.
     workers: usize,
 }
 
@@ -178,7 +183,7 @@ impl Plan {
         }
     }
 
-    /// The jobs as they ended, what was measured, and how long putting the jobs took.
+    /// Runs the test; returns the ended jobs, the measurements, and how long storing the jobs took.
     async fn run(
         &self,
         context: &Context,
@@ -193,7 +198,7 @@ impl Plan {
         let settings = MintSettings { policy: request.policy.clone(), filters: context.config.filters, import: None };
         let measured_store = place.open_for(self.workers).await?;
         let measured = mint_and_measure(context, &measured_store, settings, self.workers, &jobs).await?;
-        context.stop.check(|| "stopped; everything that was written is removed again".to_owned())?;
+        context.stop.check(|| "stopped; all test data is removed".to_owned())?;
         let mut ended = Vec::with_capacity(jobs.len());
         for job in &jobs {
             let job = find::job(context, store, job.id).await?;
@@ -203,7 +208,7 @@ impl Plan {
         Ok((ended, measured, putting))
     }
 
-    /// Their codes and ours are in each other's way until the end.
+    /// Prints a note about masks that share codes with this test: until the end, each takes free codes from the other.
     async fn tell_of_others(&self, context: &Context, store: &Store) -> Result<(), Failure> {
         let [request, _] = &self.requests;
         let (first, last) = request.mask.range();
@@ -218,7 +223,7 @@ impl Plan {
         let meeting = in_use.iter().filter(|other| other.mask.meets(&request.mask)).count();
         if meeting > 0 && !context.quiet {
             say(&format!(
-                "note: {meeting} masks in use share codes with {}; until the test has ended their jobs find so much less room",
+                "note: {meeting} masks in use share codes with {}; until the test has ended, their jobs find fewer free codes",
                 request.mask_text
             ));
         }
@@ -237,7 +242,7 @@ impl Plan {
             .collect();
         let mut jobs = Vec::with_capacity(requests.len());
         for batch in requests.chunks(JOBS_A_TRANSACTION) {
-            context.stop.check(|| "stopped; everything that was written is removed again".to_owned())?;
+            context.stop.check(|| "stopped; all test data is removed".to_owned())?;
             let batch: Vec<(Uuid, &Request)> = batch.iter().map(|(id, request)| (*id, request)).collect();
             let put = context.patiently(async || store.put_jobs(&batch).await).await?;
             for (put, (_, request)) in put.into_iter().zip(batch) {

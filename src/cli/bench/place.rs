@@ -1,4 +1,4 @@
-//! Where a load test works: in the store that is configured, or in a file that goes with it.
+//! The store of a load test: the configured one, or a temporary file.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,17 +20,17 @@ pub struct Place {
     temporary: Option<TemporaryDirectory>,
 }
 
-/// A directory with a lock on it that goes with the process: one without is what a killed process has left.
+/// A directory with a lock that ends with the process: one without a lock was left by a killed process.
 struct TemporaryDirectory {
     directory: TempDir,
     _lock: File,
 }
 
 impl Place {
-    /// Nobody who names no store wants codes in the file that `generate` would make: a file of its own beside it is measured.
+    /// Chooses the configured store, or else a temporary file: test codes do not belong in the file of `generate`.
     ///
     /// # Errors
-    /// When no directory can be made.
+    /// If the temporary directory cannot be created.
     pub fn choose(context: &Context) -> Result<Self, Failure> {
         let is_default =
             context.config.resolved.iter().any(|setting| setting.key == "store.url" && setting.origin == "default");
@@ -39,7 +39,7 @@ impl Place {
         }
         let temporary = std::env::current_dir()
             .and_then(|parent| TemporaryDirectory::create(&parent))
-            .map_err(|error| Failure::other(format!("failed to make a directory for a temporary store: {error}")))?;
+            .map_err(|error| Failure::other(format!("failed to create a directory for a temporary store: {error}")))?;
         let file = temporary.directory.path().join("codemint.db");
         Ok(Self { location: Location::Sqlite(file), temporary: Some(temporary) })
     }
@@ -48,8 +48,7 @@ impl Place {
         self.temporary.is_some()
     }
 
-    /// # Errors
-    /// As those of other commands; a named file has to be there.
+    /// Opens the store; a configured file must exist.
     pub async fn open(&self, context: &Context) -> Result<Store, Failure> {
         match self.temporary {
             Some(_) => context.open_store_at(&self.location, Access::CreateFile).await,
@@ -57,10 +56,7 @@ impl Place {
         }
     }
 
-    /// A store of its own for so many workers, so that a server can tell what it does for them.
-    ///
-    /// # Errors
-    /// Those of the store.
+    /// Opens a separate store for this many workers, so that a server can identify its work for them.
     pub async fn open_for(&self, workers: usize) -> Result<Store, Failure> {
         let location = self.location.clone().with_connections(Context::connections_for(workers));
         Ok(Store::open(&location, Access::Existing).await?)
@@ -68,14 +64,14 @@ impl Place {
 }
 
 impl TemporaryDirectory {
-    /// Also removes what killed processes have left beside it.
+    /// Creates a locked directory, and removes the directories that killed processes have left beside it.
     fn create(parent: &Path) -> io::Result<Self> {
         remove_abandoned(parent);
         loop {
             let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             let lock = File::open(directory.path())?;
             lock.lock()?;
-            // Before it was locked it looked abandoned.
+            // Before it was locked it looked abandoned, and another process may have removed it.
             if lock.metadata()?.nlink() > 0 {
                 return Ok(Self { directory, _lock: lock });
             }
@@ -83,7 +79,7 @@ impl TemporaryDirectory {
     }
 }
 
-/// What cannot be removed stays: it is in nobody's way.
+/// Removes abandoned directories. A directory that cannot be removed stays; it does no harm.
 fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
@@ -93,7 +89,7 @@ fn remove_abandoned(parent: &Path) {
         let path = entry.path();
         let lock = File::open(&path).ok().filter(|directory| directory.try_lock().is_ok());
         if lock.is_some() && fs::remove_dir_all(&path).is_ok() {
-            tracing::info!(directory = %path.display(), "removed what a load test that was killed had left");
+            tracing::info!(directory = %path.display(), "removed a directory that a killed load test had left");
         }
     }
 }

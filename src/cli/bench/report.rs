@@ -1,4 +1,4 @@
-//! What `codemint bench` reports, for people and for programs.
+//! The report of `codemint bench`, for people and for programs.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_line};
 use codemint_codes::job::Job;
 
-/// What was asked for.
+/// The parameters of the test.
 pub struct Asked {
     pub store: String,
     pub temporary: bool,
@@ -21,7 +21,7 @@ pub struct Asked {
     pub workers: usize,
 }
 
-/// The document; docs/bench.md says what its fields mean.
+/// The JSON document; docs/bench.md explains its fields.
 #[derive(Debug, Serialize)]
 pub struct Report {
     store: String,
@@ -60,7 +60,7 @@ struct Percentiles {
 struct Phase {
     phase: &'static str,
     seconds: f64,
-    /// Of the workers' time.
+    /// The share of the workers' time.
     share: f64,
 }
 
@@ -77,7 +77,7 @@ struct Server {
     looks: u64,
     round_trip_ms: f64,
     is_on_this_machine: bool,
-    /// Of the whole server, as the rest of the log's figures.
+    /// Measured on the whole server, like the other figures of the log.
     wal_bytes: Option<i64>,
     wal_bytes_per_code: Option<f64>,
     wal_flushes: Option<u64>,
@@ -131,8 +131,7 @@ impl Report {
         }
     }
 
-    /// # Errors
-    /// When standard output takes no more.
+    /// Prints the report for people.
     pub fn print(&self) -> Result<(), Failure> {
         let Self { codes, jobs, workers, chunk_size, .. } = self;
         let temporary = if self.temporary { " (temporary; --store URL measures another one)" } else { "" };
@@ -151,7 +150,7 @@ impl Report {
         line(
             "besides",
             format!(
-                "{:.2} s for putting the jobs, {:.2} s for removing all",
+                "{:.2} s for storing the jobs, {:.2} s for removing all",
                 self.putting_seconds, self.removing_seconds
             ),
         )?;
@@ -207,14 +206,16 @@ impl Server {
         let flushes = self.wal_flushes.map(|flushes| format!(", {flushes} flushes")).unwrap_or_default();
         let took = match self.wal_flush_ms {
             Some(took) => format!(" that took {took:.0} ms"),
-            None => "; how long flushes take is not known (track_wal_io_timing is off, or the server tells elsewhere)"
-                .to_owned(),
+            None => {
+                "; how long flushes take is not known (track_wal_io_timing is off, or the server reports it elsewhere)"
+                    .to_owned()
+            }
         };
         format!("{bytes}{flushes}{took}, of the whole server")
     }
 }
 
-/// The workers' time, which they add up to: what no chunk used is the rest.
+/// Returns the phases, which add up to the workers' time: the time that no chunk used is the phase `rest`.
 fn phases(figures: &Figures) -> Vec<Phase> {
     let all = figures.time.as_secs_f64() * f64::from(figures.workers.max(1));
     let phase =
@@ -246,7 +247,7 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// Three decimals are all that is measured.
+/// Rounds to three decimals, the precision of the measurement.
 fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }

@@ -32,7 +32,7 @@ impl AdminListener {
     /// `usage` if the process cannot listen on the address.
     pub async fn open(context: &Context, broker: watch::Receiver<BrokerStatus>) -> Result<Option<Self>, Failure> {
         let Some(address) = context.config.admin else { return Ok(None) };
-        let listener = admin::listen(address).await.map_err(|error| {
+        let listener = codemint_server::listen(address).await.map_err(|error| {
             Failure::usage(format!("admin.listen: cannot listen on {address}: {error}; set another address, or off"))
         })?;
         let has_broker = context.config.broker.is_some();
@@ -49,7 +49,7 @@ impl AdminListener {
         let end = CancellationToken::new();
         let (asked, ended) = (Arc::clone(&health), end.clone());
         tokio::spawn(async move {
-            if let Err(error) = admin::serve(listener, asked, ended).await {
+            if let Err(error) = codemint_server::serve(listener, asked, ended).await {
                 tracing::error!(%error, "the admin listener failed");
             }
         });

@@ -38,7 +38,7 @@ async fn a_wrong_password_and_a_missing_virtual_host_are_distinguished() {
 
 #[tokio::test]
 async fn a_port_that_nothing_listens_on_is_a_retryable_error_at_once() {
-    let port = crate::support::postgres::free_port();
+    let port = codemint_test_support::postgres::free_port();
     let error = refused(&format!("amqp://guest:hidden@127.0.0.1:{port}/%2F")).await;
     assert_names(&error.to_string(), &["cannot be reached", &format!("127.0.0.1:{port}"), "refused"]);
     assert!(!error.to_string().contains("hidden"), "{error}");
@@ -79,7 +79,7 @@ async fn failed_attempts_leave_no_task_behind() {
             refused(&url).await;
         }
         BrokerConnection::open(&settings(&vhost.url()), "test").await.expect("a connection").close().await;
-        crate::support::wait_until(&format!("no task left of {url}"), async || alive() <= before).await;
+        codemint_test_support::wait_until(&format!("no task left of {url}"), async || alive() <= before).await;
     }
 }
 

@@ -53,7 +53,8 @@ impl Supervised {
     }
 
     async fn wait_for_status(&mut self, what: &str, is_it: impl Fn(&BrokerStatus) -> bool) -> BrokerStatus {
-        let found = tokio::time::timeout(crate::support::DEADLINE, self.status.wait_for(|status| is_it(status))).await;
+        let found =
+            tokio::time::timeout(codemint_test_support::DEADLINE, self.status.wait_for(|status| is_it(status))).await;
         let found = found.unwrap_or_else(|_| panic!("timed out waiting until {what}"));
         found.expect("a running supervisor").clone()
     }
@@ -239,7 +240,7 @@ async fn blocking_and_unblocking_by_the_broker_show_in_the_status() {
     };
     broker.set_vm_memory_high_watermark(0.0001);
     let all = async { tokio::join!(supervise(&settings, Some(session), &sender, &stop, work), watching) };
-    let (ended, ()) = tokio::time::timeout(crate::support::DEADLINE, all).await.expect("in time");
+    let (ended, ()) = tokio::time::timeout(codemint_test_support::DEADLINE, all).await.expect("in time");
     ended.expect("a clean end");
 }
 

@@ -273,7 +273,7 @@ async fn a_user_who_could_not_clean_up_is_refused_before_a_code_is_minted() {
 
 #[tokio::test]
 async fn a_member_of_the_owner_role_may_run_it_and_sees_what_the_server_does() {
-    let database = crate::support::postgres::Database::create().await;
+    let database = codemint_test_support::postgres::Database::create().await;
     let directory = tempfile::tempdir().expect("a directory");
     let owner = url_of_owner(&database.url).await;
     let codemint = |args: &[&str]| Codemint::new(directory.path()).args(["--store", &owner]).args(args);

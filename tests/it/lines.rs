@@ -163,7 +163,7 @@ async fn a_store_connection_that_is_dead_in_one_direction_is_given_up() {
 #[cfg(feature = "failpoints")]
 #[tokio::test(flavor = "multi_thread")]
 async fn regression_a_connection_that_dies_amid_codes_does_not_keep_their_chunk() {
-    let stall = format!("{}=3*off->1*return(stall)->off", codemint::failpoint::CODES_HALF_WRITTEN);
+    let stall = format!("{}=3*off->1*return(stall)->off", codemint_telemetry::failpoint::CODES_HALF_WRITTEN);
     let settings = [SMALL_CHUNKS, ("FAILPOINTS", stall.as_str())];
     let lines = Lines::at_work_with(TestStore::postgres().await, &settings).await;
     lines.worker.wait_until_it_says("a failpoint was reached").await;

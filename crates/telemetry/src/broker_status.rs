@@ -1,20 +1,20 @@
-//! What a worker knows about its connection to the message broker, for readiness and the page.
+//! The state of the connection to the message broker, for readiness and the page.
 
-/// How it stands with the broker. What readiness shows.
+/// The state of the session with the broker, as readiness shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrokerStatus {
     Away {
         reason: String,
     },
     Connected,
-    /// Connected, and jobs come in, but the broker takes no messages.
+    /// Connected, and jobs come in, but the broker accepts no messages.
     Blocked {
         reason: String,
     },
 }
 
 impl BrokerStatus {
-    /// Why jobs do not come in; `None` if they do.
+    /// Returns the reason why no jobs come in; `None` if they do.
     pub fn trouble(&self) -> Option<String> {
         match self {
             Self::Away { reason } => Some(reason.clone()),

@@ -13,6 +13,7 @@ use crate::reserved_port;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A browser without a window, which ends when it is dropped.
+#[derive(Debug)]
 pub struct Browser {
     driver: Child,
     agent: Agent,

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A collector that listens until the test ends.
+#[derive(Debug)]
 pub struct Collector {
     pub address: SocketAddr,
     spans: Arc<Mutex<Vec<CollectedSpan>>>,

@@ -37,37 +37,6 @@ const CAREFUL_TIME: Duration = Duration::from_secs(10);
 const CAREFUL_ATTEMPTS: u32 = 200;
 const CAREFUL_PAUSE: Duration = Duration::from_millis(20);
 
-/// The state of the session with the broker, as readiness shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BrokerStatus {
-    Away {
-        reason: String,
-    },
-    Connected,
-    /// Connected, and jobs come in, but the broker accepts no messages.
-    Blocked {
-        reason: String,
-    },
-}
-
-impl BrokerStatus {
-    /// Returns the reason why no jobs come in; `None` if they do.
-    pub fn trouble(&self) -> Option<String> {
-        match self {
-            Self::Away { reason } => Some(reason.clone()),
-            Self::Connected | Self::Blocked { .. } => None,
-        }
-    }
-
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Away { .. } => "away",
-            Self::Connected => "connected",
-            Self::Blocked { .. } => "blocked",
-        }
-    }
-}
-
 /// Two connections, because a broker that is short of memory stops reading from connections that publish, and would not
 /// read acknowledgements there either.
 #[derive(Debug)]

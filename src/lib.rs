@@ -1,6 +1,6 @@
-//! Codemint mints promo codes: unique, unguessable, in bulk, into SQLite or PostgreSQL, and survives every crash.
+//! Codemint mints unique, unguessable promo codes in bulk into SQLite or PostgreSQL, and survives every crash.
 //!
-//! The modules in reading order; ARCHITECTURE.md has the picture.
+//! The modules are listed in reading order; ARCHITECTURE.md has an overview.
 
 pub mod failpoint;
 pub mod files;

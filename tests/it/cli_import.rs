@@ -164,7 +164,7 @@ async fn minted_codes_keep_out_of_the_way_of_imported_ones() {
 async fn input_that_cannot_be_imported_is_refused_with_what_would_be_right() {
     let place = TestStore::sqlite().await;
     input(&place, "");
-    assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["holds no codes", "one code a line"]);
+    assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["holds no codes", "one code per line"]);
     input(&place, "\u{1}\u{2}\n\u{3}\n");
     assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["none of the 2 lines", "line 1"]);
     std::fs::write(place.path().join("codes.csv"), "id,code\n1,aaa\n").expect("a file");

@@ -1,6 +1,6 @@
-//! What a code is and how codes are drawn. Pure and synchronous: no I/O, no clock, no log.
+//! Codes: what they are and how they are drawn. Pure and synchronous: no I/O, no clock, no log.
 //!
-//! Everything else in the crate may call this room; it calls nothing of ours.
+//! All other modules of the crate may call this module; it calls none of them.
 
 pub mod mask;
 mod mask_parser;

@@ -56,7 +56,7 @@ fn a_deny_file_that_cannot_be_used_is_refused_with_the_line() {
     };
     refused("cannot be read: No such file");
     for (text, words) in [
-        (&b""[..], "there is no word in it; write one a line"),
+        (&b""[..], "the list contains no words; write one word per line"),
         (b"good\nx\n", "line 2: the word has one letter or digit only"),
         (b"good\n\ncaf\xc3\xa9\n", "line 3: found 'é'"),
         (b"good\nbad\n\xff\n", "line 3 is not UTF-8 text"),
@@ -65,7 +65,7 @@ fn a_deny_file_that_cannot_be_used_is_refused_with_the_line() {
         refused(words);
     }
     std::fs::write(&path, vec![b'\n'; 16 << 20]).expect("a file");
-    refused("there is no word");
+    refused("the list contains no words");
     std::fs::write(&path, vec![b'\n'; (16 << 20) + 1]).expect("a file");
     refused("has more than 16777216 bytes; expected one word per line");
     let letters = |number: usize| -> String {

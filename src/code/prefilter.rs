@@ -2,8 +2,8 @@
 //! consists of the filters of the runs that a slice overlaps.
 //!
 //! It is a split block Bloom filter (<https://parquet.apache.org/docs/file-format/bloomfilter/>), as in Apache Parquet:
-//! all bits of a code lie in 32 bytes, so a query reads one cache line, has no branch, and takes a tenth of the time that
-//! scattered bits take, for 2.1 bytes per code instead of 1.8.
+//! all bits of a code lie in 32 bytes, so a query reads one cache line, has no branch, and takes a tenth of the time
+//! that scattered bits take, for 2.1 bytes per code instead of 1.8.
 //!
 //! It is stored as one byte of format, eight bytes of checksum, and the blocks. A filter that is broken or of another
 //! format is ignored: codes are then looked up in its run exactly.

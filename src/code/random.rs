@@ -1,4 +1,4 @@
-//! Random integers: the keys they come from, the streams under a key, and bounds without bias. Part of generator version 1.
+//! Random integers: their keys, the streams under a key, and bounds without bias. Part of generator version 1.
 //!
 //! Bounded integers are implemented here, because every draw must stay the same for as long as a job with this version
 //! may be resumed, whatever a library changes between its releases. Only ChaCha20 itself comes from a library.

@@ -149,7 +149,7 @@ fn checked_count(mask: &Mask, count: i128, limits: Limits) -> Result<u64, Reques
     }
 }
 
-/// Returns `None` for a mask of literals: people who know it always guess its code, and people who do not never do.
+/// Returns the random guesses per hit. `None` for a mask of literals: those who know it always hit, all others never.
 pub(super) fn guess_odds(mask: &Mask, count: u64) -> Option<u64> {
     // Far below 2^64 where it matters.
     (mask.positions().iter().any(|set| set.len() > 1)).then(|| mask.guesses_a_hit(count) as u64)

@@ -1,4 +1,4 @@
-//! The laws that the tests know, for a fuzzer that learns from the coverage what to try next.
+//! The laws that the tests check, for a fuzzer that learns from the coverage what to try next.
 
 #[path = "../../tests/it/import_steps.rs"]
 pub mod import_steps;

@@ -64,8 +64,8 @@ pub fn all() -> Vec<Case> {
 
 fn wrong_counts() -> Vec<Case> {
     let values = [
-        ("\"100\"", "a text"),
-        ("\"\"", "a text"),
+        ("\"100\"", "a string"),
+        ("\"\"", "a string"),
         ("-1", "-1"),
         ("-100000", "-100000"),
         ("-9223372036854775808", "-9223372036854775808"),
@@ -81,10 +81,10 @@ fn wrong_counts() -> Vec<Case> {
         ("1E3", "1000.0"),
         ("1e-1", "0.1"),
         ("1e300", "1e+300"),
-        ("true", "true or false"),
-        ("false", "true or false"),
-        ("[]", "a list"),
-        ("[5]", "a list"),
+        ("true", "a boolean"),
+        ("false", "a boolean"),
+        ("[]", "an array"),
+        ("[5]", "an array"),
         ("{}", "an object"),
         ("{\"n\":5}", "an object"),
     ];
@@ -95,7 +95,7 @@ fn wrong_counts() -> Vec<Case> {
     let missing = ["null", ""].map(|text| dead(with("count", text), "count is missing", "/count"));
     // If a field occurs twice, the last one counts.
     let twice = format!(r#"{{"job_id":"{}","mask":"{MARK}#","count":5,"count":"5"}}"#, Uuid::now_v7());
-    wrong.chain(missing).chain([dead(twice, "count is a text", "/count")]).collect()
+    wrong.chain(missing).chain([dead(twice, "count is a string", "/count")]).collect()
 }
 
 fn wrong_texts() -> Vec<Case> {
@@ -103,10 +103,10 @@ fn wrong_texts() -> Vec<Case> {
         ("5", "a number"),
         ("0", "a number"),
         ("-1.5", "a number"),
-        ("true", "true or false"),
-        ("false", "true or false"),
-        ("[]", "a list"),
-        ("[\"A\"]", "a list"),
+        ("true", "a boolean"),
+        ("false", "a boolean"),
+        ("[]", "an array"),
+        ("[\"A\"]", "an array"),
         ("{}", "an object"),
         ("{\"a\":null}", "an object"),
     ];
@@ -114,7 +114,7 @@ fn wrong_texts() -> Vec<Case> {
     for field in ["mask", "campaign", "job_id"] {
         let position = format!("/{field}");
         for (text, found) in values {
-            cases.push(dead(with(field, text), &format!("{field} is {found}; a text is expected"), &position));
+            cases.push(dead(with(field, text), &format!("{field} is {found}; a string is expected"), &position));
         }
         for text in [r#""\u0000""#, r#""A\u0000B""#, r#""9999\u0000""#] {
             cases.push(dead(with(field, text), &format!("{field} contains the character U+0000"), &position));
@@ -140,10 +140,10 @@ fn wrong_texts() -> Vec<Case> {
         "uuid:0197c9a0-0000-7000-8000-000000000000",
     ];
     for id in no_ids {
-        cases.push(dead(with("job_id", &format!("\"{id}\"")), "the job's id is no UUID", "/job_id"));
+        cases.push(dead(with("job_id", &format!("\"{id}\"")), "the job's id is not a UUID", "/job_id"));
         let properties = durable().with_message_id(id.into());
         let body = with("job_id", "");
-        cases.push(Case { properties, ..dead(body, "the job's id is no UUID", "property message_id") });
+        cases.push(Case { properties, ..dead(body, "the job's id is not a UUID", "property message_id") });
     }
     cases
 }
@@ -158,10 +158,10 @@ fn wrong_priorities() -> Vec<Case> {
         ("5.0", "5.0"),
         ("5.5", "5.5"),
         ("1e0", "1.0"),
-        ("\"5\"", "a text"),
-        ("\"high\"", "a text"),
-        ("true", "true or false"),
-        ("[5]", "a list"),
+        ("\"5\"", "a string"),
+        ("\"high\"", "a string"),
+        ("true", "a boolean"),
+        ("[5]", "an array"),
         ("{}", "an object"),
     ];
     let case = |(text, found): &(&str, &str)| {
@@ -234,12 +234,12 @@ fn shapes() -> Vec<Case> {
     let good = with("count", "5");
     let values = [
         ("null".to_owned(), "null"),
-        ("true".to_owned(), "true or false"),
+        ("true".to_owned(), "a boolean"),
         ("5".to_owned(), "a number"),
-        (format!("\"{MARK}####\""), "a text"),
-        ("[]".to_owned(), "a list"),
-        (format!("[{good}]"), "a list"),
-        (format!("[\"{MARK}####\",5]"), "a list"),
+        (format!("\"{MARK}####\""), "a string"),
+        ("[]".to_owned(), "an array"),
+        (format!("[{good}]"), "an array"),
+        (format!("[\"{MARK}####\",5]"), "an array"),
     ];
     values.into_iter().map(|(body, found)| dead(body, &format!("the message is {found}, not an object"), "/")).collect()
 }

@@ -164,7 +164,7 @@ async fn minted_codes_avoid_imported_and_reserved_codes() {
 async fn unusable_input_is_refused_with_the_fix() {
     let place = TestStore::sqlite().await;
     input(&place, "");
-    assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["holds no codes", "one code a line"]);
+    assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["holds no codes", "one code per line"]);
     input(&place, "\u{1}\u{2}\n\u{3}\n");
     assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["none of the 2 lines", "line 1"]);
     std::fs::write(place.path().join("codes.csv"), "id,code\n1,aaa\n").expect("a file");

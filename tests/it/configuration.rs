@@ -113,8 +113,8 @@ async fn an_unreadable_file_is_reported_with_the_place_but_without_its_text() {
     let place = EmptyPlace::new();
     std::fs::create_dir(place.path().join("directory")).expect("a directory");
     let named = async |file: &str, words: &[&str]| place.refused(&[], &["--config", file], words).await;
-    named("missing.toml", &["missing.toml: it cannot be read: No such file"]).await;
-    named("directory", &["directory: it cannot be read: Is a directory"]).await;
+    named("missing.toml", &["missing.toml: cannot be read: No such file"]).await;
+    named("directory", &["directory: cannot be read: Is a directory"]).await;
 
     place.write("open.toml", &format!("[store]\nurl = \"postgres://u:{PASSWORD}@h/db\n"));
     named("open.toml", &["open.toml is not valid TOML", "line 2"]).await;
@@ -142,9 +142,7 @@ async fn a_url_in_a_separate_file_is_used_and_redacted() {
 
     let both = [("CODEMINT__STORE__URL_FILE", "url"), ("CODEMINT__STORE__URL", "sqlite://a.db")];
     place.refused(&both, &[], &["store.url and store.url_file are both set", "set one of them"]).await;
-    place
-        .refused(&[("CODEMINT__STORE__URL_FILE", "missing")], &[], &["missing: it cannot be read: No such file"])
-        .await;
+    place.refused(&[("CODEMINT__STORE__URL_FILE", "missing")], &[], &["missing: cannot be read: No such file"]).await;
     place.write("url", &format!("mysql://u:{PASSWORD}@h/db"));
     place.refused(&variable, &[], &["store.url_file", "url: found the scheme \"mysql\""]).await;
 }
@@ -153,8 +151,8 @@ async fn a_url_in_a_separate_file_is_used_and_redacted() {
 async fn regression_an_endless_file_is_refused() {
     let place = EmptyPlace::new();
     let endless = [("CODEMINT__STORE__URL_FILE", "/dev/zero")];
-    place.refused(&endless, &[], &["/dev/zero: it has more than 65536 bytes"]).await;
-    place.refused(&[], &["--config", "/dev/zero"], &["/dev/zero: it has more than 1048576 bytes"]).await;
+    place.refused(&endless, &[], &["/dev/zero: has more than 65536 bytes"]).await;
+    place.refused(&[], &["--config", "/dev/zero"], &["/dev/zero: has more than 1048576 bytes"]).await;
 }
 
 #[tokio::test]

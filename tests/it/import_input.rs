@@ -98,7 +98,7 @@ fn no_valid_code(invalid: u64, line: u64, reason: &str) -> String {
 #[test]
 fn an_input_without_codes_is_an_error_that_names_the_reason() {
     for nothing in ["", "\n", "\r\n\n", "\u{feff}", "\u{feff}\n"] {
-        assert_eq!(refusal(nothing.as_bytes(), Format::Lines), "the input holds no codes; write one code a line");
+        assert_eq!(refusal(nothing.as_bytes(), Format::Lines), "the input holds no codes; write one code per line");
     }
     let spaced = "\nTWO WORDS\n\u{e9}\n".repeat(1000);
     assert_eq!(refusal(spaced.as_bytes(), Format::Lines), no_valid_code(2000, 2, "contains a space or a tab"));

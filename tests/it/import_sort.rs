@@ -342,9 +342,9 @@ fn writing_rejects_can_be_interrupted() {
 fn an_unwritable_temporary_directory_is_named_with_advice() {
     let nowhere = Path::new("/nowhere/at/all");
     let error = import_with(&b"A1\n"[..], Format::Lines, 10, roomy(nowhere)).expect_err("no directory");
-    let expected = "a temporary file in /nowhere/at/all fails: No such file or directory (os error 2); set TMPDIR to a directory that can be written to";
+    let expected = "a temporary file in /nowhere/at/all failed: No such file or directory (os error 2); set TMPDIR to a directory that can be written to";
     assert_eq!(error.to_string(), expected);
     let full = std::io::Error::from_raw_os_error(28);
     let message = ImportError::Temporary { directory: nowhere.to_owned(), source: full }.to_string();
-    assert!(message.ends_with("(os error 28); set TMPDIR to a directory with more room"), "{message}");
+    assert!(message.ends_with("(os error 28); set TMPDIR to a directory with more space"), "{message}");
 }

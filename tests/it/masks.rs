@@ -63,8 +63,8 @@ fn every_problem_names_its_position_and_the_fix() {
         ),
         (
             "#[:check:]A",
-            "mask, byte 2: something follows [:check:]; check characters are computed from all before them and end the \
-             mask",
+            "mask, byte 2: something follows [:check:]; check characters are computed from all before them and must \
+             end the mask",
         ),
         (
             "#[A[:check:]]",
@@ -78,7 +78,7 @@ fn every_problem_names_its_position_and_the_fix() {
         ),
         (
             "[:check:]",
-            "mask, byte 1: the mask has nothing but check characters; write what they are computed from before them",
+            "mask, byte 1: the mask has nothing but check characters; write at least one other character before them",
         ),
     ];
     let mut problems = HashSet::new();

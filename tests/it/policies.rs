@@ -56,7 +56,7 @@ fn an_unusable_deny_file_is_refused_with_the_line() {
     };
     refused("cannot be read: No such file");
     for (text, words) in [
-        (&b""[..], "there is no word in it; write one a line"),
+        (&b""[..], "the list contains no words; write one word per line"),
         (b"good\nx\n", "line 2: the word has one letter or digit only"),
         (b"good\n\ncaf\xc3\xa9\n", "line 3: found 'é'"),
         (b"good\nbad\n\xff\n", "line 3 is not UTF-8 text"),
@@ -65,9 +65,9 @@ fn an_unusable_deny_file_is_refused_with_the_line() {
         refused(words);
     }
     std::fs::write(&path, vec![b'\n'; 16 << 20]).expect("a file");
-    refused("there is no word");
+    refused("the list contains no words");
     std::fs::write(&path, vec![b'\n'; (16 << 20) + 1]).expect("a file");
-    refused("it has more than 16777216 bytes; one word a line");
+    refused("has more than 16777216 bytes; expected one word per line");
     let letters = |number: usize| -> String {
         (0..5).map(|place| char::from(b'A' + (number >> (4 * place) & 15) as u8)).collect()
     };
@@ -92,5 +92,8 @@ fn the_check_key_is_read_and_neither_it_nor_the_denied_words_are_shown() {
     assert!(shown.contains("CheckKey(secret)") && shown.contains("DeniedWords { len: 142, .. }"), "{shown}");
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).expect("permissions");
     let message = load(directory.path(), "[check]\nkey_file = \"DIR/key\"").map(|_| ()).expect_err("no policy");
-    assert!(message.ends_with("its mode is 644, so others than its owner may use it; do chmod 600"), "{message}");
+    assert!(
+        message.ends_with("its mode is 644, which gives access to others than its owner; run chmod 600"),
+        "{message}"
+    );
 }

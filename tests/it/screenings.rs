@@ -76,7 +76,7 @@ fn screenings_are_stored_and_read_back() {
         assert_eq!(screening.as_str().parse(), Ok(screening));
         assert!(!screening.reason().is_empty());
     }
-    assert_eq!("guess".parse::<Screening>(), Err("there is no screening \"guess\"".to_owned()));
+    assert_eq!("guess".parse::<Screening>(), Err("unknown screening \"guess\"".to_owned()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Codes on their way from a slice to the store, or back.
+//! Batches of codes, passed from a slice to the store or back.
 
-/// Codes of one length in one buffer, each followed by a newline: what a text export writes and what digests are made of.
+/// A buffer of codes of one length, each followed by a newline: the bytes that a text export writes and digests cover.
 ///
 /// ```
 /// use codemint::code::batch::CodeBatch;
@@ -16,13 +16,13 @@ pub struct CodeBatch {
 }
 
 impl CodeBatch {
-    /// Takes codes of equal length, each with a newline behind it.
+    /// Creates a batch from codes of equal length, each followed by a newline.
     pub fn from_lines(lines: String) -> Self {
         let code_length = lines.find('\n').unwrap_or(0);
         Self { lines, code_length }
     }
 
-    /// For the keyspace, whose symbols are ASCII: bytes that are no text would give an empty batch.
+    /// Creates a batch from ASCII bytes, as a keyspace writes them; bytes that are not UTF-8 would give an empty batch.
     pub fn from_ascii_lines(lines: Vec<u8>) -> Self {
         Self::from_lines(String::from_utf8(lines).unwrap_or_default())
     }
@@ -31,7 +31,7 @@ impl CodeBatch {
         self.lines.into_bytes()
     }
 
-    /// How many codes there are.
+    /// Returns the number of codes.
     pub fn len(&self) -> usize {
         self.lines.len() / (self.code_length + 1)
     }
@@ -40,7 +40,7 @@ impl CodeBatch {
         self.lines.is_empty()
     }
 
-    /// The code at this index, below [`CodeBatch::len`].
+    /// Returns the code at this index, which must be below [`CodeBatch::len`].
     pub fn get(&self, index: usize) -> &str {
         let start = index * (self.code_length + 1);
         &self.lines[start..start + self.code_length]
@@ -54,7 +54,7 @@ impl CodeBatch {
         (!self.is_empty()).then(|| self.get(self.len() - 1))
     }
 
-    /// Which codes lie in the range from `first` to `last`, both included; the batch is ascending.
+    /// Returns the indexes of the codes from `first` to `last`, both included; the batch must be ascending.
     pub fn range(&self, first: &str, last: &str) -> std::ops::Range<usize> {
         let end = self.partition_point(|code| code <= last);
         self.partition_point(|code| code < first).min(end)..end
@@ -69,30 +69,30 @@ impl CodeBatch {
         start
     }
 
-    /// The codes that are not among these; both are ascending.
+    /// Returns the codes that are not among the others; both must be ascending.
     pub fn without(&self, others: &[String]) -> Self {
         let kept = self.iter().filter(|code| others.binary_search_by(|other| other.as_str().cmp(code)).is_err());
         Self::from_lines(kept.flat_map(|code| [code, "\n"]).collect())
     }
 
-    /// The codes that are marked, one mark a code.
+    /// Returns the marked codes; there is one mark per code.
     pub fn select(&self, marked: &[bool]) -> Self {
         let lines = self.iter().zip(marked).filter(|(_, marked)| **marked);
         Self::from_lines(lines.flat_map(|(code, _)| [code, "\n"]).collect())
     }
 
-    /// The codes in the order in which they were put in.
+    /// Iterates over the codes in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.lines.lines()
     }
 
-    /// The codes as text, one a line.
+    /// Returns the codes as text, one per line.
     pub fn as_lines(&self) -> &str {
         &self.lines
     }
 }
 
-/// Codes are worth money: a log line that shows a batch shows how many there are.
+/// Shows only the number of codes, for example in a log line, because codes are worth money.
 impl std::fmt::Debug for CodeBatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CodeBatch").field("len", &self.len()).finish_non_exhaustive()

@@ -1,5 +1,5 @@
-//! Check characters: computed from the rest of a code under a secret, so that a shop front can throw out typing errors
-//! and guesses without asking the store. docs/check-characters.md has the construction and its test vectors.
+//! Check characters: computed from the rest of a code under a secret, so that a shop front can reject typing errors and
+//! guesses without asking the store. docs/check-characters.md has the construction and its test vectors.
 
 use std::fmt::{self, Write as _};
 
@@ -9,9 +9,9 @@ use sha2::Sha256;
 use crate::mask::CHECK_LENGTH_MAX;
 use crate::symbols::SAFE;
 
-/// Shortest secret, in bytes: 128 bits cannot be searched through.
+/// The shortest secret, in bytes: 128 bits are too many for an exhaustive search.
 pub const SECRET_LENGTH_MIN: usize = 16;
-/// Longest secret, in bytes: anything longer is some other file.
+/// The longest secret, in bytes: anything longer is another kind of file.
 pub const SECRET_LENGTH_MAX: usize = 4096;
 
 const FINGERPRINT_TEXT: &[u8] = b"codemint check key fingerprint";
@@ -30,32 +30,31 @@ const FINGERPRINT_TEXT: &[u8] = b"codemint check key fingerprint";
 /// ```
 #[derive(Clone)]
 pub struct CheckKey {
-    /// HMAC with the key already taken in: a body of up to 55 bytes then costs two compressions.
+    /// The HMAC that has already absorbed the key: a body of up to 55 bytes then costs two compressions.
     keyed: Hmac<Sha256>,
 }
 
-/// Why some bytes are not the secret of check characters.
+/// The reason why some bytes cannot be the secret of check characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckKeyError {
     #[error("the secret is empty; {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} random bytes are expected")]
     Empty,
-    #[error("the secret has {length} bytes; at least {SECRET_LENGTH_MIN} random ones are expected")]
+    #[error("the secret has {length} bytes; at least {SECRET_LENGTH_MIN} random bytes are expected")]
     TooShort { length: usize },
     #[error(
-        "the secret has more than {SECRET_LENGTH_MAX} bytes; {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} random ones are expected"
+        "the secret has more than {SECRET_LENGTH_MAX} bytes; {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} random bytes are expected"
     )]
     TooLong,
 }
 
 impl CheckKey {
-    /// # Errors
-    /// If the secret is shorter than [`SECRET_LENGTH_MIN`] or longer than [`SECRET_LENGTH_MAX`].
+    /// Creates a key; fails if the secret is shorter than [`SECRET_LENGTH_MIN`] or longer than [`SECRET_LENGTH_MAX`].
     pub fn new(secret: &[u8]) -> Result<Self, CheckKeyError> {
         match secret.len() {
             0 => Err(CheckKeyError::Empty),
             length if length < SECRET_LENGTH_MIN => Err(CheckKeyError::TooShort { length }),
             length if length > SECRET_LENGTH_MAX => Err(CheckKeyError::TooLong),
-            // HMAC itself takes keys of any length.
+            // HMAC itself accepts keys of any length.
             _ => Hmac::new_from_slice(secret).map(|keyed| Self { keyed }).map_err(|_| CheckKeyError::TooLong),
         }
     }
@@ -71,7 +70,7 @@ impl CheckKey {
         }
     }
 
-    /// True if these are the check characters of this body. Takes the same time wherever they differ.
+    /// Returns true if these are the check characters of this body. Takes the same time wherever they differ.
     pub fn verify(&self, body: &[u8], check: &[u8]) -> bool {
         let mut right = [0; CHECK_LENGTH_MAX];
         let Some(right) = right.get_mut(..check.len()) else { return false };
@@ -79,8 +78,8 @@ impl CheckKey {
         right.iter().zip(check).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
     }
 
-    /// Tells keys apart without telling them: stored with what was made under this key. No body of a code contains lower
-    /// case or spaces, so this says nothing about any check characters.
+    /// Returns a text that distinguishes keys without revealing them, stored with what was made under this key. No body
+    /// of a code contains lower case or spaces, so it reveals nothing about any check characters.
     pub fn fingerprint(&self) -> String {
         let mut text = String::new();
         for byte in self.number(FINGERPRINT_TEXT).to_be_bytes() {
@@ -90,8 +89,8 @@ impl CheckKey {
         text
     }
 
-    /// The first eight bytes of the MAC. The lowest digits of a number to base 24 are the number modulo a power of 24, and
-    /// the bias of that is 24^4 / 2^64 at most, less than one in 10^13.
+    /// Returns the first eight bytes of the MAC. The lowest digits of a number to base 24 are the number modulo a power
+    /// of 24, and the bias of that is at most 24^4 / 2^64, less than one in 10^13.
     fn number(&self, message: &[u8]) -> u64 {
         let mac = self.keyed.clone().chain_update(message).finalize().into_bytes();
         mac.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))

@@ -1,5 +1,5 @@
-//! Words that no code may contain. Codes and words are read as people read them: separators are skipped and digits that
-//! look like letters are those letters, so that neither `A-5-5` nor `4SS` slips through.
+//! Words that no code may contain. Codes and words are read as people read them: separators are skipped, and digits
+//! that look like letters count as those letters, so that neither `A-5-5` nor `4SS` slips through.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,14 +12,14 @@ use crate::denied_automaton::{CLASSES, ONE, Step, WordAutomaton, class_of};
 use crate::mask::Mask;
 use crate::symbols::SymbolSet;
 
-/// Most words.
+/// The maximum number of words.
 pub const WORDS_MAX: usize = 100_000;
-/// Shortest word, in symbols: a single one is better left out of the mask.
+/// The shortest word, in symbols: a single symbol is better left out of the mask.
 pub const WORD_LENGTH_MIN: usize = 2;
-/// Longest word, in symbols: no code is longer.
+/// The longest word, in symbols: no code is longer.
 pub const WORD_LENGTH_MAX: usize = 64;
-/// Most symbols of all forms of all words together. At this bound a list was measured to take 400 MB of memory for five
-/// seconds and 220 MB from then on; 100,000 words of usual length take 90 MB.
+/// The maximum number of symbols of all forms of all words together. At this bound a list was measured to take 400 MB
+/// of memory for five seconds and 220 MB from then on; 100,000 words of usual length take 90 MB.
 pub const FORM_SYMBOLS_MAX: u64 = 1 << 22;
 
 const BUILTIN: &str = include_str!("denied_builtin.txt");
@@ -46,15 +46,15 @@ const BUILTIN: &str = include_str!("denied_builtin.txt");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct DeniedWords {
-    /// As read, ascending.
+    /// The words as they are read, ascending.
     words: BTreeSet<Vec<u8>>,
     automaton: WordAutomaton,
 }
 
-/// Why a list of words cannot be used.
+/// The reason why a list of words cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeniedWordsError {
-    #[error("there is no word in it; write one a line")]
+    #[error("the list contains no words; write one word per line")]
     NoWords,
     /// Lines are counted from 1.
     #[error("line {line}: {problem}")]
@@ -62,7 +62,7 @@ pub enum DeniedWordsError {
     #[error("there are more than {WORDS_MAX} words")]
     TooManyWords,
     #[error(
-        "the words are too many or too long together: with each I and L written as itself and as 1 they have more than {FORM_SYMBOLS_MAX} characters"
+        "the words are too many or too long: with each I and L counted both as itself and as 1, they have more than {FORM_SYMBOLS_MAX} characters"
     )]
     TooManyForms,
     /// Not expected within the bounds above.
@@ -70,10 +70,10 @@ pub enum DeniedWordsError {
     Automaton(String),
 }
 
-/// What is wrong with a word.
+/// The problem with a word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WordProblem {
-    #[error("found {0:?}, which no code can have; write the word as it would stand in a code")]
+    #[error("found {0:?}, which no code can have; write the word as it would appear in a code")]
     NotPrintable(char),
     #[error("the word has no letter and no digit")]
     NothingToRead,
@@ -84,36 +84,31 @@ pub enum WordProblem {
 }
 
 impl DeniedWords {
-    /// Takes words in any order and any case; those that read alike are one.
+    /// Takes words in any order and any case; words that read alike count as one.
     ///
     /// # Errors
-    /// If a word, which is named as if each had a line, or all together cannot be used.
+    /// If a word cannot be used, or all words together. The error names a word by line, as if each word had its own.
     pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, DeniedWordsError> {
         Self::from_lines((1..).zip(words))
     }
 
-    /// One word a line; blank lines and lines that begin with # are ignored.
+    /// Reads one word per line; ignores blank lines and lines that begin with #.
     ///
     /// # Errors
-    /// As [`DeniedWords::new`], with the line.
+    /// The errors of [`DeniedWords::new`], with the line.
     pub fn from_text(text: &str) -> Result<Self, DeniedWordsError> {
         let text = text.trim_start_matches('\u{feff}');
         let lines = (1..).zip(text.lines().map(str::trim));
         Self::from_lines(lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')))
     }
 
-    /// Well-known vulgar and offensive words of English.
-    ///
-    /// # Errors
-    /// None: the list comes with the program, and a test reads it.
+    /// Returns well-known vulgar and offensive words of English. It never fails: the list comes with the program, and a
+    /// test reads it.
     pub fn builtin() -> Result<Self, DeniedWordsError> {
         Self::from_text(BUILTIN)
     }
 
-    /// The words of both lists.
-    ///
-    /// # Errors
-    /// If they are too many together.
+    /// Returns the words of both lists; fails if they are too many together.
     pub fn union(&self, other: &Self) -> Result<Self, DeniedWordsError> {
         Self::from_read(self.words.union(&other.words).cloned().collect())
     }
@@ -141,17 +136,17 @@ impl DeniedWords {
         }
     }
 
-    /// How many words there are; those that read alike are one.
+    /// Returns the number of words; words that read alike count as one.
     pub fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// False: there is at least one word.
+    /// Returns false: there is at least one word.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// SHA-256 over the words as they are read, in ascending order, each with a newline behind it.
+    /// Returns the SHA-256 over the words as they are read, in ascending order, each followed by a newline.
     pub fn digest(&self) -> [u8; 32] {
         let hash = self.words.iter().fold(Sha256::new(), |hash, word| hash.chain_update(word).chain_update(b"\n"));
         hash.finalize().into()
@@ -164,7 +159,7 @@ impl fmt::Debug for DeniedWords {
     }
 }
 
-/// How a byte reads; 0 if it is skipped.
+/// The symbol as which each byte is read; 0 if it is skipped.
 const READ: [u8; 256] = {
     let mut read = [0; 256];
     let mut letter = b'A';
@@ -197,7 +192,7 @@ fn read_word(word: &str) -> Result<Vec<u8>, WordProblem> {
     }
 }
 
-/// How a symbol of a word may read in a code.
+/// Returns the symbols as which a symbol of a word may be read in a code.
 fn readings(symbol: u8) -> &'static [u8] {
     match symbol {
         b'I' => b"I1",
@@ -210,7 +205,7 @@ fn readings(symbol: u8) -> &'static [u8] {
     }
 }
 
-/// Every form of every word, ascending.
+/// Returns every form of every word, ascending.
 fn all_forms(words: &BTreeSet<Vec<u8>>) -> Result<Vec<Vec<u8>>, DeniedWordsError> {
     let count = |word: &Vec<u8>| {
         word.iter().fold(word.len() as u64, |forms, &symbol| forms.saturating_mul(readings(symbol).len() as u64))
@@ -231,17 +226,17 @@ fn forms(word: &[u8]) -> Vec<Vec<u8>> {
     })
 }
 
-/// Denied words where a mask can produce them.
+/// The denied words, as far as a mask can produce them.
 ///
-/// What stands wholly in the mask's literals is the mask's own and does not count; a word with a placeholder or a check
-/// character between its first and its last symbol does.
+/// A word that lies wholly in the mask's literals is the mask's own and does not count; a word with a placeholder or a
+/// check character between its first and its last symbol does.
 pub struct DeniedInMask {
     words: Arc<DeniedWords>,
-    /// What is read, from the first placeholder on.
+    /// The symbols that are read, from the first placeholder on.
     steps: Vec<Step>,
-    /// After the literals before it.
+    /// The automaton's state after the literals before the first placeholder.
     start: StateID,
-    /// Where counting begins, and for every position of the body from there on the reach of a step.
+    /// The position where counting begins, and the reach of a step for every position of the body from there on.
     body_start: usize,
     body_reaches: Vec<u8>,
 }
@@ -264,7 +259,7 @@ impl DeniedInMask {
                 steps.push(Step { position, reach });
             }
         }
-        // Behind these no word reaches back to a placeholder.
+        // After these steps no word reaches back to a placeholder.
         let longest = words.automaton.longest();
         let needed = steps.iter().rposition(|step| step.reach < longest).map_or(0, |last| last + 1);
         steps.truncate(needed);
@@ -273,17 +268,17 @@ impl DeniedInMask {
         Self { words: Arc::clone(words), steps, start, body_start, body_reaches: reaches }
     }
 
-    /// True if this code, which is one of the mask's, contains a denied word.
+    /// Returns true if this code, which must be one of the mask's, contains a denied word.
     ///
     /// # Panics
-    /// If it is shorter than the mask's codes.
+    /// If the code is shorter than the mask's codes.
     pub fn is_denied(&self, code: &[u8]) -> bool {
         self.words.automaton.finds(self.start, &self.steps, code, &READ)
     }
 
-    /// How many of the codes whose character at every position is in `part` contain no denied word. `part` has the length
-    /// of the mask's codes, and at each position some of the mask's symbols. Check characters are not looked at, neither
-    /// for their number nor for words: in a mask that has some, this is an upper bound.
+    /// Returns how many of the codes whose character at every position is in `part` contain no denied word. `part` has
+    /// the length of the mask's codes, and at each position some of the mask's symbols. Check characters are ignored,
+    /// both in the number of codes and in the search for words: for a mask that has some, the result is an upper bound.
     ///
     /// Takes time linear in the words and in the length of the code.
     pub fn count_allowed(&self, part: &[SymbolSet]) -> u128 {

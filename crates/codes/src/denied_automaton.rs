@@ -1,4 +1,4 @@
-//! The automaton that finds denied words in what is read of a code, and counts what has none. Called by `denied` alone.
+//! Finds denied words in the symbols read from a code, and counts the texts without any. Called only by `denied`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,15 +7,15 @@ use aho_corasick::dfa::DFA;
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, BuildError, MatchError, StartKind};
 
-/// Stands in what is read for 1 and !, which may be meant for I or for L.
+/// The symbol that is read for 1 and !, which may stand for I or for L.
 pub(crate) const ONE: u8 = b'1';
-/// What is read consists of A to Z and [`ONE`].
+/// The number of different symbols that are read: A to Z and [`ONE`].
 pub(crate) const CLASSES: usize = 27;
 
-/// Most symbols of forms, and so most nodes, for which a table of all transitions is made: 128 bytes each, so 32 MiB.
+/// The most symbols of forms, and thus nodes, for which a table of all transitions is made: 128 bytes each, so 32 MiB.
 const TABLE_NODES_MAX: usize = 1 << 18;
 
-/// A number for each symbol that is read, below [`CLASSES`].
+/// Returns the number of a symbol that is read, below [`CLASSES`].
 pub(crate) fn class_of(symbol: u8) -> usize {
     if symbol == ONE { CLASSES - 1 } else { usize::from(symbol - b'A') }
 }
@@ -32,7 +32,7 @@ pub(crate) enum AutomatonError {
 pub(crate) struct WordAutomaton {
     transitions: Transitions,
     start: StateID,
-    /// The root first, then by depth, so that a node stands behind the one that it fails to.
+    /// The nodes, root first, then by depth, so that a node comes after the node that it fails to.
     nodes: Vec<Node>,
     node_of: HashMap<StateID, u32>,
     longest: u8,
@@ -44,16 +44,16 @@ enum Transitions {
     Links(NFA),
 }
 
-/// What the longest suffix of the text so far is that begins a form.
+/// A node of the automaton: the longest suffix of the text so far that begins a form.
 #[derive(Clone, Copy)]
 struct Node {
     parent: u32,
     /// The node of the longest proper suffix that begins a form.
     fail: u32,
     depth: u8,
-    /// The last symbol's class.
+    /// The class of the last symbol.
     class: u8,
-    /// Length of the longest form that ends here, 0 if none does.
+    /// The length of the longest form that ends here, 0 if none does.
     match_length: u8,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Step {
 }
 
 impl WordAutomaton {
-    /// `forms` are not empty, at most 64 symbols long, and few enough for the memory at hand.
+    /// Builds the automaton. `forms` are not empty, at most 64 symbols long, and few enough for the available memory.
     pub fn new(forms: &[Vec<u8>]) -> Result<Self, AutomatonError> {
         let symbols = forms.iter().map(Vec::len).sum::<usize>();
         let transitions = if symbols <= TABLE_NODES_MAX {
@@ -81,12 +81,12 @@ impl WordAutomaton {
         Ok(Self { transitions, start, nodes, node_of, longest })
     }
 
-    /// Symbols of the longest form.
+    /// Returns the number of symbols of the longest form.
     pub fn longest(&self) -> u8 {
         self.longest
     }
 
-    /// The state after these symbols.
+    /// Returns the state after these symbols.
     pub fn state_after(&self, symbols: &[u8]) -> StateID {
         let step = |state, &symbol: &u8| match &self.transitions {
             Transitions::Table(table) => table.next_state(Anchored::No, state, symbol),
@@ -95,7 +95,7 @@ impl WordAutomaton {
         symbols.iter().fold(self.start, step)
     }
 
-    /// True if a form that counts ends at one of these steps. `read` turns a byte into a symbol, 0 into none.
+    /// Returns true if a form that counts ends at one of these steps. `read` turns a byte into a symbol, or 0 for none.
     pub fn finds(&self, state: StateID, steps: &[Step], code: &[u8], read: &[u8; 256]) -> bool {
         match &self.transitions {
             Transitions::Table(table) => finds(table, state, steps, code, read),
@@ -103,7 +103,7 @@ impl WordAutomaton {
         }
     }
 
-    /// Every text once, from the state before the first symbol is read.
+    /// Starts a count of every text once, from the state before the first symbol is read.
     pub fn counts(&self, state: StateID) -> Counts<'_> {
         let mut ended_at = vec![0; self.nodes.len()];
         let node = self.node_of.get(&state).copied().unwrap_or_default();
@@ -137,7 +137,8 @@ fn match_length(automaton: &impl Automaton, state: StateID) -> u8 {
     lengths.max().unwrap_or(0) as u8
 }
 
-/// The library does not show what fails to what; but a form's prefix without its first symbol ends in just that state.
+/// Rebuilds the failure links, which the library hides: a form's prefix fails to the state of that prefix without its
+/// first symbol.
 fn nodes(automaton: &impl Automaton, forms: &[Vec<u8>]) -> Result<(Vec<Node>, HashMap<StateID, u32>), AutomatonError> {
     let start = automaton.start_state(Anchored::No)?;
     let mut found: Vec<(StateID, StateID, StateID, Node)> = Vec::new();
@@ -170,21 +171,21 @@ fn nodes(automaton: &impl Automaton, forms: &[Vec<u8>]) -> Result<(Vec<Node>, Ha
     Ok((nodes, node_of))
 }
 
-/// How many texts end at each node. A text is gone as soon as it has a form that counts.
+/// The number of texts that end at each node. A text is dropped as soon as it contains a form that counts.
 pub(crate) struct Counts<'a> {
     nodes: &'a [Node],
     ended_at: Vec<u128>,
-    /// How many texts have the node's text as a suffix.
+    /// The number of texts that have the node's text as a suffix.
     with_suffix: Vec<u128>,
-    /// For those that read a symbol in the step that is being made.
+    /// The number of texts that reach the node by reading a symbol in the current step.
     read: Vec<u128>,
 }
 
 impl Counts<'_> {
-    /// Continues every text with each of some symbols: `times[class]` ones of a class, `skipped` ones that are not read.
+    /// Extends every text by each of some symbols: `times[class]` symbols of a class, and `skipped` that are not read.
     ///
-    /// A node is entered from all texts that have its parent's text as a suffix, but for those with a longer suffix that
-    /// the symbol continues too; these enter a node that fails to it. So all is done in time linear in the nodes.
+    /// A node is entered from all texts that have its parent's text as a suffix, except those with a longer suffix that
+    /// the symbol extends too; these enter a node that fails to it. So a step takes time linear in the number of nodes.
     pub fn step(&mut self, times: &[u32; CLASSES], skipped: u32, reach: u8) {
         self.with_suffix.clone_from(&self.ended_at);
         for (at, node) in self.nodes.iter().enumerate().skip(1).rev() {
@@ -208,7 +209,7 @@ impl Counts<'_> {
         }
     }
 
-    /// How many texts are left.
+    /// Returns the number of texts that are left.
     pub fn total(&self) -> u128 {
         self.ended_at.iter().sum()
     }

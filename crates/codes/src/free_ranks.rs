@@ -1,11 +1,11 @@
-//! The ranks of a slice that nobody has taken, for slices so crowded that drawing and looking up would not end.
+//! The free ranks of a slice, for slices so crowded that drawing and looking up would not end.
 
 use crate::keyspace::Rank;
 use crate::slice::Slice;
 
 const WORD_BITS: usize = u64::BITS as usize;
 
-/// One bit a rank: at most [`FreeRanks::RANKS_MAX`] of them, so at most 8 MiB, however many are taken.
+/// A set with one bit per rank: at most [`FreeRanks::RANKS_MAX`] ranks, so at most 8 MiB, however many are taken.
 ///
 /// ```
 /// use codemint::code::free_ranks::FreeRanks;
@@ -20,7 +20,7 @@ const WORD_BITS: usize = u64::BITS as usize;
 #[derive(Clone, Debug)]
 pub struct FreeRanks {
     slice: Slice,
-    /// A bit is set where the rank is taken; those behind the slice's end are, too.
+    /// The bits of the ranks that are taken; the bits after the slice's end are set too.
     taken: Vec<u64>,
     free: u64,
 }
@@ -28,7 +28,7 @@ pub struct FreeRanks {
 impl FreeRanks {
     pub const RANKS_MAX: u128 = 1 << 26;
 
-    /// All ranks of a slice of at most [`Self::RANKS_MAX`] ranks, free.
+    /// Creates the set for a slice of at most [`Self::RANKS_MAX`] ranks, with all ranks free.
     ///
     /// # Panics
     /// If the slice is longer.
@@ -42,7 +42,7 @@ impl FreeRanks {
         Self { slice, taken, free: length as u64 }
     }
 
-    /// How many are free.
+    /// Returns the number of free ranks.
     pub fn len(&self) -> u64 {
         self.free
     }
@@ -51,7 +51,7 @@ impl FreeRanks {
         self.free == 0
     }
 
-    /// A rank outside the slice is none of ours.
+    /// Marks a rank as taken; ignores a rank outside the slice.
     pub fn take(&mut self, rank: Rank) {
         if !self.slice.contains(rank) {
             return;
@@ -64,7 +64,7 @@ impl FreeRanks {
         }
     }
 
-    /// The free ranks at these positions among the free ones. `indexes` are ascending and below [`Self::len`].
+    /// Returns the free ranks at these positions among all free ranks. `indexes` are ascending and below [`Self::len`].
     pub fn ranks_at(&self, indexes: &[u128]) -> Vec<Rank> {
         let mut ranks = Vec::with_capacity(indexes.len());
         let mut wanted = indexes.iter().peekable();

@@ -37,24 +37,24 @@ pub struct Keyspace {
     high: WideDigit,
 }
 
-/// Why a text is no code of a mask; without the text itself, which may be worth money.
+/// The reason why a text is not a code of a mask, without the text itself, which may be worth money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotACode {
     #[error("it has {found} characters; codes of this mask have {expected}")]
     Length { found: usize, expected: usize },
-    /// Counted from 1.
-    #[error("its character {position} is none that the mask has there")]
+    /// Positions are counted from 1.
+    #[error("its character {position} is not one that the mask allows there")]
     Position { position: usize },
     #[error("its check characters are wrong")]
     CheckCharacters,
 }
 
-/// Placeholders whose product fits a `u64`. Dividing is what turning a rank into symbols costs, and the narrower the
-/// faster: so a rank is split into two `u64`, these into `u32`, these into pairs of symbols, looked up in a table.
+/// Placeholders whose product fits a `u64`. Turning a rank into symbols costs mostly divisions, and narrower ones are
+/// faster: so a rank is split into two `u64`, these into `u32`, and these into pairs of symbols, looked up in a table.
 #[derive(Clone, Debug)]
 struct WideDigit {
     size: u64,
-    /// Last position first.
+    /// The digits, last position first.
     narrow: Vec<NarrowDigit>,
 }
 
@@ -62,11 +62,11 @@ struct WideDigit {
 #[derive(Clone, Debug)]
 struct NarrowDigit {
     size: u32,
-    /// Last position first.
+    /// The pairs, last position first.
     pairs: Vec<SymbolPair>,
 }
 
-/// Two placeholders, or one that is written twice.
+/// Two placeholders, or one placeholder that is written twice.
 #[derive(Clone, Debug)]
 struct SymbolPair {
     positions: [usize; 2],
@@ -85,33 +85,33 @@ impl Keyspace {
         Self { size, positions, check_length: mask.check_length(), check_key: None, template, low, high }
     }
 
-    /// Codes are then made and told apart by their check characters too, if the mask has any.
+    /// Adds the key for making and verifying check characters, if the mask has any.
     #[must_use]
     pub fn with_check_key(mut self, key: CheckKey) -> Self {
         self.check_key = Some(key);
         self
     }
 
-    /// How many codes there are: 1 to 2^100 - 1.
+    /// Returns the number of codes: 1 to 2^100 - 1.
     pub fn size(&self) -> u128 {
         self.size
     }
 
-    /// Characters in every code.
+    /// Returns the number of characters in every code.
     pub fn code_length(&self) -> usize {
         self.positions.len()
     }
 
-    /// True if the mask can produce this code. Lower case is not folded here. Without a check key any symbols of the
-    /// right alphabet pass for check characters.
+    /// Returns true if the mask can produce this code. Lower case is not folded here. Without a check key, any symbols
+    /// of the right alphabet are accepted as check characters.
     pub fn contains(&self, code: &str) -> bool {
         self.has_symbols_of(code) && self.has_right_check(code)
     }
 
-    /// As [`Keyspace::contains`], with the reason.
+    /// Does the same as [`Keyspace::contains`], but returns the reason.
     ///
     /// # Errors
-    /// The first reason why this is no code of the mask.
+    /// The first reason why this is not a code of the mask.
     pub fn check(&self, code: &str) -> Result<(), NotACode> {
         let (found, expected) = (code.chars().count(), self.positions.len());
         if found != expected {
@@ -129,7 +129,7 @@ impl Keyspace {
         code.len() == self.positions.len() && code.bytes().zip(&self.positions).all(|(byte, set)| set.contains(byte))
     }
 
-    /// Of a code that has the mask's symbols.
+    /// Verifies the check characters of a code that has the mask's symbols.
     fn has_right_check(&self, code: &str) -> bool {
         let (body, check) = code.as_bytes().split_at(self.body_length());
         check.is_empty() || self.check_key.as_ref().is_none_or(|key| key.verify(body, check))
@@ -139,12 +139,12 @@ impl Keyspace {
         self.positions.len() - self.check_length
     }
 
-    /// Where the code stands in the keyspace; `None` if it is not in it.
+    /// Returns the rank of a code; `None` if it is not in the keyspace.
     pub fn rank(&self, code: &str) -> Option<Rank> {
         self.body_rank(code).filter(|_| self.has_right_check(code))
     }
 
-    /// As [`Keyspace::rank`], whether the check characters are right or not: they need only be of their alphabet.
+    /// Does the same as [`Keyspace::rank`] without verifying check characters: they need only be of their alphabet.
     pub fn body_rank(&self, code: &str) -> Option<Rank> {
         if !self.has_symbols_of(code) {
             return None;
@@ -154,12 +154,12 @@ impl Keyspace {
         Some(digits.fold(0, |rank, (byte, set)| rank * u128::from(set.len()) + u128::from(set.count_below(byte))))
     }
 
-    /// The lowest text that could be the code at this rank, whatever the check key; `None` from `size` on.
+    /// Returns the lowest text that could be the code at this rank, whatever the check key; `None` from `size` on.
     pub fn first_code(&self, rank: Rank) -> Option<String> {
         self.code_with_check(rank, SAFE.iter().next()?)
     }
 
-    /// The highest text that could be the code at this rank, whatever the check key; `None` from `size` on.
+    /// Returns the highest text that could be the code at this rank, whatever the check key; `None` from `size` on.
     pub fn last_code(&self, rank: Rank) -> Option<String> {
         self.code_with_check(rank, SAFE.iter().last()?)
     }
@@ -174,10 +174,10 @@ impl Keyspace {
         String::from_utf8(code).ok()
     }
 
-    /// The code at this rank; `None` from `size` on.
+    /// Returns the code at this rank; `None` from `size` on.
     ///
     /// # Panics
-    /// As [`Keyspace::batch_into`].
+    /// See [`Keyspace::batch_into`].
     pub fn unrank(&self, rank: Rank) -> Option<String> {
         if rank >= self.size {
             return None;
@@ -185,18 +185,19 @@ impl Keyspace {
         self.batch(&[rank]).iter().next().map(str::to_owned)
     }
 
-    /// The codes at these ranks, in their order. Ranks from `size` on are not in the keyspace and must not be asked for.
+    /// Returns the codes at these ranks, in their order. Ranks from `size` on are not in the keyspace and not allowed.
     ///
     /// # Panics
-    /// As [`Keyspace::batch_into`].
+    /// See [`Keyspace::batch_into`].
     pub fn batch(&self, ranks: &[Rank]) -> CodeBatch {
         self.batch_into(CodeBatch::default(), ranks)
     }
 
-    /// As [`Keyspace::batch`], in the memory of a batch that is no longer needed: fresh pages cost as much as drawing.
+    /// Does the same as [`Keyspace::batch`] in the memory of a batch that is no longer needed: fresh pages cost as much
+    /// as drawing.
     ///
     /// # Panics
-    /// If the mask has check characters and there is no check key: a code with wrong ones must not come to be.
+    /// If the mask has check characters and there is no check key: codes with wrong check characters must not exist.
     pub fn batch_into(&self, recycled: CodeBatch, ranks: &[Rank]) -> CodeBatch {
         let mut lines = recycled.into_bytes();
         lines.clear();
@@ -213,7 +214,7 @@ impl Keyspace {
     }
 
     fn write_check_characters(&self, lines: &mut [u8]) {
-        let Some(key) = &self.check_key else { panic!("codes with check characters are made with a check key") };
+        let Some(key) = &self.check_key else { panic!("codes with check characters need a check key") };
         for line in lines.chunks_exact_mut(self.template.len()) {
             let (body, rest) = line.split_at_mut(self.body_length());
             key.write(body, &mut rest[..self.check_length]);
@@ -224,7 +225,7 @@ impl Keyspace {
         match u64::try_from(rank) {
             Ok(narrow) if self.high.narrow.is_empty() => self.low.write(line, narrow),
             _ => {
-                // Both below 2^64: the keyspace has less than 2^100 ranks, and `low` more than 2^50 if there is a `high`.
+                // Both fit: the keyspace has less than 2^100 ranks, and `low` more than 2^50 if there is a `high`.
                 let quotient = rank / u128::from(self.low.size);
                 self.high.write(line, quotient as u64);
                 self.low.write(line, (rank - quotient * u128::from(self.low.size)) as u64);
@@ -234,7 +235,7 @@ impl Keyspace {
 }
 
 impl WideDigit {
-    /// Takes pairs from the front while their product fits; returns those that are left.
+    /// Takes pairs from the front while their product fits; returns the remaining pairs.
     fn take(pairs: &[SymbolPair]) -> (Self, &[SymbolPair]) {
         let mut wide = Self { size: 1, narrow: Vec::new() };
         for (taken, pair) in pairs.iter().enumerate() {
@@ -279,7 +280,7 @@ impl SymbolPair {
     }
 }
 
-/// The placeholders of a mask in pairs, last position first.
+/// Returns the placeholders of a mask in pairs, last position first.
 fn symbol_pairs(positions: &[SymbolSet]) -> Vec<SymbolPair> {
     let placeholders: Vec<(usize, Vec<u8>)> = positions
         .iter()

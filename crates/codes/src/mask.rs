@@ -1,4 +1,4 @@
-//! Masks: the template of a code, position by position.
+//! Masks: the templates of codes, position by position.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -7,13 +7,13 @@ use crate::mask_parser;
 use crate::overlap::intersection;
 use crate::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet};
 
-/// Most characters that a code can have.
+/// The maximum number of characters of a code.
 pub const CODE_LENGTH_MAX: usize = 64;
-/// Longest mask text that is read at all, in bytes.
+/// The longest mask text that is read at all, in bytes.
 pub const MASK_TEXT_MAX: usize = 4096;
-/// Most check characters that a code can have.
+/// The maximum number of check characters of a code.
 pub const CHECK_LENGTH_MAX: usize = 4;
-/// Every keyspace is smaller than this, so that quota arithmetic stays inside `u128`.
+/// The bound below which every keyspace lies, so that quota arithmetic stays inside `u128`.
 pub const KEYSPACE_SIZE_LIMIT: u128 = 1 << 100;
 
 /// The template of a code: at each position the set of symbols that may stand there.
@@ -47,20 +47,20 @@ pub const KEYSPACE_SIZE_LIMIT: u128 = 1 << 100;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mask {
     positions: Vec<SymbolSet>,
-    /// So many of the positions, the last ones, are those of check characters.
+    /// The number of positions at the end that hold check characters.
     check_length: usize,
 }
 
-/// Why a text is not a mask.
+/// The reason why a text is not a mask.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("mask, byte {}: {problem}", offset + 1)]
 pub struct MaskError {
-    /// Where the problem stands, in bytes from the start of the text, counted from 0.
+    /// The place of the problem, in bytes from the start of the text, counted from 0.
     pub offset: usize,
     pub problem: MaskProblem,
 }
 
-/// What is wrong with a mask, and what would be right.
+/// The problem of a mask, with its fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MaskProblem {
     #[error("the mask is empty; write at least one character, such as PROMO-####")]
@@ -100,7 +100,7 @@ pub enum MaskProblem {
         named_sets()
     )]
     UnknownName,
-    #[error("something follows [:check:]; check characters are computed from all before them and end the mask")]
+    #[error("something follows [:check:]; check characters are computed from all before them and must end the mask")]
     CheckNotLast,
     #[error("found [:check:] inside a set; check characters stand alone at the end of the mask, such as ####[:check:]")]
     CheckInSet,
@@ -108,7 +108,7 @@ pub enum MaskProblem {
         "found {found} in the repeat of [:check:]; write a number from 1 to {CHECK_LENGTH_MAX} and a closing brace, such as {{2}}"
     )]
     BadCheckRepeat { found: String },
-    #[error("the mask has nothing but check characters; write what they are computed from before them")]
+    #[error("the mask has nothing but check characters; write at least one other character before them")]
     NothingToCheck,
 }
 
@@ -118,59 +118,59 @@ fn named_sets() -> String {
 }
 
 impl Mask {
-    /// Called by the parser, which holds the limits on length and keyspace.
+    /// Creates a mask for the parser, which enforces the limits on length and keyspace.
     pub(crate) fn from_positions(positions: Vec<SymbolSet>, check_length: usize) -> Self {
         Self { positions, check_length }
     }
 
-    /// The mask of codes that are known: these symbols were seen at each position, and none was empty.
+    /// Creates the mask of known codes: these symbols were seen at each position, and no set is empty.
     pub fn of_symbols(positions: Vec<SymbolSet>) -> Self {
         Self { positions, check_length: 0 }
     }
 
-    /// As from text, but for a mask that describes codes and draws none: its keyspace may be of any size.
+    /// Parses a mask that describes codes but draws none: its keyspace may be of any size.
     ///
     /// # Errors
-    /// As from text, but for `KeyspaceTooLarge`.
+    /// The errors of `from_str`, except for `KeyspaceTooLarge`.
     pub fn describing(text: &str) -> Result<Self, MaskError> {
         mask_parser::parse(text, u128::MAX)
     }
 
-    /// The symbols that may stand at each position, first position first; at those of check characters [`SAFE`].
+    /// Returns the symbols that may stand at each position, first position first; [`SAFE`] for check characters.
     pub fn positions(&self) -> &[SymbolSet] {
         &self.positions
     }
 
-    /// The lowest and the highest text of its symbols: every code of the mask lies between them.
+    /// Returns the lowest and the highest text of its symbols: every code of the mask lies between them.
     pub fn range(&self) -> (String, String) {
         let text =
             |symbol: fn(&SymbolSet) -> Option<u8>| self.positions.iter().filter_map(symbol).map(char::from).collect();
         (text(|set| set.iter().next()), text(|set| set.iter().last()))
     }
 
-    /// How many random guesses it takes on average to hit one of `count` codes: every symbol counts, those of check
-    /// characters too.
+    /// Returns how many random guesses it takes on average to hit one of `count` codes: every symbol counts, including
+    /// those of check characters.
     pub fn guesses_a_hit(&self, count: u64) -> f64 {
         let texts = self.positions.iter().fold(1.0, |texts, set| texts * f64::from(set.len()));
         texts / count as f64
     }
 
-    /// True if the two masks have a code in common.
+    /// Returns true if the two masks have a code in common.
     pub fn meets(&self, other: &Self) -> bool {
         intersection(&self.positions, &other.positions).is_some()
     }
 
-    /// Characters in every code of this mask, 1 to [`CODE_LENGTH_MAX`].
+    /// Returns the number of characters in every code of this mask, 1 to [`CODE_LENGTH_MAX`].
     pub fn code_length(&self) -> usize {
         self.positions.len()
     }
 
-    /// How many characters at the end of a code are check characters, 0 to [`CHECK_LENGTH_MAX`].
+    /// Returns how many characters at the end of a code are check characters, 0 to [`CHECK_LENGTH_MAX`].
     pub fn check_length(&self) -> usize {
         self.check_length
     }
 
-    /// The positions before the check characters: all of them in a mask without.
+    /// Returns the positions before the check characters; all positions of a mask without check characters.
     pub fn body(&self) -> &[SymbolSet] {
         &self.positions[..self.positions.len() - self.check_length]
     }
@@ -197,7 +197,7 @@ impl fmt::Display for Mask {
     }
 }
 
-/// Writes `times` equal positions in the shortest of the forms, one-letter placeholders up to four times in a row.
+/// Writes `times` equal positions in the shortest form, repeating one-letter placeholders up to four times in a row.
 fn write_run(f: &mut fmt::Formatter<'_>, set: SymbolSet, times: usize) -> fmt::Result {
     let (placeholder, plain_times_max) = match set {
         DIGIT => ("#".to_owned(), 4),

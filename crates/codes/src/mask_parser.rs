@@ -1,14 +1,14 @@
-//! Reads the text of a mask, one byte after the other. Called through `Mask::from_str` alone.
+//! Parses the text of a mask, byte by byte. Called only by `Mask::from_str` and `Mask::describing`.
 
 use crate::mask::{CHECK_LENGTH_MAX, CODE_LENGTH_MAX, MASK_TEXT_MAX, Mask, MaskError, MaskProblem};
 use crate::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet, is_printable};
 
-/// Behind an opening bracket.
+/// The text of check characters after the opening bracket.
 const CHECK: &str = ":check:]";
 
 pub(crate) fn parse(text: &str, size_limit: u128) -> Result<Mask, MaskError> {
     if text.len() > MASK_TEXT_MAX {
-        // A text may be cut at the offset of its problem.
+        // Callers may cut the text at the offset of its problem.
         let offset = text.floor_char_boundary(MASK_TEXT_MAX);
         return Err(MaskError { offset, problem: MaskProblem::TextTooLong { length: text.len() } });
     }
@@ -26,7 +26,7 @@ pub(crate) fn parse(text: &str, size_limit: u128) -> Result<Mask, MaskError> {
     Ok(Mask::from_positions(parser.positions, check_length))
 }
 
-/// What stood before the current byte; a repeat may follow a placeholder only.
+/// The piece before the current byte; a repeat may follow only a placeholder or check characters.
 #[derive(Clone, Copy)]
 enum Piece {
     None,
@@ -36,7 +36,7 @@ enum Piece {
     Repeat,
 }
 
-/// The check characters and where they stand in the text.
+/// The check characters and their place in the text.
 #[derive(Clone, Copy)]
 struct Check {
     offset: usize,
@@ -62,7 +62,7 @@ impl Parser<'_> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Takes a printable byte; anything else is named in the error.
+    /// Takes a printable byte; the error names anything else.
     fn printable(&mut self) -> Result<u8, MaskError> {
         let found = self.text[self.at..].chars().next();
         match found {
@@ -113,7 +113,7 @@ impl Parser<'_> {
         self.push(start, set)
     }
 
-    /// Takes `:check:]`, if that is what stands here.
+    /// Takes `:check:]` if it comes next; returns whether it did.
     fn takes_check(&mut self) -> bool {
         let head = self.text.get(self.at..self.at + CHECK.len());
         let found = head.is_some_and(|head| head.eq_ignore_ascii_case(CHECK));
@@ -135,10 +135,10 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// A position that makes the keyspace larger.
+    /// Adds a position that makes the keyspace larger.
     fn push(&mut self, start: usize, set: SymbolSet) -> Result<(), MaskError> {
         self.push_character(start, set)?;
-        // Without a limit it need only not wrap around.
+        // Without a limit the size must only not wrap around.
         self.size = self.size.saturating_mul(u128::from(set.len()));
         if self.size > self.size_limit {
             return Err(self.error(start, MaskProblem::KeyspaceTooLarge));
@@ -190,7 +190,7 @@ impl Parser<'_> {
         }
     }
 
-    /// After an opening bracket: a named set, or members up to the closing bracket.
+    /// Parses what follows an opening bracket: a named set, or members up to the closing bracket.
     fn set(&mut self, start: usize) -> Result<SymbolSet, MaskError> {
         if self.peek() == Some(b':') {
             return self.name(start);
@@ -209,7 +209,7 @@ impl Parser<'_> {
         }
     }
 
-    /// One character, one range or one named set inside a set.
+    /// Parses one character, one range or one named set inside a set.
     fn member(&mut self, set_start: usize) -> Result<SymbolSet, MaskError> {
         let start = self.at;
         if self.peek() == Some(b'[') {
@@ -229,7 +229,7 @@ impl Parser<'_> {
             return Err(self.error(set_start, MaskProblem::SetNotClosed));
         }
         let last = self.member_character()?;
-        // Between two letters the case does not count: [a-Z] means A to Z, not the punctuation between the cases.
+        // The case of two letters does not matter: [a-Z] means A to Z, not the punctuation between the cases.
         let letters = first.is_ascii_alphabetic() && last.is_ascii_alphabetic();
         let (first, last) =
             if letters { (first.to_ascii_uppercase(), last.to_ascii_uppercase()) } else { (first, last) };
@@ -249,7 +249,7 @@ impl Parser<'_> {
         }
     }
 
-    /// At the colon of `[:name:]`; `start` is the bracket before it.
+    /// Parses `[:name:]` from its colon on; `start` is the bracket before it.
     fn name(&mut self, start: usize) -> Result<SymbolSet, MaskError> {
         if self.takes_check() {
             return Err(self.error(start, MaskProblem::CheckInSet));

@@ -1,17 +1,17 @@
-//! Which codes do masks have in common? Answered from the masks alone, without reading a code.
+//! Computes which codes masks have in common, from the masks alone, without reading a code.
 //!
-//! A mask is a box: one set of symbols a position. Boxes meet position by position, and what is left of a box after
-//! another was cut out of it are boxes again.
+//! A mask is a box: one set of symbols per position. Boxes intersect position by position, and cutting one box out of
+//! another leaves boxes again.
 
 use crate::symbols::SymbolSet;
 
-/// Sets of symbols, first position first: a mask's, or a part of it.
+/// The sets of symbols of a mask or of a part of it, first position first.
 pub type Positions = Vec<SymbolSet>;
 
-/// More parts than this are not looked at one by one.
+/// The maximum number of parts that are handled one by one.
 const PARTS_MAX: usize = 4096;
 
-/// The codes that both can produce; `None` if there are none.
+/// Returns the codes that both can produce; `None` if there are none.
 ///
 /// ```
 /// use codemint::code::mask::Mask;
@@ -31,18 +31,18 @@ pub fn intersection(a: &[SymbolSet], b: &[SymbolSet]) -> Option<Positions> {
     shared.iter().all(|set| !set.is_empty()).then_some(shared)
 }
 
-/// How many codes stand for these sets. At most `u128::MAX`: sets of an import may be wider than any mask.
+/// Returns the number of codes of these sets, at most `u128::MAX`: sets of an import may be wider than any mask.
 pub fn size(positions: &[SymbolSet]) -> u128 {
     positions.iter().fold(1, |size: u128, set| size.saturating_mul(u128::from(set.len())))
 }
 
-/// True if every code of `inner` is one of `outer`.
+/// Returns true if every code of `inner` is a code of `outer`.
 pub fn covers(outer: &[SymbolSet], inner: &[SymbolSet]) -> bool {
     outer.len() == inner.len() && inner.iter().zip(outer).all(|(inner, outer)| inner.is_subset_of(*outer))
 }
 
-/// What is left of `whole` when every code of `cut` is taken out: disjoint parts. `None` if they are more than can be
-/// looked at one by one.
+/// Returns what is left of `whole` when every code of `cut` is removed, as disjoint parts; `None` if these are too many
+/// to be handled one by one.
 ///
 /// ```
 /// use codemint::code::mask::Mask;
@@ -64,7 +64,7 @@ pub fn parts_outside(whole: &[SymbolSet], cut: &[&[SymbolSet]]) -> Option<Vec<Po
     Some(parts)
 }
 
-/// One part a position: before it inside the cutter, at it outside, behind it anything.
+/// Returns one part per position: inside the cutter before the position, outside it at the position, anything after it.
 fn parts_outside_one(whole: &[SymbolSet], cutter: &[SymbolSet]) -> Vec<Positions> {
     let Some(shared) = intersection(whole, cutter) else { return vec![whole.to_vec()] };
     let part = |position: usize| {
@@ -77,7 +77,7 @@ fn parts_outside_one(whole: &[SymbolSet], cutter: &[SymbolSet]) -> Vec<Positions
     (0..whole.len()).filter_map(part).collect()
 }
 
-/// True if the code can be produced from these sets.
+/// Returns true if these sets can produce the code.
 pub fn matches(positions: &[SymbolSet], code: &[u8]) -> bool {
     code.len() == positions.len() && code.iter().zip(positions).all(|(byte, set)| set.contains(*byte))
 }

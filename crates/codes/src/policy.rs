@@ -1,5 +1,5 @@
-//! What decides about codes besides the mask: the key of check characters and the denied words. A job remembers which it
-//! was made under.
+//! The policy, which decides about codes in addition to the mask: the key of check characters and the denied words. A
+//! job records the policy under which it was created.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use crate::denied::{DeniedInMask, DeniedWords};
 use crate::keyspace::Keyspace;
 use crate::mask::Mask;
 
-/// What a process makes codes under.
+/// The policy under which a process makes codes.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     pub check_key: Option<CheckKey>,
     pub denied: Option<Arc<DeniedWords>>,
 }
 
-/// A policy as a job remembers it: which key, as far as its mask has check characters, and which words.
+/// A policy as a job records it: the key, if its mask has check characters, and the words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyMarks {
     pub check_fingerprint: Option<String>,
@@ -31,7 +31,7 @@ impl Policy {
         }
     }
 
-    /// The keyspace of a mask; its codes can be made if the mask has no check characters or there is a key.
+    /// Returns the keyspace of a mask; its codes can be made if the mask has no check characters or there is a key.
     pub fn keyspace(&self, mask: &Mask) -> Keyspace {
         let keyspace = Keyspace::new(mask);
         match &self.check_key {

@@ -1,12 +1,12 @@
-//! The Bloom filter of a run: says of a code "not in this run" for certain, or "maybe". The prefilter is those of the runs
-//! that a slice meets.
+//! The Bloom filter of a run: for a code it answers "not in this run", which is certain, or "maybe". The prefilter
+//! consists of the filters of the runs that a slice overlaps.
 //!
-//! A split block Bloom filter, as Apache Parquet has them (<https://parquet.apache.org/docs/file-format/bloomfilter/>): all
-//! bits of a code lie in 32 bytes, so that a question reads one line of the processor's cache, has no branch, and takes a
-//! tenth of what bits all over the filter take, for 2.1 bytes a code instead of 1.8.
+//! It is a split block Bloom filter (<https://parquet.apache.org/docs/file-format/bloomfilter/>), as in Apache Parquet:
+//! all bits of a code lie in 32 bytes, so a query reads one cache line, has no branch, and takes a tenth of the time
+//! that scattered bits take, for 2.1 bytes per code instead of 1.8.
 //!
-//! Stored as one byte of format, eight of checksum, and the blocks. What is broken or of another format is no filter: its
-//! run is looked up exactly.
+//! It is stored as one byte of format, eight bytes of checksum, and the blocks. A filter that is broken or of another
+//! format is ignored: codes are then looked up in its run exactly.
 
 use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher13;
@@ -14,7 +14,7 @@ use siphasher::sip::SipHasher13;
 use crate::batch::CodeBatch;
 
 const CHECKSUM_BYTES: usize = 8;
-/// A filter costs its writer and every reader something; a run of one code is told by its range.
+/// The smallest run with a filter, which costs its writer and every reader something; for one code its range is enough.
 pub const FILTER_CODES_MIN: usize = 2;
 
 /// The filter of one run.
@@ -33,56 +33,56 @@ pub struct Filter {
     blocks: Vec<Block>,
 }
 
-/// A code sets one bit in each word.
+/// A block of a filter: a code sets one bit in each of its words.
 type Block = [u32; 8];
 
 const BLOCK_BYTES: usize = size_of::<Block>();
-/// Those of Parquet: each word's bit is told by the upper bits of a product.
+/// The salts of Parquet: the upper bits of a product with a salt select the bit in each word.
 const SALTS: Block =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
-/// What is known of the runs that a slice meets.
+/// The information about the runs that a slice overlaps.
 #[derive(Debug, Default)]
 pub struct Prefilter {
     pub runs: Vec<RunFilter>,
-    /// Codes of runs of one code.
+    /// The codes of the runs of one code.
     pub single_codes: Vec<String>,
 }
 
 /// A run of more than one code.
 #[derive(Debug)]
 pub struct RunFilter {
-    /// First and last code of the run.
+    /// The first and last code of the run.
     pub range_first: String,
     pub range_last: String,
-    /// Without one every code in the range may be the run's.
+    /// `None` means that every code in the range may be in the run.
     pub filter: Option<Filter>,
 }
 
-/// What the filters of a prefilter take.
+/// The size of the filters of a prefilter.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FilterSize {
     pub bytes: u64,
-    /// Share of bits that are set, 0 to 1.
+    /// The share of bits that are set, 0 to 1.
     pub fill: f64,
 }
 
-/// What filters know of a code: made once, asked of many filters.
+/// The hash by which filters know a code: computed once, tested against many filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(u64);
 
-/// Without a key of its own, so that a filter is a function of its codes and one fingerprint serves all filters. Nothing is
-/// at stake: a code that looks familiar is looked up.
+/// Hashes a code without a secret key, so that a filter is a function of its codes and one fingerprint serves all
+/// filters. This is safe: a code that looks familiar is looked up.
 pub fn fingerprint(code: &str) -> Fingerprint {
     Fingerprint(SipHasher13::new().hash(code.as_bytes()))
 }
 
 impl Filter {
-    /// The first byte of a stored filter. 1 was one with its bits all over.
+    /// The first byte of a stored filter. Format 1 scattered the bits of a code over the whole filter.
     pub const FORMAT: u8 = 2;
 
-    /// The filter of these codes as it is stored: 2.1 bytes a code at a rate of 0.001. `None` for runs too small to
-    /// deserve one. The rate lies between 0 and 1.
+    /// Returns the filter of these codes as it is stored: 2.1 bytes per code at a rate of 0.001. `None` for runs too
+    /// small for a filter. The rate lies between 0 and 1.
     pub fn bytes_of(codes: &CodeBatch, false_positive_rate: f64) -> Option<Vec<u8>> {
         if codes.len() < FILTER_CODES_MIN {
             return None;
@@ -98,7 +98,7 @@ impl Filter {
         Some(stored)
     }
 
-    /// `None` for what is no filter of this format, whole and unchanged.
+    /// Reads a stored filter; `None` if it is not a complete and unchanged filter of this format.
     pub fn from_bytes(stored: &[u8]) -> Option<Self> {
         let (format, rest) = stored.split_first()?;
         let (written, bits) = rest.split_at_checked(CHECKSUM_BYTES)?;
@@ -110,10 +110,10 @@ impl Filter {
         Some(Self { blocks: blocks.iter().map(|block| std::array::from_fn(|at| word(block, at))).collect() })
     }
 
-    /// False only for codes that are not in the run.
+    /// Returns false only for codes that are not in the run.
     pub fn may_contain(&self, code: Fingerprint) -> bool {
         let block = self.blocks[self.block_of(code)];
-        // All words are looked at: a branch at the first that denies costs more.
+        // All words are tested: a branch at the first word without the bit costs more.
         let absent = block.iter().zip(code.bits()).fold(0, |absent, (word, bit)| absent | (bit & !word));
         absent == 0
     }
@@ -134,7 +134,7 @@ impl Fingerprint {
     }
 }
 
-/// How many codes a block takes on average before it says "maybe" too often.
+/// Returns how many codes a block holds on average before it answers "maybe" too often.
 fn codes_a_block(false_positive_rate: f64) -> f64 {
     let (mut few, mut many) = (0.0, CODES_A_BLOCK_MAX);
     for _halving in 0..50 {
@@ -146,8 +146,8 @@ fn codes_a_block(false_positive_rate: f64) -> f64 {
 
 const CODES_A_BLOCK_MAX: f64 = 256.0;
 
-/// The share of absent codes that such blocks say "maybe" to. Codes fall into blocks by chance, so some hold more than
-/// others: a Poisson distribution.
+/// Returns the share of absent codes for which such blocks answer "maybe". Codes fall into blocks by chance, so some
+/// blocks hold more than others: a Poisson distribution.
 fn rate_of(codes_a_block: f64) -> f64 {
     let most = (codes_a_block + 12.0 * codes_a_block.sqrt() + 12.0) as i32;
     let mut chance = (-codes_a_block).exp();
@@ -160,7 +160,7 @@ fn rate_of(codes_a_block: f64) -> f64 {
 }
 
 impl Prefilter {
-    /// All its filters together.
+    /// Returns the size of all its filters together.
     pub fn size(&self) -> FilterSize {
         let (mut words, mut bits) = (0u64, 0u64);
         for word in
@@ -173,7 +173,7 @@ impl Prefilter {
         FilterSize { bytes: words * size_of::<u32>() as u64, fill }
     }
 
-    /// Those of the codes, ascending, that may exist. Each is asked of every run whose range holds it.
+    /// Returns those of the ascending codes that may exist. Each is tested against every run whose range contains it.
     pub fn suspects(&self, codes: &CodeBatch) -> CodeBatch {
         let fingerprints: Vec<_> = codes.iter().map(fingerprint).collect();
         let mut suspect = vec![false; codes.len()];

@@ -1,7 +1,7 @@
-//! Random integers: the keys they come from, the streams under a key, and bounds without bias. Part of generator version 1.
+//! Random integers: their keys, the streams under a key, and bounds without bias. Part of generator version 1.
 //!
-//! Bounded integers are our own, because every draw must stay the same for as long as a job with this version may be
-//! resumed, whatever a library does between its releases. Only ChaCha20 itself is the library's.
+//! Bounded integers are implemented here, because every draw must stay the same for as long as a job with this version
+//! may be resumed, whatever a library changes between its releases. Only ChaCha20 itself comes from a library.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ impl Key {
         Self(bytes)
     }
 
-    /// For the store, which keeps the key until the job ends.
+    /// Returns the bytes for the store, which keeps the key until the job ends.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -36,12 +36,12 @@ impl fmt::Debug for Key {
 pub struct Stream(u64);
 
 impl Stream {
-    /// The draws of one chunk. `chunk_no` is below `u32::MAX`, which belongs to the quotas.
+    /// Returns the stream for the draws of one chunk. `chunk_no` is below `u32::MAX`, which belongs to the quotas.
     pub const fn chunk(round: u32, chunk_no: u32) -> Self {
         Self((round as u64) << 32 | chunk_no as u64)
     }
 
-    /// The starting point of a round's quotas.
+    /// Returns the stream for the starting point of a round's quotas.
     pub const fn quotas(round: u32) -> Self {
         Self::chunk(round, u32::MAX)
     }
@@ -58,7 +58,7 @@ impl RandomIntegers {
         Self(words)
     }
 
-    /// An integer below `bound` (at least 1), each equally likely. Up to 2^64 - 1 the same as [`Self::below_u64`].
+    /// Returns an integer below `bound` (at least 1), each equally likely. Up to 2^64 - 1 like [`Self::below_u64`].
     pub fn below(&mut self, bound: u128) -> u128 {
         match u64::try_from(bound) {
             Ok(narrow) => u128::from(self.below_u64(narrow)),
@@ -75,8 +75,8 @@ impl RandomIntegers {
         }
     }
 
-    /// Lemire's multiplication method: the high half of word * bound, unless the low half falls into the part that
-    /// would favour some results.
+    /// Applies Lemire's multiplication method: the result is the high half of word * bound, unless the low half falls
+    /// into the part that would favour some results.
     pub fn below_u64(&mut self, bound: u64) -> u64 {
         loop {
             let product = u128::from(self.0.next_u64()) * u128::from(bound);

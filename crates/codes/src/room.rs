@@ -1,32 +1,33 @@
-//! How many codes of a mask may still be minted, as far as the masks in use tell. What they leave open, counting decides.
+//! Computes from the masks in use how many codes of a mask are still free. What they leave open, counting decides.
 
 use crate::denied::DeniedInMask;
 use crate::mask::Mask;
 use crate::overlap::{Positions, covers, intersection, parts_outside, size};
 use crate::symbols::SymbolSet;
 
-/// The codes of a mask that may be minted at all: those that are neither reserved nor denied.
+/// The codes of a mask that may be minted at all: codes that are neither reserved nor denied.
 #[derive(Debug)]
 pub struct Mintable<'a> {
     mask: &'a Mask,
-    /// Disjoint parts of the mask's body that together are what nobody reserved.
+    /// Disjoint parts of the mask's body that together are all that is not reserved.
     parts: Vec<Positions>,
     denied: Option<&'a DeniedInMask>,
     pub codes: u128,
-    /// Less than `codes` where these are an upper bound.
+    /// The lower bound, less than `codes` where that is an upper bound.
     pub codes_at_least: u128,
-    /// False if `codes` is an upper bound, because reserved masks cut check characters apart or are too many.
+    /// False if `codes` is an upper bound: reserved masks split check characters or are too many, or there are both
+    /// denied words and check characters.
     pub exact: bool,
 }
 
-/// How many of them are taken, or owed to jobs that are not finished.
+/// The number of these codes that are taken, or promised to jobs that are not finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     pub at_least: u128,
     pub at_most: u128,
 }
 
-/// Whether a count of codes fits.
+/// The answer whether enough codes are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
     Enough,
@@ -34,14 +35,14 @@ pub enum Room {
         free: u128,
         /// Codes that are neither reserved nor denied, taken or not.
         mintable: u128,
-        /// False if it is an estimate.
+        /// False if the numbers are estimates.
         exact: bool,
     },
     Unsure,
 }
 
 impl<'a> Mintable<'a> {
-    /// Every rank of a keyspace has one code, whatever its check characters: so only bodies are counted.
+    /// Counts only bodies, because every rank of a keyspace has one code, whatever its check characters.
     pub fn new(mask: &'a Mask, reserved: &[Mask], denied: Option<&'a DeniedInMask>) -> Self {
         let body_length = mask.body().len();
         let met: Vec<&Mask> = reserved.iter().filter(|other| mask.meets(other)).collect();
@@ -60,14 +61,14 @@ impl<'a> Mintable<'a> {
         Self { mask, parts, denied, codes, codes_at_least: codes.saturating_sub(in_doubt), exact }
     }
 
-    /// What `codes` codes of another mask in use take of these, at least and at most: those that find no place outside
-    /// ours lie inside.
+    /// Returns how many of these codes are taken, at least and at most, by `codes` codes of another mask in use: codes
+    /// that do not fit outside this mask lie inside.
     pub fn taken_by(&self, other: &Mask, codes: u64) -> Taken {
         let codes = u128::from(codes);
         let body = &other.positions()[..self.mask.body().len()];
         let shared: Vec<Positions> = self.parts.iter().filter_map(|part| intersection(part, body)).collect();
         let at_most = codes.min(shared.iter().map(|part| size(part)).fold(0, u128::saturating_add));
-        // Even those of the same mask may have other check characters than ours, if they were made under another key.
+        // Even codes of the same mask may have other check characters, if they were made under another key.
         let comparable = other.check_length() + self.mask.check_length() == 0;
         let fit_outside = codes <= size(other.body()).saturating_sub(shared.iter().map(|part| size(part)).sum());
         if !comparable || fit_outside {
@@ -78,7 +79,7 @@ impl<'a> Mintable<'a> {
         Taken { at_least: codes.saturating_sub(outside), at_most }
     }
 
-    /// Is there room for `count` codes?
+    /// Decides whether `count` codes are free.
     pub fn room_for(&self, count: u64, taken: Taken) -> Room {
         let count = u128::from(count);
         if self.codes_at_least.saturating_sub(taken.at_most) >= count {
@@ -92,7 +93,7 @@ impl<'a> Mintable<'a> {
     }
 }
 
-/// How many codes of a part of the mask's body contain no denied word.
+/// Returns how many codes of a part of the mask's body contain no denied word.
 fn allowed(part: &[SymbolSet], mask: &Mask, denied: Option<&DeniedInMask>) -> u128 {
     let Some(denied) = denied else { return size(part) };
     let whole: Positions = part.iter().chain(&mask.positions()[part.len()..]).copied().collect();

@@ -1,4 +1,4 @@
-//! Codes of a mask that must not be minted, whether they exist or not.
+//! The rules for codes of a mask that must not be minted, whether they exist or not.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use crate::denied::DeniedInMask;
 use crate::mask::Mask;
 use crate::overlap::{Positions, intersection, matches};
 
-/// What keeps codes of one mask from being minted.
+/// The rules that keep codes of one mask from being minted.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Masks that are reserved, as far as they meet the mask.
+    /// The reserved masks, as far as they overlap the mask.
     reserved: Vec<Positions>,
     denied: Option<Arc<DeniedInMask>>,
 }
 
-/// Why a code is not to be minted.
+/// The reason why a code must not be minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forbidden {
     Reserved,
@@ -28,12 +28,12 @@ impl Rules {
         Self { reserved: reserved.collect(), denied }
     }
 
-    /// True if nothing is forbidden.
+    /// Returns true if nothing is forbidden.
     pub fn is_empty(&self) -> bool {
         self.reserved.is_empty() && self.denied.is_none()
     }
 
-    /// The codes that are forbidden, by their index, and why.
+    /// Returns the indexes of the forbidden codes, with the reasons.
     pub fn forbidden_of(&self, codes: &CodeBatch) -> Vec<(usize, Forbidden)> {
         if self.is_empty() {
             return Vec::new();
@@ -42,7 +42,7 @@ impl Rules {
         forbidden.filter_map(|(index, why)| Some((index, why?))).collect()
     }
 
-    /// Of a code of the mask.
+    /// Returns the reason why a code of the mask is forbidden, if it is.
     pub fn forbids(&self, code: &str) -> Option<Forbidden> {
         let code = code.as_bytes();
         if self.reserved.iter().any(|positions| matches(positions, code)) {

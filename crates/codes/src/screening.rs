@@ -1,32 +1,32 @@
-//! How a chunk's candidates are compared with the codes that exist: chosen by estimated cost.
+//! Chooses by estimated cost how a chunk's candidates are compared with the codes that exist.
 
 use std::str::FromStr;
 
-/// What a chunk may meet, from the rows of the runs whose range meets its slice.
+/// The overlap of a chunk with existing codes, from the rows of the runs whose range overlaps its slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overlap {
-    /// Runs of more than one code.
+    /// The number of runs of more than one code.
     pub runs: u64,
-    /// Bytes of their filters.
+    /// The bytes of their filters.
     pub filter_bytes: u64,
-    /// How many pairs of a candidate and a run there are in which the run's range holds the candidate.
+    /// The number of pairs of a candidate and a run whose range contains the candidate.
     pub pairs: u64,
-    /// As `pairs`, but only of runs without a filter: each candidate of these is looked up.
+    /// The number of those pairs whose run has no filter: each candidate of these is looked up.
     pub pairs_unfiltered: u64,
-    /// Runs of one code.
+    /// The number of runs of one code.
     pub single_codes: u64,
 }
 
-/// How candidates are compared with what exists. What comes out is the same; what it costs is not.
+/// The way in which candidates are compared with existing codes. All ways have the same result, but not the same cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Screening {
-    /// No other run meets the slice.
+    /// No other run overlaps the slice.
     NothingOverlaps,
-    /// The filters say which candidates may exist; these are looked up.
+    /// The filters select the candidates that may exist; these are looked up.
     Filter,
     /// Every candidate is looked up.
     LookUp(LookUpReason),
-    /// Nothing is compared: a candidate that exists is met when the chunk is written.
+    /// Nothing is compared: a candidate that exists is detected when the chunk is written.
     LeftToTheIndex,
 }
 
@@ -39,10 +39,10 @@ pub enum LookUpReason {
     SwitchedOff,
 }
 
-/// What an operator allows. Duplicates cannot arise in any mode: the unique index judges.
+/// The ways that an operator allows. Duplicates cannot arise in any mode: the unique index rejects them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScreeningMode {
-    /// Whichever way is the cheapest.
+    /// The cheapest way.
     Auto,
     /// No filter is written or read: every candidate is looked up.
     LookUp,
@@ -63,13 +63,13 @@ impl FromStr for ScreeningMode {
     }
 }
 
-/// Bounds that an operator sets.
+/// The limits that an operator sets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FilterLimits {
     pub mode: ScreeningMode,
-    /// Of the filters that are written.
+    /// The false positive rate of the filters that are written.
     pub false_positive_rate: f64,
-    /// Most bytes of filters that are loaded for a chunk.
+    /// The maximum number of bytes of filters that are loaded for a chunk.
     pub bytes_max: u64,
 }
 
@@ -79,11 +79,11 @@ impl Default for FilterLimits {
     }
 }
 
-/// More runs than this over one slice are not even listed.
+/// The number of runs over one slice above which they are not even listed.
 pub const RUNS_MAX: u64 = 1024;
-/// More runs of one code than this in one slice are not even listed.
+/// The number of runs of one code in one slice above which they are not even listed.
 pub const SINGLE_CODES_MAX: u64 = 50_000;
-/// For fewer candidates than this, looking them up takes less than asking what overlaps.
+/// The number of candidates below which looking them up takes less time than asking what overlaps.
 const FEW_CODES: u64 = 256;
 
 // From benches/screening.rs.
@@ -104,7 +104,7 @@ impl Screening {
         Self::LeftToTheIndex,
     ];
 
-    /// Before anything was asked of the store: is there a reason not to?
+    /// Returns the choice that needs no question to the store, if there is one.
     pub fn without_asking(candidates: u64, limits: &FilterLimits) -> Option<Self> {
         match limits.mode {
             ScreeningMode::None => Some(Self::LeftToTheIndex),
@@ -114,7 +114,7 @@ impl Screening {
         }
     }
 
-    /// For a chunk of so many candidates.
+    /// Chooses the way for a chunk with this number of candidates.
     pub fn choose(candidates: u64, overlap: &Overlap, limits: &FilterLimits) -> Self {
         if overlap.runs == 0 && overlap.single_codes == 0 {
             return Self::NothingOverlaps;
@@ -133,23 +133,23 @@ impl Screening {
         if filter < candidates as f64 * LOOK_UP_A_CODE_US { Self::Filter } else { Self::LookUp(LookUpReason::Cheaper) }
     }
 
-    /// In words, for people.
+    /// Returns the reason in words, for people.
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::NothingOverlaps => "no code of another run can be met",
-            Self::Filter => "few candidates exist already, and filters tell which may",
-            Self::LookUp(LookUpReason::FewCodes) => "so few codes are wanted that looking them up is cheapest",
+            Self::NothingOverlaps => "no other run overlaps the slice",
+            Self::Filter => "few candidates exist already, and filters select those that may",
+            Self::LookUp(LookUpReason::FewCodes) => "so few codes are requested that looking them up is cheapest",
             Self::LookUp(LookUpReason::TooManyRuns) => {
-                "so many runs are met that looking every candidate up is cheaper"
+                "so many runs overlap the slice that looking up every candidate is cheaper"
             }
-            Self::LookUp(LookUpReason::OverBudget) => "the filters of the runs that are met exceed prefilter.max_bytes",
-            Self::LookUp(LookUpReason::Cheaper) => "looking every candidate up is cheaper than testing filters",
+            Self::LookUp(LookUpReason::OverBudget) => "the filters of the overlapping runs exceed prefilter.max_bytes",
+            Self::LookUp(LookUpReason::Cheaper) => "looking up every candidate is cheaper than testing filters",
             Self::LookUp(LookUpReason::SwitchedOff) => "prefilter.screening is look_up",
             Self::LeftToTheIndex => "prefilter.screening is none",
         }
     }
 
-    /// As it is stored with a chunk.
+    /// Returns the name that is stored with a chunk.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NothingOverlaps => "nothing_overlaps",
@@ -169,7 +169,7 @@ impl FromStr for Screening {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|screening| screening.as_str() == text);
-        known.ok_or_else(|| format!("there is no screening {text:?}"))
+        known.ok_or_else(|| format!("unknown screening {text:?}"))
     }
 }
 
@@ -177,20 +177,20 @@ impl FromStr for Screening {
 pub const READ_A_CODE_US: f64 = 0.3;
 pub const ASK_ONCE_US: f64 = 100.0;
 
-/// What drawing and looking up has shown of a slice.
+/// The results of drawing and looking up in a slice so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempts {
-    /// Candidates that were looked at so far, and how many of them exist.
+    /// The number of candidates that were examined so far, and how many of them exist.
     pub tried: u64,
     pub present: u64,
-    /// Codes that are still wanted.
+    /// The number of codes that are still missing.
     pub missing: u64,
     pub slice_length: u128,
 }
 
 impl Attempts {
-    /// True when reading the slice's codes and choosing among the free ranks costs less than going on drawing and
-    /// looking up.
+    /// Returns true if reading the slice's codes and choosing among the free ranks costs less than continuing to draw
+    /// and look up.
     pub fn show_a_crowd(&self) -> bool {
         // Never 0 and never 1, however few were tried.
         let present_share = (self.present as f64 + 0.5) / (self.tried as f64 + 1.0);

@@ -1,10 +1,10 @@
-//! Slices of a keyspace, and how a slice's codes are drawn: generator version 1, frozen by golden vectors.
+//! Slices of a keyspace, and the drawing of a slice's codes: generator version 1, frozen by golden vectors.
 
 use crate::free_ranks::FreeRanks;
 use crate::keyspace::{Keyspace, Rank};
 use crate::random::{Key, RandomIntegers, Stream};
 
-/// Stored with every job. A change here or in `random` that changes a draw needs a new number.
+/// The version stored with every job. A change here or in `random` that changes a draw needs a new number.
 pub const GENERATOR_VERSION: u32 = 1;
 
 /// A contiguous range of ranks.
@@ -15,7 +15,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// Slice `index` of the `slices` that partition a keyspace of `size` ranks; lengths differ by one at most.
+    /// Returns slice `index` of the `slices` that partition a keyspace of `size` ranks; lengths differ by at most one.
     ///
     /// ```
     /// use codemint::code::slice::Slice;
@@ -33,7 +33,7 @@ impl Slice {
         Self { start: 0, length: keyspace.size() }
     }
 
-    /// First and last code that the slice could have, whatever the check key: every code of it lies between them.
+    /// Returns the first and last code that the slice could have, whatever the check key: its codes lie between them.
     pub fn range(self, keyspace: &Keyspace) -> (String, String) {
         let (first, last) = (keyspace.first_code(self.start), keyspace.last_code(self.start + self.length - 1));
         (first.unwrap_or_default(), last.unwrap_or_default())
@@ -43,7 +43,7 @@ impl Slice {
         rank >= self.start && rank - self.start < self.length
     }
 
-    /// Cut into pieces of this length, the last one shorter.
+    /// Cuts the slice into pieces of this length; the last one may be shorter.
     pub fn pieces(self, length: u128) -> impl Iterator<Item = Self> {
         let pieces = self.length.div_ceil(length);
         (0..pieces).map(move |piece| {
@@ -53,10 +53,10 @@ impl Slice {
     }
 }
 
-/// How many codes each slice gives: systematic sampling with one random starting point, so that every rank's chance is
-/// exactly count / size. The quotas add up to `count` and none exceeds its slice.
+/// Returns how many codes each slice gives: systematic sampling with one random starting point, so that every rank's
+/// chance is exactly count / size. The quotas add up to `count` and none exceeds its slice.
 ///
-/// Needs `1 <= slices <= count <= size`, `size` below 2^100 and `count / slices` at most 2^20.
+/// Requires `1 <= slices <= count <= size`, `size` below 2^100 and `count / slices` at most 2^20.
 pub fn quotas(key: &Key, round: u32, size: u128, count: u64, slices: u32) -> impl Iterator<Item = (Slice, u64)> {
     let mut remainder = RandomIntegers::new(key, Stream::quotas(round)).below(size);
     (0..slices).map(move |index| {
@@ -89,9 +89,9 @@ pub struct Draw {
     random: RandomIntegers,
     accepted: Vec<Rank>,
     rejected: Vec<Rank>,
-    /// Accepted and rejected, once candidates have been replaced.
+    /// The accepted and rejected ranks, once candidates have been replaced.
     tried: Option<Tried>,
-    /// What replacements are drawn from, once the slice has shown that it is crowded.
+    /// The free ranks that replacements are drawn from, once the slice has proved to be crowded.
     free: Option<FreeRanks>,
 }
 
@@ -104,12 +104,12 @@ impl Draw {
         Self { slice, quota, random, accepted, rejected: Vec::new(), tried: None, free: None }
     }
 
-    /// The candidates, ascending. Fewer than the quota only when no rank of the slice is left untried.
+    /// Returns the candidates, ascending. They are fewer than the quota only if no rank of the slice is left untried.
     pub fn ranks(&self) -> &[Rank] {
         &self.accepted
     }
 
-    /// How many candidates were given back so far.
+    /// Returns how many candidates were rejected so far.
     pub fn rejected(&self) -> usize {
         self.rejected.len()
     }
@@ -118,18 +118,18 @@ impl Draw {
         self.slice
     }
 
-    /// How many candidates the quota lacks.
+    /// Returns how many candidates are missing from the quota.
     pub fn missing(&self) -> usize {
         self.quota - self.accepted.len()
     }
 
-    /// Gives candidates back for good. `taken` is ascending.
+    /// Rejects candidates permanently. `taken` is ascending.
     pub fn reject(&mut self, taken: &[Rank]) {
         self.accepted.retain(|rank| taken.binary_search(rank).is_err());
         self.rejected.extend_from_slice(taken);
     }
 
-    /// Gives candidates back for good and draws others, ascending, which it returns. `taken` is ascending.
+    /// Rejects candidates permanently, draws others, and returns these in ascending order. `taken` is ascending.
     pub fn replace(&mut self, taken: &[Rank]) -> Vec<Rank> {
         self.reject(taken);
         let missing = self.missing();
@@ -141,8 +141,8 @@ impl Draw {
         drawn
     }
 
-    /// For a slice that is crowded: from now on only ranks that are free are drawn, `wanted` of them at once, which it
-    /// returns. `free` knows what the store holds of the slice, or of a part of it; `wanted` is at most what is missing.
+    /// Switches a crowded slice to free ranks: draws and returns `wanted` of them, and draws only free ranks from now
+    /// on. `free` knows what the store holds of the slice or a part of it; `wanted` is at most `missing`.
     pub fn draw_from(&mut self, mut free: FreeRanks, wanted: usize) -> Vec<Rank> {
         self.take_tried(&mut free);
         let drawn = draw_free(&mut self.random, &free, wanted);
@@ -151,13 +151,13 @@ impl Draw {
         drawn
     }
 
-    /// Takes the ranks that were drawn before, accepted or not.
+    /// Marks the ranks that were drawn before, accepted or not, as taken.
     pub fn take_tried(&self, free: &mut FreeRanks) {
         self.accepted.iter().chain(&self.rejected).for_each(|&rank| free.take(rank));
     }
 
-    /// Of a slice that is cut in pieces with so many free ranks each: how many of the missing candidates each piece gives,
-    /// so that every subset of all free ranks is equally likely.
+    /// Returns how many of the missing candidates each piece of a slice gives, so that every subset of all free ranks
+    /// is equally likely. `free` is the number of free ranks of each piece.
     pub fn allot(&mut self, free: &[u64]) -> Vec<usize> {
         let all = free.iter().map(|&free| u128::from(free)).sum();
         let missing = self.missing();
@@ -176,7 +176,7 @@ impl Draw {
             drawn.iter().for_each(|&rank| free.take(rank));
         }
         self.accepted.extend_from_slice(drawn);
-        // The stable sort sees two ascending runs and merges them.
+        // The stable sort recognizes two ascending sequences and merges them.
         self.accepted.sort();
     }
 
@@ -195,15 +195,15 @@ fn draw_free(random: &mut RandomIntegers, free: &FreeRanks, wanted: usize) -> Ve
     free.ranks_at(&sample(random, u128::from(free.len()), wanted))
 }
 
-/// Ranks that were drawn before, in two ascending runs, so that a few more do not move all of them: where next to nothing
-/// is allowed, a million may be drawn one by one.
+/// The ranks that were drawn before, in two ascending sequences, so that a few more do not move all of them: where next
+/// to nothing is allowed, a million may be drawn one by one.
 #[derive(Debug)]
 struct Tried {
     settled: Vec<Rank>,
     recent: Vec<Rank>,
 }
 
-/// Searching for one index costs about as much as going past so many ranks.
+/// The number of ranks that can be passed one by one at about the cost of searching for one index.
 const SEARCH_COST_RANKS: usize = 256;
 
 impl Tried {
@@ -218,7 +218,7 @@ impl Tried {
 
     fn insert(&mut self, drawn: &[Rank]) {
         self.recent.extend_from_slice(drawn);
-        // The stable sorts see two ascending runs and merge them.
+        // The stable sorts recognize two ascending sequences and merge them.
         self.recent.sort();
         if self.recent.len().saturating_pow(2) > self.settled.len() {
             self.settle();
@@ -230,7 +230,7 @@ impl Tried {
         self.settled.sort();
     }
 
-    /// Turns ascending indexes among the ranks that were not tried into those ranks.
+    /// Turns ascending indexes among the untried ranks into those ranks.
     fn skip_over(&mut self, indexes: &mut [u128], start: Rank) {
         if indexes.len().saturating_mul(SEARCH_COST_RANKS) < self.settled.len() {
             indexes.iter_mut().for_each(|index| *index = self.untried_at(*index, start));
@@ -240,7 +240,7 @@ impl Tried {
         }
     }
 
-    /// The least number of skipped ranks that leaves no tried one to skip.
+    /// Returns the untried rank at this index, by searching for the least number of tried ranks to skip.
     fn untried_at(&self, index: u128, start: Rank) -> Rank {
         let (mut skipped, mut skipped_at_most) = (0, self.len());
         while skipped < skipped_at_most {
@@ -271,7 +271,7 @@ fn skip_over(indexes: &mut [u128], start: Rank, tried: &[Rank]) {
     }
 }
 
-/// `wanted` distinct integers below `size` (all of them if there are fewer), ascending; every subset equally likely.
+/// Returns `wanted` distinct integers below `size` (all if there are fewer), ascending; every subset is equally likely.
 fn sample(random: &mut RandomIntegers, size: u128, wanted: usize) -> Vec<u128> {
     let wanted = size.min(wanted as u128) as usize;
     if 2 * wanted as u128 >= size {
@@ -287,8 +287,8 @@ fn sample(random: &mut RandomIntegers, size: u128, wanted: usize) -> Vec<u128> {
     }
 }
 
-/// Draws, sorts, drops repeats and tops up by exactly the deficit: the same subset as drawing one by one until enough
-/// are distinct.
+/// Draws, sorts, drops repeats and tops up by exactly the deficit: this gives the same subset as drawing one by one
+/// until enough are distinct.
 fn sample_sparse<N: Copy + Ord>(wanted: usize, mut draw: impl FnMut() -> N) -> Vec<N> {
     let mut drawn = Vec::with_capacity(wanted);
     while drawn.len() < wanted {
@@ -296,7 +296,7 @@ fn sample_sparse<N: Copy + Ord>(wanted: usize, mut draw: impl FnMut() -> N) -> V
         drawn.extend(std::iter::repeat_with(&mut draw).take(wanted - sorted));
         drawn[sorted..].sort_unstable();
         if sorted > 0 {
-            // The stable sort sees two ascending runs and merges them.
+            // The stable sort recognizes two ascending sequences and merges them.
             drawn.sort();
         }
         drawn.dedup();
@@ -304,7 +304,7 @@ fn sample_sparse<N: Copy + Ord>(wanted: usize, mut draw: impl FnMut() -> N) -> V
     drawn
 }
 
-/// One pass over all of them, each taken with the chance that the rest still needs it (selection sampling).
+/// Makes one pass over all integers, taking each with the chance that the rest still needs it (selection sampling).
 fn sample_dense(random: &mut RandomIntegers, size: u128, wanted: usize) -> Vec<u128> {
     let mut drawn = Vec::with_capacity(wanted);
     for index in 0..size {

@@ -16,19 +16,19 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SymbolSet(u128);
 
-/// `#` and `[:digit:]`
+/// The set of `#` and `[:digit:]`.
 pub const DIGIT: SymbolSet = SymbolSet::of(b"0123456789");
-/// `?` and `[:alpha:]`
+/// The set of `?` and `[:alpha:]`.
 pub const ALPHA: SymbolSet = SymbolSet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-/// `*` and `[:alnum:]`
+/// The set of `*` and `[:alnum:]`.
 pub const ALNUM: SymbolSet = DIGIT.union(ALPHA);
-/// `[:safe:]`: no vowels, so no words, and no pair of look-alikes such as 8 B, 5 S, 2 Z, 6 G
+/// The set of `[:safe:]`: no vowels, so no words, and no pair of look-alikes such as 8 B, 5 S, 2 Z, 6 G.
 pub const SAFE: SymbolSet = SymbolSet::of(b"BCDFGHJKLMNPQRSTVWXZ3479");
 
-/// The sets that a mask can call by name, in the order in which messages list them.
+/// The sets that a mask can use by name, in the order in which messages list them.
 pub const NAMED: [(&str, SymbolSet); 4] = [("digit", DIGIT), ("alpha", ALPHA), ("alnum", ALNUM), ("safe", SAFE)];
 
-/// True for the characters that a code may consist of, before folding to upper case.
+/// Returns true for the characters that a code may consist of, before folding to upper case.
 pub const fn is_printable(byte: u8) -> bool {
     byte.is_ascii_graphic()
 }
@@ -36,7 +36,7 @@ pub const fn is_printable(byte: u8) -> bool {
 impl SymbolSet {
     pub const EMPTY: Self = Self(0);
 
-    /// The set of these bytes, folded to upper case.
+    /// Returns the set of these bytes, folded to upper case.
     pub const fn of(bytes: &[u8]) -> Self {
         let mut bits = 0;
         let mut at = 0;
@@ -55,7 +55,7 @@ impl SymbolSet {
         Self(self.0 & other.0)
     }
 
-    /// The symbols of this set that the other one lacks.
+    /// Returns the symbols of this set that the other one lacks.
     pub const fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
@@ -68,12 +68,12 @@ impl SymbolSet {
         byte < 128 && self.0 >> byte & 1 == 1
     }
 
-    /// How many of its symbols come before this byte, which is ASCII.
+    /// Returns how many of its symbols come before this byte, which must be ASCII.
     pub const fn count_below(self, byte: u8) -> u32 {
         (self.0 & ((1 << byte) - 1)).count_ones()
     }
 
-    /// How many symbols the set holds, 0 to 68.
+    /// Returns the number of symbols in the set, 0 to 68.
     pub const fn len(self) -> u32 {
         self.0.count_ones()
     }
@@ -82,12 +82,12 @@ impl SymbolSet {
         self.0 == 0
     }
 
-    /// The symbols in ASCII order.
+    /// Iterates over the symbols in ASCII order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..128).filter(move |&byte| self.contains(byte))
     }
 
-    /// The only symbol of a set of one.
+    /// Returns the symbol of a set that has only one.
     pub fn single(self) -> Option<u8> {
         if self.len() == 1 { self.iter().next() } else { None }
     }

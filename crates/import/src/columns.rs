@@ -1,7 +1,7 @@
-//! One column of a CSV input, in memory that does not grow with a row.
+//! Reads one column of a CSV input, in memory that does not grow with the length of a row.
 //!
-//! Uses the parser below the `csv` crate: that crate's reader keeps whole rows, however long, and its line numbers are
-//! one too small after `\r\n`.
+//! It uses the parser below the `csv` crate: that crate's reader keeps whole rows, however long, and its line numbers
+//! are one too small after `\r\n`.
 
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -13,10 +13,10 @@ use crate::intake::Entry;
 use crate::lines::BYTES_KEPT;
 use crate::source::Source;
 
-/// Longest row, line breaks in quotation marks included: a mark that is never closed would swallow the rest of the file.
+/// The longest row, including line breaks in quotation marks: an unclosed mark would swallow the rest of the file.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
-/// The names of the columns, from the header row.
+/// Returns the names of the columns, from the header row.
 ///
 /// # Errors
 /// If the input cannot be read, is empty, or its first row is longer than [`RECORD_BYTES_MAX`].
@@ -25,7 +25,7 @@ pub fn header(input: impl Read, delimiter: u8) -> Result<Vec<String>, ImportErro
     Rows::new(&mut source, delimiter).header()
 }
 
-/// Hands on the column's field of every row, with the number of the line on which the row begins.
+/// Passes the column's field of every row to `take`, with the number of the line on which the row begins.
 pub(super) fn each_field<R: Read>(
     source: &mut Source<'_, R>,
     column: &str,
@@ -62,9 +62,9 @@ struct Rows<'s, 'a, R> {
     source: &'s mut Source<'a, R>,
     parser: csv_core::Reader,
     field: Vec<u8>,
-    /// Where the next byte stands, counted from 1.
+    /// The line of the next byte, counted from 1.
     line_no: u64,
-    /// A line feed that comes now belongs to the carriage return before it, which has been counted.
+    /// True if a line feed that comes now belongs to the carriage return before it, which has been counted.
     after_carriage_return: bool,
     row_line_no: u64,
     row_bytes: usize,
@@ -91,7 +91,7 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
         Ok(names)
     }
 
-    /// Leaves the field in `field`, cut off behind [`BYTES_KEPT`]; false if the row ends before it.
+    /// Leaves the field in `field`, cut off after [`BYTES_KEPT`] bytes; returns false if the row ends before it.
     fn field_of_row(&mut self, wanted: usize) -> Result<bool, ImportError> {
         self.field.clear();
         let (mut at, mut row_ended) = (0, false);
@@ -102,8 +102,8 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
         Ok(at > wanted)
     }
 
-    /// Stands before the first byte of a row then; false at the end of the input. The parser skips blank lines too, but
-    /// does not say how many.
+    /// Moves to the first byte of the next row; returns false at the end of the input. The parser skips blank lines
+    /// too, but does not report how many.
     fn skip_line_ends(&mut self) -> Result<bool, ImportError> {
         loop {
             let bytes = self.source.fill()?;
@@ -125,7 +125,7 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
         }
     }
 
-    /// Reads a field and adds its first bytes to `field`; true if the row ends with it.
+    /// Reads a field and adds its first bytes to `field`; returns true if the row ends with it.
     fn next_field(&mut self, bytes_kept: usize) -> Result<bool, ImportError> {
         loop {
             let mut piece = [0; 256];

@@ -1,4 +1,4 @@
-//! Why an import cannot be read. Codes never appear in here: errors name lines, bytes, columns and directories.
+//! Errors of imports. They name lines, bytes, columns and directories, but never codes.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use crate::columns::RECORD_BYTES_MAX;
 use crate::rejects::Invalid;
 
-/// A message lists this many columns at most.
+/// The maximum number of columns that a message lists.
 const COLUMNS_LISTED_MAX: usize = 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("the input cannot be read after byte {bytes}: {source}")]
     Read { bytes: u64, source: io::Error },
-    #[error("the input holds no codes; write one code a line")]
+    #[error("the input holds no codes; write one code per line")]
     Empty,
     #[error("none of the {invalid} lines with text holds a valid code; line {line}: {reason}")]
     NoValidCode { invalid: u64, line: u64, reason: Invalid },
@@ -23,14 +23,14 @@ pub enum ImportError {
     #[error("the header has {times} columns {column:?}; give each column a name of its own")]
     ColumnRepeated { column: String, times: usize },
     #[error(
-        "the row that begins on line {line} is longer than {RECORD_BYTES_MAX} bytes; is a quotation mark there never closed?"
+        "the row that begins on line {line} is longer than {RECORD_BYTES_MAX} bytes; look there for a quotation mark that is never closed"
     )]
     RowTooLong { line: u64 },
-    #[error("a temporary file in {} fails: {source}{}", directory.display(), advice(source))]
+    #[error("a temporary file in {} failed: {source}{}", directory.display(), advice(source))]
     Temporary { directory: PathBuf, source: io::Error },
-    #[error("the rejects cannot be written: {0}")]
+    #[error("the rejected lines cannot be written: {0}")]
     RejectFile(io::Error),
-    /// The caller's own callback said so.
+    /// The caller's progress callback stopped the import.
     #[error("the import was interrupted")]
     Interrupted,
 }
@@ -47,7 +47,7 @@ fn listed(columns: &[String]) -> String {
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; set TMPDIR to a directory with more room",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; set TMPDIR to a directory with more space",
         ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "; set TMPDIR to a directory that can be written to"
         }

@@ -1,4 +1,4 @@
-//! An input from its first byte to sorted codes and rejects.
+//! Reads an input from its first byte to sorted codes and rejects.
 
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -14,39 +14,39 @@ use crate::sorter::Sorter;
 use crate::source::Source;
 use crate::workspace::Workspace;
 
-/// Hears how far something is and says whether to go on; called many times a second. While an input is read and sorted
-/// the figure is the bytes read so far, while rejects are put in order it is a number of rejects.
+/// A callback that receives the progress and returns whether to continue; called many times a second. While an input is
+/// read and sorted, the figure is the number of bytes read so far; while rejects are sorted, it is a number of rejects.
 pub type Progress<'a> = &'a dyn Fn(u64) -> ControlFlow<()>;
 
-/// Where the codes stand in the input.
+/// The place of the codes in the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One code a line.
+    /// One code per line.
     Lines,
-    /// In the column of this name; the first row is the header.
+    /// The column of this name; the first row is the header.
     Column { name: String, delimiter: u8 },
 }
 
 #[derive(Clone, Debug)]
 pub struct Options {
     pub format: Format,
-    /// Most codes of a run.
+    /// The maximum number of codes in a run.
     pub run_codes: u32,
     pub workspace: Workspace,
 }
 
-/// What a reader found on a line, or in a row.
+/// The content of a line or a row, as its reader found it.
 pub(super) enum Entry<'a> {
     Blank,
     NoField,
     Text(&'a [u8]),
 }
 
-/// Reads the whole input, which gives the same result each time. Codes are folded to upper case; of equal ones the first
-/// line counts and the others are rejects, as are lines that hold no code. Blank lines are only counted.
+/// Reads the whole input; the same input always gives the same result. Codes are folded to upper case. Of equal codes
+/// the first line counts and the others are rejects, as are lines without a valid code. Blank lines are only counted.
 ///
 /// # Errors
-/// If the input or its header cannot be read or holds no valid code, if temporary files fail, and `Interrupted`.
+/// If the input or its header cannot be read, if the input holds no valid code, if temporary files fail; `Interrupted`.
 pub fn read(input: impl Read, options: &Options, progress: Progress<'_>) -> Result<(Sorted, Rejects), ImportError> {
     let mut source = Source::open(input, progress)?;
     let mut intake = Intake::new(options);
@@ -60,7 +60,8 @@ pub fn read(input: impl Read, options: &Options, progress: Progress<'_>) -> Resu
     intake.finish(options, progress)
 }
 
-/// Of lines the digest of the bytes alone, so that other programs can tell it. A column is part of what was asked.
+/// Returns the digest of the bytes alone for plain lines, so that other programs can compute it. For CSV, the requested
+/// column is included.
 fn digest(of_bytes: [u8; 32], format: &Format) -> [u8; 32] {
     match format {
         Format::Lines => of_bytes,

@@ -1,7 +1,8 @@
-//! Codes that come from another system: read once, checked, sorted on disk and handed out in runs, in bounded memory.
+//! Imports codes from another system: reads them once, checks them, sorts them on disk and returns them in runs, in
+//! bounded memory.
 //!
-//! Knows no store and prints nothing; everything here blocks, so callers give it a blocking thread. Temporary files have
-//! no names, so that nothing is left behind, however the process ends.
+//! The module knows no store and prints nothing. All its functions block, so callers use a blocking thread. Temporary
+//! files have no names, so nothing is left behind, however the process ends.
 
 pub mod intake;
 pub mod sorted;

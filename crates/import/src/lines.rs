@@ -1,4 +1,4 @@
-//! Plain text, one code a line, in memory that does not grow with a line.
+//! Reads plain text, one code per line, in memory that does not grow with the length of a line.
 
 use std::io::Read;
 
@@ -7,10 +7,10 @@ use crate::intake::Entry;
 use crate::source::Source;
 use codemint_codes::mask::CODE_LENGTH_MAX;
 
-/// Enough to see that a line is too long, even when a carriage return follows that is part of the line's end.
+/// Enough bytes to see that a line is too long, even if a carriage return follows that is part of the line's end.
 pub(super) const BYTES_KEPT: usize = CODE_LENGTH_MAX + 2;
 
-/// Hands on every line with its number, counted from 1. Of a line longer than [`BYTES_KEPT`] only the start.
+/// Passes every line to `take` with its number, counted from 1. Lines longer than [`BYTES_KEPT`] are cut off.
 pub(super) fn each_line<R: Read>(
     source: &mut Source<'_, R>,
     mut take: impl FnMut(u64, Entry<'_>) -> Result<(), ImportError>,
@@ -27,7 +27,7 @@ pub(super) fn each_line<R: Read>(
     Ok(())
 }
 
-/// False at the end of the input.
+/// Reads the next line; returns false at the end of the input.
 fn next_line<R: Read>(source: &mut Source<'_, R>, line: &mut Vec<u8>) -> Result<bool, ImportError> {
     line.clear();
     let mut begun = false;

@@ -1,4 +1,4 @@
-//! Sorted pieces of a file as one sorted sequence: a tournament tree, so that a record costs about log2 comparisons.
+//! Merges the sorted pieces of a file with a tournament tree, so that a record costs about log2(pieces) comparisons.
 
 use std::fs::File;
 use std::io;
@@ -13,12 +13,12 @@ use crate::source::proceed;
 use crate::workspace::Workspace;
 
 const RECORD_BYTES_MAX: usize = u8::MAX as usize + FRAME_BYTES;
-/// The most that is read at once of a piece.
+/// The maximum number of bytes that are read at once from a piece.
 const READ_BYTES_MAX: usize = 1 << 20;
-/// How many records pass between two questions whether to go on.
+/// The number of records between two calls of the progress callback.
 const RECORDS_BETWEEN_QUESTIONS: u64 = 8192;
 
-/// A record as it stands in the files.
+/// A record in the format of the files.
 pub(super) struct Record<'a> {
     pub bytes: &'a [u8],
 }
@@ -33,7 +33,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The records of several sorted pieces in order.
+/// An ordered sequence of the records of several sorted pieces.
 pub(super) struct Merge {
     workspace: Workspace,
     file: Option<Arc<File>>,
@@ -58,7 +58,7 @@ impl Merge {
         Ok(merge)
     }
 
-    /// The next record. Asks now and then whether to go on, with the number of records so far.
+    /// Returns the next record. Calls `progress` now and then with the number of records so far.
     pub fn next(&mut self, progress: Progress<'_>) -> Result<Option<Record<'_>>, ImportError> {
         let Some(&last_winner) = self.tree.first() else { return Ok(None) };
         if self.handed_out > 0 {
@@ -93,7 +93,7 @@ impl Merge {
         }
     }
 
-    /// Finds the smallest record again after that of the last winner has changed.
+    /// Finds the smallest record again after the record of the last winner has changed.
     fn replay(&mut self, mut winner: usize) {
         let mut place = (winner + self.cursors.len()) / 2;
         while place > 0 {
@@ -110,10 +110,10 @@ impl Merge {
     }
 }
 
-/// One piece while it is read.
+/// A piece that is being read.
 struct Cursor {
     buffer: Vec<u8>,
-    /// The current record; empty before the first and behind the last.
+    /// The current record; empty before the first and after the last.
     record: Range<usize>,
     unread: Range<u64>,
     read_bytes: usize,
@@ -128,7 +128,7 @@ impl Cursor {
         &self.buffer[self.record.clone()]
     }
 
-    /// A cursor that is at its end comes after all others.
+    /// Compares the current records. A cursor at its end comes after all others.
     fn is_before(&self, other: &Self) -> bool {
         match (self.record.is_empty(), other.record.is_empty()) {
             (false, false) => self.record() < other.record(),
@@ -149,7 +149,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Moves what is left to the front and reads on behind it.
+    /// Moves the remaining bytes to the front and reads more bytes behind them.
     fn refill(&mut self, file: &File) -> io::Result<()> {
         self.buffer.drain(..self.record.end);
         self.record = 0..0;

@@ -1,4 +1,4 @@
-//! Lines that give no code, and why: any number of them, in the order of the input. The text of a line is not kept.
+//! The lines that give no code, with the reason: any number of them, in input order. The text of a line is not kept.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 use codemint_codes::mask::CODE_LENGTH_MAX;
 use codemint_codes::symbols::is_printable;
 
-/// Why a line gives no code.
+/// The reason why a line gives no code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     #[error("{0}")]
@@ -22,7 +22,7 @@ pub enum Reason {
     Present,
 }
 
-/// Why a text is no code.
+/// The reason why a text is not a valid code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     #[error("longer than {CODE_LENGTH_MAX} characters")]
@@ -40,8 +40,8 @@ pub enum Invalid {
 }
 
 impl Invalid {
-    /// What is wrong with a text, by its first byte that is not printable; of a long text the start is enough. Characters
-    /// that are no ASCII are told before the length, because what is counted are bytes.
+    /// Returns the problem of a text, from its first byte that is not printable; of a long text the start is enough.
+    /// Characters outside ASCII are reported before the length, because the length is counted in bytes.
     pub fn problem_of(text: &[u8]) -> Option<Self> {
         match text.iter().find(|&&byte| !is_printable(byte)) {
             _ if text.is_empty() => Some(Self::EmptyField),
@@ -54,14 +54,14 @@ impl Invalid {
     }
 }
 
-/// A line, counted from 1, and what is wrong with it.
+/// A line, counted from 1, and the reason why it is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reject {
     pub line: u64,
     pub reason: Reason,
 }
 
-/// Collects rejects in any order, on disk when they are many.
+/// Collects rejects in any order, on disk if there are many.
 pub struct Rejects {
     sorter: Sorter,
 }
@@ -73,12 +73,12 @@ impl fmt::Debug for Rejects {
 }
 
 impl Rejects {
-    /// Takes an eighth of the memory that the workspace allows.
+    /// Creates an empty collection, which uses an eighth of the memory that the workspace allows.
     pub fn new(workspace: &Workspace) -> Self {
         Self { sorter: Sorter::new(workspace.for_rejects()) }
     }
 
-    /// How many were pushed.
+    /// Returns the number of rejects.
     pub fn len(&self) -> u64 {
         self.sorter.len()
     }
@@ -87,8 +87,7 @@ impl Rejects {
         self.len() == 0
     }
 
-    /// # Errors
-    /// When the temporary file takes no more.
+    /// Adds a reject; fails if the temporary file cannot be written.
     pub fn push(&mut self, line: u64, reason: Reason) -> Result<(), ImportError> {
         let (kind, number) = encoded(reason);
         let mut key = [kind; 9];
@@ -96,18 +95,18 @@ impl Rejects {
         self.sorter.push(&key, number)
     }
 
-    /// All rejects in ascending order of lines. `progress` hears how many the current step has put in order.
+    /// Returns all rejects in ascending order of lines. `progress` receives how many the current step has sorted.
     ///
     /// # Errors
-    /// Those of temporary files, and `Interrupted`; also from each item.
+    /// If temporary files fail, and `Interrupted`; each item may return these errors too.
     pub fn finish(self, progress: Progress<'_>) -> Result<RejectsInOrder<'_>, ImportError> {
         Ok(RejectsInOrder { merge: self.sorter.finish(progress)?, progress })
     }
 
-    /// Writes all rejects as CSV with the header `line,reason`; tells how many there were.
+    /// Writes all rejects as CSV with the header `line,reason`; returns their number.
     ///
     /// # Errors
-    /// As [`Self::finish`], and `RejectFile` when the writer takes no more.
+    /// The errors of [`Self::finish`], and `RejectFile` if the writer fails.
     pub fn write_csv(self, writer: impl Write, progress: Progress<'_>) -> Result<u64, ImportError> {
         let count = self.len();
         let mut rows = csv::Writer::from_writer(writer);
@@ -121,7 +120,7 @@ impl Rejects {
     }
 }
 
-/// The CSV library's own conversion forgets that a pipe was closed.
+/// Converts the error here because the CSV library's own conversion forgets that a pipe was closed.
 fn csv_failure(error: csv::Error) -> ImportError {
     ImportError::RejectFile(match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -129,7 +128,7 @@ fn csv_failure(error: csv::Error) -> ImportError {
     })
 }
 
-/// See [`Rejects::finish`].
+/// The iterator that [`Rejects::finish`] returns.
 pub struct RejectsInOrder<'a> {
     merge: Merge,
     progress: Progress<'a>,
@@ -152,7 +151,7 @@ impl Iterator for RejectsInOrder<'_> {
 
 const PRESENT: u8 = 0;
 const REPEAT: u8 = 1;
-/// Reasons from here on are these, in this order.
+/// The number of the first reason of [`INVALID`]; the others follow in this order.
 const FIRST_INVALID: u8 = 2;
 const INVALID: [Invalid; 6] =
     [Invalid::TooLong, Invalid::Space, Invalid::Control, Invalid::NotAscii, Invalid::EmptyField, Invalid::NoField];

@@ -13,36 +13,36 @@ use codemint_codes::mask::CODE_LENGTH_MAX;
 use codemint_codes::symbols::SymbolSet;
 
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
-/// One for each value of a byte that is ASCII.
+/// The number of ASCII byte values.
 const SYMBOLS: usize = 128;
 
-/// An input that was read, with its codes in a temporary file.
+/// An input that has been read, with its codes in a temporary file.
 #[derive(Debug)]
 pub struct Sorted {
     pub counts: Counts,
-    /// How many different codes there are: the sum over `runs`, and over `groups`.
+    /// The number of different codes: the sum over `runs`, and also over `groups`.
     pub codes: u64,
-    /// In ascending order: shorter codes first, then by bytes.
+    /// The runs in ascending order: shorter codes first, then by bytes.
     pub runs: Vec<RunPlan>,
-    /// One for each length of codes, in ascending order.
+    /// The groups, one for each length of codes, in ascending order.
     pub groups: Vec<Group>,
     file: File,
 }
 
-/// What an input consisted of: `lines_read` is the sum of different codes, `invalid`, `repeats` and `blank`.
+/// The contents of an input: `lines_read` is the sum of different codes, `invalid`, `repeats` and `blank`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// SHA-256 of the input's bytes; of a CSV input, of that digest, the delimiter and the column's name.
+    /// The SHA-256 of the input's bytes; for a CSV input, that of this digest, the delimiter and the column's name.
     pub digest: [u8; 32],
     pub bytes_read: u64,
-    /// Lines, or rows below the header and the blank lines between them.
+    /// The number of lines, or of rows below the header and the blank lines between them.
     pub lines_read: u64,
     pub invalid: u64,
     pub repeats: u64,
     pub blank: u64,
 }
 
-/// Consecutive codes of one length.
+/// A run: consecutive codes of one length.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RunPlan {
     pub first: String,
@@ -63,7 +63,7 @@ pub struct Group {
     pub symbols: Vec<SymbolSet>,
 }
 
-/// The codes of a run, and the lines on which they stand.
+/// The codes of a run, and their line numbers in the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortedRun {
     pub codes: CodeBatch,
@@ -82,7 +82,7 @@ impl Group {
     }
 }
 
-/// Codes are worth money: what is shown holds none.
+/// Shows no codes, because they are worth money.
 impl fmt::Debug for RunPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("RunPlan");
@@ -90,7 +90,7 @@ impl fmt::Debug for RunPlan {
     }
 }
 
-/// As that of [`RunPlan`].
+/// Shows no codes either, for the same reason as [`RunPlan`].
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Group");
@@ -99,7 +99,7 @@ impl fmt::Debug for Group {
 }
 
 impl Sorted {
-    /// Reads one run, as often as wanted and from any thread.
+    /// Reads one run; may be called repeatedly and from any thread.
     ///
     /// # Errors
     /// If there is no such run or the temporary file cannot be read.
@@ -119,7 +119,7 @@ impl Sorted {
     }
 }
 
-/// Takes codes in ascending order.
+/// Writes codes, which must arrive in ascending order.
 pub(super) struct SortedWriter {
     workspace: Workspace,
     file: BufWriter<File>,
@@ -138,7 +138,7 @@ struct OpenRun {
     first: Vec<u8>,
     codes: u32,
     offset: u64,
-    /// For each position whether a symbol was seen there: a store per byte is cheaper than a set of 128 bits.
+    /// The symbols seen at each position: one memory write per byte is cheaper than a set of 128 bits.
     seen: Vec<[bool; SYMBOLS]>,
 }
 
@@ -158,7 +158,7 @@ impl SortedWriter {
         })
     }
 
-    /// The line of this code if it is the one that was pushed last.
+    /// Returns the line of this code if it is the last one that was pushed.
     pub fn line_of_last(&self, code: &[u8]) -> Option<u64> {
         (self.last_code == code).then_some(self.last_line)
     }

@@ -14,7 +14,7 @@ use crate::merge::Merge;
 use crate::workspace::Workspace;
 
 pub(super) const NUMBER_BYTES: usize = 8;
-/// Bytes of a record beside its key.
+/// The number of bytes of a record in addition to its key.
 pub(super) const FRAME_BYTES: usize = 1 + NUMBER_BYTES;
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 
@@ -27,7 +27,7 @@ pub(super) struct Sorter {
     pushed: u64,
 }
 
-/// Where a record stands, and the bytes in which it is likely to differ from its neighbours.
+/// The place of a record, and the bytes in which it is likely to differ from its neighbours.
 struct Entry {
     prefix: u64,
     offset: usize,
@@ -38,12 +38,12 @@ impl Sorter {
         Self { workspace, records: Vec::new(), entries: Vec::new(), spilled: None, pushed: 0 }
     }
 
-    /// How many records were pushed.
+    /// Returns the number of records that were pushed.
     pub fn len(&self) -> u64 {
         self.pushed
     }
 
-    /// The key has at most 255 bytes.
+    /// Adds a record; its key must have at most 255 bytes.
     pub fn push(&mut self, key: &[u8], number: u64) -> Result<(), ImportError> {
         let bytes_after = self.records.len() + FRAME_BYTES + key.len() + (self.entries.len() + 1) * size_of::<Entry>();
         if bytes_after > self.workspace.buffer_bytes {
@@ -57,11 +57,11 @@ impl Sorter {
         Ok(())
     }
 
-    /// Everything that was pushed, in order.
+    /// Returns everything that was pushed, in order.
     pub fn finish(mut self, progress: Progress<'_>) -> Result<Merge, ImportError> {
         self.spill()?;
         let Self { workspace, records, entries, spilled, .. } = self;
-        // The merge has this memory then.
+        // Frees this memory for the merge.
         drop((records, entries));
         let Some(spilled) = spilled else { return Ok(Merge::nothing(workspace)) };
         let mut pieces = spilled.finish()?;
@@ -91,8 +91,8 @@ impl Sorter {
     }
 }
 
-/// Most comparisons are of two integers: the eight bytes behind what all records have in common, such as the literal
-/// start of a mask.
+/// Sorts the entries. Most comparisons are of two integers: the eight bytes after what all records have in common, such
+/// as the literal start of a mask.
 fn sort(records: &[u8], entries: &mut [Entry]) {
     let first = record_at(records, 0);
     let in_common = entries.iter().fold(first.len(), |so_far, entry| {
@@ -108,7 +108,7 @@ fn sort(records: &[u8], entries: &mut [Entry]) {
     });
 }
 
-/// The first bytes as an integer of the same order, missing ones as zeros.
+/// Returns the first bytes as an integer of the same order, with zeros for missing bytes.
 fn prefix(bytes: &[u8]) -> u64 {
     let mut start = [0; 8];
     let length = bytes.len().min(start.len());
@@ -116,12 +116,12 @@ fn prefix(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(start)
 }
 
-/// The record that begins at the offset.
+/// Returns the record that begins at the offset.
 pub(super) fn record_at(bytes: &[u8], offset: usize) -> &[u8] {
     &bytes[offset..][..usize::from(bytes[offset]) + FRAME_BYTES]
 }
 
-/// One pass: groups of pieces become pieces of a new file. The old file goes when the pass is done.
+/// Makes one pass: groups of pieces become pieces of a new file. The old file is freed when the pass is done.
 fn merge_groups(workspace: &Workspace, pieces: &Pieces, progress: Progress<'_>) -> Result<Pieces, ImportError> {
     let mut writer = PieceWriter::new(workspace)?;
     for group in pieces.ranges.chunks(workspace.pieces_merged_max.max(2)) {
@@ -134,7 +134,7 @@ fn merge_groups(workspace: &Workspace, pieces: &Pieces, progress: Progress<'_>) 
     writer.finish()
 }
 
-/// Sorted pieces in one file.
+/// The sorted pieces of one file.
 struct Pieces {
     file: Arc<File>,
     ranges: Vec<Range<u64>>,

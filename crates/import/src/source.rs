@@ -1,4 +1,4 @@
-//! The raw bytes of an input on their way in: hashed, counted, without a byte order mark.
+//! Reads the raw bytes of an input: hashes and counts them, and skips a byte order mark.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use crate::intake::Progress;
 const BUFFER_BYTES: usize = 256 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// An input that tells its caller how far it is, each time further bytes have come.
+/// An input that reports its progress each time more bytes have been read.
 pub(super) struct Source<'a, R> {
     reader: BufReader<Chain<Cursor<Vec<u8>>, Hashing<R>>>,
     progress: Progress<'a>,
@@ -19,7 +19,7 @@ pub(super) struct Source<'a, R> {
 }
 
 impl<'a, R: Read> Source<'a, R> {
-    /// Reads the first three bytes.
+    /// Opens an input and reads its first three bytes.
     pub fn open(input: R, progress: Progress<'a>) -> Result<Self, ImportError> {
         let mut input = Hashing { input, hash: Sha256::new(), bytes: 0 };
         let mut start = Vec::new();
@@ -32,7 +32,7 @@ impl<'a, R: Read> Source<'a, R> {
         Ok(Self { reader, progress, bytes_told: 0 })
     }
 
-    /// What has been read and not been consumed; empty at the end of the input.
+    /// Returns the bytes that have been read but not consumed; empty at the end of the input.
     pub fn fill(&mut self) -> Result<&[u8], ImportError> {
         let bytes = self.bytes_read();
         if bytes != self.bytes_told {
@@ -50,15 +50,14 @@ impl<'a, R: Read> Source<'a, R> {
         self.reader.get_ref().get_ref().1.bytes
     }
 
-    /// SHA-256 of all bytes, once the end was reached.
+    /// Returns the SHA-256 of all bytes, once the end has been reached.
     pub fn into_digest(self) -> [u8; 32] {
         let (_start, input) = self.reader.into_inner().into_inner();
         input.hash.finalize().into()
     }
 }
 
-/// # Errors
-/// `Interrupted` if the caller wants no more.
+/// Calls the progress callback; returns `Interrupted` if it asks to stop.
 pub(super) fn proceed(progress: Progress<'_>, done: u64) -> Result<(), ImportError> {
     match progress(done) {
         ControlFlow::Continue(()) => Ok(()),

@@ -1,11 +1,11 @@
-//! The one place that reads randomness from the operating system.
+//! The only module that reads randomness from the operating system.
 
 use codemint_codes::random::Key;
 
-/// A key nobody knows and nobody chose.
+/// Returns a new random key, which nobody knows or chose.
 ///
 /// # Errors
-/// When the operating system has no randomness to give, which on a running machine does not happen.
+/// If the operating system cannot supply randomness, which does not happen on a running machine.
 pub fn fresh_key() -> Result<Key, getrandom::Error> {
     let mut bytes = [0; Key::LENGTH_BYTES];
     getrandom::fill(&mut bytes)?;

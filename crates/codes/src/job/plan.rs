@@ -1,21 +1,21 @@
-//! How a job is cut into chunks, round by round, and how it goes on when none of them is open.
+//! Cuts a job into chunks, round by round, and decides how it continues when none of them is open.
 
 use crate::job::{JobError, State};
 use crate::keyspace::Keyspace;
 use crate::random::Key;
 use crate::slice::{Slice, quotas};
 
-/// One chunk of a round: how many codes of which slice.
+/// One chunk of a round: a number of codes and the slice that they come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedChunk {
     pub chunk_no: u32,
-    /// First and last code of the slice, whether minted or not: the slice in the words of the store.
+    /// The first and last code of the slice, whether minted or not: the form in which the store records the slice.
     pub range_first: String,
     pub range_last: String,
     pub quota: u64,
 }
 
-/// The chunks of one round of a job, in ascending order of codes.
+/// Returns the chunks of one round of a job, in ascending order of codes.
 pub fn plan_round(
     keyspace: &Keyspace,
     key: &Key,
@@ -31,35 +31,35 @@ pub fn plan_round(
     })
 }
 
-/// From 2 codes a chunk on no quota is 0, so a further round that minted nothing has met every slice full.
+/// Raises the chunk size of further rounds to 2: no quota is then 0, so a round without codes found every slice full.
 const fn round_chunk_size(round: u32, chunk_size: u32) -> u32 {
     if round > 0 && chunk_size < 2 { 2 } else { chunk_size }
 }
 
-/// The slice of a stored chunk, from the first and last code of its range; `None` if they are not of this keyspace.
+/// Returns the slice of a stored chunk from the first and last code of its range; `None` if this keyspace lacks them.
 pub fn slice_of_range(keyspace: &Keyspace, range_first: &str, range_last: &str) -> Option<Slice> {
     let (start, last) = (keyspace.body_rank(range_first)?, keyspace.body_rank(range_last)?);
     Some(Slice { start, length: last.checked_sub(start)? + 1 })
 }
 
-/// What the chunks of a job add up to when none is open.
+/// The totals over the chunks of a job when none is open.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub minted: u64,
-    /// Codes of an import that existed already: nothing is missing there.
+    /// The number of codes of an import that existed already: they are not missing.
     pub imported_before: u64,
     pub last_round: u32,
     pub last_round_minted: u64,
 }
 
-/// What becomes of a job that has no open chunk.
+/// The decision about a job that has no open chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closing {
     End { state: State, error: Option<JobError> },
     NextRound { round: u32, count: u64 },
 }
 
-/// Decides how a job goes on once none of its chunks is open. With a `failure` it ends, unless all is there already.
+/// Decides how a job continues when no chunk is open. With a `failure` it ends, unless all codes exist already.
 pub fn decide_closing(state: State, failure: Option<JobError>, count: u64, tally: Tally) -> Closing {
     let missing = count.saturating_sub(tally.minted + tally.imported_before);
     if missing == 0 {
@@ -74,7 +74,7 @@ pub fn decide_closing(state: State, failure: Option<JobError>, count: u64, tally
         let message = format!("{message}; minted {} of {count}", tally.minted);
         return Closing::End { state: State::Failed, error: Some(JobError { code, message }) };
     }
-    // Round 0 may have quotas of 0, so it proves nothing about the slices that it asked for nothing.
+    // Round 0 may have quotas of 0, so it proves nothing about slices from which it requested nothing.
     if tally.last_round > 0 && tally.last_round_minted == 0 {
         let message = format!("no free code is left in the keyspace; minted {} of {count}", tally.minted);
         let error = JobError { code: "keyspace_exhausted".to_owned(), message };

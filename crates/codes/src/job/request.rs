@@ -1,17 +1,17 @@
-//! What is asked for, and the checks that need no store.
+//! Requests for codes, and the checks that need no store.
 
 use crate::job::Handling;
 use crate::keyspace::Keyspace;
 use crate::mask::{Mask, MaskError};
 use crate::policy::Policy;
 
-/// Largest chunk, in codes: keeps a chunk's memory and the quota arithmetic in bounds.
+/// The largest chunk, in codes: bounds a chunk's memory and the quota arithmetic.
 pub const CHUNK_SIZE_MAX: u32 = 1 << 20;
-/// Most chunks of a round, so that its plan fits one transaction.
+/// The maximum number of chunks of a round, so that its plan fits in one transaction.
 pub const CHUNKS_MAX: u64 = 100_000;
-/// Where fewer random guesses hit a code, a job is warned about.
+/// The number of random guesses for one hit, on average, below which a job has a warning.
 pub const GUESS_ODDS_WARNED: u64 = 10_000;
-/// Longest campaign name, in characters.
+/// The longest campaign name, in characters.
 pub const CAMPAIGN_LENGTH_MAX: usize = 200;
 
 /// A request that passed every check that needs no store.
@@ -27,21 +27,21 @@ pub struct Request {
     pub handling: Handling,
 }
 
-/// Bounds that an operator sets.
+/// The limits that an operator sets.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// A job is refused if fewer random guesses than this hit one of its codes; 0 refuses none.
     pub guess_odds_min: u64,
-    /// Most codes of one job; at most 10^9, where the quota arithmetic ends.
+    /// The maximum number of codes of one job; at most 10^9, where the quota arithmetic ends.
     pub count_max: u64,
 }
 
-/// Why a request cannot be met, whatever the store holds.
+/// The reason why a request cannot be met, whatever the store holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     #[error(transparent)]
     Mask(#[from] MaskError),
-    #[error("count is {0}; a job asks for at least 1 code")]
+    #[error("count is {0}; it must be at least 1")]
     CountNotPositive(i128),
     #[error("count is {count}; limits.count_max allows {limit} codes a job")]
     CountAboveLimit { count: i128, limit: u64 },
@@ -61,16 +61,16 @@ pub enum RequestError {
     Note,
     #[error("the mask has check characters; set check.key_file to the file with their secret")]
     NoCheckKey,
-    #[error("chunk size is {0}; it is a number from 1 to {CHUNK_SIZE_MAX}")]
+    #[error("chunk size must be between 1 and {CHUNK_SIZE_MAX}, got {0}")]
     ChunkSize(u64),
     #[error(
-        "{count} codes in chunks of {chunk_size} are {chunks} chunks; at most {CHUNKS_MAX} are allowed: use a chunk size of {fitting} or more"
+        "{count} codes in chunks of {chunk_size} make {chunks} chunks; at most {CHUNKS_MAX} are allowed: use a chunk size of {fitting} or more"
     )]
     TooManyChunks { count: u64, chunk_size: u64, chunks: u64, fitting: u64 },
 }
 
 impl RequestError {
-    /// For programs: stable, lower case, with underscores.
+    /// Returns the stable code for programs: lower case, with underscores.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Mask(_) => "invalid_mask",
@@ -87,10 +87,10 @@ impl RequestError {
 }
 
 impl Request {
-    /// Checks what was asked for. `count` is wider than any allowed count, so that the message can name it.
+    /// Checks a request. The type of `count` is wider than any allowed count, so that the message can name a wrong one.
     ///
     /// # Errors
-    /// The first check that does not hold: mask, count, campaign, chunk size.
+    /// The first check that fails: mask, count, campaign, chunk size, guess odds.
     pub fn check(
         mask_text: &str,
         count: i128,
@@ -112,7 +112,7 @@ impl Request {
 }
 
 impl Request {
-    /// The request under other rules than none.
+    /// Returns the request under this policy instead of the default, which restricts nothing.
     ///
     /// # Errors
     /// `NoCheckKey` if the mask has check characters and there is no key for them.
@@ -123,14 +123,14 @@ impl Request {
         Ok(Self { policy, ..self })
     }
 
-    /// The request with a say in how it is handled.
+    /// Returns the request with this handling.
     #[must_use]
     pub fn handled(self, handling: Handling) -> Self {
         Self { handling, ..self }
     }
 }
 
-/// A chunk size that a plan of so many codes can have, at least what is wished.
+/// Returns the smallest chunk size, not below `wished`, with which a plan for `count` codes is allowed.
 pub fn fitting_chunk_size(wished: u64, count: u64) -> u64 {
     wished.max(count.div_ceil(CHUNKS_MAX))
 }
@@ -149,7 +149,7 @@ fn checked_count(mask: &Mask, count: i128, limits: Limits) -> Result<u64, Reques
     }
 }
 
-/// A mask of literals is guessed by nobody who does not know it, and by everybody who does.
+/// Returns the random guesses per hit. `None` for a mask of literals: those who know it always hit, all others never.
 pub(super) fn guess_odds(mask: &Mask, count: u64) -> Option<u64> {
     // Far below 2^64 where it matters.
     (mask.positions().iter().any(|set| set.len() > 1)).then(|| mask.guesses_a_hit(count) as u64)
@@ -162,8 +162,7 @@ fn check_guess_odds(mask: &Mask, count: u64, limit: u64) -> Result<(), RequestEr
     }
 }
 
-/// # Errors
-/// If this cannot be the name of a campaign.
+/// Checks the name of a campaign.
 pub fn check_campaign(name: &str) -> Result<(), RequestError> {
     let length = name.chars().count();
     if length > CAMPAIGN_LENGTH_MAX {
@@ -175,7 +174,7 @@ pub fn check_campaign(name: &str) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// A note beside a reserved mask is as long as a campaign's name at most.
+/// Checks the note of a reserved mask, which follows the rules of campaign names.
 ///
 /// # Errors
 /// `Note`

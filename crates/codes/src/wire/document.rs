@@ -1,4 +1,4 @@
-//! A job in JSON, the same wherever one is shown: on standard output and in events.
+//! A job in JSON, in the same form on standard output and in events.
 
 use std::fmt;
 
@@ -9,71 +9,71 @@ use uuid::Uuid;
 
 use crate::job::{Job, Origin, PRIORITY_MAX, Rejections, State};
 
-/// A job as it is or was, the same wherever one is shown: on standard output and in events. Never holds a code.
+/// A job at one moment, in the same form on standard output and in events. It never contains a code.
 ///
-/// Times are RFC 3339 in UTC. Further fields may be added; ignore those that you do not know.
+/// Times are RFC 3339 in UTC. Fields may be added; ignore fields that you do not know.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "Job")]
 pub struct JobDocument {
-    /// The job's name, a UUID.
+    /// The job's id, a UUID.
     pub job_id: Uuid,
-    /// `mint` for codes that were drawn, `import` for codes from elsewhere.
+    /// The source of the codes: `mint` if they are drawn, `import` if they come from another system.
     #[schemars(extend("enum" = KINDS))]
     pub kind: &'static str,
-    /// What codes look like, as it was given; none for an import. Of a refused request it may be no mask.
+    /// The mask as it was given; null for an import. The mask of a refused request may be invalid.
     pub mask: Option<String>,
-    /// Whom or what the codes are for.
+    /// The campaign name.
     pub campaign: Option<String>,
-    /// Jobs of a higher one go first.
+    /// The priority: jobs with a higher priority go first.
     #[schemars(range(max = PRIORITY_MAX))]
     pub priority: u8,
-    /// `queued` and `running` become `completed` or `failed`, or by way of `cancelling` `cancelled`. A job that is
-    /// `completed` has exactly the codes it was asked for.
+    /// The state: `queued` and `running` become `completed` or `failed`, or first `cancelling` and then `cancelled`. A
+    /// `completed` job has exactly the codes that were requested.
     #[schemars(extend("enum" = State::ALL.map(State::as_str)))]
     pub state: &'static str,
-    /// How many codes were asked for; of an import, how many its input holds.
+    /// The number of requested codes; for an import, the number of codes in its input.
     pub requested: u64,
-    /// How many codes are in the store.
+    /// The number of codes in the store.
     pub minted: u64,
-    /// Candidates that did not become codes. They were replaced by others.
+    /// The number of candidates that did not become codes. They were replaced by others.
     pub rejected: u64,
     pub rejected_by_reason: RejectionsDocument,
-    /// Candidates that a filter took for existing ones; they were looked up and kept.
+    /// The number of candidates that a filter mistook for existing codes; they were looked up and kept.
     pub false_positives: u64,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
-    /// SHA-256 in lower-case hexadecimal of what was minted, once the job has ended: `codemint verify` computes it again.
+    /// The SHA-256 of the minted codes in lower-case hexadecimal, after the job ended: `codemint verify` recomputes it.
     #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub digest: Option<String>,
-    /// Why a job ended without all its codes.
+    /// The reason why a job ended without all its codes.
     pub error: Option<ErrorDocument>,
-    /// For people: what whoever asked should know.
+    /// Warnings for the requester, to be read by people.
     pub warnings: Vec<String>,
 }
 
 const KINDS: [&str; 2] = ["mint", "import"];
 
-/// Why candidates were rejected.
+/// The numbers of rejected candidates, by reason.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "Rejections")]
 pub struct RejectionsDocument {
-    /// Found to exist before they were written.
+    /// Candidates that were found to exist before they were written.
     pub existing: u64,
-    /// Found to exist by the unique index: others had just put them in.
+    /// Candidates that the unique index rejected: another process had just inserted them.
     pub conflicts: u64,
-    /// Of a reserved mask.
+    /// Candidates that match a reserved mask.
     pub reserved: u64,
-    /// With a denied word.
+    /// Candidates that contain a denied word.
     pub denied: u64,
 }
 
-/// The reasons that there were, for people.
+/// Lists the reasons that occurred, for people.
 impl fmt::Display for RejectionsDocument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reasons = [
             (self.existing, "existed already"),
-            (self.conflicts, "had just been put in by others"),
+            (self.conflicts, "had just been inserted by others"),
             (self.reserved, "reserved"),
             (self.denied, "denied"),
         ];
@@ -90,13 +90,13 @@ impl From<Rejections> for RejectionsDocument {
     }
 }
 
-/// Why a job ended without all its codes.
+/// The reason why a job ended without all its codes.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "Error")]
 pub struct ErrorDocument {
-    /// For programs: stable, lower case, with underscores. There may come more of them.
+    /// The stable code for programs: lower case, with underscores. New codes may be added.
     pub code: String,
-    /// For people; may change.
+    /// The message for people; its wording may change.
     pub message: String,
 }
 
@@ -132,7 +132,7 @@ impl From<&Job> for JobDocument {
     }
 }
 
-/// Lower-case hexadecimal digits.
+/// Returns the bytes as lower-case hexadecimal digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

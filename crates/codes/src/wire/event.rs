@@ -1,4 +1,4 @@
-//! Events: what is told about a job, as CloudEvents 1.0 in structured mode.
+//! Events about jobs, as CloudEvents 1.0 in structured mode.
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>
 
 use chrono::{DateTime, Utc};
@@ -10,12 +10,12 @@ use crate::job::{Job, State};
 use crate::wire::document::JobDocument;
 
 pub const EVENT_CONTENT_TYPE: &str = "application/cloudevents+json";
-/// Events of one program, wherever it runs: an event's id is unique by itself.
+/// The same source for every process, because an event's id is unique by itself.
 const SOURCE: &str = "/codemint";
 const SPEC_VERSION: &str = "1.0";
 const DATA_CONTENT_TYPE: &str = "application/json";
 
-/// What an event says.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     Accepted,
@@ -25,27 +25,27 @@ pub enum EventKind {
     Cancelled,
 }
 
-/// What is told about a job: a CloudEvent 1.0 in structured JSON. Never holds a code.
+/// An event about a job: a CloudEvent 1.0 in structured JSON. It never contains a code.
 ///
-/// Further fields may be added; ignore those that you do not know.
+/// Fields may be added; ignore fields that you do not know.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "Event")]
 pub struct EventDocument {
-    /// The version of CloudEvents.
+    /// The CloudEvents version.
     #[schemars(extend("const" = SPEC_VERSION))]
     pub specversion: &'static str,
-    /// The same event has the same id, however often it arrives.
+    /// The event's id: the same each time the event is delivered.
     pub id: String,
-    /// Who says so.
+    /// The program that publishes the event.
     #[schemars(extend("const" = SOURCE))]
     pub source: &'static str,
-    /// What happened. The last three are ends: nothing new follows.
+    /// The event's type: what happened. The last three are final: no new event follows.
     #[serde(rename = "type")]
     #[schemars(extend("enum" = EventKind::ALL.map(EventKind::event_type)))]
     pub event_type: String,
     /// The job's id.
     pub subject: Uuid,
-    /// When it came true.
+    /// The time when it happened.
     pub time: DateTime<Utc>,
     /// The media type of `data`.
     #[schemars(extend("const" = DATA_CONTENT_TYPE))]
@@ -57,7 +57,7 @@ pub struct EventDocument {
 impl EventKind {
     pub const ALL: [Self; 5] = [Self::Accepted, Self::Progress, Self::Completed, Self::Failed, Self::Cancelled];
 
-    /// The event that tells of this end; `None` for a state that is none.
+    /// Returns the event that reports this final state; `None` for a state that is not final.
     pub const fn of_end(state: State) -> Option<Self> {
         match state {
             State::Completed => Some(Self::Completed),
@@ -77,7 +77,7 @@ impl EventKind {
         }
     }
 
-    /// Also the `type` property of the message.
+    /// Returns the event's type, which is also the `type` property of the message.
     pub fn event_type(self) -> String {
         format!("codemint.job.{}.v1", self.name())
     }
@@ -86,10 +86,10 @@ impl EventKind {
         format!("job.{}", self.name())
     }
 
-    /// The event about a job as it is; `time` is when it came true.
+    /// Returns the event about a job in its current state; `time` is when it happened.
     pub fn of(self, job: &Job, time: DateTime<Utc>) -> EventDocument {
         let id = match self {
-            // No two of a job have the same number of codes, unless they say the same.
+            // Two progress events of a job have the same number of codes only if they report the same.
             Self::Progress => format!("{}/progress/{}", job.id, job.minted),
             other => format!("{}/{}", job.id, other.name()),
         };

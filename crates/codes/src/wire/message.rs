@@ -1,4 +1,4 @@
-//! A job message as it comes from the broker: what is read from it, and why it may be none.
+//! Reads job messages from the broker, and reports why a message is not a valid job message.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,51 +7,51 @@ use uuid::Uuid;
 
 use crate::job::PRIORITY_MAX;
 
-/// Longest message that is looked into, in bytes.
+/// The longest message that is read, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// What the `type` property of a job message says, if it says anything.
+/// The `type` property of a job message, if it has one.
 pub const JOB_MESSAGE_TYPE: &str = "codemint.job.v1";
 pub const JOB_CONTENT_TYPE: &str = "application/json";
-/// What tables can hold.
+/// The largest count that a table can hold.
 const COUNT_MAX: u64 = i64::MAX as u64;
 
-/// The ways in which an id may be written.
+/// The pattern of all forms in which an id may be written.
 const UUID_PATTERN: &str = "^(?:(?:[Uu][Rr][Nn]:[Uu][Uu][Ii][Dd]:)?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\
                             |\\{[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\\}|[0-9A-Fa-f]{32})$";
-/// Tables cannot hold the character U+0000.
+/// The pattern of text without the character U+0000, which tables cannot hold.
 const TEXT_PATTERN: &str = r"^[^\u0000]*$";
 
 /// A request for codes, in at most 64 KiB of JSON.
 ///
-/// Fields that are not named here are ignored. What fits this schema is read as a request; one that cannot be met, such as
-/// a count of 0, becomes a failed job. What does not fit goes to the dead queue.
+/// Unknown fields are ignored. A message that fits this schema is a request; a request that cannot be met, such as
+/// one with a count of 0, becomes a failed job. A message that does not fit is dead-lettered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(title = "Job message")]
 pub struct JobMessage {
-    /// Names the job, a UUID: the same id with the same request again is the same job. May be left out where the message
+    /// The job's id, a UUID: the same id with the same request again is the same job. May be left out where the message
     /// has a `message_id`, which then is the id.
     #[schemars(with = "Option<String>", regex(pattern = UUID_PATTERN))]
     pub job_id: Uuid,
-    /// What codes look like, such as `MY_LITTLE_PROMO????##`. One of more than 4096 bytes, or of codes with more than 64
-    /// characters, cannot be met.
+    /// The mask, such as `MY_LITTLE_PROMO????##`: what codes look like. A request cannot be met if its mask has more
+    /// than 4096 bytes, or codes of more than 64 characters.
     #[schemars(regex(pattern = TEXT_PATTERN))]
     pub mask: String,
-    /// How many codes, written without a point and without an exponent. 0, more than the mask has, and more than the
-    /// worker's `limits.count_max` cannot be met.
+    /// The number of codes, written without a point and without an exponent. A request cannot be met if its count is 0,
+    /// above the number of codes of the mask, or above the worker's `limits.count_max`.
     #[schemars(range(max = COUNT_MAX))]
     pub count: u64,
-    /// Whom or what the codes are for. A name that is empty, longer than 200 characters or with control characters cannot be
-    /// met.
+    /// The campaign name, shown in reports and events. A request cannot be met if the name is empty, has more than 200
+    /// characters, or contains control characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = TEXT_PATTERN))]
     pub campaign: Option<String>,
-    /// Jobs of a higher priority go first.
+    /// The priority: jobs with a higher priority go first.
     #[serde(default)]
     #[schemars(with = "Option<u8>", range(max = PRIORITY_MAX))]
     pub priority: u8,
 }
 
-/// The properties of a message that say how to read it.
+/// The properties of a message that are used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Envelope<'a> {
     pub message_id: Option<&'a str>,
@@ -60,20 +60,20 @@ pub struct Envelope<'a> {
     pub content_encoding: Option<&'a str>,
     pub reply_to: Option<&'a str>,
     pub correlation_id: Option<&'a str>,
-    /// The broker has seen to it that the sender is this user.
+    /// The user name of the sender, verified by the broker.
     pub user_id: Option<&'a str>,
-    /// What the sender says of itself.
+    /// The name that the sender gives itself, not verified.
     pub app_id: Option<&'a str>,
-    /// A header.
+    /// The trace of the sender: a header, not a property.
     pub traceparent: Option<&'a str>,
 }
 
-/// Why a message is no job. Values of fields are not repeated: they may be codes.
+/// The reason why a message is not a valid job. It does not repeat the values of fields: they may be codes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Undecodable {
     pub reason: String,
-    /// Where: a line and column of the text, a field as `/count`, or a property as `property type`.
+    /// The place: a line and column of the text, a field such as `/count`, or a property such as `property type`.
     pub position: String,
 }
 
@@ -86,14 +86,14 @@ impl Undecodable {
 /// Reads a job message.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first problem of the message.
 pub fn decode(body: &[u8], envelope: &Envelope<'_>) -> Result<JobMessage, Undecodable> {
     check_envelope(envelope)?;
     if body.len() > MESSAGE_BYTES_MAX {
         let reason = format!("the message has {} bytes; at most {MESSAGE_BYTES_MAX} are allowed", body.len());
         return Err(Undecodable::at("body", reason));
     }
-    // Nested deeper than 128 levels is an error of the parser.
+    // The parser rejects messages that are nested deeper than 128 levels.
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         let position = format!("line {} column {}", error.line(), error.column());
         Undecodable::at(position, format!("the message is not JSON: {}", without_position(&error)))
@@ -114,12 +114,12 @@ pub fn decode(body: &[u8], envelope: &Envelope<'_>) -> Result<JobMessage, Undeco
 fn check_envelope(envelope: &Envelope<'_>) -> Result<(), Undecodable> {
     let Envelope { message_type, content_type, content_encoding, .. } = *envelope;
     if let Some(found) = message_type.filter(|found| !["", JOB_MESSAGE_TYPE].contains(found)) {
-        let reason = format!("the type {} is not known; leave it out or say {JOB_MESSAGE_TYPE}", shown(found));
+        let reason = format!("the type {} is not known; leave it out or use {JOB_MESSAGE_TYPE}", shown(found));
         return Err(Undecodable::at("property type", reason));
     }
     let essence = |found: &str| found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if let Some(found) = content_type.filter(|found| !["", JOB_CONTENT_TYPE].contains(&essence(found).as_str())) {
-        let reason = format!("the content type {} is not known; {JOB_CONTENT_TYPE} is", shown(found));
+        let reason = format!("the content type {} is not known; use {JOB_CONTENT_TYPE}", shown(found));
         return Err(Undecodable::at("property content_type", reason));
     }
     let plain = ["", "utf-8", "utf8", "identity"];
@@ -135,13 +135,13 @@ fn check_envelope(envelope: &Envelope<'_>) -> Result<(), Undecodable> {
     Ok(())
 }
 
-/// Text of others in a message of ours: short, and nothing that a terminal would act on.
+/// Quotes foreign text for an error message: short, and without anything that a terminal would act on.
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(64).collect();
     format!("{start:?}")
 }
 
-/// The parser's message ends with the place, which is told apart.
+/// Returns the parser's message without the place at its end, which is reported separately.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
@@ -150,10 +150,10 @@ fn without_position(error: &serde_json::Error) -> String {
 const fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
-        Value::Bool(_) => "true or false",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
 }
@@ -166,7 +166,7 @@ impl Fields {
         Undecodable::at(format!("/{name}"), reason)
     }
 
-    /// `None` for a field that is missing or null.
+    /// Returns a field; `None` if it is missing or null.
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -174,12 +174,12 @@ impl Fields {
     fn text(&self, name: &str) -> Result<Option<String>, Undecodable> {
         match self.get(name) {
             None => Ok(None),
-            // The one character that PostgreSQL cannot hold.
+            // The only character that PostgreSQL cannot store.
             Some(Value::String(text)) if text.contains('\0') => {
                 Err(Self::wrong(name, format!("{name} contains the character U+0000")))
             }
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(Self::wrong(name, format!("{name} is {}; a text is expected", kind_of(other)))),
+            Some(other) => Err(Self::wrong(name, format!("{name} is {}; a string is expected", kind_of(other)))),
         }
     }
 
@@ -191,7 +191,7 @@ impl Fields {
         let Some(value) = self.get(name) else { return Ok(None) };
         let number = value.as_u64().filter(|number| *number <= max);
         let found = match value {
-            // A number is no code.
+            // A number may be shown: it is never a code.
             Value::Number(number) => number.to_string(),
             other => kind_of(other).to_owned(),
         };
@@ -214,6 +214,6 @@ impl Fields {
             (None, Some(id)) => (id.to_owned(), "property message_id"),
             (None, None) => return Err(Self::wrong("job_id", "job_id is missing, and there is no message_id")),
         };
-        text.parse().map_err(|_| Undecodable::at(place, "the job's id is no UUID"))
+        text.parse().map_err(|_| Undecodable::at(place, "the job's id is not a UUID"))
     }
 }

@@ -1,4 +1,4 @@
-//! Formats that enter and leave the process. Pure: no I/O, no clock.
+//! The formats that enter and leave the process. Pure: no I/O, no clock.
 
 pub mod message;
 pub mod trace;

@@ -1,13 +1,13 @@
-//! The trace that a request belongs to, as its sender names it: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+//! The trace of a request, as its sender names it: <https://www.w3.org/TR/trace-context/#traceparent-header>.
 
-/// The header of a message that names it.
+/// The message header that names the trace.
 pub const TRACEPARENT_HEADER: &str = "traceparent";
 
-/// What is between the dashes: version, trace, span, flags.
+/// The lengths of the parts between the dashes: version, trace, span, flags.
 const LENGTHS: [usize; 4] = [2, 32, 16, 2];
 const CHARS: usize = 55;
 
-/// The text without what a later version may have added; `None` if it names no trace, which then is as if there were none.
+/// Returns the text without what a later version may have appended; `None` if it names no trace and is to be ignored.
 ///
 /// ```
 /// use codemint::wire::trace::valid_traceparent;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 
 use crate::measure::{exit_code, median, verdict};
 use crate::peak::last_peak_mib;

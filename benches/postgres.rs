@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;

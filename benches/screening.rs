@@ -21,9 +21,9 @@ use codemint_codes::screening::{
     ASK_ONCE_US, LOAD_A_BYTE_US, LOOK_UP_A_CODE_US, READ_A_CODE_US, READ_A_SINGLE_CODE_US, RUNS_MAX, TEST_A_PAIR_US,
 };
 use codemint_codes::slice::{Draw, Slice};
-use codemint_store::overlaps::CodeRange;
-use codemint_store::transaction::StoreTransaction;
-use codemint_store::{Access, Store};
+use codemint_store::admission::overlaps::CodeRange;
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::connection::transaction::StoreTransaction;
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::measure::{exit_code, least, median, most, verdict};

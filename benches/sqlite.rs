@@ -19,8 +19,8 @@ use codemint_codes::batch::CodeBatch;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::random::{Key, Stream};
 use codemint_codes::slice::{Draw, quotas};
-use codemint_store::Store;
-use codemint_store::location::Location;
+use codemint_store::connection::location::Location;
+use codemint_store::connection::store::Store;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 

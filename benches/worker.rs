@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use codemint_store::{Access, Store};
+use codemint_store::connection::store::{Access, Store};
 use futures_util::future::join_all;
 
 use crate::fill::{FRESH, mint_fresh};

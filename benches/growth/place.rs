@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::process::Command;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::random::{Key, Stream};
 use codemint_codes::slice::{Draw, quotas};
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sqlx::{Connection, Executor, PgConnection};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use codemint_store::activity::Sessions;
+use codemint_store::upkeep::activity::Sessions;
 use codemint_worker::mint::times::ChunkTimes;
 
 /// Number of statements that a chunk waits for in sequence: begin, claim, the next chunk, savepoint, the beginning and

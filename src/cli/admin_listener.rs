@@ -11,7 +11,7 @@ use crate::cli::exit::Failure;
 use codemint_codes::slice::GENERATOR_VERSION;
 use codemint_server::jobs_seen::JobsSeen;
 use codemint_server::{self, Health};
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::{self, Metrics};
 

@@ -11,8 +11,8 @@ use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_json, print_line, printable, say};
 use crate::cli::{Context, find};
 use codemint_codes::wire::document::hexadecimal;
-use codemint_store::Access;
-use codemint_store::audit::{Action, AuditFilter, AuditRow};
+use codemint_store::connection::store::Access;
+use codemint_store::records::audit::{Action, AuditFilter, AuditRow};
 
 /// The number of rows read per query.
 const PAGE_ROWS: u32 = 1000;

@@ -16,7 +16,7 @@ use codemint_codes::job::Handling;
 use codemint_codes::job::request::{Request, fitting_chunk_size};
 use codemint_codes::wire::document::JobDocument;
 use codemint_codes::wire::message::{JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage};
-use codemint_store::{Access, Store};
+use codemint_store::connection::store::{Access, Store};
 use codemint_worker::broker::connection::BrokerConnection;
 use codemint_worker::broker::error::BrokerError;
 use codemint_worker::broker::publish::{Outgoing, Publisher};

@@ -8,7 +8,7 @@ use crate::cli::text::say;
 use crate::config::ConfigError;
 use crate::policy::PolicyError;
 use codemint_codes::job::request::RequestError;
-use codemint_store::error::{ErrorClass, StoreError};
+use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_worker::broker::{self, error::BrokerError};
 use codemint_worker::mint::MintError;
 

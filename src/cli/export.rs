@@ -11,9 +11,9 @@ use crate::cli::shuffle::Shuffle;
 use crate::cli::{Context, find};
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::Job;
-use codemint_store::audit::{Action, AuditEntry, Outcome};
-use codemint_store::rows::Chunk;
-use codemint_store::{Access, Store};
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::records::audit::{Action, AuditEntry, Outcome};
+use codemint_store::records::rows::Chunk;
 use codemint_telemetry::failpoint;
 
 /// Write the codes of a job to a file or to standard output

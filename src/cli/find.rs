@@ -6,7 +6,7 @@ use crate::cli::Context;
 use crate::cli::exit::Failure;
 use codemint_codes::job::bench::is_kept_for_bench;
 use codemint_codes::job::{Job, State};
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 
 /// Parses an argument that names an existing job.
 ///

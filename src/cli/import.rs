@@ -31,10 +31,10 @@ use codemint_import::intake::{self, Format, Options};
 use codemint_import::rejects::Rejects;
 use codemint_import::sorted::{Counts, Sorted};
 use codemint_import::workspace::Workspace;
-use codemint_store::audit::{Action, AuditEntry, Outcome};
-use codemint_store::imports::{ImportGroup, NewImport, PutImport};
-use codemint_store::reports::JobFilter;
-use codemint_store::{Access, Store};
+use codemint_store::admission::imports::{ImportGroup, NewImport, PutImport};
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::records::audit::{Action, AuditEntry, Outcome};
+use codemint_store::records::reports::JobFilter;
 use codemint_worker::mint::MintSettings;
 use codemint_worker::runner::job_run::Share;
 

@@ -17,9 +17,9 @@ use codemint_codes::job::bench::is_of_bench;
 use codemint_codes::job::{Job, State};
 use codemint_codes::screening::Screening;
 use codemint_codes::wire::document::JobDocument;
-use codemint_store::closing::CloseJob;
-use codemint_store::reports::JobFilter;
-use codemint_store::{Access, Store};
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::minting::closing::CloseJob;
+use codemint_store::records::reports::JobFilter;
 use codemint_worker::runner::job_run::{job_span, tell_end};
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);

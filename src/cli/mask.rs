@@ -19,7 +19,7 @@ use codemint_codes::overlap::size;
 use codemint_codes::random::Stream;
 use codemint_codes::slice::{Draw, Slice};
 use codemint_codes::symbols::SAFE;
-use codemint_store::entropy::fresh_key;
+use codemint_store::admission::entropy::fresh_key;
 
 const SAMPLES_MAX: u32 = 1000;
 

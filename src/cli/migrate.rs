@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::exit::{ANSWER_IS_NO, Failure};
 use crate::cli::text::{print_json, print_line};
-use codemint_store::Store;
-use codemint_store::error::StoreError;
-use codemint_store::partitions::{PARTITIONS_MAX, PartitionsError};
-use codemint_store::schema::SchemaStatus;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::schema::SchemaStatus;
+use codemint_store::connection::store::Store;
+use codemint_store::upkeep::partitions::{PARTITIONS_MAX, PartitionsError};
 
 /// The report of `--json`.
 #[derive(Serialize)]

@@ -13,7 +13,7 @@ use crate::cli::exit::Failure;
 use crate::cli::progress::Bar;
 use crate::cli::temporary::{permissions_of, temporary_file};
 use codemint_codes::batch::CodeBatch;
-use codemint_store::location::Location;
+use codemint_store::connection::location::Location;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::cli::text::{color_allowed, grouped, is_terminal};
 use codemint_codes::job::Job;
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 

@@ -10,8 +10,8 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::exit::Failure;
 use crate::cli::text::{grouped, print_json, print_line};
-use codemint_store::pruning::{Needless, NeedlessRow};
-use codemint_store::{Access, Store};
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::upkeep::pruning::{Needless, NeedlessRow};
 
 /// Remove data that jobs which ended long ago no longer need: unpublished events and filters
 #[derive(Debug, Args)]

@@ -14,8 +14,8 @@ use crate::cli::output::{cannot_write, is_of_store, temporary_beside};
 use codemint_codes::job::Job;
 use codemint_import::rejects::{Reason, Rejects};
 use codemint_import::sorted::Sorted;
-use codemint_store::Store;
-use codemint_store::location::Location;
+use codemint_store::connection::location::Location;
+use codemint_store::connection::store::Store;
 
 /// A list of rejected lines, which appears whole or not at all.
 #[derive(Debug)]

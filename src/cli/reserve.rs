@@ -12,8 +12,8 @@ use crate::cli::text::{grouped, print_json, print_line, say};
 use codemint_codes::job::request::{RequestError, check_note};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
-use codemint_store::Access;
-use codemint_store::reserved::Reserved;
+use codemint_store::admission::reserved::Reserved;
+use codemint_store::connection::store::Access;
 
 /// Manage reserved masks, whose codes are never minted
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::cli::exit::Failure;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::random::{RandomIntegers, Stream};
-use codemint_store::entropy::fresh_key;
+use codemint_store::admission::entropy::fresh_key;
 
 /// A bucket up to this size is shuffled in memory.
 const BUCKET_BYTES_MAX: u64 = 8 * 1024 * 1024;

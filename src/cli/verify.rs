@@ -16,9 +16,9 @@ use codemint_codes::check::CheckKey;
 use codemint_codes::job::{Job, State};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::matches;
-use codemint_store::Access;
-use codemint_store::closing::job_digest;
-use codemint_store::rows::Chunk;
+use codemint_store::connection::store::Access;
+use codemint_store::minting::closing::job_digest;
+use codemint_store::records::rows::Chunk;
 
 /// The maximum number of problems that are listed.
 const PROBLEMS_MAX: usize = 20;

@@ -13,7 +13,7 @@ use crate::config::values::{
 use crate::config::{Config, ConfigError, Resolved, WorkerSettings};
 use codemint_codes::job::request::{CHUNK_SIZE_MAX, Limits};
 use codemint_codes::screening::FilterLimits;
-use codemint_store::location::Location;
+use codemint_store::connection::location::Location;
 use codemint_worker::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
 use codemint_worker::files;
 

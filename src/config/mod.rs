@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::config::layers::Layers;
 use codemint_codes::job::request::Limits;
 use codemint_codes::screening::FilterLimits;
-use codemint_store::location::Location;
+use codemint_store::connection::location::Location;
 use codemint_telemetry::logs::{LogFormat, LogLevel};
 use codemint_worker::broker::settings::BrokerSettings;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use codemint_codes::job::{Job, State};
-use codemint_store::reports::JobFilter;
-use codemint_store::submit::PutJob;
+use codemint_store::admission::submit::PutJob;
+use codemint_store::records::reports::JobFilter;
 use uuid::Uuid;
 
 use crate::engine_steps::{
@@ -22,13 +22,13 @@ async fn cancel(place: &TestStore, job: &Job) {
 /// Submits two jobs at the same time, of which only one fits, and returns that one. Each turn has new masks.
 async fn admit_two(
     place: &TestStore,
-    other: &codemint_store::Store,
+    other: &codemint_store::connection::store::Store,
     masks: [String; 2],
     count: i128,
     free: &[u128],
 ) -> Job {
     let requests = masks.map(|mask| request(&mask, count, 20));
-    let put = |store: &codemint_store::Store, at: usize| {
+    let put = |store: &codemint_store::connection::store::Store, at: usize| {
         let (store, request) = (store.clone(), requests[at].clone());
         async move { store.put_job(Uuid::now_v7(), &request).await.expect("an answer") }
     };

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use codemint_codes::job::bench;
 use codemint_codes::wire::trace::valid_traceparent;
-use codemint_store::actor::{actor_of_message, name_of_user};
+use codemint_store::records::actor::{actor_of_message, name_of_user};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use codemint::bench::figures::{ClientFigures, Figures, ServerFigures, StoreFigures};
 use codemint::bench::spread::Spread;
 use codemint::bench::verdict::{Limit, judge};
-use codemint_store::activity::Sessions;
+use codemint_store::upkeep::activity::Sessions;
 use codemint_worker::mint::times::ChunkTimes;
 
 const fn ms(ms: u64) -> Duration {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use codemint_codes::job::bench;
-use codemint_store::benches::BenchJob;
+use codemint_store::upkeep::benches::BenchJob;
 use serde_json::Value;
 use uuid::Uuid;
 

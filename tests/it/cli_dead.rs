@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{TimeZone, Utc};
-use codemint_store::location::Location;
-use codemint_store::{Access, Store};
+use codemint_store::connection::location::Location;
+use codemint_store::connection::store::{Access, Store};
 use codemint_worker::broker::connection::BrokerConnection;
 use codemint_worker::broker::dead::dead_letter;
 use codemint_worker::broker::publish::Publisher;

@@ -49,8 +49,8 @@ async fn without_an_output_the_codes_stay_in_the_store_and_a_summary_is_printed(
     }
 }
 
-fn newest() -> codemint_store::reports::JobFilter {
-    codemint_store::reports::JobFilter { limit: 1, ..Default::default() }
+fn newest() -> codemint_store::records::reports::JobFilter {
+    codemint_store::records::reports::JobFilter { limit: 1, ..Default::default() }
 }
 
 #[tokio::test]

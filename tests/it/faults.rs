@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use codemint_codes::job::State;
 use codemint_codes::job::request::{Limits, Request};
-use codemint_store::submit::PutJob;
+use codemint_store::admission::submit::PutJob;
 use codemint_worker::mint::MintSettings;
 use codemint_worker::runner::single::run_job;
 use tokio::process::Child;

@@ -11,8 +11,8 @@ use codemint_codes::keyspace::{Keyspace, Rank};
 use codemint_codes::prefilter::{Filter, Prefilter, RunFilter};
 use codemint_codes::random::Stream;
 use codemint_codes::slice::{Draw, Slice};
-use codemint_store::chunks::copy_rows;
-use codemint_store::write_order::WriteOrder;
+use codemint_store::minting::chunks::copy_rows;
+use codemint_store::minting::write_order::WriteOrder;
 
 use crate::chance::numbered_key;
 

@@ -1,7 +1,7 @@
 //! Looking up codes in PostgreSQL.
 
 use codemint_codes::batch::CodeBatch;
-use codemint_store::transaction::StoreTransaction;
+use codemint_store::connection::transaction::StoreTransaction;
 
 use codemint_test_support::stores::TestStore;
 

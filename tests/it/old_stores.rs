@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use codemint_codes::job::State;
-use codemint_store::schema::SchemaStatus;
+use codemint_store::connection::schema::SchemaStatus;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
@@ -124,7 +124,8 @@ async fn migrated_stores_of(version: usize) -> [TestStore; 2] {
     sqlx::raw_sql(&rows(Kind::Postgres)).execute(&mut postgres).await.expect("rows");
     first_migrations(Kind::Postgres, version).await.run(&mut postgres).await.expect("a schema");
     postgres.close().await.expect("a close");
-    let status = codemint_store::Store::check_schema(&database.url.parse().expect("a location")).await;
+    let status =
+        codemint_store::connection::store::Store::check_schema(&database.url.parse().expect("a location")).await;
     assert!(matches!(status, Ok(SchemaStatus::Older { found, .. }) if found == version as i64), "{status:?}");
     [TestStore::sqlite_in(directory).await, TestStore::postgres_in(database).await]
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use codemint_codes::job::request::Request;
 use codemint_codes::job::{Handling, Job, JobError};
-use codemint_store::Store;
-use codemint_store::outbox::OutboxEvent;
-use codemint_store::refused::{PutRefused, RefusedRequest};
-use codemint_store::submit::PutJob;
+use codemint_store::admission::refused::{PutRefused, RefusedRequest};
+use codemint_store::admission::submit::PutJob;
+use codemint_store::connection::store::Store;
+use codemint_store::records::outbox::OutboxEvent;
 use uuid::Uuid;
 
 use crate::engine_steps::{put, request, run};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use codemint_store::Store;
-use codemint_store::location::Location;
-use codemint_store::transaction::StoreTransaction;
+use codemint_store::connection::location::Location;
+use codemint_store::connection::store::Store;
+use codemint_store::connection::transaction::StoreTransaction;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor, Row};
 

@@ -1,8 +1,8 @@
 //! Access to a PostgreSQL server: TLS with a verified certificate, and roles with only the rights that they need.
 
-use codemint_store::Store;
-use codemint_store::location::Location;
-use codemint_store::schema::SchemaStatus;
+use codemint_store::connection::location::Location;
+use codemint_store::connection::schema::SchemaStatus;
+use codemint_store::connection::store::Store;
 use uuid::Uuid;
 
 use codemint_test_support::authority::Authority;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use codemint_codes::job::Job;
 use codemint_codes::job::request::{Limits, Request};
-use codemint_store::submit::PutJob;
+use codemint_store::admission::submit::PutJob;
 use uuid::Uuid;
 
 use codemint_test_support::codemint::finish;

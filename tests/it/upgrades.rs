@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use codemint_store::Store;
-use codemint_store::schema::SchemaStatus;
+use codemint_store::connection::schema::SchemaStatus;
+use codemint_store::connection::store::Store;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;

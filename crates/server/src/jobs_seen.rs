@@ -10,9 +10,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use codemint_codes::job::Job;
-use codemint_store::Store;
-use codemint_store::error::StoreError;
-use codemint_store::reports::JobFilter;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+use codemint_store::records::reports::JobFilter;
 
 /// Minimum interval between two reads of the store.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::jobs_seen::{JobLines, JobsSeen};
 use crate::page::Page;
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::Metrics;
 

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use codemint_store::benches::{BenchJob, JOBS_AT_ONCE};
-use codemint_store::error::StoreError;
-use codemint_store::{Store, in_time};
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+use codemint_store::connection::time_limit::in_time;
+use codemint_store::upkeep::benches::{BenchJob, JOBS_AT_ONCE};
 use codemint_worker::runner::patience::Patience;
 
 /// The time after which the removal gives up on an unreachable store.

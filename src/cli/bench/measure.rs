@@ -13,9 +13,9 @@ use crate::bench::figures::{ClientFigures, Figures, ServerFigures, StoreFigures}
 use crate::cli::Context;
 use crate::cli::bench::cpu::CpuClock;
 use codemint_codes::job::Job;
-use codemint_store::Store;
-use codemint_store::activity::{Onlooker, Sessions, WalCounters};
-use codemint_store::error::StoreError;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+use codemint_store::upkeep::activity::{Onlooker, Sessions, WalCounters};
 use codemint_worker::mint::MintSettings;
 use codemint_worker::mint::times::ChunkTimes;
 use codemint_worker::runner::observer::{Observed, Observer};

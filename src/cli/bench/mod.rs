@@ -17,9 +17,9 @@ use crate::cli::{Context, find};
 use crate::policy;
 use codemint_codes::job::request::{Request, fitting_chunk_size};
 use codemint_codes::job::{Handling, Job, bench};
-use codemint_store::Store;
-use codemint_store::overlaps::CodeRange;
-use codemint_store::submit::PutJob;
+use codemint_store::admission::overlaps::CodeRange;
+use codemint_store::admission::submit::PutJob;
+use codemint_store::connection::store::Store;
 use codemint_worker::mint::MintSettings;
 
 mod cleaning;

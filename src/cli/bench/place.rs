@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::cli::Context;
 use crate::cli::exit::Failure;
-use codemint_store::location::Location;
-use codemint_store::{Access, Store};
+use codemint_store::connection::location::Location;
+use codemint_store::connection::store::{Access, Store};
 
 const PREFIX: &str = ".codemint-bench-";
 

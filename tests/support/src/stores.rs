@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use codemint_store::location::Location;
-use codemint_store::{Access, Store};
+use codemint_store::connection::location::Location;
+use codemint_store::connection::store::{Access, Store};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::PgRow;

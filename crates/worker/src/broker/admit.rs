@@ -8,12 +8,13 @@ use codemint_codes::job::{Handling, Job, JobError};
 use codemint_codes::policy::Policy;
 use codemint_codes::wire::message::{Envelope, JobMessage, Undecodable, decode};
 use codemint_codes::wire::trace::valid_traceparent;
-use codemint_store::actor::actor_of_message;
-use codemint_store::audit::{AuditEntry, Outcome};
-use codemint_store::error::StoreError;
-use codemint_store::refused::{PutRefused, RefusedRequest};
-use codemint_store::submit::PutJob;
-use codemint_store::{Store, in_time};
+use codemint_store::admission::refused::{PutRefused, RefusedRequest};
+use codemint_store::admission::submit::PutJob;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+use codemint_store::connection::time_limit::in_time;
+use codemint_store::records::actor::actor_of_message;
+use codemint_store::records::audit::{AuditEntry, Outcome};
 
 /// The store that jobs are admitted to, and the rules of admission.
 #[derive(Clone, Debug)]

@@ -10,9 +10,10 @@ use crate::broker::error::{BrokerError, ErrorClass};
 use crate::broker::publish::{Outgoing, Publisher};
 use crate::runner::patience::Patience;
 use codemint_codes::wire::event::EVENT_CONTENT_TYPE;
-use codemint_store::error::StoreError;
-use codemint_store::outbox::{OutboxEvent, RELAY_BATCH_MAX};
-use codemint_store::{Store, in_time};
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+use codemint_store::connection::time_limit::in_time;
+use codemint_store::records::outbox::{OutboxEvent, RELAY_BATCH_MAX};
 use codemint_telemetry::metrics::broker as metrics;
 
 /// Interval between two polls of the outbox, for events that other processes wrote.

@@ -19,7 +19,7 @@ use crate::broker::settings::BrokerSettings;
 use crate::broker::supervisor::{Session, supervise};
 use crate::broker::topology::{QueueDepth, queue_depth};
 use crate::runner::pool::Pool;
-use codemint_store::Store;
+use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::broker as metrics;
 

@@ -17,10 +17,11 @@ use codemint_codes::random::Key;
 use codemint_codes::screening::{FilterLimits, Screening};
 use codemint_codes::slice::GENERATOR_VERSION;
 use codemint_import::sorted::Sorted;
-use codemint_store::chunks::{Checkpoint, ClaimedChunk, OpenChunk, PutCodes};
-use codemint_store::closing::StartJob;
-use codemint_store::error::StoreError;
-use codemint_store::{Store, in_time};
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+use codemint_store::connection::time_limit::in_time;
+use codemint_store::minting::chunks::{Checkpoint, ClaimedChunk, OpenChunk, PutCodes};
+use codemint_store::minting::closing::StartJob;
 use codemint_telemetry::metrics::{chunks, jobs};
 
 pub mod times;

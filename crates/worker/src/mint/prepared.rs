@@ -19,11 +19,12 @@ use codemint_codes::rules::Rules;
 use codemint_codes::screening::{FilterLimits, Screening, ScreeningMode};
 use codemint_codes::slice::Draw;
 use codemint_import::sorted::Sorted;
-use codemint_store::chunks::{Checkpoint, EncodedCodes, OpenChunk};
-use codemint_store::error::StoreError;
-use codemint_store::transaction::StoreTransaction;
-use codemint_store::write_order::WriteOrder;
-use codemint_store::{in_time, off_the_async_threads};
+use codemint_store::connection::blocking::off_the_async_threads;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::time_limit::in_time;
+use codemint_store::connection::transaction::StoreTransaction;
+use codemint_store::minting::chunks::{Checkpoint, EncodedCodes, OpenChunk};
+use codemint_store::minting::write_order::WriteOrder;
 
 #[derive(Debug)]
 pub(crate) struct Prepared {

@@ -13,11 +13,12 @@ use codemint_codes::prefilter::{Filter, FilterSize, Prefilter, RunFilter};
 use codemint_codes::rules::Rules;
 use codemint_codes::screening::{FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
 use codemint_codes::slice::Slice;
-use codemint_store::error::StoreError;
-use codemint_store::overlaps::{CodeRange, PAGE_RANKS, Run};
-use codemint_store::transaction::StoreTransaction;
-use codemint_store::write_order::WriteOrder;
-use codemint_store::{in_time, off_the_async_threads};
+use codemint_store::admission::overlaps::{CodeRange, PAGE_RANKS, Run};
+use codemint_store::connection::blocking::off_the_async_threads;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::time_limit::in_time;
+use codemint_store::connection::transaction::StoreTransaction;
+use codemint_store::minting::write_order::WriteOrder;
 use codemint_telemetry::metrics::chunks::FiltersHeld;
 
 /// The way in which a chunk's candidates are compared with existing codes.

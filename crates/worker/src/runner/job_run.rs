@@ -11,9 +11,10 @@ use crate::mint::times::ChunkTimes;
 use crate::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
 use codemint_codes::job::{Job, Rejections, State};
 use codemint_codes::wire::document::hexadecimal;
-use codemint_store::closing::{CloseJob, JobEnd};
-use codemint_store::error::StoreError;
-use codemint_store::{Store, in_time};
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+use codemint_store::connection::time_limit::in_time;
+use codemint_store::minting::closing::{CloseJob, JobEnd};
 use codemint_telemetry::metrics::{chunks, jobs};
 use codemint_telemetry::traces;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use codemint_store::Store;
-use codemint_store::backlog::{Backlog, PoolStatus};
+use codemint_store::connection::store::Store;
+use codemint_store::records::backlog::{Backlog, PoolStatus};
 use codemint_telemetry::metrics::{jobs, store as metrics};
 
 /// Interval between two polls. Scrapes are rarely more frequent.

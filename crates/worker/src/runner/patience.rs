@@ -7,7 +7,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use codemint_store::error::{ErrorClass, StoreError};
+use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_telemetry::metrics::store::store_error_met;
 
 /// Minimum interval between two log lines about the same kind of error.

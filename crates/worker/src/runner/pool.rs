@@ -19,9 +19,10 @@ use crate::runner::patience::Patience;
 use crate::runner::schedule::{Schedule, Turn};
 use crate::runner::single::OTHERS_AT_WORK_PAUSE;
 use codemint_codes::job::{Job, JobError};
-use codemint_store::closing::CloseJob;
-use codemint_store::error::ErrorClass;
-use codemint_store::{Store, in_time};
+use codemint_store::connection::error::ErrorClass;
+use codemint_store::connection::store::Store;
+use codemint_store::connection::time_limit::in_time;
+use codemint_store::minting::closing::CloseJob;
 use codemint_telemetry::metrics::chunks;
 use codemint_telemetry::metrics::store::store_error_met;
 

@@ -9,8 +9,8 @@ use crate::mint::{MintError, MintSettings};
 use crate::runner::job_run::{JobRun, Progress, Share, job_span};
 use crate::runner::patience::Patience;
 use codemint_codes::job::Job;
-use codemint_store::Store;
-use codemint_store::error::StoreError;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
 
 /// Maximum time that a stop waits for the current chunk, which a healthy store finishes in far less.
 const STOP_GRACE: Duration = Duration::from_secs(10);

@@ -1,0 +1,10 @@
+//! From a request to a job: capacity, overlaps with what exists, the rows of a job.
+
+pub mod submit;
+pub(crate) mod new_jobs;
+pub mod refused;
+pub mod imports;
+pub mod room;
+pub mod overlaps;
+pub mod reserved;
+pub mod entropy;

@@ -1,0 +1,209 @@
+//! Admission: whether enough codes are free for a job, according to the masks in use if they suffice, else by counting.
+//!
+//! Counting may read millions of codes, so it happens outside the admission's transaction, in a snapshot of its own;
+//! codes that were promised to other jobs since are added.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sqlx::SqliteConnection;
+
+use crate::admission::overlaps::{CodeRange, MaskInUse, PAGE_RANKS};
+use crate::connection::error::StoreError;
+use crate::connection::patterns::{glob, regular_expression};
+use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::records::rows::unsigned;
+use codemint_codes::denied::DeniedInMask;
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::mask::Mask;
+use codemint_codes::room::{Mintable, Room, Taken};
+use codemint_codes::rules::Rules;
+use codemint_codes::slice::Slice;
+
+/// Keyspaces up to this size are counted code by code, so that every rule is applied; the database counts larger ones.
+const READ_CODES_MAX: u128 = 1 << 22;
+/// Maximum number of counts for one job: a count is repeated if other jobs were promised codes meanwhile.
+const COUNTS_MAX: u32 = 3;
+
+/// The codes of a mask that were found taken or owed to unfinished jobs, and what was promised at that moment.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    /// How many times the codes were counted for this job.
+    times: u32,
+    taken: u128,
+    promised: BTreeMap<i64, u64>,
+}
+
+/// A request for `count` codes of this mask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub mask: &'a Mask,
+    pub keyspace: &'a Arc<Keyspace>,
+    pub denied: Option<&'a Arc<DeniedInMask>>,
+    pub count: u64,
+}
+
+impl Wanted<'_> {
+    fn range(&self) -> (String, String) {
+        Slice::whole(self.keyspace).range(self.keyspace)
+    }
+
+    fn mintable(&self, reserved: &[Mask]) -> Mintable<'_> {
+        Mintable::new(self.mask, reserved, self.denied.map(|denied| &**denied))
+    }
+
+    /// Returns true if existing codes are examined one by one.
+    fn is_read(&self) -> bool {
+        self.keyspace.size() <= READ_CODES_MAX
+    }
+}
+
+impl Store {
+    /// Counts the taken codes of a mask, in one snapshot.
+    pub(crate) async fn count_taken(
+        &self,
+        wanted: Wanted<'_>,
+        before: Option<&Counted>,
+    ) -> Result<Counted, StoreError> {
+        let mut snapshot = self.begin_reading().await?;
+        let reserved = snapshot.find_reserved(wanted.mask.code_length()).await?;
+        let mintable = wanted.mintable(&reserved);
+        let in_use = snapshot.find_overlapping(wanted).await?;
+        let mut taken = snapshot.count_present(wanted, &reserved).await?;
+        for (mask_no, owed) in snapshot.find_owed().await? {
+            if let Some(other) = in_use.iter().find(|other| other.mask_no == mask_no) {
+                // These codes are promised and therefore not free, wherever they will lie.
+                taken += mintable.taken_by(&other.mask, owed).at_most;
+            }
+        }
+        snapshot.rollback().await?;
+        let times = before.map_or(1, |before| before.times + 1);
+        Ok(Counted { times, taken, promised: in_use.iter().map(|other| (other.mask_no, other.codes)).collect() })
+    }
+}
+
+impl StoreTransaction {
+    /// Decides whether enough codes are free, as far as the masks in use and an earlier count show.
+    pub(crate) async fn find_room(
+        &mut self,
+        wanted: Wanted<'_>,
+        counted: Option<&Counted>,
+    ) -> Result<Room, StoreError> {
+        let reserved = self.find_reserved(wanted.mask.code_length()).await?;
+        let mintable = wanted.mintable(&reserved);
+        let in_use = self.find_overlapping(wanted).await?;
+        let Some(counted) = counted else {
+            let taken = in_use.iter().map(|other| mintable.taken_by(&other.mask, other.codes)).sum();
+            return Ok(mintable.room_for(wanted.count, taken));
+        };
+        let since: u128 = in_use.iter().map(|other| counted.promised_since(&mintable, other)).sum();
+        let at_most = counted.taken + since;
+        let room = mintable.room_for(wanted.count, Taken { at_least: counted.taken, at_most });
+        if room == Room::Enough || since > 0 && counted.times < COUNTS_MAX {
+            return Ok(room);
+        }
+        // Existing codes may include denied ones and ones made under another check key; how many is known only where
+        // the codes were read.
+        let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
+        let exact = since == 0 && mintable.exact && (plain || wanted.is_read());
+        Ok(Room::TooFew { free: mintable.codes_at_least.saturating_sub(at_most), mintable: mintable.codes, exact })
+    }
+
+    async fn find_overlapping(&mut self, wanted: Wanted<'_>) -> Result<Vec<MaskInUse>, StoreError> {
+        let (first, last) = wanted.range();
+        let mut in_use = self.find_masks_in_use(CodeRange { first: &first, last: &last }).await?;
+        in_use.retain(|other| other.mask.meets(wanted.mask));
+        Ok(in_use)
+    }
+
+    /// Returns how many codes unfinished jobs may still mint, by mask.
+    async fn find_owed(&mut self) -> Result<Vec<(i64, u64)>, StoreError> {
+        const SQL: &str = "
+            select mask_no, cast(sum(owed) as bigint)
+              from (select j.mask_no, j.count - coalesce((select sum(c.minted) from chunks c where c.job_no = j.no), 0) as owed
+                      from jobs j
+                     where j.state in ('queued', 'running', 'cancelling') and j.kind = 'mint'
+                    union all
+                    select c.mask_no, c.quota
+                      from jobs j
+                      join chunks c on c.job_no = j.no and c.state = 'open'
+                     where j.state in ('queued', 'running', 'cancelling') and j.kind = 'import') unfinished
+             group by mask_no";
+        let rows: Vec<(i64, i64)> = match self {
+            Self::Postgres(transaction) => sqlx::query_as(SQL).fetch_all(&mut **transaction).await?,
+            Self::Sqlite(transaction) => sqlx::query_as(SQL).fetch_all(&mut **transaction).await?,
+        };
+        rows.into_iter().map(|(mask_no, owed)| Ok((mask_no, unsigned("chunks", owed)?))).collect()
+    }
+
+    /// Counts the codes of the mask that are in the store and that the rules allow.
+    async fn count_present(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
+        if !wanted.is_read() {
+            return self.count_matching(wanted, reserved).await;
+        }
+        let rules = Rules::new(wanted.mask, reserved, wanted.denied.cloned());
+        let mut present = 0;
+        for page in Slice::whole(wanted.keyspace).pieces(PAGE_RANKS) {
+            let codes = self.read_page(wanted.keyspace, page).await?;
+            let taken = |code: &&str| wanted.keyspace.contains(code) && rules.forbids(code).is_none();
+            present += codes.lines().filter(taken).count() as u128;
+        }
+        Ok(present)
+    }
+
+    async fn count_matching(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
+        let (first, last) = wanted.range();
+        let range = CodeRange { first: &first, last: &last };
+        let count = match self {
+            Self::Postgres(transaction) => count_matching_postgres(transaction, range, wanted.mask, reserved).await?,
+            Self::Sqlite(transaction) => count_matching_sqlite(transaction, range, wanted.mask, reserved).await?,
+        };
+        unsigned("codes", count)
+    }
+}
+
+async fn count_matching_postgres(
+    connection: &mut PostgresSession,
+    range: CodeRange<'_>,
+    mask: &Mask,
+    reserved: &[Mask],
+) -> Result<i64, sqlx::Error> {
+    let others: Vec<String> = reserved.iter().map(regular_expression).collect();
+    sqlx::query_scalar("select count(*) from codes where code between $1 and $2 and code ~ $3 and code !~ all($4)")
+        .bind(range.first)
+        .bind(range.last)
+        .bind(regular_expression(mask))
+        .bind(others)
+        .fetch_one(connection)
+        .await
+}
+
+async fn count_matching_sqlite(
+    connection: &mut SqliteConnection,
+    range: CodeRange<'_>,
+    mask: &Mask,
+    reserved: &[Mask],
+) -> Result<i64, sqlx::Error> {
+    let others: Vec<String> = reserved.iter().map(glob).collect();
+    sqlx::query_scalar(
+        "select count(*) from codes
+          where code between $1 and $2 and code glob $3
+            and not exists (select 1 from json_each($4) where code glob value)",
+    )
+    .bind(range.first)
+    .bind(range.last)
+    .bind(glob(mask))
+    .bind(serde_json::json!(others).to_string())
+    .fetch_one(connection)
+    .await
+}
+
+impl Counted {
+    /// Returns an upper bound of the codes that were promised to jobs of this mask after the count.
+    fn promised_since(&self, mintable: &Mintable, other: &MaskInUse) -> u128 {
+        let before = self.promised.get(&other.mask_no).copied().unwrap_or_default();
+        mintable.taken_by(&other.mask, other.codes.saturating_sub(before)).at_most
+    }
+}

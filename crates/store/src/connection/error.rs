@@ -1,0 +1,139 @@
+//! Errors of a store, and which of them may be retried.
+
+use std::io::ErrorKind;
+
+use crate::connection::schema::SchemaError;
+use crate::upkeep::partitions::PartitionsError;
+use codemint_telemetry::failpoint;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Partitions(#[from] PartitionsError),
+    #[error("the server at {place} cannot be reached: {}", reason(source))]
+    Unreachable { place: String, source: sqlx::Error },
+    #[error("{place} cannot be opened: {}", reason(source))]
+    NotOpened { place: String, source: sqlx::Error },
+    #[error("the server at {place} is a pgbouncer; set store.pgbouncer to true")]
+    IsPgbouncer { place: String },
+    #[error("the store's file {file} cannot be opened: {problem}")]
+    File { file: String, problem: String },
+    #[error("the store reports: {}", reason(.0))]
+    Database(#[from] sqlx::Error),
+    #[error("the store has not answered for {seconds} s")]
+    Silent { seconds: u64 },
+    /// A statement did not do what makes its transaction true. Nothing was committed.
+    #[error("{statement} changed {changed} rows instead of {expected}")]
+    RowCount { statement: &'static str, changed: u64, expected: u64 },
+    #[error("the table {table} has an invalid row: {problem}")]
+    Corrupt { table: &'static str, problem: String },
+    /// Only in an import.
+    #[error("the sorted codes cannot be read from their temporary file: {0}")]
+    Input(#[source] std::io::Error),
+    #[error("the operating system provided no random bytes: {0}")]
+    Entropy(#[from] getrandom::Error),
+}
+
+/// Returns the database's message, without its source line and without details, which may hold codes.
+fn reason(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |database| database.message().to_owned())
+}
+
+/// The reaction to an error of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The server is away or restarting: wait and retry.
+    Away,
+    /// Another writer was in the way: retry.
+    Conflict,
+    /// The disk is full: wait, and report it.
+    NoSpace,
+    /// A retry would fail in the same way.
+    Permanent,
+}
+
+impl ErrorClass {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Conflict => "conflict",
+            Self::NoSpace => "no_space",
+            Self::Permanent => "permanent",
+        }
+    }
+}
+
+impl StoreError {
+    /// Returns true if the store is a read-only copy, or a server that is becoming the primary one.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("25006"))
+    }
+
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } => ErrorClass::Away,
+            Self::Database(error) | Self::NotOpened { source: error, .. } => classify(error),
+            _ => ErrorClass::Permanent,
+        }
+    }
+}
+
+/// Decides about retries. `Tls` and `Configuration` errors stay permanent: they mean that something is set up wrong.
+pub fn classify(error: &sqlx::Error) -> ErrorClass {
+    match error {
+        // A rejected certificate arrives as this kind.
+        sqlx::Error::Io(io) if io.kind() == ErrorKind::InvalidData => ErrorClass::Permanent,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => ErrorClass::Away,
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                Some(_) => classify_sqlstate(&code),
+                None => classify_sqlite(&code),
+            }
+        }
+        _ => ErrorClass::Permanent,
+    }
+}
+
+/// Classifies an error by SQLSTATE, <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+fn classify_sqlstate(code: &str) -> ErrorClass {
+    match code {
+        // Connection failures; shutdown, crash and start of the server; too many connections; a standby; our timeouts.
+        _ if code.starts_with("08") => ErrorClass::Away,
+        "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25006" | "57014" | "25P03" => ErrorClass::Away,
+        // Serialization failure, deadlock, lock timeout.
+        "40001" | "40P01" | "55P03" => ErrorClass::Conflict,
+        // Disk full, out of memory.
+        "53100" | "53200" => ErrorClass::NoSpace,
+        _ => ErrorClass::Permanent,
+    }
+}
+
+/// Classifies an error by result code, <https://www.sqlite.org/rescode.html>; the primary code is the low byte.
+fn classify_sqlite(code: &str) -> ErrorClass {
+    match code.parse::<i32>().map(|code| code & 0xff) {
+        // SQLITE_BUSY, SQLITE_LOCKED
+        Ok(5 | 6) => ErrorClass::Conflict,
+        // SQLITE_FULL
+        Ok(13) => ErrorClass::NoSpace,
+        _ => ErrorClass::Permanent,
+    }
+}
+
+/// Reaches a failpoint, which fails like a broken connection.
+pub(crate) async fn reach(point: &'static str) -> Result<(), StoreError> {
+    Ok(failpoint::reach(point).await.map_err(sqlx::Error::Io)?)
+}
+
+/// Returns true if the error reports a key that exists already.
+pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.is_unique_violation())
+}
+
+/// # Errors
+/// `RowCount` unless exactly the expected number of rows was changed.
+pub(crate) fn require_rows(statement: &'static str, changed: u64, expected: u64) -> Result<(), StoreError> {
+    if changed == expected { Ok(()) } else { Err(StoreError::RowCount { statement, changed, expected }) }
+}

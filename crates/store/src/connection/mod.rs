@@ -1,0 +1,14 @@
+//! Reaching a store: where it is, how it is opened, its transactions, its errors, its schema.
+
+pub mod store;
+pub mod location;
+pub mod error;
+pub mod schema;
+pub mod postgres;
+pub mod postgres_transaction;
+pub(crate) mod sqlite;
+pub mod transaction;
+pub(crate) mod watch;
+pub(crate) mod patterns;
+pub mod time_limit;
+pub mod blocking;

@@ -1,0 +1,236 @@
+//! Connections to a PostgreSQL server, directly or through pgbouncer.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use sqlx::migrate::AppliedMigration;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Executor, Postgres, Row};
+use tokio::time::Instant;
+
+use crate::connection::error::{ErrorClass, StoreError, classify};
+use crate::connection::postgres_transaction::begin_with_settings;
+use crate::connection::schema::{self, SchemaError, SchemaStatus};
+use crate::connection::watch::Watch;
+use crate::records::actor::hostname;
+
+/// A server that does not answer for this long at the start is reported as unreachable.
+const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that idled this long is tested before it is used.
+const TESTED_AFTER_IDLE: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Settings of every session: nothing may wait or idle forever, and the server notices a client that has disappeared. A
+/// chunk of the largest size takes seconds; the timeouts leave a slow server twenty times that.
+pub(crate) const TIMEOUTS: [(&str, &str); 4] = [
+    ("lock_timeout", "30s"),
+    ("statement_timeout", "300s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("client_connection_check_interval", "10s"),
+];
+
+/// Keepalives of the connection that the server sees; behind pgbouncer that connection is not ours.
+const KEEPALIVES: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "15"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
+
+/// The route to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Direct,
+    /// Through a pgbouncer in transaction mode: the next transaction may get another session of the server, and what is
+    /// set in a session or prepared under a name stays there for other clients. So everything happens in transactions,
+    /// settings last as long as these, and no statement has a name.
+    Pgbouncer,
+}
+
+/// The address of a server, and how to connect to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<'a> {
+    pub options: &'a PgConnectOptions,
+    pub route: Route,
+    pub connections_max: u32,
+    /// The address in a form that may be shown.
+    pub place: &'a str,
+}
+
+/// An open PostgreSQL store.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    pub(crate) pool: PgPool,
+    pub(crate) route: Route,
+    /// `None` behind pgbouncer, where the server does not see our sessions as they are.
+    pub(crate) watch: Option<Arc<Watch>>,
+}
+
+impl Address<'_> {
+    /// Waits for the server, at most [`FIRST_CONNECT_TIMEOUT`]. A server that refuses the connection is not retried.
+    async fn connect_first(&self, options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+        let place = || self.place.to_owned();
+        let deadline = Instant::now() + FIRST_CONNECT_TIMEOUT;
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(1))
+            .without_max_times()
+            .build();
+        loop {
+            let source = match tokio::time::timeout_at(deadline, options.connect()).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) if self.route == Route::Direct && is_refusal_of_pgbouncer(&error) => {
+                    return Err(StoreError::IsPgbouncer { place: place() });
+                }
+                Ok(Err(error)) if classify(&error) == ErrorClass::Permanent => {
+                    return Err(StoreError::NotOpened { place: place(), source: error });
+                }
+                Ok(Err(error)) => error,
+                Err(_elapsed) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
+            };
+            let delay = delays.next().unwrap_or_default();
+            if Instant::now() + delay >= deadline {
+                return Err(StoreError::Unreachable { place: place(), source });
+            }
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    fn session_options(&self) -> PgConnectOptions {
+        let options = self.options.clone().application_name(&application_name()).disable_statement_logging();
+        match self.route {
+            Route::Direct => options.options(TIMEOUTS).options(KEEPALIVES),
+            // Pgbouncer rejects parameters that it cannot carry from one session of the server to another.
+            Route::Pgbouncer => options.extra_float_digits(None),
+        }
+    }
+
+    /// Returns the statement that begins a transaction there.
+    pub fn begin(&self) -> Cow<'static, str> {
+        begin_with_settings("begin", self.route)
+    }
+
+    /// Opens a connection of its own, for a single task.
+    pub async fn connect(&self) -> Result<PgConnection, StoreError> {
+        self.connect_first(&self.session_options()).await
+    }
+
+    /// Connects and checks the schema, while the first connection of the pool is being opened.
+    pub async fn open(&self) -> Result<PostgresStore, StoreError> {
+        let route = self.route;
+        let (options, name) = (self.session_options(), application_name());
+        let watch = (route == Route::Direct).then(|| Arc::new(Watch::new(&options, &name)));
+        let pool = PgPoolOptions::new()
+            .max_connections(self.connections_max)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            // A test would be a round trip each time. A connection that was just in use most likely works, and if not,
+            // its first statement fails. Through pgbouncer the test would wait for a session of the server.
+            .test_before_acquire(false)
+            .before_acquire(move |connection, used| Box::pin(is_usable(connection, route, used.idle_for)));
+        let pool = pool.connect_lazy_with(options.application_name(&name));
+        let store = PostgresStore { pool, route, watch };
+        let connection = self.connect().await?;
+        // Not earlier: if the server allows one connection, the pool must not take it before the schema is read.
+        store.connect_ahead(1);
+        self.schema_status_and_close(connection).await?.require_usable_and_tell()?;
+        Ok(store)
+    }
+
+    /// Returns the status of the schema and changes nothing.
+    pub async fn check_schema(&self) -> Result<SchemaStatus, StoreError> {
+        let connection = self.connect().await?;
+        self.schema_status_and_close(connection).await
+    }
+
+    async fn schema_status_and_close(&self, mut connection: PgConnection) -> Result<SchemaStatus, StoreError> {
+        let status = self.schema_status(&mut connection).await?;
+        connection.close().await?;
+        Ok(status)
+    }
+
+    /// Creates or upgrades the schema over a connection of its own: the migrator holds a session lock, so several
+    /// migrations may be started at once.
+    pub async fn migrate(&self) -> Result<SchemaStatus, StoreError> {
+        let options = match self.route {
+            // A migration may take longer than our sessions may.
+            Route::Direct => self.options.clone().disable_statement_logging(),
+            Route::Pgbouncer => self.session_options(),
+        };
+        let mut connection = self.connect_first(&options).await?;
+        let mut status = self.schema_status(&mut connection).await?;
+        if !status.is_usable() {
+            if self.route == Route::Pgbouncer {
+                return Err(SchemaError::ByWayOfPgbouncer.into());
+            }
+            schema::POSTGRES.run(&mut connection).await.map_err(SchemaError::from)?;
+            status = self.schema_status(&mut connection).await?;
+        }
+        connection.close().await?;
+        Ok(status)
+    }
+
+    async fn schema_status(&self, connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
+        let mut transaction = connection.begin_with(self.begin()).await?;
+        let status = schema_status_in(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(status)
+    }
+}
+
+impl PostgresStore {
+    pub(crate) async fn schema_status(&self) -> Result<SchemaStatus, StoreError> {
+        let mut transaction = self.begin_with("begin read only").await?;
+        let status = schema_status_in(&mut *transaction).await?;
+        transaction.rollback().await?;
+        Ok(status)
+    }
+}
+
+/// Reads the status without the migrator, whose queries are prepared under names.
+async fn schema_status_in<S>(session: &mut S) -> Result<SchemaStatus, StoreError>
+where
+    for<'s> &'s mut S: Executor<'s, Database = Postgres>,
+{
+    const TABLES: &str =
+        "select to_regclass('_sqlx_migrations') is not null, to_regclass('schema_compatibility') is not null";
+    let tables = session.fetch_one(TABLES).await?;
+    let (is_migrated, says_for_whom): (bool, bool) = (tables.try_get(0)?, tables.try_get(1)?);
+    let mut applied = Vec::new();
+    if is_migrated {
+        let sql = "select version, checksum, success from _sqlx_migrations order by version";
+        for row in session.fetch_all(sql).await? {
+            let version = row.try_get("version")?;
+            if !row.try_get::<bool, _>("success")? {
+                return Err(SchemaError::Dirty(version).into());
+            }
+            let checksum: Vec<u8> = row.try_get("checksum")?;
+            applied.push(AppliedMigration { version, checksum: checksum.into() });
+        }
+    }
+    let mut programs_from = None;
+    // Read only where it matters: a role that may not read it yet works as before.
+    if says_for_whom && schema::is_newer(&schema::POSTGRES, &applied) {
+        let row = session.fetch_optional(schema::PROGRAMS_FROM).await?;
+        programs_from = row.map(|row| row.try_get(0)).transpose()?;
+    }
+    Ok(schema::compare(&schema::POSTGRES, &applied, programs_from)?)
+}
+
+/// Returns a name that shows a server's operator which process of which machine owns a session, and us which are ours.
+fn application_name() -> String {
+    // The server cuts names off at 63 bytes.
+    let host: String = hostname().chars().take(24).collect();
+    let number = getrandom::u32().unwrap_or_default();
+    format!("codemint pid {} {host} {number:08x}", std::process::id())
+}
+
+/// Tests a connection that was not used for a while: the server may have been restarted since.
+async fn is_usable(connection: &mut PgConnection, route: Route, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if route == Route::Direct && idle_for >= TESTED_AFTER_IDLE {
+        connection.ping().await?;
+    }
+    Ok(true)
+}
+
+/// Recognizes pgbouncer by its error for a client that takes it for a server; a server knows every parameter of ours.
+fn is_refusal_of_pgbouncer(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().starts_with("unsupported startup parameter"))
+}

@@ -1,0 +1,103 @@
+//! An open store, whichever its database.
+
+use crate::connection::error::StoreError;
+use crate::connection::location::Location;
+use crate::connection::postgres::PostgresStore;
+use crate::connection::schema::SchemaStatus;
+use crate::connection::sqlite;
+use crate::connection::sqlite::SqliteStore;
+
+/// An open store with a schema that this program knows.
+#[derive(Clone, Debug)]
+pub enum Store {
+    Postgres(PostgresStore),
+    Sqlite(SqliteStore),
+}
+
+/// Whether opening a store may create an SQLite file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    CreateFile,
+    Existing,
+}
+
+impl Store {
+    /// Opens a store. SQLite files are upgraded; a PostgreSQL schema must be current already.
+    ///
+    /// # Errors
+    /// `Unreachable` if a server did not answer within ten seconds, `NotOpened` if it refused or the file cannot be
+    /// opened, `Schema` if the schema is not one that this program can use.
+    pub async fn open(location: &Location, access: Access) -> Result<Self, StoreError> {
+        match location {
+            Location::Postgres(server) => Ok(Self::Postgres(server.address().open().await?)),
+            Location::Sqlite(file) => Ok(Self::Sqlite(sqlite::open(file, access == Access::CreateFile).await?)),
+        }
+    }
+
+    /// Checks that the store answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(pool) => sqlx::query("select 1").execute(pool).await.map(drop)?,
+            Self::Sqlite(sqlite) => sqlx::query("select 1").execute(&sqlite.readers).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// Checks that this program can still work with the schema.
+    ///
+    /// # Errors
+    /// `Schema` if it cannot.
+    pub async fn require_schema(&self) -> Result<(), StoreError> {
+        let status = match self {
+            Self::Postgres(postgres) => postgres.schema_status().await?,
+            Self::Sqlite(sqlite) => sqlite::schema_status(&mut *sqlite.readers.acquire().await?).await?,
+        };
+        Ok(status.require_usable()?)
+    }
+
+    /// Returns true if the database user may do everything, including what no job needs.
+    pub async fn is_superuser(&self) -> Result<bool, StoreError> {
+        const SQL: &str = "select rolsuper from pg_roles where rolname = current_user";
+        match self {
+            Self::Postgres(pool) => Ok(sqlx::query_scalar(SQL).fetch_one(pool).await?),
+            Self::Sqlite(_) => Ok(false),
+        }
+    }
+
+    /// Closes all connections. An SQLite file is then complete without the log beside it.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(postgres) => postgres.pool.close().await,
+            Self::Sqlite(sqlite) => {
+                sqlite.readers.close().await;
+                sqlite.writer.close().await;
+            }
+        }
+    }
+
+    /// Creates or upgrades the schema. A newer schema is left unchanged.
+    ///
+    /// # Errors
+    /// The errors of [`Store::open`].
+    pub async fn migrate(location: &Location) -> Result<SchemaStatus, StoreError> {
+        match location {
+            Location::Postgres(server) => server.address().migrate().await,
+            Location::Sqlite(file) => {
+                sqlite::open(file, true).await?;
+                sqlite::check_schema(file).await
+            }
+        }
+    }
+
+    /// Returns the status of the schema and changes nothing.
+    ///
+    /// # Errors
+    /// The errors of [`Store::open`], but a missing or older schema is not an error.
+    pub async fn check_schema(location: &Location) -> Result<SchemaStatus, StoreError> {
+        match location {
+            Location::Postgres(server) => server.address().check_schema().await,
+            Location::Sqlite(file) if !file.exists() => Ok(SchemaStatus::Missing),
+            Location::Sqlite(file) => sqlite::check_schema(file).await,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A transaction on either store, so that each statement in it is written once.
+
+use sqlx::{Sqlite, Transaction};
+
+use crate::connection::error::StoreError;
+use crate::connection::postgres_transaction::{PostgresSession, PostgresTransaction};
+use crate::connection::store::Store;
+
+/// "CMNT": the first half of the keys of our advisory locks; for admissions, the second half is a code length.
+const ADVISORY_LOCKS: i32 = 0x434d_4e54;
+
+/// The lock for publishing events: 0, because code lengths begin at 1.
+const OUTBOX_LOCK: i32 = 0;
+
+/// The lock for running a load test.
+const BENCH_LOCK: i32 = -1;
+
+/// Begins a transaction whose commit may be lost in a server crash.
+pub(crate) const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = off";
+
+/// An open transaction. Dropping it rolls it back.
+#[derive(Debug)]
+pub enum StoreTransaction {
+    Postgres(PostgresTransaction),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+const POSTGRES_NOW: &str = "now()";
+const SQLITE_NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+
+impl Store {
+    /// Returns the same as [`StoreTransaction::now`], for a statement outside a transaction.
+    pub(crate) const fn now(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => POSTGRES_NOW,
+            Self::Sqlite(_) => SQLITE_NOW,
+        }
+    }
+
+    /// Begins a transaction that writes. In SQLite it is the only writer from its start, or fails with `Conflict`.
+    pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
+        Ok(match self {
+            Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin().await?),
+            Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
+        })
+    }
+
+    /// Begins a transaction that writes, and whose commit may be lost in a server crash.
+    pub(crate) async fn begin_writing_unflushed(&self) -> Result<StoreTransaction, StoreError> {
+        Ok(match self {
+            Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin_with(BEGIN_UNFLUSHED).await?),
+            Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
+        })
+    }
+
+    /// Begins a transaction that only reads, and sees the store as it was at its first statement.
+    pub async fn begin_reading(&self) -> Result<StoreTransaction, StoreError> {
+        Ok(match self {
+            Self::Postgres(postgres) => {
+                let begin = "begin isolation level repeatable read read only";
+                StoreTransaction::Postgres(postgres.begin_with(begin).await?)
+            }
+            Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.readers.begin().await?),
+        })
+    }
+
+    /// Opens connections before a job is stored and minted: drawing its first chunk needs reads over a second one.
+    pub fn connect_ahead(&self) {
+        if let Self::Postgres(postgres) = self {
+            postgres.connect_ahead(2);
+        }
+    }
+}
+
+impl StoreTransaction {
+    /// Makes admissions of masks whose codes can meet take turns, until the end of the transaction; codes of different
+    /// lengths cannot meet. In SQLite the writer is alone anyway.
+    pub(crate) async fn lock_admissions(&mut self, code_length: usize) -> Result<(), StoreError> {
+        if let Self::Postgres(transaction) = self {
+            let sql = "select pg_advisory_xact_lock($1, $2)";
+            let query = sqlx::query(sql).bind(ADVISORY_LOCKS).bind(code_length as i32);
+            query.execute(&mut **transaction).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes this process the only publisher until the end of the transaction. False if there is another one.
+    pub(crate) async fn try_lock_outbox(session: &mut PostgresSession) -> Result<bool, StoreError> {
+        try_lock(session, OUTBOX_LOCK).await
+    }
+
+    /// Makes this load test the only one until the end of the transaction. False if there is another one.
+    pub(crate) async fn try_lock_bench(session: &mut PostgresSession) -> Result<bool, StoreError> {
+        try_lock(session, BENCH_LOCK).await
+    }
+
+    /// Returns the database's clock as an SQL expression: all times of one store come from one clock.
+    pub(crate) const fn now(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => POSTGRES_NOW,
+            Self::Sqlite(_) => SQLITE_NOW,
+        }
+    }
+
+    /// Executes a statement whose only parameter is the job's number.
+    pub(crate) async fn execute_for_job(&mut self, sql: &str, job_no: i64) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(transaction) => {
+                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
+            }
+            Self::Sqlite(transaction) => {
+                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// After any error it is unknown whether the transaction was committed.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(transaction) => transaction.commit().await?,
+            Self::Sqlite(transaction) => transaction.commit().await?,
+        }
+        Ok(())
+    }
+
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(transaction) => transaction.rollback().await?,
+            Self::Sqlite(transaction) => transaction.rollback().await?,
+        }
+        Ok(())
+    }
+}
+
+async fn try_lock(session: &mut PostgresSession, lock: i32) -> Result<bool, StoreError> {
+    let query = sqlx::query_scalar("select pg_try_advisory_xact_lock($1, $2)");
+    Ok(query.bind(ADVISORY_LOCKS).bind(lock).fetch_one(session).await?)
+}

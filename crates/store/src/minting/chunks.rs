@@ -1,0 +1,326 @@
+//! A chunk's transaction: claim, codes, checkpoint, commit. The row lock is the lease; a process that dies loses it.
+//!
+//! The transaction never writes or locks the job's row; otherwise all writers of a job would wait for each other.
+
+use std::time::Duration;
+
+use serde::Serializer;
+use sqlx::{Executor, FromRow, SqliteConnection};
+
+use crate::connection::error::{StoreError, is_duplicate, reach, require_rows};
+use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::minting::write_order::{ROW, WriteOrder};
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::job::Rejections;
+use codemint_codes::random::Key;
+use codemint_codes::screening::Screening;
+use codemint_telemetry::failpoint;
+
+/// SQLite gives the file to the process that asks first, and a writer that returns at once is first: a second process
+/// could wait for seconds. So a writer pauses for a moment after each commit.
+const SQLITE_PAUSE: Duration = Duration::from_millis(2);
+
+/// A chunk that only this process may write: it holds an open transaction with the chunk's row locked. Dropping it
+/// leaves the chunk open.
+#[derive(Debug)]
+pub struct ClaimedChunk {
+    pub chunk: OpenChunk,
+    transaction: StoreTransaction,
+}
+
+/// A chunk whose codes are yet to be drawn: its row, in which only the state and the results ever change.
+#[derive(Clone, Debug, FromRow)]
+pub struct OpenChunk {
+    pub run_no: i64,
+    #[sqlx(try_from = "i32")]
+    pub round: u32,
+    #[sqlx(try_from = "i32")]
+    pub chunk_no: u32,
+    /// The first and last code of the chunk's slice.
+    pub range_first: String,
+    pub range_last: String,
+    #[sqlx(try_from = "i32")]
+    pub quota: u32,
+}
+
+/// The codes of one run in the store's format: rows of a binary `COPY`, or a JSON array.
+#[derive(Debug)]
+pub struct EncodedCodes {
+    run_no: i64,
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+/// The result of storing a batch of codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutCodes {
+    Stored,
+    /// At least one code existed already; none of the batch was stored, and the transaction continues.
+    DuplicateMet,
+}
+
+const FIRST_OPEN_CHUNK: &str = "
+    select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
+      from chunks c
+      join jobs j on j.no = c.job_no
+     where c.job_no = $1 and c.state = 'open' and j.state in ('queued', 'running')
+     order by c.round, c.chunk_no
+     limit 1";
+
+/// The result of a chunk, as the checkpoint records it.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    pub minted: u32,
+    pub rejections: Rejections,
+    pub screening: Screening,
+    /// The SHA-256 over the codes in order, each followed by a newline.
+    pub digest: [u8; 32],
+    /// The first and last code; `None` without codes. From now on this is the run's range.
+    pub range: Option<(String, String)>,
+    /// The result of [`Filter::bytes_of`](codemint_codes::prefilter::Filter::bytes_of).
+    pub filter: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// Encodes codes in the store's format. Call it off the async threads: a chunk takes milliseconds.
+    pub fn encode_codes(&self, run_no: i64, codes: &CodeBatch, order: WriteOrder) -> EncodedCodes {
+        let bytes = match self {
+            Self::Postgres(_) => copy_rows(run_no, codes, order),
+            Self::Sqlite(_) => json_array(codes),
+        };
+        EncodedCodes { run_no, count: codes.len() as u64, bytes }
+    }
+
+    /// Returns the secret key of a job's draws; `None` once the job has ended.
+    ///
+    /// # Errors
+    /// `Corrupt` if the stored bytes are not a key.
+    pub async fn read_key(&self, job_no: i64) -> Result<Option<Key>, StoreError> {
+        const SQL: &str = "select key from jobs where no = $1";
+        let stored: Option<Vec<u8>> = match self {
+            Self::Postgres(pool) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(&sqlite.readers).await?,
+        };
+        stored.map(key_of_bytes).transpose()
+    }
+
+    /// Claims the first open chunk of a job that is neither ended nor being cancelled; `None` if there is none, or if
+    /// other processes are writing them all.
+    pub async fn claim_chunk(&self, job_no: i64) -> Result<Option<ClaimedChunk>, StoreError> {
+        let mut transaction = self.begin_writing().await?;
+        let row: Option<OpenChunk> = match &mut transaction {
+            StoreTransaction::Postgres(transaction) => {
+                let sql = format!("{FIRST_OPEN_CHUNK} for update of c skip locked");
+                sqlx::query_as(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
+            }
+            StoreTransaction::Sqlite(transaction) => {
+                sqlx::query_as(FIRST_OPEN_CHUNK).bind(job_no).fetch_optional(&mut **transaction).await?
+            }
+        };
+        let Some(chunk) = row else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        reach(failpoint::CHUNK_CLAIMED).await?;
+        Ok(Some(ClaimedChunk { chunk, transaction }))
+    }
+
+    /// Lets other processes use an SQLite file. Call it after each commit of a chunk.
+    pub async fn give_way(&self) {
+        if let Self::Sqlite(_) = self {
+            tokio::time::sleep(SQLITE_PAUSE).await;
+        }
+    }
+
+    /// Returns whether a chunk was committed, after an error at COMMIT; waits while the server still has the
+    /// transaction.
+    pub async fn is_chunk_done(&self, run_no: i64) -> Result<bool, StoreError> {
+        let state: String = match self {
+            Self::Postgres(pool) => {
+                // Without the lock this would read the row as it was before a commit that is still in progress.
+                let mut transaction = pool.begin().await?;
+                let state = sqlx::query_scalar("select state from chunks where run_no = $1 for update")
+                    .bind(run_no)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                transaction.rollback().await?;
+                state
+            }
+            Self::Sqlite(sqlite) => {
+                sqlx::query_scalar("select state from chunks where run_no = $1")
+                    .bind(run_no)
+                    .fetch_one(&sqlite.readers)
+                    .await?
+            }
+        };
+        Ok(state == "done")
+    }
+}
+
+/// # Errors
+/// `Corrupt` if the stored bytes are not a key.
+pub(crate) fn key_of_bytes(bytes: Vec<u8>) -> Result<Key, StoreError> {
+    let key = <[u8; Key::LENGTH_BYTES]>::try_from(bytes).map(Key::new);
+    key.map_err(|bytes| StoreError::Corrupt { table: "jobs", problem: format!("the key has {} bytes", bytes.len()) })
+}
+
+impl ClaimedChunk {
+    /// Returns the next open chunk of the same job: the one that is claimed next unless others work on the job. It is
+    /// not claimed here.
+    ///
+    /// # Errors
+    /// After any error the claim is unusable.
+    pub async fn find_next_open(&mut self) -> Result<Option<OpenChunk>, StoreError> {
+        const SQL: &str = "select run_no, round, chunk_no, range_first, range_last, quota
+               from chunks
+              where job_no = (select job_no from chunks where run_no = $1)
+                and state = 'open' and (round, chunk_no) > ($2, $3)
+              order by round, chunk_no
+              limit 1";
+        let OpenChunk { run_no, round, chunk_no, .. } = self.chunk;
+        let next = match &mut self.transaction {
+            StoreTransaction::Postgres(transaction) => {
+                let query = sqlx::query_as(SQL).bind(run_no).bind(round as i32).bind(chunk_no as i32);
+                query.fetch_optional(&mut **transaction).await?
+            }
+            StoreTransaction::Sqlite(transaction) => {
+                let query = sqlx::query_as(SQL).bind(run_no).bind(round).bind(chunk_no);
+                query.fetch_optional(&mut **transaction).await?
+            }
+        };
+        Ok(next)
+    }
+
+    /// Keeps the claim alive while it waits for its codes: the server ends idle transactions. Call it now and then.
+    ///
+    /// # Errors
+    /// After any error the claim is unusable.
+    pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
+        match &mut self.transaction {
+            StoreTransaction::Postgres(transaction) => transaction.execute("select 1").await.map(drop)?,
+            StoreTransaction::Sqlite(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Stores the codes of this chunk, all or none. They must have been encoded by the same store for this run.
+    ///
+    /// # Errors
+    /// After any error the claim is unusable.
+    pub async fn put_codes(&mut self, codes: &EncodedCodes) -> Result<PutCodes, StoreError> {
+        let stored = match &mut self.transaction {
+            StoreTransaction::Postgres(transaction) => put_codes_postgres(transaction, codes).await,
+            StoreTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, codes).await,
+        };
+        match stored {
+            Ok(()) => Ok(PutCodes::Stored),
+            Err(StoreError::Database(error)) if is_duplicate(&error) => {
+                if let StoreTransaction::Postgres(transaction) = &mut self.transaction {
+                    // SQLite itself undoes just the statement. A savepoint that is not released would enclose the next
+                    // ones, and each level slows the server down.
+                    let undo = "rollback to savepoint before_codes; release savepoint before_codes";
+                    transaction.execute(undo).await?;
+                }
+                Ok(PutCodes::DuplicateMet)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Turns the chunk's row `done`: the last statement of the transaction.
+    ///
+    /// # Errors
+    /// `RowCount` if the chunk was no longer open. After any error nothing will be committed.
+    pub async fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        reach(failpoint::BEFORE_CHECKPOINT).await?;
+        let sql = format!(
+            "update chunks
+                set state = 'done', minted = $2, rejected = $3, conflicts = $4, reserved = $5, denied = $6,
+                    false_positives = $7, screening = $8, digest = $9, range_first = coalesce($10, range_first),
+                    range_last = coalesce($11, range_last), filter = $12, done_at = {}
+              where run_no = $1 and state = 'open'",
+            self.transaction.now()
+        );
+        // A chunk examines no more candidates than fit in its memory, so these numbers fit.
+        let Rejections { conflicts, reserved, denied, false_positives, .. } = checkpoint.rejections;
+        let [rejected, conflicts, reserved, denied, false_positives] =
+            [checkpoint.rejections.total(), conflicts, reserved, denied, false_positives].map(|figure| figure as i32);
+        let (screening, digest) = (checkpoint.screening.as_str(), &checkpoint.digest[..]);
+        let (first, last) = checkpoint.range.as_ref().map(|(first, last)| (first, last)).unzip();
+        let filter = checkpoint.filter.as_deref();
+        let changed = match &mut self.transaction {
+            StoreTransaction::Postgres(transaction) => {
+                let update = sqlx::query(&sql).bind(self.chunk.run_no).bind(checkpoint.minted as i32).bind(rejected);
+                let update = update.bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
+                let update = update.bind(screening).bind(digest).bind(first).bind(last).bind(filter);
+                update.execute(&mut **transaction).await?.rows_affected()
+            }
+            StoreTransaction::Sqlite(transaction) => {
+                let update = sqlx::query(&sql).bind(self.chunk.run_no).bind(checkpoint.minted as i32).bind(rejected);
+                let update = update.bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
+                let update = update.bind(screening).bind(digest).bind(first).bind(last).bind(filter);
+                update.execute(&mut **transaction).await?.rows_affected()
+            }
+        };
+        require_rows("the checkpoint of a chunk", changed, 1)
+    }
+
+    /// Commits codes and checkpoint together.
+    ///
+    /// # Errors
+    /// After any error it is unknown whether the chunk was committed; [`Store::is_chunk_done`] finds out.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        reach(failpoint::BEFORE_COMMIT).await?;
+        self.transaction.commit().await?;
+        reach(failpoint::AFTER_COMMIT).await
+    }
+}
+
+async fn put_codes_postgres(connection: &mut PostgresSession, codes: &EncodedCodes) -> Result<(), StoreError> {
+    sqlx::query("savepoint before_codes").execute(&mut *connection).await?;
+    let copied = connection.copy_in("copy codes (code, run_no) from stdin (format binary)", &codes.bytes).await?;
+    require_rows("the copy of codes", copied, codes.count)
+}
+
+async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCodes) -> Result<(), StoreError> {
+    // These bytes were written as text, so they are valid UTF-8.
+    let json = std::str::from_utf8(&codes.bytes).unwrap_or_default();
+    let inserted = sqlx::query("insert into codes (code, run_no) select value, $2 from json_each($1)")
+        .bind(json)
+        .bind(codes.run_no)
+        .execute(connection)
+        .await?;
+    reach(failpoint::CODES_HALF_WRITTEN).await?;
+    require_rows("the insert of codes", inserted.rows_affected(), codes.count)
+}
+
+/// Encodes the codes of a run for PostgreSQL:
+/// <https://www.postgresql.org/docs/15/sql-copy.html>, "Binary Format".
+pub fn copy_rows(run_no: i64, codes: &CodeBatch, order: WriteOrder) -> Vec<u8> {
+    const SIGNATURE_FLAGS_EXTENSION: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    // A row adds 18 bytes to its code, which has a newline in the batch; the end takes 2.
+    let mut rows = Vec::with_capacity(SIGNATURE_FLAGS_EXTENSION.len() + codes.as_lines().len() + 17 * codes.len() + 2);
+    rows.extend_from_slice(SIGNATURE_FLAGS_EXTENSION);
+    for pass in order.passes() {
+        for (_, code) in codes.iter().enumerate().filter(|(index, _)| pass.contains(&(index % ROW))) {
+            rows.extend_from_slice(&2_i16.to_be_bytes());
+            rows.extend_from_slice(&(code.len() as i32).to_be_bytes());
+            rows.extend_from_slice(code.as_bytes());
+            rows.extend_from_slice(&8_i32.to_be_bytes());
+            rows.extend_from_slice(&run_no.to_be_bytes());
+        }
+    }
+    rows.extend_from_slice(&(-1_i16).to_be_bytes());
+    rows
+}
+
+/// Encodes codes straight from the batch and without growing: at this size the allocator keeps each copied megabyte.
+pub(crate) fn json_array(codes: &CodeBatch) -> Vec<u8> {
+    // Two quotes and a comma replace each newline.
+    let mut json = Vec::with_capacity(codes.as_lines().len() + 2 * codes.len() + 2);
+    let written = serde_json::Serializer::new(&mut json).collect_seq(codes.iter());
+    debug_assert!(written.is_ok(), "text always serializes");
+    json
+}

@@ -1,0 +1,335 @@
+//! The audit log: who requested what, when, and with what result. A row is written in the transaction of the change
+//! that it records. Append-only; the database rejects anything else. No row ever holds a code.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use sqlx::{FromRow, SqliteConnection};
+use uuid::Uuid;
+
+use crate::connection::error::{StoreError, require_rows};
+use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::records::actor::actor_of_process;
+use crate::records::rows::unsigned;
+use codemint_codes::job::bench::is_of_bench;
+use codemint_codes::job::request::CAMPAIGN_LENGTH_MAX;
+use codemint_codes::job::{Handling, Job, Origin};
+use codemint_codes::mask::Mask;
+use codemint_codes::overlap::size;
+use codemint_codes::wire::document::hexadecimal;
+
+/// An entry to record; actor and time are added when it is written.
+#[derive(Clone, Debug)]
+pub struct AuditEntry {
+    pub action: Action,
+    pub outcome: Outcome,
+    /// `None` is the user who runs this process.
+    pub asked_by: Option<String>,
+    pub job_id: Option<Uuid>,
+    /// The result of [`shown_mask`].
+    pub mask: Option<String>,
+    pub count: Option<u64>,
+    pub campaign: Option<String>,
+    pub detail: Option<String>,
+    pub digest: Option<Vec<u8>>,
+}
+
+/// The action that was taken or requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Codes were requested.
+    Request,
+    Import,
+    /// The end of a job was requested.
+    Cancel,
+    /// A job ended.
+    End,
+    Export,
+    Reserve,
+    Unreserve,
+    DeadRequeue,
+    DeadPurge,
+    /// What ended jobs no longer need was removed.
+    Prune,
+}
+
+/// The result of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted,
+    Refused,
+    /// The same request was made before; nothing was changed.
+    Repeated,
+    /// A different request was made before under the same id; nothing was changed.
+    Conflict,
+    Completed,
+    Failed,
+    Cancelled,
+    /// An action outside of the store is about to happen.
+    Begun,
+    Done,
+    /// There was nothing to do.
+    Unchanged,
+}
+
+impl Action {
+    pub const ALL: [Self; 10] = [
+        Self::Request,
+        Self::Import,
+        Self::Cancel,
+        Self::End,
+        Self::Export,
+        Self::Reserve,
+        Self::Unreserve,
+        Self::DeadRequeue,
+        Self::DeadPurge,
+        Self::Prune,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Import => "import",
+            Self::Cancel => "cancel",
+            Self::End => "end",
+            Self::Export => "export",
+            Self::Reserve => "reserve",
+            Self::Unreserve => "unreserve",
+            Self::DeadRequeue => "dead_requeue",
+            Self::DeadPurge => "dead_purge",
+            Self::Prune => "prune",
+        }
+    }
+}
+
+impl Outcome {
+    /// Returns the outcome of an action that had begun.
+    pub const fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Done } else { Self::Failed }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Repeated => "repeated",
+            Self::Conflict => "conflict",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Begun => "begun",
+            Self::Done => "done",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+impl AuditEntry {
+    pub const fn new(action: Action, outcome: Outcome) -> Self {
+        Self {
+            action,
+            outcome,
+            asked_by: None,
+            job_id: None,
+            mask: None,
+            count: None,
+            campaign: None,
+            detail: None,
+            digest: None,
+        }
+    }
+
+    /// Returns an entry about a job, with what it requests.
+    pub fn of_job(action: Action, outcome: Outcome, job: &Job) -> Self {
+        let digest = match &job.origin {
+            Origin::Imported { source_digest } if action == Action::Import => Some(source_digest.clone()),
+            _ => None,
+        };
+        let asked_by = job.handling.asked_by.clone();
+        let (job_id, count, campaign) = (Some(job.id), Some(job.count), job.campaign.clone());
+        let entry = Self { asked_by, job_id, count, campaign, digest, ..Self::new(action, outcome) };
+        match &job.origin {
+            Origin::Minted { mask_text, .. } | Origin::Refused { mask_text } => entry.of_mask(mask_text),
+            Origin::Imported { .. } => entry,
+        }
+    }
+
+    /// Returns an entry about a request, which may be one that cannot be met.
+    pub fn of_request(outcome: Outcome, id: Uuid, (mask_text, count, campaign): (&str, u64, Option<&str>)) -> Self {
+        let campaign = campaign.map(str::to_owned);
+        let entry = Self { job_id: Some(id), count: Some(count), campaign, ..Self::new(Action::Request, outcome) };
+        entry.of_mask(mask_text)
+    }
+
+    #[must_use]
+    pub fn of_mask(self, mask_text: &str) -> Self {
+        Self { mask: Some(shown_mask(mask_text)), ..self }
+    }
+
+    #[must_use]
+    pub fn asked_by(self, handling: &Handling) -> Self {
+        Self { asked_by: handling.asked_by.clone(), ..self }
+    }
+
+    #[must_use]
+    pub fn with_detail(self, detail: &str) -> Self {
+        Self { detail: Some(detail.to_owned()), ..self }
+    }
+
+    fn is_of_bench(&self) -> bool {
+        self.job_id.is_some_and(|id| is_of_bench(id, self.campaign.as_deref()))
+    }
+
+    fn actor(&self) -> &str {
+        self.asked_by.as_deref().unwrap_or_else(|| actor_of_process())
+    }
+
+    /// Returns the campaign, truncated: a refused request may have one that is too long.
+    fn campaign(&self) -> Option<String> {
+        self.campaign.as_ref().map(|name| name.chars().take(CAMPAIGN_LENGTH_MAX).collect())
+    }
+
+    fn count(&self) -> Option<i64> {
+        self.count.map(|count| count as i64)
+    }
+}
+
+/// Returns a mask as the log may show it, or its digest: a mask of a single code is that code, except for its check
+/// characters, and a text that is not a mask may be a code.
+fn shown_mask(text: &str) -> String {
+    let mask: Option<Mask> = text.parse().ok();
+    let single = match mask {
+        Some(mask) if size(mask.body()) > 1 => return mask.to_string(),
+        Some(mask) => mask.to_string(),
+        None => text.to_owned(),
+    };
+    format!("sha256:{}", hexadecimal(&Sha256::digest(single)))
+}
+
+/// The rows to list, oldest first.
+#[derive(Clone, Debug)]
+pub struct AuditFilter {
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub job_id: Option<Uuid>,
+    pub action: Option<Action>,
+    /// Only rows after the one with this number.
+    pub after_no: i64,
+    pub limit: u32,
+}
+
+/// A row of the log.
+#[derive(Clone, Debug, FromRow)]
+pub struct AuditRow {
+    pub no: i64,
+    pub at: DateTime<Utc>,
+    pub actor: String,
+    /// The user of the database; SQLite has none.
+    pub role: Option<String>,
+    pub action: String,
+    pub job_id: Option<Uuid>,
+    pub mask: Option<String>,
+    count: Option<i64>,
+    pub campaign: Option<String>,
+    pub result: String,
+    pub detail: Option<String>,
+    pub digest: Option<Vec<u8>>,
+}
+
+impl AuditRow {
+    /// # Errors
+    /// `Corrupt` if the count is negative.
+    pub fn count(&self) -> Result<Option<u64>, StoreError> {
+        self.count.map(|count| unsigned("audit", count)).transpose()
+    }
+}
+
+impl Store {
+    /// Records an action that changes nothing in the store.
+    pub async fn put_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        let mut transaction = self.begin_writing().await?;
+        transaction.put_audit(std::slice::from_ref(entry)).await?;
+        transaction.commit().await
+    }
+
+    /// Lists the rows of the log that match.
+    pub async fn list_audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
+        const SQL: &str = "
+            select no, at, actor, role, action, job_id, mask, count, campaign, result, detail, digest
+              from audit
+             where no > $1 and at >= $2 and at < $3
+               and (cast($4 as text) is null or action = $4)";
+        let AuditFilter { since, until, job_id, action, after_no, limit } = filter;
+        let (action, limit) = (action.map(Action::as_str), i64::from(*limit));
+        // The index finds a job's rows only if the statement has the condition.
+        let of_job = if job_id.is_some() { "and job_id = $6" } else { "" };
+        let sql = format!("{SQL} {of_job} order by no limit $5");
+        match self {
+            Self::Postgres(pool) => {
+                let query = sqlx::query_as(&sql).bind(after_no).bind(since).bind(until).bind(action).bind(limit);
+                let query = if job_id.is_some() { query.bind(job_id) } else { query };
+                Ok(query.fetch_all(pool).await?)
+            }
+            Self::Sqlite(sqlite) => {
+                // Times compare as text in the format in which they are stored.
+                let [since, until] = [since, until].map(|time| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
+                let query = sqlx::query_as(&sql).bind(after_no).bind(since).bind(until).bind(action).bind(limit);
+                let query = if job_id.is_some() { query.bind(job_id) } else { query };
+                Ok(query.fetch_all(&sqlite.readers).await?)
+            }
+        }
+    }
+}
+
+impl StoreTransaction {
+    /// Inserts entries in order, in one statement if possible; not those of load tests, which remove what they wrote.
+    pub(crate) async fn put_audit(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let told: Vec<&AuditEntry> = entries.iter().filter(|entry| !entry.is_of_bench()).collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        let inserted = match self {
+            Self::Postgres(transaction) => insert_postgres(transaction, &told).await?,
+            Self::Sqlite(transaction) => insert_sqlite(transaction, &told).await?,
+        };
+        require_rows("the insert into the audit log", inserted, told.len() as u64)
+    }
+}
+
+async fn insert_postgres(connection: &mut PostgresSession, entries: &[&AuditEntry]) -> Result<u64, sqlx::Error> {
+    const SQL: &str = "
+        insert into audit (actor, action, job_id, mask, count, campaign, result, detail, digest)
+        select * from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[],
+                             $8::text[], $9::bytea[])";
+    let insert = sqlx::query(SQL)
+        .bind(column(entries, AuditEntry::actor))
+        .bind(column(entries, |entry| entry.action.as_str()))
+        .bind(column(entries, |entry| entry.job_id))
+        .bind(column(entries, |entry| entry.mask.as_deref()))
+        .bind(column(entries, AuditEntry::count))
+        .bind(column(entries, AuditEntry::campaign))
+        .bind(column(entries, |entry| entry.outcome.as_str()))
+        .bind(column(entries, |entry| entry.detail.as_deref()))
+        .bind(column(entries, |entry| entry.digest.as_deref()));
+    Ok(insert.execute(connection).await?.rows_affected())
+}
+
+/// Inserts row by row, because a JSON list could not hold the bytes.
+async fn insert_sqlite(connection: &mut SqliteConnection, entries: &[&AuditEntry]) -> Result<u64, sqlx::Error> {
+    const SQL: &str = "
+        insert into audit (actor, action, job_id, mask, count, campaign, result, detail, digest)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let mut inserted = 0;
+    for entry in entries {
+        let insert = sqlx::query(SQL).bind(entry.actor()).bind(entry.action.as_str()).bind(entry.job_id);
+        let insert = insert.bind(&entry.mask).bind(entry.count()).bind(entry.campaign());
+        let insert = insert.bind(entry.outcome.as_str()).bind(&entry.detail).bind(&entry.digest);
+        inserted += insert.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(inserted)
+}
+
+fn column<'a, T>(entries: &[&'a AuditEntry], of: impl Fn(&'a AuditEntry) -> T) -> Vec<T> {
+    entries.iter().map(|entry| of(entry)).collect()
+}

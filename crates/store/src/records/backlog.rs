@@ -1,0 +1,127 @@
+//! The backlog: figures about all jobs of the store, for monitoring. Load tests, and imports that need their input, are
+//! left out, since workers leave them out too.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use crate::connection::error::StoreError;
+use crate::connection::store::Store;
+use crate::records::rows::unsigned;
+use codemint_codes::job::{State, bench};
+use codemint_codes::keyspace::Keyspace;
+use codemint_codes::mask::Mask;
+
+/// The work that waits in the store.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backlog {
+    /// Unfinished jobs, by state.
+    pub jobs: [(State, u64); 3],
+    /// How long the oldest queued job has waited; zero if none waits.
+    pub oldest_waiting: Duration,
+    /// The number of events that wait to be published.
+    pub events: u64,
+    /// How much of the fullest keyspace is minted or promised, 0 to 1, among the masks of unfinished jobs and of the
+    /// latest ones. A mask without placeholders is always full and left out.
+    pub keyspace_used: f64,
+}
+
+#[derive(FromRow)]
+struct BacklogRow {
+    queued: i64,
+    running: i64,
+    cancelling: i64,
+    oldest: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    events: i64,
+}
+
+/// Maximum number of unfinished jobs, and of the latest jobs, whose masks are examined.
+const MASKS_MAX: i64 = 100;
+
+const MASKS: &str = "
+    select m.mask, m.codes
+      from masks m
+     where m.mask_no in (select mask_no from (select mask_no from jobs where id not between $2 and $3
+                                                order by no desc limit $1) latest
+                         union
+                         select mask_no from (select mask_no from jobs
+                                               where state in ('queued', 'running', 'cancelling')
+                                                 and id not between $2 and $3
+                                               order by priority desc, no limit $1) unfinished)";
+
+/// The connections of a store's pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    pub idle: usize,
+    pub used: usize,
+    pub max: usize,
+}
+
+impl Store {
+    /// Reads the figures about all jobs.
+    pub async fn read_backlog(&self) -> Result<Backlog, StoreError> {
+        let now = self.now();
+        let sql = format!(
+            "select count(case when state = 'queued' then 1 end) as queued,
+                    count(case when state = 'running' then 1 end) as running,
+                    count(case when state = 'cancelling' then 1 end) as cancelling,
+                    min(case when state = 'queued' then created_at end) as oldest,
+                    {now} as now,
+                    (select count(*) from outbox) as events
+               from jobs
+              where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')
+                and id not between $1 and $2"
+        );
+        let (first, last) = (bench::FIRST_ID, bench::LAST_ID);
+        let (row, masks): (BacklogRow, Vec<(String, i64)>) = match self {
+            Self::Postgres(pool) => (
+                sqlx::query_as(&sql).bind(first).bind(last).fetch_one(pool).await?,
+                sqlx::query_as(MASKS).bind(MASKS_MAX).bind(first).bind(last).fetch_all(pool).await?,
+            ),
+            Self::Sqlite(sqlite) => (
+                sqlx::query_as(&sql).bind(first).bind(last).fetch_one(&sqlite.readers).await?,
+                sqlx::query_as(MASKS).bind(MASKS_MAX).bind(first).bind(last).fetch_all(&sqlite.readers).await?,
+            ),
+        };
+        let BacklogRow { queued, running, cancelling, oldest, now, events } = row;
+        Ok(Backlog {
+            jobs: [
+                (State::Queued, unsigned("jobs", queued)?),
+                (State::Running, unsigned("jobs", running)?),
+                (State::Cancelling, unsigned("jobs", cancelling)?),
+            ],
+            oldest_waiting: oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default(),
+            events: unsigned("outbox", events)?,
+            keyspace_used: fullest(&masks)?,
+        })
+    }
+
+    /// Returns the status of the connection pool; for SQLite, of the readers' pool.
+    pub fn pool_status(&self) -> PoolStatus {
+        let (size, idle, max) = match self {
+            Self::Postgres(postgres) => {
+                let pool = &postgres.pool;
+                (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+            }
+            Self::Sqlite(sqlite) => {
+                let pool = &sqlite.readers;
+                (pool.size(), pool.num_idle(), pool.options().get_max_connections())
+            }
+        };
+        PoolStatus { idle, used: (size as usize).saturating_sub(idle), max: max as usize }
+    }
+}
+
+fn fullest(masks: &[(String, i64)]) -> Result<f64, StoreError> {
+    let mut fullest: f64 = 0.0;
+    for (mask, codes) in masks {
+        let corrupt = |error| StoreError::Corrupt { table: "masks", problem: format!("{error}") };
+        let size = Keyspace::new(&Mask::describing(mask).map_err(corrupt)?).size();
+        if size > 1 {
+            fullest = fullest.max(*codes as f64 / size as f64);
+        }
+    }
+    Ok(fullest.min(1.0))
+}

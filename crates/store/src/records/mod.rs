@@ -1,0 +1,8 @@
+//! What the store knows about jobs: rows, events, the audit log, reports.
+
+pub mod rows;
+pub mod outbox;
+pub mod audit;
+pub mod actor;
+pub mod reports;
+pub mod backlog;

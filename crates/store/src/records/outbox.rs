@@ -1,0 +1,294 @@
+//! The outbox: an event is written in the transaction that makes it true, and deleted once the broker has confirmed it.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::{FromRow, SqliteConnection};
+
+use crate::connection::error::{StoreError, reach, require_rows};
+use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::store::Store;
+use crate::connection::transaction::{BEGIN_UNFLUSHED, StoreTransaction};
+use crate::records::audit::{Action, AuditEntry, Outcome};
+use crate::records::rows::{JobRow, SELECT_JOBS, unsigned};
+use codemint_codes::job::{Handling, Job};
+use codemint_codes::wire::event::EventKind;
+use codemint_telemetry::failpoint;
+
+/// Maximum number of events in one claim.
+pub const RELAY_BATCH_MAX: i64 = 500;
+
+/// An event that waits to be published.
+#[derive(Clone, Debug, FromRow)]
+pub struct OutboxEvent {
+    /// The order in which the events of one job are published.
+    pub no: i64,
+    pub message_id: String,
+    pub message_type: String,
+    pub routing_key: String,
+    /// The queue to reply to; `None` is the exchange for events.
+    pub reply_to: Option<String>,
+    pub correlation_id: Option<String>,
+    pub payload: String,
+}
+
+/// Events that one process has claimed. In PostgreSQL no other process gets any until this is dropped, so that the
+/// events of a job stay in order; two processes that share an SQLite file may both publish an event, each in order.
+#[derive(Debug)]
+pub struct OutboxBatch {
+    pub events: Vec<OutboxEvent>,
+    lease: Option<StoreTransaction>,
+}
+
+const FIRST_EVENTS: &str = "
+    select no, message_id, message_type, routing_key, reply_to, correlation_id, payload
+      from outbox
+     order by no
+     limit $1";
+
+impl Store {
+    /// Claims the oldest events; `None` if another process has claimed them. Deletes are not flushed: after a server
+    /// crash, published events may reappear.
+    pub async fn claim_events(&self) -> Result<Option<OutboxBatch>, StoreError> {
+        match self {
+            Self::Postgres(pool) => {
+                let mut transaction = pool.begin_with(BEGIN_UNFLUSHED).await?;
+                if !StoreTransaction::try_lock_outbox(&mut transaction).await? {
+                    transaction.rollback().await?;
+                    return Ok(None);
+                }
+                let events = sqlx::query_as(FIRST_EVENTS).bind(RELAY_BATCH_MAX).fetch_all(&mut *transaction).await?;
+                Ok(Some(OutboxBatch { events, lease: Some(StoreTransaction::Postgres(transaction)) }))
+            }
+            Self::Sqlite(sqlite) => {
+                // A lease would block all writers until the broker has answered.
+                let events = sqlx::query_as(FIRST_EVENTS).bind(RELAY_BATCH_MAX).fetch_all(&sqlite.readers).await?;
+                Ok(Some(OutboxBatch { events, lease: None }))
+            }
+        }
+    }
+
+    /// Deletes published events and releases the others.
+    ///
+    /// # Errors
+    /// After any error the events are published again.
+    pub async fn delete_events(&self, batch: OutboxBatch, published: &[i64]) -> Result<(), StoreError> {
+        reach(failpoint::EVENTS_PUBLISHED).await?;
+        let mut transaction = match batch.lease {
+            Some(lease) => lease,
+            None => self.begin_writing().await?,
+        };
+        match &mut transaction {
+            StoreTransaction::Postgres(transaction) => {
+                let delete = sqlx::query("delete from outbox where no = any($1)").bind(published);
+                delete.execute(&mut **transaction).await?;
+            }
+            StoreTransaction::Sqlite(transaction) => {
+                let delete = sqlx::query("delete from outbox where no in (select value from json_each($1))");
+                delete.bind(json!(published).to_string()).execute(&mut **transaction).await?;
+            }
+        }
+        transaction.commit().await
+    }
+
+    /// Counts the events that wait to be published.
+    pub async fn count_events(&self) -> Result<u64, StoreError> {
+        const SQL: &str = "select count(*) from outbox";
+        let count: i64 = match self {
+            Self::Postgres(pool) => sqlx::query_scalar(SQL).fetch_one(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).fetch_one(&sqlite.readers).await?,
+        };
+        unsigned("outbox", count)
+    }
+
+    /// Writes a progress event of a running job, unless one was written within the last second; true if it was written.
+    /// The job's row is locked for a moment, so this is not part of a chunk's transaction.
+    pub async fn announce_progress(&self, job_no: i64) -> Result<bool, StoreError> {
+        let mut transaction = self.begin_writing().await?;
+        let told_at: Option<DateTime<Utc>> = match &mut transaction {
+            StoreTransaction::Postgres(transaction) => {
+                sqlx::query_scalar(
+                    "update jobs set progress_at = now()
+                      where no = $1 and announced and state = 'running'
+                        and (progress_at is null or progress_at <= now() - interval '1 second')
+                  returning progress_at",
+                )
+                .bind(job_no)
+                .fetch_optional(&mut **transaction)
+                .await?
+            }
+            StoreTransaction::Sqlite(transaction) => {
+                sqlx::query_scalar(
+                    "update jobs set progress_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+                      where no = $1 and announced and state = 'running'
+                        and (progress_at is null or progress_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 second'))
+                  returning progress_at",
+                )
+                .bind(job_no)
+                .fetch_optional(&mut **transaction)
+                .await?
+            }
+        };
+        if let Some(time) = told_at {
+            let job = transaction.read_job(job_no).await?;
+            transaction.put_events(&[(EventKind::Progress, &job)], time, None).await?;
+        }
+        transaction.commit().await?;
+        Ok(told_at.is_some())
+    }
+
+    /// Writes an event of a job again, with the same id: its end, also as a reply to the repeated request, else
+    /// `accepted`. An unfinished job that no requester waits for will reply to the repeated request when it ends.
+    pub async fn repeat_event(&self, job_no: i64, asked: &Handling) -> Result<(), StoreError> {
+        let (reply_to, correlation_id) = (asked.reply_to.as_deref(), asked.correlation_id.as_deref());
+        let mut transaction = self.begin_writing().await?;
+        transaction.adopt_asker(job_no, reply_to, correlation_id).await?;
+        let job = transaction.read_job(job_no).await?;
+        let entry = AuditEntry::of_job(Action::Request, Outcome::Repeated, &job);
+        transaction.put_audit(&[entry.asked_by(asked)]).await?;
+        match (EventKind::of_end(job.state), job.finished_at) {
+            (Some(kind), Some(time)) => {
+                transaction.put_events(&[(kind, &job)], time, None).await?;
+                if let Some(queue) = reply_to {
+                    // The repeated request has a correlation id of its own.
+                    let handling =
+                        Handling { correlation_id: correlation_id.map(str::to_owned), ..job.handling.clone() };
+                    let answer = NewEvent::new(kind, &Job { handling, ..job }, time)?;
+                    transaction.insert_events(&[NewEvent { reply_to: Some(queue.to_owned()), ..answer }]).await?;
+                }
+            }
+            _ => transaction.put_accepted([&job].into_iter()).await?,
+        }
+        transaction.commit().await
+    }
+}
+
+impl StoreTransaction {
+    pub(crate) async fn read_job(&mut self, job_no: i64) -> Result<Job, StoreError> {
+        let sql = format!("{SELECT_JOBS} where j.no = $1");
+        let row: JobRow = match self {
+            Self::Postgres(transaction) => sqlx::query_as(&sql).bind(job_no).fetch_one(&mut **transaction).await?,
+            Self::Sqlite(transaction) => sqlx::query_as(&sql).bind(job_no).fetch_one(&mut **transaction).await?,
+        };
+        row.try_into()
+    }
+
+    /// Writes events of one job in this order, each about the job as it was. With `reply_to` the last event is also the
+    /// reply to the requester.
+    pub(crate) async fn put_events(
+        &mut self,
+        events: &[(EventKind, &Job)],
+        time: DateTime<Utc>,
+        reply_to: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(events.len() + 1);
+        for (kind, job) in events {
+            rows.push(NewEvent::new(*kind, job, time)?);
+        }
+        if let (Some(queue), Some(last)) = (reply_to, rows.last()) {
+            rows.push(NewEvent { reply_to: Some(queue.to_owned()), ..last.clone() });
+        }
+        self.insert_events(&rows).await
+    }
+
+    /// Writes the event `accepted` for those jobs that emit events.
+    pub(crate) async fn put_accepted<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) -> Result<(), StoreError> {
+        let told = jobs.filter(|job| job.handling.announced);
+        let rows: Result<Vec<_>, _> = told.map(|job| NewEvent::new(EventKind::Accepted, job, job.created_at)).collect();
+        self.insert_events(&rows?).await
+    }
+
+    /// Stores where to reply. Also locks the job's row, so that the event is not outdated when it is written.
+    async fn adopt_asker(
+        &mut self,
+        job_no: i64,
+        reply_to: Option<&str>,
+        correlation_id: Option<&str>,
+    ) -> Result<(), StoreError> {
+        // A job that was created without a broker emits events from now on.
+        const SQL: &str = "
+            update jobs
+               set announced = true,
+                   correlation_id = case when finished_at is null and reply_to is null
+                                         then coalesce($3, correlation_id) else correlation_id end,
+                   reply_to = case when finished_at is null then coalesce(reply_to, $2) else reply_to end
+             where no = $1";
+        match self {
+            Self::Postgres(transaction) => {
+                let update = sqlx::query(SQL).bind(job_no).bind(reply_to).bind(correlation_id);
+                update.execute(&mut **transaction).await?;
+            }
+            Self::Sqlite(transaction) => {
+                let update = sqlx::query(SQL).bind(job_no).bind(reply_to).bind(correlation_id);
+                update.execute(&mut **transaction).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts events in this order, in one statement.
+    async fn insert_events(&mut self, events: &[NewEvent]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let inserted = match self {
+            Self::Postgres(transaction) => insert_events_postgres(transaction, events).await?,
+            Self::Sqlite(transaction) => insert_events_sqlite(transaction, events).await?,
+        };
+        require_rows("the insert of events", inserted, events.len() as u64)
+    }
+}
+
+async fn insert_events_postgres(connection: &mut PostgresSession, events: &[NewEvent]) -> Result<u64, sqlx::Error> {
+    const SQL: &str = "
+        insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
+        select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])";
+    let insert = sqlx::query(SQL)
+        .bind(column(events, |event| event.job_no))
+        .bind(column(events, |event| event.message_id.as_str()))
+        .bind(column(events, |event| event.kind.event_type()))
+        .bind(column(events, |event| event.kind.routing_key()))
+        .bind(column(events, |event| event.reply_to.as_deref()))
+        .bind(column(events, |event| event.correlation_id.as_deref()))
+        .bind(column(events, |event| event.payload.as_str()));
+    Ok(insert.execute(connection).await?.rows_affected())
+}
+
+async fn insert_events_sqlite(connection: &mut SqliteConnection, events: &[NewEvent]) -> Result<u64, sqlx::Error> {
+    const SQL: &str = "
+        insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
+        select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 from json_each($1)";
+    let rows: serde_json::Value = events
+        .iter()
+        .map(|NewEvent { job_no, message_id, kind, reply_to, correlation_id, payload }| {
+            json!([job_no, message_id, kind.event_type(), kind.routing_key(), reply_to, correlation_id, payload])
+        })
+        .collect();
+    Ok(sqlx::query(SQL).bind(rows.to_string()).execute(connection).await?.rows_affected())
+}
+
+fn column<'a, T>(events: &'a [NewEvent], of: impl Fn(&'a NewEvent) -> T) -> Vec<T> {
+    events.iter().map(of).collect()
+}
+
+/// A row to insert into the outbox.
+#[derive(Clone)]
+struct NewEvent {
+    job_no: i64,
+    message_id: String,
+    kind: EventKind,
+    reply_to: Option<String>,
+    correlation_id: Option<String>,
+    payload: String,
+}
+
+impl NewEvent {
+    fn new(kind: EventKind, job: &Job, time: DateTime<Utc>) -> Result<Self, StoreError> {
+        let event = kind.of(job, time);
+        let payload = serde_json::to_string(&event).map_err(|error| StoreError::Corrupt {
+            table: "jobs",
+            problem: format!("its event cannot be serialized: {error}"),
+        })?;
+        let correlation_id = job.handling.correlation_id.clone();
+        Ok(Self { job_no: job.no, message_id: event.id, kind, reply_to: None, correlation_id, payload })
+    }
+}

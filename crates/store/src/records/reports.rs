@@ -1,0 +1,213 @@
+//! Queries about jobs, their chunks, and the codes of a chunk.
+
+use uuid::Uuid;
+
+use crate::connection::error::StoreError;
+use crate::connection::store::Store;
+use crate::records::rows::{Chunk, JobRow, SELECT_CHUNKS, SELECT_JOBS, unsigned};
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::job::bench;
+use codemint_codes::job::request::Request;
+use codemint_codes::job::{Job, State};
+use codemint_codes::screening::Screening;
+
+/// The index has a chunk's codes in order. The planner prefers a bitmap of its pages followed by a sort, which takes
+/// two to three times as long, and with few codes in the statistics it would read the whole table.
+const BEGIN_READING_CODES: &str = "
+    begin read only;
+    set local plan_cache_mode = force_generic_plan;
+    set local enable_seqscan = off;
+    set local enable_bitmapscan = off;
+    set local enable_sort = off";
+
+/// The jobs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    pub state: Option<State>,
+    pub campaign: Option<String>,
+    /// Only jobs older than the one with this number.
+    pub before_no: Option<i64>,
+    pub limit: u32,
+}
+
+impl Store {
+    /// Finds a job by its id.
+    pub async fn find_job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
+        let sql = format!("{SELECT_JOBS} where j.id = $1");
+        let row: Option<JobRow> = match self {
+            Self::Postgres(pool) => sqlx::query_as(&sql).bind(id).fetch_optional(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(id).fetch_optional(&sqlite.readers).await?,
+        };
+        row.map(Job::try_from).transpose()
+    }
+
+    /// Finds a job by the store's own number.
+    pub async fn find_job_by_no(&self, job_no: i64) -> Result<Option<Job>, StoreError> {
+        let sql = format!("{SELECT_JOBS} where j.no = $1");
+        let row: Option<JobRow> = match self {
+            Self::Postgres(pool) => sqlx::query_as(&sql).bind(job_no).fetch_optional(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_optional(&sqlite.readers).await?,
+        };
+        row.map(Job::try_from).transpose()
+    }
+
+    /// Lists the jobs that a worker can continue, by number and priority, in the order of their turns. Imports need
+    /// their input, so only those to be cancelled are listed. Jobs of a load test are left to that test.
+    pub async fn list_unfinished(&self, limit: u32) -> Result<Vec<(i64, u8)>, StoreError> {
+        const SQL: &str = "
+            select no, priority from jobs
+             where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')
+               and id not between $2 and $3
+             order by priority desc, no
+             limit $1";
+        let (limit, first, last) = (i64::from(limit), bench::FIRST_ID, bench::LAST_ID);
+        let rows: Vec<(i64, i16)> = match self {
+            Self::Postgres(pool) => sqlx::query_as(SQL).bind(limit).bind(first).bind(last).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => {
+                sqlx::query_as(SQL).bind(limit).bind(first).bind(last).fetch_all(&sqlite.readers).await?
+            }
+        };
+        rows.into_iter().map(|(no, priority)| Ok((no, unsigned("jobs", priority)?))).collect()
+    }
+
+    /// Lists running jobs in the order of their turns. The index of unfinished jobs spares it those that have ended.
+    pub async fn list_running(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
+        let sql = format!(
+            "{SELECT_JOBS}
+             where j.state in ('queued', 'running', 'cancelling') and j.state = 'running'
+             order by j.priority desc, j.no
+             limit $1"
+        );
+        let limit = i64::from(limit);
+        let rows: Vec<JobRow> = match self {
+            Self::Postgres(pool) => sqlx::query_as(&sql).bind(limit).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(limit).fetch_all(&sqlite.readers).await?,
+        };
+        rows.into_iter().map(Job::try_from).collect()
+    }
+
+    pub async fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
+        let sql = format!(
+            "{SELECT_JOBS}
+             where (cast($1 as text) is null or j.state = $1)
+               and (cast($2 as text) is null or j.campaign = $2)
+               and j.no < $3
+             order by j.no desc
+             limit $4"
+        );
+        let state = filter.state.map(State::as_str);
+        let before_no = filter.before_no.unwrap_or(i64::MAX);
+        let limit = i64::from(filter.limit);
+        let rows: Vec<JobRow> = match self {
+            Self::Postgres(pool) => {
+                sqlx::query_as(&sql)
+                    .bind(state)
+                    .bind(&filter.campaign)
+                    .bind(before_no)
+                    .bind(limit)
+                    .fetch_all(pool)
+                    .await?
+            }
+            Self::Sqlite(sqlite) => {
+                let query = sqlx::query_as(&sql).bind(state).bind(&filter.campaign).bind(before_no).bind(limit);
+                query.fetch_all(&sqlite.readers).await?
+            }
+        };
+        rows.into_iter().map(Job::try_from).collect()
+    }
+
+    /// Returns the newest job with the same request that can be resumed.
+    pub async fn find_unfinished_like(&self, request: &Request) -> Result<Option<Job>, StoreError> {
+        let sql = format!(
+            "{SELECT_JOBS}
+             where j.state in ('queued', 'running')
+               and j.canonical_mask = $1 and j.count = $2 and coalesce(j.campaign, '') = $3
+             order by j.no desc
+             limit 1"
+        );
+        let mask = request.mask.to_string();
+        let count = request.count as i64;
+        // No campaign has an empty name.
+        let campaign = request.campaign.as_deref().unwrap_or_default();
+        let row: Option<JobRow> = match self {
+            Self::Postgres(pool) => {
+                sqlx::query_as(&sql).bind(mask).bind(count).bind(campaign).fetch_optional(pool).await?
+            }
+            Self::Sqlite(sqlite) => {
+                sqlx::query_as(&sql).bind(mask).bind(count).bind(campaign).fetch_optional(&sqlite.readers).await?
+            }
+        };
+        row.map(Job::try_from).transpose()
+    }
+
+    /// Lists the chunks of a job in order of round and number.
+    pub async fn list_chunks(&self, job_no: i64) -> Result<Vec<Chunk>, StoreError> {
+        let sql = format!("{SELECT_CHUNKS} where c.job_no = $1 order by c.round, c.chunk_no");
+        let chunks = match self {
+            Self::Postgres(pool) => sqlx::query_as(&sql).bind(job_no).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_all(&sqlite.readers).await?,
+        };
+        Ok(chunks)
+    }
+
+    /// Returns how the candidates of a job's done chunks were compared with existing codes, and in how many chunks.
+    pub async fn count_screenings(&self, job_no: i64) -> Result<Vec<(Screening, u64)>, StoreError> {
+        const SQL: &str = "
+            select screening, count(*) from chunks
+             where job_no = $1 and screening is not null
+             group by screening
+             order by count(*) desc, screening";
+        let rows: Vec<(String, i64)> = match self {
+            Self::Postgres(pool) => sqlx::query_as(SQL).bind(job_no).fetch_all(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_as(SQL).bind(job_no).fetch_all(&sqlite.readers).await?,
+        };
+        let corrupt = |problem| StoreError::Corrupt { table: "chunks", problem };
+        rows.into_iter().map(|(name, count)| Ok((name.parse().map_err(corrupt)?, unsigned("chunks", count)?))).collect()
+    }
+
+    /// Counts the codes that carry the number of one of the job's runs, wherever they lie. Reads the whole store.
+    pub async fn count_codes(&self, job_no: i64) -> Result<u64, StoreError> {
+        const SQL: &str = "select count(*) from codes where run_no in (select run_no from chunks where job_no = $1)";
+        let count: i64 = match self {
+            Self::Postgres(pool) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(pool).await?,
+            Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(&sqlite.readers).await?,
+        };
+        unsigned("codes", count)
+    }
+
+    /// Reads the codes that a chunk put into the store, ascending.
+    pub async fn read_codes(&self, chunk: &Chunk) -> Result<CodeBatch, StoreError> {
+        let joined: Option<String> = match self {
+            Self::Postgres(postgres) => {
+                let mut transaction = postgres.begin_with(BEGIN_READING_CODES).await?;
+                let query = sqlx::query_scalar(
+                    "select string_agg(code, E'\\n')
+                       from (select code from codes where run_no = $1 and code between $2 and $3 order by code) ordered",
+                );
+                let query = query.bind(chunk.run_no).bind(&chunk.range_first).bind(&chunk.range_last);
+                let joined = query.fetch_one(&mut *transaction).await?;
+                transaction.rollback().await?;
+                joined
+            }
+            Self::Sqlite(sqlite) => {
+                // The table is its primary key, so a range of it is read in its order. An ordered subquery, or the
+                // newline as char(10), takes two fifths longer.
+                sqlx::query_scalar(
+                    "select group_concat(code, '\n') from codes where run_no = $1 and code between $2 and $3",
+                )
+                .bind(chunk.run_no)
+                .bind(&chunk.range_first)
+                .bind(&chunk.range_last)
+                .fetch_one(&sqlite.readers)
+                .await?
+            }
+        };
+        let mut lines = joined.unwrap_or_default();
+        if !lines.is_empty() {
+            // A plain push would double a megabyte for one byte.
+            lines.reserve_exact(1);
+            lines.push('\n');
+        }
+        Ok(CodeBatch::from_lines(lines))
+    }
+}

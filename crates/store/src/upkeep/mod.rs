@@ -1,0 +1,6 @@
+//! What operators do with a store beside its jobs.
+
+pub mod pruning;
+pub mod partitions;
+pub mod benches;
+pub mod activity;

@@ -1,0 +1,136 @@
+//! Pruning: removes what jobs that ended long ago no longer need, namely events that no broker took, and the filters of
+//! their runs, which then need exact look-ups. Codes and chunk rows are never deleted: a code that was handed out must
+//! never be minted again, and chunks record where it is stored.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use crate::admission::overlaps::json_numbers;
+use crate::connection::error::StoreError;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::records::audit::{Action, AuditEntry, Outcome};
+use codemint_codes::job::bench;
+
+/// What can be pruned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needless {
+    /// Rows of the outbox that are themselves that old: a newer one may be the reply to a repeated request.
+    Events,
+    Filters,
+}
+
+/// A row to delete, or one that loses its filter.
+#[derive(Clone, Debug, FromRow)]
+pub struct NeedlessRow {
+    /// The number of the outbox row or of the run.
+    pub no: i64,
+    pub job_no: i64,
+    /// The size of the payload or the filter.
+    #[sqlx(try_from = "i64")]
+    pub bytes: u64,
+}
+
+const LIST_EVENTS: &str = "
+    select o.no, o.job_no, cast(octet_length(o.payload) as bigint) as bytes
+      from outbox o
+      join jobs j on j.no = o.job_no
+     where o.no > $1 and o.created_at < $2
+       and j.state in ('cancelled', 'completed', 'failed') and j.finished_at < $2 and not j.id between $3 and $4
+     order by o.no
+     limit $5";
+
+const LIST_FILTERS: &str = "
+    select c.run_no as no, c.job_no, cast(octet_length(c.filter) as bigint) as bytes
+      from chunks c
+      join jobs j on j.no = c.job_no
+     where c.run_no > $1 and c.filter is not null
+       and j.state in ('cancelled', 'completed', 'failed') and j.finished_at < $2 and not j.id between $3 and $4
+     order by c.run_no
+     limit $5";
+
+impl Needless {
+    /// Rows in one transaction: a fraction of a second's work, so that no minting process waits longer.
+    const fn rows_at_once(self) -> i64 {
+        match self {
+            Self::Events => 1000,
+            // 200 KB each for a chunk of the usual size.
+            Self::Filters => 100,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Filters => "filters",
+        }
+    }
+
+    const fn list(self) -> &'static str {
+        match self {
+            Self::Events => LIST_EVENTS,
+            Self::Filters => LIST_FILTERS,
+        }
+    }
+
+    const fn remove(self) -> &'static str {
+        match self {
+            Self::Events => "delete from outbox where no in (select value from $1) returning no",
+            Self::Filters => {
+                "update chunks set filter = null
+                  where run_no in (select value from $1) and filter is not null and state = 'done' returning run_no"
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Lists the first rows after this number that belong to jobs which ended before this time, ascending; empty if
+    /// there are no more. Rows of load tests are left out: a load test removes its own.
+    pub async fn list_needless(
+        &self,
+        what: Needless,
+        ended_before: DateTime<Utc>,
+        after_no: i64,
+    ) -> Result<Vec<NeedlessRow>, StoreError> {
+        let (first, last) = (bench::FIRST_ID, bench::LAST_ID);
+        Ok(match self {
+            Self::Postgres(pool) => {
+                let query = sqlx::query_as(what.list()).bind(after_no).bind(ended_before);
+                query.bind(first).bind(last).bind(what.rows_at_once()).fetch_all(pool).await?
+            }
+            Self::Sqlite(sqlite) => {
+                // The format of times in the tables, so that they compare as text.
+                let ended_before = ended_before.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+                let query = sqlx::query_as(what.list()).bind(after_no).bind(ended_before);
+                query.bind(first).bind(last).bind(what.rows_at_once()).fetch_all(&sqlite.readers).await?
+            }
+        })
+    }
+
+    /// Removes the listed rows in one transaction; returns the numbers of those that no other process had removed
+    /// before. Idempotent.
+    pub async fn remove_needless(&self, what: Needless, rows: &[NeedlessRow]) -> Result<HashSet<i64>, StoreError> {
+        let numbers: Vec<i64> = rows.iter().map(|row| row.no).collect();
+        // Not flushed: after a server crash some rows may reappear, for the next pruning.
+        let mut transaction = self.begin_writing_unflushed().await?;
+        let sql = transaction.with_list(what.remove());
+        let removed: Vec<i64> = match &mut transaction {
+            StoreTransaction::Postgres(transaction) => {
+                sqlx::query_scalar(&sql).bind(numbers).fetch_all(&mut **transaction).await?
+            }
+            StoreTransaction::Sqlite(transaction) => {
+                sqlx::query_scalar(&sql).bind(json_numbers(&numbers)).fetch_all(&mut **transaction).await?
+            }
+        };
+        if !removed.is_empty() {
+            let mut entry = AuditEntry::new(Action::Prune, Outcome::Done).with_detail(what.as_str());
+            entry.count = Some(removed.len() as u64);
+            transaction.put_audit(&[entry]).await?;
+        }
+        transaction.commit().await?;
+        Ok(removed.into_iter().collect())
+    }
+}

@@ -10,9 +10,9 @@ use clap::{ArgAction, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::OnceCell;
 
-use crate::cli::exit::Failure;
-use crate::cli::signals::Stop;
-use crate::cli::text::quoted;
+use crate::cli::support::exit::Failure;
+use crate::cli::support::signals::Stop;
+use crate::cli::support::text::quoted;
 use crate::config::{self, Config, Sources};
 use codemint_codes::job::Handling;
 use codemint_store::connection::error::StoreError;
@@ -23,36 +23,8 @@ use codemint_telemetry::failpoint;
 use codemint_telemetry::logs::{LogFormat, LogLevel};
 use codemint_worker::runner::patience::Patience;
 
-mod generate;
-mod worker;
-mod health;
-mod enqueue;
-mod bench;
-mod dead;
-mod audit;
-mod mask;
-mod jobs;
-mod prune;
-mod export;
-mod verify;
-mod import;
-mod reserve;
-mod migrate;
-mod settings;
-mod shell;
-
-mod admin_listener;
-mod dead_message;
-mod exit;
-mod find;
-mod output;
-mod temporary;
-mod progress;
-mod reject_file;
-mod shuffle;
-mod service;
-mod signals;
-mod text;
+mod commands;
+mod support;
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -103,32 +75,32 @@ enum Command {
     #[command(flatten)]
     Configured(Configured),
     #[command(flatten)]
-    Shell(shell::ShellCommand),
+    Shell(commands::shell::ShellCommand),
 }
 
 /// The commands that read the configuration.
 #[derive(Debug, Subcommand)]
 enum Configured {
-    Generate(generate::Generate),
-    Worker(worker::Worker),
-    Health(health::Health),
-    Enqueue(enqueue::Enqueue),
+    Generate(commands::generate::Generate),
+    Worker(commands::worker::Worker),
+    Health(commands::health::Health),
+    Enqueue(commands::enqueue::Enqueue),
     #[command(subcommand)]
-    Dead(dead::DeadCommand),
+    Dead(commands::dead::DeadCommand),
     #[command(subcommand)]
-    Mask(mask::MaskCommand),
+    Mask(commands::mask::MaskCommand),
     #[command(subcommand)]
-    Jobs(jobs::JobsCommand),
-    Export(export::Export),
-    Verify(verify::Verify),
-    Bench(bench::Bench),
-    Import(import::Import),
+    Jobs(commands::jobs::JobsCommand),
+    Export(commands::export::Export),
+    Verify(commands::verify::Verify),
+    Bench(commands::bench::Bench),
+    Import(commands::import::Import),
     #[command(subcommand)]
-    Reserve(reserve::ReserveCommand),
-    Audit(audit::Audit),
-    Migrate(migrate::Migrate),
+    Reserve(commands::reserve::ReserveCommand),
+    Audit(commands::audit::Audit),
+    Migrate(commands::migrate::Migrate),
     #[command(subcommand)]
-    Config(settings::ConfigCommand),
+    Config(commands::settings::ConfigCommand),
 }
 
 /// Disables core dumps, because the memory holds keys and passwords. The hard limit stays, so that an operator can
@@ -147,7 +119,7 @@ pub async fn run() -> ExitCode {
     let quiet = cli.global.quiet;
     let result = dispatch(cli).await;
     telemetry::traces::flush().await;
-    exit::report(result, quiet)
+    support::exit::report(result, quiet)
 }
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
@@ -166,7 +138,7 @@ impl Configured {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         match self {
             Self::Generate(command) => command.run(context).await,
-            Self::Worker(command) => exit::tell_in_the_log(command.run(context).await),
+            Self::Worker(command) => support::exit::tell_in_the_log(command.run(context).await),
             Self::Health(command) => command.run(context).await,
             Self::Enqueue(command) => command.run(context).await,
             Self::Dead(command) => Box::pin(command.run(context)).await,
@@ -192,7 +164,7 @@ struct Context {
     stop: Stop,
     /// True to print nothing but data and errors.
     quiet: bool,
-    progress: progress::Bars,
+    progress: support::progress::Bars,
     /// The store that the command opened; it is closed after the command.
     opened: OnceCell<Store>,
 }
@@ -200,11 +172,11 @@ struct Context {
 impl Context {
     fn new(global: &Global, is_worker: bool) -> Result<Self, Failure> {
         let config = config::load(&global.sources())?;
-        let progress = progress::Bars::new(global.quiet);
-        let by_place = if text::is_terminal() { LogFormat::Text } else { LogFormat::Json };
+        let progress = support::progress::Bars::new(global.quiet);
+        let by_place = if support::text::is_terminal() { LogFormat::Text } else { LogFormat::Json };
         let by_command = if is_worker { LogLevel::Info } else { LogLevel::Warn };
         let (format, level) = (config.log_format.unwrap_or(by_place), config.log_level.unwrap_or(by_command));
-        telemetry::logs::install(format, level, text::color_allowed(), progress.log_writer());
+        telemetry::logs::install(format, level, support::text::color_allowed(), progress.log_writer());
         let invocation = global.invocation(&config.store);
         let stop = Stop::on_signals()?;
         Ok(Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() })

@@ -1,0 +1,242 @@
+//! `codemint dead`: dead-lettered messages, that is, those that are not valid jobs or that the broker gave up on.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::Context;
+use crate::cli::support::dead_message::{DeadDocument, ShownDocument};
+use crate::cli::support::exit::Failure;
+use crate::cli::support::text::{grouped, print_json, print_line, say};
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::records::audit::{Action, AuditEntry, Outcome};
+use codemint_worker::broker::dead_queue::{DeadMessage, DeadQueue};
+use codemint_worker::broker::error::BrokerError;
+use codemint_worker::broker::settings::BrokerSettings;
+
+const LIST_MAX: u32 = 10_000;
+
+/// List, show, requeue or purge dead-lettered messages
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    List(List),
+    Show(Show),
+    Requeue(Requeue),
+    Purge(Purge),
+}
+
+impl DeadCommand {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::List(list) => list.run(context).await,
+            Self::Show(show) => show.run(context).await,
+            Self::Requeue(requeue) => requeue.run(context).await,
+            Self::Purge(purge) => purge.run(context).await,
+        }
+    }
+}
+
+/// List dead messages, oldest first; they stay in the queue
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint dead list
+  codemint dead list --limit 1000 --json")]
+pub struct List {
+    /// Maximum number of messages
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
+    limit: u32,
+    /// Report as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let mut queue = open(context).await?;
+        let mut documents = Vec::new();
+        while documents.len() < self.limit as usize
+            && let Some(message) = next(context, &mut queue).await?
+        {
+            documents.push(DeadDocument::new(documents.len() + 1, &message));
+        }
+        let left = queue.left();
+        queue.close().await;
+        if self.json {
+            print_json(&documents)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        match documents.is_empty() {
+            true => say("no dead messages"),
+            false => print_line(&format!("{:>5}  {:<20}  {:<36}  REASON", "NO", "DEAD SINCE", "MESSAGE"))?,
+        }
+        documents.iter().try_for_each(|document| print_line(&document.list_line()))?;
+        if left > 0 {
+            say(&format!("{} more; raise --limit to list them", grouped(left.into())));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Show one dead message; it stays in the queue
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Number or message id from `codemint dead list`
+    message: String,
+    /// Report as JSON
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
+    /// Write only the bytes of the body
+    #[arg(long)]
+    raw: bool,
+}
+
+impl Show {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let mut queue = open(context).await?;
+        let found = find(context, &mut queue, &self.message).await;
+        queue.close().await;
+        let (number, message) = found?;
+        if self.raw {
+            let written = stdout().write_all(message.body()).and_then(|()| stdout().flush());
+            written.map_err(|error| Failure::stdout(&error))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let document = ShownDocument::new(number, &message);
+        if self.json {
+            print_json(&document)?
+        } else {
+            document.print()?
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Put dead messages back into the job queue in their original form
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint dead requeue 3
+  codemint dead requeue --all")]
+pub struct Requeue {
+    /// Number or message id from `codemint dead list`
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    message: Option<String>,
+    /// Requeue all messages that are in the queue now
+    #[arg(long)]
+    all: bool,
+}
+
+impl Requeue {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        settings(context)?;
+        let store = context.open_store(Access::Existing).await?;
+        let mut queue = open(context).await?;
+        tell(context, &store, Action::DeadRequeue, Outcome::Begun, None).await?;
+        let mut back = 0_u32;
+        let requeued = match &self.message {
+            Some(wanted) => requeue_one(context, &mut queue, wanted, &mut back).await,
+            None => requeue_all(context, &mut queue, &mut back).await,
+        };
+        queue.close().await;
+        tell(context, &store, Action::DeadRequeue, Outcome::of(&requeued), Some(back)).await?;
+        requeued.map_err(|failure| match back {
+            0 => failure,
+            _ => failure.with_hint(format!("put back before the failure: {}", messages(back))),
+        })?;
+        let jobs_queue = &settings(context)?.names.jobs_queue;
+        print_line(&format!("{} put back into {jobs_queue}", messages(back)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn requeue_one(context: &Context, queue: &mut DeadQueue, wanted: &str, back: &mut u32) -> Result<(), Failure> {
+    let (_, message) = find(context, queue, wanted).await?;
+    queue.requeue(&message).await?;
+    *back += 1;
+    Ok(())
+}
+
+async fn requeue_all(context: &Context, queue: &mut DeadQueue, back: &mut u32) -> Result<(), Failure> {
+    while let Some(message) = next(context, queue).await? {
+        queue.requeue(&message).await?;
+        *back += 1;
+    }
+    Ok(())
+}
+
+/// Remove all dead messages permanently
+#[derive(Debug, Args)]
+pub struct Purge {
+    /// Confirm the purge
+    #[arg(long, required = true)]
+    yes: bool,
+}
+
+impl Purge {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        settings(context)?;
+        let store = context.open_store(Access::Existing).await?;
+        let queue = open(context).await?;
+        tell(context, &store, Action::DeadPurge, Outcome::Begun, None).await?;
+        let purged = Box::pin(queue.purge()).await;
+        queue.close().await;
+        tell(context, &store, Action::DeadPurge, Outcome::of(&purged), purged.as_ref().ok().copied()).await?;
+        print_line(&format!("{} removed", messages(purged?)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Records an audit entry in the store; called before and after a change in the broker.
+async fn tell(
+    context: &Context,
+    store: &Store,
+    action: Action,
+    outcome: Outcome,
+    count: Option<u32>,
+) -> Result<(), Failure> {
+    let entry = AuditEntry { count: count.map(u64::from), ..AuditEntry::new(action, outcome) };
+    context.patiently(async || store.put_audit(&entry).await).await
+}
+
+fn messages(count: u32) -> String {
+    format!("{} {}", grouped(count.into()), if count == 1 { "message" } else { "messages" })
+}
+
+fn settings(context: &Context) -> Result<&BrokerSettings, Failure> {
+    let broker = context.config.broker.as_ref();
+    broker.ok_or_else(|| {
+        Failure::usage("no broker is configured to read dead messages from; set amqp.url or amqp.url_file")
+    })
+}
+
+async fn open(context: &Context) -> Result<DeadQueue, Failure> {
+    let settings = settings(context)?;
+    tokio::select! {
+        opened = Box::pin(DeadQueue::open(settings)) => Ok(opened?),
+        () = context.stop.token().cancelled() => Err(context.stop.interrupted("stopped; nothing was done")),
+    }
+}
+
+async fn next(context: &Context, queue: &mut DeadQueue) -> Result<Option<DeadMessage>, Failure> {
+    context.stop.check(|| "stopped; the messages read so far return to their places in the queue".to_owned())?;
+    Box::pin(queue.next()).await.map_err(|error| match error {
+        BrokerError::Unreadable { .. } => Failure::from(error)
+            .with_hint("a message with invalid text blocks the queue; remove it with the broker's own tools"),
+        _ => Failure::from(error),
+    })
+}
+
+/// Finds a message by its number, or else by its id.
+async fn find(context: &Context, queue: &mut DeadQueue, wanted: &str) -> Result<(usize, DeadMessage), Failure> {
+    let wanted_number = wanted.parse::<usize>().ok();
+    // Messages already read stay unacknowledged, or the broker would deliver them again.
+    let mut passed = 0;
+    while let Some(message) = next(context, queue).await? {
+        passed += 1;
+        if wanted_number.map_or_else(|| message.message_id() == Some(wanted), |number| number == passed) {
+            return Ok((passed, message));
+        }
+    }
+    let list = context.command("dead list");
+    Err(Failure::answer_is_no(format!("there is no dead message {wanted:?} among {passed}; {list} lists them")))
+}

@@ -1,0 +1,87 @@
+//! `codemint health`: checks a worker on this machine, for containers without a shell.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use ureq::Agent;
+
+use crate::cli::Context;
+use crate::cli::support::exit::Failure;
+use crate::cli::support::text::print_line;
+use codemint_server::ReadinessDocument;
+
+/// A limit above the size of any answer of a worker.
+const ANSWER_MAX_BYTES: u64 = 64 * 1024;
+
+/// Check whether the worker on this machine is ready
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint health
+  codemint health --live
+
+Queries the address in admin.listen. The exit code is 0 if the worker is ready, 3 if it is not (the
+message names what is missing) and 5 if there is no answer.")]
+pub struct Health {
+    /// Check only that the process is alive, even if its store or broker is unreachable
+    #[arg(long)]
+    live: bool,
+    /// Maximum time to wait for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    timeout: u64,
+}
+
+impl Health {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let Some(address) = context.config.admin else {
+            return Err(Failure::usage("admin.listen is off, so no worker can be checked; set an address"));
+        };
+        let address = reachable(address);
+        let path = if self.live { "/livez" } else { "/readyz" };
+        let (url, patience) = (format!("http://{address}{path}"), Duration::from_secs(self.timeout));
+        let asked = tokio::task::spawn_blocking(move || ask(&url, patience)).await.map_err(Failure::other)?;
+        let (status, body) = asked
+            .map_err(|error| Failure::unreachable(format!("no worker answers at {address} (admin.listen): {error}")))?;
+        match status {
+            200 => {
+                print_line(body.trim_end())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            503 => {
+                Err(Failure::answer_is_no(format!("the worker at {address} is not ready: {}", what_is_missing(&body))))
+            }
+            other => Err(Failure::answer_is_no(format!(
+                "the server at {address} is not a worker: it answers {other} to {path}; check admin.listen"
+            ))),
+        }
+    }
+}
+
+/// Returns the loopback address for a worker that listens on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn what_is_missing(body: &str) -> String {
+    let Ok(ReadinessDocument { missing, .. }) = serde_json::from_str(body) else {
+        return "it gives no reason".to_owned();
+    };
+    let said: Vec<String> = missing.iter().map(|missing| format!("{}: {}", missing.what, missing.reason)).collect();
+    said.join("; ")
+}
+
+fn ask(url: &str, patience: Duration) -> Result<(u16, String), ureq::Error> {
+    let agent: Agent =
+        // A proxy set in the environment must not be used for this machine.
+        Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).proxy(None).build().into();
+    let mut answer = agent.get(url).call()?;
+    let status = answer.status().as_u16();
+    let body = answer.body_mut().with_config().limit(ANSWER_MAX_BYTES).read_to_string()?;
+    Ok((status, body))
+}

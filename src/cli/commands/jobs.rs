@@ -1,0 +1,313 @@
+//! `codemint jobs`: lists, shows, follows, resumes, cancels and prunes jobs.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::cli::Context;
+use crate::cli::commands::generate::{Summary, mint};
+use crate::cli::commands::prune::Prune;
+use crate::cli::support::exit::Failure;
+use crate::cli::support::find;
+use crate::cli::support::text::{grouped, print_json, print_line, say};
+use codemint_codes::job::bench::is_of_bench;
+use codemint_codes::job::{Job, State};
+use codemint_codes::screening::Screening;
+use codemint_codes::wire::document::JobDocument;
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::minting::closing::CloseJob;
+use codemint_store::records::reports::JobFilter;
+use codemint_worker::runner::job_run::{job_span, tell_end};
+
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+const LIST_MAX: u32 = 10_000;
+
+/// List, follow, resume, cancel and prune jobs
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    List(List),
+    Show(Show),
+    Watch(Watch),
+    Resume(Resume),
+    Cancel(Cancel),
+    Prune(Prune),
+}
+
+impl JobsCommand {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::List(list) => list.run(context).await,
+            Self::Show(show) => show.run(context).await,
+            Self::Watch(watch) => watch.run(context).await,
+            Self::Resume(resume) => resume.run(context).await,
+            Self::Cancel(cancel) => cancel.run(context).await,
+            Self::Prune(prune) => prune.run(context).await,
+        }
+    }
+}
+
+/// List jobs, newest first
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint jobs list --state running
+  codemint jobs list --campaign vip --limit 5 --json")]
+pub struct List {
+    /// Only jobs in this state: queued, running, cancelling, cancelled, completed, failed
+    #[arg(long)]
+    state: Option<State>,
+    /// Only jobs of this campaign
+    #[arg(long, value_name = "NAME")]
+    campaign: Option<String>,
+    /// Maximum number of jobs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
+    limit: u32,
+    /// List the jobs after this one, the last job of the previous page
+    #[arg(long, value_name = "JOB", value_parser = find::job_id)]
+    after: Option<Uuid>,
+    /// Report as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let before_no = match self.after {
+            Some(id) => Some(find::job(context, &store, id).await?.no),
+            None => None,
+        };
+        let filter = JobFilter { state: self.state, campaign: self.campaign, before_no, limit: self.limit };
+        let jobs = store.list_jobs(&filter).await?;
+        if self.json {
+            print_json(&jobs.iter().map(JobDocument::from).collect::<Vec<_>>())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if jobs.is_empty() {
+            say("no jobs");
+        } else {
+            print_line(&format!(
+                "{:<36}  {:<10}  {:>13}  {:>13}  {:<20}  MASK",
+                "JOB", "STATE", "MINTED", "REQUESTED", "CREATED"
+            ))?;
+        }
+        for job in &jobs {
+            print_line(&list_line(job))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn list_line(job: &Job) -> String {
+    let campaign = job.campaign.as_deref().map(|name| format!("  ({name})")).unwrap_or_default();
+    format!(
+        "{}  {:<10}  {:>13}  {:>13}  {}  {}{campaign}",
+        job.id,
+        job.state.as_str(),
+        grouped(job.minted.into()),
+        grouped(job.count.into()),
+        job.created_at.format("%Y-%m-%dT%H:%M:%SZ"),
+        job.title(),
+    )
+}
+
+/// Show one job
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Job id from `codemint jobs list`
+    #[arg(value_parser = find::job_id)]
+    job: Uuid,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let job = find::job(context, &store, self.job).await?;
+        let screenings = store.count_screenings(job.no).await?;
+        if self.json {
+            print_json(&ShownJob::new(&job, &screenings))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        report(&job, false)?;
+        screenings.iter().try_for_each(|(screening, chunks)| {
+            let line = format!("{}, chunks: {chunks}; {}", screening.as_str(), screening.reason());
+            print_line(&format!("{:<10}{line}", "screening"))
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A job with the details that only `show` reports.
+#[derive(Serialize)]
+struct ShownJob {
+    #[serde(flatten)]
+    job: JobDocument,
+    /// How candidates were compared with existing codes.
+    screenings: Vec<ShownScreening>,
+}
+
+#[derive(Serialize)]
+struct ShownScreening {
+    screening: &'static str,
+    reason: &'static str,
+    chunks: u64,
+}
+
+impl ShownJob {
+    fn new(job: &Job, screenings: &[(Screening, u64)]) -> Self {
+        let shown = |&(screening, chunks): &(Screening, u64)| ShownScreening {
+            screening: screening.as_str(),
+            reason: screening.reason(),
+            chunks,
+        };
+        Self { job: JobDocument::from(job), screenings: screenings.iter().map(shown).collect() }
+    }
+}
+
+/// Follow a job until it ends; exit code 3 if it fails or is cancelled
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Job id from `codemint jobs list`
+    #[arg(value_parser = find::job_id)]
+    job: Uuid,
+    /// Report the ended job as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Watch {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        find::job(context, &store, self.job).await?;
+        let job = watch_to_the_end(context, &store, self.job).await?;
+        report(&job, self.json)?;
+        find::require_completed(context, &job)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Follows a job with a progress bar. Waits for a job that does not exist yet: its message may be in a queue.
+///
+/// # Errors
+/// `interrupted` on a stop request; the job continues.
+pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
+    let mut bar = None;
+    loop {
+        let found = context.patiently(async || store.find_job(id).await).await?;
+        match found {
+            Some(job) if job.state.is_final() => return Ok(job),
+            Some(job) if bar.is_none() => bar = Some(context.progress.follow(store, &job)),
+            Some(_) | None => {}
+        }
+        context.stop.check(|| format!("stopped watching; job {id} continues"))?;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            () = context.stop.token().cancelled() => {}
+        }
+    }
+}
+
+/// Resume an interrupted job, or help other processes that work on it
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Job id from `codemint jobs list`
+    #[arg(value_parser = find::job_id)]
+    job: Uuid,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Resume {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let job = find::job(context, &store, self.job).await?;
+        if is_of_bench(job.id, job.campaign.as_deref()) {
+            return Err(Failure::answer_is_no("the job belongs to a load test; the next `codemint bench` removes it"));
+        }
+        let started = Instant::now();
+        let (job, share) = mint(context, &store, &job).await?;
+        let completed = find::require_completed(context, &job);
+        let summary = Summary::new(context, &job, share, started.elapsed(), None);
+        if self.json {
+            print_json(&summary)?;
+        } else if completed.is_ok() {
+            print_line(&summary.to_string())?;
+        }
+        completed.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// Cancel a job; the codes minted so far are kept and counted
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// Job id from `codemint jobs list`
+    #[arg(value_parser = find::job_id)]
+    job: Uuid,
+    /// Report the cancelled job as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cancel {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let job = find::job(context, &store, self.job).await?;
+        if !job.state.is_final() {
+            context.patiently(async || store.mark_job_cancelling(job.no).await).await?;
+            close(context, &store, &job).instrument(job_span(&job)).await?;
+        }
+        let job = find::job(context, &store, self.job).await?;
+        report(&job, self.json)?;
+        if job.state == State::Cancelled {
+            return Ok(ExitCode::SUCCESS);
+        }
+        Err(Failure::answer_is_no(format!("job {} cannot be cancelled: it is already {}", job.id, job.state)))
+    }
+}
+
+/// Closes a job after waiting for the chunks that other processes are writing.
+async fn close(context: &Context, store: &Store, job: &Job) -> Result<(), Failure> {
+    loop {
+        if let CloseJob::Ended(end) = context.patiently(async || store.close_job(job.no).await).await? {
+            tell_end(end);
+            return Ok(());
+        }
+    }
+}
+
+fn report(job: &Job, as_json: bool) -> Result<(), Failure> {
+    let document = JobDocument::from(job);
+    if as_json {
+        return print_json(&document);
+    }
+    let time = |time: Option<chrono::DateTime<chrono::Utc>>| {
+        time.map_or("-".to_owned(), |time| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+    };
+    let rejected = match document.rejected {
+        0 => "0".to_owned(),
+        rejected => format!("{} ({})", grouped(rejected.into()), document.rejected_by_reason),
+    };
+    let rows = [
+        ("job", document.job_id.to_string()),
+        ("mask", document.mask.unwrap_or_else(|| "-".to_owned())),
+        ("campaign", document.campaign.unwrap_or_else(|| "-".to_owned())),
+        ("state", document.state.to_owned()),
+        ("requested", grouped(document.requested.into())),
+        ("minted", grouped(document.minted.into())),
+        ("rejected", rejected),
+        ("created", time(Some(document.created_at))),
+        ("started", time(document.started_at)),
+        ("finished", time(document.finished_at)),
+        ("digest", document.digest.unwrap_or_else(|| "-".to_owned())),
+        ("error", document.error.map_or("-".to_owned(), |error| format!("{}: {}", error.code, error.message))),
+    ];
+    rows.iter().try_for_each(|(name, value)| print_line(&format!("{name:<10}{value}")))?;
+    document.warnings.iter().try_for_each(|warning| print_line(&format!("{:<10}{warning}", "warning")))
+}

@@ -1,0 +1,19 @@
+//! One file per command or group of commands.
+
+pub(super) mod generate;
+pub(super) mod worker;
+pub(super) mod health;
+pub(super) mod enqueue;
+pub(super) mod bench;
+pub(super) mod dead;
+pub(super) mod audit;
+pub(super) mod mask;
+pub(super) mod jobs;
+pub(super) mod prune;
+pub(super) mod export;
+pub(super) mod verify;
+pub(super) mod import;
+pub(super) mod reserve;
+pub(super) mod migrate;
+pub(super) mod settings;
+pub(super) mod shell;

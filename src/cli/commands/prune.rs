@@ -1,0 +1,141 @@
+//! `codemint jobs prune`: removes data that jobs no longer need once they have ended.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::cli::support::exit::Failure;
+use crate::cli::support::text::{grouped, print_json, print_line};
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::upkeep::pruning::{Needless, NeedlessRow};
+
+/// Remove data that jobs which ended long ago no longer need: unpublished events and filters
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint jobs prune --older-than 90d --dry-run
+  codemint jobs prune --older-than 4w --json
+
+Codes are never deleted, nor is anything that export and verify need: a code that was handed out is
+never minted again. Removed are events that no broker has taken, and the filters of runs, whose codes
+new jobs then look up exactly. Freed space is reused; files do not shrink. PostgreSQL frees it by
+vacuum, which runs automatically.")]
+pub struct Prune {
+    /// Minimum time since the end of a job in hours, days or weeks, such as 12h, 90d or 4w
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: TimeDelta,
+    /// Only report what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The report of what was removed, or would be.
+#[derive(Debug, Serialize)]
+struct Pruned {
+    /// True if nothing was removed.
+    dry_run: bool,
+    /// The time before which the jobs ended.
+    ended_before: String,
+    /// The number of jobs that the removed rows belonged to.
+    jobs: usize,
+    events: u64,
+    filters: u64,
+    /// The total size of payloads and filters.
+    bytes: u64,
+    #[serde(skip)]
+    job_nos: BTreeSet<i64>,
+}
+
+impl Prune {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let too_long = || Failure::usage("--older-than reaches back before all calendars; choose a shorter time");
+        let ended_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
+        let store = context.open_store(Access::Existing).await?;
+        let mut pruned = Pruned::new(self.dry_run, ended_before);
+        for what in [Needless::Events, Needless::Filters] {
+            self.prune(context, &store, what, ended_before, &mut pruned).await?;
+        }
+        if self.json {
+            print_json(&pruned)?;
+        } else {
+            print_line(&pruned.told())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn prune(
+        &self,
+        context: &Context,
+        store: &Store,
+        what: Needless,
+        ended_before: DateTime<Utc>,
+        pruned: &mut Pruned,
+    ) -> Result<(), Failure> {
+        let mut after_no = 0;
+        loop {
+            context.stop.check(|| format!("stopped; {}", pruned.told()))?;
+            let list = async || store.list_needless(what, ended_before, after_no).await;
+            let mut rows = context.patiently(list).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after_no = last.no;
+            if !self.dry_run {
+                let removed = context.patiently(async || store.remove_needless(what, &rows).await).await?;
+                rows.retain(|row| removed.contains(&row.no));
+            }
+            pruned.count(what, &rows);
+        }
+    }
+}
+
+impl Pruned {
+    fn new(dry_run: bool, ended_before: DateTime<Utc>) -> Self {
+        let ended_before = ended_before.to_rfc3339_opts(SecondsFormat::Millis, true);
+        Self { dry_run, ended_before, jobs: 0, events: 0, filters: 0, bytes: 0, job_nos: BTreeSet::new() }
+    }
+
+    fn count(&mut self, what: Needless, rows: &[NeedlessRow]) {
+        let counted = match what {
+            Needless::Events => &mut self.events,
+            Needless::Filters => &mut self.filters,
+        };
+        *counted += rows.len() as u64;
+        self.bytes += rows.iter().map(|row| row.bytes).sum::<u64>();
+        self.job_nos.extend(rows.iter().map(|row| row.job_no));
+        self.jobs = self.job_nos.len();
+    }
+
+    fn told(&self) -> String {
+        let Self { ended_before, jobs, events, filters, bytes, .. } = self;
+        let [events, filters, bytes] = [events, filters, bytes].map(|number| grouped((*number).into()));
+        let jobs = grouped(*jobs as u128);
+        let removed = if self.dry_run { "would be removed" } else { "removed" };
+        format!(
+            "{removed}: {events} events and {filters} filters, {bytes} bytes, of {jobs} jobs that ended before {ended_before}"
+        )
+    }
+}
+
+/// Parses a number of hours, days or weeks.
+fn age(text: &str) -> Result<TimeDelta, String> {
+    let wrong =
+        || format!("found {text:?}; write a number and h, d or w for hours, days or weeks, as in 12h, 90d or 4w");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number: u32 = text.strip_suffix(unit).and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
+    let hours = match unit {
+        'h' => 1,
+        'd' => 24,
+        'w' => 24 * 7,
+        _ => return Err(wrong()),
+    };
+    // `parse` would also accept a sign.
+    if number == 0 || !text.starts_with(|first: char| first.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    TimeDelta::try_hours(i64::from(number) * hours).ok_or_else(wrong)
+}

@@ -1,0 +1,46 @@
+//! `codemint config`: shows every setting with its value and source.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::Context;
+use crate::cli::support::exit::Failure;
+use crate::cli::support::text::{print_json, print_line};
+
+/// Inspect the configuration
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    Show(Show),
+}
+
+impl ConfigCommand {
+    pub fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Show(show) => show.run(context),
+        }
+    }
+}
+
+/// Show every key with its value (secrets redacted) and its source
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let resolved = &context.config.resolved;
+        if self.json {
+            print_json(resolved)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for setting in resolved {
+            let value = setting.value.as_deref().unwrap_or("-");
+            print_line(&format!("{:<18}{value}  ({})", setting.key, setting.origin))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

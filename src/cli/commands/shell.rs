@@ -1,0 +1,93 @@
+//! Commands for packagers and shells: completions, manual pages, the version.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Subcommand};
+use clap_complete::Shell;
+use serde::Serialize;
+
+use crate::cli::Cli;
+use crate::cli::support::exit::Failure;
+use crate::cli::support::text::{print_json, print_line};
+use codemint_codes::slice::GENERATOR_VERSION;
+
+/// The commands that need neither configuration nor store.
+#[derive(Debug, Subcommand)]
+pub enum ShellCommand {
+    Completions(Completions),
+    Man(Man),
+    Version(Version),
+}
+
+impl ShellCommand {
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Completions(command) => command.run(),
+            Self::Man(command) => command.run(),
+            Self::Version(command) => command.run(),
+        }
+    }
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  codemint completions bash > /etc/bash_completion.d/codemint")]
+pub struct Completions {
+    /// Shell to complete for
+    shell: Shell,
+}
+
+impl Completions {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "codemint", &mut script);
+        stdout().write_all(&script).map_err(|error| Failure::stdout(&error))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Write manual pages, one per command, into a directory
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Target directory, created if it does not exist
+    directory: PathBuf,
+}
+
+impl Man {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let directory = &self.directory;
+        std::fs::create_dir_all(directory)
+            .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+            .map_err(|error| Failure::other(format!("failed to write into {}: {error}", directory.display())))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Print the version of the program and of its generator
+#[derive(Debug, Args)]
+pub struct Version {
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Versions {
+    version: &'static str,
+    generator_version: u32,
+}
+
+impl Version {
+    fn run(self) -> Result<ExitCode, Failure> {
+        let versions = Versions { version: env!("CARGO_PKG_VERSION"), generator_version: GENERATOR_VERSION };
+        if self.json {
+            print_json(&versions)?;
+        } else {
+            print_line(&format!("codemint {} (generator version {})", versions.version, versions.generator_version))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,198 @@
+//! `codemint verify`: checks that the store holds the codes that a job minted.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::cli::Context;
+use crate::cli::support::exit::{self, ANSWER_IS_NO, Failure};
+use crate::cli::support::find;
+use crate::cli::support::text::{grouped, print_json, print_line, say};
+use crate::policy;
+use codemint_codes::batch::CodeBatch;
+use codemint_codes::check::CheckKey;
+use codemint_codes::job::{Job, State};
+use codemint_codes::mask::Mask;
+use codemint_codes::overlap::matches;
+use codemint_store::connection::store::Access;
+use codemint_store::minting::closing::job_digest;
+use codemint_store::records::rows::Chunk;
+
+/// The maximum number of problems that are listed.
+const PROBLEMS_MAX: usize = 20;
+
+/// Check a job's codes against its mask, its count and its digests; exit code 3 if a check fails
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Job id from `codemint jobs list`
+    #[arg(value_parser = find::job_id)]
+    job: Uuid,
+    /// Also look for codes of the job outside the ranges of its chunks; reads all codes of the store
+    #[arg(long)]
+    everywhere: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict {
+    job_id: Uuid,
+    state: &'static str,
+    requested: u64,
+    /// The number of codes found in the store.
+    found: u64,
+    holds: bool,
+    /// The first problems; they name chunks, but never codes.
+    problems: Vec<String>,
+    problems_total: usize,
+}
+
+impl Verify {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let store = context.open_store(Access::Existing).await?;
+        let job = find::job(context, &store, self.job).await?;
+        let check_key = self.check_key(context, &job)?;
+        let mut check = Check { check_key, ..Check::default() };
+        let mut digests = Vec::new();
+        for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
+            context.stop.check(|| "stopped before all codes were checked; there is no result".to_owned())?;
+            if chunk.state == "open" && !job.state.is_final() {
+                // It may be committed at any moment, together with its codes.
+                continue;
+            }
+            let batch = context.patiently(async || store.read_codes(&chunk).await).await?;
+            check.chunk(&chunk, &batch)?;
+            digests.extend(chunk.digest);
+        }
+        check.job(&job, &digests);
+        if self.everywhere && job.state.is_final() {
+            check.strays(context.patiently(async || store.count_codes(job.no).await).await?);
+        }
+        let verdict = check.verdict(&job);
+        let holds = verdict.holds;
+        if self.json {
+            print_json(&verdict)?;
+        } else {
+            verdict.print()?;
+        }
+        Ok(ExitCode::from(if holds { exit::DONE } else { ANSWER_IS_NO }))
+    }
+}
+
+impl Verify {
+    /// Returns the key that the job's check characters were made with; without it they cannot be checked.
+    fn check_key(&self, context: &Context, job: &Job) -> Result<Option<CheckKey>, Failure> {
+        let Some(needed) = &job.policy_marks.check_fingerprint else { return Ok(None) };
+        let key = policy::check_key(&context.config)?.filter(|key| key.fingerprint() == *needed);
+        if key.is_none() && !context.quiet {
+            say(&format!(
+                "note: check characters are not checked: check.key_file does not name the key with the fingerprint {needed}"
+            ));
+        }
+        Ok(key)
+    }
+}
+
+#[derive(Default)]
+struct Check {
+    check_key: Option<CheckKey>,
+    found: u64,
+    problems: Vec<String>,
+    problems_total: usize,
+}
+
+impl Check {
+    fn problem(&mut self, text: String) {
+        self.problems_total += 1;
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(text);
+        }
+    }
+
+    fn chunk(&mut self, chunk: &Chunk, batch: &CodeBatch) -> Result<(), Failure> {
+        let mask = Mask::describing(&chunk.mask).map_err(Failure::other)?;
+        let run_no = chunk.run_no;
+        self.found += batch.len() as u64;
+        if batch.len() as u64 != u64::from(chunk.minted) {
+            let found = batch.len();
+            self.problem(format!(
+                "chunk {run_no} ({}) records {} codes, the store has {found}",
+                chunk.state, chunk.minted
+            ));
+        }
+        let (body_length, key) = (mask.body().len(), self.check_key.as_ref());
+        let is_of_mask = |code: &&str| {
+            let (body, check) = code.as_bytes().split_at(body_length.min(code.len()));
+            matches(mask.positions(), code.as_bytes()) && key.is_none_or(|key| key.verify(body, check))
+        };
+        let strangers = batch.iter().filter(|code| !is_of_mask(code)).count();
+        if strangers > 0 {
+            self.problem(format!("chunk {run_no} has {strangers} codes that do not match the mask"));
+        }
+        // Ascending by byte without repeats: codes are drawn in this order, and the digest covers it.
+        if !batch.iter().is_sorted_by(|a, b| a < b) {
+            self.problem(format!("chunk {run_no} is not in ascending byte order"));
+        }
+        let digest = Sha256::digest(batch.as_lines()).to_vec();
+        if chunk.digest.as_ref().is_some_and(|stored| *stored != digest) {
+            self.problem(format!("chunk {run_no} has a digest that differs from its checkpoint"));
+        }
+        Ok(())
+    }
+
+    /// Reports codes outside the ranges of their chunks. `everywhere` is the number of the job's codes in any place.
+    fn strays(&mut self, everywhere: u64) {
+        if everywhere > self.found {
+            self.problem(format!("{} codes are outside the range of their chunk", everywhere - self.found));
+        }
+    }
+
+    fn job(&mut self, job: &Job, digests: &[Vec<u8>]) {
+        if self.found != job.minted && job.state.is_final() {
+            self.problem(format!("the job records {} codes, the store has {}", job.minted, self.found));
+        }
+        if job.state == State::Completed && job.missing() != 0 {
+            self.problem(format!("the job is completed with {} of {} codes", job.minted, job.count));
+        }
+        if job.state.is_final() && job.digest.is_none() {
+            self.problem("the job has ended without a digest".to_owned());
+        }
+        if job.digest.as_ref().is_some_and(|stored| stored[..] != job_digest(digests)[..]) {
+            self.problem("the digest over the chunks differs from the job's".to_owned());
+        }
+    }
+
+    fn verdict(self, job: &Job) -> Verdict {
+        Verdict {
+            job_id: job.id,
+            state: job.state.as_str(),
+            requested: job.count,
+            found: self.found,
+            holds: self.problems_total == 0,
+            problems: self.problems,
+            problems_total: self.problems_total,
+        }
+    }
+}
+
+impl Verdict {
+    fn print(&self) -> Result<(), Failure> {
+        let outcome = if self.holds { "verification passed" } else { "verification FAILED" };
+        print_line(&format!(
+            "job {} is {}: {} of {} codes found, every one checked; {outcome}",
+            self.job_id,
+            self.state,
+            grouped(self.found.into()),
+            grouped(self.requested.into())
+        ))?;
+        self.problems.iter().try_for_each(|problem| print_line(&format!("  - {problem}")))?;
+        match self.problems_total - self.problems.len() {
+            0 => Ok(()),
+            more => print_line(&format!("  and {more} more")),
+        }
+    }
+}

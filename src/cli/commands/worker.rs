@@ -1,0 +1,244 @@
+//! `codemint worker`: takes jobs, mints them and publishes their progress, until a stop is requested.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Context;
+use crate::cli::support::admin_listener::AdminListener;
+use crate::cli::support::exit::{DONE, Failure};
+use crate::cli::support::service;
+use crate::policy;
+use codemint_store::connection::error::{ErrorClass, StoreError};
+use codemint_store::connection::store::Store;
+use codemint_telemetry::broker_status::BrokerStatus;
+use codemint_worker::broker::admit::Admission;
+use codemint_worker::broker::error::BrokerError;
+use codemint_worker::broker::supervisor::Session;
+use codemint_worker::broker::work::{BrokerStops, BrokerWork};
+use codemint_worker::mint::MintSettings;
+use codemint_worker::runner::job_run::Share;
+use codemint_worker::runner::lookout::look_out;
+use codemint_worker::runner::patience::Patience;
+use codemint_worker::runner::pool::Pool;
+
+const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
+/// The consecutive checks that must find nothing left: a message may be on its way from the queue to the store.
+const DRAINED_LOOKS: u32 = 3;
+
+/// Take jobs from the broker and the store and mint them, until stopped
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint --store postgres://mint@db/shop worker
+  CODEMINT__AMQP__URL=amqp://worker@broker/ codemint --store postgres://mint@db/shop worker
+  codemint worker --drain
+
+Any number of workers may share a store; they share jobs chunk by chunk. On SIGTERM a worker finishes
+its current chunks within worker.shutdown_seconds and exits; a second signal ends it immediately.")]
+pub struct Worker {
+    /// Exit when no job is left, no message waits and every event is published
+    #[arg(long)]
+    drain: bool,
+    /// Exit with code 5 if the store or the broker is unreachable at the start, instead of waiting
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Worker {
+    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let policy = policy::load(&context.config)?;
+        let stop = context.stop.token();
+        let (status, broker) = watch::channel(BrokerStatus::Away { reason: "not connected yet".to_owned() });
+        let admin = AdminListener::open(context, broker).await?;
+        service::tell_ready();
+        tokio::spawn(service::feed_watchdog());
+        let Some(store) = self.open_store(context).await? else { return Ok(ExitCode::SUCCESS) };
+        check_rights(context, &store).await?;
+        if let Some(admin) = &admin {
+            admin.tell_store(&store);
+        }
+        let first = self.first_session(context).await?;
+        let told = Arc::new(Notify::new());
+        let mint = MintSettings { policy: policy.clone(), filters: context.config.filters, import: None };
+        let pool = Pool::new(store.clone(), mint, context.config.worker.concurrency, Arc::clone(&told));
+        let (limits, chunk_size) = (context.config.limits, context.config.chunk_size);
+        let admission = Admission { store: store.clone(), policy, limits, chunk_size };
+        let work = context.config.broker.clone().map(|settings| {
+            Arc::new(BrokerWork::new(settings, admission, pool.clone(), Arc::clone(&told), self.drain))
+        });
+        let running = Running { store, pool, work, stops: BrokerStops::default(), stop: stop.clone() };
+        running.greet(context, admin.is_some());
+        service::tell_status("taking jobs");
+        let ended = Box::pin(running.run(context, first, status, self.drain)).await;
+        drop(admin);
+        ended.map(|()| ExitCode::SUCCESS)
+    }
+
+    /// Opens the store; `None` if a stop was requested before it answered.
+    async fn open_store(&self, context: &Context) -> Result<Option<Store>, Failure> {
+        let stop = context.stop.token();
+        let mut patience = Patience::new(stop);
+        loop {
+            let opened = tokio::select! {
+                opened = Box::pin(context.open_store_for_worker()) => opened,
+                // Opening takes seconds if the server does not answer.
+                () = stop.cancelled() => return Ok(None),
+            };
+            match opened {
+                Ok(store) => return Ok(Some(store)),
+                Err(error) if error.class() == ErrorClass::Away && !self.no_wait => patience.wait_after(&error).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Opens the first session if `--no-wait` requires the broker to be reachable.
+    async fn first_session(&self, context: &Context) -> Result<Option<Session>, Failure> {
+        match &context.config.broker {
+            Some(settings) if self.no_wait => Ok(Some(Box::pin(Session::open(settings)).await?)),
+            _ => Ok(None),
+        }
+    }
+}
+
+async fn check_rights(context: &Context, store: &Store) -> Result<(), Failure> {
+    if !context.patiently(async || store.is_superuser().await).await? {
+        return Ok(());
+    }
+    if context.config.require_least_privilege {
+        return Err(Failure::usage(
+            "store.url: the role is a superuser of the database, and store.require_least_privilege is true; use a member \
+             of codemint_generator, see deploy/postgres/roles.sql",
+        ));
+    }
+    tracing::warn!(
+        "the role is a superuser of the database; use a member of codemint_generator, see deploy/postgres/roles.sql"
+    );
+    Ok(())
+}
+
+/// A running worker.
+struct Running {
+    store: Store,
+    pool: Pool,
+    work: Option<Arc<BrokerWork>>,
+    stops: BrokerStops,
+    /// Cancelled when a stop is requested.
+    stop: CancellationToken,
+}
+
+impl Running {
+    fn greet(&self, context: &Context, has_admin: bool) {
+        let broker = context.config.broker.as_ref().map_or("no broker".to_owned(), |broker| broker.url.to_string());
+        let admin = context.config.admin.filter(|_| has_admin).map_or("off".to_owned(), |at| format!("http://{at}"));
+        let (version, store, concurrency) =
+            (env!("CARGO_PKG_VERSION"), &context.config.store, context.config.worker.concurrency);
+        tracing::info!(version, %store, broker, admin, concurrency, "the worker is at work");
+    }
+
+    async fn run(
+        &self,
+        context: &Context,
+        first: Option<Session>,
+        status: watch::Sender<BrokerStatus>,
+        drain: bool,
+    ) -> Result<(), Failure> {
+        let broker = self.start_broker(first, status);
+        let minting_end = CancellationToken::new();
+        let (pool, end) = (self.pool.clone(), minting_end.clone());
+        let minting = tokio::spawn(async move { pool.run(&end).await });
+        let (store, end) = (self.store.clone(), minting_end.clone());
+        tokio::spawn(async move { look_out(&store, &end).await });
+        self.wait_for_the_end(drain, &broker).await;
+        service::tell_stopping();
+        let ending = async {
+            self.stops.intake.cancel();
+            minting_end.cancel();
+            // A panic there has been reported already.
+            let _ended = minting.await;
+            self.stops.relay.cancel();
+            broker.ended().await
+        };
+        match timeout(context.config.worker.shutdown, ending).await {
+            Ok(ended) => {
+                ended?;
+                let Share { chunks, codes } = self.pool.minted();
+                tracing::info!(codes, chunks, "the worker has ended; it minted {codes} codes in {chunks} chunks");
+                Ok(())
+            }
+            Err(_elapsed) => {
+                tracing::warn!(
+                    "the current chunks did not end in time and were dropped; other workers mint them; raise \
+                     worker.shutdown_seconds to leave more time"
+                );
+                // A return would wait for the unfinished work of the runtime.
+                std::process::exit(i32::from(DONE))
+            }
+        }
+    }
+
+    fn start_broker(&self, first: Option<Session>, status: watch::Sender<BrokerStatus>) -> BrokerTask {
+        let Some(work) = self.work.clone() else { return BrokerTask::default() };
+        let stops = self.stops.clone();
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        let task = tokio::spawn(async move {
+            let _guard = guard;
+            work.run(first, &status, &stops).await
+        });
+        BrokerTask { task: Some(task), ended }
+    }
+
+    /// Waits until a stop is requested, nothing is left to do, or the broker turns out to be misconfigured.
+    async fn wait_for_the_end(&self, drain: bool, broker: &BrokerTask) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.drained(), if drain => {}
+            () = broker.ended.cancelled() => {}
+        }
+    }
+
+    async fn drained(&self) {
+        let mut looks = 0;
+        while looks < DRAINED_LOOKS {
+            sleep(DRAIN_LOOK_INTERVAL).await;
+            let is_idle = self.pool.is_idle() && self.work.as_ref().is_none_or(|work| work.is_drained());
+            looks = if is_idle && self.outbox_is_empty().await { looks + 1 } else { 0 };
+        }
+    }
+
+    /// Returns true if no event is left to publish; also without a broker, as this worker could not publish any.
+    async fn outbox_is_empty(&self) -> bool {
+        let counted: Result<u64, StoreError> = match &self.work {
+            Some(_) => self.store.count_events().await,
+            None => Ok(0),
+        };
+        matches!(counted, Ok(0))
+    }
+}
+
+/// The task that works with the broker.
+#[derive(Default)]
+struct BrokerTask {
+    task: Option<JoinHandle<Result<(), BrokerError>>>,
+    ended: CancellationToken,
+}
+
+impl BrokerTask {
+    /// Waits until the task has ended.
+    ///
+    /// # Errors
+    /// A permanent error of the broker.
+    async fn ended(self) -> Result<(), BrokerError> {
+        match self.task {
+            Some(task) => task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
+            None => Ok(()),
+        }
+    }
+}

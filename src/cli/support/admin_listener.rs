@@ -1,0 +1,78 @@
+//! The admin listener of a worker: it opens before anything else and answers until the worker has ended.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Context;
+use crate::cli::support::exit::Failure;
+use codemint_codes::slice::GENERATOR_VERSION;
+use codemint_server::jobs_seen::JobsSeen;
+use codemint_server::{self, Health};
+use codemint_store::connection::store::Store;
+use codemint_telemetry::broker_status::BrokerStatus;
+use codemint_telemetry::metrics::{self, Metrics};
+
+/// The interval between two upkeeps of the metrics.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The open listener; dropping it ends the service.
+pub struct AdminListener {
+    health: Arc<Health>,
+    end: CancellationToken,
+}
+
+impl AdminListener {
+    /// Opens the listener. `None` if it is off: then no metrics are counted either. `broker` is the status of the
+    /// broker, if one is configured.
+    ///
+    /// # Errors
+    /// `usage` if the process cannot listen on the address.
+    pub async fn open(context: &Context, broker: watch::Receiver<BrokerStatus>) -> Result<Option<Self>, Failure> {
+        let Some(address) = context.config.admin else { return Ok(None) };
+        let listener = codemint_server::listen(address).await.map_err(|error| {
+            Failure::usage(format!("admin.listen: cannot listen on {address}: {error}; set another address, or off"))
+        })?;
+        let has_broker = context.config.broker.is_some();
+        let metrics = metrics::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
+        let health = Arc::new(Health {
+            metrics: metrics.map_err(Failure::other)?,
+            store: OnceLock::new(),
+            broker: has_broker.then_some(broker),
+            stopping: context.stop.token().clone(),
+            jobs: JobsSeen::default(),
+            store_asked: Mutex::default(),
+        });
+        tokio::spawn(file_metrics_away(health.metrics.clone()));
+        let end = CancellationToken::new();
+        let (asked, ended) = (Arc::clone(&health), end.clone());
+        tokio::spawn(async move {
+            if let Err(error) = codemint_server::serve(listener, asked, ended).await {
+                tracing::error!(%error, "the admin listener failed");
+            }
+        });
+        Ok(Some(Self { health, end }))
+    }
+
+    /// Lets the listener report on the store from now on.
+    pub fn tell_store(&self, store: &Store) {
+        // Nothing else sets it.
+        let _set = self.health.store.set(store.clone());
+    }
+}
+
+/// Runs the upkeep of the metrics; never returns.
+async fn file_metrics_away(metrics: Metrics) {
+    loop {
+        tokio::time::sleep(UPKEEP_INTERVAL).await;
+        metrics.file_away();
+    }
+}
+
+impl Drop for AdminListener {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}

@@ -1,0 +1,159 @@
+//! Exit codes and the last message of a command that failed.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use crate::cli::support::text::say;
+use crate::config::ConfigError;
+use crate::policy::PolicyError;
+use codemint_codes::job::request::RequestError;
+use codemint_store::connection::error::{ErrorClass, StoreError};
+use codemint_worker::broker::{self, error::BrokerError};
+use codemint_worker::mint::MintError;
+
+pub const DONE: u8 = 0;
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+pub const ANSWER_IS_NO: u8 = 3;
+const IMPOSSIBLE_REQUEST: u8 = 4;
+const UNREACHABLE: u8 = 5;
+
+/// The reason why a command failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// A message, shown after `error:`, with an exit code that the help documents.
+    Message { code: u8, message: String },
+    /// The reader of standard output closed it, as `head` does: nothing is reported.
+    OutputClosed,
+    /// The failure has been logged already.
+    Told { code: u8 },
+}
+
+impl Failure {
+    pub fn other(message: impl Display) -> Self {
+        Self::Message { code: FAILURE, message: message.to_string() }
+    }
+
+    pub fn usage(message: impl Display) -> Self {
+        Self::Message { code: USAGE, message: message.to_string() }
+    }
+
+    pub fn answer_is_no(message: impl Display) -> Self {
+        Self::Message { code: ANSWER_IS_NO, message: message.to_string() }
+    }
+
+    pub fn impossible(message: impl Display) -> Self {
+        Self::Message { code: IMPOSSIBLE_REQUEST, message: message.to_string() }
+    }
+
+    /// The failure of a write to standard output.
+    pub fn stdout(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::other(format!("failed to write to standard output: {error}")),
+        }
+    }
+
+    pub fn unreachable(message: impl Display) -> Self {
+        Self::Message { code: UNREACHABLE, message: message.to_string() }
+    }
+
+    /// Adds a line with the fix below the message.
+    pub fn with_hint(self, hint: impl Display) -> Self {
+        match self {
+            Self::Message { code, message } => Self::Message { code, message: format!("{message}\n{hint}") },
+            nothing_to_say => nothing_to_say,
+        }
+    }
+
+    /// The failure of a command that was interrupted by this signal.
+    pub fn interrupted(signal: u8, message: impl Display) -> Self {
+        Self::Message { code: 128 + signal, message: message.to_string() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::impossible(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::IsPgbouncer { .. } => USAGE,
+            StoreError::File { .. } | StoreError::Partitions(_) => USAGE,
+            error if error.class() == ErrorClass::Away => UNREACHABLE,
+            _ => FAILURE,
+        };
+        Self::Message { code, message: error.to_string() }
+    }
+}
+
+impl From<MintError> for Failure {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::Store(error) => error.into(),
+            other @ (MintError::CheckKey { .. } | MintError::DeniedWords { .. } | MintError::Import) => {
+                Self::usage(other)
+            }
+            other => Self::other(other),
+        }
+    }
+}
+
+impl From<BrokerError> for Failure {
+    fn from(error: BrokerError) -> Self {
+        let code = match error.class() {
+            broker::error::ErrorClass::Away => UNREACHABLE,
+            broker::error::ErrorClass::Permanent => USAGE,
+        };
+        Self::Message { code, message: error.to_string() }
+    }
+}
+
+/// Logs the failure of a worker, which prints nothing but its log; this is its last line. Interruptions are not logged.
+///
+/// # Errors
+/// `Told` for a failure that was logged.
+pub fn tell_in_the_log(result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
+    result.map_err(|failure| match failure {
+        Failure::Message { code, message } if code <= 128 => {
+            tracing::error!(exit_code = code, "the worker has ended with an error: {message}");
+            Failure::Told { code }
+        }
+        other => other,
+    })
+}
+
+/// Prints the message of a failure and returns the exit code.
+pub fn report(result: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(Failure::OutputClosed) => ExitCode::from(DONE),
+        Err(Failure::Told { code }) => ExitCode::from(code),
+        Err(Failure::Message { code, message }) => {
+            // An interruption is not an error, but its message names how to continue.
+            let interrupted = code > 128;
+            if interrupted && !quiet {
+                say(&message);
+            } else if !interrupted {
+                say(&format!("error: {message}"));
+            }
+            ExitCode::from(code)
+        }
+    }
+}

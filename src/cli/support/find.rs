@@ -1,0 +1,68 @@
+//! The job that a command names: parsing its id and finding it.
+
+use uuid::Uuid;
+
+use crate::cli::Context;
+use crate::cli::support::exit::Failure;
+use codemint_codes::job::bench::is_kept_for_bench;
+use codemint_codes::job::{Job, State};
+use codemint_store::connection::store::Store;
+
+/// Parses an argument that names an existing job.
+///
+/// # Errors
+/// If the text is not an id.
+pub fn job_id(text: &str) -> Result<Uuid, String> {
+    let id = text.parse();
+    id.map_err(|_| {
+        "write a job id such as 01890a5d-ac96-774b-bcce-b302099a8057; `codemint jobs list` shows them".to_owned()
+    })
+}
+
+/// Parses an argument that names a new job.
+///
+/// # Errors
+/// If the text is not an id, or if the id is reserved.
+pub fn new_job_id(text: &str) -> Result<Uuid, String> {
+    let id = job_id(text)?;
+    if is_kept_for_bench(id) {
+        Err("this id is reserved for `codemint bench`; use a random one".to_owned())
+    } else {
+        Ok(id)
+    }
+}
+
+/// Finds a job by its id.
+///
+/// # Errors
+/// `answer is no` if there is no such job.
+pub async fn job(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
+    let found = context.patiently(async || store.find_job(id).await).await?;
+    let list = context.command("jobs list");
+    found.ok_or_else(|| Failure::answer_is_no(format!("there is no job {id} in this store; {list} shows its jobs")))
+}
+
+/// Checks that a job is completed.
+///
+/// # Errors
+/// `answer is no` unless the job has all its codes.
+pub fn require_completed(context: &Context, job: &Job) -> Result<(), Failure> {
+    match (job.state, &job.error) {
+        (State::Completed, _) => Ok(()),
+        (State::Failed, Some(error)) => {
+            Err(Failure::answer_is_no(format!("job {} has failed: {}", job.id, error.message)))
+        }
+        (state, Some(error)) => Err(Failure::answer_is_no(format!("job {} is {state}: {}", job.id, error.message))),
+        (State::Cancelling, None) => {
+            let cancel = context.command(format_args!("jobs cancel {}", job.id));
+            Err(Failure::answer_is_no(format!("job {} is being cancelled; {cancel} waits until it has ended", job.id)))
+        }
+        (state, None) => Err(Failure::answer_is_no(format!(
+            "job {} is {state} with {} of {} codes; {} resumes it",
+            job.id,
+            job.minted,
+            job.count,
+            context.command(format_args!("jobs resume {}", job.id))
+        ))),
+    }
+}

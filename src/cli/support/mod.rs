@@ -1,0 +1,14 @@
+//! What commands share: output, progress, exit codes, signals.
+
+pub(super) mod admin_listener;
+pub(super) mod dead_message;
+pub(super) mod exit;
+pub(super) mod find;
+pub(super) mod output;
+pub(super) mod temporary;
+pub(super) mod progress;
+pub(super) mod reject_file;
+pub(super) mod shuffle;
+pub(super) mod service;
+pub(super) mod signals;
+pub(super) mod text;

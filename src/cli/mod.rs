@@ -21,7 +21,7 @@ use codemint_store::connection::store::{Access, Store};
 use codemint_telemetry as telemetry;
 use codemint_telemetry::failpoint;
 use codemint_telemetry::logs::{LogFormat, LogLevel};
-use codemint_worker::runner::patience::Patience;
+use codemint_worker::runner::backoff::Backoff;
 
 mod commands;
 mod support;
@@ -226,8 +226,8 @@ impl Context {
     /// Returns the number of connections for `concurrency` chunks at once.
     fn connections_for(concurrency: usize) -> u32 {
         // A claimed chunk may need two more for screening; if all chunks waited for these, none could proceed.
-        let lanes = u32::try_from(concurrency).unwrap_or(u32::MAX);
-        lanes.saturating_mul(4).saturating_add(6)
+        let chunks = u32::try_from(concurrency).unwrap_or(u32::MAX);
+        chunks.saturating_mul(4).saturating_add(6)
     }
 
     async fn close_store(&self) {
@@ -239,11 +239,11 @@ impl Context {
 
     /// Sends a request to the store and retries it while the store is unreachable, until a stop is requested.
     async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
-        let mut patience = Patience::new(self.stop.token());
+        let mut backoff = Backoff::new(self.stop.token());
         loop {
             match ask().await {
-                Err(error) if patience.endures(&error) => {
-                    patience.wait_after(&error).await;
+                Err(error) if backoff.is_retryable(&error) => {
+                    backoff.wait_after(&error).await;
                     self.stop.check(|| "stopped while the store was unreachable".to_owned())?;
                 }
                 result => return Ok(result?),

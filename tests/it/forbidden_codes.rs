@@ -5,7 +5,7 @@ use std::sync::Arc;
 use codemint_codes::denied::{DeniedInMask, DeniedWords};
 use codemint_codes::job::State;
 use codemint_codes::policy::Policy;
-use codemint_worker::mint::Step;
+use codemint_worker::mint::ChunkOutcome;
 
 use crate::engine_steps::{
     assert_sound, codes_in, denying, expect_refused, mint, mint_under, put, refusal_of, request, run, start,
@@ -18,7 +18,7 @@ async fn a_mask_reserved_during_a_job_is_respected_from_the_next_chunk_on() {
     for place in TestStore::both().await {
         let job = put(&place.store, "####", 4_000, 1_000).await;
         let mut minting = start(&place.store, &job).await;
-        assert!(matches!(minting.mint_chunk(&place.store).await.expect("a step"), Step::Minted { .. }));
+        assert!(matches!(minting.mint_chunk(&place.store).await.expect("a step"), ChunkOutcome::Minted { .. }));
         drop(minting);
         assert!(place.store.put_reserved(&mask("[89]###"), Some("affiliates")).await.expect("an answer"));
         assert!(!place.store.put_reserved(&mask("[89]###"), None).await.expect("an answer"), "it is already reserved");

@@ -9,8 +9,8 @@ use codemint_codes::random::{Key, Stream};
 use codemint_codes::slice::Draw;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
-use codemint_worker::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
-use codemint_worker::runner::job_run::Share;
+use codemint_worker::mint::{ChunkOutcome, MintError, MintSettings, MintedChunk, Minting};
+use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::single::{RunEnd, run_job};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -84,7 +84,7 @@ async fn a_chunk_drawn_ahead_is_dropped_when_another_process_writes_it() {
         // The order of turns: both guess their next chunk right and wrong, once and twice in a row.
         for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
             let step = minting[turn].mint_chunk(&place.store).await.expect("a step");
-            assert!(matches!(step, Step::Minted { .. }), "{step:?}");
+            assert!(matches!(step, ChunkOutcome::Minted { .. }), "{step:?}");
         }
         assert_codes_follow_from(&place, &job, &key).await;
         assert_eq!(place.number("select count(*) from codes").await, 900);
@@ -162,7 +162,7 @@ async fn a_stopped_job_resumes_where_it_stopped() {
         for _ in 0..3 {
             assert!(matches!(
                 minting.mint_chunk(&place.store).await.expect("a step"),
-                Step::Minted { minted: MintedChunk { codes: 100, .. }, .. }
+                ChunkOutcome::Minted { minted: MintedChunk { codes: 100, .. }, .. }
             ));
         }
         let (job, share) = run(&place.store, &job).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codemint_worker::mint::MintSettings;
-use codemint_worker::runner::job_run::{JobRun, Share};
+use codemint_worker::runner::job_execution::{JobExecution, Share};
 use codemint_worker::runner::schedule::Schedule;
 use tokio::time::Instant;
 
@@ -55,7 +55,7 @@ async fn every_job_gets_a_slot_before_any_job_gets_two() {
     let now = Instant::now();
     let mut take = || schedule.take_turn(now, 2).expect("a turn").job_no;
     assert_eq!([take(), take(), take(), take()], [1, 2, 3, 1]);
-    assert_eq!(schedule.lanes_busy(), 4);
+    assert_eq!(schedule.slots_busy(), 4);
     // Two slots work on the first job, so the next one is for another job.
     assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 2);
     schedule.give_back(1, None, None);
@@ -70,7 +70,7 @@ async fn a_paused_job_is_skipped_until_its_pause_ends() {
     let until = now + Duration::from_secs(5);
     assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 1);
     schedule.give_back(1, None, Some(until));
-    assert_eq!(schedule.next_end_of_rest(), Some(until));
+    assert_eq!(schedule.next_wakeup(), Some(until));
     for _ in 0..2 {
         assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 2);
         schedule.give_back(2, None, None);
@@ -93,7 +93,7 @@ async fn a_job_that_is_set_aside_gets_no_turn_and_leaves_the_schedule_empty() {
     assert!(!schedule.set_aside(1), "the second slot finds it set aside");
     schedule.add(1, 0);
     assert!(schedule.take_turn(now, 2).is_none() && schedule.is_empty());
-    assert_eq!((schedule.next_end_of_rest(), schedule.lanes_busy()), (None, 0));
+    assert_eq!((schedule.next_wakeup(), schedule.slots_busy()), (None, 0));
     schedule.keep(&[(1, 0)]);
     assert!(schedule.take_turn(now, 2).is_none());
     schedule.keep(&[]);
@@ -135,11 +135,11 @@ async fn few_executions_wait_for_a_turn_however_many_jobs_exist() {
         let job_no = schedule.take_turn(Instant::now(), 2).expect("a turn").job_no;
         schedule.give_back(
             job_no,
-            Some(JobRun::new(&place.store, &job, Arc::clone(&settings), tracing::Span::none())),
+            Some(JobExecution::new(&place.store, &job, Arc::clone(&settings), tracing::Span::none())),
             None,
         );
     }
-    let kept = (0..50).filter(|_| schedule.take_turn(Instant::now(), 2).expect("a turn").run.is_some()).count();
+    let kept = (0..50).filter(|_| schedule.take_turn(Instant::now(), 2).expect("a turn").execution.is_some()).count();
     assert_eq!(kept, 4);
 }
 
@@ -151,5 +151,5 @@ async fn regression_an_expired_pause_keeps_no_slot_awake_while_others_work_on_th
     schedule.give_back(1, None, Some(until));
     assert_eq!(schedule.take_turn(until, 1).expect("a turn").job_no, 1);
     assert!(schedule.take_turn(until, 1).is_none(), "the job has all the slots that it may have");
-    assert_eq!(schedule.next_end_of_rest(), None, "nothing to wake up for");
+    assert_eq!(schedule.next_wakeup(), None, "nothing to wake up for");
 }

@@ -21,7 +21,7 @@ use codemint_codes::wire::document::JobDocument;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::minting::closing::CloseJob;
 use codemint_store::records::reports::JobFilter;
-use codemint_worker::runner::job_run::{job_span, tell_end};
+use codemint_worker::runner::job_execution::{job_span, log_end};
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 const LIST_MAX: u32 = 10_000;
@@ -276,7 +276,7 @@ impl Cancel {
 async fn close(context: &Context, store: &Store, job: &Job) -> Result<(), Failure> {
     loop {
         if let CloseJob::Ended(end) = context.patiently(async || store.close_job(job.no).await).await? {
-            tell_end(end);
+            log_end(end);
             return Ok(());
         }
     }

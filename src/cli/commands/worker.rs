@@ -23,10 +23,10 @@ use codemint_worker::broker::error::BrokerError;
 use codemint_worker::broker::supervisor::Session;
 use codemint_worker::broker::work::{BrokerStops, BrokerWork};
 use codemint_worker::mint::MintSettings;
-use codemint_worker::runner::job_run::Share;
-use codemint_worker::runner::lookout::look_out;
-use codemint_worker::runner::patience::Patience;
+use codemint_worker::runner::backoff::Backoff;
+use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::pool::Pool;
+use codemint_worker::runner::store_poller;
 
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// The consecutive checks that must find nothing left: a message may be on its way from the queue to the store.
@@ -83,7 +83,7 @@ impl Worker {
     /// Opens the store; `None` if a stop was requested before it answered.
     async fn open_store(&self, context: &Context) -> Result<Option<Store>, Failure> {
         let stop = context.stop.token();
-        let mut patience = Patience::new(stop);
+        let mut backoff = Backoff::new(stop);
         loop {
             let opened = tokio::select! {
                 opened = Box::pin(context.open_store_for_worker()) => opened,
@@ -92,7 +92,7 @@ impl Worker {
             };
             match opened {
                 Ok(store) => return Ok(Some(store)),
-                Err(error) if error.class() == ErrorClass::Away && !self.no_wait => patience.wait_after(&error).await,
+                Err(error) if error.class() == ErrorClass::Away && !self.no_wait => backoff.wait_after(&error).await,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -154,7 +154,7 @@ impl Running {
         let (pool, end) = (self.pool.clone(), minting_end.clone());
         let minting = tokio::spawn(async move { pool.run(&end).await });
         let (store, end) = (self.store.clone(), minting_end.clone());
-        tokio::spawn(async move { look_out(&store, &end).await });
+        tokio::spawn(async move { store_poller::poll(&store, &end).await });
         self.wait_for_the_end(drain, &broker).await;
         service::tell_stopping();
         let ending = async {

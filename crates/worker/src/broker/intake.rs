@@ -22,7 +22,7 @@ use crate::broker::dead::{dead_letter, text_of};
 use crate::broker::error::BrokerError;
 use crate::broker::publish::Publisher;
 use crate::broker::settings::BrokerSettings;
-use crate::runner::patience::Patience;
+use crate::runner::backoff::Backoff;
 use crate::runner::pool::Pool;
 use codemint_codes::wire::message::Envelope;
 use codemint_codes::wire::trace::TRACEPARENT_HEADER;
@@ -99,9 +99,9 @@ impl Intake {
     }
 
     async fn wait_for_store(&self, stop: &CancellationToken) {
-        let patience = Patience::new(stop);
+        let backoff = Backoff::new(stop);
         while !stop.is_cancelled() && self.admission.store.ping().await.is_err() {
-            patience.wait(STORE_LOOK_INTERVAL).await;
+            backoff.wait(STORE_LOOK_INTERVAL).await;
         }
     }
 
@@ -215,15 +215,15 @@ impl Intake {
         let messages: Vec<Incoming<'_>> = incoming
             .map(|(delivery, properties)| Incoming { body: &delivery.data, envelope: properties.envelope() })
             .collect();
-        let mut patience = Patience::new(stop);
+        let mut backoff = Backoff::new(stop);
         loop {
             match Box::pin(self.admission.admit(&messages)).await {
                 Ok(admitted) => {
-                    patience.restore();
+                    backoff.reset();
                     return Some(admitted);
                 }
                 Err(_) if stop.is_cancelled() => return None,
-                Err(error) => patience.wait_after(&error).await,
+                Err(error) => backoff.wait_after(&error).await,
             }
         }
     }

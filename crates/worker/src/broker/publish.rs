@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::connection::BrokerConnection;
 use crate::broker::error::BrokerError;
-use crate::runner::patience::Patience;
+use crate::runner::backoff::Backoff;
 
 /// Timeout for confirming everything that is published together. A quorum queue without a majority does not answer.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,10 +82,10 @@ impl Publisher {
     /// # Errors
     /// Errors that do not pass by themselves; after a stop also those that do.
     pub async fn publish_until_taken(&self, message: &Outgoing, stop: &CancellationToken) -> Result<(), BrokerError> {
-        let patience = Patience::new(stop);
+        let backoff = Backoff::new(stop);
         loop {
             match self.publish(message).await {
-                Err(error) if error.passes_by_itself() && !stop.is_cancelled() => patience.wait(RETRY_PAUSE).await,
+                Err(error) if error.passes_by_itself() && !stop.is_cancelled() => backoff.wait(RETRY_PAUSE).await,
                 result => return result,
             }
         }

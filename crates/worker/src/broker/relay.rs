@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::error::{BrokerError, ErrorClass};
 use crate::broker::publish::{Outgoing, Publisher};
-use crate::runner::patience::Patience;
+use crate::runner::backoff::Backoff;
 use codemint_codes::wire::event::EVENT_CONTENT_TYPE;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
@@ -34,18 +34,18 @@ pub async fn relay(
     told: &Notify,
     stop: &CancellationToken,
 ) -> Result<(), BrokerError> {
-    let mut patience = Patience::new(stop);
+    let mut backoff = Backoff::new(stop);
     let mut pace = tokio::time::interval(BATCH_INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         pace.tick().await;
         let is_last = stop.is_cancelled();
         match relay_batch(store, publisher, exchange).await {
-            Ok(Relayed::Full) => patience.restore(),
+            Ok(Relayed::Full) => backoff.reset(),
             Ok(_) if is_last => return Ok(()),
-            Ok(Relayed::NotYet) => patience.wait(PAUSE).await,
+            Ok(Relayed::NotYet) => backoff.wait(PAUSE).await,
             Ok(Relayed::All) => {
-                patience.restore();
+                backoff.reset();
                 tokio::select! {
                     () = told.notified() => {}
                     () = tokio::time::sleep(LOOK_INTERVAL) => {}
@@ -54,7 +54,7 @@ pub async fn relay(
             }
             Err(RelayError::Broker(error)) => return Err(error),
             Err(RelayError::Store(_)) if is_last => return Ok(()),
-            Err(RelayError::Store(error)) => patience.wait_after(&error).await,
+            Err(RelayError::Store(error)) => backoff.wait_after(&error).await,
         }
     }
 }

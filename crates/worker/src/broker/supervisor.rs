@@ -14,7 +14,7 @@ use crate::broker::error::{BrokerError, ErrorClass};
 use crate::broker::publish::Publisher;
 use crate::broker::settings::BrokerSettings;
 use crate::broker::topology;
-use crate::runner::patience::delays;
+use crate::runner::backoff::delays;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::broker as metrics;
 

@@ -59,7 +59,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The outcome of one attempt to mint a chunk.
 #[derive(Debug)]
-pub enum Step {
+pub enum ChunkOutcome {
     /// This process committed the chunk. If `seemed_last`, the job may have no open chunk left.
     Minted { minted: MintedChunk, seemed_last: bool, times: ChunkTimes },
     /// No chunk can be claimed: none is open, other processes write the open ones, or the job must not continue.
@@ -205,17 +205,17 @@ impl Minting {
     ///
     /// # Errors
     /// Any error before COMMIT: the chunk stays open and may be retried.
-    pub async fn mint_chunk(&mut self, store: &Store) -> Result<Step, MintError> {
+    pub async fn mint_chunk(&mut self, store: &Store) -> Result<ChunkOutcome, MintError> {
         self.claimed = None;
         let (mut times, mut stopwatch) = (ChunkTimes::default(), Stopwatch::start());
         let claimed = in_time(store.claim_chunk(self.task.job_no)).await?;
-        let Some(mut claimed) = claimed else { return Ok(Step::NothingToClaim) };
+        let Some(mut claimed) = claimed else { return Ok(ChunkOutcome::NothingToClaim) };
         self.claimed = Some(claimed.chunk.run_no);
         chunks::chunk_claimed();
         times.claim = stopwatch.lap();
         let prepared = self.prepare(&mut claimed).await?;
         times.prepare = stopwatch.lap();
-        self.say_screening(prepared.screening);
+        self.log_screening(prepared.screening);
         times.preparation = prepared.times;
         let Prepared { encoded, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
         times.put_codes = stopwatch.lap();
@@ -231,11 +231,11 @@ impl Minting {
                 times.commit = stopwatch.lap();
                 store.give_way().await;
                 times.give_way = stopwatch.lap();
-                Ok(Step::Minted { minted, seemed_last: self.seems_last, times })
+                Ok(ChunkOutcome::Minted { minted, seemed_last: self.seems_last, times })
             }
             Err(error) => {
                 tracing::warn!(run_no = minted.run_no, %error, "commit returned an error; asking the store whether the chunk is done");
-                Ok(Step::CommitUnknown { minted, error })
+                Ok(ChunkOutcome::CommitUnknown { minted, error })
             }
         }
     }
@@ -264,7 +264,7 @@ impl Minting {
         tokio::spawn(Prepared::new(Arc::clone(&self.task), chunk, recycled))
     }
 
-    fn say_screening(&mut self, screening: Screening) {
+    fn log_screening(&mut self, screening: Screening) {
         if self.screening.replace(screening) != Some(screening) {
             let reason = screening.reason();
             tracing::debug!(screening = screening.as_str(), reason, "chose how to screen candidates");

@@ -3,7 +3,7 @@
 pub mod single;
 pub mod pool;
 pub mod schedule;
-pub mod job_run;
+pub mod job_execution;
 pub mod observer;
-pub mod patience;
-pub mod lookout;
+pub mod backoff;
+pub mod store_poller;

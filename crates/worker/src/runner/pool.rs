@@ -13,9 +13,9 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::mint::{MintError, MintSettings};
-use crate::runner::job_run::{JobRun, Progress, Share, job_span, tell_end};
+use crate::runner::backoff::Backoff;
+use crate::runner::job_execution::{JobExecution, Share, StepOutcome, job_span, log_end};
 use crate::runner::observer::{Observed, Observer};
-use crate::runner::patience::Patience;
 use crate::runner::schedule::{Schedule, Turn};
 use crate::runner::single::OTHERS_AT_WORK_PAUSE;
 use codemint_codes::job::{Job, JobError};
@@ -27,9 +27,9 @@ use codemint_telemetry::metrics::chunks;
 use codemint_telemetry::metrics::store::store_error_met;
 
 /// Number of slots (worker tasks of the pool) for each chunk that is minted at once.
-const LANES_A_CHUNK: usize = 2;
+const SLOTS_PER_CHUNK: usize = 2;
 /// Interval between two polls of the store for jobs that came in elsewhere.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of jobs that share the slots at once; the rest waits.
 const JOBS_KNOWN_MAX: u32 = 1000;
 /// Number of permanent failures of a chunk after which its job ends as failed.
@@ -37,7 +37,7 @@ const FAILURES_MAX: u32 = 5;
 /// Pause after a failure, multiplied by the number of failures.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 /// Pause of a job that can neither continue nor be ended.
-const HOPELESS_PAUSE: Duration = Duration::from_secs(60);
+const STUCK_PAUSE: Duration = Duration::from_secs(60);
 
 /// The jobs that this process works on. Cheap to clone: all clones are the same pool.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct Pool {
     store: Store,
     settings: Arc<MintSettings>,
     schedule: Arc<Mutex<Schedule>>,
-    has_looked: Arc<AtomicBool>,
+    has_polled: Arc<AtomicBool>,
     minted: Arc<Mutex<Share>>,
     /// Number of chunks minted at once.
     concurrency: usize,
@@ -58,9 +58,9 @@ pub struct Pool {
 }
 
 /// The outcome of a turn.
-enum Turned {
-    GoesOn(JobRun),
-    Rests(Option<JobRun>, Duration),
+enum TurnOutcome {
+    Continues(JobExecution),
+    Pauses(Option<JobExecution>, Duration),
     /// The job has ended; has its id, unless the job no longer existed.
     Ended(Option<Uuid>),
     /// This process cannot mint the job; other workers must.
@@ -69,14 +69,14 @@ enum Turned {
 
 impl Pool {
     pub fn new(store: Store, settings: MintSettings, concurrency: usize, told: Arc<Notify>) -> Self {
-        let (schedule, has_looked, minted, work) =
+        let (schedule, has_polled, minted, work) =
             (Arc::default(), Arc::default(), Arc::default(), Arc::new(Notify::new()));
         let (settings, chunks) = (Arc::new(settings), Arc::new(Semaphore::new(concurrency)));
         Self {
             store,
             settings,
             schedule,
-            has_looked,
+            has_polled,
             minted,
             concurrency,
             chunks,
@@ -102,32 +102,32 @@ impl Pool {
 
     /// Works until `stop` is cancelled, and returns when the current chunks are done.
     pub async fn run(&self, stop: &CancellationToken) {
-        let mut lanes = self.start_lanes(stop);
-        self.look_for_jobs(stop).await;
-        while lanes.join_next().await.is_some() {}
+        let mut slots = self.start_slots(stop);
+        self.poll_for_jobs(stop).await;
+        while slots.join_next().await.is_some() {}
     }
 
     /// Like [`Pool::run`], but only on jobs that were offered.
     pub async fn run_offered(&self, stop: &CancellationToken) {
-        let mut lanes = self.start_lanes(stop);
-        self.has_looked.store(true, Ordering::Release);
-        while lanes.join_next().await.is_some() {}
+        let mut slots = self.start_slots(stop);
+        self.has_polled.store(true, Ordering::Release);
+        while slots.join_next().await.is_some() {}
     }
 
-    fn start_lanes(&self, stop: &CancellationToken) -> JoinSet<()> {
+    fn start_slots(&self, stop: &CancellationToken) -> JoinSet<()> {
         chunks::writers_allowed(self.concurrency);
-        let mut lanes = JoinSet::new();
+        let mut slots = JoinSet::new();
         // Small jobs take longer to open and close than to mint: other slots mint meanwhile.
-        for _ in 0..LANES_A_CHUNK * self.concurrency {
+        for _ in 0..SLOTS_PER_CHUNK * self.concurrency {
             let (pool, stop) = (self.clone(), stop.clone());
-            lanes.spawn(async move { pool.work_in_a_lane(&stop).await });
+            slots.spawn(async move { pool.work_in_slot(&stop).await });
         }
-        lanes
+        slots
     }
 
     /// Returns true if the last poll of the store found no work for this process.
     pub fn is_idle(&self) -> bool {
-        self.has_looked.load(Ordering::Acquire) && self.schedule().is_empty()
+        self.has_polled.load(Ordering::Acquire) && self.schedule().is_empty()
     }
 
     /// Returns all work that this process has done so far.
@@ -136,16 +136,16 @@ impl Pool {
     }
 
     /// Polls the store for jobs that came in elsewhere.
-    async fn look_for_jobs(&self, stop: &CancellationToken) {
-        let mut patience = Patience::new(stop);
+    async fn poll_for_jobs(&self, stop: &CancellationToken) {
+        let mut backoff = Backoff::new(stop);
         while !stop.is_cancelled() {
             match in_time(self.store.list_unfinished(JOBS_KNOWN_MAX)).await {
                 Ok(unfinished) => {
-                    patience.restore();
+                    backoff.reset();
                     self.update(&unfinished);
-                    patience.wait(LOOK_INTERVAL).await;
+                    backoff.wait(POLL_INTERVAL).await;
                 }
-                Err(error) => patience.wait_after(&error).await,
+                Err(error) => backoff.wait_after(&error).await,
             }
         }
     }
@@ -154,24 +154,24 @@ impl Pool {
         let mut schedule = self.schedule();
         schedule.keep(unfinished);
         unfinished.iter().for_each(|(job_no, priority)| schedule.add(*job_no, *priority));
-        self.has_looked.store(true, Ordering::Release);
+        self.has_polled.store(true, Ordering::Release);
         self.work.notify_waiters();
     }
 
-    async fn work_in_a_lane(&self, stop: &CancellationToken) {
-        let mut patience = Patience::new(stop);
+    async fn work_in_slot(&self, stop: &CancellationToken) {
+        let mut backoff = Backoff::new(stop);
         while !stop.is_cancelled() {
             let turn = self.schedule().take_turn(Instant::now(), self.concurrency);
             match turn {
-                Some(turn) => self.work_a_turn(turn, &mut patience).await,
+                Some(turn) => self.take_turn_in_task(turn, &mut backoff).await,
                 None => self.wait_for_work(stop).await,
             }
         }
     }
 
     async fn wait_for_work(&self, stop: &CancellationToken) {
-        let longest = Instant::now() + LOOK_INTERVAL;
-        let until = self.schedule().next_end_of_rest().map_or(longest, |end| end.min(longest));
+        let longest = Instant::now() + POLL_INTERVAL;
+        let until = self.schedule().next_wakeup().map_or(longest, |end| end.min(longest));
         tokio::select! {
             () = self.work.notified() => {}
             () = sleep_until(until) => {}
@@ -179,19 +179,19 @@ impl Pool {
         }
     }
 
-    async fn work_a_turn(&self, turn: Turn, patience: &mut Patience<'_>) {
+    async fn take_turn_in_task(&self, turn: Turn, backoff: &mut Backoff<'_>) {
         let job_no = turn.job_no;
         // In a task of its own: a panic only ends this turn.
         let pool = self.clone();
         let stepped = tokio::spawn(async move { pool.step(turn).await }).await;
         let turned = match stepped {
-            Ok(Ok((run, progress))) => {
-                patience.restore();
-                self.after_step(run, progress)
+            Ok(Ok((execution, progress))) => {
+                backoff.reset();
+                self.after_step(execution, progress)
             }
-            Ok(Err((run, error))) => {
+            Ok(Err((execution, error))) => {
                 let span = self.span(job_no);
-                self.after_error(job_no, run, error, patience).instrument(span).await
+                self.after_error(job_no, execution, error, backoff).instrument(span).await
             }
             Err(panic) => {
                 let (span, reason) = (self.span(job_no), format!("a fault in the program: {panic}"));
@@ -202,27 +202,27 @@ impl Pool {
     }
 
     /// Performs one step of a job. Returns no execution if the job has ended or no longer exists.
-    async fn step(&self, turn: Turn) -> Result<(Option<JobRun>, Progress), (Option<JobRun>, MintError)> {
-        let mut run = match (turn.run, turn.job) {
-            (Some(run), _) => run,
-            (None, Some(job)) => self.new_run(&job),
+    async fn step(&self, turn: Turn) -> Result<(Option<JobExecution>, StepOutcome), (Option<JobExecution>, MintError)> {
+        let mut execution = match (turn.execution, turn.job) {
+            (Some(execution), _) => execution,
+            (None, Some(job)) => self.new_execution(&job),
             (None, None) => match in_time(self.store.find_job_by_no(turn.job_no)).await {
-                Ok(Some(job)) if !job.state.is_final() => self.new_run(&job),
-                Ok(_) => return Ok((None, Progress::Ended)),
+                Ok(Some(job)) if !job.state.is_final() => self.new_execution(&job),
+                Ok(_) => return Ok((None, StepOutcome::Ended)),
                 Err(error) => return Err((None, error.into())),
             },
         };
-        let stepped = run.step().await;
+        let stepped = execution.step().await;
         // A failed step may have minted a chunk before it failed.
-        let share = std::mem::take(&mut run.share);
+        let share = std::mem::take(&mut execution.share);
         self.schedule().count_share(turn.job_no, share);
         self.minted.lock().unwrap_or_else(PoisonError::into_inner).add(share);
-        if let Some(times) = run.times.take() {
+        if let Some(times) = execution.times.take() {
             self.observer.tell(Observed::ChunkMinted { job_no: turn.job_no, codes: share.codes, times });
         }
         match stepped {
-            Ok(progress) => Ok((Some(run), progress)),
-            Err(error) => Err((Some(run), error)),
+            Ok(progress) => Ok((Some(execution), progress)),
+            Err(error) => Err((Some(execution), error)),
         }
     }
 
@@ -231,53 +231,55 @@ impl Pool {
         self.schedule().span(job_no, Span::none)
     }
 
-    fn new_run(&self, job: &Job) -> JobRun {
+    fn new_execution(&self, job: &Job) -> JobExecution {
         self.observer.tell(Observed::JobBegun { job_no: job.no, at: Instant::now() });
         let span = self.schedule().span(job.no, || job_span(job));
-        JobRun::new(&self.store, job, Arc::clone(&self.settings), span).limited(Arc::clone(&self.chunks))
+        JobExecution::new(&self.store, job, Arc::clone(&self.settings), span).limited(Arc::clone(&self.chunks))
     }
 
-    fn after_step(&self, run: Option<JobRun>, progress: Progress) -> Turned {
-        if run.as_ref().is_some_and(|run| run.job.handling.announced) {
+    fn after_step(&self, execution: Option<JobExecution>, progress: StepOutcome) -> TurnOutcome {
+        if execution.as_ref().is_some_and(|execution| execution.job.handling.announced) {
             self.told.notify_one();
         }
-        match (progress, run) {
-            (Progress::Made, Some(run)) => Turned::GoesOn(run),
-            (Progress::OthersAtWork, run) => Turned::Rests(run, OTHERS_AT_WORK_PAUSE),
-            (Progress::Ended | Progress::Made, run) => Turned::Ended(run.map(|run| run.job.id)),
+        match (progress, execution) {
+            (StepOutcome::Made, Some(execution)) => TurnOutcome::Continues(execution),
+            (StepOutcome::OthersAtWork, execution) => TurnOutcome::Pauses(execution, OTHERS_AT_WORK_PAUSE),
+            (StepOutcome::Ended | StepOutcome::Made, execution) => {
+                TurnOutcome::Ended(execution.map(|execution| execution.job.id))
+            }
         }
     }
 
     async fn after_error(
         &self,
         job_no: i64,
-        run: Option<JobRun>,
+        execution: Option<JobExecution>,
         error: MintError,
-        patience: &mut Patience<'_>,
-    ) -> Turned {
+        backoff: &mut Backoff<'_>,
+    ) -> TurnOutcome {
         match error {
             MintError::Store(error) if error.class() != ErrorClass::Permanent => {
-                if run.as_ref().and_then(JobRun::claimed).is_some() {
+                if execution.as_ref().and_then(JobExecution::claimed).is_some() {
                     chunks::chunk_retried(error.class().as_str());
                 }
-                patience.wait_after(&error).await;
-                Turned::Rests(run, Duration::ZERO)
+                backoff.wait_after(&error).await;
+                TurnOutcome::Pauses(execution, Duration::ZERO)
             }
             MintError::GeneratorVersion { .. }
             | MintError::CheckKey { .. }
             | MintError::DeniedWords { .. }
-            | MintError::Import => Turned::SetAside(run.map(|run| run.job.id), error),
+            | MintError::Import => TurnOutcome::SetAside(execution.map(|execution| execution.job.id), error),
             error => {
                 if let MintError::Store(error) = &error {
                     store_error_met(error.class().as_str());
                 }
-                self.after_failure(job_no, run.as_ref().and_then(JobRun::claimed), &error.to_string()).await
+                self.after_failure(job_no, execution.as_ref().and_then(JobExecution::claimed), &error.to_string()).await
             }
         }
     }
 
     /// Handles an error that a retry will probably not fix: after [`FAILURES_MAX`] failures the job ends.
-    async fn after_failure(&self, job_no: i64, chunk: Option<i64>, reason: &str) -> Turned {
+    async fn after_failure(&self, job_no: i64, chunk: Option<i64>, reason: &str) -> TurnOutcome {
         let failures = match chunk {
             Some(run_no) => in_time(self.store.count_chunk_failure(run_no, FAILURES_MAX)).await,
             None => Ok(self.schedule().count_failure(job_no)),
@@ -287,7 +289,7 @@ impl Pool {
         if failures < FAILURES_MAX {
             tracing::warn!(job_no, run_no = chunk, failures, reason, "a chunk failed; retrying");
             chunks::chunk_retried("failed");
-            return Turned::Rests(None, FAILURE_PAUSE * failures.max(1));
+            return TurnOutcome::Pauses(None, FAILURE_PAUSE * failures.max(1));
         }
         tracing::error!(
             job_no,
@@ -301,28 +303,30 @@ impl Pool {
         match in_time(self.store.fail_job(job_no, JobError { code: "chunk_failed".to_owned(), message })).await {
             Ok(closed) => {
                 if let CloseJob::Ended(end) = closed {
-                    tell_end(end);
+                    log_end(end);
                 }
                 self.told.notify_one();
-                Turned::Rests(None, Duration::ZERO)
+                TurnOutcome::Pauses(None, Duration::ZERO)
             }
             Err(error) => {
                 tracing::error!(job_no, %error, "the job cannot be ended either; retrying every minute");
-                Turned::Rests(None, HOPELESS_PAUSE)
+                TurnOutcome::Pauses(None, STUCK_PAUSE)
             }
         }
     }
 
-    fn finish_turn(&self, job_no: i64, turned: Turned) {
+    fn finish_turn(&self, job_no: i64, turned: TurnOutcome) {
         let mut schedule = self.schedule();
         match turned {
-            Turned::GoesOn(run) => {
+            TurnOutcome::Continues(execution) => {
                 schedule.forget_failures(job_no);
-                schedule.give_back(job_no, Some(run), None);
+                schedule.give_back(job_no, Some(execution), None);
             }
-            Turned::Rests(run, pause) => schedule.give_back(job_no, run, Some(Instant::now() + pause)),
+            TurnOutcome::Pauses(execution, pause) => {
+                schedule.give_back(job_no, execution, Some(Instant::now() + pause))
+            }
             // Other slots may find the same end: it is logged once.
-            Turned::Ended(job_id) => {
+            TurnOutcome::Ended(job_id) => {
                 let share = schedule.remove(job_no);
                 if share.is_some() {
                     self.observer.tell(Observed::JobEnded { job_no, at: Instant::now() });
@@ -331,7 +335,7 @@ impl Pool {
                     tracing::debug!(%job_id, chunks, codes, "this process's share of an ended job");
                 }
             }
-            Turned::SetAside(job_id, error) => {
+            TurnOutcome::SetAside(job_id, error) => {
                 if schedule.set_aside(job_no) {
                     let job_id = job_id.map(|id| id.to_string()).unwrap_or_default();
                     tracing::warn!(job_id, %error, "the job is left to other workers; it needs the settings it was created with");

@@ -6,29 +6,29 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::runner::job_run::{JobRun, Share};
+use crate::runner::job_execution::{JobExecution, Share};
 use codemint_codes::job::Job;
 
 /// Executions that are kept between two turns of a job, with the chunk that they prepared ahead: some megabytes each.
-const IDLE_RUNS_MAX: usize = 4;
+const IDLE_EXECUTIONS_MAX: usize = 4;
 
 /// The unfinished jobs that a process knows, by number.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    jobs: BTreeMap<i64, Entry>,
+    jobs: BTreeMap<i64, ScheduledJob>,
     /// Number of turns so far.
     turns: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ScheduledJob {
     priority: u8,
     /// Number of slots of this process that work on it.
-    lanes: usize,
+    slots: usize,
     /// The number of its last turn, or of the turn at which it came in: the lowest is next.
     served: u64,
     /// There is nothing to do for it before this time.
-    rests_until: Option<Instant>,
+    paused_until: Option<Instant>,
     /// True if this process cannot work on it.
     set_aside: bool,
     /// Failures in a row that cannot be attributed to a chunk.
@@ -39,7 +39,7 @@ struct Entry {
     span: Option<Span>,
     /// The work done for it here.
     share: Share,
-    idle: Vec<JobRun>,
+    idle: Vec<JobExecution>,
 }
 
 /// A job whose turn it is, and the execution that worked on it before.
@@ -48,7 +48,7 @@ pub struct Turn {
     pub job_no: i64,
     /// The job as it came in, at its first turn.
     pub job: Option<Job>,
-    pub run: Option<JobRun>,
+    pub execution: Option<JobExecution>,
 }
 
 impl Schedule {
@@ -64,11 +64,11 @@ impl Schedule {
 
     fn insert(&mut self, job_no: i64, priority: u8, job: Option<Job>) {
         let served = self.turns;
-        self.jobs.entry(job_no).or_insert_with(|| Entry {
+        self.jobs.entry(job_no).or_insert_with(|| ScheduledJob {
             priority,
-            lanes: 0,
+            slots: 0,
             served,
-            rests_until: None,
+            paused_until: None,
             set_aside: false,
             failures: 0,
             job,
@@ -80,28 +80,28 @@ impl Schedule {
 
     /// Forgets jobs that others have ended: all but these, and those that slots of this process work on.
     pub fn keep(&mut self, unfinished: &[(i64, u8)]) {
-        self.jobs.retain(|job_no, entry| entry.lanes > 0 || unfinished.iter().any(|(no, _)| no == job_no));
+        self.jobs.retain(|job_no, entry| entry.slots > 0 || unfinished.iter().any(|(no, _)| no == job_no));
     }
 
     /// Returns the next job. Slots are spread over the jobs before two of them work on the same one.
-    pub fn take_turn(&mut self, now: Instant, lanes_a_job: usize) -> Option<Turn> {
-        let ready = self.jobs.iter_mut().filter(|(_, entry)| entry.is_ready(now) && entry.lanes < lanes_a_job);
+    pub fn take_turn(&mut self, now: Instant, slots_per_job: usize) -> Option<Turn> {
+        let ready = self.jobs.iter_mut().filter(|(_, entry)| entry.is_ready(now) && entry.slots < slots_per_job);
         let (job_no, entry) = ready.min_by_key(|(job_no, entry)| entry.rank(**job_no))?;
         self.turns += 1;
-        entry.lanes += 1;
+        entry.slots += 1;
         entry.served = self.turns;
-        // Clear the expired pause so that `next_end_of_rest` does not return it.
-        entry.rests_until = None;
-        Some(Turn { job_no: *job_no, job: entry.job.take(), run: entry.idle.pop() })
+        // Clear the expired pause so that `next_wakeup` does not return it.
+        entry.paused_until = None;
+        Some(Turn { job_no: *job_no, job: entry.job.take(), execution: entry.idle.pop() })
     }
 
     /// Ends the turn of a job that continues, at once or after a pause.
-    pub fn give_back(&mut self, job_no: i64, run: Option<JobRun>, rests_until: Option<Instant>) {
+    pub fn give_back(&mut self, job_no: i64, execution: Option<JobExecution>, paused_until: Option<Instant>) {
         let kept: usize = self.jobs.values().map(|entry| entry.idle.len()).sum();
         if let Some(entry) = self.jobs.get_mut(&job_no) {
-            entry.lanes = entry.lanes.saturating_sub(1);
-            entry.rests_until = rests_until;
-            entry.idle.extend(run.filter(|_| kept < IDLE_RUNS_MAX));
+            entry.slots = entry.slots.saturating_sub(1);
+            entry.paused_until = paused_until;
+            entry.idle.extend(execution.filter(|_| kept < IDLE_EXECUTIONS_MAX));
         }
     }
 
@@ -128,7 +128,7 @@ impl Schedule {
     /// Marks a job that this process cannot work on. Returns true the first time.
     pub fn set_aside(&mut self, job_no: i64) -> bool {
         let Some(entry) = self.jobs.get_mut(&job_no) else { return false };
-        entry.lanes = entry.lanes.saturating_sub(1);
+        entry.slots = entry.slots.saturating_sub(1);
         entry.idle.clear();
         !std::mem::replace(&mut entry.set_aside, true)
     }
@@ -148,8 +148,8 @@ impl Schedule {
     }
 
     /// Returns the earliest end of a pause.
-    pub fn next_end_of_rest(&self) -> Option<Instant> {
-        self.jobs.values().filter(|entry| !entry.set_aside).filter_map(|entry| entry.rests_until).min()
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        self.jobs.values().filter(|entry| !entry.set_aside).filter_map(|entry| entry.paused_until).min()
     }
 
     /// Returns true if no job is left that this process can work on.
@@ -158,18 +158,18 @@ impl Schedule {
     }
 
     /// Returns the number of slots at work.
-    pub fn lanes_busy(&self) -> usize {
-        self.jobs.values().map(|entry| entry.lanes).sum()
+    pub fn slots_busy(&self) -> usize {
+        self.jobs.values().map(|entry| entry.slots).sum()
     }
 }
 
-impl Entry {
+impl ScheduledJob {
     fn is_ready(&self, now: Instant) -> bool {
-        !self.set_aside && self.rests_until.is_none_or(|until| until <= now)
+        !self.set_aside && self.paused_until.is_none_or(|until| until <= now)
     }
 
     /// Returns the sort key of a job: the lowest is next.
     fn rank(&self, job_no: i64) -> (u8, usize, u64, i64) {
-        (u8::MAX - self.priority, self.lanes, self.served, job_no)
+        (u8::MAX - self.priority, self.slots, self.served, job_no)
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::mint::{MintError, MintSettings};
-use crate::runner::job_run::{JobRun, Progress, Share, job_span};
-use crate::runner::patience::Patience;
+use crate::runner::backoff::Backoff;
+use crate::runner::job_execution::{JobExecution, Share, StepOutcome, job_span};
 use codemint_codes::job::Job;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
@@ -38,30 +38,30 @@ pub async fn run_job(
     settings: &MintSettings,
     stop: &CancellationToken,
 ) -> Result<(RunEnd, Share), MintError> {
-    let mut run = JobRun::new(store, job, Arc::new(settings.clone()), job_span(job));
-    let mut patience = Patience::new(stop);
+    let mut execution = JobExecution::new(store, job, Arc::new(settings.clone()), job_span(job));
+    let mut backoff = Backoff::new(stop);
     while !stop.is_cancelled() {
-        match step_or_stop(&mut run, stop).await {
-            Ok(Progress::Ended) => {
-                return Ok((RunEnd::Ended, run.share));
+        match step_or_stop(&mut execution, stop).await {
+            Ok(StepOutcome::Ended) => {
+                return Ok((RunEnd::Ended, execution.share));
             }
-            Ok(Progress::Made) => patience.restore(),
-            Ok(Progress::OthersAtWork) => patience.wait(OTHERS_AT_WORK_PAUSE).await,
-            Err(MintError::Store(error)) if patience.endures(&error) => patience.wait_after(&error).await,
+            Ok(StepOutcome::Made) => backoff.reset(),
+            Ok(StepOutcome::OthersAtWork) => backoff.wait(OTHERS_AT_WORK_PAUSE).await,
+            Err(MintError::Store(error)) if backoff.is_retryable(&error) => backoff.wait_after(&error).await,
             Err(error) => return Err(error),
         }
     }
-    Ok((RunEnd::Stopped, run.share))
+    Ok((RunEnd::Stopped, execution.share))
 }
 
 /// Performs one step. It is aborted only if a stop has waited in vain; the current chunk then stays open, or is done.
-async fn step_or_stop(run: &mut JobRun, stop: &CancellationToken) -> Result<Progress, MintError> {
+async fn step_or_stop(execution: &mut JobExecution, stop: &CancellationToken) -> Result<StepOutcome, MintError> {
     let out_of_patience = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_GRACE).await;
     };
     tokio::select! {
-        progress = run.step() => progress,
+        progress = execution.step() => progress,
         () = out_of_patience => Err(StoreError::Silent { seconds: STOP_GRACE.as_secs() }.into()),
     }
 }

@@ -8,7 +8,7 @@ use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::connection::time_limit::in_time;
 use codemint_store::upkeep::benches::{BenchJob, JOBS_AT_ONCE};
-use codemint_worker::runner::patience::Patience;
+use codemint_worker::runner::backoff::Backoff;
 
 /// The time after which the removal gives up on an unreachable store.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,10 +47,12 @@ async fn remove_jobs(store: &Store, jobs: &[BenchJob]) -> Result<(), StoreError>
 async fn patiently<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     // This token is never cancelled.
     let never = CancellationToken::new();
-    let (mut patience, begun) = (Patience::new(&never), Instant::now());
+    let (mut backoff, begun) = (Backoff::new(&never), Instant::now());
     loop {
         match in_time(ask()).await {
-            Err(error) if patience.endures(&error) && begun.elapsed() < PATIENCE => patience.wait_after(&error).await,
+            Err(error) if backoff.is_retryable(&error) && begun.elapsed() < PATIENCE => {
+                backoff.wait_after(&error).await
+            }
             result => return result,
         }
     }

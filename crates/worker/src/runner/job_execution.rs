@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use crate::mint::times::ChunkTimes;
-use crate::mint::{MintError, MintSettings, MintedChunk, Minting, Step};
+use crate::mint::{ChunkOutcome, MintError, MintSettings, MintedChunk, Minting};
 use codemint_codes::job::{Job, Rejections, State};
 use codemint_codes::wire::document::hexadecimal;
 use codemint_store::connection::error::StoreError;
@@ -37,7 +37,7 @@ impl Share {
 
 /// A job that this process works on.
 #[derive(Debug)]
-pub struct JobRun {
+pub struct JobExecution {
     store: Store,
     pub job: Job,
     settings: Arc<MintSettings>,
@@ -45,7 +45,7 @@ pub struct JobRun {
     chunks: Option<Arc<Semaphore>>,
     minting: Option<Minting>,
     unknown: Option<UnknownCommit>,
-    told_at: Option<Instant>,
+    progress_at: Option<Instant>,
     pub share: Share,
     /// Adds the job's id to log lines and traces.
     span: Span,
@@ -63,14 +63,14 @@ struct UnknownCommit {
 
 /// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum StepOutcome {
     Made,
     /// Other processes are writing the open chunks.
     OthersAtWork,
     Ended,
 }
 
-impl JobRun {
+impl JobExecution {
     /// Prepares to work on a job. `span` is that of [`job_span`]: all executions of a job in a process share one.
     pub fn new(store: &Store, job: &Job, settings: Arc<MintSettings>, span: Span) -> Self {
         let (store, job, share) = (store.clone(), job.clone(), Share::default());
@@ -81,7 +81,7 @@ impl JobRun {
             chunks: None,
             minting: None,
             unknown: None,
-            told_at: None,
+            progress_at: None,
             share,
             span,
             times: None,
@@ -102,43 +102,43 @@ impl JobRun {
     ///
     /// # Errors
     /// Errors of the store, and permanent errors. The next step continues where this one failed.
-    pub async fn step(&mut self) -> Result<Progress, MintError> {
+    pub async fn step(&mut self) -> Result<StepOutcome, MintError> {
         let span = self.span.clone();
         // Inside both spans: if debug spans are off, the span of the step is disabled and leads to no job.
         let step = tracing::debug_span!(parent: &span, "step");
         self.step_in_span().instrument(step).instrument(span).await
     }
 
-    async fn step_in_span(&mut self) -> Result<Progress, MintError> {
+    async fn step_in_span(&mut self) -> Result<StepOutcome, MintError> {
         if self.unknown.is_some() {
             return self.settle_commit().await;
         }
         if self.minting.is_none() && !self.start().await? {
-            return Ok(Progress::Ended);
+            return Ok(StepOutcome::Ended);
         }
-        let Some(minting) = &mut self.minting else { return Ok(Progress::Ended) };
+        let Some(minting) = &mut self.minting else { return Ok(StepOutcome::Ended) };
         let turn = acquire(self.chunks.as_deref()).await;
         let busy = chunks::WriterBusy::begin();
         let minted = minting.mint_chunk(&self.store).await;
         drop((busy, turn));
         match minted? {
-            Step::Minted { minted, seemed_last, times } => {
+            ChunkOutcome::Minted { minted, seemed_last, times } => {
                 let (rejected, seconds) = (minted.rejections.total(), times.total().as_secs_f64());
                 tracing::debug!(run_no = minted.run_no, codes = minted.codes, rejected, seconds, "minted a chunk");
                 self.count_chunk(&minted);
                 chunks::chunk_timed(times.phases().into_iter().chain(times.preparation.phases()));
                 self.times = Some(times);
-                self.tell_progress().await?;
-                match seemed_last && self.close().await? == Progress::Ended {
-                    true => Ok(Progress::Ended),
-                    false => Ok(Progress::Made),
+                self.store_progress_event().await?;
+                match seemed_last && self.close().await? == StepOutcome::Ended {
+                    true => Ok(StepOutcome::Ended),
+                    false => Ok(StepOutcome::Made),
                 }
             }
-            Step::CommitUnknown { minted, error } => {
+            ChunkOutcome::CommitUnknown { minted, error } => {
                 self.unknown = Some(UnknownCommit { minted, error });
                 self.settle_commit().await
             }
-            Step::NothingToClaim => self.close().await,
+            ChunkOutcome::NothingToClaim => self.close().await,
         }
     }
 
@@ -159,21 +159,21 @@ impl JobRun {
         Ok(())
     }
 
-    async fn close(&self) -> Result<Progress, MintError> {
+    async fn close(&self) -> Result<StepOutcome, MintError> {
         Ok(match in_time(self.store.close_job(self.job.no)).await? {
             CloseJob::Ended(end) => {
-                tell_end(end);
-                Progress::Ended
+                log_end(end);
+                StepOutcome::Ended
             }
-            CloseJob::NextRound => Progress::Made,
-            CloseJob::ChunksOpen => Progress::OthersAtWork,
+            CloseJob::NextRound => StepOutcome::Made,
+            CloseJob::ChunksOpen => StepOutcome::OthersAtWork,
         })
     }
 
     /// Asks the store about an unknown commit. If the chunk is not done, that is an error like any other.
-    async fn settle_commit(&mut self) -> Result<Progress, MintError> {
+    async fn settle_commit(&mut self) -> Result<StepOutcome, MintError> {
         let Some(UnknownCommit { minted: MintedChunk { run_no, .. }, .. }) = self.unknown else {
-            return Ok(Progress::Made);
+            return Ok(StepOutcome::Made);
         };
         let done = in_time(self.store.is_chunk_done(run_no)).await?;
         chunks::ambiguous_commit_settled(done);
@@ -185,9 +185,9 @@ impl JobRun {
             }
             Some(unknown) => {
                 self.count_chunk(&unknown.minted);
-                Ok(Progress::Made)
+                Ok(StepOutcome::Made)
             }
-            None => Ok(Progress::Made),
+            None => Ok(StepOutcome::Made),
         }
     }
 
@@ -201,10 +201,10 @@ impl JobRun {
 
     /// Writes a progress event, at most once a second for each job; other processes may have written one already. A job
     /// of one chunk needs none: its end is event enough.
-    async fn tell_progress(&mut self) -> Result<(), StoreError> {
-        let is_due = self.told_at.is_none_or(|told_at| told_at.elapsed() >= PROGRESS_INTERVAL);
+    async fn store_progress_event(&mut self) -> Result<(), StoreError> {
+        let is_due = self.progress_at.is_none_or(|progress_at| progress_at.elapsed() >= PROGRESS_INTERVAL);
         if self.job.handling.announced && self.job.count > u64::from(self.job.chunk_size) && is_due {
-            self.told_at = Some(Instant::now());
+            self.progress_at = Some(Instant::now());
             in_time(self.store.announce_progress(self.job.no)).await?;
         }
         Ok(())
@@ -220,7 +220,7 @@ pub fn job_span(job: &Job) -> Span {
 }
 
 /// Logs and counts the end of a job that this process ended. If it had ended before, another process has reported it.
-pub fn tell_end(end: Option<JobEnd>) {
+pub fn log_end(end: Option<JobEnd>) {
     let Some(JobEnd { state, minted, rejected, digest, run_time }) = end else { return };
     jobs::job_finished(state.as_str(), run_time);
     let seconds = run_time.map(|time| time.as_secs_f64());

@@ -15,23 +15,23 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Polls until `stop` is cancelled.
-pub async fn look_out(store: &Store, stop: &CancellationToken) {
+pub async fn poll(store: &Store, stop: &CancellationToken) {
     let mut pace = interval(INTERVAL);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let looking = async {
+    let polling = async {
         loop {
             pace.tick().await;
-            look(store).await;
+            poll_once(store).await;
         }
     };
     tokio::select! {
-        () = looking => {}
+        () = polling => {}
         () = stop.cancelled() => {}
     }
 }
 
 /// Polls once. Errors are logged where the store is used; here they only count.
-async fn look(store: &Store) {
+async fn poll_once(store: &Store) {
     let backlog = timeout(ANSWER_TIMEOUT, store.read_backlog()).await;
     metrics::store_answered(matches!(backlog, Ok(Ok(_))));
     if let Ok(Ok(Backlog { jobs: by_state, oldest_waiting, events, keyspace_used })) = backlog {

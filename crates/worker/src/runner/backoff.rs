@@ -11,40 +11,40 @@ use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_telemetry::metrics::store::store_error_met;
 
 /// Minimum interval between two log lines about the same kind of error.
-const SAY_INTERVAL: Duration = Duration::from_secs(30);
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// When this process last logged each kind of error, and whether the outage is over. Many tasks wait for the same store
 /// at the same time, and only one of them logs it.
-static TOLD: Mutex<Told> = Mutex::new(Told { at: [None; 4], is_over: true });
+static LOGGED: Mutex<Logged> = Mutex::new(Logged { at: [None; 4], is_over: true });
 
-struct Told {
+struct Logged {
     at: [Option<Instant>; 4],
     is_over: bool,
 }
 
 /// Exponential backoff while a store is away, busy or full, without a limit on retries.
 #[derive(Debug)]
-pub struct Patience<'a> {
+pub struct Backoff<'a> {
     stop: &'a CancellationToken,
     delays: ExponentialBackoff,
     has_waited: bool,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> Backoff<'a> {
     pub fn new(stop: &'a CancellationToken) -> Self {
         Self { stop, delays: delays(), has_waited: false }
     }
 
     /// Returns true for temporary errors; a retry after any other error would fail again.
-    pub fn endures(&self, error: &StoreError) -> bool {
+    pub fn is_retryable(&self, error: &StoreError) -> bool {
         error.class() != ErrorClass::Permanent
     }
 
     /// Resets the backoff; called after a success.
-    pub fn restore(&mut self) {
+    pub fn reset(&mut self) {
         if std::mem::take(&mut self.has_waited) {
             self.delays = delays();
-            if !std::mem::replace(&mut told().is_over, true) {
+            if !std::mem::replace(&mut logged().is_over, true) {
                 tracing::info!("the store answers again");
             }
         }
@@ -55,7 +55,7 @@ impl<'a> Patience<'a> {
         let delay = self.delays.next().unwrap_or_default();
         self.has_waited = true;
         store_error_met(error.class().as_str());
-        say(error, delay.as_millis() as u64);
+        log_error(error, delay.as_millis() as u64);
         self.wait(delay).await;
     }
 
@@ -67,20 +67,20 @@ impl<'a> Patience<'a> {
     }
 }
 
-/// Logs an error the first time, and again after each [`SAY_INTERVAL`].
-fn say(error: &StoreError, delay_ms: u64) {
+/// Logs an error the first time, and again after each [`LOG_INTERVAL`].
+fn log_error(error: &StoreError, delay_ms: u64) {
     let kind = match error.class() {
         ErrorClass::Conflict => 0,
         ErrorClass::NoSpace => 1,
         ErrorClass::Away => 2,
         ErrorClass::Permanent => 3,
     };
-    let mut told = told();
-    if told.at[kind].is_some_and(|told_at| told_at.elapsed() < SAY_INTERVAL) {
+    let mut logged = logged();
+    if logged.at[kind].is_some_and(|logged_at| logged_at.elapsed() < LOG_INTERVAL) {
         return;
     }
-    told.at[kind] = Some(Instant::now());
-    told.is_over = told.is_over && kind == 0;
+    logged.at[kind] = Some(Instant::now());
+    logged.is_over = logged.is_over && kind == 0;
     match kind {
         0 => tracing::info!(%error, delay_ms, "another writer was in the way; retrying"),
         1 => {
@@ -96,8 +96,8 @@ fn say(error: &StoreError, delay_ms: u64) {
 }
 
 /// Locks the state, which is consistent after each use, even if another thread panicked.
-fn told() -> MutexGuard<'static, Told> {
-    TOLD.lock().unwrap_or_else(PoisonError::into_inner)
+fn logged() -> MutexGuard<'static, Logged> {
+    LOGGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns exponentially growing delays, without an end.

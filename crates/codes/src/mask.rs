@@ -1,9 +1,7 @@
 //! Masks: the templates of codes, position by position.
 
 use std::fmt::{self, Write as _};
-use std::str::FromStr;
 
-use crate::mask_parser;
 use crate::overlap::intersection;
 use crate::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet};
 
@@ -128,14 +126,6 @@ impl Mask {
         Self { positions, check_length: 0 }
     }
 
-    /// Parses a mask that describes codes but draws none: its keyspace may be of any size.
-    ///
-    /// # Errors
-    /// The errors of `from_str`, except for `KeyspaceTooLarge`.
-    pub fn describing(text: &str) -> Result<Self, MaskError> {
-        mask_parser::parse(text, u128::MAX)
-    }
-
     /// Returns the symbols that may stand at each position, first position first; [`SAFE`] for check characters.
     pub fn positions(&self) -> &[SymbolSet] {
         &self.positions
@@ -173,14 +163,6 @@ impl Mask {
     /// Returns the positions before the check characters; all positions of a mask without check characters.
     pub fn body(&self) -> &[SymbolSet] {
         &self.positions[..self.positions.len() - self.check_length]
-    }
-}
-
-impl FromStr for Mask {
-    type Err = MaskError;
-
-    fn from_str(text: &str) -> Result<Self, MaskError> {
-        mask_parser::parse(text, KEYSPACE_SIZE_LIMIT - 1)
     }
 }
 

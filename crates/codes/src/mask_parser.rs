@@ -1,12 +1,34 @@
-//! Parses the text of a mask, byte by byte. Called only by `Mask::from_str` and `Mask::describing`.
+//! Parses the text of a mask, byte by byte.
 
-use crate::mask::{CHECK_LENGTH_MAX, CODE_LENGTH_MAX, MASK_TEXT_MAX, Mask, MaskError, MaskProblem};
+use std::str::FromStr;
+
+use crate::mask::{
+    CHECK_LENGTH_MAX, CODE_LENGTH_MAX, KEYSPACE_SIZE_LIMIT, MASK_TEXT_MAX, Mask, MaskError, MaskProblem,
+};
 use crate::symbols::{ALNUM, ALPHA, DIGIT, NAMED, SAFE, SymbolSet, is_printable};
 
 /// The text of check characters after the opening bracket.
 const CHECK: &str = ":check:]";
 
-pub(crate) fn parse(text: &str, size_limit: u128) -> Result<Mask, MaskError> {
+impl FromStr for Mask {
+    type Err = MaskError;
+
+    fn from_str(text: &str) -> Result<Self, MaskError> {
+        parse(text, KEYSPACE_SIZE_LIMIT - 1)
+    }
+}
+
+impl Mask {
+    /// Parses a mask that describes codes but draws none: its keyspace may be of any size.
+    ///
+    /// # Errors
+    /// The errors of `from_str`, except for `KeyspaceTooLarge`.
+    pub fn describing(text: &str) -> Result<Self, MaskError> {
+        parse(text, u128::MAX)
+    }
+}
+
+fn parse(text: &str, size_limit: u128) -> Result<Mask, MaskError> {
     if text.len() > MASK_TEXT_MAX {
         // Callers may cut the text at the offset of its problem.
         let offset = text.floor_char_boundary(MASK_TEXT_MAX);

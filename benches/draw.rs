@@ -21,12 +21,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::draw::Draw;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::prefilter::{Filter, Prefilter, RunFilter};
 use codemint_codes::random::{Key, Stream};
 use codemint_codes::rules::Rules;
 use codemint_codes::screening::FilterLimits;
-use codemint_codes::slice::{Draw, quotas};
+use codemint_codes::slice::quotas;
 use codemint_store::minting::chunks::copy_rows;
 use codemint_store::minting::write_order::WriteOrder;
 use codemint_worker::mint::candidates::Candidates;

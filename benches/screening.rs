@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::draw::Draw;
 use codemint_codes::free_ranks::FreeRanks;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::prefilter::{Filter, fingerprint};
@@ -20,7 +21,7 @@ use codemint_codes::random::{Key, Stream};
 use codemint_codes::screening::{
     ASK_ONCE_US, LOAD_A_BYTE_US, LOOK_UP_A_CODE_US, READ_A_CODE_US, READ_A_SINGLE_CODE_US, RUNS_MAX, TEST_A_PAIR_US,
 };
-use codemint_codes::slice::{Draw, Slice};
+use codemint_codes::slice::Slice;
 use codemint_store::admission::overlaps::CodeRange;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::connection::transaction::StoreTransaction;

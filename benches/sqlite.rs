@@ -16,9 +16,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::draw::Draw;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::random::{Key, Stream};
-use codemint_codes::slice::{Draw, quotas};
+use codemint_codes::slice::quotas;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::Store;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};

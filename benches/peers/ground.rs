@@ -5,9 +5,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use codemint_codes::draw::Draw;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::random::{Key, Stream};
-use codemint_codes::slice::{Draw, quotas};
+use codemint_codes::slice::quotas;
 use codemint_store::connection::store::Store;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

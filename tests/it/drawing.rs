@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use codemint_codes::draw::Draw;
 use codemint_codes::keyspace::Rank;
 use codemint_codes::random::{Key, RandomIntegers, Stream};
-use codemint_codes::slice::{Draw, Slice};
+use codemint_codes::slice::Slice;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use crate::chance::numbered_key;

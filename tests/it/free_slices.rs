@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use codemint_codes::draw::Draw;
 use codemint_codes::free_ranks::FreeRanks;
 use codemint_codes::keyspace::Rank;
 use codemint_codes::random::Stream;
-use codemint_codes::slice::{Draw, Slice};
+use codemint_codes::slice::Slice;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 

@@ -4,9 +4,10 @@
 //! The values were checked with an independent implementation of ChaCha20, bounded integers, quotas and sampling,
 //! written in Python from the design and not from this code.
 
+use codemint_codes::draw::{Draw, GENERATOR_VERSION};
 use codemint_codes::keyspace::Rank;
 use codemint_codes::random::{Key, RandomIntegers, Stream};
-use codemint_codes::slice::{Draw, GENERATOR_VERSION, Slice, quotas};
+use codemint_codes::slice::{Slice, quotas};
 
 /// The key of the bytes 0 to 31.
 fn key() -> Key {

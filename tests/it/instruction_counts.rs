@@ -7,10 +7,11 @@ use std::hint::black_box;
 use std::process::Command;
 
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::draw::Draw;
 use codemint_codes::keyspace::{Keyspace, Rank};
 use codemint_codes::prefilter::{Filter, Prefilter, RunFilter};
 use codemint_codes::random::Stream;
-use codemint_codes::slice::{Draw, Slice};
+use codemint_codes::slice::Slice;
 use codemint_store::minting::chunks::copy_rows;
 use codemint_store::minting::write_order::WriteOrder;
 

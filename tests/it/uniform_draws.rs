@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 
+use codemint_codes::draw::Draw;
 use codemint_codes::keyspace::Rank;
 use codemint_codes::random::{RandomIntegers, Stream};
-use codemint_codes::slice::{Draw, Slice, quotas};
+use codemint_codes::slice::{Slice, quotas};
 
 use crate::chance::{assert_equally_often, assert_is_chi_square, numbered_key};
 

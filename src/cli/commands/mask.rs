@@ -13,12 +13,13 @@ use crate::cli::support::exit::{ANSWER_IS_NO, Failure};
 use crate::cli::support::text::{grouped, print_json, print_line};
 use crate::policy;
 use codemint_codes::denied::DeniedInMask;
+use codemint_codes::draw::Draw;
 use codemint_codes::job::request::RequestError;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
 use codemint_codes::random::Stream;
-use codemint_codes::slice::{Draw, Slice};
+use codemint_codes::slice::Slice;
 use codemint_codes::symbols::SAFE;
 use codemint_store::admission::entropy::fresh_key;
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::Cli;
 use crate::cli::support::exit::Failure;
 use crate::cli::support::text::{print_json, print_line};
-use codemint_codes::slice::GENERATOR_VERSION;
+use codemint_codes::draw::GENERATOR_VERSION;
 
 /// The commands that need neither configuration nor store.
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Context;
 use crate::cli::support::exit::Failure;
-use codemint_codes::slice::GENERATOR_VERSION;
+use codemint_codes::draw::GENERATOR_VERSION;
 use codemint_server::jobs_seen::JobsSeen;
 use codemint_server::{self, Health};
 use codemint_store::connection::store::Store;

@@ -7,9 +7,9 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::closing::job_digest;
 use crate::records::audit::{Action, AuditEntry, Outcome};
+use codemint_codes::draw::GENERATOR_VERSION;
 use codemint_codes::job::{Handling, Job, JobError};
 use codemint_codes::mask::Mask;
-use codemint_codes::slice::GENERATOR_VERSION;
 use codemint_codes::wire::event::EventKind;
 
 /// A request that cannot be met.

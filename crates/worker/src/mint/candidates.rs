@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::draw::Draw;
 use codemint_codes::free_ranks::FreeRanks;
 use codemint_codes::job::Rejections;
 use codemint_codes::keyspace::{Keyspace, Rank};
 use codemint_codes::rules::{Forbidden, Rules};
 use codemint_codes::screening::Attempts;
-use codemint_codes::slice::Draw;
 
 /// Forbidden draws after which drawing stops: a slice with almost no allowed code would be searched without end.
 const FORBIDDEN_MAX: u128 = 1 << 20;

@@ -34,8 +34,8 @@ async fn admit_two(
     };
     let answers = tokio::join!(put(&place.store, 0), put(other, 1));
     match answers {
-        (PutJob::Stored(job), PutJob::NoRoom { free: told, exact: true, .. })
-        | (PutJob::NoRoom { free: told, exact: true, .. }, PutJob::Stored(job)) => {
+        (PutJob::Stored(job), PutJob::InsufficientKeyspace { free: told, exact: true, .. })
+        | (PutJob::InsufficientKeyspace { free: told, exact: true, .. }, PutJob::Stored(job)) => {
             assert!(free.contains(&told), "refused with {told} free codes");
             job
         }
@@ -283,7 +283,7 @@ async fn requests_submitted_together_are_admitted_only_if_they_fit_together() {
             .map(|answer| match answer {
                 PutJob::Stored(job) => format!("stored {} of {}", job.count, job.title()),
                 PutJob::Known(job) => format!("known {}", job.count),
-                PutJob::NoRoom { free, .. } => format!("{free} free"),
+                PutJob::InsufficientKeyspace { free, .. } => format!("{free} free"),
             })
             .collect();
         // A refusal reports the codes that are free after the other requests are in.

@@ -53,7 +53,7 @@ pub async fn refusal_of(place: &TestStore, request: &Request) -> (u128, bool) {
     let tables = "select (select count(*) from jobs) + (select count(*) from chunks) + (select cast(coalesce(sum(codes), 0) as bigint) from masks)";
     let before = place.number(tables).await;
     let refused = match place.store.put_job(Uuid::now_v7(), request).await.expect("an answer") {
-        PutJob::NoRoom { free, exact, .. } => (free, exact),
+        PutJob::InsufficientKeyspace { free, exact, .. } => (free, exact),
         other => panic!("{other:?}"),
     };
     assert_eq!(place.number(tables).await, before);

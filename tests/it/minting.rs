@@ -1,12 +1,12 @@
 //! The engine on real stores: which codes it stores, how it handles codes that exist already, when it stops.
 
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::draw::Draw;
 use codemint_codes::job::plan::{plan_round, slice_of_range};
 use codemint_codes::job::request::{Limits, Request};
 use codemint_codes::job::{Job, State};
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::random::{Key, Stream};
-use codemint_codes::slice::Draw;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
 use codemint_worker::mint::{ChunkOutcome, MintError, MintSettings, MintedChunk, Minting};
@@ -24,7 +24,7 @@ async fn put(store: &Store, mask: &str, count: i128, chunk_size: u64) -> Job {
     let request = Request::check(mask, count, None, chunk_size, LIMITS).expect("a request");
     match store.put_job(Uuid::now_v7(), &request).await.expect("a job") {
         PutJob::Stored(job) | PutJob::Known(job) => job,
-        PutJob::NoRoom { free, .. } => panic!("{free} codes are free"),
+        PutJob::InsufficientKeyspace { free, .. } => panic!("{free} codes are free"),
     }
 }
 
@@ -143,7 +143,7 @@ async fn a_mask_without_placeholders_gives_its_one_code_once() {
         assert_eq!(run(&place.store, &public).await.0.state, State::Completed);
         let again = Request::check("WELCOME", 1, None, 50_000, LIMITS).expect("a request");
         let refused = place.store.put_job(Uuid::now_v7(), &again).await.expect("an answer");
-        assert!(matches!(refused, PutJob::NoRoom { free: 0, mintable: 1, exact: true }), "{refused:?}");
+        assert!(matches!(refused, PutJob::InsufficientKeyspace { free: 0, mintable: 1, exact: true }), "{refused:?}");
         assert_eq!(place.texts("select code from codes").await, ["WELCOME"]);
     }
 }

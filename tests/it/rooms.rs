@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use codemint_codes::capacity::{Capacity, Mintable, Taken};
 use codemint_codes::denied::{DeniedInMask, DeniedWords};
 use codemint_codes::mask::Mask;
-use codemint_codes::room::{Mintable, Room, Taken};
 use codemint_codes::rules::{Forbidden, Rules};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
@@ -53,18 +53,18 @@ fn capacity_is_known_where_it_is_certain_and_unsure_elsewhere() {
     let mask = mask("####");
     let mintable = Mintable::new(&mask, &[], None);
     let taken = |at_least, at_most| Taken { at_least, at_most };
-    for (count, taken, room) in [
-        (10_000, taken(0, 0), Room::Enough),
-        (9_300, taken(700, 700), Room::Enough),
-        (9_301, taken(700, 700), Room::TooFew { free: 9_300, mintable: 10_000, exact: true }),
-        (9_000, taken(500, 1_000), Room::Enough),
-        (9_001, taken(500, 1_000), Room::Unsure),
-        (9_501, taken(500, 1_000), Room::Unsure),
-        (1, taken(10_000, 20_000), Room::TooFew { free: 0, mintable: 10_000, exact: true }),
-        (1, taken(12_000, 20_000), Room::TooFew { free: 0, mintable: 10_000, exact: true }),
-        (1, taken(9_999, 10_000), Room::Unsure),
+    for (count, taken, capacity) in [
+        (10_000, taken(0, 0), Capacity::Enough),
+        (9_300, taken(700, 700), Capacity::Enough),
+        (9_301, taken(700, 700), Capacity::TooFew { free: 9_300, mintable: 10_000, exact: true }),
+        (9_000, taken(500, 1_000), Capacity::Enough),
+        (9_001, taken(500, 1_000), Capacity::Unsure),
+        (9_501, taken(500, 1_000), Capacity::Unsure),
+        (1, taken(10_000, 20_000), Capacity::TooFew { free: 0, mintable: 10_000, exact: true }),
+        (1, taken(12_000, 20_000), Capacity::TooFew { free: 0, mintable: 10_000, exact: true }),
+        (1, taken(9_999, 10_000), Capacity::Unsure),
     ] {
-        assert_eq!(mintable.room_for(count, taken), room, "{count} with {taken:?}");
+        assert_eq!(mintable.capacity_for(count, taken), capacity, "{count} with {taken:?}");
     }
 }
 
@@ -85,7 +85,7 @@ fn a_fully_reserved_mask_has_no_capacity() {
     let mask = mask("1##");
     let mintable = Mintable::new(&mask, &[crate::small_masks::mask("***")], None);
     assert_eq!((mintable.codes, mintable.exact), (0, true));
-    assert_eq!(mintable.room_for(1, Taken::default()), Room::TooFew { free: 0, mintable: 0, exact: true });
+    assert_eq!(mintable.capacity_for(1, Taken::default()), Capacity::TooFew { free: 0, mintable: 0, exact: true });
 }
 
 #[test]
@@ -151,13 +151,13 @@ proptest! {
             all.push(taken);
         }
         let free = ours.difference(&placed).count() as u64;
-        match mintable.room_for(count, all.into_iter().sum()) {
-            Room::Enough => prop_assert!(free >= count),
-            Room::TooFew { free: told, exact, .. } => {
+        match mintable.capacity_for(count, all.into_iter().sum()) {
+            Capacity::Enough => prop_assert!(free >= count),
+            Capacity::TooFew { free: told, exact, .. } => {
                 prop_assert!(free < count);
                 prop_assert_eq!((told, exact), (u128::from(free), true));
             }
-            Room::Unsure => {}
+            Capacity::Unsure => {}
         }
     }
 }
@@ -169,6 +169,6 @@ fn regression_reserved_codes_too_many_to_subtract_still_do_not_count_as_capacity
     let whole = mask("######");
     let mintable = Mintable::new(&whole, &reserved, None);
     assert!(!mintable.exact);
-    assert_eq!(mintable.room_for(997_000, Taken::default()), Room::Enough);
-    assert_eq!(mintable.room_for(997_001, Taken::default()), Room::Unsure);
+    assert_eq!(mintable.capacity_for(997_000, Taken::default()), Capacity::Enough);
+    assert_eq!(mintable.capacity_for(997_001, Taken::default()), Capacity::Unsure);
 }

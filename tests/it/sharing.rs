@@ -17,7 +17,7 @@ async fn put(place: &TestStore, mask: &str, count: i128, chunk_size: u64) -> Job
         .expect("a request");
     match place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") {
         PutJob::Stored(job) | PutJob::Known(job) => job,
-        PutJob::NoRoom { free, .. } => panic!("{free} codes are free"),
+        PutJob::InsufficientKeyspace { free, .. } => panic!("{free} codes are free"),
     }
 }
 

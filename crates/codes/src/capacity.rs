@@ -29,7 +29,7 @@ pub struct Taken {
 
 /// The answer whether enough codes are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Capacity {
     Enough,
     TooFew {
         free: u128,
@@ -80,16 +80,16 @@ impl<'a> Mintable<'a> {
     }
 
     /// Decides whether `count` codes are free.
-    pub fn room_for(&self, count: u64, taken: Taken) -> Room {
+    pub fn capacity_for(&self, count: u64, taken: Taken) -> Capacity {
         let count = u128::from(count);
         if self.codes_at_least.saturating_sub(taken.at_most) >= count {
-            return Room::Enough;
+            return Capacity::Enough;
         }
         let free_at_most = self.codes.saturating_sub(taken.at_least);
         if free_at_most < count && (taken.at_least == taken.at_most || free_at_most == 0) {
-            return Room::TooFew { free: free_at_most, mintable: self.codes, exact: self.exact };
+            return Capacity::TooFew { free: free_at_most, mintable: self.codes, exact: self.exact };
         }
-        Room::Unsure
+        Capacity::Unsure
     }
 }
 

@@ -10,12 +10,13 @@ pub mod check;
 pub mod keyspace;
 pub mod random;
 pub mod slice;
+pub mod draw;
 pub mod free_ranks;
 
 pub mod overlap;
 pub mod policy;
 pub mod rules;
-pub mod room;
+pub mod capacity;
 pub mod prefilter;
 pub mod screening;
 

@@ -157,7 +157,9 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
             Ok(job)
         }
         PutJob::Known(job) => Ok(job),
-        PutJob::NoRoom { free, mintable, exact } => Err(Failure::impossible(no_room(request, free, mintable, exact))),
+        PutJob::InsufficientKeyspace { free, mintable, exact } => {
+            Err(Failure::impossible(no_room(request, free, mintable, exact)))
+        }
     }
 }
 
@@ -173,7 +175,7 @@ async fn tell_of_request(
         PutJob::Stored(_) => return Ok(()),
         PutJob::Known(job) if job.asks_the_same_as(request) => (Outcome::Repeated, None),
         PutJob::Known(_) => (Outcome::Conflict, None),
-        PutJob::NoRoom { .. } => (Outcome::Refused, Some("no_room".to_owned())),
+        PutJob::InsufficientKeyspace { .. } => (Outcome::Refused, Some("no_room".to_owned())),
     };
     let asked = (&*request.mask_text, request.count, request.campaign.as_deref());
     let entry = AuditEntry { detail, ..AuditEntry::of_request(outcome, id, asked) };

@@ -15,10 +15,10 @@ use crate::connection::postgres_transaction::PostgresSession;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
+use codemint_codes::capacity::{Capacity, Mintable, Taken};
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
-use codemint_codes::room::{Mintable, Room, Taken};
 use codemint_codes::rules::Rules;
 use codemint_codes::slice::Slice;
 
@@ -86,29 +86,29 @@ impl Store {
 
 impl StoreTransaction {
     /// Decides whether enough codes are free, as far as the masks in use and an earlier count show.
-    pub(crate) async fn find_room(
+    pub(crate) async fn find_capacity(
         &mut self,
         wanted: Wanted<'_>,
         counted: Option<&Counted>,
-    ) -> Result<Room, StoreError> {
+    ) -> Result<Capacity, StoreError> {
         let reserved = self.find_reserved(wanted.mask.code_length()).await?;
         let mintable = wanted.mintable(&reserved);
         let in_use = self.find_overlapping(wanted).await?;
         let Some(counted) = counted else {
             let taken = in_use.iter().map(|other| mintable.taken_by(&other.mask, other.codes)).sum();
-            return Ok(mintable.room_for(wanted.count, taken));
+            return Ok(mintable.capacity_for(wanted.count, taken));
         };
         let since: u128 = in_use.iter().map(|other| counted.promised_since(&mintable, other)).sum();
         let at_most = counted.taken + since;
-        let room = mintable.room_for(wanted.count, Taken { at_least: counted.taken, at_most });
-        if room == Room::Enough || since > 0 && counted.times < COUNTS_MAX {
-            return Ok(room);
+        let capacity = mintable.capacity_for(wanted.count, Taken { at_least: counted.taken, at_most });
+        if capacity == Capacity::Enough || since > 0 && counted.times < COUNTS_MAX {
+            return Ok(capacity);
         }
         // Existing codes may include denied ones and ones made under another check key; how many is known only where
         // the codes were read.
         let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
         let exact = since == 0 && mintable.exact && (plain || wanted.is_read());
-        Ok(Room::TooFew { free: mintable.codes_at_least.saturating_sub(at_most), mintable: mintable.codes, exact })
+        Ok(Capacity::TooFew { free: mintable.codes_at_least.saturating_sub(at_most), mintable: mintable.codes, exact })
     }
 
     async fn find_overlapping(&mut self, wanted: Wanted<'_>) -> Result<Vec<MaskInUse>, StoreError> {

@@ -4,7 +4,7 @@ pub mod submit;
 pub(crate) mod new_jobs;
 pub mod refused;
 pub mod imports;
-pub mod room;
+pub mod capacity;
 pub mod overlaps;
 pub mod reserved;
 pub mod entropy;

@@ -6,20 +6,20 @@ use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
+use crate::admission::capacity::Wanted;
 use crate::admission::entropy::fresh_key;
-use crate::admission::room::Wanted;
 use crate::connection::blocking::off_the_async_threads;
 use crate::connection::error::{StoreError, require_rows};
 use crate::connection::postgres_transaction::PostgresSession;
 use crate::connection::transaction::StoreTransaction;
 use codemint_codes::denied::DeniedInMask;
+use codemint_codes::draw::GENERATOR_VERSION;
 use codemint_codes::job::plan::{PlannedChunk, plan_round};
 use codemint_codes::job::request::Request;
 use codemint_codes::job::{Handling, Job, Origin, Rejections, State};
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 use codemint_codes::random::Key;
-use codemint_codes::slice::GENERATOR_VERSION;
 
 /// A job to insert.
 pub(crate) struct NewJob<'a> {

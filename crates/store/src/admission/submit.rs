@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use uuid::Uuid;
 
+use crate::admission::capacity::Counted;
 use crate::admission::new_jobs::{NewJob, NewMask};
-use crate::admission::room::Counted;
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
+use codemint_codes::capacity::Capacity;
 use codemint_codes::job::Job;
 use codemint_codes::job::request::Request;
-use codemint_codes::room::Room;
 
 /// The result of a request to store a job.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub enum PutJob {
     /// The id was known already; nothing was changed. The known job may stem from another request.
     Known(Job),
     /// Nothing was stored: `free` codes of the mask are free, fewer than requested.
-    NoRoom {
+    InsufficientKeyspace {
         free: u128,
         /// Codes of the mask that are neither reserved nor denied, taken or not.
         mintable: u128,
@@ -35,7 +35,7 @@ pub enum PutJob {
 enum Admission {
     Stored(Box<Job>),
     Known,
-    NoRoom { free: u128, mintable: u128, exact: bool },
+    InsufficientKeyspace { free: u128, mintable: u128, exact: bool },
     Unsure,
 }
 
@@ -56,8 +56,8 @@ impl Store {
                     counted = Some(self.count_taken(wanted, counted.as_ref()).await?);
                 }
                 Some(Admission::Stored(job)) => return Ok(PutJob::Stored(*job)),
-                Some(Admission::NoRoom { free, mintable, exact }) => {
-                    return Ok(PutJob::NoRoom { free, mintable, exact });
+                Some(Admission::InsufficientKeyspace { free, mintable, exact }) => {
+                    return Ok(PutJob::InsufficientKeyspace { free, mintable, exact });
                 }
                 Some(Admission::Known) | None => return Ok(PutJob::Known(self.find_stored(id).await?)),
             }
@@ -137,13 +137,13 @@ impl StoreTransaction {
         let mut admitted = Vec::with_capacity(group.len());
         let codes = group.iter().map(|new| new.request.count).sum();
         let Some(first) = group.first() else { return Ok(Ok(admitted)) };
-        match self.find_room(first.wanted(codes), counted).await? {
-            Room::Enough => return self.insert_group(group, codes).await,
-            Room::TooFew { free, mintable, exact } if group.len() == 1 => {
-                admitted.push((first.id, Admission::NoRoom { free, mintable, exact }));
+        match self.find_capacity(first.wanted(codes), counted).await? {
+            Capacity::Enough => return self.insert_group(group, codes).await,
+            Capacity::TooFew { free, mintable, exact } if group.len() == 1 => {
+                admitted.push((first.id, Admission::InsufficientKeyspace { free, mintable, exact }));
             }
-            Room::Unsure if group.len() == 1 => admitted.push((first.id, Admission::Unsure)),
-            Room::TooFew { .. } | Room::Unsure => {
+            Capacity::Unsure if group.len() == 1 => admitted.push((first.id, Admission::Unsure)),
+            Capacity::TooFew { .. } | Capacity::Unsure => {
                 for one in group.chunks(1) {
                     match Box::pin(self.admit_group(one, counted)).await? {
                         Ok(more) => admitted.extend(more),

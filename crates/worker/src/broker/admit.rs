@@ -87,7 +87,7 @@ impl Admission {
                 Asked::TooMuch(message, handling, error) => self.refuse(message, handling, error.clone()).await?,
                 Asked::For(message, request) => match put.next() {
                     Some(PutJob::Stored(job)) => Admitted::New(job),
-                    Some(PutJob::NoRoom { free, exact, .. }) => {
+                    Some(PutJob::InsufficientKeyspace { free, exact, .. }) => {
                         self.refuse(message, &request.handling, no_room(free, exact, message.count)).await?
                     }
                     Some(PutJob::Known(job)) => self.known(job, message, &request.handling).await?,

@@ -249,7 +249,7 @@ impl Plan {
             for (put, (_, request)) in put.into_iter().zip(batch) {
                 match put {
                     PutJob::Stored(job) | PutJob::Known(job) => jobs.push(job),
-                    PutJob::NoRoom { free, mintable, exact } => {
+                    PutJob::InsufficientKeyspace { free, mintable, exact } => {
                         return Err(Failure::impossible(no_room(request, free, mintable, exact)));
                     }
                 }

@@ -26,8 +26,9 @@ use crate::measure::{Pairs, SECONDS_HEADER, Turn, exit_code, median, seconds_row
 use codemint_test_support::amqp::{Inbox, Peer, durable};
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::processes::reserved_port;
 use codemint_test_support::rabbitmq::{Broker, Vhost};
-use codemint_test_support::{reserved_port, wait_until};
+use codemint_test_support::waiting::wait_until;
 
 #[expect(dead_code, reason = "shared with the other benchmarks")]
 mod measure;

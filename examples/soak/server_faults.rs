@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
-use codemint_test_support::send_signal;
+use codemint_test_support::processes::send_signal;
 
 const STOPPED_FOR: Duration = Duration::from_secs(10);
 

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codemint_fuzz::laws::of_configurations(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codemint_fuzz::configuration_law::of_configurations(bytes));

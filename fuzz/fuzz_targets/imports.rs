@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codemint_fuzz::laws::of_imports(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codemint_test_support::laws::of_imports(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|text: &str| codemint_fuzz::laws::of_masks(text));
+libfuzzer_sys::fuzz_target!(|text: &str| codemint_test_support::laws::of_masks(text));

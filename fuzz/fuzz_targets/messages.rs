@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codemint_fuzz::laws::of_messages(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| codemint_test_support::laws::of_messages(bytes));

@@ -14,7 +14,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, Event};
 use tokio::time::timeout;
 
-use super::DEADLINE;
+use crate::waiting::DEADLINE;
 
 #[derive(Debug)]
 pub struct Peer {

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use ureq::Agent;
 
-use crate::reserved_port;
+use crate::processes::reserved_port;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use tokio::process::{Child, Command};
 
-use crate::DEADLINE;
+use crate::waiting::DEADLINE;
 
 /// The environment variable that is set for everything started as the program.
 pub const AS_PROGRAM: &str = "CODEMINT_TEST_AS_PROGRAM";
@@ -96,7 +96,7 @@ pub async fn finish(child: Child) -> Ran {
 /// Sends a signal, such as `INT`, to the program.
 pub fn send_signal(name: &str, child: &Child) {
     let pid = child.id().expect("a running program").to_string();
-    assert!(super::send_signal(name, &[pid]), "kill");
+    assert!(crate::processes::send_signal(name, &[pid]), "kill");
 }
 
 /// Returns the path of the program. Cargo passes it to tests and benchmarks; an example has to act as the program as

@@ -16,11 +16,11 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::amqp::Message;
-use super::rabbitmq::{Broker, Depth, Vhost};
-use super::site::JOBS;
-use super::stores::{Kind, TestStore};
-use super::wait_until;
+use crate::amqp::Message;
+use crate::rabbitmq::{Broker, Depth, Vhost};
+use crate::site::JOBS;
+use crate::stores::{Kind, TestStore};
+use crate::waiting::wait_until;
 
 /// A job that a producer has requested.
 #[derive(Clone, Debug)]

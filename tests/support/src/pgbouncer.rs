@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use crate::DEADLINE;
 use crate::postgres::{free_port, give_to_postgres, is_root, shared_server_url};
+use crate::waiting::DEADLINE;
 
 /// So few sessions that two processes have to share them.
 const SESSIONS_PER_DATABASE: u32 = 5;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{reserved_port, send_signal};
+use crate::processes::{reserved_port, send_signal};
 
 /// The variable that points tests to a given server instead: a URL of a role that may create databases.
 const GIVEN_SERVER: &str = "CODEMINT_TEST_POSTGRES_URL";

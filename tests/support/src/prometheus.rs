@@ -11,8 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use url::form_urlencoded;
 
+use crate::processes::reserved_port;
 use crate::tools::expect_content;
-use crate::{reserved_port, wait_until};
+use crate::waiting::wait_until;
 
 /// A server with a data directory of its own.
 #[derive(Debug)]

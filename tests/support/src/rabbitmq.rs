@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{DEADLINE, reserved_port, send_signal};
+use crate::processes::{reserved_port, send_signal};
+use crate::waiting::DEADLINE;
 
 /// Debian's path. Its commands change neither the directory nor the user, unlike those in /usr/sbin.
 const DEBIAN: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";

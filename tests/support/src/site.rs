@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use crate::amqp::{Inbox, Message, Peer, durable, quorum};
 use crate::codemint::{Codemint, Ran, finish, send_signal};
+use crate::processes::reserved_port;
 use crate::rabbitmq::{self, Broker, Vhost};
 use crate::roles::url_of_member;
 use crate::stores::{Kind, TestStore, Way};
-use crate::{reserved_port, wait_until};
+use crate::waiting::wait_until;
 
 pub const JOBS: &str = "codemint.jobs";
 pub const DEAD: &str = "codemint.jobs.dead";

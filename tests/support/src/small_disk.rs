@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::postgres::is_root;
+use crate::postgres::is_root;
 
 #[derive(Debug)]
 pub struct SmallDisk {

@@ -1,0 +1,23 @@
+//! Tests of everything that decides about codes. They need no server.
+
+mod masks;
+mod mask_texts;
+mod keyspaces;
+mod keyspace_order;
+mod check_characters;
+mod denied_words;
+
+mod overlaps;
+mod prefilters;
+mod screenings;
+mod rooms;
+
+mod slices;
+mod drawing;
+mod golden_draws;
+mod uniform_draws;
+mod free_slices;
+
+mod wire_messages;
+mod contract;
+mod hostile_input;

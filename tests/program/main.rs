@@ -1,0 +1,24 @@
+//! Tests of the command line and its configuration. They need PostgreSQL.
+
+mod cli_generate;
+mod cli_output;
+mod cli_interrupt;
+mod cli_jobs;
+mod pruning;
+mod cli_verify;
+
+mod cli_bench;
+mod bench_verdicts;
+
+mod cli_import;
+mod cli_reserve;
+mod cli_input;
+mod cli_mask;
+mod cli_store;
+mod guessing;
+mod postgres_access;
+
+mod configuration;
+mod configuration_law;
+mod hostile_configurations;
+mod policies;

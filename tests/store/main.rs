@@ -1,0 +1,24 @@
+//! Tests of the store, of minting and of imports with the library. They need PostgreSQL and pgbouncer.
+
+mod stores;
+mod look_ups;
+mod minting;
+mod faults;
+
+mod filling;
+mod filters_lie;
+mod forbidden_codes;
+mod policies_of_jobs;
+mod admission;
+mod counting;
+mod contention;
+mod sharing;
+mod old_stores;
+
+mod partitions;
+mod citus;
+mod pgbouncer;
+mod write_orders;
+
+mod outbox;
+mod schedule;

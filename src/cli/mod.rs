@@ -14,7 +14,7 @@ use crate::cli::support::exit::Failure;
 use crate::cli::support::signals::Stop;
 use crate::cli::support::text::quoted;
 use crate::config::{self, Config, Sources};
-use codemint_codes::job::Handling;
+use codemint_codes::job::JobOptions;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};
@@ -187,9 +187,9 @@ impl Context {
         format!("`{} {rest}`", self.invocation)
     }
 
-    /// Returns the handling of jobs that this process creates: they emit events if a broker is configured.
-    fn handling(&self) -> Handling {
-        Handling { announced: self.config.broker.is_some(), ..Handling::default() }
+    /// Returns the options of jobs that this process creates: they emit events if a broker is configured.
+    fn job_options(&self) -> JobOptions {
+        JobOptions { emits_events: self.config.broker.is_some(), ..JobOptions::default() }
     }
 
     async fn open_store(&self, access: Access) -> Result<Store, Failure> {

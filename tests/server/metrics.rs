@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use codemint_codes::job::Handling;
+use codemint_codes::job::JobOptions;
 use codemint_telemetry::metrics::names::{Kind, METRICS};
 use uuid::Uuid;
 
@@ -290,7 +290,7 @@ async fn outages_of_servers_update_the_metrics_of_their_connections() {
     publish(&peer, &request(id, "AWAY???#", 10)).await;
     wait_until("the job", async || site.completed().await == 1).await;
     let job = site.store.store.find_job(id).await.expect("an answer").expect("a job");
-    let tell = async || site.store.store.repeat_event(job.no, &Handling::default()).await.expect("an event");
+    let tell = async || site.store.store.repeat_event(job.no, &JobOptions::default()).await.expect("an event");
 
     // The queue accepts no more messages, so the broker refuses events.
     broker.close_when_filled(site.vhost(), KEPT);

@@ -153,7 +153,7 @@ async fn old_jobs_keep_their_states_counts_and_codes() {
             assert_eq!(place.store.read_key(job.no).await.expect("an answer").is_some(), !state.is_final());
             assert_eq!(job.rejections.total(), 0);
             // No events were requested for them.
-            assert_eq!((job.handling.priority, job.handling.announced), (0, false));
+            assert_eq!((job.options.priority, job.options.emits_events), (0, false));
         }
         assert_eq!(codes_in(&place).await.len(), 36);
         let kept = "select count(*) from chunks c join jobs j on j.no = c.job_no where c.mask_no = j.mask_no";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use codemint_codes::job::request::Request;
-use codemint_codes::job::{Handling, Job, JobError};
+use codemint_codes::job::{Job, JobError, JobOptions};
 use codemint_store::admission::refused::{PutRefused, RefusedRequest};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
@@ -14,17 +14,17 @@ use codemint_test_support::engine_steps::{put, request, run};
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::waiting::wait_until;
 
-fn asker(reply_to: &str, correlation_id: &str) -> Handling {
+fn asker(reply_to: &str, correlation_id: &str) -> JobOptions {
     let (reply_to, correlation_id) = (Some(reply_to.to_owned()), Some(correlation_id.to_owned()));
-    Handling { reply_to, correlation_id, ..Handling::default() }
+    JobOptions { reply_to, correlation_id, ..JobOptions::default() }
 }
 
-fn announced() -> Handling {
-    Handling { announced: true, correlation_id: Some("request".to_owned()), ..Handling::default() }
+fn announced() -> JobOptions {
+    JobOptions { emits_events: true, correlation_id: Some("request".to_owned()), ..JobOptions::default() }
 }
 
-async fn put_announced(store: &Store, request: Request, handling: Handling) -> Job {
-    match store.put_job(Uuid::now_v7(), &request.handled(handling)).await.expect("a job") {
+async fn put_announced(store: &Store, request: Request, options: JobOptions) -> Job {
+    match store.put_job(Uuid::now_v7(), &request.with_options(options)).await.expect("a job") {
         PutJob::Stored(job) => job,
         other => panic!("{other:?}"),
     }
@@ -45,8 +45,8 @@ fn ids(events: &[OutboxEvent]) -> Vec<&str> {
 #[tokio::test]
 async fn the_events_of_a_job_are_stored_in_order_with_ids_derived_from_it() {
     for place in TestStore::all().await {
-        let handling = Handling { reply_to: Some("answers".to_owned()), ..announced() };
-        let job = put_announced(&place.store, request("####", 30, 10), handling).await;
+        let options = JobOptions { reply_to: Some("answers".to_owned()), ..announced() };
+        let job = put_announced(&place.store, request("####", 30, 10), options).await;
         run(&place.store, &job).await;
         let events = waiting(&place.store).await;
         let id = job.id;
@@ -103,7 +103,7 @@ async fn no_fact_is_stored_without_its_event_and_no_event_without_its_fact() {
     let count = async |place: &TestStore, sql: &str| place.number(&format!("select count(*) from {sql}")).await;
     for place in TestStore::both().await {
         refuse(&place, "outbox", "col:routing_key = 'job.accepted'").await;
-        let wish = request("A###", 30, 10).handled(announced());
+        let wish = request("A###", 30, 10).with_options(announced());
         place.store.put_job(Uuid::now_v7(), &wish).await.expect_err("no event");
         assert_eq!(count(&place, "jobs").await, 0, "a job without its event in {:?}", place.kind);
         allow(&place, "outbox").await;
@@ -230,7 +230,7 @@ async fn a_refused_request_emits_one_failed_event_however_often_it_arrives() {
             mask_text: "[".to_owned(),
             count: 0,
             campaign: None,
-            handling: announced(),
+            options: announced(),
             error: JobError { code: "invalid_mask".to_owned(), message: "why".to_owned() },
         };
         for again in [false, true, true] {

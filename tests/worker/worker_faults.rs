@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use codemint_codes::job::Handling;
+use codemint_codes::job::JobOptions;
 use uuid::Uuid;
 
 use codemint_test_support::amqp::{Inbox, Message, Peer};
@@ -185,7 +185,7 @@ async fn a_blocked_broker_still_delivers_jobs_and_receives_the_events_later() {
     wait_until("the jobs are minted", async || site.completed().await == 40).await;
     let of_end = site.store.store.find_job(ids[0]).await.expect("an answer").expect("a job");
     // This event makes the worker notice the alarm, if it was raised after the last event.
-    site.store.store.repeat_event(of_end.no, &Handling::default()).await.expect("an event");
+    site.store.store.repeat_event(of_end.no, &JobOptions::default()).await.expect("an event");
     wait_until("readiness reports blocked", async || {
         worker.readiness().is_some_and(|(status, body)| status == 200 && body["broker"] == "blocked")
     })

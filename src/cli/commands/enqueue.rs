@@ -13,7 +13,7 @@ use crate::cli::support::exit::Failure;
 use crate::cli::support::find;
 use crate::cli::support::text::{print_json, print_line};
 use crate::policy;
-use codemint_codes::job::Handling;
+use codemint_codes::job::JobOptions;
 use codemint_codes::job::request::{Request, fitting_chunk_size};
 use codemint_codes::wire::document::JobDocument;
 use codemint_codes::wire::message::{JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage};
@@ -91,9 +91,9 @@ impl Enqueue {
         let limits = context.config.limits;
         let count = u64::try_from(self.count).unwrap_or_default().min(limits.count_max);
         let chunk_size = fitting_chunk_size(context.config.chunk_size, count);
-        let handling = Handling { priority: self.priority, ..context.handling() };
+        let options = JobOptions { priority: self.priority, ..context.job_options() };
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, limits)
-            .map(|request| request.handled(handling))
+            .map(|request| request.with_options(options))
             .map_err(|error| request_failure(&self.mask, error))
     }
 

@@ -117,7 +117,7 @@ impl Generate {
         let policy = policy::load(&context.config)?;
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
-            .map(|request| request.handled(context.handling()))
+            .map(|request| request.with_options(context.job_options()))
             .map_err(|error| request_failure(&self.mask, error))
     }
 
@@ -153,7 +153,7 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
             )))
         }
         PutJob::Stored(job) => {
-            tracing::info!(job_id = %job.id, count = job.count, priority = job.handling.priority, "a job was accepted");
+            tracing::info!(job_id = %job.id, count = job.count, priority = job.options.priority, "a job was accepted");
             Ok(job)
         }
         PutJob::Known(job) => Ok(job),

@@ -145,7 +145,7 @@ impl Import {
 
     async fn submit(&self, context: &Context, store: &Store, sorted: &Sorted) -> Result<Job, Failure> {
         let import = NewImport {
-            announced: context.handling().announced,
+            emits_events: context.job_options().emits_events,
             id: self.job_id.unwrap_or_else(|| id_of(&sorted.counts.digest)),
             campaign: self.campaign.clone(),
             source_digest: sorted.counts.digest,

@@ -64,13 +64,13 @@ impl Worker {
             admin.tell_store(&store);
         }
         let first = self.first_session(context).await?;
-        let told = Arc::new(Notify::new());
+        let outbox_wake = Arc::new(Notify::new());
         let mint = MintSettings { policy: policy.clone(), filters: context.config.filters, import: None };
-        let pool = Pool::new(store.clone(), mint, context.config.worker.concurrency, Arc::clone(&told));
+        let pool = Pool::new(store.clone(), mint, context.config.worker.concurrency, Arc::clone(&outbox_wake));
         let (limits, chunk_size) = (context.config.limits, context.config.chunk_size);
         let admission = Admission { store: store.clone(), policy, limits, chunk_size };
         let work = context.config.broker.clone().map(|settings| {
-            Arc::new(BrokerWork::new(settings, admission, pool.clone(), Arc::clone(&told), self.drain))
+            Arc::new(BrokerWork::new(settings, admission, pool.clone(), Arc::clone(&outbox_wake), self.drain))
         });
         let running = Running { store, pool, work, stops: BrokerStops::default(), stop: stop.clone() };
         running.greet(context, admin.is_some());

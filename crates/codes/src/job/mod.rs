@@ -23,7 +23,7 @@ pub struct Job {
     pub origin: Origin,
     pub count: u64,
     pub campaign: Option<String>,
-    pub handling: Handling,
+    pub options: JobOptions,
     pub state: State,
     pub generator_version: u32,
     pub chunk_size: u32,
@@ -41,13 +41,13 @@ pub struct Job {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// The handling of a job, apart from what it asks for: two requests that differ only in this are the same request.
+/// The options of a job, apart from what it asks for: two requests that differ only in this are the same request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Handling {
+pub struct JobOptions {
     /// The priority, 0 to [`PRIORITY_MAX`]; jobs with a higher priority go first.
     pub priority: u8,
     /// True if events report the job's progress and end.
-    pub announced: bool,
+    pub emits_events: bool,
     /// The queue that also receives the final event.
     pub reply_to: Option<String>,
     /// The requester's own id for this request; events repeat it.

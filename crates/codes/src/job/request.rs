@@ -1,6 +1,6 @@
 //! Requests for codes, and the checks that need no store.
 
-use crate::job::Handling;
+use crate::job::JobOptions;
 use crate::keyspace::Keyspace;
 use crate::mask::{Mask, MaskError};
 use crate::policy::Policy;
@@ -24,7 +24,7 @@ pub struct Request {
     pub campaign: Option<String>,
     pub chunk_size: u32,
     pub policy: Policy,
-    pub handling: Handling,
+    pub options: JobOptions,
 }
 
 /// The limits that an operator sets.
@@ -106,8 +106,8 @@ impl Request {
         let chunk_size = checked_chunk_size(chunk_size, count)?;
         check_guess_odds(&mask, count, limits.guess_odds_min)?;
         let (mask_text, campaign) = (mask_text.to_owned(), campaign.map(str::to_owned));
-        let (policy, handling) = (Policy::default(), Handling::default());
-        Ok(Self { mask_text, mask, count, campaign, chunk_size, policy, handling })
+        let (policy, options) = (Policy::default(), JobOptions::default());
+        Ok(Self { mask_text, mask, count, campaign, chunk_size, policy, options })
     }
 }
 
@@ -123,10 +123,10 @@ impl Request {
         Ok(Self { policy, ..self })
     }
 
-    /// Returns the request with this handling.
+    /// Returns the request with these options.
     #[must_use]
-    pub fn handled(self, handling: Handling) -> Self {
-        Self { handling, ..self }
+    pub fn with_options(self, options: JobOptions) -> Self {
+        Self { options, ..self }
     }
 }
 

@@ -112,7 +112,7 @@ impl From<&Job> for JobDocument {
             kind,
             mask,
             campaign: job.campaign.clone(),
-            priority: job.handling.priority,
+            priority: job.options.priority,
             state: job.state.as_str(),
             requested: job.count,
             minted: job.minted,

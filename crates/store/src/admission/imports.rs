@@ -17,7 +17,7 @@ pub struct NewImport {
     pub id: Uuid,
     pub campaign: Option<String>,
     /// Whether the import emits events.
-    pub announced: bool,
+    pub emits_events: bool,
     /// The SHA-256 of what was read.
     pub source_digest: [u8; 32],
     /// The number of codes per run, except for the last runs of each length.
@@ -100,11 +100,11 @@ impl StoreTransaction {
         let no = match self {
             Self::Postgres(transaction) => {
                 let insert = sqlx::query_scalar(SQL).bind(import.id).bind(digest).bind(count).bind(&import.campaign);
-                insert.bind(run_codes).bind(import.announced).fetch_one(&mut **transaction).await?
+                insert.bind(run_codes).bind(import.emits_events).fetch_one(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
                 let insert = sqlx::query_scalar(SQL).bind(import.id).bind(digest).bind(count).bind(&import.campaign);
-                insert.bind(run_codes).bind(import.announced).fetch_one(&mut **transaction).await?
+                insert.bind(run_codes).bind(import.emits_events).fetch_one(&mut **transaction).await?
             }
         };
         Ok(no)

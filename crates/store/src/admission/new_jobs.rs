@@ -16,7 +16,7 @@ use codemint_codes::denied::DeniedInMask;
 use codemint_codes::draw::GENERATOR_VERSION;
 use codemint_codes::job::plan::{PlannedChunk, plan_round};
 use codemint_codes::job::request::Request;
-use codemint_codes::job::{Handling, Job, Origin, Rejections, State};
+use codemint_codes::job::{Job, JobOptions, Origin, Rejections, State};
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 use codemint_codes::random::Key;
@@ -60,7 +60,7 @@ impl NewJob<'_> {
 
     /// Returns the job as it is stored, before anything has happened to it.
     fn job(&self, no: i64, created_at: DateTime<Utc>) -> Job {
-        let Request { mask_text, mask, count, campaign, chunk_size, policy, handling } = self.request.clone();
+        let Request { mask_text, mask, count, campaign, chunk_size, policy, options } = self.request.clone();
         Job {
             no,
             id: self.id,
@@ -68,7 +68,7 @@ impl NewJob<'_> {
             origin: Origin::Minted { mask_text, mask },
             count,
             campaign,
-            handling,
+            options,
             state: State::Queued,
             generator_version: GENERATOR_VERSION,
             chunk_size,
@@ -145,21 +145,21 @@ impl StoreTransaction {
         let NewJob { id, request, canonical_mask, key, .. } = new;
         let (count, chunk_size) = (request.count as i64, request.chunk_size as i32);
         let marks = request.policy.marks(&request.mask);
-        let Handling { announced, reply_to, correlation_id, traceparent, .. } = &request.handling;
-        let priority = i16::from(request.handling.priority);
+        let JobOptions { emits_events, reply_to, correlation_id, traceparent, .. } = &request.options;
+        let priority = i16::from(request.options.priority);
         let stored: Option<(i64, DateTime<Utc>)> = match self {
             Self::Postgres(transaction) => {
                 let insert = sqlx::query_as(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
                 let insert = insert.bind(mask_no).bind(count).bind(&request.campaign).bind(key.as_bytes());
                 let insert = insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).bind(&marks.check_fingerprint);
-                let insert = insert.bind(&marks.deny_digest).bind(priority).bind(announced).bind(reply_to);
+                let insert = insert.bind(&marks.deny_digest).bind(priority).bind(emits_events).bind(reply_to);
                 insert.bind(correlation_id).bind(traceparent).fetch_optional(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
                 let insert = sqlx::query_as(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
                 let insert = insert.bind(mask_no).bind(count).bind(&request.campaign).bind(key.as_bytes());
                 let insert = insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).bind(&marks.check_fingerprint);
-                let insert = insert.bind(&marks.deny_digest).bind(priority).bind(announced).bind(reply_to);
+                let insert = insert.bind(&marks.deny_digest).bind(priority).bind(emits_events).bind(reply_to);
                 insert.bind(correlation_id).bind(traceparent).fetch_optional(&mut **transaction).await?
             }
         };

@@ -8,7 +8,7 @@ use crate::connection::transaction::StoreTransaction;
 use crate::minting::closing::job_digest;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::draw::GENERATOR_VERSION;
-use codemint_codes::job::{Handling, Job, JobError};
+use codemint_codes::job::{Job, JobError, JobOptions};
 use codemint_codes::mask::Mask;
 use codemint_codes::wire::event::EventKind;
 
@@ -21,7 +21,7 @@ pub struct RefusedRequest {
     /// The requested count, at most what tables can hold.
     pub count: u64,
     pub campaign: Option<String>,
-    pub handling: Handling,
+    pub options: JobOptions,
     pub error: JobError,
 }
 
@@ -54,12 +54,12 @@ impl Store {
         let sql = format!("update jobs set finished_at = {now} where no = $1");
         transaction.execute_for_job(&sql, job_no).await?;
         let job = transaction.read_job(job_no).await?;
-        if job.handling.announced {
+        if job.options.emits_events {
             let time = job.finished_at.unwrap_or(job.created_at);
-            transaction.put_events(&[(EventKind::Failed, &job)], time, job.handling.reply_to.as_deref()).await?;
+            transaction.put_events(&[(EventKind::Failed, &job)], time, job.options.reply_to.as_deref()).await?;
         }
         let entry = AuditEntry::of_job(Action::Request, Outcome::Refused, &job).with_detail(&request.error.code);
-        transaction.put_audit(&[entry.asked_by(&request.handling)]).await?;
+        transaction.put_audit(&[entry.asked_by(&request.options)]).await?;
         transaction.commit().await?;
         Ok(PutRefused::Stored(job))
     }
@@ -68,20 +68,22 @@ impl Store {
 impl StoreTransaction {
     /// Inserts the job; `None` if the id is known.
     async fn insert_refused(&mut self, request: &RefusedRequest) -> Result<Option<i64>, StoreError> {
-        let RefusedRequest { id, mask_text, count, campaign, handling, error } = request;
+        let RefusedRequest { id, mask_text, count, campaign, options, error } = request;
         let canonical = mask_text.parse().map(|mask: Mask| mask.to_string()).ok();
-        let (count, priority, digest) = (*count as i64, i16::from(handling.priority), job_digest(&[]).to_vec());
-        let Handling { announced, reply_to, correlation_id, traceparent, .. } = handling;
+        let (count, priority, digest) = (*count as i64, i16::from(options.priority), job_digest(&[]).to_vec());
+        let JobOptions { emits_events, reply_to, correlation_id, traceparent, .. } = options;
         Ok(match self {
             Self::Postgres(transaction) => {
                 let insert = sqlx::query_scalar(INSERT_REFUSED).bind(id).bind(mask_text).bind(canonical).bind(count);
-                let insert = insert.bind(campaign).bind(priority).bind(announced).bind(reply_to).bind(correlation_id);
+                let insert =
+                    insert.bind(campaign).bind(priority).bind(emits_events).bind(reply_to).bind(correlation_id);
                 let insert = insert.bind(GENERATOR_VERSION as i32).bind(digest).bind(&error.code).bind(&error.message);
                 insert.bind(traceparent).fetch_optional(&mut **transaction).await?
             }
             Self::Sqlite(transaction) => {
                 let insert = sqlx::query_scalar(INSERT_REFUSED).bind(id).bind(mask_text).bind(canonical).bind(count);
-                let insert = insert.bind(campaign).bind(priority).bind(announced).bind(reply_to).bind(correlation_id);
+                let insert =
+                    insert.bind(campaign).bind(priority).bind(emits_events).bind(reply_to).bind(correlation_id);
                 let insert = insert.bind(GENERATOR_VERSION as i32).bind(digest).bind(&error.code).bind(&error.message);
                 insert.bind(traceparent).fetch_optional(&mut **transaction).await?
             }

@@ -285,7 +285,7 @@ impl StoreTransaction {
     async fn tell_of_end(&mut self, job_no: i64, progress_owed: bool) -> Result<(), StoreError> {
         let job = self.read_job(job_no).await?;
         let (Some(kind), Some(time)) = (EventKind::of_end(job.state), job.finished_at) else { return Ok(()) };
-        let reply_to = job.handling.reply_to.as_deref();
+        let reply_to = job.options.reply_to.as_deref();
         if !progress_owed {
             return self.put_events(&[(kind, &job)], time, reply_to).await;
         }

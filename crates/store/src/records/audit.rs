@@ -14,7 +14,7 @@ use crate::records::actor::actor_of_process;
 use crate::records::rows::unsigned;
 use codemint_codes::job::bench::is_of_bench;
 use codemint_codes::job::request::CAMPAIGN_LENGTH_MAX;
-use codemint_codes::job::{Handling, Job, Origin};
+use codemint_codes::job::{Job, JobOptions, Origin};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
 use codemint_codes::wire::document::hexadecimal;
@@ -146,7 +146,7 @@ impl AuditEntry {
             Origin::Imported { source_digest } if action == Action::Import => Some(source_digest.clone()),
             _ => None,
         };
-        let asked_by = job.handling.asked_by.clone();
+        let asked_by = job.options.asked_by.clone();
         let (job_id, count, campaign) = (Some(job.id), Some(job.count), job.campaign.clone());
         let entry = Self { asked_by, job_id, count, campaign, digest, ..Self::new(action, outcome) };
         match &job.origin {
@@ -168,8 +168,8 @@ impl AuditEntry {
     }
 
     #[must_use]
-    pub fn asked_by(self, handling: &Handling) -> Self {
-        Self { asked_by: handling.asked_by.clone(), ..self }
+    pub fn asked_by(self, options: &JobOptions) -> Self {
+        Self { asked_by: options.asked_by.clone(), ..self }
     }
 
     #[must_use]

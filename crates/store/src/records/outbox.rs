@@ -10,7 +10,7 @@ use crate::connection::store::Store;
 use crate::connection::transaction::{BEGIN_UNFLUSHED, StoreTransaction};
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use crate::records::rows::{JobRow, SELECT_JOBS, unsigned};
-use codemint_codes::job::{Handling, Job};
+use codemint_codes::job::{Job, JobOptions};
 use codemint_codes::wire::event::EventKind;
 use codemint_telemetry::failpoint;
 
@@ -138,7 +138,7 @@ impl Store {
 
     /// Writes an event of a job again, with the same id: its end, also as a reply to the repeated request, else
     /// `accepted`. An unfinished job that no requester waits for will reply to the repeated request when it ends.
-    pub async fn repeat_event(&self, job_no: i64, asked: &Handling) -> Result<(), StoreError> {
+    pub async fn repeat_event(&self, job_no: i64, asked: &JobOptions) -> Result<(), StoreError> {
         let (reply_to, correlation_id) = (asked.reply_to.as_deref(), asked.correlation_id.as_deref());
         let mut transaction = self.begin_writing().await?;
         transaction.adopt_asker(job_no, reply_to, correlation_id).await?;
@@ -150,9 +150,9 @@ impl Store {
                 transaction.put_events(&[(kind, &job)], time, None).await?;
                 if let Some(queue) = reply_to {
                     // The repeated request has a correlation id of its own.
-                    let handling =
-                        Handling { correlation_id: correlation_id.map(str::to_owned), ..job.handling.clone() };
-                    let answer = NewEvent::new(kind, &Job { handling, ..job }, time)?;
+                    let options =
+                        JobOptions { correlation_id: correlation_id.map(str::to_owned), ..job.options.clone() };
+                    let answer = NewEvent::new(kind, &Job { options, ..job }, time)?;
                     transaction.insert_events(&[NewEvent { reply_to: Some(queue.to_owned()), ..answer }]).await?;
                 }
             }
@@ -192,7 +192,7 @@ impl StoreTransaction {
 
     /// Writes the event `accepted` for those jobs that emit events.
     pub(crate) async fn put_accepted<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) -> Result<(), StoreError> {
-        let told = jobs.filter(|job| job.handling.announced);
+        let told = jobs.filter(|job| job.options.emits_events);
         let rows: Result<Vec<_>, _> = told.map(|job| NewEvent::new(EventKind::Accepted, job, job.created_at)).collect();
         self.insert_events(&rows?).await
     }
@@ -288,7 +288,7 @@ impl NewEvent {
             table: "jobs",
             problem: format!("its event cannot be serialized: {error}"),
         })?;
-        let correlation_id = job.handling.correlation_id.clone();
+        let correlation_id = job.options.correlation_id.clone();
         Ok(Self { job_no: job.no, message_id: event.id, kind, reply_to: None, correlation_id, payload })
     }
 }

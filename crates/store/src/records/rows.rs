@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::connection::error::StoreError;
 use codemint_codes::job::plan::Tally;
-use codemint_codes::job::{Handling, Job, JobError, Origin, Rejections};
+use codemint_codes::job::{Job, JobError, JobOptions, Origin, Rejections};
 use codemint_codes::policy::PolicyMarks;
 
 /// Reads jobs with their counts; conditions on `j` follow. The counts of unfinished jobs are sums over their chunks.
@@ -76,9 +76,9 @@ impl TryFrom<JobRow> for Job {
             origin,
             count: unsigned("jobs", row.count)?,
             campaign: row.campaign,
-            handling: Handling {
+            options: JobOptions {
                 priority: row.priority,
-                announced: row.announced,
+                emits_events: row.announced,
                 reply_to: row.reply_to,
                 correlation_id: row.correlation_id,
                 traceparent: row.traceparent,

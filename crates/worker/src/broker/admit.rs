@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use codemint_codes::job::bench::is_kept_for_bench;
 use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
-use codemint_codes::job::{Handling, Job, JobError};
+use codemint_codes::job::{Job, JobError, JobOptions};
 use codemint_codes::policy::Policy;
 use codemint_codes::wire::message::{Envelope, JobMessage, Undecodable, decode};
 use codemint_codes::wire::trace::valid_traceparent;
@@ -57,11 +57,11 @@ pub struct Incoming<'a> {
 }
 
 /// The request of one message, as far as it can be judged without the store.
-enum Asked {
-    For(JobMessage, Box<Request>),
+enum Parsed {
+    Valid(JobMessage, Box<Request>),
     /// A request that cannot be met.
-    TooMuch(JobMessage, Handling, JobError),
-    ForNothing(Undecodable),
+    Unsatisfiable(JobMessage, JobOptions, JobError),
+    Malformed(Undecodable),
 }
 
 impl Admission {
@@ -70,27 +70,27 @@ impl Admission {
     /// # Errors
     /// An error of the store says nothing about a message. Some of the jobs may be stored.
     pub async fn admit(&self, messages: &[Incoming<'_>]) -> Result<Vec<Admitted>, StoreError> {
-        let asked: Vec<Asked> = messages.iter().map(|message| self.read(message)).collect();
-        let requests: Vec<(Uuid, &Request)> = asked
+        let parsed: Vec<Parsed> = messages.iter().map(|message| self.read(message)).collect();
+        let requests: Vec<(Uuid, &Request)> = parsed
             .iter()
-            .filter_map(|asked| match asked {
-                Asked::For(message, request) => Some((message.job_id, &**request)),
+            .filter_map(|parsed| match parsed {
+                Parsed::Valid(message, request) => Some((message.job_id, &**request)),
                 _ => None,
             })
             .collect();
         let put = if requests.is_empty() { Vec::new() } else { in_time(self.store.put_jobs(&requests)).await? };
         let mut put = put.into_iter();
         let mut admitted = Vec::with_capacity(messages.len());
-        for asked in &asked {
-            admitted.push(match asked {
-                Asked::ForNothing(undecodable) => Admitted::Dead(undecodable.clone()),
-                Asked::TooMuch(message, handling, error) => self.refuse(message, handling, error.clone()).await?,
-                Asked::For(message, request) => match put.next() {
+        for parsed in &parsed {
+            admitted.push(match parsed {
+                Parsed::Malformed(undecodable) => Admitted::Dead(undecodable.clone()),
+                Parsed::Unsatisfiable(message, options, error) => self.refuse(message, options, error.clone()).await?,
+                Parsed::Valid(message, request) => match put.next() {
                     Some(PutJob::Stored(job)) => Admitted::New(job),
                     Some(PutJob::InsufficientKeyspace { free, exact, .. }) => {
-                        self.refuse(message, &request.handling, no_room(free, exact, message.count)).await?
+                        self.refuse(message, &request.options, no_room(free, exact, message.count)).await?
                     }
-                    Some(PutJob::Known(job)) => self.known(job, message, &request.handling).await?,
+                    Some(PutJob::Known(job)) => self.known(job, message, &request.options).await?,
                     // There is one result for each request.
                     None => continue,
                 },
@@ -99,30 +99,30 @@ impl Admission {
         Ok(admitted)
     }
 
-    fn read(&self, incoming: &Incoming<'_>) -> Asked {
+    fn read(&self, incoming: &Incoming<'_>) -> Parsed {
         let Incoming { body, envelope } = incoming;
         let message = match decode(body, envelope) {
             Ok(message) => message,
-            Err(undecodable) => return Asked::ForNothing(undecodable),
+            Err(undecodable) => return Parsed::Malformed(undecodable),
         };
         // Such jobs emit no events, and the next load test deletes them with their codes.
         if is_kept_for_bench(message.job_id) {
             let reason = "this id is reserved for load tests; use a random one".to_owned();
-            return Asked::ForNothing(Undecodable { reason, position: "/job_id".to_owned() });
+            return Parsed::Malformed(Undecodable { reason, position: "/job_id".to_owned() });
         }
-        let handling = Handling {
+        let options = JobOptions {
             priority: message.priority,
-            announced: true,
+            emits_events: true,
             reply_to: envelope.reply_to.map(str::to_owned),
             correlation_id: envelope.correlation_id.map(str::to_owned),
             traceparent: envelope.traceparent.and_then(valid_traceparent).map(str::to_owned),
             asked_by: Some(actor_of_message(envelope.user_id, envelope.app_id)),
         };
         match self.request(&message) {
-            Ok(request) => Asked::For(message, Box::new(request.handled(handling))),
+            Ok(request) => Parsed::Valid(message, Box::new(request.with_options(options))),
             Err(error) => {
                 let error = JobError { code: error.code().to_owned(), message: error.to_string() };
-                Asked::TooMuch(message, handling, error)
+                Parsed::Unsatisfiable(message, options, error)
             }
         }
     }
@@ -134,25 +134,30 @@ impl Admission {
             .under(self.policy.clone())
     }
 
-    async fn refuse(&self, message: &JobMessage, handling: &Handling, error: JobError) -> Result<Admitted, StoreError> {
+    async fn refuse(
+        &self,
+        message: &JobMessage,
+        options: &JobOptions,
+        error: JobError,
+    ) -> Result<Admitted, StoreError> {
         let JobMessage { job_id, mask, count, campaign, .. } = message.clone();
-        let handling = handling.clone();
-        let request = RefusedRequest { id: job_id, mask_text: mask, count, campaign, handling, error };
+        let options = options.clone();
+        let request = RefusedRequest { id: job_id, mask_text: mask, count, campaign, options, error };
         match in_time(self.store.put_refused(&request)).await? {
             PutRefused::Stored(job) => Ok(Admitted::Refused(job)),
-            PutRefused::Known(job) => self.known(job, message, &request.handling).await,
+            PutRefused::Known(job) => self.known(job, message, &request.options).await,
         }
     }
 
-    async fn known(&self, job: Job, message: &JobMessage, handling: &Handling) -> Result<Admitted, StoreError> {
+    async fn known(&self, job: Job, message: &JobMessage, options: &JobOptions) -> Result<Admitted, StoreError> {
         if !job.asks_for(&message.mask, message.count, message.campaign.as_deref()) {
-            let asked = (&*message.mask, message.count, message.campaign.as_deref());
-            let entry = AuditEntry::of_request(Outcome::Conflict, job.id, asked).asked_by(handling);
+            let parsed = (&*message.mask, message.count, message.campaign.as_deref());
+            let entry = AuditEntry::of_request(Outcome::Conflict, job.id, parsed).asked_by(options);
             in_time(self.store.put_audit(&entry)).await?;
             let reason = format!("job {} exists already with another mask, count or campaign", job.id);
             return Ok(Admitted::Dead(Undecodable { reason, position: "/job_id".to_owned() }));
         }
-        in_time(self.store.repeat_event(job.no, handling)).await?;
+        in_time(self.store.repeat_event(job.no, options)).await?;
         Ok(Admitted::Repeated(job))
     }
 }

@@ -43,7 +43,7 @@ pub struct Intake {
     settings: Arc<BrokerSettings>,
     pool: Pool,
     /// Signals that there may be events to publish.
-    told: Arc<Notify>,
+    outbox_wake: Arc<Notify>,
     unsettled: Arc<AtomicUsize>,
 }
 
@@ -56,9 +56,9 @@ enum Served {
 }
 
 impl Intake {
-    pub fn new(admission: Admission, settings: BrokerSettings, pool: Pool, told: Arc<Notify>) -> Self {
+    pub fn new(admission: Admission, settings: BrokerSettings, pool: Pool, outbox_wake: Arc<Notify>) -> Self {
         let (admission, settings) = (Arc::new(admission), Arc::new(settings));
-        Self { admission, settings, pool, told, unsettled: Arc::default() }
+        Self { admission, settings, pool, outbox_wake, unsettled: Arc::default() }
     }
 
     /// Returns the number of messages that are held and not yet acknowledged.
@@ -190,18 +190,18 @@ impl Intake {
         let (dead, alive): (Vec<_>, Vec<_>) =
             deliveries.iter().zip(&admitted).partition(|(_, admitted)| matches!(admitted, Admitted::Dead(_)));
         for (delivery, admitted) in alive {
-            self.say(admitted);
+            self.log_outcome(admitted);
             failpoint::reach(failpoint::JOB_COMMITTED).await.map_err(|error| lost(&error))?;
             acknowledge(delivery).await?;
             messages_settled("acknowledged", 1);
         }
         for (delivery, admitted) in dead {
-            match timeout_at(deadline, self.bury(delivery, admitted, publisher, stop)).await {
-                Ok(buried) => buried?,
+            match timeout_at(deadline, self.dead_letter(delivery, admitted, publisher, stop)).await {
+                Ok(dead_lettered) => dead_lettered?,
                 // As when the store is away: the broker's own timeout for acknowledgements must not be reached.
                 Err(_elapsed) => return Ok(Settled::StoreAway),
             }
-            self.say(admitted);
+            self.log_outcome(admitted);
             acknowledge(delivery).await?;
             messages_settled("dead_lettered", 1);
         }
@@ -229,7 +229,7 @@ impl Intake {
     }
 
     /// Dead-letters a message. Waits while the broker accepts none; valid messages are handled meanwhile.
-    async fn bury(
+    async fn dead_letter(
         &self,
         delivery: &Delivery,
         admitted: &Admitted,
@@ -248,11 +248,11 @@ impl Intake {
         publisher.publish_until_taken(&letter, stop).await
     }
 
-    fn say(&self, admitted: &Admitted) {
+    fn log_outcome(&self, admitted: &Admitted) {
         message_received(admitted.outcome());
         match admitted {
             Admitted::New(job) => {
-                tracing::info!(job_id = %job.id, count = job.count, priority = job.handling.priority, "a job was accepted");
+                tracing::info!(job_id = %job.id, count = job.count, priority = job.options.priority, "a job was accepted");
                 self.pool.offer(job);
             }
             Admitted::Repeated(job) => {
@@ -270,7 +270,7 @@ impl Intake {
                 );
             }
         }
-        self.told.notify_one();
+        self.outbox_wake.notify_one();
     }
 }
 

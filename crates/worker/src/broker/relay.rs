@@ -31,7 +31,7 @@ pub async fn relay(
     store: &Store,
     publisher: &Publisher,
     exchange: &str,
-    told: &Notify,
+    outbox_wake: &Notify,
     stop: &CancellationToken,
 ) -> Result<(), BrokerError> {
     let mut backoff = Backoff::new(stop);
@@ -47,7 +47,7 @@ pub async fn relay(
             Ok(Relayed::All) => {
                 backoff.reset();
                 tokio::select! {
-                    () = told.notified() => {}
+                    () = outbox_wake.notified() => {}
                     () = tokio::time::sleep(LOOK_INTERVAL) => {}
                     () = stop.cancelled() => {}
                 }

@@ -33,7 +33,7 @@ pub struct BrokerWork {
     settings: BrokerSettings,
     store: Store,
     intake: Intake,
-    told: Arc<Notify>,
+    outbox_wake: Arc<Notify>,
     /// True if a caller waits for the queue to be empty.
     drains: bool,
     /// True if no message waited in the job queue at the last poll.
@@ -48,10 +48,16 @@ pub struct BrokerStops {
 }
 
 impl BrokerWork {
-    pub fn new(settings: BrokerSettings, admission: Admission, pool: Pool, told: Arc<Notify>, drains: bool) -> Self {
+    pub fn new(
+        settings: BrokerSettings,
+        admission: Admission,
+        pool: Pool,
+        outbox_wake: Arc<Notify>,
+        drains: bool,
+    ) -> Self {
         let store = admission.store.clone();
-        let intake = Intake::new(admission, settings.clone(), pool, Arc::clone(&told));
-        Self { settings, store, intake, told, drains, is_empty: AtomicBool::new(false) }
+        let intake = Intake::new(admission, settings.clone(), pool, Arc::clone(&outbox_wake));
+        Self { settings, store, intake, outbox_wake, drains, is_empty: AtomicBool::new(false) }
     }
 
     /// Works on one session after another until both parts were stopped. `first` is a session that is open already.
@@ -89,7 +95,7 @@ impl BrokerWork {
         };
         let events = &self.settings.names.events_exchange;
         let relay = async {
-            let ended = relay(&self.store, &session.publisher, events, &self.told, &ends.relay).await;
+            let ended = relay(&self.store, &session.publisher, events, &self.outbox_wake, &ends.relay).await;
             ends.intake.cancel();
             ended
         };

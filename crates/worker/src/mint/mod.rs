@@ -165,7 +165,7 @@ impl Source {
 async fn start(store: &Store, job: &Job) -> Result<Option<Key>, StoreError> {
     let StartJob { key, waited } = in_time(store.start_job(job.no)).await?;
     if let Some(waited) = waited {
-        jobs::job_opened(waited, job.handling.announced);
+        jobs::job_opened(waited, job.options.emits_events);
         tracing::info!(waited_seconds = waited.as_secs_f64(), "a job is opened");
     }
     Ok(key)

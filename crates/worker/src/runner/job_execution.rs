@@ -151,7 +151,7 @@ impl JobExecution {
 
     /// Stores this process's trace for a job that came without one, so that later workers continue it.
     async fn keep_trace(&self) -> Result<(), StoreError> {
-        if self.job.handling.traceparent.is_none()
+        if self.job.options.traceparent.is_none()
             && let Some(traceparent) = traces::traceparent_of(&self.span)
         {
             in_time(self.store.keep_trace(self.job.no, &traceparent)).await?;
@@ -203,7 +203,7 @@ impl JobExecution {
     /// of one chunk needs none: its end is event enough.
     async fn store_progress_event(&mut self) -> Result<(), StoreError> {
         let is_due = self.progress_at.is_none_or(|progress_at| progress_at.elapsed() >= PROGRESS_INTERVAL);
-        if self.job.handling.announced && self.job.count > u64::from(self.job.chunk_size) && is_due {
+        if self.job.options.emits_events && self.job.count > u64::from(self.job.chunk_size) && is_due {
             self.progress_at = Some(Instant::now());
             in_time(self.store.announce_progress(self.job.no)).await?;
         }
@@ -215,7 +215,7 @@ impl JobExecution {
 pub fn job_span(job: &Job) -> Span {
     let span = tracing::error_span!("job", job_id = %job.id);
     let is_resumed = job.state != State::Queued;
-    traces::continue_trace(&span, job.handling.traceparent.as_deref(), is_resumed);
+    traces::continue_trace(&span, job.options.traceparent.as_deref(), is_resumed);
     span
 }
 

@@ -53,7 +53,7 @@ pub struct Pool {
     /// Signals that there may be work for a slot.
     work: Arc<Notify>,
     /// Signals that there may be events to publish.
-    told: Arc<Notify>,
+    outbox_wake: Arc<Notify>,
     observer: Observer,
 }
 
@@ -68,7 +68,7 @@ enum TurnOutcome {
 }
 
 impl Pool {
-    pub fn new(store: Store, settings: MintSettings, concurrency: usize, told: Arc<Notify>) -> Self {
+    pub fn new(store: Store, settings: MintSettings, concurrency: usize, outbox_wake: Arc<Notify>) -> Self {
         let (schedule, has_polled, minted, work) =
             (Arc::default(), Arc::default(), Arc::default(), Arc::new(Notify::new()));
         let (settings, chunks) = (Arc::new(settings), Arc::new(Semaphore::new(concurrency)));
@@ -81,7 +81,7 @@ impl Pool {
             concurrency,
             chunks,
             work,
-            told,
+            outbox_wake,
             observer: Observer::default(),
         }
     }
@@ -238,8 +238,8 @@ impl Pool {
     }
 
     fn after_step(&self, execution: Option<JobExecution>, progress: StepOutcome) -> TurnOutcome {
-        if execution.as_ref().is_some_and(|execution| execution.job.handling.announced) {
-            self.told.notify_one();
+        if execution.as_ref().is_some_and(|execution| execution.job.options.emits_events) {
+            self.outbox_wake.notify_one();
         }
         match (progress, execution) {
             (StepOutcome::Made, Some(execution)) => TurnOutcome::Continues(execution),
@@ -305,7 +305,7 @@ impl Pool {
                 if let CloseJob::Ended(end) = closed {
                     log_end(end);
                 }
-                self.told.notify_one();
+                self.outbox_wake.notify_one();
                 TurnOutcome::Pauses(None, Duration::ZERO)
             }
             Err(error) => {

@@ -59,7 +59,7 @@ impl Schedule {
 
     /// Like [`Schedule::add`], for a job that was just stored.
     pub fn add_new(&mut self, job: &Job) {
-        self.insert(job.no, job.handling.priority, Some(job.clone()));
+        self.insert(job.no, job.options.priority, Some(job.clone()));
     }
 
     fn insert(&mut self, job_no: i64, priority: u8, job: Option<Job>) {

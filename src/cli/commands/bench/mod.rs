@@ -17,7 +17,7 @@ use crate::cli::support::find;
 use crate::cli::support::text::{grouped, print_json, say};
 use crate::policy;
 use codemint_codes::job::request::{Request, fitting_chunk_size};
-use codemint_codes::job::{Handling, Job, bench};
+use codemint_codes::job::{Job, JobOptions, bench};
 use codemint_store::admission::overlaps::CodeRange;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
@@ -124,7 +124,7 @@ impl Bench {
         // Such a job emits no events, with or without a broker.
         Request::check(&self.mask, count, None, chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
-            .map(|request| request.handled(Handling::default()))
+            .map(|request| request.with_options(JobOptions::default()))
             .map_err(|error| request_failure(&self.mask, error))
     }
 

@@ -85,8 +85,8 @@ enum Configured {
     Worker(commands::worker::Worker),
     Health(commands::health::Health),
     Enqueue(commands::enqueue::Enqueue),
-    #[command(subcommand)]
-    Dead(commands::dead::DeadCommand),
+    #[command(subcommand, visible_alias = "dead")]
+    Dlq(commands::dlq::DlqCommand),
     #[command(subcommand)]
     Mask(commands::mask::MaskCommand),
     #[command(subcommand)]
@@ -141,7 +141,7 @@ impl Configured {
             Self::Worker(command) => support::exit::tell_in_the_log(command.run(context).await),
             Self::Health(command) => command.run(context).await,
             Self::Enqueue(command) => command.run(context).await,
-            Self::Dead(command) => Box::pin(command.run(context)).await,
+            Self::Dlq(command) => Box::pin(command.run(context)).await,
             Self::Mask(command) => command.run(context),
             Self::Jobs(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,

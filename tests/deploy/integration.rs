@@ -194,14 +194,14 @@ fn every_event_and_every_failure_code_is_documented() {
 
 /// Returns every error code of a job that occurs in the source.
 fn codes_in_the_source() -> BTreeSet<String> {
-    let read = |path: &str| fs::read_to_string(root().join("src").join(path)).expect("a source file");
-    let request = read("job/request.rs");
+    let read = |path: &str| fs::read_to_string(root().join("crates").join(path)).expect("a source file");
+    let request = read("codes/src/job/request.rs");
     let arms = request.split("const fn code").nth(1).and_then(|rest| rest.split("\n    }").next()).expect("codes");
     let mut codes: BTreeSet<String> =
         arms.lines().filter_map(|line| Some(line.split("=> \"").nth(1)?.split('"').next()?.to_owned())).collect();
     // This code belongs to reserved masks, not to jobs.
     assert!(codes.remove("invalid_note") && codes.len() >= 8, "{codes:?}");
-    for file in ["broker/admit.rs", "job/plan.rs", "runner/pool.rs"] {
+    for file in ["worker/src/broker/admit.rs", "codes/src/job/plan.rs", "worker/src/runner/pool.rs"] {
         codes.extend(read(file).split("code: \"").skip(1).filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
     }
     codes

@@ -162,6 +162,15 @@ async fn old_jobs_keep_their_states_counts_and_codes() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_an_earlier_version_stored_shows_the_current_error_code() {
+    for place in migrated_stores().await {
+        place.execute("update jobs set error_code = 'no_room', error_message = 'why' where no = 6").await;
+        let error = job(&place, 6).await.error.expect("an error");
+        assert_eq!((&*error.code, &*error.message), ("insufficient_keyspace", "why"), "in {:?}", place.kind);
+    }
+}
+
+#[tokio::test]
 async fn old_jobs_resume_and_new_ones_take_the_remaining_codes() {
     for place in migrated_stores().await {
         // The mask has 60 codes; the old jobs hold 32 and are owed 3 * 24 - 8 more, which is more than are left.

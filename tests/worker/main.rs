@@ -33,4 +33,4 @@ mod logs;
 mod traces;
 mod secrets;
 mod enqueue;
-mod cli_dead;
+mod cli_dlq;

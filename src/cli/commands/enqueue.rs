@@ -152,7 +152,7 @@ impl Enqueue {
         let job = watch_to_the_end(context, store, id).await?;
         if !job.asks_the_same_as(request) {
             return Err(Failure::answer_is_no(format!(
-                "job {id} belongs to another request; this one was dead-lettered, see `codemint dead list`"
+                "job {id} belongs to another request; this one was dead-lettered, see `codemint dlq list`"
             )));
         }
         if self.json {

@@ -158,7 +158,7 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
         }
         PutJob::Known(job) => Ok(job),
         PutJob::InsufficientKeyspace { free, mintable, exact } => {
-            Err(Failure::impossible(no_room(request, free, mintable, exact)))
+            Err(Failure::impossible(insufficient_keyspace(request, free, mintable, exact)))
         }
     }
 }
@@ -175,7 +175,7 @@ async fn tell_of_request(
         PutJob::Stored(_) => return Ok(()),
         PutJob::Known(job) if job.asks_the_same_as(request) => (Outcome::Repeated, None),
         PutJob::Known(_) => (Outcome::Conflict, None),
-        PutJob::InsufficientKeyspace { .. } => (Outcome::Refused, Some("no_room".to_owned())),
+        PutJob::InsufficientKeyspace { .. } => (Outcome::Refused, Some("insufficient_keyspace".to_owned())),
     };
     let asked = (&*request.mask_text, request.count, request.campaign.as_deref());
     let entry = AuditEntry { detail, ..AuditEntry::of_request(outcome, id, asked) };
@@ -183,7 +183,7 @@ async fn tell_of_request(
 }
 
 /// Formats why a store refuses a request.
-pub fn no_room(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
+pub fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
     let about = if exact { "" } else { "about " };
     let forbidden = size(request.mask.body()).saturating_sub(mintable);
     format!(

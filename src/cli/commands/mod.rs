@@ -5,7 +5,7 @@ pub(super) mod worker;
 pub(super) mod health;
 pub(super) mod enqueue;
 pub(super) mod bench;
-pub(super) mod dead;
+pub(super) mod dlq;
 pub(super) mod audit;
 pub(super) mod mask;
 pub(super) mod jobs;

@@ -1,7 +1,7 @@
 //! What commands share: output, progress, exit codes, signals.
 
 pub(super) mod admin_listener;
-pub(super) mod dead_message;
+pub(super) mod dlq;
 pub(super) mod exit;
 pub(super) mod find;
 pub(super) mod output;

@@ -69,7 +69,8 @@ impl TryFrom<JobRow> for Job {
             (None, None, Some(source_digest)) => Origin::Imported { source_digest },
             _ => return Err(corrupt("a job is neither minted nor imported".to_owned())),
         };
-        let error = row.error_code.map(|code| JobError { code, message: row.error_message.unwrap_or_default() });
+        let code = row.error_code.map(current_code);
+        let error = code.map(|code| JobError { code, message: row.error_message.unwrap_or_default() });
         Ok(Self {
             no: row.no,
             id: row.id,
@@ -97,6 +98,11 @@ impl TryFrom<JobRow> for Job {
             finished_at: row.finished_at,
         })
     }
+}
+
+/// Returns the current code of an error: earlier versions stored `no_room` for `insufficient_keyspace`.
+fn current_code(code: String) -> String {
+    if code == "no_room" { "insufficient_keyspace".to_owned() } else { code }
 }
 
 /// The columns that count why candidates did not become codes. `rejected` is the total.

@@ -88,7 +88,8 @@ impl Admission {
                 Parsed::Valid(message, request) => match put.next() {
                     Some(PutJob::Stored(job)) => Admitted::New(job),
                     Some(PutJob::InsufficientKeyspace { free, exact, .. }) => {
-                        self.refuse(message, &request.options, no_room(free, exact, message.count)).await?
+                        self.refuse(message, &request.options, insufficient_keyspace(free, exact, message.count))
+                            .await?
                     }
                     Some(PutJob::Known(job)) => self.known(job, message, &request.options).await?,
                     // There is one result for each request.
@@ -162,8 +163,8 @@ impl Admission {
     }
 }
 
-fn no_room(free: u128, exact: bool, count: u64) -> JobError {
+fn insufficient_keyspace(free: u128, exact: bool, count: u64) -> JobError {
     let about = if exact { "" } else { "about " };
     let message = format!("the mask has {about}{free} free codes, {count} were requested");
-    JobError { code: "no_room".to_owned(), message }
+    JobError { code: "insufficient_keyspace".to_owned(), message }
 }

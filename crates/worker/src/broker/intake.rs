@@ -266,7 +266,7 @@ impl Intake {
                 tracing::warn!(
                     reason = why.reason,
                     position = why.position,
-                    "a message was not a valid job and was dead-lettered; see `codemint dead list`"
+                    "a message was not a valid job and was dead-lettered; see `codemint dlq list`"
                 );
             }
         }

@@ -11,7 +11,7 @@ use crate::cli::commands::bench::cleaning::{Removed, remove_all};
 use crate::cli::commands::bench::measure::{Measured, mint_and_measure};
 use crate::cli::commands::bench::place::Place;
 use crate::cli::commands::bench::report::{Asked, Report};
-use crate::cli::commands::generate::{no_room, request_failure, whole_number};
+use crate::cli::commands::generate::{insufficient_keyspace, request_failure, whole_number};
 use crate::cli::support::exit::Failure;
 use crate::cli::support::find;
 use crate::cli::support::text::{grouped, print_json, say};
@@ -250,7 +250,7 @@ impl Plan {
                 match put {
                     PutJob::Stored(job) | PutJob::Known(job) => jobs.push(job),
                     PutJob::InsufficientKeyspace { free, mintable, exact } => {
-                        return Err(Failure::impossible(no_room(request, free, mintable, exact)));
+                        return Err(Failure::impossible(insufficient_keyspace(request, free, mintable, exact)));
                     }
                 }
             }

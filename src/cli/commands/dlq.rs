@@ -1,4 +1,4 @@
-//! `codemint dead`: dead-lettered messages, that is, those that are not valid jobs or that the broker gave up on.
+//! `codemint dlq`: dead-lettered messages, that is, those that are not valid jobs or that the broker gave up on.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::cli::Context;
-use crate::cli::support::dead_message::{DeadDocument, ShownDocument};
+use crate::cli::support::dlq::{DeadDocument, ShownDocument};
 use crate::cli::support::exit::Failure;
 use crate::cli::support::text::{grouped, print_json, print_line, say};
 use codemint_store::connection::store::{Access, Store};
@@ -19,14 +19,14 @@ const LIST_MAX: u32 = 10_000;
 
 /// List, show, requeue or purge dead-lettered messages
 #[derive(Debug, Subcommand)]
-pub enum DeadCommand {
+pub enum DlqCommand {
     List(List),
     Show(Show),
     Requeue(Requeue),
     Purge(Purge),
 }
 
-impl DeadCommand {
+impl DlqCommand {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         match self {
             Self::List(list) => list.run(context).await,
@@ -40,8 +40,8 @@ impl DeadCommand {
 /// List dead messages, oldest first; they stay in the queue
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  codemint dead list
-  codemint dead list --limit 1000 --json")]
+  codemint dlq list
+  codemint dlq list --limit 1000 --json")]
 pub struct List {
     /// Maximum number of messages
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
@@ -81,7 +81,7 @@ impl List {
 /// Show one dead message; it stays in the queue
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Number or message id from `codemint dead list`
+    /// Number or message id from `codemint dlq list`
     message: String,
     /// Report as JSON
     #[arg(long, conflicts_with = "raw")]
@@ -115,10 +115,10 @@ impl Show {
 /// Put dead messages back into the job queue in their original form
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  codemint dead requeue 3
-  codemint dead requeue --all")]
+  codemint dlq requeue 3
+  codemint dlq requeue --all")]
 pub struct Requeue {
-    /// Number or message id from `codemint dead list`
+    /// Number or message id from `codemint dlq list`
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     message: Option<String>,
     /// Requeue all messages that are in the queue now
@@ -237,6 +237,6 @@ async fn find(context: &Context, queue: &mut DeadQueue, wanted: &str) -> Result<
             return Ok((passed, message));
         }
     }
-    let list = context.command("dead list");
+    let list = context.command("dlq list");
     Err(Failure::answer_is_no(format!("there is no dead message {wanted:?} among {passed}; {list} lists them")))
 }

@@ -1,4 +1,4 @@
-//! `codemint dead`: dead-lettered messages can be listed, shown, requeued and removed.
+//! `codemint dlq`: dead-lettered messages can be listed, shown, requeued and removed.
 
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ impl Desk {
         Self { vhost, place, peer, publisher }
     }
 
-    async fn dead(&self, args: &[&str], code: i32) -> Ran {
-        let args: Vec<&str> = ["dead"].iter().chain(args).copied().collect();
+    async fn dlq(&self, args: &[&str], code: i32) -> Ran {
+        let args: Vec<&str> = ["dlq"].iter().chain(args).copied().collect();
         self.place.run(&[("CODEMINT__AMQP__URL", &self.vhost.url())], &args, code).await
     }
 
@@ -85,36 +85,36 @@ fn id_of(message: &Message) -> Option<String> {
 #[tokio::test]
 async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_in_the_queue() {
     let desk = Desk::new().await;
-    assert_names(&desk.dead(&["list"], 0).await.stderr, &["no dead messages"]);
+    assert_names(&desk.dlq(&["list"], 0).await.stderr, &["no dead messages"]);
     desk.bury(named("first"), br#"{"count": "12"}"#, "count is a string", "/count").await;
     desk.bury(durable(), b"\x1b[2Jboo\r\n\xe2\x80\xae", "not \x1b[31mJSON", "line 1 column 1").await;
     desk.bury(named("third"), b"\xff\xfe", "not UTF-8", "").await;
 
     for _ in 0..3 {
-        let list = desk.dead(&["list"], 0).await;
+        let list = desk.dlq(&["list"], 0).await;
         let named = ["first", "count is a string (/count)", "2026-11-24T10:30:00Z", "not UTF-8\n"];
         assert_names(&list.stdout, &named);
         assert!(!list.stdout.contains('\x1b'), "{}", list.stdout);
         assert_eq!(list.stdout.lines().count(), 4);
     }
-    let list = desk.dead(&["list", "--limit", "2", "--json"], 0).await.json();
+    let list = desk.dlq(&["list", "--limit", "2", "--json"], 0).await.json();
     assert_eq!(list.as_array().map(Vec::len), Some(2));
     assert_eq!((&list[0]["number"], &list[0]["message_id"]), (&1.into(), &"first".into()));
     assert_eq!((&list[0]["reason"], &list[0]["position"]), (&"count is a string".into(), &"/count".into()));
     assert_eq!((&list[0]["from"], &list[0]["bytes"]), (&JOBS.into(), &15.into()));
-    assert_names(&desk.dead(&["list", "--limit", "1"], 0).await.stderr, &["2 more; raise --limit"]);
+    assert_names(&desk.dlq(&["list", "--limit", "1"], 0).await.stderr, &["2 more; raise --limit"]);
 
     for wanted in ["1", "first"] {
-        assert_names(&desk.dead(&["show", wanted], 0).await.stdout, &["no        1", "/count", r#"{"count": "12"}"#]);
+        assert_names(&desk.dlq(&["show", wanted], 0).await.stdout, &["no        1", "/count", r#"{"count": "12"}"#]);
     }
-    let shown = desk.dead(&["show", "2"], 0).await;
+    let shown = desk.dlq(&["show", "2"], 0).await;
     assert_names(&shown.stdout, &["\\u{1b}[2Jboo", "\\u{202e}"]);
     assert!(!shown.stdout.contains('\x1b'), "{}", shown.stdout);
-    assert_eq!(desk.dead(&["show", "2", "--raw"], 0).await.stdout, "\x1b[2Jboo\r\n\u{202e}");
-    let shown = desk.dead(&["show", "third", "--json"], 0).await.json();
+    assert_eq!(desk.dlq(&["show", "2", "--raw"], 0).await.stdout, "\x1b[2Jboo\r\n\u{202e}");
+    let shown = desk.dlq(&["show", "third", "--json"], 0).await.json();
     assert_eq!((&shown["body"], &shown["body_hex"]), (&serde_json::Value::Null, &"fffe".into()));
-    assert_names(&desk.dead(&["show", "fourth"], 3).await.stderr, &["no dead message \"fourth\" among 3", "dead list"]);
-    assert_names(&desk.dead(&["show", "4"], 3).await.stderr, &["no dead message"]);
+    assert_names(&desk.dlq(&["show", "fourth"], 3).await.stderr, &["no dead message \"fourth\" among 3", "dlq list"]);
+    assert_names(&desk.dlq(&["show", "4"], 3).await.stderr, &["no dead message"]);
     desk.expect_depth(DEAD, 3).await;
 }
 
@@ -123,11 +123,11 @@ async fn a_long_message_is_cut_when_shown_and_complete_with_raw() {
     let desk = Desk::new().await;
     let body = "€".repeat(500_000);
     desk.bury(named("long"), body.as_bytes(), "too long", "").await;
-    let shown = desk.dead(&["show", "1"], 0).await;
+    let shown = desk.dlq(&["show", "1"], 0).await;
     assert!(shown.stdout.len() < 70_000, "{}", shown.stdout.len());
     assert_names(&shown.stderr, &["cut after 65,536 bytes", "--raw"]);
-    assert_eq!(desk.dead(&["show", "1", "--json"], 0).await.json()["cut"], true);
-    assert_eq!(desk.dead(&["show", "1", "--raw"], 0).await.stdout, body);
+    assert_eq!(desk.dlq(&["show", "1", "--json"], 0).await.json()["cut"], true);
+    assert_eq!(desk.dlq(&["show", "1", "--raw"], 0).await.stdout, body);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn messages_dead_lettered_by_the_broker_are_listed_with_its_reason() {
     let rejected = taken.expect("a message").reject(BasicRejectOptions { requeue: false }).await;
     assert!(rejected.expect("a rejection"));
     desk.expect_depth(DEAD, 1).await;
-    let list = desk.dead(&["list", "--json"], 0).await.json();
+    let list = desk.dlq(&["list", "--json"], 0).await.json();
     assert_eq!(list[0]["reason"], "a consumer rejected it (rejected)");
     assert_eq!(list[0]["from"], JOBS);
     assert!(list[0]["dead_at"].is_string(), "{list}");
@@ -155,10 +155,10 @@ async fn messages_are_requeued_unchanged_one_by_one_or_all() {
     for id in ["second", "third", "fourth"] {
         desk.bury(named(id), id.as_bytes(), "a reason", "").await;
     }
-    assert_names(&desk.dead(&["requeue", "third"], 0).await.stdout, &["1 message put back into codemint.jobs"]);
+    assert_names(&desk.dlq(&["requeue", "third"], 0).await.stdout, &["1 message put back into codemint.jobs"]);
     assert_eq!(id_of(&desk.peer.take(JOBS).await).as_deref(), Some("third"));
     desk.expect_depth(DEAD, 3).await;
-    assert_names(&desk.dead(&["requeue", "1"], 0).await.stdout, &["1 message put back"]);
+    assert_names(&desk.dlq(&["requeue", "1"], 0).await.stdout, &["1 message put back"]);
     let back = desk.peer.take(JOBS).await;
     assert_eq!((id_of(&back).as_deref(), back.body.as_slice()), (Some("first"), b"one".as_slice()));
     assert_eq!(back.properties.correlation_id(), &Some("a-request".into()));
@@ -166,20 +166,20 @@ async fn messages_are_requeued_unchanged_one_by_one_or_all() {
     let left: Vec<&str> = back.properties.headers().iter().flatten().map(|(name, _)| name.as_str()).collect();
     assert!(left.iter().all(|name| ["traceparent", "x-delivery-count"].contains(name)), "{left:?}");
 
-    desk.dead(&["requeue"], 2).await;
-    assert_names(&desk.dead(&["requeue", "--all"], 0).await.stdout, &["2 messages put back"]);
+    desk.dlq(&["requeue"], 2).await;
+    assert_names(&desk.dlq(&["requeue", "--all"], 0).await.stdout, &["2 messages put back"]);
     assert_eq!(id_of(&desk.peer.take(JOBS).await).as_deref(), Some("second"));
-    assert_names(&desk.dead(&["requeue", "--all"], 0).await.stdout, &["0 messages put back"]);
-    assert_names(&desk.dead(&["requeue", "1"], 3).await.stderr, &["no dead message"]);
+    assert_names(&desk.dlq(&["requeue", "--all"], 0).await.stdout, &["0 messages put back"]);
+    assert_names(&desk.dlq(&["requeue", "1"], 3).await.stderr, &["no dead message"]);
 }
 
 #[tokio::test]
 async fn purging_needs_a_confirmation() {
     let desk = Desk::new().await;
     desk.bury(named("first"), b"one", "a reason", "").await;
-    assert_names(&desk.dead(&["purge"], 2).await.stderr, &["--yes"]);
+    assert_names(&desk.dlq(&["purge"], 2).await.stderr, &["--yes"]);
     desk.expect_depth(DEAD, 1).await;
-    assert_names(&desk.dead(&["purge", "--yes"], 0).await.stdout, &["1 message removed"]);
+    assert_names(&desk.dlq(&["purge", "--yes"], 0).await.stdout, &["1 message removed"]);
     desk.expect_depth(DEAD, 0).await;
     assert_eq!(desk.audit().await, [r#""dead_purge" "begun" null"#, r#""dead_purge" "done" 1"#]);
 }
@@ -188,8 +188,8 @@ async fn purging_needs_a_confirmation() {
 async fn requeues_and_purges_are_recorded_in_the_audit_log_or_not_done() {
     let desk = Desk::new().await;
     desk.bury(named("first"), b"one", "a reason", "").await;
-    desk.dead(&["requeue", "second"], 3).await;
-    desk.dead(&["requeue", "first"], 0).await;
+    desk.dlq(&["requeue", "second"], 3).await;
+    desk.dlq(&["requeue", "first"], 0).await;
     let told = [
         r#""dead_requeue" "begun" null"#,
         r#""dead_requeue" "failed" 0"#,
@@ -200,7 +200,7 @@ async fn requeues_and_purges_are_recorded_in_the_audit_log_or_not_done() {
     desk.bury(named("third"), b"three", "a reason", "").await;
     std::fs::remove_file(desk.place.path().join("codemint.db")).expect("a store");
     for args in [["purge", "--yes"], ["requeue", "--all"]] {
-        assert_names(&desk.dead(&args, 2).await.stderr, &["there is no store"]);
+        assert_names(&desk.dlq(&args, 2).await.stderr, &["there is no store"]);
     }
     desk.expect_depth(DEAD, 1).await;
 }
@@ -230,22 +230,22 @@ async fn an_unreadable_message_is_reported_as_unreadable() {
     let broken = format!("rabbit_basic:publish({exchange}, <<>>, [{{message_id, <<255, 254>>}}], <<\"poison\">>)");
     rabbitmq::shared().ask(&broken);
     desk.expect_depth(DEAD, 1).await;
-    assert_names(&desk.dead(&["list"], 5).await.stderr, &["cannot be read", "invalid text blocks the queue"]);
+    assert_names(&desk.dlq(&["list"], 5).await.stderr, &["cannot be read", "invalid text blocks the queue"]);
     desk.expect_depth(DEAD, 1).await;
-    desk.dead(&["purge", "--yes"], 0).await;
+    desk.dlq(&["purge", "--yes"], 0).await;
 }
 
 #[tokio::test]
 async fn without_a_broker_each_command_reports_what_is_missing() {
     let place = EmptyPlace::new();
-    for args in [["dead", "list"].as_slice(), &["dead", "show", "1"], &["dead", "purge", "--yes"]] {
+    for args in [["dlq", "list"].as_slice(), &["dlq", "show", "1"], &["dlq", "purge", "--yes"], &["dead", "list"]] {
         assert_names(&place.run(&[], args, 2).await.stderr, &["amqp.url"]);
     }
     let away = format!("amqp://guest:hidden@127.0.0.1:{}/%2F", free_port());
-    let ran = place.run(&[("CODEMINT__AMQP__URL", &away)], &["dead", "list"], 5).await;
+    let ran = place.run(&[("CODEMINT__AMQP__URL", &away)], &["dlq", "list"], 5).await;
     assert_names(&ran.stderr, &["cannot be reached"]);
     assert!(!ran.stderr.contains("hidden"), "{}", ran.stderr);
     let empty = rabbitmq::shared().vhost().url();
-    let ran = place.run(&[("CODEMINT__AMQP__URL", &empty)], &["dead", "list"], 2).await;
+    let ran = place.run(&[("CODEMINT__AMQP__URL", &empty)], &["dlq", "list"], 2).await;
     assert_names(&ran.stderr, &["does not have queue 'codemint.jobs.dead'"]);
 }

@@ -3,7 +3,7 @@
 /// A buffer of codes of one length, each followed by a newline: the bytes that a text export writes and digests cover.
 ///
 /// ```
-/// use codemint::code::batch::CodeBatch;
+/// use codemint_codes::batch::CodeBatch;
 ///
 /// let batch = CodeBatch::from_lines("AB12\nAB34\n".to_owned());
 /// assert_eq!(batch.len(), 2);

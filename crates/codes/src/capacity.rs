@@ -44,20 +44,11 @@ pub enum Capacity {
 impl<'a> Mintable<'a> {
     /// Counts only bodies, because every rank of a keyspace has one code, whatever its check characters.
     pub fn new(mask: &'a Mask, reserved: &[Mask], denied: Option<&'a DeniedInMask>) -> Self {
-        let body_length = mask.body().len();
-        let met: Vec<&Mask> = reserved.iter().filter(|other| mask.meets(other)).collect();
-        let whole = |other: &&Mask| covers(&other.positions()[body_length..], &mask.positions()[body_length..]);
-        let cut: Vec<_> = met.iter().copied().filter(whole).map(|other| &other.positions()[..body_length]).collect();
-        let parts = parts_outside(mask.body(), &cut);
-        let exact = parts.is_some() && cut.len() == met.len() && (denied.is_none() || mask.check_length() == 0);
-        let not_cut = |other: &&&Mask| parts.is_none() || !whole(other);
-        let in_doubt = met
-            .iter()
-            .filter(not_cut)
-            .filter_map(|other| Some(size(&intersection(mask.body(), &other.positions()[..body_length])?)));
-        let in_doubt = in_doubt.fold(0, u128::saturating_add);
-        let parts = parts.unwrap_or_else(|| vec![mask.body().to_vec()]);
+        let (parts, not_cut_out) = cut_out(mask, reserved);
         let codes: u128 = parts.iter().map(|part| allowed(part, mask, denied)).sum();
+        let in_doubt = not_cut_out.iter().map(|other| shared_bodies(mask, other)).fold(0, u128::saturating_add);
+        let words_are_counted = denied.is_none() || mask.check_length() == 0;
+        let exact = not_cut_out.is_empty() && words_are_counted;
         Self { mask, parts, denied, codes, codes_at_least: codes.saturating_sub(in_doubt), exact }
     }
 
@@ -65,7 +56,7 @@ impl<'a> Mintable<'a> {
     /// that do not fit outside this mask lie inside.
     pub fn taken_by(&self, other: &Mask, codes: u64) -> Taken {
         let codes = u128::from(codes);
-        let body = &other.positions()[..self.mask.body().len()];
+        let body = body_part(other, self.mask);
         let shared: Vec<Positions> = self.parts.iter().filter_map(|part| intersection(part, body)).collect();
         let at_most = codes.min(shared.iter().map(|part| size(part)).fold(0, u128::saturating_add));
         // Even codes of the same mask may have other check characters, if they were made under another key.
@@ -91,6 +82,33 @@ impl<'a> Mintable<'a> {
         }
         Capacity::Unsure
     }
+}
+
+/// Cuts reserved masks out of the mask's body. Returns the parts that are left, and the reserved masks that were not cut
+/// out: those that reserve a body only with some of its check characters, or all of them if the parts are too many.
+fn cut_out<'r>(mask: &Mask, reserved: &'r [Mask]) -> (Vec<Positions>, Vec<&'r Mask>) {
+    let shared = reserved.iter().filter(|other| mask.meets(other));
+    let (whole, split): (Vec<&Mask>, Vec<&Mask>) = shared.partition(|other| reserves_whole_bodies(other, mask));
+    let bodies: Vec<&[SymbolSet]> = whole.iter().map(|other| body_part(other, mask)).collect();
+    match parts_outside(mask.body(), &bodies) {
+        Some(parts) => (parts, split),
+        None => (vec![mask.body().to_vec()], [whole, split].concat()),
+    }
+}
+
+/// Returns true if a reserved mask of the same length has every check character that a code of the mask may end with.
+fn reserves_whole_bodies(reserved: &Mask, mask: &Mask) -> bool {
+    let body_length = mask.body().len();
+    covers(&reserved.positions()[body_length..], &mask.positions()[body_length..])
+}
+
+/// Returns the positions of another mask that lie under the body of the mask.
+fn body_part<'m>(other: &'m Mask, mask: &Mask) -> &'m [SymbolSet] {
+    &other.positions()[..mask.body().len()]
+}
+
+fn shared_bodies(mask: &Mask, other: &Mask) -> u128 {
+    intersection(mask.body(), body_part(other, mask)).map_or(0, |shared| size(&shared))
 }
 
 /// Returns how many codes of a part of the mask's body contain no denied word.

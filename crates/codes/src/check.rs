@@ -19,14 +19,14 @@ const FINGERPRINT_TEXT: &[u8] = b"codemint check key fingerprint";
 /// The secret of check characters, ready for use. `Debug` does not show it.
 ///
 /// ```
-/// use codemint::code::check::CheckKey;
+/// use codemint_codes::check::CheckKey;
 ///
 /// let key = CheckKey::new(b"0123456789abcdef0123456789abcdef")?;
 /// let mut check = [0; 2];
 /// key.write(b"SPRING-7KX", &mut check);
 /// assert!(key.verify(b"SPRING-7KX", &check));
 /// assert!(!key.verify(b"SPRING-7XK", &check));
-/// # Ok::<(), codemint::code::check::CheckKeyError>(())
+/// # Ok::<(), codemint_codes::check::CheckKeyError>(())
 /// ```
 #[derive(Clone)]
 pub struct CheckKey {

@@ -36,7 +36,7 @@ const BUILTIN: &str = include_str!("denied_builtin.txt");
 ///
 /// ```
 /// use std::sync::Arc;
-/// use codemint::code::denied::{DeniedInMask, DeniedWords};
+/// use codemint_codes::denied::{DeniedInMask, DeniedWords};
 ///
 /// let words = Arc::new(DeniedWords::new(["cat", "dill"])?);
 /// let denied = DeniedInMask::new(&words, &"***-***".parse()?);
@@ -243,28 +243,13 @@ pub struct DeniedInMask {
 
 impl DeniedInMask {
     pub fn new(words: &Arc<DeniedWords>, mask: &Mask) -> Self {
-        let (positions, body_length) = (mask.positions(), mask.body().len());
-        let is_placeholder = |position: usize| position >= body_length || positions[position].single().is_none();
-        let body_start = (0..positions.len()).find(|&at| is_placeholder(at)).unwrap_or(positions.len());
-        let read =
-            |set: &SymbolSet| set.single().map(|literal| READ[usize::from(literal)]).filter(|&symbol| symbol != 0);
-        let before: Vec<u8> = positions[..body_start].iter().filter_map(read).collect();
-        let (mut steps, mut reaches, mut reach) = (Vec::new(), Vec::new(), 0);
-        for (position, set) in positions.iter().enumerate().skip(body_start) {
-            let literal = !is_placeholder(position);
-            let is_read = !literal || read(set).is_some();
-            reach = if literal { reach + u8::from(is_read) } else { 0 };
-            reaches.push(reach);
-            if is_read {
-                steps.push(Step { position, reach });
-            }
-        }
-        // After these steps no word reaches back to a placeholder.
-        let longest = words.automaton.longest();
-        let needed = steps.iter().rposition(|step| step.reach < longest).map_or(0, |last| last + 1);
-        steps.truncate(needed);
-        reaches.truncate(body_length.saturating_sub(body_start));
-        let start = words.automaton.state_after(&before);
+        let positions = mask.positions();
+        let body_start = positions.iter().position(is_placeholder).unwrap_or(positions.len());
+        let (literals, rest) = positions.split_at(body_start);
+        let start = words.automaton.state_after(&literals.iter().filter_map(read_literal).collect::<Vec<u8>>());
+        let mut reaches = reaches(rest);
+        let steps = steps(rest, &reaches, body_start, words.automaton.longest());
+        reaches.truncate(mask.body().len().saturating_sub(body_start));
         Self { words: Arc::clone(words), steps, start, body_start, body_reaches: reaches }
     }
 
@@ -299,6 +284,37 @@ impl DeniedInMask {
         }
         counts.total()
     }
+}
+
+fn is_placeholder(set: &SymbolSet) -> bool {
+    set.single().is_none()
+}
+
+/// Returns the symbol as which a literal is read; `None` if it is skipped, and for a placeholder.
+fn read_literal(set: &SymbolSet) -> Option<u8> {
+    set.single().map(|literal| READ[usize::from(literal)]).filter(|&symbol| symbol != 0)
+}
+
+/// Returns for each position how many symbols are read from the literals that end there: a word that is not longer lies
+/// wholly in literals.
+fn reaches(positions: &[SymbolSet]) -> Vec<u8> {
+    let extend = |reach: &mut u8, set: &SymbolSet| {
+        *reach = if is_placeholder(set) { 0 } else { *reach + u8::from(read_literal(set).is_some()) };
+        Some(*reach)
+    };
+    positions.iter().scan(0, extend).collect()
+}
+
+/// Returns the steps of a search through these positions, which begin at `body_start`, up to the last one at which the
+/// longest word could still reach back to a placeholder.
+fn steps(positions: &[SymbolSet], reaches: &[u8], body_start: usize, longest: u8) -> Vec<Step> {
+    let is_read = |set: &SymbolSet| is_placeholder(set) || read_literal(set).is_some();
+    let places = (body_start..).zip(positions.iter().zip(reaches));
+    let read = places.filter(|(_, (set, _))| is_read(set)).map(|(position, (_, &reach))| Step { position, reach });
+    let mut steps: Vec<Step> = read.collect();
+    let needed = steps.iter().rposition(|step| step.reach < longest).map_or(0, |last| last + 1);
+    steps.truncate(needed);
+    steps
 }
 
 impl fmt::Debug for DeniedInMask {

@@ -108,7 +108,7 @@ impl WordAutomaton {
         let mut ended_at = vec![0; self.nodes.len()];
         let node = self.node_of.get(&state).copied().unwrap_or_default();
         ended_at[node as usize] = 1;
-        Counts { nodes: &self.nodes, ended_at, with_suffix: Vec::new(), read: Vec::new() }
+        Counts { nodes: &self.nodes, ended_at, with_suffix: Vec::new(), entered: Vec::new() }
     }
 }
 
@@ -178,35 +178,44 @@ pub(crate) struct Counts<'a> {
     /// The number of texts that have the node's text as a suffix.
     with_suffix: Vec<u128>,
     /// The number of texts that reach the node by reading a symbol in the current step.
-    read: Vec<u128>,
+    entered: Vec<u128>,
 }
 
 impl Counts<'_> {
     /// Extends every text by each of some symbols: `times[class]` symbols of a class, and `skipped` that are not read.
-    ///
-    /// A node is entered from all texts that have its parent's text as a suffix, except those with a longer suffix that
-    /// the symbol extends too; these enter a node that fails to it. So a step takes time linear in the number of nodes.
+    /// Takes time linear in the number of nodes.
     pub fn step(&mut self, times: &[u32; CLASSES], skipped: u32, reach: u8) {
+        self.sum_up_suffixes();
+        self.enter_nodes(times);
+        for ((ended, entered), node) in self.ended_at.iter_mut().zip(&self.entered).zip(self.nodes) {
+            let is_denied = node.match_length > reach;
+            *ended = *ended * u128::from(skipped) + if is_denied { 0 } else { *entered };
+        }
+    }
+
+    /// A node's text is a suffix of the texts that end there and of those that end at a node that fails to it.
+    fn sum_up_suffixes(&mut self) {
         self.with_suffix.clone_from(&self.ended_at);
         for (at, node) in self.nodes.iter().enumerate().skip(1).rev() {
             self.with_suffix[node.fail as usize] += self.with_suffix[at];
         }
-        let suffix = &self.with_suffix;
-        self.read.clear();
-        self.read.extend(self.nodes.iter().map(|node| suffix[node.parent as usize]));
-        // The root is entered by every class.
-        let mut to_root = [suffix[0]; CLASSES];
-        for node in self.nodes.iter().skip(1) {
-            let entered =
-                if node.fail == 0 { &mut to_root[usize::from(node.class)] } else { &mut self.read[node.fail as usize] };
-            *entered -= suffix[node.parent as usize];
+    }
+
+    /// A node is entered from all texts that have its parent's text as a suffix, except those with a longer suffix that
+    /// the symbol extends too; these enter a node that fails to it. The root is entered by every class.
+    fn enter_nodes(&mut self, times: &[u32; CLASSES]) {
+        let extendable = |node: &Node| self.with_suffix[node.parent as usize];
+        self.entered.clear();
+        self.entered.extend(self.nodes.iter().map(extendable));
+        let mut root_entered = [self.with_suffix[0]; CLASSES];
+        // From the last node on: the nodes that fail to a node come after it, so its own texts are then final.
+        for (at, node) in self.nodes.iter().enumerate().skip(1).rev() {
+            let class = usize::from(node.class);
+            let shorter = if node.fail == 0 { &mut root_entered[class] } else { &mut self.entered[node.fail as usize] };
+            *shorter -= extendable(node);
+            self.entered[at] *= u128::from(times[class]);
         }
-        self.read[0] = to_root.iter().zip(times).map(|(texts, &times)| texts * u128::from(times)).sum();
-        for (at, node) in self.nodes.iter().enumerate() {
-            let times = if at == 0 { 1 } else { times[usize::from(node.class)] };
-            let read = if node.match_length > reach { 0 } else { self.read[at] * u128::from(times) };
-            self.ended_at[at] = self.ended_at[at] * u128::from(skipped) + read;
-        }
+        self.entered[0] = root_entered.iter().zip(times).map(|(texts, &times)| texts * u128::from(times)).sum();
     }
 
     /// Returns the number of texts that are left.

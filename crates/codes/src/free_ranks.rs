@@ -8,8 +8,8 @@ const WORD_BITS: usize = u64::BITS as usize;
 /// A set with one bit per rank: at most [`FreeRanks::RANKS_MAX`] ranks, so at most 8 MiB, however many are taken.
 ///
 /// ```
-/// use codemint::code::free_ranks::FreeRanks;
-/// use codemint::code::slice::Slice;
+/// use codemint_codes::free_ranks::FreeRanks;
+/// use codemint_codes::slice::Slice;
 ///
 /// let mut free = FreeRanks::new(Slice { start: 100, length: 5 });
 /// free.take(101);
@@ -68,20 +68,25 @@ impl FreeRanks {
     pub fn ranks_at(&self, indexes: &[u128]) -> Vec<Rank> {
         let mut ranks = Vec::with_capacity(indexes.len());
         let mut wanted = indexes.iter().peekable();
-        let mut before: u128 = 0;
-        for (at, word) in self.taken.iter().enumerate() {
-            let mut free = !word;
-            let behind = before + u128::from(free.count_ones());
-            while let Some(&&index) = wanted.peek().filter(|index| ***index < behind) {
-                while before < index {
-                    free &= free - 1;
-                    before += 1;
+        let mut free_before: u128 = 0;
+        for (word, taken) in self.taken.iter().enumerate() {
+            let free_after = free_before + u128::from(taken.count_zeros());
+            if wanted.peek().is_some_and(|&&index| index < free_after) {
+                let first_rank = self.slice.start + (word * WORD_BITS) as u128;
+                for (index, bit) in (free_before..).zip(set_bits(!taken)) {
+                    if wanted.next_if_eq(&&index).is_some() {
+                        ranks.push(first_rank + u128::from(bit));
+                    }
                 }
-                ranks.push(self.slice.start + (at * WORD_BITS) as u128 + u128::from(free.trailing_zeros()));
-                wanted.next();
             }
-            before = behind;
+            free_before = free_after;
         }
         ranks
     }
+}
+
+/// Returns the positions of the bits that are set, in ascending order.
+fn set_bits(bits: u64) -> impl Iterator<Item = u32> {
+    let without_lowest = |bits: &u64| Some(bits & bits.wrapping_sub(1));
+    std::iter::successors(Some(bits), without_lowest).take_while(|bits| *bits != 0).map(u64::trailing_zeros)
 }

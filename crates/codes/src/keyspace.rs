@@ -14,14 +14,14 @@ pub type Rank = u128;
 /// a code, the body, so they take no part in ranks: codes of a mask with check characters need the [`CheckKey`].
 ///
 /// ```
-/// use codemint::code::keyspace::Keyspace;
+/// use codemint_codes::keyspace::Keyspace;
 ///
 /// let keyspace = Keyspace::new(&"A?##".parse()?);
 /// assert_eq!(keyspace.size(), 2600);
 /// assert_eq!(keyspace.unrank(2599).as_deref(), Some("AZ99"));
 /// assert_eq!(keyspace.rank("AB07"), Some(107));
 /// assert!(!keyspace.contains("BB07"));
-/// # Ok::<(), codemint::code::mask::MaskError>(())
+/// # Ok::<(), codemint_codes::mask::MaskError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Keyspace {

@@ -32,7 +32,7 @@ pub const KEYSPACE_SIZE_LIMIT: u128 = 1 << 100;
 /// exactly when they stand for the same codes, under whatever check key.
 ///
 /// ```
-/// use codemint::code::mask::Mask;
+/// use codemint_codes::mask::Mask;
 ///
 /// let mask: Mask = "my_little_promo[A-Z]{4}##".parse()?;
 /// assert_eq!(mask.to_string(), "MY_LITTLE_PROMO????##");
@@ -40,7 +40,7 @@ pub const KEYSPACE_SIZE_LIMIT: u128 = 1 << 100;
 ///
 /// let error = "PROMO{2}".parse::<Mask>().unwrap_err();
 /// assert_eq!(error.offset, 5);
-/// # Ok::<(), codemint::code::mask::MaskError>(())
+/// # Ok::<(), codemint_codes::mask::MaskError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mask {

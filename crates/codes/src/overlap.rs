@@ -14,14 +14,14 @@ const PARTS_MAX: usize = 4096;
 /// Returns the codes that both can produce; `None` if there are none.
 ///
 /// ```
-/// use codemint::code::mask::Mask;
-/// use codemint::code::overlap::{intersection, size};
+/// use codemint_codes::mask::Mask;
+/// use codemint_codes::overlap::{intersection, size};
 ///
 /// let (digits, letters): (Mask, Mask) = ("A#*".parse()?, "A*?".parse()?);
 /// let shared = intersection(digits.positions(), letters.positions()).unwrap();
 /// assert_eq!(size(&shared), 10 * 26);
 /// assert!(intersection(digits.positions(), "B##".parse::<Mask>()?.positions()).is_none());
-/// # Ok::<(), codemint::code::mask::MaskError>(())
+/// # Ok::<(), codemint_codes::mask::MaskError>(())
 /// ```
 pub fn intersection(a: &[SymbolSet], b: &[SymbolSet]) -> Option<Positions> {
     if a.len() != b.len() {
@@ -45,13 +45,13 @@ pub fn covers(outer: &[SymbolSet], inner: &[SymbolSet]) -> bool {
 /// to be handled one by one.
 ///
 /// ```
-/// use codemint::code::mask::Mask;
-/// use codemint::code::overlap::{parts_outside, size};
+/// use codemint_codes::mask::Mask;
+/// use codemint_codes::overlap::{parts_outside, size};
 ///
 /// let (whole, reserved): (Mask, Mask) = ("####".parse()?, "1###".parse()?);
 /// let parts = parts_outside(whole.positions(), &[reserved.positions()]).unwrap();
 /// assert_eq!(parts.iter().map(|part| size(part)).sum::<u128>(), 9000);
-/// # Ok::<(), codemint::code::mask::MaskError>(())
+/// # Ok::<(), codemint_codes::mask::MaskError>(())
 /// ```
 pub fn parts_outside(whole: &[SymbolSet], cut: &[&[SymbolSet]]) -> Option<Vec<Positions>> {
     let mut parts = vec![whole.to_vec()];

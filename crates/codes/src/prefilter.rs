@@ -20,8 +20,8 @@ pub const FILTER_CODES_MIN: usize = 2;
 /// The filter of one run.
 ///
 /// ```
-/// use codemint::code::batch::CodeBatch;
-/// use codemint::code::prefilter::{Filter, fingerprint};
+/// use codemint_codes::batch::CodeBatch;
+/// use codemint_codes::prefilter::{Filter, fingerprint};
 ///
 /// let run = CodeBatch::from_lines("AB12\nAB34\n".to_owned());
 /// let stored = Filter::bytes_of(&run, 0.001).unwrap();

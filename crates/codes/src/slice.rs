@@ -14,7 +14,7 @@ impl Slice {
     /// Returns slice `index` of the `slices` that partition a keyspace of `size` ranks; lengths differ by at most one.
     ///
     /// ```
-    /// use codemint::code::slice::Slice;
+    /// use codemint_codes::slice::Slice;
     ///
     /// let lengths: Vec<u128> = (0..3).map(|index| Slice::of_keyspace(11, 3, index).length).collect();
     /// assert_eq!(lengths, [4, 4, 3]);

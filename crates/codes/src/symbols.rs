@@ -7,7 +7,7 @@ use std::fmt;
 /// One bit per character, so that two positions are compared or intersected in one instruction.
 ///
 /// ```
-/// use codemint::code::symbols::{DIGIT, SymbolSet};
+/// use codemint_codes::symbols::{DIGIT, SymbolSet};
 ///
 /// assert_eq!(DIGIT.len(), 10);
 /// assert_eq!(DIGIT.iter().next(), Some(b'0'));

@@ -10,7 +10,7 @@ const CHARS: usize = 55;
 /// Returns the text without what a later version may have appended; `None` if it names no trace and is to be ignored.
 ///
 /// ```
-/// use codemint::wire::trace::valid_traceparent;
+/// use codemint_codes::wire::trace::valid_traceparent;
 ///
 /// let sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// assert_eq!(valid_traceparent(sent), Some(sent));

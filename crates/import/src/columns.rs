@@ -9,8 +9,7 @@ use std::ops::ControlFlow;
 use csv_core::ReadFieldResult;
 
 use crate::error::ImportError;
-use crate::intake::Entry;
-use crate::lines::BYTES_KEPT;
+use crate::lines::{BYTES_KEPT, Content};
 use crate::source::Source;
 
 /// The longest row, including line breaks in quotation marks: an unclosed mark would swallow the rest of the file.
@@ -26,11 +25,11 @@ pub fn header(input: impl Read, delimiter: u8) -> Result<Vec<String>, ImportErro
 }
 
 /// Passes the column's field of every row to `take`, with the number of the line on which the row begins.
-pub(super) fn each_field<R: Read>(
+pub(crate) fn each_field<R: Read>(
     source: &mut Source<'_, R>,
     column: &str,
     delimiter: u8,
-    mut take: impl FnMut(u64, Entry<'_>) -> Result<(), ImportError>,
+    mut take: impl FnMut(u64, Content<'_>) -> Result<(), ImportError>,
 ) -> Result<(), ImportError> {
     let mut rows = Rows::new(source, delimiter);
     let wanted = position_of(column, rows.header()?)?;
@@ -38,14 +37,14 @@ pub(super) fn each_field<R: Read>(
         let line_before = rows.line_no;
         let another = rows.skip_line_ends()?;
         for line_no in line_before..rows.line_no {
-            take(line_no, Entry::Blank)?;
+            take(line_no, Content::Blank)?;
         }
         if !another {
             return Ok(());
         }
         let line_no = rows.line_no;
         let found = rows.field_of_row(wanted)?;
-        take(line_no, if found { Entry::Text(&rows.field) } else { Entry::NoField })?;
+        take(line_no, if found { Content::Text(&rows.field) } else { Content::NoField })?;
     }
 }
 
@@ -137,7 +136,7 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
             self.line_no += line_feeds as u64;
             self.row_bytes += consumed;
             if self.row_bytes > RECORD_BYTES_MAX {
-                return Err(ImportError::RowTooLong { line: self.row_line_no });
+                return Err(ImportError::RowTooLong { line: self.row_line_no, bytes_max: RECORD_BYTES_MAX });
             }
             self.field.extend_from_slice(&piece[..length.min(bytes_kept.saturating_sub(self.field.len()))]);
             match result {

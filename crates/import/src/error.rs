@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use crate::columns::RECORD_BYTES_MAX;
-use crate::rejects::Invalid;
+use crate::reason::Invalid;
 
 /// The maximum number of columns that a message lists.
 const COLUMNS_LISTED_MAX: usize = 20;
@@ -23,9 +22,9 @@ pub enum ImportError {
     #[error("the header has {times} columns {column:?}; give each column a name of its own")]
     ColumnRepeated { column: String, times: usize },
     #[error(
-        "the row that begins on line {line} is longer than {RECORD_BYTES_MAX} bytes; look there for a quotation mark that is never closed"
+        "the row that begins on line {line} is longer than {bytes_max} bytes; look there for a quotation mark that is never closed"
     )]
-    RowTooLong { line: u64 },
+    RowTooLong { line: u64, bytes_max: usize },
     #[error("a temporary file in {} failed: {source}{}", directory.display(), advice(source))]
     Temporary { directory: PathBuf, source: io::Error },
     #[error("the rejected lines cannot be written: {0}")]

@@ -4,9 +4,11 @@
 //! The module knows no store and prints nothing. All its functions block, so callers use a blocking thread. Temporary
 //! files have no names, so nothing is left behind, however the process ends.
 
-pub mod intake;
+pub mod reader;
 pub mod sorted;
 pub mod rejects;
+pub mod reason;
+pub mod progress;
 pub mod error;
 
 mod source;
@@ -16,3 +18,4 @@ pub mod columns;
 pub mod workspace;
 mod sorter;
 mod merge;
+mod record;

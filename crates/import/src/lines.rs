@@ -3,25 +3,24 @@
 use std::io::Read;
 
 use crate::error::ImportError;
-use crate::intake::Entry;
 use crate::source::Source;
 use codemint_codes::mask::CODE_LENGTH_MAX;
 
 /// Enough bytes to see that a line is too long, even if a carriage return follows that is part of the line's end.
-pub(super) const BYTES_KEPT: usize = CODE_LENGTH_MAX + 2;
+pub(crate) const BYTES_KEPT: usize = CODE_LENGTH_MAX + 2;
 
 /// Passes every line to `take` with its number, counted from 1. Lines longer than [`BYTES_KEPT`] are cut off.
-pub(super) fn each_line<R: Read>(
+pub(crate) fn each_line<R: Read>(
     source: &mut Source<'_, R>,
-    mut take: impl FnMut(u64, Entry<'_>) -> Result<(), ImportError>,
+    mut take: impl FnMut(u64, Content<'_>) -> Result<(), ImportError>,
 ) -> Result<(), ImportError> {
     let mut line = Vec::with_capacity(BYTES_KEPT);
     let mut line_no = 0;
     while next_line(source, &mut line)? {
         line_no += 1;
         match line.strip_suffix(b"\r").unwrap_or(&line) {
-            b"" => take(line_no, Entry::Blank)?,
-            text => take(line_no, Entry::Text(text))?,
+            b"" => take(line_no, Content::Blank)?,
+            text => take(line_no, Content::Text(text))?,
         }
     }
     Ok(())
@@ -46,4 +45,11 @@ fn next_line<R: Read>(source: &mut Source<'_, R>, line: &mut Vec<u8>) -> Result<
             return Ok(true);
         }
     }
+}
+
+/// The content of a line or a row, as its reader found it.
+pub(crate) enum Content<'a> {
+    Blank,
+    NoField,
+    Text(&'a [u8]),
 }

@@ -7,9 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::error::ImportError;
-use crate::intake::Progress;
-use crate::sorter::{FRAME_BYTES, NUMBER_BYTES, record_at};
-use crate::source::proceed;
+use crate::progress::{Progress, proceed};
+use crate::record::{FRAME_BYTES, Record, record_at};
 use crate::workspace::Workspace;
 
 const RECORD_BYTES_MAX: usize = u8::MAX as usize + FRAME_BYTES;
@@ -18,23 +17,8 @@ const READ_BYTES_MAX: usize = 1 << 20;
 /// The number of records between two calls of the progress callback.
 const RECORDS_BETWEEN_QUESTIONS: u64 = 8192;
 
-/// A record in the format of the files.
-pub(super) struct Record<'a> {
-    pub bytes: &'a [u8],
-}
-
-impl<'a> Record<'a> {
-    pub fn key(&self) -> &'a [u8] {
-        &self.bytes[1..self.bytes.len() - NUMBER_BYTES]
-    }
-
-    pub fn number(&self) -> u64 {
-        self.bytes.last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-    }
-}
-
 /// An ordered sequence of the records of several sorted pieces.
-pub(super) struct Merge {
+pub(crate) struct Merge {
     workspace: Workspace,
     file: Option<Arc<File>>,
     cursors: Vec<Cursor>,

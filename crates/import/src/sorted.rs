@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::FileExt;
 
 use crate::error::ImportError;
-use crate::sorter::NUMBER_BYTES;
+use crate::record::NUMBER_BYTES;
 use crate::workspace::Workspace;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::mask::CODE_LENGTH_MAX;
@@ -120,7 +120,7 @@ impl Sorted {
 }
 
 /// Writes codes, which must arrive in ascending order.
-pub(super) struct SortedWriter {
+pub(crate) struct SortedWriter {
     workspace: Workspace,
     file: BufWriter<File>,
     run_codes: u32,

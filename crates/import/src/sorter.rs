@@ -1,7 +1,4 @@
-//! An external merge sort of records: a key of up to 255 bytes and a number.
-//!
-//! A record is written as the length of its key, the key, and the number in big-endian order. The order of records is
-//! the order of these bytes: shorter keys first, then by key, then by number.
+//! An external merge sort of records.
 
 use std::fs::File;
 use std::io::{BufWriter, IntoInnerError, Write};
@@ -9,17 +6,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::ImportError;
-use crate::intake::Progress;
 use crate::merge::Merge;
+use crate::progress::Progress;
+use crate::record::{FRAME_BYTES, record_at};
 use crate::workspace::Workspace;
 
-pub(super) const NUMBER_BYTES: usize = 8;
-/// The number of bytes of a record in addition to its key.
-pub(super) const FRAME_BYTES: usize = 1 + NUMBER_BYTES;
 const WRITE_BUFFER_BYTES: usize = 128 * 1024;
 
 /// Collects records; sorts and writes them whenever the buffer is full.
-pub(super) struct Sorter {
+pub(crate) struct Sorter {
     workspace: Workspace,
     records: Vec<u8>,
     entries: Vec<Entry>,
@@ -114,11 +109,6 @@ fn prefix(bytes: &[u8]) -> u64 {
     let length = bytes.len().min(start.len());
     start[..length].copy_from_slice(&bytes[..length]);
     u64::from_be_bytes(start)
-}
-
-/// Returns the record that begins at the offset.
-pub(super) fn record_at(bytes: &[u8], offset: usize) -> &[u8] {
-    &bytes[offset..][..usize::from(bytes[offset]) + FRAME_BYTES]
 }
 
 /// Makes one pass: groups of pieces become pieces of a new file. The old file is freed when the pass is done.

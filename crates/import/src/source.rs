@@ -1,18 +1,17 @@
 //! Reads the raw bytes of an input: hashes and counts them, and skips a byte order mark.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
-use std::ops::ControlFlow;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::error::ImportError;
-use crate::intake::Progress;
+use crate::progress::{Progress, proceed};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// An input that reports its progress each time more bytes have been read.
-pub(super) struct Source<'a, R> {
+pub(crate) struct Source<'a, R> {
     reader: BufReader<Chain<Cursor<Vec<u8>>, Hashing<R>>>,
     progress: Progress<'a>,
     bytes_told: u64,
@@ -54,14 +53,6 @@ impl<'a, R: Read> Source<'a, R> {
     pub fn into_digest(self) -> [u8; 32] {
         let (_start, input) = self.reader.into_inner().into_inner();
         input.hash.finalize().into()
-    }
-}
-
-/// Calls the progress callback; returns `Interrupted` if it asks to stop.
-pub(super) fn proceed(progress: Progress<'_>, done: u64) -> Result<(), ImportError> {
-    match progress(done) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(ImportError::Interrupted),
     }
 }
 

@@ -23,17 +23,17 @@ impl Workspace {
         Self { directory, buffer_bytes: 24 << 20, pieces_merged_max: 128 }
     }
 
-    pub(super) fn for_rejects(&self) -> Self {
+    pub(crate) fn for_rejects(&self) -> Self {
         Self { buffer_bytes: self.buffer_bytes / 8, ..self.clone() }
     }
 
     /// Creates a file that disappears when it is closed, and that only its owner can read while it is open.
-    pub(super) fn file(&self) -> Result<File, ImportError> {
+    pub(crate) fn file(&self) -> Result<File, ImportError> {
         self.named(tempfile::tempfile_in(&self.directory))
     }
 
     /// Returns the result with the directory in its error.
-    pub(super) fn named<T>(&self, result: io::Result<T>) -> Result<T, ImportError> {
+    pub(crate) fn named<T>(&self, result: io::Result<T>) -> Result<T, ImportError> {
         result.map_err(|source| ImportError::Temporary { directory: self.directory.clone(), source })
     }
 }

@@ -28,7 +28,7 @@ use codemint_codes::mask::Mask;
 use codemint_codes::wire::document::{JobDocument, hexadecimal};
 use codemint_import::columns::header;
 use codemint_import::error::ImportError;
-use codemint_import::intake::{self, Format, Options};
+use codemint_import::reader::{self, Format, Options};
 use codemint_import::rejects::Rejects;
 use codemint_import::sorted::{Counts, Sorted};
 use codemint_import::workspace::Workspace;
@@ -255,7 +255,7 @@ async fn read(context: &Context, input: Box<dyn Read + Send>, options: Options) 
             if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         // The result is no longer awaited after a stop request.
-        let _unheard = send.send(intake::read(input, &options, &progress));
+        let _unheard = send.send(reader::read(input, &options, &progress));
     });
     let interrupted = || context.stop.interrupted("stopped while reading; nothing was imported");
     tokio::select! {

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use codemint_codes::symbols::SymbolSet;
 use codemint_import::error::ImportError;
-use codemint_import::intake::{Format, Options, read};
-use codemint_import::rejects::{Reason, Rejects};
+use codemint_import::reader::{Format, Options, read};
+use codemint_import::reason::Reason;
+use codemint_import::rejects::Rejects;
 use codemint_import::sorted::Sorted;
 use codemint_import::workspace::Workspace;
 

@@ -4,7 +4,7 @@
 use codemint_codes::mask::{CODE_LENGTH_MAX, Mask};
 use codemint_codes::wire::message::{Envelope, decode};
 use codemint_import::error::ImportError;
-use codemint_import::intake::Format;
+use codemint_import::reader::Format;
 use codemint_import::workspace::Workspace;
 
 use crate::import_steps::{assert_is_sound, column, import_with, rejects_of, roomy};

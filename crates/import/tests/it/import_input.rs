@@ -7,8 +7,8 @@ use std::process::Command;
 
 use codemint_import::columns::{RECORD_BYTES_MAX, header};
 use codemint_import::error::ImportError;
-use codemint_import::intake::{Format, Options, read};
-use codemint_import::rejects::{Invalid, Reason};
+use codemint_import::reader::{Format, Options, read};
+use codemint_import::reason::{Invalid, Reason};
 use sha2::{Digest, Sha256};
 
 use codemint_test_support::import_steps::{Pieces, codes_of, column, go_on, import, refusal, rejects_of, roomy};
@@ -181,7 +181,7 @@ fn an_unclosed_quotation_mark_is_an_error_that_names_its_line() {
     let message = refusal(format!("\n\"{text}").replace("\"B2", "B2").as_bytes(), column("code"));
     assert!(message.starts_with("the row that begins on line 2 is longer than"), "{message}");
     let error = header(io::repeat(b'x'), b',').expect_err("a header without an end");
-    assert!(matches!(error, ImportError::RowTooLong { line: 1 }), "{error}");
+    assert!(matches!(error, ImportError::RowTooLong { line: 1, .. }), "{error}");
     // Each row just short enough.
     let long = "x".repeat(RECORD_BYTES_MAX - 100);
     let text = format!("code,note\nA1,{long}\nB2,\"{long}\n\"\nC3,\n");
@@ -229,7 +229,7 @@ fn an_endless_line_in_a_process_of_its_own() {
     assert_eq!(codes_of(&sorted), owned(&[("A1", 1), ("B2", 3)]));
     assert_eq!(rejects_of(rejects), [(2, Reason::Invalid(Invalid::TooLong))]);
     let error = import(around("code\nA1\n"), column("code")).expect_err("a row without an end");
-    assert!(matches!(error, ImportError::RowTooLong { line: 3 }), "{error}");
+    assert!(matches!(error, ImportError::RowTooLong { line: 3, .. }), "{error}");
     let status = std::fs::read_to_string("/proc/self/status").expect("a status");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
     let peak_kib: u64 = peak.expect("a peak").parse().expect("a number");

@@ -8,8 +8,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use codemint_import::error::ImportError;
-use codemint_import::intake::{Format, Options, read};
-use codemint_import::rejects::{Invalid, Reason, Rejects};
+use codemint_import::reader::{Format, Options, read};
+use codemint_import::reason::{Invalid, Reason};
+use codemint_import::rejects::Rejects;
 use codemint_import::sorted::Sorted;
 use codemint_import::workspace::Workspace;
 use proptest::collection::vec;

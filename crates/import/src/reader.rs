@@ -1,22 +1,19 @@
 //! Reads an input from its first byte to sorted codes and rejects.
 
 use std::io::Read;
-use std::ops::ControlFlow;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::columns::each_field;
 use crate::error::ImportError;
-use crate::lines::each_line;
-use crate::rejects::{Invalid, Reason, Rejects};
+use crate::lines::{Content, each_line};
+use crate::progress::Progress;
+use crate::reason::{Invalid, Reason};
+use crate::rejects::Rejects;
 use crate::sorted::{Counts, Sorted, SortedWriter};
 use crate::sorter::Sorter;
 use crate::source::Source;
 use crate::workspace::Workspace;
-
-/// A callback that receives the progress and returns whether to continue; called many times a second. While an input is
-/// read and sorted, the figure is the number of bytes read so far; while rejects are sorted, it is a number of rejects.
-pub type Progress<'a> = &'a dyn Fn(u64) -> ControlFlow<()>;
 
 /// The place of the codes in the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +32,6 @@ pub struct Options {
     pub workspace: Workspace,
 }
 
-/// The content of a line or a row, as its reader found it.
-pub(super) enum Entry<'a> {
-    Blank,
-    NoField,
-    Text(&'a [u8]),
-}
-
 /// Reads the whole input; the same input always gives the same result. Codes are folded to upper case. Of equal codes
 /// the first line counts and the others are rejects, as are lines without a valid code. Blank lines are only counted.
 ///
@@ -49,15 +39,15 @@ pub(super) enum Entry<'a> {
 /// If the input or its header cannot be read, if the input holds no valid code, if temporary files fail; `Interrupted`.
 pub fn read(input: impl Read, options: &Options, progress: Progress<'_>) -> Result<(Sorted, Rejects), ImportError> {
     let mut source = Source::open(input, progress)?;
-    let mut intake = Intake::new(options);
-    let take = |line, entry: Entry<'_>| intake.take(line, &entry);
+    let mut reader = ImportReader::new(options);
+    let take = |line, content: Content<'_>| reader.take(line, &content);
     match &options.format {
         Format::Lines => each_line(&mut source, take)?,
         Format::Column { name, delimiter } => each_field(&mut source, name, *delimiter, take)?,
     }
-    intake.counts.bytes_read = source.bytes_read();
-    intake.counts.digest = digest(source.into_digest(), &options.format);
-    intake.finish(options, progress)
+    reader.counts.bytes_read = source.bytes_read();
+    reader.counts.digest = digest(source.into_digest(), &options.format);
+    reader.finish(options, progress)
 }
 
 /// Returns the digest of the bytes alone for plain lines, so that other programs can compute it. For CSV, the requested
@@ -71,7 +61,7 @@ fn digest(of_bytes: [u8; 32], format: &Format) -> [u8; 32] {
     }
 }
 
-struct Intake {
+struct ImportReader {
     codes: Sorter,
     rejects: Rejects,
     counts: Counts,
@@ -79,7 +69,7 @@ struct Intake {
     folded: Vec<u8>,
 }
 
-impl Intake {
+impl ImportReader {
     fn new(options: &Options) -> Self {
         Self {
             codes: Sorter::new(options.workspace.clone()),
@@ -90,15 +80,15 @@ impl Intake {
         }
     }
 
-    fn take(&mut self, line: u64, entry: &Entry<'_>) -> Result<(), ImportError> {
+    fn take(&mut self, line: u64, content: &Content<'_>) -> Result<(), ImportError> {
         self.counts.lines_read += 1;
-        let text = match entry {
-            Entry::Blank => {
+        let text = match content {
+            Content::Blank => {
                 self.counts.blank += 1;
                 return Ok(());
             }
-            Entry::NoField => return self.reject(line, Invalid::NoField),
-            Entry::Text(text) => text,
+            Content::NoField => return self.reject(line, Invalid::NoField),
+            Content::Text(text) => text,
         };
         if let Some(problem) = Invalid::problem_of(text) {
             return self.reject(line, problem);

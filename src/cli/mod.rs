@@ -14,7 +14,7 @@ use crate::cli::support::exit::Failure;
 use crate::cli::support::signals::Stop;
 use crate::cli::support::text::quoted;
 use crate::config::{self, Config, Sources};
-use codemint_codes::job::JobOptions;
+use codemint_codes::job::options::JobOptions;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};

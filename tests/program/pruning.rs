@@ -1,6 +1,7 @@
 //! `codemint jobs prune`: it removes only what ended jobs no longer need, and it never lets a code be minted twice.
 
-use codemint_codes::job::{Job, bench};
+use codemint_codes::job::bench;
+use codemint_codes::job::record::Job;
 use serde_json::Value;
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use codemint_codes::job::JobOptions;
+use codemint_codes::job::options::JobOptions;
 use codemint_telemetry::metrics::names::{Kind, METRICS};
 use uuid::Uuid;
 

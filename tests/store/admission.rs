@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use codemint_codes::job::{Job, State};
+use codemint_codes::job::record::Job;
+use codemint_codes::job::state::State;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::records::reports::JobFilter;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! Processes that mint overlapping masks at the same time conflict with each other, and both succeed.
 
-use codemint_codes::job::State;
+use codemint_codes::job::state::State;
 
 use codemint_test_support::codemint::{Ran, finish};
 use codemint_test_support::engine_steps::{assert_sound, codes_in, put, run, start};

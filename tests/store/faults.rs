@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use codemint_codes::job::State;
 use codemint_codes::job::request::{Limits, Request};
+use codemint_codes::job::state::State;
 use codemint_store::admission::submit::PutJob;
 use codemint_worker::mint::MintSettings;
 use codemint_worker::runner::single::run_job;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use sha2::{Digest, Sha256};
 
 use codemint_test_support::engine_steps::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use codemint_codes::denied::{DeniedInMask, DeniedWords};
-use codemint_codes::job::State;
+use codemint_codes::job::state::State;
 use codemint_codes::policy::Policy;
 use codemint_worker::mint::ChunkOutcome;
 

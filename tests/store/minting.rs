@@ -3,8 +3,9 @@
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::draw::Draw;
 use codemint_codes::job::plan::{plan_round, slice_of_range};
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request};
-use codemint_codes::job::{Job, State};
+use codemint_codes::job::state::State;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::random::{Key, Stream};
 use codemint_store::admission::submit::PutJob;

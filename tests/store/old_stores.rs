@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use codemint_codes::job::State;
+use codemint_codes::job::state::State;
 use codemint_store::connection::schema::SchemaStatus;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, SqliteConnection};
@@ -130,7 +130,7 @@ async fn migrated_stores_of(version: usize) -> [TestStore; 2] {
     [TestStore::sqlite_in(directory).await, TestStore::postgres_in(database).await]
 }
 
-async fn job(place: &TestStore, no: u8) -> codemint_codes::job::Job {
+async fn job(place: &TestStore, no: u8) -> codemint_codes::job::record::Job {
     place.store.find_job(Uuid::from_bytes([no; 16])).await.expect("an answer").expect("the job")
 }
 

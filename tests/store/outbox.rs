@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use codemint_codes::job::options::JobOptions;
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
-use codemint_codes::job::{Job, JobError, JobOptions};
+use codemint_codes::job::state::JobError;
 use codemint_store::admission::refused::{PutRefused, RefusedRequest};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;

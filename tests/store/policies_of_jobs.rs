@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use codemint_codes::check::CheckKey;
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::RequestError;
-use codemint_codes::job::{Job, State};
+use codemint_codes::job::state::State;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::policy::Policy;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request};
 use codemint_store::admission::submit::PutJob;
 use uuid::Uuid;

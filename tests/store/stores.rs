@@ -1,9 +1,10 @@
 //! One contract for both stores: every operation, what it changes and what it leaves alone.
 
 use codemint_codes::batch::CodeBatch;
-use codemint_codes::job::Rejections;
+use codemint_codes::job::record::Job;
+use codemint_codes::job::record::Rejections;
 use codemint_codes::job::request::{Limits, Request};
-use codemint_codes::job::{Job, State};
+use codemint_codes::job::state::State;
 use codemint_codes::prefilter::Filter;
 use codemint_codes::screening::Screening;
 use codemint_store::admission::submit::PutJob;

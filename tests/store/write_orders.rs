@@ -1,6 +1,6 @@
 //! The order in which a chunk is written keeps the unique index small, and never lets two writers wait for each other.
 
-use codemint_codes::job::State;
+use codemint_codes::job::state::State;
 
 use codemint_test_support::codemint::finish;
 use codemint_test_support::engine_steps::{assert_sound, codes_in, insert_codes, mint, put, run, start};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use codemint_codes::job::JobOptions;
+use codemint_codes::job::options::JobOptions;
 use uuid::Uuid;
 
 use codemint_test_support::amqp::{Inbox, Message, Peer};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, Write};
 
 use crate::error::ImportError;
-use crate::progress::Progress;
 use crate::merge::Merge;
+use crate::progress::Progress;
 use crate::reason::{Invalid, Reason};
 use crate::record::Record;
 use crate::sorter::Sorter;

@@ -9,7 +9,7 @@ use indicatif::{HumanCount, HumanDuration};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::records::reports::JobFilter;

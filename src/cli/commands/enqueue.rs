@@ -13,7 +13,7 @@ use crate::cli::support::exit::Failure;
 use crate::cli::support::find;
 use crate::cli::support::text::{print_json, print_line};
 use crate::policy;
-use codemint_codes::job::JobOptions;
+use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::request::{Request, fitting_chunk_size};
 use codemint_codes::wire::document::JobDocument;
 use codemint_codes::wire::message::{JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage};

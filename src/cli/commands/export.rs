@@ -11,7 +11,7 @@ use crate::cli::support::find;
 use crate::cli::support::output::{Format, Sink, Target};
 use crate::cli::support::shuffle::Shuffle;
 use codemint_codes::batch::CodeBatch;
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_store::records::rows::Chunk;

@@ -14,7 +14,7 @@ use crate::cli::support::find;
 use crate::cli::support::output::{Format, Target};
 use crate::cli::support::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
 use crate::policy;
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Request, RequestError};
 use codemint_codes::overlap::size;
 use codemint_codes::wire::document::JobDocument;

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use crate::cli::Context;
 use crate::cli::support::exit::Failure;
 use codemint_codes::job::bench::is_kept_for_bench;
-use codemint_codes::job::{Job, State};
+use codemint_codes::job::record::Job;
+use codemint_codes::job::state::State;
 use codemint_store::connection::store::Store;
 
 /// Parses an argument that names an existing job.

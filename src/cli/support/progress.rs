@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use uuid::Uuid;
 
 use crate::cli::support::text::{color_allowed, grouped, is_terminal};
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_store::connection::store::Store;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(250);

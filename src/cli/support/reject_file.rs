@@ -11,7 +11,7 @@ use crate::cli::Context;
 use crate::cli::commands::import::failure;
 use crate::cli::support::exit::Failure;
 use crate::cli::support::output::{cannot_write, is_of_store, temporary_beside};
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_import::reason::Reason;
 use codemint_import::rejects::Rejects;
 use codemint_import::sorted::Sorted;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use codemint_codes::check::CheckKey;
 use codemint_codes::denied::DeniedWords;
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request};
-use codemint_codes::job::{Job, State};
+use codemint_codes::job::state::State;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::policy::Policy;
 use codemint_store::admission::submit::PutJob;

@@ -1,6 +1,6 @@
 //! Cuts a job into chunks, round by round, and decides how it continues when none of them is open.
 
-use crate::job::{JobError, State};
+use crate::job::state::{JobError, State};
 use crate::keyspace::Keyspace;
 use crate::random::Key;
 use crate::slice::{Slice, quotas};

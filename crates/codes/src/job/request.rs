@@ -1,6 +1,6 @@
 //! Requests for codes, and the checks that need no store.
 
-use crate::job::JobOptions;
+use crate::job::options::JobOptions;
 use crate::keyspace::Keyspace;
 use crate::mask::{Mask, MaskError};
 use crate::policy::Policy;

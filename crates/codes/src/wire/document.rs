@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::job::{Job, Origin, PRIORITY_MAX, Rejections, State};
+use crate::job::options::PRIORITY_MAX;
+use crate::job::record::{Job, Origin, Rejections};
+use crate::job::state::State;
 
 /// A job at one moment, in the same form on standard output and in events. It never contains a code.
 ///

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::job::{Job, State};
+use crate::job::record::Job;
+use crate::job::state::State;
 use crate::wire::document::JobDocument;
 
 pub const EVENT_CONTENT_TYPE: &str = "application/cloudevents+json";

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::job::PRIORITY_MAX;
+use crate::job::options::PRIORITY_MAX;
 
 /// The longest message that is read, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;

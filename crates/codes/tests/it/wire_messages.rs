@@ -1,6 +1,6 @@
 //! Job messages as untrusted bytes: accepted or refused, never a panic, and a refusal does not repeat the message.
 
-use codemint_codes::job::PRIORITY_MAX;
+use codemint_codes::job::options::PRIORITY_MAX;
 use codemint_codes::wire::message::{
     Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage, MESSAGE_BYTES_MAX, decode,
 };

@@ -7,8 +7,8 @@ use crate::connection::error::{StoreError, is_duplicate};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
-use codemint_codes::job::Job;
 use codemint_codes::job::plan::PlannedChunk;
+use codemint_codes::job::record::Job;
 use codemint_codes::mask::Mask;
 
 /// An import whose input was read and sorted.

@@ -8,7 +8,9 @@ use crate::connection::transaction::StoreTransaction;
 use crate::minting::closing::job_digest;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::draw::GENERATOR_VERSION;
-use codemint_codes::job::{Job, JobError, JobOptions};
+use codemint_codes::job::options::JobOptions;
+use codemint_codes::job::record::Job;
+use codemint_codes::job::state::JobError;
 use codemint_codes::mask::Mask;
 use codemint_codes::wire::event::EventKind;
 

@@ -11,7 +11,7 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::capacity::Capacity;
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
 
 /// The result of a request to store a job.

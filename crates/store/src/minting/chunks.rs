@@ -13,7 +13,7 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::write_order::{ROW, WriteOrder};
 use codemint_codes::batch::CodeBatch;
-use codemint_codes::job::Rejections;
+use codemint_codes::job::record::Rejections;
 use codemint_codes::random::Key;
 use codemint_codes::screening::Screening;
 use codemint_telemetry::failpoint;

@@ -4,7 +4,7 @@ use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::closing::CloseJob;
-use codemint_codes::job::JobError;
+use codemint_codes::job::state::JobError;
 
 impl Store {
     /// Counts one more failure of an open chunk, by any worker, up to `most`: other workers may be writing the chunk

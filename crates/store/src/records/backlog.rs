@@ -9,7 +9,8 @@ use sqlx::FromRow;
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::records::rows::unsigned;
-use codemint_codes::job::{State, bench};
+use codemint_codes::job::bench;
+use codemint_codes::job::state::State;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 

@@ -10,7 +10,8 @@ use crate::connection::store::Store;
 use crate::connection::transaction::{BEGIN_UNFLUSHED, StoreTransaction};
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use crate::records::rows::{JobRow, SELECT_JOBS, unsigned};
-use codemint_codes::job::{Job, JobOptions};
+use codemint_codes::job::options::JobOptions;
+use codemint_codes::job::record::Job;
 use codemint_codes::wire::event::EventKind;
 use codemint_telemetry::failpoint;
 

@@ -7,8 +7,9 @@ use crate::connection::store::Store;
 use crate::records::rows::{Chunk, JobRow, SELECT_CHUNKS, SELECT_JOBS, unsigned};
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::bench;
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
-use codemint_codes::job::{Job, State};
+use codemint_codes::job::state::State;
 use codemint_codes::screening::Screening;
 
 /// The index has a chunk's codes in order. The planner prefers a bitmap of its pages followed by a sort, which takes

@@ -5,8 +5,10 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::connection::error::StoreError;
+use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::plan::Tally;
-use codemint_codes::job::{Job, JobError, JobOptions, Origin, Rejections};
+use codemint_codes::job::record::{Job, Origin, Rejections};
+use codemint_codes::job::state::JobError;
 use codemint_codes::policy::PolicyMarks;
 
 /// Reads jobs with their counts; conditions on `j` follow. The counts of unfinished jobs are sums over their chunks.

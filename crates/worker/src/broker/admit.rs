@@ -3,8 +3,10 @@
 use uuid::Uuid;
 
 use codemint_codes::job::bench::is_kept_for_bench;
+use codemint_codes::job::options::JobOptions;
+use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
-use codemint_codes::job::{Job, JobError, JobOptions};
+use codemint_codes::job::state::JobError;
 use codemint_codes::policy::Policy;
 use codemint_codes::wire::message::{Envelope, JobMessage, Undecodable, decode};
 use codemint_codes::wire::trace::valid_traceparent;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::draw::Draw;
 use codemint_codes::free_ranks::FreeRanks;
-use codemint_codes::job::Rejections;
+use codemint_codes::job::record::Rejections;
 use codemint_codes::keyspace::{Keyspace, Rank};
 use codemint_codes::rules::{Forbidden, Rules};
 use codemint_codes::screening::Attempts;

@@ -10,7 +10,7 @@ use crate::mint::times::{ChunkTimes, Stopwatch};
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::draw::GENERATOR_VERSION;
-use codemint_codes::job::{Job, Origin, Rejections};
+use codemint_codes::job::record::{Job, Origin, Rejections};
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 use codemint_codes::policy::{Policy, PolicyMarks};

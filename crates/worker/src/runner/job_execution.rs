@@ -9,7 +9,8 @@ use tracing::{Instrument, Span};
 
 use crate::mint::times::ChunkTimes;
 use crate::mint::{ChunkOutcome, MintError, MintSettings, MintedChunk, Minting};
-use codemint_codes::job::{Job, Rejections, State};
+use codemint_codes::job::record::{Job, Rejections};
+use codemint_codes::job::state::State;
 use codemint_codes::wire::document::hexadecimal;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;

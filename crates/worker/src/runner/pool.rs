@@ -18,7 +18,8 @@ use crate::runner::job_execution::{JobExecution, Share, StepOutcome, job_span, l
 use crate::runner::observer::{Observed, Observer};
 use crate::runner::schedule::{Schedule, Turn};
 use crate::runner::single::OTHERS_AT_WORK_PAUSE;
-use codemint_codes::job::{Job, JobError};
+use codemint_codes::job::record::Job;
+use codemint_codes::job::state::JobError;
 use codemint_store::connection::error::ErrorClass;
 use codemint_store::connection::store::Store;
 use codemint_store::connection::time_limit::in_time;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::runner::job_execution::{JobExecution, Share};
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 
 /// Executions that are kept between two turns of a job, with the chunk that they prepared ahead: some megabytes each.
 const IDLE_EXECUTIONS_MAX: usize = 4;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::mint::{MintError, MintSettings};
 use crate::runner::backoff::Backoff;
 use crate::runner::job_execution::{JobExecution, Share, StepOutcome, job_span};
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 

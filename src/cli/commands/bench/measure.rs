@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::figures::{ClientFigures, Figures, ServerFigures, StoreFigures};
 use crate::cli::Context;
 use crate::cli::commands::bench::cpu::CpuClock;
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::upkeep::activity::{Onlooker, Sessions, WalCounters};

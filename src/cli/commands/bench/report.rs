@@ -10,7 +10,7 @@ use crate::bench::verdict::{Verdict, judge};
 use crate::cli::commands::bench::measure::Measured;
 use crate::cli::support::exit::Failure;
 use crate::cli::support::text::{grouped, print_line};
-use codemint_codes::job::Job;
+use codemint_codes::job::record::Job;
 
 /// The parameters of the test.
 pub struct Asked {

@@ -8,7 +8,8 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
-use crate::connection::postgres::{Address, Route};
+use crate::connection::postgres::Address;
+use crate::connection::postgres_transaction::Route;
 
 /// The place of a store. `Display` shows no password.
 #[derive(Clone)]

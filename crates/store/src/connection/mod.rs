@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod postgres_transaction;
 pub(crate) mod sqlite;
 pub mod transaction;
+pub mod statement;
 pub(crate) mod watch;
 pub(crate) mod patterns;
 pub mod time_limit;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use sqlx::migrate::AppliedMigration;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, Postgres, Row};
 use tokio::time::Instant;
 
 use crate::connection::error::{ErrorClass, StoreError, classify};
-use crate::connection::postgres_transaction::begin_with_settings;
+use crate::connection::postgres_transaction::{PostgresStore, Route, TIMEOUTS, begin_with_settings};
 use crate::connection::schema::{self, SchemaError, SchemaStatus};
 use crate::connection::watch::Watch;
 use crate::records::actor::hostname;
@@ -22,28 +22,9 @@ const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TESTED_AFTER_IDLE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Settings of every session: nothing may wait or idle forever, and the server notices a client that has disappeared. A
-/// chunk of the largest size takes seconds; the timeouts leave a slow server twenty times that.
-pub(crate) const TIMEOUTS: [(&str, &str); 4] = [
-    ("lock_timeout", "30s"),
-    ("statement_timeout", "300s"),
-    ("idle_in_transaction_session_timeout", "60s"),
-    ("client_connection_check_interval", "10s"),
-];
-
 /// Keepalives of the connection that the server sees; behind pgbouncer that connection is not ours.
 const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "15"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
-
-/// The route to the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    Direct,
-    /// Through a pgbouncer in transaction mode: the next transaction may get another session of the server, and what is
-    /// set in a session or prepared under a name stays there for other clients. So everything happens in transactions,
-    /// settings last as long as these, and no statement has a name.
-    Pgbouncer,
-}
 
 /// The address of a server, and how to connect to it.
 #[derive(Clone, Copy, Debug)]
@@ -53,15 +34,6 @@ pub(crate) struct Address<'a> {
     pub connections_max: u32,
     /// The address in a form that may be shown.
     pub place: &'a str,
-}
-
-/// An open PostgreSQL store.
-#[derive(Clone, Debug)]
-pub struct PostgresStore {
-    pub(crate) pool: PgPool,
-    pub(crate) route: Route,
-    /// `None` behind pgbouncer, where the server does not see our sessions as they are.
-    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 impl Address<'_> {

@@ -16,7 +16,6 @@ use sqlx::postgres::{
 };
 use sqlx::{Describe, Either, Execute, Executor, TransactionManager};
 
-use crate::connection::postgres::{PostgresStore, Route, TIMEOUTS};
 use crate::connection::watch::Watch;
 use codemint_telemetry::failpoint;
 
@@ -24,6 +23,24 @@ type Steps<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>
 
 /// The number of bytes sent to the server at once; each piece is flushed.
 const COPY_PIECE_BYTES: usize = 256 * 1024;
+
+/// Settings of every session: nothing may wait or idle forever, and the server notices a client that has disappeared. A
+/// chunk of the largest size takes seconds; the timeouts leave a slow server twenty times that.
+pub(crate) const TIMEOUTS: [(&str, &str); 4] = [
+    ("lock_timeout", "30s"),
+    ("statement_timeout", "300s"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("client_connection_check_interval", "10s"),
+];
+
+/// An open PostgreSQL store.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    pub(crate) pool: PgPool,
+    pub(crate) route: Route,
+    /// `None` behind pgbouncer, where the server does not see our sessions as they are.
+    pub(crate) watch: Option<Arc<Watch>>,
+}
 
 /// An open transaction. Dropping it closes its connection, which rolls it back.
 #[derive(Debug)]
@@ -40,6 +57,16 @@ pub struct PostgresSession {
     watch: Option<Arc<Watch>>,
     /// A transaction is open or a statement was left unfinished: no other caller may get this connection.
     unclean: bool,
+}
+
+/// The route to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Direct,
+    /// Through a pgbouncer in transaction mode: the next transaction may get another session of the server, and what is
+    /// set in a session or prepared under a name stays there for other clients. So everything happens in transactions,
+    /// settings last as long as these, and no statement has a name.
+    Pgbouncer,
 }
 
 /// Returns the statement that begins a transaction. Where sessions are shared it also sets the timeouts, for this
@@ -111,6 +138,27 @@ impl DerefMut for PostgresTransaction {
 }
 
 impl PostgresSession {
+    /// Executes a statement and returns the number of changed rows.
+    pub(crate) async fn run(
+        &mut self,
+        sql: &str,
+        values: PgArguments,
+        on_row: &mut (dyn FnMut(PgRow) -> Result<(), sqlx::Error> + Send),
+    ) -> Result<u64, sqlx::Error> {
+        // Where sessions are shared, a statement is prepared without a name. An empty statement cache would not suffice:
+        // the library names statements all the same.
+        let query = sqlx::query_with(sql, values).persistent(self.route == Route::Direct);
+        let mut steps = self.connection.fetch_many(query);
+        let mut changed = 0;
+        while let Some(step) = answered(self.watch.as_deref(), "statement", steps.try_next()).await? {
+            match step {
+                Either::Left(result) => changed += result.rows_affected(),
+                Either::Right(row) => on_row(row)?,
+            }
+        }
+        Ok(changed)
+    }
+
     /// Copies rows in and returns how many the server took. A `COPY` prepares no statement.
     pub(crate) async fn copy_in(&mut self, sql: &str, rows: &[u8]) -> Result<u64, sqlx::Error> {
         let watch = self.watch.as_deref();
@@ -221,7 +269,7 @@ impl<'c> Executor<'c> for &'c mut PostgresSession {
 
 /// As an executor, a store runs a query on any session or, where sessions are shared, in a transaction of its own.
 impl PostgresStore {
-    async fn run<T>(
+    pub(crate) async fn run<T>(
         &self,
         query: impl AsyncFnOnce(&mut PostgresSession) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {

@@ -2,7 +2,7 @@
 
 use crate::connection::error::StoreError;
 use crate::connection::location::Location;
-use crate::connection::postgres::PostgresStore;
+use crate::connection::postgres_transaction::PostgresStore;
 use crate::connection::schema::SchemaStatus;
 use crate::connection::sqlite;
 use crate::connection::sqlite::SqliteStore;

@@ -5,6 +5,7 @@ use sqlx::{Sqlite, Transaction};
 use crate::connection::error::StoreError;
 use crate::connection::postgres_transaction::{PostgresSession, PostgresTransaction};
 use crate::connection::store::Store;
+use crate::connection::time_limit::in_time;
 
 /// "CMNT": the first half of the keys of our advisory locks; for admissions, the second half is a code length.
 const ADVISORY_LOCKS: i32 = 0x434d_4e54;
@@ -39,29 +40,33 @@ impl Store {
 
     /// Begins a transaction that writes. In SQLite it is the only writer from its start, or fails with `Conflict`.
     pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
-        Ok(match self {
-            Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin().await?),
-            Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
-        })
+        self.begin("begin", true).await
     }
 
     /// Begins a transaction that writes, and whose commit may be lost in a server crash.
     pub(crate) async fn begin_writing_unflushed(&self) -> Result<StoreTransaction, StoreError> {
-        Ok(match self {
-            Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin_with(BEGIN_UNFLUSHED).await?),
-            Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
-        })
+        self.begin(BEGIN_UNFLUSHED, true).await
     }
 
     /// Begins a transaction that only reads, and sees the store as it was at its first statement.
     pub async fn begin_reading(&self) -> Result<StoreTransaction, StoreError> {
-        Ok(match self {
-            Self::Postgres(postgres) => {
-                let begin = "begin isolation level repeatable read read only";
-                StoreTransaction::Postgres(postgres.begin_with(begin).await?)
-            }
-            Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.readers.begin().await?),
+        self.begin("begin isolation level repeatable read read only", false).await
+    }
+
+    /// Begins a transaction that only reads, in PostgreSQL with this statement.
+    pub(crate) async fn begin_reading_with(&self, begin: &'static str) -> Result<StoreTransaction, StoreError> {
+        self.begin(begin, false).await
+    }
+
+    async fn begin(&self, postgres_begin: &'static str, writes: bool) -> Result<StoreTransaction, StoreError> {
+        in_time(async {
+            Ok(match self {
+                Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin_with(postgres_begin).await?),
+                Self::Sqlite(sqlite) if writes => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
+                Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.readers.begin().await?),
+            })
         })
+        .await
     }
 
     /// Opens connections before a job is stored and minted: drawing its first chunk needs reads over a second one.
@@ -118,19 +123,23 @@ impl StoreTransaction {
     /// # Errors
     /// After any error it is unknown whether the transaction was committed.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(transaction) => transaction.commit().await?,
-            Self::Sqlite(transaction) => transaction.commit().await?,
-        }
-        Ok(())
+        in_time(async {
+            match self {
+                Self::Postgres(transaction) => Ok(transaction.commit().await?),
+                Self::Sqlite(transaction) => Ok(transaction.commit().await?),
+            }
+        })
+        .await
     }
 
     pub async fn rollback(self) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(transaction) => transaction.rollback().await?,
-            Self::Sqlite(transaction) => transaction.rollback().await?,
-        }
-        Ok(())
+        in_time(async {
+            match self {
+                Self::Postgres(transaction) => Ok(transaction.rollback().await?),
+                Self::Sqlite(transaction) => Ok(transaction.rollback().await?),
+            }
+        })
+        .await
     }
 }
 

@@ -2,12 +2,13 @@
 //! that it records. Append-only; the database rejects anything else. No row ever holds a code.
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::connection::error::{StoreError, require_rows};
-use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::statement::Time;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::actor::actor_of_process;
@@ -182,17 +183,15 @@ impl AuditEntry {
         self.job_id.is_some_and(|id| is_of_bench(id, self.campaign.as_deref()))
     }
 
-    fn actor(&self) -> &str {
-        self.asked_by.as_deref().unwrap_or_else(|| actor_of_process())
-    }
-
-    /// Returns the campaign, truncated: a refused request may have one that is too long.
-    fn campaign(&self) -> Option<String> {
-        self.campaign.as_ref().map(|name| name.chars().take(CAMPAIGN_LENGTH_MAX).collect())
-    }
-
-    fn count(&self) -> Option<i64> {
-        self.count.map(|count| count as i64)
+    /// Returns the row to insert.
+    fn row(&self) -> Value {
+        let Self { action, outcome, asked_by, job_id, mask, count, campaign, detail, digest } = self;
+        let actor = asked_by.as_deref().unwrap_or_else(|| actor_of_process());
+        // A refused request may have a campaign that is too long.
+        let campaign: Option<String> = campaign.as_ref().map(|name| name.chars().take(CAMPAIGN_LENGTH_MAX).collect());
+        let digest = digest.as_ref().map(|digest| format!("\\x{}", hexadecimal(digest)));
+        let count = count.map(|count| count as i64);
+        json!([actor, action.as_str(), job_id, mask, count, campaign, outcome.as_str(), detail, digest])
     }
 }
 
@@ -262,75 +261,29 @@ impl Store {
              where no > $1 and at >= $2 and at < $3
                and (cast($4 as text) is null or action = $4)";
         let AuditFilter { since, until, job_id, action, after_no, limit } = filter;
-        let (action, limit) = (action.map(Action::as_str), i64::from(*limit));
         // The index finds a job's rows only if the statement has the condition.
         let of_job = if job_id.is_some() { "and job_id = $6" } else { "" };
-        let sql = format!("{SQL} {of_job} order by no limit $5");
-        match self {
-            Self::Postgres(pool) => {
-                let query = sqlx::query_as(&sql).bind(after_no).bind(since).bind(until).bind(action).bind(limit);
-                let query = if job_id.is_some() { query.bind(job_id) } else { query };
-                Ok(query.fetch_all(pool).await?)
-            }
-            Self::Sqlite(sqlite) => {
-                // Times compare as text in the format in which they are stored.
-                let [since, until] = [since, until].map(|time| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
-                let query = sqlx::query_as(&sql).bind(after_no).bind(since).bind(until).bind(action).bind(limit);
-                let query = if job_id.is_some() { query.bind(job_id) } else { query };
-                Ok(query.fetch_all(&sqlite.readers).await?)
-            }
-        }
+        let query = self.query(format!("{SQL} {of_job} order by no limit $5"));
+        let query = query.bind(after_no).bind(Time(*since)).bind(Time(*until)).bind(action.map(Action::as_str));
+        let query = query.bind(i64::from(*limit));
+        if job_id.is_some() { query.bind(job_id) } else { query }.fetch_all().await
     }
 }
 
 impl StoreTransaction {
-    /// Inserts entries in order, in one statement if possible; not those of load tests, which remove what they wrote.
+    /// Inserts entries in order, in one statement; not those of load tests, which remove what they wrote.
     pub(crate) async fn put_audit(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
-        let told: Vec<&AuditEntry> = entries.iter().filter(|entry| !entry.is_of_bench()).collect();
-        if told.is_empty() {
+        const SQL: &str = "
+            insert into audit (actor, action, job_id, mask, count, campaign, result, detail, digest)
+            select value ->> 0, value ->> 1, cast(value ->> 2 as uuid), value ->> 3, cast(value ->> 4 as bigint),
+                   value ->> 5, value ->> 6, value ->> 7, cast(value ->> 8 as bytea)
+              from json_array_elements($1::json)";
+        let rows: Vec<Value> = entries.iter().filter(|entry| !entry.is_of_bench()).map(AuditEntry::row).collect();
+        if rows.is_empty() {
             return Ok(());
         }
-        let inserted = match self {
-            Self::Postgres(transaction) => insert_postgres(transaction, &told).await?,
-            Self::Sqlite(transaction) => insert_sqlite(transaction, &told).await?,
-        };
-        require_rows("the insert into the audit log", inserted, told.len() as u64)
+        let expected = rows.len() as u64;
+        let inserted = self.query(SQL).bind(Value::from(rows).to_string()).execute().await?;
+        require_rows("the insert into the audit log", inserted, expected)
     }
-}
-
-async fn insert_postgres(connection: &mut PostgresSession, entries: &[&AuditEntry]) -> Result<u64, sqlx::Error> {
-    const SQL: &str = "
-        insert into audit (actor, action, job_id, mask, count, campaign, result, detail, digest)
-        select * from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[],
-                             $8::text[], $9::bytea[])";
-    let insert = sqlx::query(SQL)
-        .bind(column(entries, AuditEntry::actor))
-        .bind(column(entries, |entry| entry.action.as_str()))
-        .bind(column(entries, |entry| entry.job_id))
-        .bind(column(entries, |entry| entry.mask.as_deref()))
-        .bind(column(entries, AuditEntry::count))
-        .bind(column(entries, AuditEntry::campaign))
-        .bind(column(entries, |entry| entry.outcome.as_str()))
-        .bind(column(entries, |entry| entry.detail.as_deref()))
-        .bind(column(entries, |entry| entry.digest.as_deref()));
-    Ok(insert.execute(connection).await?.rows_affected())
-}
-
-/// Inserts row by row, because a JSON list could not hold the bytes.
-async fn insert_sqlite(connection: &mut SqliteConnection, entries: &[&AuditEntry]) -> Result<u64, sqlx::Error> {
-    const SQL: &str = "
-        insert into audit (actor, action, job_id, mask, count, campaign, result, detail, digest)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let mut inserted = 0;
-    for entry in entries {
-        let insert = sqlx::query(SQL).bind(entry.actor()).bind(entry.action.as_str()).bind(entry.job_id);
-        let insert = insert.bind(&entry.mask).bind(entry.count()).bind(entry.campaign());
-        let insert = insert.bind(entry.outcome.as_str()).bind(&entry.detail).bind(&entry.digest);
-        inserted += insert.execute(&mut *connection).await?.rows_affected();
-    }
-    Ok(inserted)
-}
-
-fn column<'a, T>(entries: &[&'a AuditEntry], of: impl Fn(&'a AuditEntry) -> T) -> Vec<T> {
-    entries.iter().map(|entry| of(entry)).collect()
 }

@@ -35,20 +35,14 @@ impl Store {
     /// Finds a job by its id.
     pub async fn find_job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
         let sql = format!("{SELECT_JOBS} where j.id = $1");
-        let row: Option<JobRow> = match self {
-            Self::Postgres(pool) => sqlx::query_as(&sql).bind(id).fetch_optional(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(id).fetch_optional(&sqlite.readers).await?,
-        };
+        let row: Option<JobRow> = self.query(sql).bind(id).fetch_optional().await?;
         row.map(Job::try_from).transpose()
     }
 
     /// Finds a job by the store's own number.
     pub async fn find_job_by_no(&self, job_no: i64) -> Result<Option<Job>, StoreError> {
         let sql = format!("{SELECT_JOBS} where j.no = $1");
-        let row: Option<JobRow> = match self {
-            Self::Postgres(pool) => sqlx::query_as(&sql).bind(job_no).fetch_optional(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_optional(&sqlite.readers).await?,
-        };
+        let row: Option<JobRow> = self.query(sql).bind(job_no).fetch_optional().await?;
         row.map(Job::try_from).transpose()
     }
 
@@ -62,12 +56,7 @@ impl Store {
              order by priority desc, no
              limit $1";
         let (limit, first, last) = (i64::from(limit), bench::FIRST_ID, bench::LAST_ID);
-        let rows: Vec<(i64, i16)> = match self {
-            Self::Postgres(pool) => sqlx::query_as(SQL).bind(limit).bind(first).bind(last).fetch_all(pool).await?,
-            Self::Sqlite(sqlite) => {
-                sqlx::query_as(SQL).bind(limit).bind(first).bind(last).fetch_all(&sqlite.readers).await?
-            }
-        };
+        let rows: Vec<(i64, i16)> = self.query(SQL).bind(limit).bind(first).bind(last).fetch_all().await?;
         rows.into_iter().map(|(no, priority)| Ok((no, unsigned("jobs", priority)?))).collect()
     }
 
@@ -79,11 +68,7 @@ impl Store {
              order by j.priority desc, j.no
              limit $1"
         );
-        let limit = i64::from(limit);
-        let rows: Vec<JobRow> = match self {
-            Self::Postgres(pool) => sqlx::query_as(&sql).bind(limit).fetch_all(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(limit).fetch_all(&sqlite.readers).await?,
-        };
+        let rows: Vec<JobRow> = self.query(sql).bind(i64::from(limit)).fetch_all().await?;
         rows.into_iter().map(Job::try_from).collect()
     }
 
@@ -98,22 +83,8 @@ impl Store {
         );
         let state = filter.state.map(State::as_str);
         let before_no = filter.before_no.unwrap_or(i64::MAX);
-        let limit = i64::from(filter.limit);
-        let rows: Vec<JobRow> = match self {
-            Self::Postgres(pool) => {
-                sqlx::query_as(&sql)
-                    .bind(state)
-                    .bind(&filter.campaign)
-                    .bind(before_no)
-                    .bind(limit)
-                    .fetch_all(pool)
-                    .await?
-            }
-            Self::Sqlite(sqlite) => {
-                let query = sqlx::query_as(&sql).bind(state).bind(&filter.campaign).bind(before_no).bind(limit);
-                query.fetch_all(&sqlite.readers).await?
-            }
-        };
+        let query = self.query(sql).bind(state).bind(&filter.campaign).bind(before_no);
+        let rows: Vec<JobRow> = query.bind(i64::from(filter.limit)).fetch_all().await?;
         rows.into_iter().map(Job::try_from).collect()
     }
 
@@ -130,25 +101,14 @@ impl Store {
         let count = request.count as i64;
         // No campaign has an empty name.
         let campaign = request.campaign.as_deref().unwrap_or_default();
-        let row: Option<JobRow> = match self {
-            Self::Postgres(pool) => {
-                sqlx::query_as(&sql).bind(mask).bind(count).bind(campaign).fetch_optional(pool).await?
-            }
-            Self::Sqlite(sqlite) => {
-                sqlx::query_as(&sql).bind(mask).bind(count).bind(campaign).fetch_optional(&sqlite.readers).await?
-            }
-        };
+        let row: Option<JobRow> = self.query(sql).bind(mask).bind(count).bind(campaign).fetch_optional().await?;
         row.map(Job::try_from).transpose()
     }
 
     /// Lists the chunks of a job in order of round and number.
     pub async fn list_chunks(&self, job_no: i64) -> Result<Vec<Chunk>, StoreError> {
         let sql = format!("{SELECT_CHUNKS} where c.job_no = $1 order by c.round, c.chunk_no");
-        let chunks = match self {
-            Self::Postgres(pool) => sqlx::query_as(&sql).bind(job_no).fetch_all(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(&sql).bind(job_no).fetch_all(&sqlite.readers).await?,
-        };
-        Ok(chunks)
+        self.query(sql).bind(job_no).fetch_all().await
     }
 
     /// Returns how the candidates of a job's done chunks were compared with existing codes, and in how many chunks.
@@ -158,10 +118,7 @@ impl Store {
              where job_no = $1 and screening is not null
              group by screening
              order by count(*) desc, screening";
-        let rows: Vec<(String, i64)> = match self {
-            Self::Postgres(pool) => sqlx::query_as(SQL).bind(job_no).fetch_all(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(SQL).bind(job_no).fetch_all(&sqlite.readers).await?,
-        };
+        let rows: Vec<(String, i64)> = self.query(SQL).bind(job_no).fetch_all().await?;
         let corrupt = |problem| StoreError::Corrupt { table: "chunks", problem };
         rows.into_iter().map(|(name, count)| Ok((name.parse().map_err(corrupt)?, unsigned("chunks", count)?))).collect()
     }
@@ -169,40 +126,28 @@ impl Store {
     /// Counts the codes that carry the number of one of the job's runs, wherever they lie. Reads the whole store.
     pub async fn count_codes(&self, job_no: i64) -> Result<u64, StoreError> {
         const SQL: &str = "select count(*) from codes where run_no in (select run_no from chunks where job_no = $1)";
-        let count: i64 = match self {
-            Self::Postgres(pool) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(&sqlite.readers).await?,
-        };
+        let count: i64 = self.query(SQL).bind(job_no).without_time_limit().fetch_value().await?;
         unsigned("codes", count)
     }
 
     /// Reads the codes that a chunk put into the store, ascending.
     pub async fn read_codes(&self, chunk: &Chunk) -> Result<CodeBatch, StoreError> {
-        let joined: Option<String> = match self {
-            Self::Postgres(postgres) => {
-                let mut transaction = postgres.begin_with(BEGIN_READING_CODES).await?;
-                let query = sqlx::query_scalar(
-                    "select string_agg(code, E'\\n')
-                       from (select code from codes where run_no = $1 and code between $2 and $3 order by code) ordered",
-                );
-                let query = query.bind(chunk.run_no).bind(&chunk.range_first).bind(&chunk.range_last);
-                let joined = query.fetch_one(&mut *transaction).await?;
-                transaction.rollback().await?;
-                joined
-            }
-            Self::Sqlite(sqlite) => {
-                // The table is its primary key, so a range of it is read in its order. An ordered subquery, or the
-                // newline as char(10), takes two fifths longer.
-                sqlx::query_scalar(
-                    "select group_concat(code, '\n') from codes where run_no = $1 and code between $2 and $3",
-                )
-                .bind(chunk.run_no)
-                .bind(&chunk.range_first)
-                .bind(&chunk.range_last)
-                .fetch_one(&sqlite.readers)
-                .await?
-            }
+        let (mut transaction, sql) = match self {
+            Self::Postgres(_) => (
+                self.begin_reading_with(BEGIN_READING_CODES).await?,
+                "select string_agg(code, E'\\n')
+                   from (select code from codes where run_no = $1 and code between $2 and $3 order by code) ordered",
+            ),
+            // The table is its primary key, so a range of it is read in its order. An ordered subquery, or the newline
+            // as char(10), takes two fifths longer.
+            Self::Sqlite(_) => (
+                self.begin_reading().await?,
+                "select group_concat(code, '\n') from codes where run_no = $1 and code between $2 and $3",
+            ),
         };
+        let query = transaction.query(sql).bind(chunk.run_no).bind(&chunk.range_first).bind(&chunk.range_last);
+        let joined: Option<String> = query.fetch_value().await?;
+        transaction.rollback().await?;
         let mut lines = joined.unwrap_or_default();
         if !lines.is_empty() {
             // A plain push would double a megabyte for one byte.

@@ -16,14 +16,11 @@ use codemint_test_support::rabbitmq;
 use codemint_test_support::schemas::{assert_fits, validator};
 use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site};
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::tools::{files_below, read, root};
 use codemint_test_support::waiting::DEADLINE;
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn document() -> String {
-    fs::read_to_string(root().join("docs/integration.md")).expect("the document")
+    read("docs/integration.md")
 }
 
 /// Returns the document's code blocks in this language, in order.
@@ -194,14 +191,15 @@ fn every_event_and_every_failure_code_is_documented() {
 
 /// Returns every error code of a job that occurs in the source.
 fn codes_in_the_source() -> BTreeSet<String> {
-    let read = |path: &str| fs::read_to_string(root().join("crates").join(path)).expect("a source file");
-    let request = read("codes/src/job/request.rs");
+    let request = read("crates/codes/src/job/request.rs");
     let arms = request.split("const fn code").nth(1).and_then(|rest| rest.split("\n    }").next()).expect("codes");
     let mut codes: BTreeSet<String> =
         arms.lines().filter_map(|line| Some(line.split("=> \"").nth(1)?.split('"').next()?.to_owned())).collect();
     // This code belongs to reserved masks, not to jobs.
     assert!(codes.remove("invalid_note") && codes.len() >= 8, "{codes:?}");
-    for file in ["worker/src/broker/admit.rs", "codes/src/job/plan.rs", "worker/src/runner/pool.rs"] {
+    for file in
+        files_below("crates", "rs").into_iter().filter(|file| file.components().any(|part| part.as_os_str() == "src"))
+    {
         codes.extend(read(file).split("code: \"").skip(1).filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
     }
     codes

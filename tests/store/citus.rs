@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::tools::{files_below, read};
 
 /// The tables that stay on the coordinator.
 const LOCAL_TABLES: [&str; 5] = ["jobs", "chunks", "masks", "reserved", "outbox"];
@@ -27,10 +28,7 @@ const REFUSED: [&str; 14] = [
 ];
 
 fn source(directory: &str, ending: &str) -> Vec<(PathBuf, String)> {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(directory);
-    let paths = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
-    let of_kind = paths.filter(|path| path.extension().is_some_and(|extension| extension == ending));
-    of_kind.map(|path| (path.clone(), std::fs::read_to_string(path).expect("text"))).collect()
+    files_below(directory, ending).into_iter().map(|path| (path.clone(), read(path))).collect()
 }
 
 /// The string literals of a source file, with single spaces between words.
@@ -45,7 +43,7 @@ fn literals(source: &str) -> Vec<String> {
 /// The statements on the table of codes that a PostgreSQL store may run.
 fn statements_with_codes() -> Vec<String> {
     let mut found = Vec::new();
-    for (path, text) in source("src/store", "rs") {
+    for (path, text) in source("crates/store/src", "rs") {
         // They create partitions, which a distributed table does not need, and remove what a load test wrote; load
         // tests are not meant for such stores (docs/bench.md).
         if path.ends_with("partitions.rs") || path.ends_with("benches.rs") {

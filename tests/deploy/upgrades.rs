@@ -12,6 +12,7 @@ use uuid::Uuid;
 use codemint_test_support::amqp::{Peer, quorum};
 use codemint_test_support::cli_steps::assert_names;
 use codemint_test_support::codemint::Codemint;
+use codemint_test_support::on_both_stores;
 use codemint_test_support::oracle::{Asked, Known};
 use codemint_test_support::postgres::Database;
 use codemint_test_support::rabbitmq;
@@ -78,36 +79,32 @@ fn newer_schema(version: i64, programs_from: Option<i64>) -> String {
     )
 }
 
-#[tokio::test]
-async fn the_newest_migration_declares_which_programs_work_with_it() {
-    for place in TestStore::both().await {
-        let known = known(&place).await;
-        let said = format!("select count(*) from schema_compatibility where schema_version = {known}");
-        assert_eq!(place.number(&said).await, 1, "version {known} in {:?}", place.kind);
-    }
+on_both_stores!(the_newest_migration_declares_which_programs_work_with_it);
+async fn the_newest_migration_declares_which_programs_work_with_it(place: TestStore) {
+    let known = known(&place).await;
+    let said = format!("select count(*) from schema_compatibility where schema_version = {known}");
+    assert_eq!(place.number(&said).await, 1, "version {known} in {:?}", place.kind);
 }
 
-#[tokio::test]
-async fn a_newer_schema_that_declares_compatibility_is_used_and_left_unchanged() {
-    for place in [TestStore::sqlite().await, TestStore::postgres().await] {
-        let known = known(&place).await;
-        let next = known + 1;
-        migrate_further(&place, &place.url, next, &newer_schema(next, Some(known))).await;
-        place.codemint(["generate", "####", "--count", "10"]).run().await.expect_code(0);
-        place.codemint(["jobs", "list"]).run().await.expect_code(0);
-        for args in [&["migrate"][..], &["migrate", "--check"]] {
-            let told = place.codemint(args).run().await.expect_code(0);
-            assert_names(&told.stdout, &[&format!("version {next}, this program knows {known} and works with it")]);
-        }
-        let told = place.codemint(["migrate", "--check", "--json"]).run().await.expect_code(0).json();
-        assert_eq!((&told["schema"], &told["found"], &told["known"]), (&"newer".into(), &next.into(), &known.into()));
-        assert_eq!(place.number("select max(version) from _sqlx_migrations").await, next);
+on_both_stores!(a_newer_schema_that_declares_compatibility_is_used_and_left_unchanged);
+async fn a_newer_schema_that_declares_compatibility_is_used_and_left_unchanged(place: TestStore) {
+    let known = known(&place).await;
+    let next = known + 1;
+    migrate_further(&place, &place.url, next, &newer_schema(next, Some(known))).await;
+    place.codemint(["generate", "####", "--count", "10"]).run().await.expect_code(0);
+    place.codemint(["jobs", "list"]).run().await.expect_code(0);
+    for args in [&["migrate"][..], &["migrate", "--check"]] {
+        let told = place.codemint(args).run().await.expect_code(0);
+        assert_names(&told.stdout, &[&format!("version {next}, this program knows {known} and works with it")]);
     }
+    let told = place.codemint(["migrate", "--check", "--json"]).run().await.expect_code(0).json();
+    assert_eq!((&told["schema"], &told["found"], &told["known"]), (&"newer".into(), &next.into(), &known.into()));
+    assert_eq!(place.number("select max(version) from _sqlx_migrations").await, next);
 }
 
 #[tokio::test]
 async fn a_newer_schema_is_checked_through_pgbouncer_too() {
-    let place = TestStore::by_way_of_pgbouncer().await;
+    let place = TestStore::pgbouncer().await;
     assert_eq!(place.way, Way::Pgbouncer);
     let known = place.number("select max(version) from _sqlx_migrations").await;
     // The rows that a migration would write.
@@ -122,40 +119,35 @@ async fn a_newer_schema_is_checked_through_pgbouncer_too() {
     place.codemint(["generate", "####", "--count", "10"]).run().await.expect_code(2);
 }
 
-#[tokio::test]
-async fn every_command_refuses_a_newer_schema_that_does_not_declare_compatibility() {
-    for place in TestStore::both().await {
-        let known = known(&place).await;
-        let next = known + 1;
-        migrate_further(&place, &place.url, next, &newer_schema(next, None)).await;
-        let commands: [&[&str]; 4] =
-            [&["generate", "####", "--count", "10"], &["jobs", "list"], &["migrate"], &["migrate", "--check"]];
-        for command in commands {
-            let refused = place.codemint(command).run().await.expect_code(2);
-            assert_names(&refused.stderr, &[&format!("version {next}, this program knows {known} at most")]);
-        }
-        let declare =
-            format!("insert into schema_compatibility (schema_version, programs_from) values ({next}, {next})");
-        place.execute(&declare).await;
-        for command in commands {
-            let refused = place.codemint(command).run().await.expect_code(2);
-            let programs = format!("version {next}, which works with programs from version {next} on");
-            assert_names(&refused.stderr, &[&programs, &format!("this one knows {known} at most")]);
-        }
-        assert_eq!(place.number("select count(*) from jobs").await, 0);
+on_both_stores!(every_command_refuses_a_newer_schema_that_does_not_declare_compatibility);
+async fn every_command_refuses_a_newer_schema_that_does_not_declare_compatibility(place: TestStore) {
+    let known = known(&place).await;
+    let next = known + 1;
+    migrate_further(&place, &place.url, next, &newer_schema(next, None)).await;
+    let commands: [&[&str]; 4] =
+        [&["generate", "####", "--count", "10"], &["jobs", "list"], &["migrate"], &["migrate", "--check"]];
+    for command in commands {
+        let refused = place.codemint(command).run().await.expect_code(2);
+        assert_names(&refused.stderr, &[&format!("version {next}, this program knows {known} at most")]);
     }
+    let declare = format!("insert into schema_compatibility (schema_version, programs_from) values ({next}, {next})");
+    place.execute(&declare).await;
+    for command in commands {
+        let refused = place.codemint(command).run().await.expect_code(2);
+        let programs = format!("version {next}, which works with programs from version {next} on");
+        assert_names(&refused.stderr, &[&programs, &format!("this one knows {known} at most")]);
+    }
+    assert_eq!(place.number("select count(*) from jobs").await, 0);
 }
 
-#[tokio::test]
-async fn a_newer_schema_with_other_older_migrations_is_refused() {
-    for place in TestStore::both().await {
-        let known = known(&place).await;
-        migrate_further(&place, &place.url, known + 1, &newer_schema(known + 1, Some(known))).await;
-        let other = if place.kind == Kind::Sqlite { "x'00'" } else { "'\\x00'" };
-        place.execute(&format!("update _sqlx_migrations set checksum = {other} where version = 1")).await;
-        let refused = place.codemint(["jobs", "list"]).run().await.expect_code(2);
-        assert_names(&refused.stderr, &["migration 1 in the store differs from that of this program"]);
-    }
+on_both_stores!(a_newer_schema_with_other_older_migrations_is_refused);
+async fn a_newer_schema_with_other_older_migrations_is_refused(place: TestStore) {
+    let known = known(&place).await;
+    migrate_further(&place, &place.url, known + 1, &newer_schema(known + 1, Some(known))).await;
+    let other = if place.kind == Kind::Sqlite { "x'00'" } else { "'\\x00'" };
+    place.execute(&format!("update _sqlx_migrations set checksum = {other} where version = 1")).await;
+    let refused = place.codemint(["jobs", "list"]).run().await.expect_code(2);
+    assert_names(&refused.stderr, &["migration 1 in the store differs from that of this program"]);
 }
 
 async fn ask(peer: &Peer, mask: &str) -> Asked {
@@ -173,32 +165,30 @@ async fn wait_until_all_work(workers: &[&Worker]) {
     .await;
 }
 
-#[tokio::test]
-async fn a_worker_continues_and_another_starts_when_the_schema_is_migrated_under_them() {
-    for place in TestStore::both().await {
-        let known = known(&place).await;
-        let owner_url = place.url.clone();
-        let site = Site::new(place).await;
-        let peer = site.keep_events().await;
-        let settings = [("CODEMINT__JOB__CHUNK_SIZE", "3000"), ("CODEMINT__LOG__LEVEL", "debug")];
-        let running = site.start(&settings, &[]);
-        running.wait_until_ready().await;
-        let mut asked = vec![ask(&peer, "U???????").await];
-        wait_until_all_work(&[&running]).await;
-        migrate_further(&site.store, &owner_url, known + 1, &newer_schema(known + 1, Some(known))).await;
-        assert!(site.count(OPEN).await > 0, "the job ended too early");
-        let started = site.start(&settings, &[]);
-        started.wait_until_ready().await;
-        started.wait_until_it_says("belongs to a newer program").await;
-        asked.push(ask(&peer, "U???????").await);
-        wait_until_all_work(&[&running, &started]).await;
-        for worker in [&running, &started] {
-            let readiness = worker.readiness();
-            assert!(matches!(readiness, Some((200, _))), "a newer schema leaves the worker ready: {readiness:?}");
-        }
-        running.terminate().await.expect_code(0);
-        end_well("a newer schema", site, started, &asked).await;
+on_both_stores!(a_worker_continues_and_another_starts_when_the_schema_is_migrated_under_them);
+async fn a_worker_continues_and_another_starts_when_the_schema_is_migrated_under_them(place: TestStore) {
+    let known = known(&place).await;
+    let owner_url = place.url.clone();
+    let site = Site::new(place).await;
+    let peer = site.keep_events().await;
+    let settings = [("CODEMINT__JOB__CHUNK_SIZE", "3000"), ("CODEMINT__LOG__LEVEL", "debug")];
+    let running = site.start(&settings, &[]);
+    running.wait_until_ready().await;
+    let mut asked = vec![ask(&peer, "U???????").await];
+    wait_until_all_work(&[&running]).await;
+    migrate_further(&site.store, &owner_url, known + 1, &newer_schema(known + 1, Some(known))).await;
+    assert!(site.count(OPEN).await > 0, "the job ended too early");
+    let started = site.start(&settings, &[]);
+    started.wait_until_ready().await;
+    started.wait_until_it_says("belongs to a newer program").await;
+    asked.push(ask(&peer, "U???????").await);
+    wait_until_all_work(&[&running, &started]).await;
+    for worker in [&running, &started] {
+        let readiness = worker.readiness();
+        assert!(matches!(readiness, Some((200, _))), "a newer schema leaves the worker ready: {readiness:?}");
     }
+    running.terminate().await.expect_code(0);
+    end_well("a newer schema", site, started, &asked).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use codemint_test_support::cli_steps::{EmptyPlace, assert_names, generate, request, wait_for_a_chunk};
 use codemint_test_support::codemint::{Codemint, finish, send_signal};
+use codemint_test_support::on_all_stores;
+use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::{Durability, Server};
 use codemint_test_support::roles::{url_of_member, url_of_owner};
 use codemint_test_support::stores::{Kind, TestStore, Way};
@@ -37,50 +39,46 @@ fn names_in(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
-#[tokio::test]
-async fn a_bench_reports_what_it_measured_and_leaves_nothing_behind() {
-    for place in TestStore::all().await {
-        let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
-        let before = contents(&place).await;
-        let bench = ["bench", "--codes", "2003", "--jobs", "4", "--workers", "2", "--json"];
-        let ran = place.codemint(bench).env("CODEMINT__JOB__CHUNK_SIZE", "250").run().await.expect_code(0);
-        let report = ran.json();
-        assert_eq!(report["codes"], 2003);
-        assert_eq!(report["jobs"], 4);
-        assert_eq!(report["workers"], 2);
-        assert_eq!(report["temporary"], false);
-        assert_eq!(report["rejected"], 0);
-        assert_eq!(number(&report, "/job_ms/count"), 4.0);
-        // Jobs of 500 and 501 codes, in chunks of about 250: two or three each.
-        assert!((8.0..=12.0).contains(&number(&report, "/chunk_ms/count")), "{report}");
-        for times in ["chunk_ms", "job_ms"] {
-            let times = ["p50", "p90", "p99", "max"].map(|name| number(&report, &format!("/{times}/{name}")));
-            assert!(times[0] > 0.0 && times.is_sorted(), "{report}");
-        }
-        assert!(number(&report, "/job_ms/max") <= number(&report, "/seconds") * 1000.0 + 1.0);
-        assert_eq!(report["server"].is_object(), place.kind == Kind::Postgres && place.way != Way::Pgbouncer);
-        assert_eq!(contents(&place).await, before, "{:?}", place.way);
-        place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
-        assert_eq!(names_in(place.path()).iter().filter(|name| name.contains("bench")).count(), 0);
+on_all_stores!(a_bench_reports_what_it_measured_and_leaves_nothing_behind);
+async fn a_bench_reports_what_it_measured_and_leaves_nothing_behind(place: TestStore) {
+    let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
+    let before = contents(&place).await;
+    let bench = ["bench", "--codes", "2003", "--jobs", "4", "--workers", "2", "--json"];
+    let ran = place.codemint(bench).env("CODEMINT__JOB__CHUNK_SIZE", "250").run().await.expect_code(0);
+    let report = ran.json();
+    assert_eq!(report["codes"], 2003);
+    assert_eq!(report["jobs"], 4);
+    assert_eq!(report["workers"], 2);
+    assert_eq!(report["temporary"], false);
+    assert_eq!(report["rejected"], 0);
+    assert_eq!(number(&report, "/job_ms/count"), 4.0);
+    // Jobs of 500 and 501 codes, in chunks of about 250: two or three each.
+    assert!((8.0..=12.0).contains(&number(&report, "/chunk_ms/count")), "{report}");
+    for times in ["chunk_ms", "job_ms"] {
+        let times = ["p50", "p90", "p99", "max"].map(|name| number(&report, &format!("/{times}/{name}")));
+        assert!(times[0] > 0.0 && times.is_sorted(), "{report}");
     }
+    assert!(number(&report, "/job_ms/max") <= number(&report, "/seconds") * 1000.0 + 1.0);
+    assert_eq!(report["server"].is_object(), place.kind == Kind::Postgres && place.way != Way::Pgbouncer);
+    assert_eq!(contents(&place).await, before, "{:?}", place.way);
+    place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
+    assert_eq!(names_in(place.path()).iter().filter(|name| name.contains("bench")).count(), 0);
 }
 
-#[tokio::test]
-async fn a_bench_on_a_mask_in_use_notes_the_overlap_and_leaves_the_mask_unchanged() {
-    for place in TestStore::both().await {
-        let other = generate(&place, &["CROWD####", "--count", "6000"]).await;
-        let before = contents(&place).await;
-        let bench = place.codemint(["bench", "--codes", "3000", "--mask", "CROWD####", "--json"]);
-        let ran = bench.run().await.expect_code(0);
-        assert_names(&ran.stderr, &["note: 1 masks in use share codes with CROWD####"]);
-        assert!(number(&ran.json(), "/rejected") > 0.0, "six of ten candidates exist");
-        assert_eq!(contents(&place).await, before);
-        place.codemint(["verify", &other.to_string()]).run().await.expect_code(0);
+on_both_stores!(a_bench_on_a_mask_in_use_notes_the_overlap_and_leaves_the_mask_unchanged);
+async fn a_bench_on_a_mask_in_use_notes_the_overlap_and_leaves_the_mask_unchanged(place: TestStore) {
+    let other = generate(&place, &["CROWD####", "--count", "6000"]).await;
+    let before = contents(&place).await;
+    let bench = place.codemint(["bench", "--codes", "3000", "--mask", "CROWD####", "--json"]);
+    let ran = bench.run().await.expect_code(0);
+    assert_names(&ran.stderr, &["note: 1 masks in use share codes with CROWD####"]);
+    assert!(number(&ran.json(), "/rejected") > 0.0, "six of ten candidates exist");
+    assert_eq!(contents(&place).await, before);
+    place.codemint(["verify", &other.to_string()]).run().await.expect_code(0);
 
-        let full = place.codemint(["bench", "--codes", "5000", "--mask", "CROWD####"]).run().await.expect_code(4);
-        assert_names(&full.stderr, &["4,000 codes of CROWD#### are free, 5,000 were requested"]);
-        assert_eq!(contents(&place).await, before);
-    }
+    let full = place.codemint(["bench", "--codes", "5000", "--mask", "CROWD####"]).run().await.expect_code(4);
+    assert_names(&full.stderr, &["4,000 codes of CROWD#### are free, 5,000 were requested"]);
+    assert_eq!(contents(&place).await, before);
 }
 
 #[tokio::test]
@@ -116,19 +114,17 @@ async fn a_bench_prints_a_table_or_json_whose_fields_are_all_documented() {
     assert!(number(&report, "/server/round_trip_ms") > 0.0);
 }
 
-#[tokio::test]
-async fn an_interrupted_bench_leaves_nothing_behind() {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        for place in TestStore::both().await {
-            let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
-            let before = contents(&place).await;
-            let child = begin_long(&place).await;
-            send_signal(signal, &child);
-            let ran = finish(child).await.expect_code(code);
-            assert_names(&ran.stderr, &["stopped; all test data is removed"]);
-            assert_eq!(contents(&place).await, before);
-            place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
-        }
+on_both_stores!(an_interrupted_bench_leaves_nothing_behind);
+async fn an_interrupted_bench_leaves_nothing_behind(place: TestStore) {
+    for ((signal, code), place) in [("INT", 130), ("TERM", 143)].into_iter().zip([place.another().await, place]) {
+        let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
+        let before = contents(&place).await;
+        let child = begin_long(&place).await;
+        send_signal(signal, &child);
+        let ran = finish(child).await.expect_code(code);
+        assert_names(&ran.stderr, &["stopped; all test data is removed"]);
+        assert_eq!(contents(&place).await, before);
+        place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
     }
 }
 
@@ -141,27 +137,25 @@ async fn begin_long(place: &TestStore) -> tokio::process::Child {
     child
 }
 
-#[tokio::test]
-async fn a_bench_removes_what_a_killed_bench_left_and_nothing_else() {
-    for place in TestStore::both().await {
-        let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
-        let before = contents(&place).await;
-        let child = begin_long(&place).await;
-        send_signal("KILL", &child);
-        finish(child).await.expect_code(-9);
-        assert_ne!(contents(&place).await, before);
-        // Nothing resumes its jobs.
-        let left = place.store.list_bench_jobs().await.expect("jobs");
-        assert_eq!(left.len(), 3);
-        assert_eq!(place.store.list_unfinished(10).await.expect("jobs"), []);
-        let resumed = place.codemint(["jobs", "resume", &left[0].id.to_string()]).run().await.expect_code(3);
-        assert_names(&resumed.stderr, &["the next `codemint bench` removes it"]);
+on_both_stores!(a_bench_removes_what_a_killed_bench_left_and_nothing_else);
+async fn a_bench_removes_what_a_killed_bench_left_and_nothing_else(place: TestStore) {
+    let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
+    let before = contents(&place).await;
+    let child = begin_long(&place).await;
+    send_signal("KILL", &child);
+    finish(child).await.expect_code(-9);
+    assert_ne!(contents(&place).await, before);
+    // Nothing resumes its jobs.
+    let left = place.store.list_bench_jobs().await.expect("jobs");
+    assert_eq!(left.len(), 3);
+    assert_eq!(place.store.list_unfinished(10).await.expect("jobs"), []);
+    let resumed = place.codemint(["jobs", "resume", &left[0].id.to_string()]).run().await.expect_code(3);
+    assert_names(&resumed.stderr, &["the next `codemint bench` removes it"]);
 
-        let ran = place.codemint(["bench", "--codes", "100", "--json"]).run().await.expect_code(0);
-        assert_names(&ran.stderr, &["note: removed the leftovers of a killed bench: 3 jobs with "]);
-        assert_eq!(contents(&place).await, before);
-        place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
-    }
+    let ran = place.codemint(["bench", "--codes", "100", "--json"]).run().await.expect_code(0);
+    assert_names(&ran.stderr, &["note: removed the leftovers of a killed bench: 3 jobs with "]);
+    assert_eq!(contents(&place).await, before);
+    place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
 }
 
 #[tokio::test]
@@ -179,48 +173,42 @@ async fn a_bench_waits_for_a_crashed_server_and_leaves_nothing_behind() {
     assert_eq!(contents(&place).await, before);
 }
 
-#[tokio::test]
-async fn a_second_bench_on_the_same_store_is_refused() {
-    for place in TestStore::both().await {
-        let child = begin_long(&place).await;
-        let refused = place.codemint(["bench", "--codes", "100"]).run().await.expect_code(1);
-        assert_names(&refused.stderr, &["another `codemint bench` runs on this store"]);
-        assert_eq!(place.store.list_bench_jobs().await.expect("jobs").len(), 3, "they are the other one's");
-        send_signal("INT", &child);
-        finish(child).await.expect_code(130);
-        place.codemint(["bench", "--codes", "100"]).run().await.expect_code(0);
-    }
+on_both_stores!(a_second_bench_on_the_same_store_is_refused);
+async fn a_second_bench_on_the_same_store_is_refused(place: TestStore) {
+    let child = begin_long(&place).await;
+    let refused = place.codemint(["bench", "--codes", "100"]).run().await.expect_code(1);
+    assert_names(&refused.stderr, &["another `codemint bench` runs on this store"]);
+    assert_eq!(place.store.list_bench_jobs().await.expect("jobs").len(), 3, "they are the other one's");
+    send_signal("INT", &child);
+    finish(child).await.expect_code(130);
+    place.codemint(["bench", "--codes", "100"]).run().await.expect_code(0);
 }
 
-#[tokio::test]
-async fn a_job_that_only_looks_like_a_bench_job_is_never_removed() {
-    for place in TestStore::both().await {
-        let named = codemint_codes::job::request::Request {
-            campaign: Some(bench::campaign(Uuid::now_v7(), 0)),
-            ..request("####", 10)
-        };
-        place.store.put_job(Uuid::now_v7(), &named).await.expect("a job of that campaign");
-        place.store.put_job(bench::FIRST_ID, &request("A###", 10)).await.expect("a job of such an id");
-        let before = contents(&place).await;
-        place.codemint(["bench", "--codes", "100"]).run().await.expect_code(0);
-        assert_eq!(contents(&place).await, before);
-        let none: Vec<BenchJob> = place.store.list_bench_jobs().await.expect("jobs");
-        assert!(none.is_empty());
-    }
+on_both_stores!(a_job_that_only_looks_like_a_bench_job_is_never_removed);
+async fn a_job_that_only_looks_like_a_bench_job_is_never_removed(place: TestStore) {
+    let named = codemint_codes::job::request::Request {
+        campaign: Some(bench::campaign(Uuid::now_v7(), 0)),
+        ..request("####", 10)
+    };
+    place.store.put_job(Uuid::now_v7(), &named).await.expect("a job of that campaign");
+    place.store.put_job(bench::FIRST_ID, &request("A###", 10)).await.expect("a job of such an id");
+    let before = contents(&place).await;
+    place.codemint(["bench", "--codes", "100"]).run().await.expect_code(0);
+    assert_eq!(contents(&place).await, before);
+    let none: Vec<BenchJob> = place.store.list_bench_jobs().await.expect("jobs");
+    assert!(none.is_empty());
 }
 
-#[tokio::test]
-async fn workers_ignore_the_jobs_of_a_bench() {
-    for place in TestStore::both().await {
-        let campaign = bench::campaign(Uuid::now_v7(), 7);
-        let named = codemint_codes::job::request::Request { campaign: Some(campaign.clone()), ..request("A####", 10) };
-        place.store.put_job(bench::id_of(&campaign), &named).await.expect("a job");
-        place.store.put_job(Uuid::now_v7(), &request("B####", 10)).await.expect("a job");
-        let worker = place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off");
-        worker.run().await.expect_code(0);
-        let states = "select state from jobs order by no";
-        assert_eq!(place.texts(states).await, ["queued", "completed"]);
-    }
+on_both_stores!(workers_ignore_the_jobs_of_a_bench);
+async fn workers_ignore_the_jobs_of_a_bench(place: TestStore) {
+    let campaign = bench::campaign(Uuid::now_v7(), 7);
+    let named = codemint_codes::job::request::Request { campaign: Some(campaign.clone()), ..request("A####", 10) };
+    place.store.put_job(bench::id_of(&campaign), &named).await.expect("a job");
+    place.store.put_job(Uuid::now_v7(), &request("B####", 10)).await.expect("a job");
+    let worker = place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off");
+    worker.run().await.expect_code(0);
+    let states = "select state from jobs order by no";
+    assert_eq!(place.texts(states).await, ["queued", "completed"]);
 }
 
 #[tokio::test]
@@ -282,11 +270,9 @@ async fn a_member_of_the_owner_role_may_run_it_and_sees_what_the_server_does() {
     assert!(number(&report, "/shares/database_cpu") > 0.0, "a user with another role set: {report}");
 }
 
-#[tokio::test]
-async fn a_bench_emits_no_events() {
-    for place in TestStore::both().await {
-        wait_for_no_event(&place).await;
-    }
+on_both_stores!(a_bench_emits_no_events);
+async fn a_bench_emits_no_events(place: TestStore) {
+    wait_for_no_event(&place).await;
 }
 
 /// Configures a broker, for which the jobs of other commands would emit events. Nothing connects to it here.

@@ -10,6 +10,7 @@ use codemint_test_support::cli_steps::{
     assert_names, exported, files_beside_the_store, generate, job_id, wait_for_a_chunk,
 };
 use codemint_test_support::codemint::{Ran, finish, send_signal};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
 
 fn input(place: &TestStore, text: &str) -> PathBuf {
@@ -44,122 +45,112 @@ fn many_codes(count: u64) -> String {
     })
 }
 
-#[tokio::test]
-async fn valid_codes_are_imported_and_every_other_line_is_counted_and_listed() {
-    for place in TestStore::both().await {
-        generate(&place, &["TAKEN", "--count", "1"]).await;
-        input(&place, "abc-1\nABC-1\n\nde f\ntaken\n12345\r\nxyz99");
-        let ran = import(&place, &["--campaign", "old", "--reject-file", "rejected.csv"]).await.expect_code(0);
-        let summary = ran.json();
-        assert_eq!(counts(&summary), [7, 1, 1, 1, 1, 3]);
-        assert_eq!(
-            (&summary["kind"], &summary["mask"], &summary["state"]),
-            (&"import".into(), &Value::Null, &"completed".into())
-        );
-        assert_eq!(summary["campaign"], "old");
-        assert_eq!(
-            rejected(&place),
-            ["line,reason", "2,repeat of line 1", "4,contains a space or a tab", "5,exists already"]
-        );
-        let id = job_id(&ran);
-        assert_eq!(exported(&place, id).await, ["12345", "ABC-1", "XYZ99"]);
-        place.codemint(["verify", &id.to_string()]).run().await.expect_code(0);
-        assert_eq!(files_beside_the_store(place.path()), ["input.txt", "rejected.csv"]);
-    }
+on_both_stores!(valid_codes_are_imported_and_every_other_line_is_counted_and_listed);
+async fn valid_codes_are_imported_and_every_other_line_is_counted_and_listed(place: TestStore) {
+    generate(&place, &["TAKEN", "--count", "1"]).await;
+    input(&place, "abc-1\nABC-1\n\nde f\ntaken\n12345\r\nxyz99");
+    let ran = import(&place, &["--campaign", "old", "--reject-file", "rejected.csv"]).await.expect_code(0);
+    let summary = ran.json();
+    assert_eq!(counts(&summary), [7, 1, 1, 1, 1, 3]);
+    assert_eq!(
+        (&summary["kind"], &summary["mask"], &summary["state"]),
+        (&"import".into(), &Value::Null, &"completed".into())
+    );
+    assert_eq!(summary["campaign"], "old");
+    assert_eq!(
+        rejected(&place),
+        ["line,reason", "2,repeat of line 1", "4,contains a space or a tab", "5,exists already"]
+    );
+    let id = job_id(&ran);
+    assert_eq!(exported(&place, id).await, ["12345", "ABC-1", "XYZ99"]);
+    place.codemint(["verify", &id.to_string()]).run().await.expect_code(0);
+    assert_eq!(files_beside_the_store(place.path()), ["input.txt", "rejected.csv"]);
 }
 
-#[tokio::test]
-async fn importing_the_same_input_again_reports_the_same_job() {
-    for place in TestStore::both().await {
-        generate(&place, &["TAKEN", "--count", "1"]).await;
-        input(&place, "ABC-1\ntaken\nabc-1\n");
-        let first = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(0).json();
-        let list = rejected(&place);
-        let again = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(0).json();
-        assert_eq!((&first["job_id"], counts(&first)), (&again["job_id"], counts(&again)));
-        assert_eq!(again["imported_here"], 0);
-        assert_eq!(rejected(&place), list);
+on_both_stores!(importing_the_same_input_again_reports_the_same_job);
+async fn importing_the_same_input_again_reports_the_same_job(place: TestStore) {
+    generate(&place, &["TAKEN", "--count", "1"]).await;
+    input(&place, "ABC-1\ntaken\nabc-1\n");
+    let first = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(0).json();
+    let list = rejected(&place);
+    let again = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(0).json();
+    assert_eq!((&first["job_id"], counts(&first)), (&again["job_id"], counts(&again)));
+    assert_eq!(again["imported_here"], 0);
+    assert_eq!(rejected(&place), list);
 
-        let other = import(&place, &["--campaign", "other"]).await.expect_code(4);
-        assert_names(&other.stderr, &["is the import of the same input with no campaign", "--job-id"]);
-        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
-        let copy = import(&place, &["--job-id", id]).await.expect_code(0).json();
-        assert_eq!((&copy["job_id"], counts(&copy)), (&id.into(), [3, 0, 0, 1, 2, 0]));
-        input(&place, "ABC-2\n");
-        let changed = import(&place, &["--job-id", id]).await.expect_code(4);
-        assert_names(&changed.stderr, &["another input, or of this one before a change", "SHA-256", "--job-id"]);
-        assert_eq!(place.number("select count(*) from codes").await, 2);
-    }
+    let other = import(&place, &["--campaign", "other"]).await.expect_code(4);
+    assert_names(&other.stderr, &["is the import of the same input with no campaign", "--job-id"]);
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let copy = import(&place, &["--job-id", id]).await.expect_code(0).json();
+    assert_eq!((&copy["job_id"], counts(&copy)), (&id.into(), [3, 0, 0, 1, 2, 0]));
+    input(&place, "ABC-2\n");
+    let changed = import(&place, &["--job-id", id]).await.expect_code(4);
+    assert_names(&changed.stderr, &["another input, or of this one before a change", "SHA-256", "--job-id"]);
+    assert_eq!(place.number("select count(*) from codes").await, 2);
 }
 
-#[tokio::test]
-async fn an_import_that_is_killed_repeatedly_ends_like_an_undisturbed_one() {
+on_both_stores!(an_import_that_is_killed_repeatedly_ends_like_an_undisturbed_one);
+async fn an_import_that_is_killed_repeatedly_ends_like_an_undisturbed_one(place: TestStore) {
     const COUNT: u64 = 400_000;
-    for place in TestStore::both().await {
-        generate(&place, &["OLD-#######", "--count", "20000"]).await;
-        let text = many_codes(COUNT) + "not a code\n";
-        input(&place, &text);
-        let mut codes: BTreeSet<String> = text.lines().take(COUNT as usize).map(str::to_uppercase).collect();
-        let distinct = codes.len() as u64;
-        for name in ["KILL", "KILL", "INT", "KILL"] {
-            let before = place.number("select count(*) from chunks where state = 'done'").await;
-            let child = place.codemint(["import", "input.txt", "--reject-file", "rejected.csv"]).start();
-            codemint_test_support::waiting::wait_until("a run is committed, or all are", async || {
-                let (done, open) = (
-                    place.number("select count(*) from chunks where state = 'done'").await,
-                    place.number("select count(*) from chunks where state = 'open'").await,
-                );
-                done > before || (done > 1 && open == 0)
-            })
-            .await;
-            send_signal(name, &child);
-            finish(child).await;
-        }
-        let ran = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(0);
-        let summary = ran.json();
-        let existing = summary["existing"].as_u64().expect("a number");
-        assert!(existing > 0, "some codes of the earlier job are in the input");
-        assert_eq!(counts(&summary), [COUNT + 1, 0, 1, COUNT - distinct, existing, distinct - existing]);
-        assert_eq!(rejected(&place).len() as u64, 1 + 1 + COUNT - distinct + existing);
-        codes.extend(place.texts("select code from codes where code like 'OLD-%'").await);
-        assert_eq!(place.texts("select code from codes order by code").await.len(), codes.len());
-        place.codemint(["verify", &job_id(&ran).to_string()]).run().await.expect_code(0);
-        let claimed = "select cast(sum(codes) as bigint) from masks";
-        assert_eq!(place.number(claimed).await, place.number("select count(*) from codes").await);
+    generate(&place, &["OLD-#######", "--count", "20000"]).await;
+    let text = many_codes(COUNT) + "not a code\n";
+    input(&place, &text);
+    let mut codes: BTreeSet<String> = text.lines().take(COUNT as usize).map(str::to_uppercase).collect();
+    let distinct = codes.len() as u64;
+    for name in ["KILL", "KILL", "INT", "KILL"] {
+        let before = place.number("select count(*) from chunks where state = 'done'").await;
+        let child = place.codemint(["import", "input.txt", "--reject-file", "rejected.csv"]).start();
+        codemint_test_support::waiting::wait_until("a run is committed, or all are", async || {
+            let (done, open) = (
+                place.number("select count(*) from chunks where state = 'done'").await,
+                place.number("select count(*) from chunks where state = 'open'").await,
+            );
+            done > before || (done > 1 && open == 0)
+        })
+        .await;
+        send_signal(name, &child);
+        finish(child).await;
     }
+    let ran = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(0);
+    let summary = ran.json();
+    let existing = summary["existing"].as_u64().expect("a number");
+    assert!(existing > 0, "some codes of the earlier job are in the input");
+    assert_eq!(counts(&summary), [COUNT + 1, 0, 1, COUNT - distinct, existing, distinct - existing]);
+    assert_eq!(rejected(&place).len() as u64, 1 + 1 + COUNT - distinct + existing);
+    codes.extend(place.texts("select code from codes where code like 'OLD-%'").await);
+    assert_eq!(place.texts("select code from codes order by code").await.len(), codes.len());
+    place.codemint(["verify", &job_id(&ran).to_string()]).run().await.expect_code(0);
+    let claimed = "select cast(sum(codes) as bigint) from masks";
+    assert_eq!(place.number(claimed).await, place.number("select count(*) from codes").await);
 }
 
-#[tokio::test]
-async fn two_concurrent_imports_of_the_same_input_share_the_work() {
-    for place in TestStore::both().await {
-        input(&place, &many_codes(300_000));
-        let start = || place.codemint(["import", "input.txt", "--json"]).start();
-        let (first, second) = (start(), start());
-        let (first, second) = tokio::join!(finish(first), finish(second));
-        let here = [first, second].map(|ran| ran.expect_code(0).json()["imported_here"].as_u64().expect("a number"));
-        assert_eq!(here[0] + here[1], place.number("select count(*) from codes").await as u64);
-    }
+on_both_stores!(two_concurrent_imports_of_the_same_input_share_the_work);
+async fn two_concurrent_imports_of_the_same_input_share_the_work(place: TestStore) {
+    input(&place, &many_codes(300_000));
+    let start = || place.codemint(["import", "input.txt", "--json"]).start();
+    let (first, second) = (start(), start());
+    let (first, second) = tokio::join!(finish(first), finish(second));
+    let here = [first, second].map(|ran| ran.expect_code(0).json()["imported_here"].as_u64().expect("a number"));
+    assert_eq!(here[0] + here[1], place.number("select count(*) from codes").await as u64);
 }
 
-#[tokio::test]
-async fn minted_codes_avoid_imported_and_reserved_codes() {
-    for place in TestStore::both().await {
-        let imported: String = (0..500).map(|number| format!("{:04}\n", number * 13 + 1000)).collect();
-        input(&place, &imported);
-        import(&place, &[]).await.expect_code(0);
-        place.codemint(["reserve", "add", "1###"]).run().await.expect_code(0);
-        let free = 9000 - (0..500).filter(|number| number * 13 + 1000 >= 2000).count();
-        let ran = place.codemint(["generate", "####", "--count", &(free + 1).to_string()]).run().await.expect_code(4);
-        assert_names(&ran.stderr, &["8,577 codes of #### are free"]);
-        assert_eq!(free, 8577);
-        for count in [4000, 4000, 577] {
-            generate(&place, &["####", "--count", &count.to_string(), "--chunk-size", "500"]).await;
-        }
-        let ran = place.codemint(["generate", "####", "--count", "1"]).run().await.expect_code(4);
-        assert_names(&ran.stderr, &["0 codes of #### are free, 1 were requested"]);
-        assert_eq!(place.number("select count(*) from codes").await, 9077);
-        assert_eq!(place.number("select count(*) from codes where code like '1%'").await, 77);
+on_both_stores!(minted_codes_avoid_imported_and_reserved_codes);
+async fn minted_codes_avoid_imported_and_reserved_codes(place: TestStore) {
+    let imported: String = (0..500).map(|number| format!("{:04}\n", number * 13 + 1000)).collect();
+    input(&place, &imported);
+    import(&place, &[]).await.expect_code(0);
+    place.codemint(["reserve", "add", "1###"]).run().await.expect_code(0);
+    let free = 9000 - (0..500).filter(|number| number * 13 + 1000 >= 2000).count();
+    let ran = place.codemint(["generate", "####", "--count", &(free + 1).to_string()]).run().await.expect_code(4);
+    assert_names(&ran.stderr, &["8,577 codes of #### are free"]);
+    assert_eq!(free, 8577);
+    for count in [4000, 4000, 577] {
+        generate(&place, &["####", "--count", &count.to_string(), "--chunk-size", "500"]).await;
     }
+    let ran = place.codemint(["generate", "####", "--count", "1"]).run().await.expect_code(4);
+    assert_names(&ran.stderr, &["0 codes of #### are free, 1 were requested"]);
+    assert_eq!(place.number("select count(*) from codes").await, 9077);
+    assert_eq!(place.number("select count(*) from codes where code like '1%'").await, 77);
 }
 
 #[tokio::test]
@@ -182,27 +173,25 @@ async fn unusable_input_is_refused_with_the_fix() {
     assert_eq!(place.texts("select code from codes").await, ["AAA"]);
 }
 
-#[tokio::test]
-async fn an_import_is_resumed_only_with_its_input_and_cancelled_like_any_job() {
-    for place in TestStore::both().await {
-        input(&place, &many_codes(300_000));
-        let child = place.codemint(["import", "input.txt"]).start();
-        wait_for_a_chunk(&place).await;
-        send_signal("INT", &child);
-        let ran = finish(child).await;
-        if ran.code == 0 {
-            continue;
-        }
-        assert_names(&ran.expect_code(130).stderr, &["repeat the same command to resume it"]);
-        let jobs = place.codemint(["jobs", "list", "--json"]).run().await.expect_code(0).json();
-        let id = jobs[0]["job_id"].as_str().expect("an id").to_owned();
-        let resumed = place.codemint(["jobs", "resume", &id]).run().await.expect_code(2);
-        assert_names(&resumed.stderr, &["the job is an import", "with the same input"]);
-        place.codemint(["jobs", "cancel", &id]).run().await.expect_code(0);
-        assert_names(&import(&place, &[]).await.expect_code(3).stderr, &["is cancelled"]);
-        let claimed = "select cast(sum(codes) as bigint) from masks";
-        assert_eq!(place.number(claimed).await, place.number("select count(*) from codes").await);
+on_both_stores!(an_import_is_resumed_only_with_its_input_and_cancelled_like_any_job);
+async fn an_import_is_resumed_only_with_its_input_and_cancelled_like_any_job(place: TestStore) {
+    input(&place, &many_codes(300_000));
+    let child = place.codemint(["import", "input.txt"]).start();
+    wait_for_a_chunk(&place).await;
+    send_signal("INT", &child);
+    let ran = finish(child).await;
+    if ran.code == 0 {
+        return;
     }
+    assert_names(&ran.expect_code(130).stderr, &["repeat the same command to resume it"]);
+    let jobs = place.codemint(["jobs", "list", "--json"]).run().await.expect_code(0).json();
+    let id = jobs[0]["job_id"].as_str().expect("an id").to_owned();
+    let resumed = place.codemint(["jobs", "resume", &id]).run().await.expect_code(2);
+    assert_names(&resumed.stderr, &["the job is an import", "with the same input"]);
+    place.codemint(["jobs", "cancel", &id]).run().await.expect_code(0);
+    assert_names(&import(&place, &[]).await.expect_code(3).stderr, &["is cancelled"]);
+    let claimed = "select cast(sum(codes) as bigint) from masks";
+    assert_eq!(place.number(claimed).await, place.number("select count(*) from codes").await);
 }
 
 #[tokio::test]
@@ -231,16 +220,14 @@ async fn standard_input_is_imported_and_waiting_for_it_can_be_interrupted() {
     assert_eq!(place.texts("select code from codes").await, ["FROM-A-PIPE"]);
 }
 
-#[tokio::test]
-async fn regression_codes_minted_outside_the_range_of_an_import_are_counted() {
-    for place in TestStore::both().await {
-        input(&place, "19\n20\n31\n");
-        import(&place, &[]).await.expect_code(0);
-        generate(&place, &["[1-3][019]", "--count", "6"]).await;
-        for inside in ["1[01]", "3[09]"] {
-            let ran = place.codemint(["generate", inside, "--count", "1"]).run().await.expect_code(4);
-            assert_names(&ran.stderr, &[&format!("0 codes of {inside} are free")]);
-        }
+on_both_stores!(regression_codes_minted_outside_the_range_of_an_import_are_counted);
+async fn regression_codes_minted_outside_the_range_of_an_import_are_counted(place: TestStore) {
+    input(&place, "19\n20\n31\n");
+    import(&place, &[]).await.expect_code(0);
+    generate(&place, &["[1-3][019]", "--count", "6"]).await;
+    for inside in ["1[01]", "3[09]"] {
+        let ran = place.codemint(["generate", inside, "--count", "1"]).run().await.expect_code(4);
+        assert_names(&ran.stderr, &[&format!("0 codes of {inside} are free")]);
     }
 }
 

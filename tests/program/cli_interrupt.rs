@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use codemint_test_support::cli_steps::{assert_names, files_beside_the_store, job_id, proposed, wait_for_a_chunk};
 use codemint_test_support::codemint::{finish, send_signal};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::free_port;
 use codemint_test_support::stores::{Kind, TestStore};
 
@@ -27,56 +28,50 @@ async fn interrupted(place: &TestStore, signal: &str, code: i32, args: &[&str]) 
     ran.stderr
 }
 
-#[tokio::test]
-async fn an_interrupted_command_names_the_command_that_completes_the_job() {
-    for place in TestStore::both().await {
-        std::fs::write(place.path().join("codes.txt"), "what was there\n").expect("a file");
-        let said = interrupted(&place, "INT", 130, &[]).await;
-        assert_eq!(files_beside_the_store(place.path()), ["codes.txt"], "no temporary file is left");
-        let kept = std::fs::read_to_string(place.path().join("codes.txt")).expect("the file");
-        assert_eq!(kept, "what was there\n");
+on_both_stores!(an_interrupted_command_names_the_command_that_completes_the_job);
+async fn an_interrupted_command_names_the_command_that_completes_the_job(place: TestStore) {
+    std::fs::write(place.path().join("codes.txt"), "what was there\n").expect("a file");
+    let said = interrupted(&place, "INT", 130, &[]).await;
+    assert_eq!(files_beside_the_store(place.path()), ["codes.txt"], "no temporary file is left");
+    let kept = std::fs::read_to_string(place.path().join("codes.txt")).expect("the file");
+    assert_eq!(kept, "what was there\n");
 
-        assert_eq!(place.number("select count(*) from jobs").await, 1);
-        assert_names(&said, &["jobs resume", "then export it with --output codes.txt"]);
-        let resumed = proposed(&place, &said).args(["--json"]).run().await.expect_code(0);
-        assert_eq!(place.number("select count(*) from codes").await, COUNT);
-        place.codemint(["verify", &job_id(&resumed).to_string()]).run().await.expect_code(0);
-    }
+    assert_eq!(place.number("select count(*) from jobs").await, 1);
+    assert_names(&said, &["jobs resume", "then export it with --output codes.txt"]);
+    let resumed = proposed(&place, &said).args(["--json"]).run().await.expect_code(0);
+    assert_eq!(place.number("select count(*) from codes").await, COUNT);
+    place.codemint(["verify", &job_id(&resumed).to_string()]).run().await.expect_code(0);
 }
 
-#[tokio::test]
-async fn a_terminated_command_is_completed_by_repeating_it_with_the_whole_file() {
-    for place in TestStore::both().await {
-        let id = Uuid::now_v7().to_string();
-        let said = interrupted(&place, "TERM", 143, &["--job-id", &id]).await;
-        assert_names(&said, &[&format!("jobs resume {id}`")]);
-        assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
+on_both_stores!(a_terminated_command_is_completed_by_repeating_it_with_the_whole_file);
+async fn a_terminated_command_is_completed_by_repeating_it_with_the_whole_file(place: TestStore) {
+    let id = Uuid::now_v7().to_string();
+    let said = interrupted(&place, "TERM", 143, &["--job-id", &id]).await;
+    assert_names(&said, &[&format!("jobs resume {id}`")]);
+    assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
 
-        let generate = ["generate", "*{10}", "--count", "100000", "--output", "codes.txt", "--json", "--job-id", &id];
-        let summary = place.codemint(generate).run().await.expect_code(0).json();
-        assert_eq!(summary["minted"], COUNT);
-        assert!(summary["minted_here"].as_i64().expect("a number") < COUNT, "what was committed is kept");
-        let codes = std::fs::read_to_string(place.path().join("codes.txt")).expect("the output");
-        assert_eq!(codes.lines().count() as i64, COUNT);
-        assert!(codes.lines().is_sorted_by(|a, b| a < b), "every code once");
-        place.codemint(["verify", &id]).run().await.expect_code(0);
-    }
+    let generate = ["generate", "*{10}", "--count", "100000", "--output", "codes.txt", "--json", "--job-id", &id];
+    let summary = place.codemint(generate).run().await.expect_code(0).json();
+    assert_eq!(summary["minted"], COUNT);
+    assert!(summary["minted_here"].as_i64().expect("a number") < COUNT, "what was committed is kept");
+    let codes = std::fs::read_to_string(place.path().join("codes.txt")).expect("the output");
+    assert_eq!(codes.lines().count() as i64, COUNT);
+    assert!(codes.lines().is_sorted_by(|a, b| a < b), "every code once");
+    place.codemint(["verify", &id]).run().await.expect_code(0);
 }
 
-#[tokio::test]
-async fn interrupting_jobs_watch_does_not_affect_the_job() {
-    for place in TestStore::both().await {
-        let id = Uuid::now_v7();
-        place.store.put_job(id, &codemint_test_support::cli_steps::request("####", 10)).await.expect("a job");
-        // No process works on the job, so it would be watched forever.
-        let child = place.codemint(["jobs", "watch", &id.to_string()]).start();
-        catches_signals(child.id().expect("a running program")).await;
-        send_signal("INT", &child);
-        let ran = finish(child).await.expect_code(130);
-        // The signal may come before the first look at the job.
-        assert!(ran.stderr.starts_with("stopped "), "{}", ran.stderr);
-        assert_eq!(place.texts("select state from jobs").await, ["queued"]);
-    }
+on_both_stores!(interrupting_jobs_watch_does_not_affect_the_job);
+async fn interrupting_jobs_watch_does_not_affect_the_job(place: TestStore) {
+    let id = Uuid::now_v7();
+    place.store.put_job(id, &codemint_test_support::cli_steps::request("####", 10)).await.expect("a job");
+    // No process works on the job, so it would be watched forever.
+    let child = place.codemint(["jobs", "watch", &id.to_string()]).start();
+    catches_signals(child.id().expect("a running program")).await;
+    send_signal("INT", &child);
+    let ran = finish(child).await.expect_code(130);
+    // The signal may come before the first look at the job.
+    assert!(ran.stderr.starts_with("stopped "), "{}", ran.stderr);
+    assert_eq!(place.texts("select state from jobs").await, ["queued"]);
 }
 
 /// Waits until the program has a handler for SIGINT; before, the signal would kill it.

@@ -6,6 +6,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use codemint_test_support::cli_steps::assert_names;
 use codemint_test_support::codemint::{Codemint, Ran};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::{Database, Durability, Server, free_port};
 use codemint_test_support::stores::TestStore;
 
@@ -138,13 +139,11 @@ async fn the_first_job_creates_an_sqlite_store_and_checking_creates_none() {
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1, "one file holds everything");
 }
 
-#[tokio::test]
-async fn a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_store() {
-    for place in TestStore::both().await {
-        place.execute("update _sqlx_migrations set version = 99 where version = 6").await;
-        for command in [&MINT[..], &["jobs", "list"], &["migrate"], &["migrate", "--check"]] {
-            let ran = place.codemint(command).run().await.expect_code(2);
-            assert_names(&ran.stderr, &["version 99, this program knows 6 at most"]);
-        }
+on_both_stores!(a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_store);
+async fn a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_store(place: TestStore) {
+    place.execute("update _sqlx_migrations set version = 99 where version = 6").await;
+    for command in [&MINT[..], &["jobs", "list"], &["migrate"], &["migrate", "--check"]] {
+        let ran = place.codemint(command).run().await.expect_code(2);
+        assert_names(&ran.stderr, &["version 99, this program knows 6 at most"]);
     }
 }

@@ -3,6 +3,7 @@
 use codemint_codes::job::request::{Limits, Request, RequestError};
 
 use codemint_test_support::codemint::Codemint;
+use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
 
 fn refusal(mask: &str, count: i128, guess_odds_min: u64) -> Option<RequestError> {
@@ -27,18 +28,16 @@ fn jobs_are_refused_below_the_minimum_odds_and_accepted_from_there_on() {
     assert_eq!(refusal("WELCOME", 1, 1_000_000), None, "a mask of literals is not secret");
 }
 
-#[tokio::test]
-async fn the_summary_warns_of_codes_that_are_easy_to_guess() {
+on_both_stores!(the_summary_warns_of_codes_that_are_easy_to_guess);
+async fn the_summary_warns_of_codes_that_are_easy_to_guess(place: TestStore) {
     let warning = "1 random guess in 1000 hits a code; use more placeholders";
-    for place in TestStore::both().await {
-        let ran = place.codemint(["generate", "####", "-n", "10", "--json"]).run().await.expect_code(0);
-        assert_eq!(ran.json()["warnings"], serde_json::json!([warning]));
-        let id = ran.json()["job_id"].as_str().expect("an id").to_owned();
-        let shown = place.codemint(["jobs", "show", &id, "--json"]).run().await.expect_code(0);
-        assert_eq!(shown.json()["warnings"], serde_json::json!([warning]));
-        let ran = place.codemint(["generate", "####", "-n", "10"]).run().await.expect_code(0);
-        assert!(ran.stdout.contains(&format!("\nwarning   {warning}\n")), "{}", ran.stdout);
-    }
+    let ran = place.codemint(["generate", "####", "-n", "10", "--json"]).run().await.expect_code(0);
+    assert_eq!(ran.json()["warnings"], serde_json::json!([warning]));
+    let id = ran.json()["job_id"].as_str().expect("an id").to_owned();
+    let shown = place.codemint(["jobs", "show", &id, "--json"]).run().await.expect_code(0);
+    assert_eq!(shown.json()["warnings"], serde_json::json!([warning]));
+    let ran = place.codemint(["generate", "####", "-n", "10"]).run().await.expect_code(0);
+    assert!(ran.stdout.contains(&format!("\nwarning   {warning}\n")), "{}", ran.stdout);
 }
 
 #[tokio::test]

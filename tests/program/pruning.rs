@@ -8,6 +8,8 @@ use uuid::Uuid;
 use codemint_test_support::cli_steps::{assert_names, exported};
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, mint, put, request, start};
+use codemint_test_support::on_all_stores;
+use codemint_test_support::on_both_stores;
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 
@@ -77,70 +79,63 @@ async fn put_jobs(place: &TestStore) -> [Job; 5] {
     [completed, cancelled, young, unfinished, of_bench]
 }
 
-#[tokio::test]
-async fn pruning_removes_only_events_and_filters_of_jobs_that_ended_before() {
-    for place in TestStore::all().await {
-        let [completed, cancelled, young, unfinished, of_bench] = put_jobs(&place).await;
-        put_events(&place, completed.no, EVENTS, LONG_AGO).await;
-        // A producer has just repeated its request.
-        put_events(&place, completed.no, 1, "current_timestamp").await;
-        for job in [&young, &unfinished, &of_bench] {
-            put_events(&place, job.no, 1, LONG_AGO).await;
-        }
-        let of_the_old = format!("job_no in ({}, {})", completed.no, cancelled.no);
-        let filter_bytes =
-            place.number(&format!("select cast(sum(length(filter)) as bigint) from chunks where {of_the_old}")).await;
-        let kept = place.number(&format!("{FILTERS} and not {of_the_old}")).await;
-        assert_eq!(kept, 3 + 1 + 1, "in {:?}", place.kind);
-        let before = all_else(&place).await;
-
-        let bytes = filter_bytes + 10 * EVENTS as i64;
-        assert_eq!(prune(&place, &["--dry-run"]).await, removed(true, 2, EVENTS, 121, bytes), "in {:?}", place.kind);
-        assert_eq!(place.number(FILTERS).await, kept + 121, "a dry run changes nothing");
-        assert_eq!(place.number("select count(*) from outbox").await, EVENTS as i64 + 4);
-
-        assert_eq!(prune(&place, &[]).await, removed(false, 2, EVENTS, 121, bytes), "in {:?}", place.kind);
-        let told =
-            "select detail || ' ' || cast(sum(count) as bigint) from audit where action = 'prune' group by detail
-                     order by detail";
-        assert_eq!(place.texts(told).await, [format!("events {EVENTS}"), "filters 121".to_owned()]);
-        assert_eq!(place.number(FILTERS).await, kept);
-        assert_eq!(place.number(&format!("{FILTERS} and {of_the_old}")).await, 0);
-        assert_eq!(place.number("select count(*) from outbox").await, 4);
-        assert_eq!(all_else(&place).await, before);
-        assert_eq!(prune(&place, &[]).await, removed(false, 0, 0, 0, 0), "nothing is left to prune");
+on_all_stores!(pruning_removes_only_events_and_filters_of_jobs_that_ended_before);
+async fn pruning_removes_only_events_and_filters_of_jobs_that_ended_before(place: TestStore) {
+    let [completed, cancelled, young, unfinished, of_bench] = put_jobs(&place).await;
+    put_events(&place, completed.no, EVENTS, LONG_AGO).await;
+    // A producer has just repeated its request.
+    put_events(&place, completed.no, 1, "current_timestamp").await;
+    for job in [&young, &unfinished, &of_bench] {
+        put_events(&place, job.no, 1, LONG_AGO).await;
     }
+    let of_the_old = format!("job_no in ({}, {})", completed.no, cancelled.no);
+    let filter_bytes =
+        place.number(&format!("select cast(sum(length(filter)) as bigint) from chunks where {of_the_old}")).await;
+    let kept = place.number(&format!("{FILTERS} and not {of_the_old}")).await;
+    assert_eq!(kept, 3 + 1 + 1, "in {:?}", place.kind);
+    let before = all_else(&place).await;
+
+    let bytes = filter_bytes + 10 * EVENTS as i64;
+    assert_eq!(prune(&place, &["--dry-run"]).await, removed(true, 2, EVENTS, 121, bytes), "in {:?}", place.kind);
+    assert_eq!(place.number(FILTERS).await, kept + 121, "a dry run changes nothing");
+    assert_eq!(place.number("select count(*) from outbox").await, EVENTS as i64 + 4);
+
+    assert_eq!(prune(&place, &[]).await, removed(false, 2, EVENTS, 121, bytes), "in {:?}", place.kind);
+    let told = "select detail || ' ' || cast(sum(count) as bigint) from audit where action = 'prune' group by detail
+                 order by detail";
+    assert_eq!(place.texts(told).await, [format!("events {EVENTS}"), "filters 121".to_owned()]);
+    assert_eq!(place.number(FILTERS).await, kept);
+    assert_eq!(place.number(&format!("{FILTERS} and {of_the_old}")).await, 0);
+    assert_eq!(place.number("select count(*) from outbox").await, 4);
+    assert_eq!(all_else(&place).await, before);
+    assert_eq!(prune(&place, &[]).await, removed(false, 0, 0, 0, 0), "nothing is left to prune");
 }
 
-#[tokio::test]
-async fn a_job_on_a_pruned_mask_repeats_no_earlier_code_until_the_mask_is_full() {
-    for place in TestStore::both().await {
-        let first = mint(&place, "####", 4_000, 1_000).await;
-        age(&place, first.no).await;
-        assert_eq!(prune(&place, &[]).await["filters"], 4);
-        let second = mint(&place, "####", 3_000, 1_000).await;
-        assert_eq!(second.rejections.conflicts, 0, "earlier codes are looked up: {:?}", second.rejections);
-        assert!(second.rejections.existing > 500, "{:?}", second.rejections);
-        // This job meets runs with a filter beside runs without one.
-        mint(&place, "####", 3_000, 1_000).await;
-        assert_eq!(codes_in(&place).await.len(), 10_000);
-        expect_refused(&place, "####", 1, 0).await;
-        assert_sound(&place).await;
-    }
+on_both_stores!(a_job_on_a_pruned_mask_repeats_no_earlier_code_until_the_mask_is_full);
+async fn a_job_on_a_pruned_mask_repeats_no_earlier_code_until_the_mask_is_full(place: TestStore) {
+    let first = mint(&place, "####", 4_000, 1_000).await;
+    age(&place, first.no).await;
+    assert_eq!(prune(&place, &[]).await["filters"], 4);
+    let second = mint(&place, "####", 3_000, 1_000).await;
+    assert_eq!(second.rejections.conflicts, 0, "earlier codes are looked up: {:?}", second.rejections);
+    assert!(second.rejections.existing > 500, "{:?}", second.rejections);
+    // This job meets runs with a filter beside runs without one.
+    mint(&place, "####", 3_000, 1_000).await;
+    assert_eq!(codes_in(&place).await.len(), 10_000);
+    expect_refused(&place, "####", 1, 0).await;
+    assert_sound(&place).await;
 }
 
-#[tokio::test]
-async fn a_pruned_job_is_exported_and_verified_as_before() {
-    for place in TestStore::both().await {
-        let job = mint(&place, "A####", 3_000, 1_000).await;
-        let before = exported(&place, job.id).await;
-        age(&place, job.no).await;
-        assert_eq!(prune(&place, &[]).await["filters"], 3);
-        assert_eq!(exported(&place, job.id).await, before);
-        assert_eq!(before.len(), 3_000);
-        for check in [&["verify"][..], &["verify", "--everywhere"]] {
-            place.codemint(check).args([job.id.to_string()]).run().await.expect_code(0);
-        }
+on_both_stores!(a_pruned_job_is_exported_and_verified_as_before);
+async fn a_pruned_job_is_exported_and_verified_as_before(place: TestStore) {
+    let job = mint(&place, "A####", 3_000, 1_000).await;
+    let before = exported(&place, job.id).await;
+    age(&place, job.no).await;
+    assert_eq!(prune(&place, &[]).await["filters"], 3);
+    assert_eq!(exported(&place, job.id).await, before);
+    assert_eq!(before.len(), 3_000);
+    for check in [&["verify"][..], &["verify", "--everywhere"]] {
+        place.codemint(check).args([job.id.to_string()]).run().await.expect_code(0);
     }
 }
 

@@ -4,6 +4,7 @@ use codemint_codes::job::state::State;
 
 use codemint_test_support::codemint::{Ran, finish};
 use codemint_test_support::engine_steps::{assert_sound, codes_in, put, run, start};
+use codemint_test_support::on_all_stores;
 use codemint_test_support::stores::TestStore;
 
 /// Mints 40,000 codes of each of two masks that share 160,000, in two processes; returns the number of conflicts.
@@ -34,24 +35,22 @@ async fn two_processes_that_mint_overlapping_masks_at_once_both_complete_exactly
     assert_sound(&place).await;
 }
 
-#[tokio::test]
-async fn codes_stored_by_another_job_after_screening_are_conflicts_and_replaced() {
-    for place in TestStore::all().await {
-        let jobs = [put(&place.store, "####", 4_000, 500).await, put(&place.store, "###[0-9A]", 4_000, 500).await];
-        let mut minting = [start(&place.store, &jobs[0]).await, start(&place.store, &jobs[1]).await];
-        // The jobs take turns: the next chunk of each is screened before the chunk of the other is written.
-        for _chunk in 0..8 {
-            for minting in &mut minting {
-                minting.mint_chunk(&place.store).await.expect("a step");
-            }
+on_all_stores!(codes_stored_by_another_job_after_screening_are_conflicts_and_replaced);
+async fn codes_stored_by_another_job_after_screening_are_conflicts_and_replaced(place: TestStore) {
+    let jobs = [put(&place.store, "####", 4_000, 500).await, put(&place.store, "###[0-9A]", 4_000, 500).await];
+    let mut minting = [start(&place.store, &jobs[0]).await, start(&place.store, &jobs[1]).await];
+    // The jobs take turns: the next chunk of each is screened before the chunk of the other is written.
+    for _chunk in 0..8 {
+        for minting in &mut minting {
+            minting.mint_chunk(&place.store).await.expect("a step");
         }
-        let mut conflicts = 0;
-        for job in &jobs {
-            let job = run(&place.store, job).await;
-            assert_eq!((job.state, job.minted), (State::Completed, 4_000));
-            conflicts += job.rejections.conflicts;
-        }
-        assert!(conflicts > 0, "on {:?}", place.kind);
-        assert_sound(&place).await;
     }
+    let mut conflicts = 0;
+    for job in &jobs {
+        let job = run(&place.store, job).await;
+        assert_eq!((job.state, job.minted), (State::Completed, 4_000));
+        conflicts += job.rejections.conflicts;
+    }
+    assert!(conflicts > 0, "on {:?}", place.kind);
+    assert_sound(&place).await;
 }

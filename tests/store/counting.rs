@@ -10,6 +10,7 @@ use codemint_codes::random::{RandomIntegers, Stream};
 
 use codemint_test_support::chance::numbered_key;
 use codemint_test_support::engine_steps::{import, refusal_of, request};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::small_masks::mask;
 use codemint_test_support::stores::TestStore;
 
@@ -80,29 +81,27 @@ impl Lot {
     }
 }
 
-#[tokio::test]
-async fn taken_codes_of_masks_with_odd_symbols_are_counted_exactly() {
+on_both_stores!(taken_codes_of_masks_with_odd_symbols_are_counted_exactly);
+async fn taken_codes_of_masks_with_odd_symbols_are_counted_exactly(place: TestStore) {
     let mut lot = Lot(RandomIntegers::new(&numbered_key(7), Stream::chunk(0, 0)));
     let masks: Vec<Mask> = (0..30).map(|_| lot.mask()).collect();
     let mut codes = BTreeSet::new();
     for mask in &masks {
         codes.extend((0..60).map(|_| lot.code_near(mask)));
     }
-    for place in TestStore::both().await {
-        import(&place, "[!-~]{12}", &codes).await;
-        for mask in &masks {
-            let keyspace = Keyspace::new(mask);
-            let taken = codes.iter().filter(|code| keyspace.contains(code)).count() as u128;
-            assert!((5..60).contains(&taken), "{taken}");
-            let count = keyspace.size() as i128;
-            let refused = refusal_of(&place, &request(&mask.to_string(), count, 1 << 20)).await;
-            assert_eq!(refused, (keyspace.size() - taken, true), "{mask} in {:?}", place.kind);
-        }
+    import(&place, "[!-~]{12}", &codes).await;
+    for mask in &masks {
+        let keyspace = Keyspace::new(mask);
+        let taken = codes.iter().filter(|code| keyspace.contains(code)).count() as u128;
+        assert!((5..60).contains(&taken), "{taken}");
+        let count = keyspace.size() as i128;
+        let refused = refusal_of(&place, &request(&mask.to_string(), count, 1 << 20)).await;
+        assert_eq!(refused, (keyspace.size() - taken, true), "{mask} in {:?}", place.kind);
     }
 }
 
-#[tokio::test]
-async fn codes_of_reserved_masks_with_odd_symbols_are_left_out_of_the_count() {
+on_both_stores!(codes_of_reserved_masks_with_odd_symbols_are_left_out_of_the_count);
+async fn codes_of_reserved_masks_with_odd_symbols_are_left_out_of_the_count(place: TestStore) {
     let mut lot = Lot(RandomIntegers::new(&numbered_key(8), Stream::chunk(0, 0)));
     let mask = mask("[\\]^\\-A\\\\]{4}[\\[*?.]{2}[*?A-Z][^1\\-][\\:-@]{3}[+-\\-]");
     let codes: BTreeSet<String> = (0..400).map(|_| lot.code_near(&mask)).collect();
@@ -123,18 +122,15 @@ async fn codes_of_reserved_masks_with_odd_symbols_are_left_out_of_the_count() {
                 (0..LENGTH).map(position).collect::<String>().parse().expect("a mask")
             })
             .collect();
-    for place in TestStore::both().await {
-        import(&place, "[!-~]{12}", &codes).await;
-        for at in 0..reserved.len() {
-            place.store.put_reserved(&reserved[at], None).await.expect("a row");
-            let cut: Vec<_> = reserved[..=at].iter().map(|mask| mask.positions()).collect();
-            let is_free = |code: &&String| !cut.iter().any(|positions| matches(positions, code.as_bytes()));
-            let keyspace = Keyspace::new(&mask);
-            let taken = codes.iter().filter(|code| keyspace.contains(code)).filter(is_free).count() as u128;
-            let mintable: u128 =
-                parts_outside(mask.positions(), &cut).expect("parts").iter().map(|part| size(part)).sum();
-            let refused = refusal_of(&place, &request(&mask.to_string(), mintable as i128, 1 << 20)).await;
-            assert_eq!(refused, (mintable - taken, true), "{at} in {:?}", place.kind);
-        }
+    import(&place, "[!-~]{12}", &codes).await;
+    for at in 0..reserved.len() {
+        place.store.put_reserved(&reserved[at], None).await.expect("a row");
+        let cut: Vec<_> = reserved[..=at].iter().map(|mask| mask.positions()).collect();
+        let is_free = |code: &&String| !cut.iter().any(|positions| matches(positions, code.as_bytes()));
+        let keyspace = Keyspace::new(&mask);
+        let taken = codes.iter().filter(|code| keyspace.contains(code)).filter(is_free).count() as u128;
+        let mintable: u128 = parts_outside(mask.positions(), &cut).expect("parts").iter().map(|part| size(part)).sum();
+        let refused = refusal_of(&place, &request(&mask.to_string(), mintable as i128, 1 << 20)).await;
+        assert_eq!(refused, (mintable - taken, true), "{at} in {:?}", place.kind);
     }
 }

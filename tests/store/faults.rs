@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use codemint_test_support::codemint::finish;
 use codemint_test_support::codemint::send_signal;
+use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::{Durability, Server, create_database};
 use codemint_test_support::proxy::{Loss, Proxy};
 use codemint_test_support::stores::{Kind, TestStore};
@@ -140,25 +141,21 @@ const FAIL_AT_COMMIT: [&str; 2] = [
      create trigger break_commit after update on chunks for each row execute function break_commit()",
 ];
 
-#[tokio::test]
-async fn a_permanent_commit_failure_is_returned_and_the_store_stays_usable() {
-    for place in TestStore::both().await {
-        let request =
-            Request::check(MASK, 100, None, 50, Limits { count_max: 100, guess_odds_min: 0 }).expect("a request");
-        let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
-            panic!("the job was known")
-        };
-        place.execute(FAIL_AT_COMMIT[usize::from(place.kind == Kind::Postgres)]).await;
-        let error = run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new())
-            .await
-            .expect_err("an error");
-        assert!(error.to_string().to_lowercase().contains("foreign key"), "{error}");
-        assert_eq!(place.number("select count(*) from codes").await, 0);
-        let repair = if place.kind == Kind::Postgres { " on chunks" } else { "" };
-        place.execute(&format!("drop trigger break_commit{repair}")).await;
-        run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("an end");
-        assert_eq!(place.number("select count(*) from codes").await, 100);
-    }
+on_both_stores!(a_permanent_commit_failure_is_returned_and_the_store_stays_usable);
+async fn a_permanent_commit_failure_is_returned_and_the_store_stays_usable(place: TestStore) {
+    let request = Request::check(MASK, 100, None, 50, Limits { count_max: 100, guess_odds_min: 0 }).expect("a request");
+    let PutJob::Stored(job) = place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") else {
+        panic!("the job was known")
+    };
+    place.execute(FAIL_AT_COMMIT[usize::from(place.kind == Kind::Postgres)]).await;
+    let error =
+        run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect_err("an error");
+    assert!(error.to_string().to_lowercase().contains("foreign key"), "{error}");
+    assert_eq!(place.number("select count(*) from codes").await, 0);
+    let repair = if place.kind == Kind::Postgres { " on chunks" } else { "" };
+    place.execute(&format!("drop trigger break_commit{repair}")).await;
+    run_job(&place.store, &job, &MintSettings::default(), &CancellationToken::new()).await.expect("an end");
+    assert_eq!(place.number("select count(*) from codes").await, 100);
 }
 
 #[tokio::test]
@@ -183,7 +180,7 @@ async fn broken_connections_cost_no_more_than_their_chunk() {
 
 #[tokio::test]
 async fn broken_sessions_of_pgbouncer_cost_no_more_than_their_chunk() {
-    break_connections(&TestStore::by_way_of_pgbouncer().await).await;
+    break_connections(&TestStore::pgbouncer().await).await;
 }
 
 async fn break_connections(place: &TestStore) {
@@ -227,13 +224,13 @@ async fn mint_through(place: &TestStore, loss: Loss) {
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_recognized_as_done() {
     mint_through(&TestStore::postgres().await, Loss::AnswerToCommit).await;
-    mint_through(&TestStore::by_way_of_pgbouncer().await, Loss::AnswerToCommit).await;
+    mint_through(&TestStore::pgbouncer().await, Loss::AnswerToCommit).await;
 }
 
 #[tokio::test]
 async fn a_commit_that_never_arrived_is_repeated() {
     mint_through(&TestStore::postgres().await, Loss::Commit).await;
-    mint_through(&TestStore::by_way_of_pgbouncer().await, Loss::Commit).await;
+    mint_through(&TestStore::pgbouncer().await, Loss::Commit).await;
 }
 
 #[tokio::test]

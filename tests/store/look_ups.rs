@@ -3,21 +3,20 @@
 use codemint_codes::batch::CodeBatch;
 use codemint_store::connection::transaction::StoreTransaction;
 
+use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
 
+on_stores!([postgres, partitioned] regression_a_few_codes_are_looked_up_by_index_even_in_a_small_table);
 /// A connection keeps its plans: one that scans a small table from end to end would still do so once it is large.
-#[tokio::test]
-async fn regression_a_few_codes_are_looked_up_by_index_even_in_a_small_table() {
-    for place in [TestStore::postgres().await, TestStore::partitioned().await] {
-        place.execute("insert into codes (code, run_no) select c::text, 0 from generate_series(5000, 5499) c").await;
-        place.execute("analyze codes").await;
-        let codes = CodeBatch::from_lines((0..10).map(|code| format!("{code:04}\n")).collect());
-        let mut snapshot = place.store.begin_reading().await.expect("a snapshot");
-        assert_eq!(snapshot.find_present(&codes).await.expect("codes"), [] as [&str; 0]);
-        let StoreTransaction::Postgres(transaction) = &mut snapshot else { panic!("another store") };
-        let sql = "select cast(sum(seq_scan) as bigint), cast(sum(idx_scan) as bigint)
-                     from pg_stat_xact_user_tables where relname like 'codes%'";
-        let scans: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut **transaction).await.expect("figures");
-        assert!(scans.0 == 0 && scans.1 > 0, "{scans:?}");
-    }
+async fn regression_a_few_codes_are_looked_up_by_index_even_in_a_small_table(place: TestStore) {
+    place.execute("insert into codes (code, run_no) select c::text, 0 from generate_series(5000, 5499) c").await;
+    place.execute("analyze codes").await;
+    let codes = CodeBatch::from_lines((0..10).map(|code| format!("{code:04}\n")).collect());
+    let mut snapshot = place.store.begin_reading().await.expect("a snapshot");
+    assert_eq!(snapshot.find_present(&codes).await.expect("codes"), [] as [&str; 0]);
+    let StoreTransaction::Postgres(transaction) = &mut snapshot else { panic!("another store") };
+    let sql = "select cast(sum(seq_scan) as bigint), cast(sum(idx_scan) as bigint)
+                 from pg_stat_xact_user_tables where relname like 'codes%'";
+    let scans: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut **transaction).await.expect("figures");
+    assert!(scans.0 == 0 && scans.1 > 0, "{scans:?}");
 }

@@ -9,6 +9,7 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, mint, run};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::Database;
 use codemint_test_support::stores::{Kind, TestStore};
 
@@ -100,16 +101,15 @@ fn rows(kind: Kind) -> String {
     sql
 }
 
-/// Returns stores of old versions with these jobs, after today's program has opened them.
-async fn migrated_stores() -> Vec<TestStore> {
-    let mut stores = Vec::new();
-    for version in [1, 2] {
-        stores.extend(migrated_stores_of(version).await);
+/// Returns stores of this kind and of old versions with these jobs, after today's program has opened them.
+async fn migrated_stores(kind: Kind) -> [TestStore; 2] {
+    match kind {
+        Kind::Sqlite => [migrated_sqlite(1).await, migrated_sqlite(2).await],
+        Kind::Postgres => [migrated_postgres(1).await, migrated_postgres(2).await],
     }
-    stores
 }
 
-async fn migrated_stores_of(version: usize) -> [TestStore; 2] {
+async fn migrated_sqlite(version: usize) -> TestStore {
     let directory = tempfile::tempdir().expect("a directory");
     let url = format!("sqlite://{}/store.db", directory.path().display());
     let mut sqlite = SqliteConnection::connect(&format!("{url}?mode=rwc")).await.expect("a file");
@@ -117,7 +117,10 @@ async fn migrated_stores_of(version: usize) -> [TestStore; 2] {
     sqlx::raw_sql(&rows(Kind::Sqlite)).execute(&mut sqlite).await.expect("rows");
     first_migrations(Kind::Sqlite, version).await.run(&mut sqlite).await.expect("a schema");
     sqlite.close().await.expect("a close");
+    TestStore::sqlite_in(directory).await
+}
 
+async fn migrated_postgres(version: usize) -> TestStore {
     let database = Database::create().await;
     let mut postgres = PgConnection::connect(&database.url).await.expect("a database");
     first_migrations(Kind::Postgres, 1).await.run(&mut postgres).await.expect("a schema");
@@ -127,16 +130,16 @@ async fn migrated_stores_of(version: usize) -> [TestStore; 2] {
     let status =
         codemint_store::connection::store::Store::check_schema(&database.url.parse().expect("a location")).await;
     assert!(matches!(status, Ok(SchemaStatus::Older { found, .. }) if found == version as i64), "{status:?}");
-    [TestStore::sqlite_in(directory).await, TestStore::postgres_in(database).await]
+    TestStore::postgres_in(database).await
 }
 
 async fn job(place: &TestStore, no: u8) -> codemint_codes::job::record::Job {
     place.store.find_job(Uuid::from_bytes([no; 16])).await.expect("an answer").expect("the job")
 }
 
-#[tokio::test]
-async fn masks_of_old_jobs_are_in_use_with_the_codes_they_hold_or_may_still_mint() {
-    for place in migrated_stores().await {
+on_both_stores!(masks_of_old_jobs_are_in_use_with_the_codes_they_hold_or_may_still_mint);
+async fn masks_of_old_jobs_are_in_use_with_the_codes_they_hold_or_may_still_mint(fresh: TestStore) {
+    for place in migrated_stores(fresh.kind).await {
         let masks = place.texts("select mask || ' ' || code_length || ' ' || first_code || ' ' || last_code || ' ' || codes from masks order by mask").await;
         // Three unfinished jobs of 24 codes each; ended ones of 4, 12 and 8.
         assert_eq!(masks, ["[89]# 2 80 99 4", "[A-F]# 2 A0 F9 96"], "in {:?}", place.kind);
@@ -144,9 +147,9 @@ async fn masks_of_old_jobs_are_in_use_with_the_codes_they_hold_or_may_still_mint
     }
 }
 
-#[tokio::test]
-async fn old_jobs_keep_their_states_counts_and_codes() {
-    for place in migrated_stores().await {
+on_both_stores!(old_jobs_keep_their_states_counts_and_codes);
+async fn old_jobs_keep_their_states_counts_and_codes(fresh: TestStore) {
+    for place in migrated_stores(fresh.kind).await {
         for (no, (state, done)) in (1_u8..).zip(JOBS) {
             let job = job(&place, no).await;
             assert_eq!((job.state, job.minted), (state, u64::from(4 * done)), "job {no} in {:?}", place.kind);
@@ -161,18 +164,18 @@ async fn old_jobs_keep_their_states_counts_and_codes() {
     }
 }
 
-#[tokio::test]
-async fn a_refusal_that_an_earlier_version_stored_shows_the_current_error_code() {
-    for place in migrated_stores().await {
+on_both_stores!(a_refusal_that_an_earlier_version_stored_shows_the_current_error_code);
+async fn a_refusal_that_an_earlier_version_stored_shows_the_current_error_code(fresh: TestStore) {
+    for place in migrated_stores(fresh.kind).await {
         place.execute("update jobs set error_code = 'no_room', error_message = 'why' where no = 6").await;
         let error = job(&place, 6).await.error.expect("an error");
         assert_eq!((&*error.code, &*error.message), ("insufficient_keyspace", "why"), "in {:?}", place.kind);
     }
 }
 
-#[tokio::test]
-async fn old_jobs_resume_and_new_ones_take_the_remaining_codes() {
-    for place in migrated_stores().await {
+on_both_stores!(old_jobs_resume_and_new_ones_take_the_remaining_codes);
+async fn old_jobs_resume_and_new_ones_take_the_remaining_codes(fresh: TestStore) {
+    for place in migrated_stores(fresh.kind).await {
         // The mask has 60 codes; the old jobs hold 32 and are owed 3 * 24 - 8 more, which is more than are left.
         expect_refused(&place, "[A-F]#", 1, 0).await;
         place.store.mark_job_cancelling(job(&place, 1).await.no).await.expect("a mark");

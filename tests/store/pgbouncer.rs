@@ -11,6 +11,7 @@ use sqlx::{Connection, Executor, Row};
 
 use codemint_test_support::codemint::{Codemint, finish};
 use codemint_test_support::engine_steps::mint;
+use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
 
@@ -45,7 +46,7 @@ async fn strangers(place: &TestStore) -> Vec<PgConnection> {
 
 #[tokio::test]
 async fn every_transaction_has_its_timeouts_and_its_isolation_level() {
-    let place = TestStore::by_way_of_pgbouncer().await;
+    let place = TestStore::pgbouncer().await;
     let Store::Postgres(postgres) = &place.store else { panic!("no server") };
     for (name, value) in SETTINGS {
         let sql = format!("select current_setting('{name}')");
@@ -67,7 +68,7 @@ async fn every_transaction_has_its_timeouts_and_its_isolation_level() {
 
 #[tokio::test]
 async fn a_session_keeps_no_setting_and_no_prepared_statement_of_a_transaction() {
-    let place = TestStore::by_way_of_pgbouncer().await;
+    let place = TestStore::pgbouncer().await;
     let mut before = BTreeMap::new();
     for stranger in &mut strangers(&place).await {
         for (name, _) in SETTINGS {
@@ -89,23 +90,21 @@ async fn a_session_keeps_no_setting_and_no_prepared_statement_of_a_transaction()
     }
 }
 
-#[tokio::test]
-async fn an_abandoned_transaction_is_rolled_back() {
-    for place in [TestStore::postgres().await, TestStore::by_way_of_pgbouncer().await] {
-        for _ in 0..20 {
-            // The future is dropped while it waits for the server.
-            let _given_up = tokio::time::timeout(Duration::from_micros(50), place.store.begin_reading()).await;
-        }
-        let open = "select count(*) from pg_stat_activity where datname = current_database()
-                       and application_name like 'codemint pid%' and state like 'idle in transaction%'";
-        wait_until("no transaction is open", async || place.number(open).await == 0).await;
-        mint(&place, "A###", 100, 10).await;
+on_stores!([postgres, pgbouncer] an_abandoned_transaction_is_rolled_back);
+async fn an_abandoned_transaction_is_rolled_back(place: TestStore) {
+    for _ in 0..20 {
+        // The future is dropped while it waits for the server.
+        let _given_up = tokio::time::timeout(Duration::from_micros(50), place.store.begin_reading()).await;
     }
+    let open = "select count(*) from pg_stat_activity where datname = current_database()
+                   and application_name like 'codemint pid%' and state like 'idle in transaction%'";
+    wait_until("no transaction is open", async || place.number(open).await == 0).await;
+    mint(&place, "A###", 100, 10).await;
 }
 
 #[tokio::test]
 async fn processes_that_share_a_job_share_the_sessions() {
-    let place = TestStore::by_way_of_pgbouncer().await;
+    let place = TestStore::pgbouncer().await;
     let put = place.codemint(["generate", "MY_LITTLE_PROMO????##", "-n", "200000", "--chunk-size", "1000", "--json"]);
     let first = put.start();
     let jobs = async || place.texts("select cast(id as text) from jobs").await;
@@ -142,14 +141,14 @@ async fn processes_that_share_a_job_share_the_sessions() {
 
 #[tokio::test]
 async fn a_pgbouncer_that_is_configured_as_a_server_is_detected() {
-    let place = TestStore::by_way_of_pgbouncer().await;
+    let place = TestStore::pgbouncer().await;
     let refused = Codemint::new(place.path()).args(["--store", &place.url, "jobs", "list"]).run().await.expect_code(2);
     assert!(refused.stderr.contains("set store.pgbouncer to true"), "{}", refused.stderr);
 }
 
 #[tokio::test]
 async fn a_schema_is_migrated_only_at_the_server_and_checked_through_pgbouncer_too() {
-    let place = TestStore::by_way_of_pgbouncer().await;
+    let place = TestStore::pgbouncer().await;
     let current = place.codemint(["migrate"]).run().await.expect_code(0);
     assert!(current.stdout.contains("the schema is current"), "a current schema needs nothing: {}", current.stdout);
     place.codemint(["migrate", "--check"]).run().await.expect_code(0);

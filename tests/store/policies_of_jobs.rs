@@ -14,6 +14,7 @@ use codemint_test_support::codemint::{Codemint, finish};
 use codemint_test_support::engine_steps::{
     assert_sound, checking, codes_in, denying, mint_under, put_request, refusal_of, request, run_under,
 };
+use codemint_test_support::on_both_stores;
 use codemint_test_support::small_masks::mask;
 use codemint_test_support::stores::TestStore;
 
@@ -40,48 +41,42 @@ fn all_codes(mask_text: &str, secret: &str) -> Vec<String> {
     (0..keyspace.size()).map(|rank| keyspace.unrank(rank).expect("a code")).collect()
 }
 
-#[tokio::test]
-async fn every_minted_code_has_correct_check_characters_until_the_mask_is_full() {
-    for place in TestStore::both().await {
-        let policy = checking(SECRET);
-        for (count, chunk_size) in [(4_000, 700), (5_000, 1_000), (999, 50_000), (1, 1)] {
-            mint_under(&place, &policy, "A####[:check:]{2}", count, chunk_size).await;
-        }
-        assert_eq!(codes_in(&place).await, all_codes("A####[:check:]{2}", SECRET));
-        let further = request("A####[:check:]{2}", 1, 10).under(policy).expect("a request");
-        assert_eq!(refusal_of(&place, &further).await, (0, true));
-        assert_sound(&place).await;
+on_both_stores!(every_minted_code_has_correct_check_characters_until_the_mask_is_full);
+async fn every_minted_code_has_correct_check_characters_until_the_mask_is_full(place: TestStore) {
+    let policy = checking(SECRET);
+    for (count, chunk_size) in [(4_000, 700), (5_000, 1_000), (999, 50_000), (1, 1)] {
+        mint_under(&place, &policy, "A####[:check:]{2}", count, chunk_size).await;
     }
+    assert_eq!(codes_in(&place).await, all_codes("A####[:check:]{2}", SECRET));
+    let further = request("A####[:check:]{2}", 1, 10).under(policy).expect("a request");
+    assert_eq!(refusal_of(&place, &further).await, (0, true));
+    assert_sound(&place).await;
 }
 
-#[tokio::test]
-async fn regression_codes_made_under_another_check_key_leave_capacity() {
-    for place in TestStore::both().await {
-        mint_under(&place, &checking(OTHER_SECRET), "##[:check:]{2}", 100, 30).await;
-        let before = codes_in(&place).await;
-        let ours = all_codes("##[:check:]{2}", SECRET);
-        let free = ours.iter().filter(|code| !before.contains(code)).count() as i128;
-        mint_under(&place, &checking(SECRET), "##[:check:]{2}", free, 30).await;
-        let further = request("##[:check:]{2}", 1, 10).under(checking(SECRET)).expect("a request");
-        assert_eq!(refusal_of(&place, &further).await, (0, true));
-        let all: std::collections::BTreeSet<String> = before.into_iter().chain(ours).collect();
-        assert_eq!(codes_in(&place).await, all.into_iter().collect::<Vec<_>>());
-        assert_sound(&place).await;
-    }
+on_both_stores!(regression_codes_made_under_another_check_key_leave_capacity);
+async fn regression_codes_made_under_another_check_key_leave_capacity(place: TestStore) {
+    mint_under(&place, &checking(OTHER_SECRET), "##[:check:]{2}", 100, 30).await;
+    let before = codes_in(&place).await;
+    let ours = all_codes("##[:check:]{2}", SECRET);
+    let free = ours.iter().filter(|code| !before.contains(code)).count() as i128;
+    mint_under(&place, &checking(SECRET), "##[:check:]{2}", free, 30).await;
+    let further = request("##[:check:]{2}", 1, 10).under(checking(SECRET)).expect("a request");
+    assert_eq!(refusal_of(&place, &further).await, (0, true));
+    let all: std::collections::BTreeSet<String> = before.into_iter().chain(ours).collect();
+    assert_eq!(codes_in(&place).await, all.into_iter().collect::<Vec<_>>());
+    assert_sound(&place).await;
 }
 
-#[tokio::test]
-async fn check_characters_and_denied_words_hold_together() {
-    for place in TestStore::both().await {
-        let policy = Policy { check_key: checking(SECRET).check_key, ..denying(&["bad", "cab"]) };
-        let job = mint_under(&place, &policy, "[A-D]{5}[:check:]{3}", 700, 200).await;
-        assert!(job.rejections.denied > 0);
-        let keyspace = keyed("[A-D]{5}[:check:]{3}", SECRET);
-        let denied = policy.denied_in(&mask("[A-D]{5}[:check:]{3}")).expect("words");
-        let codes = codes_in(&place).await;
-        assert!(codes.iter().all(|code| keyspace.contains(code) && !denied.is_denied(code.as_bytes())));
-        assert_sound(&place).await;
-    }
+on_both_stores!(check_characters_and_denied_words_hold_together);
+async fn check_characters_and_denied_words_hold_together(place: TestStore) {
+    let policy = Policy { check_key: checking(SECRET).check_key, ..denying(&["bad", "cab"]) };
+    let job = mint_under(&place, &policy, "[A-D]{5}[:check:]{3}", 700, 200).await;
+    assert!(job.rejections.denied > 0);
+    let keyspace = keyed("[A-D]{5}[:check:]{3}", SECRET);
+    let denied = policy.denied_in(&mask("[A-D]{5}[:check:]{3}")).expect("words");
+    let codes = codes_in(&place).await;
+    assert!(codes.iter().all(|code| keyspace.contains(code) && !denied.is_denied(code.as_bytes())));
+    assert_sound(&place).await;
 }
 
 #[tokio::test]
@@ -113,51 +108,45 @@ async fn assert_only_the_right_one_works(
     assert_sound(place).await;
 }
 
-#[tokio::test]
-async fn a_process_with_another_check_key_leaves_the_job_alone_and_reports_why() {
-    for place in TestStore::both().await {
-        write_secret(place.path(), "right", SECRET);
-        write_secret(place.path(), "wrong", OTHER_SECRET);
-        let asked = request("####[:check:]{2}", 5_000, 250).under(checking(SECRET)).expect("a request");
-        let job = put_request(&place.store, &asked).await;
-        let id = job.id.to_string();
-        let resume = || place.codemint(["jobs", "resume", &id, "--json"]);
-        let says = ["fe5147bdb7c4d31b", "check.key_file"];
-        resume().run().await.expect_code(2);
-        assert_eq!(codes_in(&place).await.len(), 0);
-        assert_only_the_right_one_works(&place, &job, with_key(resume(), "right"), with_key(resume(), "wrong"), &says)
-            .await;
-        let right = keyed("####[:check:]{2}", SECRET);
-        assert!(codes_in(&place).await.iter().all(|code| right.contains(code)));
-    }
+on_both_stores!(a_process_with_another_check_key_leaves_the_job_alone_and_reports_why);
+async fn a_process_with_another_check_key_leaves_the_job_alone_and_reports_why(place: TestStore) {
+    write_secret(place.path(), "right", SECRET);
+    write_secret(place.path(), "wrong", OTHER_SECRET);
+    let asked = request("####[:check:]{2}", 5_000, 250).under(checking(SECRET)).expect("a request");
+    let job = put_request(&place.store, &asked).await;
+    let id = job.id.to_string();
+    let resume = || place.codemint(["jobs", "resume", &id, "--json"]);
+    let says = ["fe5147bdb7c4d31b", "check.key_file"];
+    resume().run().await.expect_code(2);
+    assert_eq!(codes_in(&place).await.len(), 0);
+    assert_only_the_right_one_works(&place, &job, with_key(resume(), "right"), with_key(resume(), "wrong"), &says)
+        .await;
+    let right = keyed("####[:check:]{2}", SECRET);
+    assert!(codes_in(&place).await.iter().all(|code| right.contains(code)));
 }
 
-#[tokio::test]
-async fn a_process_with_other_denied_words_leaves_the_job_alone_and_reports_why() {
-    for place in TestStore::both().await {
-        std::fs::write(place.path().join("right"), "cab\n").expect("a file");
-        std::fs::write(place.path().join("wrong"), "cab\nabc\n").expect("a file");
-        let policy = denying(&["cab"]);
-        let asked = request("[A-C]{8}", 4_000, 200).under(policy.clone()).expect("a request");
-        let job = put_request(&place.store, &asked).await;
-        let id = job.id.to_string();
-        let resume = || place.codemint(["jobs", "resume", &id, "--json"]);
-        let with = |file: &str| resume().env("CODEMINT__DENY__FILE", file);
-        let says = ["denied words with the digest", "deny.file"];
-        let none = resume().run().await.expect_code(2);
-        assert!(none.stderr.contains("this process has none"), "{}", none.stderr);
-        assert_only_the_right_one_works(&place, &job, with("right"), with("wrong"), &says).await;
-        let denied = policy.denied_in(&mask("[A-C]{8}")).expect("words");
-        assert!(codes_in(&place).await.iter().all(|code| !denied.is_denied(code.as_bytes())));
-    }
+on_both_stores!(a_process_with_other_denied_words_leaves_the_job_alone_and_reports_why);
+async fn a_process_with_other_denied_words_leaves_the_job_alone_and_reports_why(place: TestStore) {
+    std::fs::write(place.path().join("right"), "cab\n").expect("a file");
+    std::fs::write(place.path().join("wrong"), "cab\nabc\n").expect("a file");
+    let policy = denying(&["cab"]);
+    let asked = request("[A-C]{8}", 4_000, 200).under(policy.clone()).expect("a request");
+    let job = put_request(&place.store, &asked).await;
+    let id = job.id.to_string();
+    let resume = || place.codemint(["jobs", "resume", &id, "--json"]);
+    let with = |file: &str| resume().env("CODEMINT__DENY__FILE", file);
+    let says = ["denied words with the digest", "deny.file"];
+    let none = resume().run().await.expect_code(2);
+    assert!(none.stderr.contains("this process has none"), "{}", none.stderr);
+    assert_only_the_right_one_works(&place, &job, with("right"), with("wrong"), &says).await;
+    let denied = policy.denied_in(&mask("[A-C]{8}")).expect("words");
+    assert!(codes_in(&place).await.iter().all(|code| !denied.is_denied(code.as_bytes())));
 }
 
-#[tokio::test]
-async fn a_check_key_does_not_matter_to_a_mask_without_check_characters() {
-    for place in TestStore::both().await {
-        let job = put_request(&place.store, &request("####", 50, 10)).await;
-        assert_eq!(run_under(&place.store, &job, &checking(SECRET)).await.state, State::Completed);
-        let job = put_request(&place.store, &request("####", 50, 10).under(checking(SECRET)).expect("a request")).await;
-        assert_eq!(run_under(&place.store, &job, &checking(OTHER_SECRET)).await.state, State::Completed);
-    }
+on_both_stores!(a_check_key_does_not_matter_to_a_mask_without_check_characters);
+async fn a_check_key_does_not_matter_to_a_mask_without_check_characters(place: TestStore) {
+    let job = put_request(&place.store, &request("####", 50, 10)).await;
+    assert_eq!(run_under(&place.store, &job, &checking(SECRET)).await.state, State::Completed);
+    let job = put_request(&place.store, &request("####", 50, 10).under(checking(SECRET)).expect("a request")).await;
+    assert_eq!(run_under(&place.store, &job, &checking(OTHER_SECRET)).await.state, State::Completed);
 }

@@ -8,6 +8,7 @@ use codemint_store::admission::submit::PutJob;
 use uuid::Uuid;
 
 use codemint_test_support::codemint::finish;
+use codemint_test_support::on_all_stores;
 use codemint_test_support::stores::TestStore;
 
 const CANCELS: usize = 200;
@@ -21,23 +22,21 @@ async fn put(place: &TestStore, mask: &str, count: i128, chunk_size: u64) -> Job
     }
 }
 
-#[tokio::test]
-async fn two_processes_that_resume_a_job_share_it() {
-    for place in TestStore::all().await {
-        let job = put(&place, "MY_LITTLE_PROMO????##", 400_000, 5_000).await;
-        let id = job.id.to_string();
-        let first = place.codemint(["jobs", "resume", &id, "--json"]).start();
-        let second = place.codemint(["jobs", "resume", &id, "--json"]).start();
-        let (first, second) = tokio::join!(finish(first), finish(second));
-        let shares: Vec<u64> = [first, second]
-            .into_iter()
-            .map(|ran| ran.expect_code(0).json()["minted_here"].as_u64().expect("a number"))
-            .collect();
-        assert!(shares.iter().all(|&share| share > 0), "on {:?}: {shares:?}", place.kind);
-        assert_eq!(shares.iter().sum::<u64>(), 400_000, "on {:?}", place.kind);
-        assert_eq!(place.number("select count(*) from codes").await, 400_000);
-        place.codemint(["verify", &id]).run().await.expect_code(0);
-    }
+on_all_stores!(two_processes_that_resume_a_job_share_it);
+async fn two_processes_that_resume_a_job_share_it(place: TestStore) {
+    let job = put(&place, "MY_LITTLE_PROMO????##", 400_000, 5_000).await;
+    let id = job.id.to_string();
+    let first = place.codemint(["jobs", "resume", &id, "--json"]).start();
+    let second = place.codemint(["jobs", "resume", &id, "--json"]).start();
+    let (first, second) = tokio::join!(finish(first), finish(second));
+    let shares: Vec<u64> = [first, second]
+        .into_iter()
+        .map(|ran| ran.expect_code(0).json()["minted_here"].as_u64().expect("a number"))
+        .collect();
+    assert!(shares.iter().all(|&share| share > 0), "on {:?}: {shares:?}", place.kind);
+    assert_eq!(shares.iter().sum::<u64>(), 400_000, "on {:?}", place.kind);
+    assert_eq!(place.number("select count(*) from codes").await, 400_000);
+    place.codemint(["verify", &id]).run().await.expect_code(0);
 }
 
 /// Cancels a job at a random moment while two processes mint it. Returns true if that was in the middle.

@@ -4,6 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use codemint_test_support::codemint::{Codemint, Ran};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::free_port;
 use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, wait_for_end};
 use codemint_test_support::stores::TestStore;
@@ -35,44 +36,40 @@ async fn a_request_is_published_as_any_producer_would_and_the_store_is_not_touch
     assert_eq!(site.count("select count(*) from jobs").await, 0);
 }
 
-#[tokio::test]
-async fn an_enqueued_job_is_minted_and_waited_for_with_and_without_a_broker() {
-    for store in TestStore::both().await {
-        let site = Site::new(store).await;
-        let worker = site.start_ready().await;
-        let args = ["enqueue", "W????##", "--count", "900", "--wait"];
-        let published = site.codemint(&args).run().await.expect_code(0);
-        let json = site.codemint(&args).args(["--json"]).run().await.expect_code(0).json();
-        let inserted = site.store.codemint(args).run().await.expect_code(0);
-        assert_eq!((&json["state"], &json["minted"]), (&"completed".into(), &900.into()));
-        let ids = [id_of(&published), id_of(&inserted)].map(|id| id.to_string());
-        assert!(!ids.contains(&json["job_id"].as_str().expect("an id").to_owned()));
-        assert_eq!(site.count("select count(*) from codes").await, 2_700);
-        worker.terminate().await.expect_code(0);
-    }
+on_both_stores!(an_enqueued_job_is_minted_and_waited_for_with_and_without_a_broker);
+async fn an_enqueued_job_is_minted_and_waited_for_with_and_without_a_broker(store: TestStore) {
+    let site = Site::new(store).await;
+    let worker = site.start_ready().await;
+    let args = ["enqueue", "W????##", "--count", "900", "--wait"];
+    let published = site.codemint(&args).run().await.expect_code(0);
+    let json = site.codemint(&args).args(["--json"]).run().await.expect_code(0).json();
+    let inserted = site.store.codemint(args).run().await.expect_code(0);
+    assert_eq!((&json["state"], &json["minted"]), (&"completed".into(), &900.into()));
+    let ids = [id_of(&published), id_of(&inserted)].map(|id| id.to_string());
+    assert!(!ids.contains(&json["job_id"].as_str().expect("an id").to_owned()));
+    assert_eq!(site.count("select count(*) from codes").await, 2_700);
+    worker.terminate().await.expect_code(0);
 }
 
-#[tokio::test]
-async fn enqueuing_an_id_twice_gives_one_job_and_another_request_under_it_is_refused() {
-    for store in TestStore::both().await {
-        let site = Site::new(store).await;
-        let worker = site.start_ready().await;
-        let peer = site.peer().await;
-        let mut inbox = peer.listen(EVENTS, "job.completed").await;
-        let id = Uuid::now_v7().to_string();
-        let enqueue = |count: &str| site.codemint(&["enqueue", "####", "--job-id", &id, "--count", count]);
-        for _ in 0..2 {
-            assert_eq!(id_of(&enqueue("20").run().await.expect_code(0)).to_string(), id);
-        }
-        wait_for_end(&mut inbox, id.parse().expect("an id")).await;
-        let other = enqueue("21").args(["--wait"]).run().await.expect_code(3);
-        assert!(other.stderr.contains("belongs to another request"), "{}", other.stderr);
-        assert_eq!(peer.take(DEAD).await.json()["count"], 21);
-        let other = site.store.codemint(["enqueue", "####", "--job-id", &id, "--count", "21"]).run().await;
-        assert!(other.code != 0 && other.stdout.is_empty() && other.stderr.contains(&id), "{other:?}");
-        worker.terminate().await.expect_code(0);
-        assert_eq!(site.count("select count(*) from codes").await, 20);
+on_both_stores!(enqueuing_an_id_twice_gives_one_job_and_another_request_under_it_is_refused);
+async fn enqueuing_an_id_twice_gives_one_job_and_another_request_under_it_is_refused(store: TestStore) {
+    let site = Site::new(store).await;
+    let worker = site.start_ready().await;
+    let peer = site.peer().await;
+    let mut inbox = peer.listen(EVENTS, "job.completed").await;
+    let id = Uuid::now_v7().to_string();
+    let enqueue = |count: &str| site.codemint(&["enqueue", "####", "--job-id", &id, "--count", count]);
+    for _ in 0..2 {
+        assert_eq!(id_of(&enqueue("20").run().await.expect_code(0)).to_string(), id);
     }
+    wait_for_end(&mut inbox, id.parse().expect("an id")).await;
+    let other = enqueue("21").args(["--wait"]).run().await.expect_code(3);
+    assert!(other.stderr.contains("belongs to another request"), "{}", other.stderr);
+    assert_eq!(peer.take(DEAD).await.json()["count"], 21);
+    let other = site.store.codemint(["enqueue", "####", "--job-id", &id, "--count", "21"]).run().await;
+    assert!(other.code != 0 && other.stdout.is_empty() && other.stderr.contains(&id), "{other:?}");
+    worker.terminate().await.expect_code(0);
+    assert_eq!(site.count("select count(*) from codes").await, 20);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use codemint_telemetry::failpoint;
 
+use codemint_test_support::on_both_stores;
 use codemint_test_support::oracle::{Asked, Known, judge};
 use codemint_test_support::site::{Site, Worker, publish, request};
 use codemint_test_support::stores::TestStore;
@@ -51,88 +52,83 @@ async fn survive(place: TestStore, point: &'static str, action: &str) {
     end_well(&what, site, worker, &asked).await;
 }
 
-async fn survive_all(point: &'static str) {
-    let mut runs = Vec::new();
+/// Every action at once, each on a store like this one.
+async fn survive_all(place: &TestStore, point: &'static str) {
+    join_all(ACTIONS.map(async |action| survive(place.another().await, point, action).await)).await;
+}
+
+on_both_stores!(a_failure_before_a_committed_job_is_acknowledged_is_survived);
+async fn a_failure_before_a_committed_job_is_acknowledged_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::JOB_COMMITTED).await;
+}
+
+on_both_stores!(a_failure_after_a_chunk_is_claimed_is_survived);
+async fn a_failure_after_a_chunk_is_claimed_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::CHUNK_CLAIMED).await;
+}
+
+on_both_stores!(a_failure_while_filters_are_loaded_is_survived);
+async fn a_failure_while_filters_are_loaded_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::FILTERS_LOADING).await;
+}
+
+on_both_stores!(a_failure_with_half_of_the_codes_written_is_survived);
+async fn a_failure_with_half_of_the_codes_written_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::CODES_HALF_WRITTEN).await;
+}
+
+on_both_stores!(a_failure_between_codes_and_their_checkpoint_is_survived);
+async fn a_failure_between_codes_and_their_checkpoint_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::BEFORE_CHECKPOINT).await;
+}
+
+on_both_stores!(a_failure_before_the_commit_of_a_chunk_is_survived);
+async fn a_failure_before_the_commit_of_a_chunk_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::BEFORE_COMMIT).await;
+}
+
+on_both_stores!(a_failure_after_the_commit_of_a_chunk_is_survived);
+async fn a_failure_after_the_commit_of_a_chunk_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::AFTER_COMMIT).await;
+}
+
+on_both_stores!(a_failure_before_a_job_is_closed_is_survived);
+async fn a_failure_before_a_job_is_closed_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::BEFORE_CLOSE).await;
+}
+
+on_both_stores!(a_failure_before_published_events_are_deleted_is_survived);
+async fn a_failure_before_published_events_are_deleted_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::EVENTS_PUBLISHED).await;
+}
+
+on_both_stores!(a_failure_amid_an_export_leaves_no_partial_file);
+async fn a_failure_amid_an_export_leaves_no_partial_file(place: TestStore) {
+    let id = Uuid::now_v7().to_string();
+    let generate = ["generate", MASK, "--count", "3000", "--chunk-size", "1000", "--job-id", &id];
+    place.codemint(generate).run().await.expect_code(0);
     for action in ACTIONS {
-        runs.extend(TestStore::both().await.map(|place| survive(place, point, action)));
+        let file = place.path().join(format!("{action}.txt"));
+        let export = || place.codemint(["export", &id, "--output"]).args([&file]);
+        let actions = format!("{}=1*off->1*return({action})", failpoint::EXPORT_HALF_WRITTEN);
+        let code = match action {
+            "error" => 1,
+            "panic" => 101,
+            "abort" => ABORTED,
+            _ => 0,
+        };
+        let ran = export().env("FAILPOINTS", &actions).run().await.expect_code(code);
+        assert!(ran.stderr.contains("a failpoint was reached"), "{}", ran.stderr);
+        assert_eq!(file.exists(), code == 0, "{action}: a file appears whole or not at all");
+        export().run().await.expect_code(0);
+        let exported = std::fs::read_to_string(&file).expect("a file");
+        let stored = place.texts("select code from codes").await;
+        assert_eq!(exported.lines().count(), 3000);
+        assert_eq!(exported.lines().collect::<BTreeSet<_>>(), stored.iter().map(String::as_str).collect());
     }
-    join_all(runs).await;
-}
-
-#[tokio::test]
-async fn a_failure_before_a_committed_job_is_acknowledged_is_survived() {
-    survive_all(failpoint::JOB_COMMITTED).await;
-}
-
-#[tokio::test]
-async fn a_failure_after_a_chunk_is_claimed_is_survived() {
-    survive_all(failpoint::CHUNK_CLAIMED).await;
-}
-
-#[tokio::test]
-async fn a_failure_while_filters_are_loaded_is_survived() {
-    survive_all(failpoint::FILTERS_LOADING).await;
-}
-
-#[tokio::test]
-async fn a_failure_with_half_of_the_codes_written_is_survived() {
-    survive_all(failpoint::CODES_HALF_WRITTEN).await;
-}
-
-#[tokio::test]
-async fn a_failure_between_codes_and_their_checkpoint_is_survived() {
-    survive_all(failpoint::BEFORE_CHECKPOINT).await;
-}
-
-#[tokio::test]
-async fn a_failure_before_the_commit_of_a_chunk_is_survived() {
-    survive_all(failpoint::BEFORE_COMMIT).await;
-}
-
-#[tokio::test]
-async fn a_failure_after_the_commit_of_a_chunk_is_survived() {
-    survive_all(failpoint::AFTER_COMMIT).await;
-}
-
-#[tokio::test]
-async fn a_failure_before_a_job_is_closed_is_survived() {
-    survive_all(failpoint::BEFORE_CLOSE).await;
-}
-
-#[tokio::test]
-async fn a_failure_before_published_events_are_deleted_is_survived() {
-    survive_all(failpoint::EVENTS_PUBLISHED).await;
-}
-
-#[tokio::test]
-async fn a_failure_amid_an_export_leaves_no_partial_file() {
-    for place in TestStore::both().await {
-        let id = Uuid::now_v7().to_string();
-        let generate = ["generate", MASK, "--count", "3000", "--chunk-size", "1000", "--job-id", &id];
-        place.codemint(generate).run().await.expect_code(0);
-        for action in ACTIONS {
-            let file = place.path().join(format!("{action}.txt"));
-            let export = || place.codemint(["export", &id, "--output"]).args([&file]);
-            let actions = format!("{}=1*off->1*return({action})", failpoint::EXPORT_HALF_WRITTEN);
-            let code = match action {
-                "error" => 1,
-                "panic" => 101,
-                "abort" => ABORTED,
-                _ => 0,
-            };
-            let ran = export().env("FAILPOINTS", &actions).run().await.expect_code(code);
-            assert!(ran.stderr.contains("a failpoint was reached"), "{}", ran.stderr);
-            assert_eq!(file.exists(), code == 0, "{action}: a file appears whole or not at all");
-            export().run().await.expect_code(0);
-            let exported = std::fs::read_to_string(&file).expect("a file");
-            let stored = place.texts("select code from codes").await;
-            assert_eq!(exported.lines().count(), 3000);
-            assert_eq!(exported.lines().collect::<BTreeSet<_>>(), stored.iter().map(String::as_str).collect());
-        }
-        let asked = [Asked { id: id.parse().expect("an id"), mask: MASK.to_owned(), count: 3000 }];
-        let directories = vec![place.path()];
-        judge(&place, &Known { asked: &asked, directories, ..Known::default() }).await;
-    }
+    let asked = [Asked { id: id.parse().expect("an id"), mask: MASK.to_owned(), count: 3000 }];
+    let directories = vec![place.path()];
+    judge(&place, &Known { asked: &asked, directories, ..Known::default() }).await;
 }
 
 /// Fails for a failpoint that no test names, which would go unnoticed.

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use codemint_telemetry::failpoint;
 
+use codemint_test_support::on_both_stores;
+use codemint_test_support::on_stores;
 use codemint_test_support::oracle::Asked;
 use codemint_test_support::site::{Site, publish, request};
 use codemint_test_support::stores::TestStore;
@@ -19,51 +21,47 @@ const CHUNK: u64 = 10_000;
 const WRITERS: u64 = 2;
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(2);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_costs_at_most_one_chunk_per_writer() {
+on_stores!([sqlite, postgres] a_killed_worker_costs_at_most_one_chunk_per_writer (flavor = "multi_thread"));
+async fn a_killed_worker_costs_at_most_one_chunk_per_writer(place: TestStore) {
     let count = if is_long() { 2_000_000 } else { 400_000 };
-    for place in TestStore::both().await {
-        let site = Site::new(place).await;
-        let peer = site.keep_events().await;
-        let settings = [("CODEMINT__JOB__CHUNK_SIZE", "10000")];
-        let worker = site.start(&settings, &[]);
-        worker.wait_until_ready().await;
-        let id = Uuid::now_v7();
-        publish(&peer, &request(id, MASK, count)).await;
-        let done = "select count(*) from chunks where state = 'done'";
-        wait_until("some chunks", async || site.count(done).await >= 7).await;
-        let claimed = worker.metric("codemint_chunks_claimed_total") as u64;
-        worker.signal("KILL");
-        worker.finish().await.expect_code(-9);
-        let survived = site.count(done).await.unsigned_abs();
-        assert!(claimed <= survived + WRITERS, "{claimed} chunks were claimed, {survived} are done");
-        let next = site.start(&settings, &[]);
-        wait_until("the end", async || site.completed().await == 1).await;
-        let left = count / CHUNK - survived;
-        assert_eq!(next.metric("codemint_chunks_claimed_total") as u64, left, "no finished chunk is claimed again");
-        assert_eq!(next.metric("codemint_chunks_minted_total") as u64, left);
-        end_well("after a death", site, next, &[Asked { id, mask: MASK.to_owned(), count }]).await;
-    }
+    let site = Site::new(place).await;
+    let peer = site.keep_events().await;
+    let settings = [("CODEMINT__JOB__CHUNK_SIZE", "10000")];
+    let worker = site.start(&settings, &[]);
+    worker.wait_until_ready().await;
+    let id = Uuid::now_v7();
+    publish(&peer, &request(id, MASK, count)).await;
+    let done = "select count(*) from chunks where state = 'done'";
+    wait_until("some chunks", async || site.count(done).await >= 7).await;
+    let claimed = worker.metric("codemint_chunks_claimed_total") as u64;
+    worker.signal("KILL");
+    worker.finish().await.expect_code(-9);
+    let survived = site.count(done).await.unsigned_abs();
+    assert!(claimed <= survived + WRITERS, "{claimed} chunks were claimed, {survived} are done");
+    let next = site.start(&settings, &[]);
+    wait_until("the end", async || site.completed().await == 1).await;
+    let left = count / CHUNK - survived;
+    assert_eq!(next.metric("codemint_chunks_claimed_total") as u64, left, "no finished chunk is claimed again");
+    assert_eq!(next.metric("codemint_chunks_minted_total") as u64, left);
+    end_well("after a death", site, next, &[Asked { id, mask: MASK.to_owned(), count }]).await;
 }
 
-#[tokio::test]
-async fn the_chunk_of_a_killed_worker_is_taken_over_within_two_seconds() {
-    for place in TestStore::both().await {
-        let site = Site::new(place).await;
-        let peer = site.keep_events().await;
-        // The worker holds its only chunk for as long as the stall takes, which is longer than the time allowed.
-        let stall = format!("{}=1*return(stall)->off", failpoint::BEFORE_COMMIT);
-        let holder = site.start(&[("FAILPOINTS", &stall)], &[]);
-        holder.wait_until_ready().await;
-        let id = Uuid::now_v7();
-        publish(&peer, &request(id, MASK, 1000)).await;
-        holder.wait_until_it_says("a failpoint was reached").await;
-        let next = site.start_ready().await;
-        holder.signal("KILL");
-        let released = Instant::now();
-        holder.finish().await.expect_code(-9);
-        wait_until("the end", async || site.completed().await == 1).await;
-        assert!(released.elapsed() < TAKEN_OVER_WITHIN, "after {:?}", released.elapsed());
-        end_well("taken over", site, next, &[Asked { id, mask: MASK.to_owned(), count: 1000 }]).await;
-    }
+on_both_stores!(the_chunk_of_a_killed_worker_is_taken_over_within_two_seconds);
+async fn the_chunk_of_a_killed_worker_is_taken_over_within_two_seconds(place: TestStore) {
+    let site = Site::new(place).await;
+    let peer = site.keep_events().await;
+    // The worker holds its only chunk for as long as the stall takes, which is longer than the time allowed.
+    let stall = format!("{}=1*return(stall)->off", failpoint::BEFORE_COMMIT);
+    let holder = site.start(&[("FAILPOINTS", &stall)], &[]);
+    holder.wait_until_ready().await;
+    let id = Uuid::now_v7();
+    publish(&peer, &request(id, MASK, 1000)).await;
+    holder.wait_until_it_says("a failpoint was reached").await;
+    let next = site.start_ready().await;
+    holder.signal("KILL");
+    let released = Instant::now();
+    holder.finish().await.expect_code(-9);
+    wait_until("the end", async || site.completed().await == 1).await;
+    assert!(released.elapsed() < TAKEN_OVER_WITHIN, "after {:?}", released.elapsed());
+    end_well("taken over", site, next, &[Asked { id, mask: MASK.to_owned(), count: 1000 }]).await;
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use codemint_test_support::codemint::AS_PROGRAM;
+use codemint_test_support::on_both_stores;
 use codemint_test_support::oracle::Asked;
 use codemint_test_support::postgres::{Durability, Server, create_database};
 use codemint_test_support::rabbitmq::Broker;
@@ -41,40 +42,38 @@ fn about<'a>(lines: &'a [Value], message: &str, id: Uuid) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["message"] == message && line["job_id"] == *id).collect()
 }
 
-#[tokio::test]
-async fn acceptance_start_and_end_of_a_job_are_logged_once_across_all_workers() {
-    for place in TestStore::both().await {
-        let site = Site::new(place).await;
-        let peer = site.keep_events().await;
-        let settings = [SMALL_CHUNKS, ("CODEMINT__LOG__LEVEL", "auto")];
-        let workers = [site.start(&settings, &[]), site.start(&settings, &[])];
-        for worker in &workers {
-            worker.wait_until_ready().await;
-        }
-        let ids = [Uuid::now_v7(), Uuid::now_v7()];
-        for id in ids {
-            publish(&peer, &request(id, MASK, 20_000)).await;
-        }
-        wait_until("both ended", async || site.completed().await == 2).await;
-        let mut said = String::new();
-        for worker in workers {
-            said += &worker.terminate().await.expect_code(0).stderr;
-        }
-        let lines = lines(&said);
-        for id in ids {
-            let count = |message: &str| about(&lines, message, id).len();
-            let counts = ["a job was accepted", "a job is opened", "a job has ended", "minted a chunk"].map(count);
-            assert_eq!(counts, [1, 1, 1, 0], "{said}");
-            let ended = about(&lines, "a job has ended", id)[0];
-            assert_eq!((&ended["state"], &ended["codes"]), (&"completed".into(), &20_000.into()));
-            assert!(ended["seconds"].is_f64() && ended["rejected"].is_u64(), "{ended}");
-            let job = site.codemint(&["jobs", "show", &id.to_string(), "--json"]).run().await.expect_code(0).json();
-            assert_eq!(ended["digest"], job["digest"]);
-            assert!(about(&lines, "a job is opened", id)[0]["waited_seconds"].is_f64());
-        }
-        let at_work = lines.iter().filter(|line| line["message"] == "the worker is at work");
-        assert_eq!(at_work.count(), 2);
+on_both_stores!(acceptance_start_and_end_of_a_job_are_logged_once_across_all_workers);
+async fn acceptance_start_and_end_of_a_job_are_logged_once_across_all_workers(place: TestStore) {
+    let site = Site::new(place).await;
+    let peer = site.keep_events().await;
+    let settings = [SMALL_CHUNKS, ("CODEMINT__LOG__LEVEL", "auto")];
+    let workers = [site.start(&settings, &[]), site.start(&settings, &[])];
+    for worker in &workers {
+        worker.wait_until_ready().await;
     }
+    let ids = [Uuid::now_v7(), Uuid::now_v7()];
+    for id in ids {
+        publish(&peer, &request(id, MASK, 20_000)).await;
+    }
+    wait_until("both ended", async || site.completed().await == 2).await;
+    let mut said = String::new();
+    for worker in workers {
+        said += &worker.terminate().await.expect_code(0).stderr;
+    }
+    let lines = lines(&said);
+    for id in ids {
+        let count = |message: &str| about(&lines, message, id).len();
+        let counts = ["a job was accepted", "a job is opened", "a job has ended", "minted a chunk"].map(count);
+        assert_eq!(counts, [1, 1, 1, 0], "{said}");
+        let ended = about(&lines, "a job has ended", id)[0];
+        assert_eq!((&ended["state"], &ended["codes"]), (&"completed".into(), &20_000.into()));
+        assert!(ended["seconds"].is_f64() && ended["rejected"].is_u64(), "{ended}");
+        let job = site.codemint(&["jobs", "show", &id.to_string(), "--json"]).run().await.expect_code(0).json();
+        assert_eq!(ended["digest"], job["digest"]);
+        assert!(about(&lines, "a job is opened", id)[0]["waited_seconds"].is_f64());
+    }
+    let at_work = lines.iter().filter(|line| line["message"] == "the worker is at work");
+    assert_eq!(at_work.count(), 2);
 }
 
 #[tokio::test]
@@ -92,19 +91,17 @@ async fn each_chunk_is_logged_at_debug_level_with_its_job() {
     assert_eq!((chunks.len(), codes), (20, 20_000), "{}", ran.stderr);
 }
 
-#[tokio::test]
-async fn the_end_of_a_cancelled_job_is_logged_and_other_commands_log_nothing() {
-    for place in TestStore::both().await {
-        let id = Uuid::now_v7();
-        let name = id.to_string();
-        place.codemint(["enqueue", MASK, "--count", "10", "--job-id", &name]).run().await.expect_code(0);
-        let ran = place.codemint(["-v", "jobs", "cancel", &name]).run().await.expect_code(0);
-        let told = lines(&ran.stderr);
-        assert_eq!(about(&told, "a job has ended", id)[0]["state"], "cancelled");
+on_both_stores!(the_end_of_a_cancelled_job_is_logged_and_other_commands_log_nothing);
+async fn the_end_of_a_cancelled_job_is_logged_and_other_commands_log_nothing(place: TestStore) {
+    let id = Uuid::now_v7();
+    let name = id.to_string();
+    place.codemint(["enqueue", MASK, "--count", "10", "--job-id", &name]).run().await.expect_code(0);
+    let ran = place.codemint(["-v", "jobs", "cancel", &name]).run().await.expect_code(0);
+    let told = lines(&ran.stderr);
+    assert_eq!(about(&told, "a job has ended", id)[0]["state"], "cancelled");
 
-        let quiet = place.codemint(["generate", "A###", "--count", "10"]).run().await.expect_code(0);
-        assert_eq!(quiet.stderr, "", "commands other than a worker report on standard output");
-    }
+    let quiet = place.codemint(["generate", "A###", "--count", "10"]).run().await.expect_code(0);
+    assert_eq!(quiet.stderr, "", "commands other than a worker report on standard output");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,11 +25,23 @@ const IN_THE_WAY: u64 = 50;
 const ENQUEUED: i64 = 4;
 const PUBLISHED: i64 = 4;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_output_of_a_worker_contains_a_password_a_key_or_a_code() {
-    // Programs started from here may dump their memory, unless they give that up themselves.
-    let maximum = getrlimit(Resource::Core).maximum;
-    setrlimit(Resource::Core, Rlimit { current: maximum, maximum }).expect("a limit");
+mod no_output_of_a_worker_contains_a_password_a_key_or_a_code {
+    use codemint_test_support::stores::TestStore;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite() {
+        super::look_for_secrets(TestStore::sqlite().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn postgres() {
+        let server = super::server_with_passwords().await;
+        super::look_for_secrets(TestStore::postgres_at(&server.url("codemint")).await).await;
+    }
+}
+
+/// Returns a server with an empty database `codemint`, where all but the superuser need a password.
+async fn server_with_passwords() -> Server {
     let rules = "local all all trust\nhost all postgres all trust\nhost all all all scram-sha-256\n";
     let server = Server::start_with(&Setup {
         durability: Durability::None,
@@ -38,12 +50,13 @@ async fn no_output_of_a_worker_contains_a_password_a_key_or_a_code() {
         files: Vec::new(),
     });
     create_database(&server.url("postgres"), "codemint").await;
-    for place in [TestStore::sqlite().await, TestStore::postgres_at(&server.url("codemint")).await] {
-        look_for_secrets(place).await;
-    }
+    server
 }
 
 async fn look_for_secrets(place: TestStore) {
+    // Programs started from here may dump their memory, unless they give that up themselves.
+    let maximum = getrlimit(Resource::Core).maximum;
+    setrlimit(Resource::Core, Rlimit { current: maximum, maximum }).expect("a limit");
     let mut site = Site::new(place).await;
     let user = format!("worker-{}", Uuid::now_v7());
     rabbitmq::shared().add_user(&user, BROKER_PASSWORD, site.vhost(), [".*"; 3]);

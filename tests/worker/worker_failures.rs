@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use uuid::Uuid;
 
 use codemint_test_support::engine_steps::{assert_sound, checking, put_request, request as store_request};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::waiting::wait_until;
@@ -22,54 +23,50 @@ async fn refuse_sevens(place: &TestStore) {
     place.execute(sql).await;
 }
 
-#[tokio::test]
-async fn a_job_fails_with_its_true_count_after_five_failures_and_blocks_no_other() {
-    for store in TestStore::both().await {
-        let site = Site::new(store).await;
-        refuse_sevens(&site.store).await;
-        let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "100")], &[]);
-        worker.wait_until_ready().await;
-        let peer = site.peer().await;
-        let mut inbox = peer.listen(EVENTS, "job.*").await;
-        let (bad, good) = (Uuid::now_v7(), Uuid::now_v7());
-        publish(&peer, &request(bad, "####", 1_000)).await;
-        wait_until("it fails", async || {
-            site.count("select cast(coalesce(max(failures), 0) as bigint) from chunks").await > 0
-        })
-        .await;
-        publish(&peer, &request(good, "A####", 1_000)).await;
-        assert_eq!(wait_for_end(&mut inbox, good).await.last().map(String::as_str), Some("job.completed"));
-        assert_eq!(
-            inbox.messages.iter().filter(|event| event.routing_key == "job.failed").count(),
-            0,
-            "the good job waited for the bad one"
-        );
-        assert_eq!(wait_for_end(&mut inbox, bad).await.last().map(String::as_str), Some("job.failed"));
+on_both_stores!(a_job_fails_with_its_true_count_after_five_failures_and_blocks_no_other);
+async fn a_job_fails_with_its_true_count_after_five_failures_and_blocks_no_other(store: TestStore) {
+    let site = Site::new(store).await;
+    refuse_sevens(&site.store).await;
+    let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "100")], &[]);
+    worker.wait_until_ready().await;
+    let peer = site.peer().await;
+    let mut inbox = peer.listen(EVENTS, "job.*").await;
+    let (bad, good) = (Uuid::now_v7(), Uuid::now_v7());
+    publish(&peer, &request(bad, "####", 1_000)).await;
+    wait_until("it fails", async || {
+        site.count("select cast(coalesce(max(failures), 0) as bigint) from chunks").await > 0
+    })
+    .await;
+    publish(&peer, &request(good, "A####", 1_000)).await;
+    assert_eq!(wait_for_end(&mut inbox, good).await.last().map(String::as_str), Some("job.completed"));
+    assert_eq!(
+        inbox.messages.iter().filter(|event| event.routing_key == "job.failed").count(),
+        0,
+        "the good job waited for the bad one"
+    );
+    assert_eq!(wait_for_end(&mut inbox, bad).await.last().map(String::as_str), Some("job.failed"));
 
-        let event = inbox.messages.iter().find(|event| event.routing_key == "job.failed").expect("the end").json();
-        assert_eq!(event["data"]["error"]["code"], "chunk_failed");
-        let message = event["data"]["error"]["message"].as_str().expect("a text");
-        assert!(message.starts_with("a chunk failed 5 times: "), "{message}");
-        let made = site.count("select count(*) from codes where code not like 'A%'").await;
-        assert_eq!(event["data"]["minted"], made);
-        assert!((1..1_000).contains(&made), "{made}");
-        assert_eq!(site.count("select cast(coalesce(max(failures), 0) as bigint) from chunks").await, 5);
-        worker.terminate().await.expect_code(0);
-        assert_sound(&site.store).await;
-    }
+    let event = inbox.messages.iter().find(|event| event.routing_key == "job.failed").expect("the end").json();
+    assert_eq!(event["data"]["error"]["code"], "chunk_failed");
+    let message = event["data"]["error"]["message"].as_str().expect("a text");
+    assert!(message.starts_with("a chunk failed 5 times: "), "{message}");
+    let made = site.count("select count(*) from codes where code not like 'A%'").await;
+    assert_eq!(event["data"]["minted"], made);
+    assert!((1..1_000).contains(&made), "{made}");
+    assert_eq!(site.count("select cast(coalesce(max(failures), 0) as bigint) from chunks").await, 5);
+    worker.terminate().await.expect_code(0);
+    assert_sound(&site.store).await;
 }
 
-#[tokio::test]
-async fn failures_of_a_chunk_are_counted_up_to_the_limit_across_all_workers() {
-    for place in TestStore::both().await {
-        put_request(&place.store, &store_request("####", 10, 5)).await;
-        let run_no = place.number("select min(run_no) from chunks").await;
-        for counted in [1, 2, 3, 3, 3] {
-            assert_eq!(place.store.count_chunk_failure(run_no, 3).await.expect("a count"), counted);
-        }
-        assert_eq!(place.number("select cast(sum(failures) as bigint) from chunks").await, 3);
-        assert_eq!(place.store.count_chunk_failure(0, 3).await.expect("a count"), 0, "no such chunk");
+on_both_stores!(failures_of_a_chunk_are_counted_up_to_the_limit_across_all_workers);
+async fn failures_of_a_chunk_are_counted_up_to_the_limit_across_all_workers(place: TestStore) {
+    put_request(&place.store, &store_request("####", 10, 5)).await;
+    let run_no = place.number("select min(run_no) from chunks").await;
+    for counted in [1, 2, 3, 3, 3] {
+        assert_eq!(place.store.count_chunk_failure(run_no, 3).await.expect("a count"), counted);
     }
+    assert_eq!(place.number("select cast(sum(failures) as bigint) from chunks").await, 3);
+    assert_eq!(place.store.count_chunk_failure(0, 3).await.expect("a count"), 0, "no such chunk");
 }
 
 #[tokio::test]
@@ -96,32 +93,30 @@ async fn a_conflict_with_another_writer_is_never_counted_as_a_failure() {
     assert_eq!(site.count("select cast(sum(failures) as bigint) from chunks").await, 0);
 }
 
-#[tokio::test]
-async fn a_job_under_another_check_key_is_left_alone_and_logged_once() {
-    for store in TestStore::both().await {
-        let site = Site::new(store).await;
-        let asked = store_request("####[:check:]{2}", 500, 100).under(checking("0123456789abcdef")).expect("a request");
-        let job = put_request(&site.store.store, &asked).await;
-        let key = site.store.path().join("other-key");
-        fs::write(&key, "fedcba9876543210").expect("a file");
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("permissions");
-        let key = key.to_str().expect("a name");
-        let environment = [("CODEMINT__CHECK__KEY_FILE", key), ("CODEMINT__WORKER__CONCURRENCY", "8")];
-        let worker = site.start(&environment, &[]);
-        worker.wait_until_it_says("the job is left to other workers").await;
-        let peer = site.peer().await;
-        worker.wait_until_ready().await;
-        let mut inbox = peer.listen(EVENTS, "job.*").await;
-        let id = Uuid::now_v7();
-        publish(&peer, &request(id, "B####[:check:]", 5_000)).await;
-        wait_for_end(&mut inbox, id).await;
-        let ran = worker.terminate().await.expect_code(0);
-        assert_eq!(ran.stderr.matches("the job is left to other workers").count(), 1, "{}", ran.stderr);
-        assert!(ran.stderr.contains(&job.id.to_string()) && ran.stderr.contains("check.key_file"), "{}", ran.stderr);
-        let still = site.store.store.find_job(job.id).await.expect("an answer").expect("the job");
-        assert_eq!((still.state.as_str(), still.minted), ("queued", 0));
-        assert_eq!(site.count("select cast(sum(failures) as bigint) from chunks").await, 0);
-    }
+on_both_stores!(a_job_under_another_check_key_is_left_alone_and_logged_once);
+async fn a_job_under_another_check_key_is_left_alone_and_logged_once(store: TestStore) {
+    let site = Site::new(store).await;
+    let asked = store_request("####[:check:]{2}", 500, 100).under(checking("0123456789abcdef")).expect("a request");
+    let job = put_request(&site.store.store, &asked).await;
+    let key = site.store.path().join("other-key");
+    fs::write(&key, "fedcba9876543210").expect("a file");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("permissions");
+    let key = key.to_str().expect("a name");
+    let environment = [("CODEMINT__CHECK__KEY_FILE", key), ("CODEMINT__WORKER__CONCURRENCY", "8")];
+    let worker = site.start(&environment, &[]);
+    worker.wait_until_it_says("the job is left to other workers").await;
+    let peer = site.peer().await;
+    worker.wait_until_ready().await;
+    let mut inbox = peer.listen(EVENTS, "job.*").await;
+    let id = Uuid::now_v7();
+    publish(&peer, &request(id, "B####[:check:]", 5_000)).await;
+    wait_for_end(&mut inbox, id).await;
+    let ran = worker.terminate().await.expect_code(0);
+    assert_eq!(ran.stderr.matches("the job is left to other workers").count(), 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains(&job.id.to_string()) && ran.stderr.contains("check.key_file"), "{}", ran.stderr);
+    let still = site.store.store.find_job(job.id).await.expect("an answer").expect("the job");
+    assert_eq!((still.state.as_str(), still.minted), ("queued", 0));
+    assert_eq!(site.count("select cast(sum(failures) as bigint) from chunks").await, 0);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use codemint_codes::job::options::JobOptions;
 use uuid::Uuid;
 
 use codemint_test_support::amqp::{Inbox, Message, Peer};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::{Durability, Server, create_database};
 use codemint_test_support::rabbitmq::{self, Broker, Depth};
 use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
@@ -203,23 +204,21 @@ async fn a_blocked_broker_still_delivers_jobs_and_receives_the_events_later() {
     );
 }
 
-#[tokio::test]
-async fn a_worker_that_is_killed_amid_many_jobs_loses_none() {
-    for store in TestStore::both().await {
-        let site = Site::new(store).await;
-        let worker = site.start_ready().await;
-        let peer = site.peer().await;
-        let mut inbox: Inbox = peer.listen(EVENTS, "job.*").await;
-        let ids = publish_jobs(&peer, "W", 60, 300).await;
-        wait_until("some are done", async || site.completed().await >= 10).await;
-        worker.signal("KILL");
-        worker.finish().await.expect_code(-9);
-        site.drain().await;
-        for id in &ids {
-            wait_for_end(&mut inbox, *id).await;
-        }
-        assert_in_order(&inbox.messages, &ids);
-        assert_eq!(site.count("select count(*) from codes").await, 18_000);
-        assert_eq!(site.count("select count(*) from jobs").await, 60);
+on_both_stores!(a_worker_that_is_killed_amid_many_jobs_loses_none);
+async fn a_worker_that_is_killed_amid_many_jobs_loses_none(store: TestStore) {
+    let site = Site::new(store).await;
+    let worker = site.start_ready().await;
+    let peer = site.peer().await;
+    let mut inbox: Inbox = peer.listen(EVENTS, "job.*").await;
+    let ids = publish_jobs(&peer, "W", 60, 300).await;
+    wait_until("some are done", async || site.completed().await >= 10).await;
+    worker.signal("KILL");
+    worker.finish().await.expect_code(-9);
+    site.drain().await;
+    for id in &ids {
+        wait_for_end(&mut inbox, *id).await;
     }
+    assert_in_order(&inbox.messages, &ids);
+    assert_eq!(site.count("select count(*) from codes").await, 18_000);
+    assert_eq!(site.count("select count(*) from jobs").await, 60);
 }

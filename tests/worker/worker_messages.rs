@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use codemint_test_support::amqp::{Inbox, Message, Peer, durable};
 use codemint_test_support::bad_messages::{self, Becomes, Case, MARK};
+use codemint_test_support::on_both_stores;
 use codemint_test_support::rabbitmq;
 use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::TestStore;
@@ -83,53 +84,51 @@ async fn wait_for_ends(inbox: &mut Inbox, ids: &[Uuid]) {
     }
 }
 
-#[tokio::test]
-async fn bad_messages_are_dead_lettered_or_fail_and_good_ones_in_between_are_served() {
-    for store in TestStore::both().await {
-        let site = Site::new(store).await;
-        let worker = site.start_ready().await;
-        let peer = site.peer().await;
-        let mut letters = peer.listen("codemint.dead", "").await;
-        let mut events = peer.listen(EVENTS, "job.*").await;
-        let cases = bad_messages::all();
-        assert!(cases.len() >= 300, "{}", cases.len());
-        let mut good = Vec::new();
-        for (number, case) in cases.iter().enumerate() {
-            peer.publish(JOBS, JOBS, &case.body, labelled(case.properties.clone(), number)).await;
-            if number % 20 == 0 {
-                good.push(publish_good(&peer, number / 20).await);
-            }
+on_both_stores!(bad_messages_are_dead_lettered_or_fail_and_good_ones_in_between_are_served);
+async fn bad_messages_are_dead_lettered_or_fail_and_good_ones_in_between_are_served(store: TestStore) {
+    let site = Site::new(store).await;
+    let worker = site.start_ready().await;
+    let peer = site.peer().await;
+    let mut letters = peer.listen("codemint.dead", "").await;
+    let mut events = peer.listen(EVENTS, "job.*").await;
+    let cases = bad_messages::all();
+    assert!(cases.len() >= 300, "{}", cases.len());
+    let mut good = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        peer.publish(JOBS, JOBS, &case.body, labelled(case.properties.clone(), number)).await;
+        if number % 20 == 0 {
+            good.push(publish_good(&peer, number / 20).await);
         }
-        let buried = cases.iter().filter(|case| matches!(case.becomes, Becomes::Dead { .. })).count();
-        letters.collect_count(buried).await;
-        wait_for_ends(&mut events, &good).await;
-        for (number, case) in cases.iter().enumerate() {
-            match case.becomes {
-                Becomes::Dead { .. } => assert_buried(letter_of(&letters.messages, number), number, case),
-                Becomes::Failed { id, code } => {
-                    assert_eq!(wait_for_end(&mut events, id).await, ["job.failed"], "case {number}");
-                    let event = events.messages.iter().find(|event| event.json()["subject"] == id.to_string());
-                    let event = event.expect("an event").json();
-                    assert_eq!(event["id"], format!("{id}/failed"));
-                    assert_eq!(
-                        (&event["data"]["state"], &event["data"]["error"]["code"]),
-                        (&"failed".into(), &code.into())
-                    );
-                    let job = site.store.store.find_job(id).await.expect("an answer").expect("the job");
-                    assert_eq!((job.error.expect("an error").code.as_str(), job.minted), (code, 0), "case {number}");
-                }
-            }
-        }
-        assert_eq!(letters.messages.len(), buried);
-        assert_eq!(peer.depth(DEAD).await as usize, buried);
-        assert_eq!(site.count("select count(*) from codes").await, 7 * good.len() as i64);
-        let depth = || rabbitmq::shared().queue_depth(site.vhost(), JOBS);
-        wait_until("all messages are acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
-        let ran = worker.terminate().await.expect_code(0);
-        assert_eq!(ran.stderr.matches("connected to the broker").count(), 1, "{}", ran.stderr);
-        assert!(!ran.stderr.contains("the broker is back") && !ran.stderr.contains("ERROR"), "{}", ran.stderr);
-        assert!(!ran.stderr.contains(MARK), "a mask or a body is in the log");
     }
+    let buried = cases.iter().filter(|case| matches!(case.becomes, Becomes::Dead { .. })).count();
+    letters.collect_count(buried).await;
+    wait_for_ends(&mut events, &good).await;
+    for (number, case) in cases.iter().enumerate() {
+        match case.becomes {
+            Becomes::Dead { .. } => assert_buried(letter_of(&letters.messages, number), number, case),
+            Becomes::Failed { id, code } => {
+                assert_eq!(wait_for_end(&mut events, id).await, ["job.failed"], "case {number}");
+                let event = events.messages.iter().find(|event| event.json()["subject"] == id.to_string());
+                let event = event.expect("an event").json();
+                assert_eq!(event["id"], format!("{id}/failed"));
+                assert_eq!(
+                    (&event["data"]["state"], &event["data"]["error"]["code"]),
+                    (&"failed".into(), &code.into())
+                );
+                let job = site.store.store.find_job(id).await.expect("an answer").expect("the job");
+                assert_eq!((job.error.expect("an error").code.as_str(), job.minted), (code, 0), "case {number}");
+            }
+        }
+    }
+    assert_eq!(letters.messages.len(), buried);
+    assert_eq!(peer.depth(DEAD).await as usize, buried);
+    assert_eq!(site.count("select count(*) from codes").await, 7 * good.len() as i64);
+    let depth = || rabbitmq::shared().queue_depth(site.vhost(), JOBS);
+    wait_until("all messages are acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
+    let ran = worker.terminate().await.expect_code(0);
+    assert_eq!(ran.stderr.matches("connected to the broker").count(), 1, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("the broker is back") && !ran.stderr.contains("ERROR"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains(MARK), "a mask or a body is in the log");
 }
 
 #[tokio::test]

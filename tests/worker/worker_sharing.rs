@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use codemint_test_support::on_both_stores;
 use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
@@ -91,28 +92,26 @@ async fn a_small_job_is_done_in_two_seconds_beside_a_large_one_that_can_be_cance
     assert_eq!((&event["data"]["minted"], &event["data"]["state"]), (&minted.into(), &"cancelled".into()));
 }
 
-#[tokio::test]
-async fn a_job_of_higher_priority_goes_first() {
-    for store in TestStore::both().await {
-        let site = Site::new(store).await;
-        let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "2000")], &[]);
-        worker.wait_until_ready().await;
-        let peer = site.peer().await;
-        let mut inbox = peer.listen(EVENTS, "job.completed").await;
-        let mut low = request(Uuid::now_v7(), "L[:safe:]{10}", 400_000);
-        low["priority"] = json!(1);
-        let low_id = start_large_job(&site, &peer, &low).await;
-        let mut high = request(Uuid::now_v7(), "H[:safe:]{10}", 100_000);
-        high["priority"] = json!(8);
-        publish(&peer, &high).await;
-        let high_id: Uuid = high["job_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
-        wait_for_end(&mut inbox, high_id).await;
-        // During the high one's fifty chunks, the low one got at most those in progress, besides what it got before.
-        let at = "select count(*) from chunks c join jobs j on j.no = c.job_no
-                   where j.priority = 1 and c.state = 'done'";
-        assert!(site.count(at).await < 150, "on {:?}", site.store.kind);
-        assert_eq!(inbox.messages.len(), 1);
-        wait_for_end(&mut inbox, low_id).await;
-        worker.terminate().await.expect_code(0);
-    }
+on_both_stores!(a_job_of_higher_priority_goes_first);
+async fn a_job_of_higher_priority_goes_first(store: TestStore) {
+    let site = Site::new(store).await;
+    let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "2000")], &[]);
+    worker.wait_until_ready().await;
+    let peer = site.peer().await;
+    let mut inbox = peer.listen(EVENTS, "job.completed").await;
+    let mut low = request(Uuid::now_v7(), "L[:safe:]{10}", 400_000);
+    low["priority"] = json!(1);
+    let low_id = start_large_job(&site, &peer, &low).await;
+    let mut high = request(Uuid::now_v7(), "H[:safe:]{10}", 100_000);
+    high["priority"] = json!(8);
+    publish(&peer, &high).await;
+    let high_id: Uuid = high["job_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    wait_for_end(&mut inbox, high_id).await;
+    // During the high one's fifty chunks, the low one got at most those in progress, besides what it got before.
+    let at = "select count(*) from chunks c join jobs j on j.no = c.job_no
+               where j.priority = 1 and c.state = 'done'";
+    assert!(site.count(at).await < 150, "on {:?}", site.store.kind);
+    assert_eq!(inbox.messages.len(), 1);
+    wait_for_end(&mut inbox, low_id).await;
+    worker.terminate().await.expect_code(0);
 }

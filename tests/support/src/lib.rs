@@ -25,6 +25,8 @@ pub mod roles;
 #[cfg(feature = "servers")]
 pub mod stores;
 #[cfg(feature = "servers")]
+pub mod cases;
+#[cfg(feature = "servers")]
 pub mod codemint;
 #[cfg(feature = "servers")]
 pub mod site;

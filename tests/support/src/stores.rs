@@ -53,14 +53,14 @@ enum Eyes {
 }
 
 impl TestStore {
-    /// Returns a store of each kind: what holds must hold on both.
-    pub async fn both() -> [Self; 2] {
-        [Self::sqlite().await, Self::postgres().await]
-    }
-
-    /// Returns a store of each kind, PostgreSQL in every way that it may be set up: what holds must hold on all.
-    pub async fn all() -> [Self; 4] {
-        [Self::sqlite().await, Self::postgres().await, Self::partitioned().await, Self::by_way_of_pgbouncer().await]
+    /// Returns another empty store that is set up like this one.
+    pub async fn another(&self) -> Self {
+        match (self.kind, self.way) {
+            (Kind::Sqlite, _) => Self::sqlite().await,
+            (Kind::Postgres, Way::Plain) => Self::postgres().await,
+            (Kind::Postgres, Way::Partitioned) => Self::partitioned().await,
+            (Kind::Postgres, Way::Pgbouncer) => Self::pgbouncer().await,
+        }
     }
 
     pub async fn sqlite() -> Self {
@@ -86,7 +86,7 @@ impl TestStore {
         place
     }
 
-    pub async fn by_way_of_pgbouncer() -> Self {
+    pub async fn pgbouncer() -> Self {
         let direct = Self::postgres().await;
         let url = by_way_of_pgbouncer(&direct.url);
         let store = open(&url, Way::Pgbouncer).await;

@@ -5,5 +5,4 @@
 pub mod bench;
 
 pub mod config;
-pub mod policy;
 pub mod cli;

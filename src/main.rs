@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    codemint::cli::run().await
+    codemint::cli::dispatch::run().await
 }

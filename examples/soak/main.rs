@@ -40,7 +40,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let runtime = Runtime::new().expect("a runtime");
     if std::env::var_os(AS_PROGRAM).is_some() {
-        return runtime.block_on(codemint::cli::run());
+        return runtime.block_on(codemint::cli::dispatch::run());
     }
     let Arguments { minutes, seed } = Arguments::parse();
     println!("soak of {minutes} minutes with seed {seed}");

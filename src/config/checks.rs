@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::config::configuration::{Config, ConfigError, Resolved, WorkerSettings};
 use crate::config::layers::Layers;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::values::{
     address_or_off, name_of_entity, number_up_to, readable_file, true_or_false, unless_auto, whole_number,
 };
-use crate::config::{Config, ConfigError, Resolved, WorkerSettings};
 use codemint_codes::job::request::{CHUNK_SIZE_MAX, Limits};
 use codemint_codes::screening::FilterLimits;
 use codemint_store::connection::location::Location;

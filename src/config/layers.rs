@@ -6,12 +6,13 @@ use std::path::Path;
 
 use config::{ConfigError as SourceError, Environment, File, FileFormat, Source, Value, ValueKind};
 
-use crate::config::DEFAULT_FILE;
 use crate::config::settings::SETTINGS;
 use codemint_worker::files;
 
 /// A limit many times the size of all settings with their meanings.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The file that is read if it exists in the working directory and `--config` names no other file.
+const DEFAULT_FILE: &str = "codemint.toml";
 const ENVIRONMENT_PREFIX: &str = "CODEMINT";
 
 /// The text of every key, each from the last layer that sets it, and the problems found in the layers.

@@ -292,8 +292,8 @@ fn workflows_pin_actions_by_commit_and_have_no_unneeded_permissions() {
 #[test]
 fn the_sample_configuration_has_every_key_with_its_meaning_and_its_default() {
     let path = root().join("deploy/codemint.toml");
-    let sources = codemint::config::Sources { file: Some(path), flags: Vec::new() };
-    let loaded = codemint::config::load(&sources).expect("a valid configuration");
+    let sources = codemint::config::load::Sources { file: Some(path), flags: Vec::new() };
+    let loaded = codemint::config::load::load(&sources).expect("a valid configuration");
     let text = read("deploy/codemint.toml");
     let lines: Vec<&str> = text.lines().collect();
     let mut section = String::new();

@@ -3,19 +3,20 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use codemint::config::{self, Config, Sources};
-use codemint::policy;
+use codemint::config::configuration::Config;
+use codemint::config::load::{self, Sources};
+use codemint::config::policy_files;
 use codemint_codes::denied::{DeniedWords, WORDS_MAX};
 use codemint_codes::policy::Policy;
 
 fn configured(directory: &Path, keys: &str) -> Config {
     let file = directory.join("codemint.toml");
     std::fs::write(&file, keys.replace("DIR", &directory.display().to_string())).expect("a file");
-    config::load(&Sources { file: Some(file), flags: Vec::new() }).expect("a configuration")
+    load::load(&Sources { file: Some(file), flags: Vec::new() }).expect("a configuration")
 }
 
 fn load(directory: &Path, keys: &str) -> Result<Policy, String> {
-    policy::load(&configured(directory, keys)).map_err(|error| error.to_string())
+    policy_files::load(&configured(directory, keys)).map_err(|error| error.to_string())
 }
 
 fn digest(text: &str) -> [u8; 32] {

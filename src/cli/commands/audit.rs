@@ -7,10 +7,11 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::cli::Context;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::text::{grouped, print_json, print_line, printable, say};
+use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::text::{grouped, printable};
 use codemint_codes::wire::document::hexadecimal;
 use codemint_store::connection::store::Access;
 use codemint_store::records::audit::{Action, AuditFilter, AuditRow};

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::Context;
+use crate::cli::support::context::Context;
 use crate::cli::support::dlq::{DeadDocument, ShownDocument};
-use crate::cli::support::exit::Failure;
-use crate::cli::support::text::{grouped, print_json, print_line, say};
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::text::grouped;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_worker::broker::dead_queue::{DeadMessage, DeadQueue};

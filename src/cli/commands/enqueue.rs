@@ -6,13 +6,13 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::cli::Context;
 use crate::cli::commands::generate::{put_job, request_failure, whole_number};
 use crate::cli::commands::jobs::watch_to_the_end;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::text::{print_json, print_line};
-use crate::policy;
+use crate::cli::support::terminal::{print_json, print_line};
+use crate::config::policy_files;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::request::{Request, fitting_chunk_size};
 use codemint_codes::wire::document::JobDocument;
@@ -72,7 +72,7 @@ impl Enqueue {
         match (&context.config.broker, &store) {
             (Some(settings), _) => self.publish(context, settings, id).await?,
             (None, Some(store)) => {
-                let request = request.clone().under(policy::load(&context.config)?)?;
+                let request = request.clone().under(policy_files::load(&context.config)?)?;
                 put_job(context, store, id, &request).await?;
             }
             (None, None) => {}

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
-use crate::cli::Context;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::output::{Format, Sink, Target};
 use crate::cli::support::shuffle::Shuffle;

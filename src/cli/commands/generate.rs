@@ -7,13 +7,14 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::cli::Context;
 use crate::cli::commands::export;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::output::{Format, Target};
-use crate::cli::support::text::{grouped, is_terminal, json, print_line, quoted, say, with_caret};
-use crate::policy;
+use crate::cli::support::terminal::{is_terminal, json, print_line, say};
+use crate::cli::support::text::{grouped, quoted, with_caret};
+use crate::config::policy_files;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Request, RequestError};
 use codemint_codes::overlap::size;
@@ -114,7 +115,7 @@ impl Generate {
 
     fn request(&self, context: &Context) -> Result<Request, Failure> {
         let chunk_size = self.chunk_size.unwrap_or(context.config.chunk_size);
-        let policy = policy::load(&context.config)?;
+        let policy = policy_files::load(&context.config)?;
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
             .map(|request| request.with_options(context.job_options()))
@@ -220,7 +221,7 @@ pub fn request_failure(mask: &str, error: RequestError) -> Failure {
 /// `interrupted`, with the command that resumes the job.
 pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, Share), Failure> {
     let settings =
-        MintSettings { policy: policy::load(&context.config)?, filters: context.config.filters, import: None };
+        MintSettings { policy: policy_files::load(&context.config)?, filters: context.config.filters, import: None };
     let resume = format!("{} resumes the job", context.command(format_args!("jobs resume {}", job.id)));
     run_to_end(context, store, job, &settings, &resume).await
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use ureq::Agent;
 
-use crate::cli::Context;
-use crate::cli::support::exit::Failure;
-use crate::cli::support::text::print_line;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::print_line;
 use codemint_server::ReadinessDocument;
 
 /// A limit above the size of any answer of a worker.

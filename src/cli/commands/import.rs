@@ -15,12 +15,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::cli::Context;
 use crate::cli::commands::generate::run_to_end;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::reject_file::RejectFile;
-use crate::cli::support::text::{grouped, json, print_line, quoted, say};
+use crate::cli::support::terminal::{json, print_line, say};
+use crate::cli::support::text::{grouped, quoted};
 use codemint_codes::job::plan::PlannedChunk;
 use codemint_codes::job::record::{Job, Origin};
 use codemint_codes::job::request::check_campaign;
@@ -120,7 +121,7 @@ impl Import {
 
     /// Requires --column for a CSV file, whose header would pass for a code.
     fn ask_for_column(&self) -> Failure {
-        let columns = self.open().and_then(|input| header(input, self.delimiter()).map_err(failure));
+        let columns = self.open().and_then(|input| header(input, self.delimiter()).map_err(Failure::from));
         match columns {
             Ok(columns) => Failure::usage(format!(
                 "{} is a CSV file; name the column of the codes with --column: {}",
@@ -262,17 +263,10 @@ async fn read(context: &Context, input: Box<dyn Read + Send>, options: Options) 
     tokio::select! {
         read = receive => match read {
             Ok(Err(ImportError::Interrupted)) => Err(interrupted()),
-            Ok(read) => read.map_err(failure),
+            Ok(read) => read.map_err(Failure::from),
             Err(_) => Err(Failure::other("reading the input ended without a result")),
         },
         () = context.stop.token().cancelled() => Err(interrupted()),
-    }
-}
-
-pub fn failure(error: ImportError) -> Failure {
-    match error {
-        ImportError::Temporary { .. } | ImportError::Read { .. } | ImportError::RejectFile(_) => Failure::other(error),
-        _ => Failure::impossible(error),
     }
 }
 

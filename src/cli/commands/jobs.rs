@@ -8,12 +8,13 @@ use serde::Serialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::cli::Context;
 use crate::cli::commands::generate::{Summary, mint};
 use crate::cli::commands::prune::Prune;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::text::{grouped, print_json, print_line, say};
+use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::text::grouped;
 use codemint_codes::job::bench::is_of_bench;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;

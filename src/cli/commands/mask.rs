@@ -6,12 +6,13 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::cli::Context;
 use crate::cli::commands::generate::{request_failure, whole_number};
-use crate::cli::support::exit;
-use crate::cli::support::exit::{ANSWER_IS_NO, Failure};
-use crate::cli::support::text::{grouped, print_json, print_line};
-use crate::policy;
+use crate::cli::support::context::Context;
+
+use crate::cli::support::failure::{ANSWER_IS_NO, DONE, Failure};
+use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::text::grouped;
+use crate::config::policy_files;
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::draw::Draw;
 use codemint_codes::job::request::RequestError;
@@ -106,7 +107,7 @@ impl Explain {
             Some(check) if !check.key_configured => Vec::new(),
             _ => samples(&keyspace, self.samples)?,
         };
-        let denied = policy::denied_words(&context.config)?.map(Arc::new);
+        let denied = policy_files::denied_words(&context.config)?.map(Arc::new);
         let allowed = denied.map(|words| DeniedInMask::new(&words, &mask).count_allowed(mask.positions()));
         let mintable = allowed.unwrap_or(keyspace.size());
         let plan = self.count.map(|count| plan(&mask, mintable, count, context.config.limits.count_max)).transpose()?;
@@ -127,7 +128,7 @@ impl Explain {
         } else {
             explanation.print(keyspace.size())?;
         }
-        Ok(ExitCode::from(if feasible { exit::DONE } else { ANSWER_IS_NO }))
+        Ok(ExitCode::from(if feasible { DONE } else { ANSWER_IS_NO }))
     }
 }
 
@@ -137,7 +138,7 @@ fn keyspace_and_check(mask: &Mask, context: &Context) -> Result<(Keyspace, Optio
     if length == 0 {
         return Ok((keyspace, None));
     }
-    let key = policy::check_key(&context.config)?;
+    let key = policy_files::check_key(&context.config)?;
     // At most 4 check characters, so the power fits.
     let guesses_a_pass = u64::from(SAFE.len()).pow(length as u32);
     let check = CheckCharacters { length, guesses_a_pass, key_configured: key.is_some() };
@@ -249,7 +250,7 @@ impl Check {
         } else {
             verdict.print()?;
         }
-        Ok(ExitCode::from(if verdict.is_code { exit::DONE } else { ANSWER_IS_NO }))
+        Ok(ExitCode::from(if verdict.is_code { DONE } else { ANSWER_IS_NO }))
     }
 }
 

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::Context;
-use crate::cli::support::exit::{ANSWER_IS_NO, Failure};
-use crate::cli::support::text::{print_json, print_line};
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::{ANSWER_IS_NO, Failure};
+use crate::cli::support::terminal::{print_json, print_line};
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::schema::SchemaStatus;
 use codemint_store::connection::store::Store;

@@ -7,9 +7,10 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::Context;
-use crate::cli::support::exit::Failure;
-use crate::cli::support::text::{grouped, print_json, print_line};
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::text::grouped;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::upkeep::pruning::{Needless, NeedlessRow};
 

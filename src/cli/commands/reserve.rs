@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::cli::Context;
 use crate::cli::commands::generate::request_failure;
-use crate::cli::support::exit::Failure;
-use crate::cli::support::text::{grouped, print_json, print_line, say};
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::text::grouped;
 use codemint_codes::job::request::{RequestError, check_note};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::Context;
-use crate::cli::support::exit::Failure;
-use crate::cli::support::text::{print_json, print_line};
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::{print_json, print_line};
 
 /// Inspect the configuration
 #[derive(Debug, Subcommand)]

@@ -4,13 +4,12 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Subcommand};
+use clap::{Args, Command, Subcommand};
 use clap_complete::Shell;
 use serde::Serialize;
 
-use crate::cli::Cli;
-use crate::cli::support::exit::Failure;
-use crate::cli::support::text::{print_json, print_line};
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::{print_json, print_line};
 use codemint_codes::draw::GENERATOR_VERSION;
 
 /// The commands that need neither configuration nor store.
@@ -22,10 +21,11 @@ pub enum ShellCommand {
 }
 
 impl ShellCommand {
-    pub fn run(self) -> Result<ExitCode, Failure> {
+    /// Runs the command; `program` is the whole command line, which completions and manual pages describe.
+    pub fn run(self, program: Command) -> Result<ExitCode, Failure> {
         match self {
-            Self::Completions(command) => command.run(),
-            Self::Man(command) => command.run(),
+            Self::Completions(command) => command.run(program),
+            Self::Man(command) => command.run(program),
             Self::Version(command) => command.run(),
         }
     }
@@ -41,9 +41,9 @@ pub struct Completions {
 }
 
 impl Completions {
-    fn run(self) -> Result<ExitCode, Failure> {
+    fn run(self, mut program: Command) -> Result<ExitCode, Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "codemint", &mut script);
+        clap_complete::generate(self.shell, &mut program, "codemint", &mut script);
         stdout().write_all(&script).map_err(|error| Failure::stdout(&error))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -57,10 +57,10 @@ pub struct Man {
 }
 
 impl Man {
-    fn run(self) -> Result<ExitCode, Failure> {
+    fn run(self, program: Command) -> Result<ExitCode, Failure> {
         let directory = &self.directory;
         std::fs::create_dir_all(directory)
-            .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
+            .and_then(|()| clap_mangen::generate_to(program, directory))
             .map_err(|error| Failure::other(format!("failed to write into {}: {error}", directory.display())))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -7,11 +7,12 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::cli::Context;
-use crate::cli::support::exit::{self, ANSWER_IS_NO, Failure};
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::{ANSWER_IS_NO, DONE, Failure};
 use crate::cli::support::find;
-use crate::cli::support::text::{grouped, print_json, print_line, say};
-use crate::policy;
+use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::text::grouped;
+use crate::config::policy_files;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::check::CheckKey;
 use codemint_codes::job::record::Job;
@@ -80,7 +81,7 @@ impl Verify {
         } else {
             verdict.print()?;
         }
-        Ok(ExitCode::from(if holds { exit::DONE } else { ANSWER_IS_NO }))
+        Ok(ExitCode::from(if holds { DONE } else { ANSWER_IS_NO }))
     }
 }
 
@@ -88,7 +89,7 @@ impl Verify {
     /// Returns the key that the job's check characters were made with; without it they cannot be checked.
     fn check_key(&self, context: &Context, job: &Job) -> Result<Option<CheckKey>, Failure> {
         let Some(needed) = &job.policy_marks.check_fingerprint else { return Ok(None) };
-        let key = policy::check_key(&context.config)?.filter(|key| key.fingerprint() == *needed);
+        let key = policy_files::check_key(&context.config)?.filter(|key| key.fingerprint() == *needed);
         if key.is_none() && !context.quiet {
             say(&format!(
                 "note: check characters are not checked: check.key_file does not name the key with the fingerprint {needed}"

@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Context;
 use crate::cli::support::admin_listener::AdminListener;
-use crate::cli::support::exit::{DONE, Failure};
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::{DONE, Failure};
 use crate::cli::support::service;
-use crate::policy;
+use crate::config::policy_files;
 use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
@@ -52,7 +52,7 @@ pub struct Worker {
 
 impl Worker {
     pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let policy = policy::load(&context.config)?;
+        let policy = policy_files::load(&context.config)?;
         let stop = context.stop.token();
         let (status, broker) = watch::channel(BrokerStatus::Away { reason: "not connected yet".to_owned() });
         let admin = AdminListener::open(context, broker).await?;

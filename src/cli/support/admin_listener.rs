@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Context;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use codemint_codes::draw::GENERATOR_VERSION;
 use codemint_server::jobs_seen::JobsSeen;
 use codemint_server::{self, Health};

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::cli::support::exit::Failure;
-use crate::cli::support::text::{grouped, print_line, printable, say};
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::{print_line, say};
+use crate::cli::support::text::{grouped, printable};
 use codemint_codes::wire::document::hexadecimal;
 use codemint_worker::broker::dead_queue::DeadMessage;
 

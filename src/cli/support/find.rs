@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::cli::Context;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use codemint_codes::job::bench::is_kept_for_bench;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;

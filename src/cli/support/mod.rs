@@ -2,7 +2,9 @@
 
 pub(super) mod admin_listener;
 pub(super) mod dlq;
-pub(super) mod exit;
+pub(super) mod context;
+pub(super) mod failure;
+pub(super) mod global_options;
 pub(super) mod find;
 pub(super) mod output;
 pub(super) mod temporary;
@@ -11,4 +13,5 @@ pub(super) mod reject_file;
 pub(super) mod shuffle;
 pub(super) mod service;
 pub(super) mod signals;
+pub(super) mod terminal;
 pub(super) mod text;

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use crate::cli::support::exit::Failure;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::progress::Bar;
 use crate::cli::support::temporary::{permissions_of, temporary_file};
 use codemint_codes::batch::CodeBatch;

@@ -9,7 +9,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use uuid::Uuid;
 
-use crate::cli::support::text::{color_allowed, grouped, is_terminal};
+use crate::cli::support::terminal::{color_allowed, is_terminal};
+use crate::cli::support::text::grouped;
 use codemint_codes::job::record::Job;
 use codemint_store::connection::store::Store;
 

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
-use crate::cli::Context;
-use crate::cli::commands::import::failure;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::output::{cannot_write, is_of_store, temporary_beside};
 use codemint_codes::job::record::Job;
 use codemint_import::reason::Reason;
@@ -61,7 +60,7 @@ impl RejectFile {
         let stop = context.stop.token().clone();
         let written = tokio::task::spawn_blocking(move || {
             let progress = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            let written = rejects.write_csv(self.temporary.as_file(), &progress).map_err(failure);
+            let written = rejects.write_csv(self.temporary.as_file(), &progress).map_err(Failure::from);
             let persist = || self.temporary.persist(&self.path).map_err(|error| cannot_write(&self.path, &error.error));
             written.and_then(|_| persist().map(drop))
         });
@@ -94,7 +93,7 @@ async fn add_present(
             let mut ours = ours.iter().peekable();
             for (code, &line) in run.codes.iter().zip(&run.lines) {
                 if ours.next_if_eq(&code).is_none() {
-                    rejects.push(line, Reason::Present).map_err(failure)?;
+                    rejects.push(line, Reason::Present)?;
                 }
             }
             Ok::<Rejects, Failure>(rejects)

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::PathBuf;
 
-use crate::cli::support::exit::Failure;
+use crate::cli::support::failure::Failure;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::random::{RandomIntegers, Stream};
 use codemint_store::admission::entropy::fresh_key;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::support::exit::Failure;
+use crate::cli::support::failure::Failure;
 
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;

@@ -10,8 +10,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::figures::{ClientFigures, Figures, ServerFigures, StoreFigures};
-use crate::cli::Context;
 use crate::cli::commands::bench::cpu::CpuClock;
+use crate::cli::support::context::Context;
 use codemint_codes::job::record::Job;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use uuid::Uuid;
 
-use crate::cli::Context;
 use crate::cli::commands::bench::cleaning::{Removed, remove_all};
 use crate::cli::commands::bench::measure::{Measured, mint_and_measure};
 use crate::cli::commands::bench::place::Place;
 use crate::cli::commands::bench::report::{Asked, Report};
 use crate::cli::commands::generate::{insufficient_keyspace, request_failure, whole_number};
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::text::{grouped, print_json, say};
-use crate::policy;
+use crate::cli::support::terminal::{print_json, say};
+use crate::cli::support::text::grouped;
+use crate::config::policy_files;
 use codemint_codes::job::bench;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
@@ -122,7 +123,7 @@ impl Bench {
 
     fn request(&self, context: &Context, count: i128) -> Result<Request, Failure> {
         let chunk_size = fitting_chunk_size(context.config.chunk_size, u64::try_from(count).unwrap_or_default());
-        let policy = policy::load(&context.config)?;
+        let policy = policy_files::load(&context.config)?;
         // Such a job emits no events, with or without a broker.
         Request::check(&self.mask, count, None, chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))

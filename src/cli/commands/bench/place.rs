@@ -7,8 +7,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::cli::Context;
-use crate::cli::support::exit::Failure;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};
 

@@ -8,8 +8,9 @@ use crate::bench::figures::{Figures, Shares, StoreFigures};
 use crate::bench::spread::Spread;
 use crate::bench::verdict::{Verdict, judge};
 use crate::cli::commands::bench::measure::Measured;
-use crate::cli::support::exit::Failure;
-use crate::cli::support::text::{grouped, print_line};
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::print_line;
+use crate::cli::support::text::grouped;
 use codemint_codes::job::record::Job;
 
 /// The parameters of the test.

@@ -1,13 +1,12 @@
-//! Exit codes and the last message of a command that failed.
+//! The failure of a command: its message and its exit code.
 
 use std::fmt::Display;
 use std::io;
-use std::process::ExitCode;
 
-use crate::cli::support::text::say;
-use crate::config::ConfigError;
-use crate::policy::PolicyError;
+use crate::config::configuration::ConfigError;
+use crate::config::policy_files::PolicyError;
 use codemint_codes::job::request::RequestError;
+use codemint_import::error::ImportError;
 use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_worker::broker::{self, error::BrokerError};
 use codemint_worker::mint::MintError;
@@ -91,6 +90,15 @@ impl From<RequestError> for Failure {
     }
 }
 
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Temporary { .. } | ImportError::Read { .. } | ImportError::RejectFile(_) => Self::other(error),
+            _ => Self::impossible(error),
+        }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
@@ -122,38 +130,5 @@ impl From<BrokerError> for Failure {
             broker::error::ErrorClass::Permanent => USAGE,
         };
         Self::Message { code, message: error.to_string() }
-    }
-}
-
-/// Logs the failure of a worker, which prints nothing but its log; this is its last line. Interruptions are not logged.
-///
-/// # Errors
-/// `Told` for a failure that was logged.
-pub fn tell_in_the_log(result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
-    result.map_err(|failure| match failure {
-        Failure::Message { code, message } if code <= 128 => {
-            tracing::error!(exit_code = code, "the worker has ended with an error: {message}");
-            Failure::Told { code }
-        }
-        other => other,
-    })
-}
-
-/// Prints the message of a failure and returns the exit code.
-pub fn report(result: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
-    match result {
-        Ok(code) => code,
-        Err(Failure::OutputClosed) => ExitCode::from(DONE),
-        Err(Failure::Told { code }) => ExitCode::from(code),
-        Err(Failure::Message { code, message }) => {
-            // An interruption is not an error, but its message names how to continue.
-            let interrupted = code > 128;
-            if interrupted && !quiet {
-                say(&message);
-            } else if !interrupted {
-                say(&format!("error: {message}"));
-            }
-            ExitCode::from(code)
-        }
     }
 }

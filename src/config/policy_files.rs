@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::configuration::Config;
 use codemint_codes::check::{CheckKey, SECRET_LENGTH_MAX};
 use codemint_codes::denied::{DeniedWords, DeniedWordsError};
 use codemint_codes::policy::Policy;

@@ -1,0 +1,98 @@
+//! Runs the command that the arguments name, and reports its failure.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::cli::arguments::{Cli, Command, Configured};
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::{DONE, Failure};
+use crate::cli::support::terminal::say;
+use codemint_telemetry::{failpoint, traces};
+
+/// Disables core dumps, because the memory holds keys and passwords. The hard limit stays, so that an operator can
+/// enable them with `prlimit`.
+fn keep_memory_private() {
+    let maximum = getrlimit(Resource::Core).maximum;
+    // Lowering a limit is always permitted.
+    let _lowered = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+}
+
+/// Parses the arguments and runs the command they name.
+pub async fn run() -> ExitCode {
+    failpoint::read_environment();
+    keep_memory_private();
+    let cli = Cli::parse();
+    let quiet = cli.global.quiet;
+    let result = dispatch(cli).await;
+    traces::flush().await;
+    report(result, quiet)
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Shell(command) => command.run(Cli::command()),
+        Command::Configured(command) => {
+            let context = Context::new(&cli.global, matches!(command, Configured::Worker(_)))?;
+            let result = command.run(&context).await;
+            context.close_store().await;
+            result
+        }
+    }
+}
+
+impl Configured {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Generate(command) => command.run(context).await,
+            Self::Worker(command) => tell_in_the_log(command.run(context).await),
+            Self::Health(command) => command.run(context).await,
+            Self::Enqueue(command) => command.run(context).await,
+            Self::Dlq(command) => Box::pin(command.run(context)).await,
+            Self::Mask(command) => command.run(context),
+            Self::Jobs(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
+            Self::Verify(command) => command.run(context).await,
+            Self::Bench(command) => Box::pin(command.run(context)).await,
+            Self::Import(command) => command.run(context).await,
+            Self::Reserve(command) => command.run(context).await,
+            Self::Audit(command) => command.run(context).await,
+            Self::Migrate(command) => command.run(context).await,
+            Self::Config(command) => command.run(context),
+        }
+    }
+}
+
+/// Logs the failure of a worker, which prints nothing but its log; this is its last line. Interruptions are not logged.
+///
+/// # Errors
+/// `Told` for a failure that was logged.
+fn tell_in_the_log(result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
+    result.map_err(|failure| match failure {
+        Failure::Message { code, message } if code <= 128 => {
+            tracing::error!(exit_code = code, "the worker has ended with an error: {message}");
+            Failure::Told { code }
+        }
+        other => other,
+    })
+}
+
+/// Prints the message of a failure and returns the exit code.
+fn report(result: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(Failure::OutputClosed) => ExitCode::from(DONE),
+        Err(Failure::Told { code }) => ExitCode::from(code),
+        Err(Failure::Message { code, message }) => {
+            // An interruption is not an error, but its message names how to continue.
+            let interrupted = code > 128;
+            if interrupted && !quiet {
+                say(&message);
+            } else if !interrupted {
+                say(&format!("error: {message}"));
+            }
+            ExitCode::from(code)
+        }
+    }
+}

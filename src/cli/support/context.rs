@@ -1,0 +1,118 @@
+//! The common context of all commands that read the configuration: settings, store, stop requests and progress.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use crate::cli::support::failure::Failure;
+use crate::cli::support::global_options::GlobalOptions;
+use crate::cli::support::progress::Bars;
+use crate::cli::support::signals::Stop;
+use crate::cli::support::terminal::{color_allowed, is_terminal};
+use crate::config::configuration::Config;
+use crate::config::load::load;
+use codemint_codes::job::options::JobOptions;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::location::Location;
+use codemint_store::connection::store::{Access, Store};
+use codemint_telemetry::logs::{LogFormat, LogLevel, install};
+use codemint_worker::runner::backoff::Backoff;
+
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The common context of all commands that read the configuration.
+pub struct Context {
+    pub config: Config,
+    /// The beginning of suggested commands: the program with the flags that select the same store.
+    invocation: String,
+    pub stop: Stop,
+    /// True to print nothing but data and errors.
+    pub quiet: bool,
+    pub progress: Bars,
+    /// The store that the command opened; it is closed after the command.
+    opened: OnceCell<Store>,
+}
+
+impl Context {
+    pub fn new(global: &GlobalOptions, is_worker: bool) -> Result<Self, Failure> {
+        let config = load(&global.sources())?;
+        let progress = Bars::new(global.quiet);
+        let by_place = if is_terminal() { LogFormat::Text } else { LogFormat::Json };
+        let by_command = if is_worker { LogLevel::Info } else { LogLevel::Warn };
+        let (format, level) = (config.log_format.unwrap_or(by_place), config.log_level.unwrap_or(by_command));
+        install(format, level, color_allowed(), progress.log_writer());
+        let invocation = global.invocation(&config.store);
+        let stop = Stop::on_signals()?;
+        Ok(Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() })
+    }
+
+    /// Formats a suggested command as the user would type it.
+    pub fn command(&self, rest: impl Display) -> String {
+        format!("`{} {rest}`", self.invocation)
+    }
+
+    /// Returns the options of jobs that this process creates: they emit events if a broker is configured.
+    pub fn job_options(&self) -> JobOptions {
+        JobOptions { emits_events: self.config.broker.is_some(), ..JobOptions::default() }
+    }
+
+    pub async fn open_store(&self, access: Access) -> Result<Store, Failure> {
+        if let (Access::Existing, Some(file)) = (access, self.config.store.file())
+            && !file.exists()
+        {
+            let shown = file.display();
+            return Err(Failure::usage(format!(
+                "there is no store at {shown}; create one with `codemint generate`, or name another one with --store URL"
+            )));
+        }
+        self.open_store_at(&self.config.store, access).await
+    }
+
+    pub async fn open_store_at(&self, location: &Location, access: Access) -> Result<Store, Failure> {
+        let open = async || {
+            tokio::select! {
+                opened = Store::open(location, access) => Ok(opened?),
+                () = self.stop.token().cancelled() => {
+                    Err(self.stop.interrupted("stopped before the store was opened; nothing was done"))
+                }
+            }
+        };
+        self.opened.get_or_try_init(open).await.cloned()
+    }
+
+    /// Opens the store for a worker, which retries while the store is unreachable.
+    pub async fn open_store_for_worker(&self) -> Result<Store, StoreError> {
+        let connections = Self::connections_for(self.config.worker.concurrency);
+        let location = self.config.store.clone().with_connections(connections);
+        self.opened.get_or_try_init(|| Store::open(&location, Access::CreateFile)).await.cloned()
+    }
+
+    /// Returns the number of connections for `concurrency` chunks at once.
+    pub fn connections_for(concurrency: usize) -> u32 {
+        // A claimed chunk may need two more for screening; if all chunks waited for these, none could proceed.
+        let chunks = u32::try_from(concurrency).unwrap_or(u32::MAX);
+        chunks.saturating_mul(4).saturating_add(6)
+    }
+
+    pub async fn close_store(&self) {
+        if let Some(store) = self.opened.get() {
+            // Do not wait for a server that does not answer: everything is committed or never will be.
+            let _in_time = tokio::time::timeout(CLOSE_TIMEOUT, store.close()).await;
+        }
+    }
+
+    /// Sends a request to the store and retries it while the store is unreachable, until a stop is requested.
+    pub async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
+        let mut backoff = Backoff::new(self.stop.token());
+        loop {
+            match ask().await {
+                Err(error) if backoff.is_retryable(&error) => {
+                    backoff.wait_after(&error).await;
+                    self.stop.check(|| "stopped while the store was unreachable".to_owned())?;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use codemint::config::{Sources, load};
+use codemint::config::load::{Sources, load};
 
 /// Asserts that a configuration file is either accepted and complete, or refused with its problems.
 pub fn of_configurations(file: &[u8]) {

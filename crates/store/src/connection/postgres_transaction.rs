@@ -16,6 +16,8 @@ use sqlx::postgres::{
 };
 use sqlx::{Describe, Either, Execute, Executor, TransactionManager};
 
+use crate::connection::error::{StoreError, reach};
+use crate::connection::time_limit::in_time;
 use crate::connection::watch::Watch;
 use codemint_telemetry::failpoint;
 
@@ -159,17 +161,29 @@ impl PostgresSession {
         Ok(changed)
     }
 
+    /// Executes statements without values, in one message.
+    pub(crate) async fn execute_text(&mut self, sql: &str) -> Result<(), StoreError> {
+        in_time(async {
+            answered(self.watch.as_deref(), "statement", self.connection.execute(sql)).await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Copies rows in and returns how many the server took. A `COPY` prepares no statement.
-    pub(crate) async fn copy_in(&mut self, sql: &str, rows: &[u8]) -> Result<u64, sqlx::Error> {
-        let watch = self.watch.as_deref();
-        let mut copy = answered(watch, "copy", self.connection.copy_in_raw(sql)).await?;
-        for (number, piece) in rows.chunks(COPY_PIECE_BYTES).enumerate() {
-            answered(watch, "copy", copy.send(piece)).await?;
-            if number == 0 {
-                failpoint::reach(failpoint::CODES_HALF_WRITTEN).await?;
+    pub(crate) async fn copy_in(&mut self, sql: &str, rows: &[u8]) -> Result<u64, StoreError> {
+        in_time(async {
+            let watch = self.watch.as_deref();
+            let mut copy = answered(watch, "copy", self.connection.copy_in_raw(sql)).await?;
+            for (number, piece) in rows.chunks(COPY_PIECE_BYTES).enumerate() {
+                answered(watch, "copy", copy.send(piece)).await?;
+                if number == 0 {
+                    reach(failpoint::CODES_HALF_WRITTEN).await?;
+                }
             }
-        }
-        answered(watch, "copy", copy.finish()).await
+            Ok(answered(watch, "copy", copy.finish()).await?)
+        })
+        .await
     }
 }
 

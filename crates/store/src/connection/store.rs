@@ -36,10 +36,7 @@ impl Store {
 
     /// Checks that the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(pool) => sqlx::query("select 1").execute(pool).await.map(drop)?,
-            Self::Sqlite(sqlite) => sqlx::query("select 1").execute(&sqlite.readers).await.map(drop)?,
-        }
+        self.query("select 1").execute().await?;
         Ok(())
     }
 
@@ -57,11 +54,10 @@ impl Store {
 
     /// Returns true if the database user may do everything, including what no job needs.
     pub async fn is_superuser(&self) -> Result<bool, StoreError> {
-        const SQL: &str = "select rolsuper from pg_roles where rolname = current_user";
-        match self {
-            Self::Postgres(pool) => Ok(sqlx::query_scalar(SQL).fetch_one(pool).await?),
-            Self::Sqlite(_) => Ok(false),
+        if let Self::Sqlite(_) = self {
+            return Ok(false);
         }
+        self.query("select rolsuper from pg_roles where rolname = current_user").fetch_value().await
     }
 
     /// Closes all connections. An SQLite file is then complete without the log beside it.

@@ -30,14 +30,6 @@ const POSTGRES_NOW: &str = "now()";
 const SQLITE_NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
 impl Store {
-    /// Returns the same as [`StoreTransaction::now`], for a statement outside a transaction.
-    pub(crate) const fn now(&self) -> &'static str {
-        match self {
-            Self::Postgres(_) => POSTGRES_NOW,
-            Self::Sqlite(_) => SQLITE_NOW,
-        }
-    }
-
     /// Begins a transaction that writes. In SQLite it is the only writer from its start, or fails with `Conflict`.
     pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
         self.begin("begin", true).await
@@ -81,17 +73,16 @@ impl StoreTransaction {
     /// Makes admissions of masks whose codes can meet take turns, until the end of the transaction; codes of different
     /// lengths cannot meet. In SQLite the writer is alone anyway.
     pub(crate) async fn lock_admissions(&mut self, code_length: usize) -> Result<(), StoreError> {
-        if let Self::Postgres(transaction) = self {
-            let sql = "select pg_advisory_xact_lock($1, $2)";
-            let query = sqlx::query(sql).bind(ADVISORY_LOCKS).bind(code_length as i32);
-            query.execute(&mut **transaction).await?;
+        if let Self::Postgres(_) = self {
+            let query = self.query("select pg_advisory_xact_lock($1, $2)");
+            query.bind(ADVISORY_LOCKS).bind(code_length as i32).execute().await?;
         }
         Ok(())
     }
 
     /// Makes this process the only publisher until the end of the transaction. False if there is another one.
-    pub(crate) async fn try_lock_outbox(session: &mut PostgresSession) -> Result<bool, StoreError> {
-        try_lock(session, OUTBOX_LOCK).await
+    pub(crate) async fn try_lock_outbox(&mut self) -> Result<bool, StoreError> {
+        self.query("select pg_try_advisory_xact_lock($1, $2)").bind(ADVISORY_LOCKS).bind(OUTBOX_LOCK).fetch_value().await
     }
 
     /// Makes this load test the only one until the end of the transaction. False if there is another one.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde::Serializer;
-use sqlx::{Executor, FromRow, SqliteConnection};
+use sqlx::FromRow;
 
 use crate::connection::error::{StoreError, is_duplicate, reach, require_rows};
 use crate::connection::postgres_transaction::PostgresSession;
@@ -67,7 +67,8 @@ const FIRST_OPEN_CHUNK: &str = "
       join jobs j on j.no = c.job_no
      where c.job_no = $1 and c.state = 'open' and j.state in ('queued', 'running')
      order by c.round, c.chunk_no
-     limit 1";
+     limit 1
+       for update of c skip locked";
 
 /// The result of a chunk, as the checkpoint records it.
 #[derive(Clone, Debug)]
@@ -98,11 +99,8 @@ impl Store {
     /// # Errors
     /// `Corrupt` if the stored bytes are not a key.
     pub async fn read_key(&self, job_no: i64) -> Result<Option<Key>, StoreError> {
-        const SQL: &str = "select key from jobs where no = $1";
-        let stored: Option<Vec<u8>> = match self {
-            Self::Postgres(pool) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).bind(job_no).fetch_one(&sqlite.readers).await?,
-        };
+        let query = self.query("select key from jobs where no = $1");
+        let stored: Option<Vec<u8>> = query.bind(job_no).fetch_value().await?;
         stored.map(key_of_bytes).transpose()
     }
 
@@ -110,15 +108,7 @@ impl Store {
     /// other processes are writing them all.
     pub async fn claim_chunk(&self, job_no: i64) -> Result<Option<ClaimedChunk>, StoreError> {
         let mut transaction = self.begin_writing().await?;
-        let row: Option<OpenChunk> = match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                let sql = format!("{FIRST_OPEN_CHUNK} for update of c skip locked");
-                sqlx::query_as(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                sqlx::query_as(FIRST_OPEN_CHUNK).bind(job_no).fetch_optional(&mut **transaction).await?
-            }
-        };
+        let row: Option<OpenChunk> = transaction.query(FIRST_OPEN_CHUNK).bind(job_no).fetch_optional().await?;
         let Some(chunk) = row else {
             transaction.rollback().await?;
             return Ok(None);
@@ -137,23 +127,16 @@ impl Store {
     /// Returns whether a chunk was committed, after an error at COMMIT; waits while the server still has the
     /// transaction.
     pub async fn is_chunk_done(&self, run_no: i64) -> Result<bool, StoreError> {
+        const SQL: &str = "select state from chunks where run_no = $1";
         let state: String = match self {
-            Self::Postgres(pool) => {
+            Self::Postgres(_) => {
                 // Without the lock this would read the row as it was before a commit that is still in progress.
-                let mut transaction = pool.begin().await?;
-                let state = sqlx::query_scalar("select state from chunks where run_no = $1 for update")
-                    .bind(run_no)
-                    .fetch_one(&mut *transaction)
-                    .await?;
+                let mut transaction = self.begin_writing().await?;
+                let state = transaction.query(format!("{SQL} for update")).bind(run_no).fetch_value().await?;
                 transaction.rollback().await?;
                 state
             }
-            Self::Sqlite(sqlite) => {
-                sqlx::query_scalar("select state from chunks where run_no = $1")
-                    .bind(run_no)
-                    .fetch_one(&sqlite.readers)
-                    .await?
-            }
+            Self::Sqlite(_) => self.query(SQL).bind(run_no).fetch_value().await?,
         };
         Ok(state == "done")
     }
@@ -180,17 +163,8 @@ impl ClaimedChunk {
               order by round, chunk_no
               limit 1";
         let OpenChunk { run_no, round, chunk_no, .. } = self.chunk;
-        let next = match &mut self.transaction {
-            StoreTransaction::Postgres(transaction) => {
-                let query = sqlx::query_as(SQL).bind(run_no).bind(round as i32).bind(chunk_no as i32);
-                query.fetch_optional(&mut **transaction).await?
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                let query = sqlx::query_as(SQL).bind(run_no).bind(round).bind(chunk_no);
-                query.fetch_optional(&mut **transaction).await?
-            }
-        };
-        Ok(next)
+        let query = self.transaction.query(SQL).bind(run_no).bind(round as i32).bind(chunk_no as i32);
+        query.fetch_optional().await
     }
 
     /// Keeps the claim alive while it waits for its codes: the server ends idle transactions. Call it now and then.
@@ -199,10 +173,9 @@ impl ClaimedChunk {
     /// After any error the claim is unusable.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
         match &mut self.transaction {
-            StoreTransaction::Postgres(transaction) => transaction.execute("select 1").await.map(drop)?,
-            StoreTransaction::Sqlite(_) => {}
+            StoreTransaction::Postgres(transaction) => transaction.execute_text("select 1").await,
+            StoreTransaction::Sqlite(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Stores the codes of this chunk, all or none. They must have been encoded by the same store for this run.
@@ -211,8 +184,8 @@ impl ClaimedChunk {
     /// After any error the claim is unusable.
     pub async fn put_codes(&mut self, codes: &EncodedCodes) -> Result<PutCodes, StoreError> {
         let stored = match &mut self.transaction {
-            StoreTransaction::Postgres(transaction) => put_codes_postgres(transaction, codes).await,
-            StoreTransaction::Sqlite(transaction) => put_codes_sqlite(transaction, codes).await,
+            StoreTransaction::Postgres(session) => put_codes_postgres(session, codes).await,
+            StoreTransaction::Sqlite(_) => self.insert_codes(codes).await,
         };
         match stored {
             Ok(()) => Ok(PutCodes::Stored),
@@ -221,12 +194,21 @@ impl ClaimedChunk {
                     // SQLite itself undoes just the statement. A savepoint that is not released would enclose the next
                     // ones, and each level slows the server down.
                     let undo = "rollback to savepoint before_codes; release savepoint before_codes";
-                    transaction.execute(undo).await?;
+                    transaction.execute_text(undo).await?;
                 }
                 Ok(PutCodes::DuplicateMet)
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn insert_codes(&mut self, codes: &EncodedCodes) -> Result<(), StoreError> {
+        const SQL: &str = "insert into codes (code, run_no) select value, $2 from json_each($1)";
+        // These bytes were written as text, so they are valid UTF-8.
+        let json = std::str::from_utf8(&codes.bytes).unwrap_or_default();
+        let inserted = self.transaction.query(SQL).bind(json).bind(codes.run_no).execute().await?;
+        reach(failpoint::CODES_HALF_WRITTEN).await?;
+        require_rows("the insert of codes", inserted, codes.count)
     }
 
     /// Turns the chunk's row `done`: the last statement of the transaction.
@@ -235,35 +217,21 @@ impl ClaimedChunk {
     /// `RowCount` if the chunk was no longer open. After any error nothing will be committed.
     pub async fn write_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         reach(failpoint::BEFORE_CHECKPOINT).await?;
-        let sql = format!(
-            "update chunks
-                set state = 'done', minted = $2, rejected = $3, conflicts = $4, reserved = $5, denied = $6,
-                    false_positives = $7, screening = $8, digest = $9, range_first = coalesce($10, range_first),
-                    range_last = coalesce($11, range_last), filter = $12, done_at = {}
-              where run_no = $1 and state = 'open'",
-            self.transaction.now()
-        );
+        const SQL: &str = "
+            update chunks
+               set state = 'done', minted = $2, rejected = $3, conflicts = $4, reserved = $5, denied = $6,
+                   false_positives = $7, screening = $8, digest = $9, range_first = coalesce($10, range_first),
+                   range_last = coalesce($11, range_last), filter = $12, done_at = now()
+             where run_no = $1 and state = 'open'";
         // A chunk examines no more candidates than fit in its memory, so these numbers fit.
         let Rejections { conflicts, reserved, denied, false_positives, .. } = checkpoint.rejections;
         let [rejected, conflicts, reserved, denied, false_positives] =
             [checkpoint.rejections.total(), conflicts, reserved, denied, false_positives].map(|figure| figure as i32);
-        let (screening, digest) = (checkpoint.screening.as_str(), &checkpoint.digest[..]);
         let (first, last) = checkpoint.range.as_ref().map(|(first, last)| (first, last)).unzip();
-        let filter = checkpoint.filter.as_deref();
-        let changed = match &mut self.transaction {
-            StoreTransaction::Postgres(transaction) => {
-                let update = sqlx::query(&sql).bind(self.chunk.run_no).bind(checkpoint.minted as i32).bind(rejected);
-                let update = update.bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
-                let update = update.bind(screening).bind(digest).bind(first).bind(last).bind(filter);
-                update.execute(&mut **transaction).await?.rows_affected()
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                let update = sqlx::query(&sql).bind(self.chunk.run_no).bind(checkpoint.minted as i32).bind(rejected);
-                let update = update.bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
-                let update = update.bind(screening).bind(digest).bind(first).bind(last).bind(filter);
-                update.execute(&mut **transaction).await?.rows_affected()
-            }
-        };
+        let update = self.transaction.query(SQL).bind(self.chunk.run_no).bind(checkpoint.minted as i32).bind(rejected);
+        let update = update.bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
+        let update = update.bind(checkpoint.screening.as_str()).bind(&checkpoint.digest[..]).bind(first).bind(last);
+        let changed = update.bind(checkpoint.filter.as_deref()).execute().await?;
         require_rows("the checkpoint of a chunk", changed, 1)
     }
 
@@ -278,22 +246,10 @@ impl ClaimedChunk {
     }
 }
 
-async fn put_codes_postgres(connection: &mut PostgresSession, codes: &EncodedCodes) -> Result<(), StoreError> {
-    sqlx::query("savepoint before_codes").execute(&mut *connection).await?;
-    let copied = connection.copy_in("copy codes (code, run_no) from stdin (format binary)", &codes.bytes).await?;
+async fn put_codes_postgres(session: &mut PostgresSession, codes: &EncodedCodes) -> Result<(), StoreError> {
+    session.execute_text("savepoint before_codes").await?;
+    let copied = session.copy_in("copy codes (code, run_no) from stdin (format binary)", &codes.bytes).await?;
     require_rows("the copy of codes", copied, codes.count)
-}
-
-async fn put_codes_sqlite(connection: &mut SqliteConnection, codes: &EncodedCodes) -> Result<(), StoreError> {
-    // These bytes were written as text, so they are valid UTF-8.
-    let json = std::str::from_utf8(&codes.bytes).unwrap_or_default();
-    let inserted = sqlx::query("insert into codes (code, run_no) select value, $2 from json_each($1)")
-        .bind(json)
-        .bind(codes.run_no)
-        .execute(connection)
-        .await?;
-    reach(failpoint::CODES_HALF_WRITTEN).await?;
-    require_rows("the insert of codes", inserted.rows_affected(), codes.count)
 }
 
 /// Encodes the codes of a run for PostgreSQL:

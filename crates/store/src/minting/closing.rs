@@ -106,19 +106,11 @@ impl Store {
     pub async fn start_job(&self, job_no: i64) -> Result<StartJob, StoreError> {
         // Not flushed to disk: a job that is queued again after a crash is started again.
         let mut transaction = self.begin_writing_unflushed().await?;
-        let now = transaction.now();
-        let sql = format!(
-            "update jobs set state = 'running', started_at = {now} where no = $1 and state = 'queued'
-             returning key, created_at, started_at"
+        let update = transaction.query(
+            "update jobs set state = 'running', started_at = now() where no = $1 and state = 'queued'
+             returning key, created_at, started_at",
         );
-        let started: Option<StartedRow> = match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                sqlx::query_as(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                sqlx::query_as(&sql).bind(job_no).fetch_optional(&mut **transaction).await?
-            }
-        };
+        let started: Option<StartedRow> = update.bind(job_no).fetch_optional().await?;
         transaction.commit().await?;
         let waited = started.as_ref().map(|row| time_between(row.created_at, row.started_at));
         let key = match started.and_then(|row| row.key) {
@@ -132,14 +124,7 @@ impl Store {
     pub async fn keep_trace(&self, job_no: i64, traceparent: &str) -> Result<(), StoreError> {
         const SQL: &str = "update jobs set traceparent = $2 where no = $1 and traceparent is null";
         let mut transaction = self.begin_writing_unflushed().await?;
-        match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                sqlx::query(SQL).bind(job_no).bind(traceparent).execute(&mut **transaction).await?;
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                sqlx::query(SQL).bind(job_no).bind(traceparent).execute(&mut **transaction).await?;
-            }
-        }
+        transaction.query(SQL).bind(job_no).bind(traceparent).execute().await?;
         transaction.commit().await
     }
 
@@ -170,10 +155,7 @@ impl StoreTransaction {
         const SQL: &str = "
             update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')
             returning id, canonical_mask, count, campaign";
-        let cancelled: Option<CancelledRow> = match self {
-            Self::Postgres(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_optional(&mut **transaction).await?,
-            Self::Sqlite(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_optional(&mut **transaction).await?,
-        };
+        let cancelled: Option<CancelledRow> = self.query(SQL).bind(job_no).fetch_optional().await?;
         // Repeated cancel requests are no-ops.
         let Some((id, mask, count, campaign)) = cancelled else { return Ok(()) };
         let mut entry = entry_of(Action::Cancel, Outcome::Accepted, id, mask.as_deref(), campaign);
@@ -186,7 +168,7 @@ impl StoreTransaction {
         if job.state == State::Cancelling || failure.is_some() {
             // This waits for the row locks of chunks that are being written; they turn out to be done and stay.
             let sql = "update chunks set state = 'skipped' where job_no = $1 and state = 'open'";
-            self.execute_for_job(sql, job_no).await?;
+            self.query(sql).bind(job_no).execute().await?;
         }
         let tally = self.tally(job_no).await?;
         if tally.open > 0 {
@@ -229,21 +211,13 @@ impl StoreTransaction {
             select id, state, mask_no, canonical_mask, count, campaign, chunk_size, key, announced,
                    progress_at is not null as progress_told
               from jobs
-             where no = $1";
-        Ok(match self {
-            Self::Postgres(transaction) => {
-                let sql = format!("{SQL} for update");
-                sqlx::query_as(&sql).bind(job_no).fetch_one(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => sqlx::query_as(SQL).bind(job_no).fetch_one(&mut **transaction).await?,
-        })
+             where no = $1
+               for update";
+        self.query(SQL).bind(job_no).fetch_one().await
     }
 
     async fn tally(&mut self, job_no: i64) -> Result<TallyRow, StoreError> {
-        Ok(match self {
-            Self::Postgres(transaction) => sqlx::query_as(TALLY).bind(job_no).fetch_one(&mut **transaction).await?,
-            Self::Sqlite(transaction) => sqlx::query_as(TALLY).bind(job_no).fetch_one(&mut **transaction).await?,
-        })
+        self.query(TALLY).bind(job_no).fetch_one().await
     }
 
     async fn end_job(
@@ -253,30 +227,19 @@ impl StoreTransaction {
         error: Option<JobError>,
         tally: &TallyRow,
     ) -> Result<JobEnd, StoreError> {
-        let sql = format!(
-            "update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6, conflicts = $7,
-                             reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = {}
-              where no = $1
-          returning started_at, finished_at",
-            self.now()
-        );
-        let digest = job_digest(&self.chunk_digests(job_no).await?);
+        const SQL: &str = "
+            update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6, conflicts = $7,
+                            reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = now()
+             where no = $1
+         returning started_at, finished_at";
+        let digests = self.query(DIGESTS).bind(job_no).fetch_values().await?;
+        let digest = job_digest(&digests);
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
         let RejectionsRow { rejected, conflicts, reserved, denied, false_positives } = tally.rejections;
-        let (started_at, finished_at): (Option<DateTime<Utc>>, DateTime<Utc>) = match self {
-            Self::Postgres(transaction) => {
-                let update = sqlx::query_as(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
-                let update = update.bind(tally.minted).bind(rejected).bind(conflicts).bind(reserved);
-                let update = update.bind(denied).bind(false_positives).bind(&digest[..]);
-                update.fetch_one(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let update = sqlx::query_as(&sql).bind(job_no).bind(state.as_str()).bind(code).bind(message);
-                let update = update.bind(tally.minted).bind(rejected).bind(conflicts).bind(reserved);
-                let update = update.bind(denied).bind(false_positives).bind(&digest[..]);
-                update.fetch_one(&mut **transaction).await?
-            }
-        };
+        let update = self.query(SQL).bind(job_no).bind(state.as_str()).bind(code).bind(message).bind(tally.minted);
+        let update = update.bind(rejected).bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
+        let (started_at, finished_at): (Option<DateTime<Utc>>, DateTime<Utc>) =
+            update.bind(&digest[..]).fetch_one().await?;
         let (minted, rejected) = (unsigned("chunks", tally.minted)?, unsigned("chunks", rejected)?);
         let run_time = started_at.map(|started_at| time_between(started_at, finished_at));
         Ok(JobEnd { state, minted, rejected, digest, run_time })
@@ -297,18 +260,9 @@ impl StoreTransaction {
     /// Frees the codes that the job will no longer mint. The mask's row is updated only if a job ends short; otherwise
     /// all jobs of the mask would wait for this row.
     async fn release_mask(&mut self, mask_no: i64, codes: u64) -> Result<(), StoreError> {
-        const SQL: &str = "update masks set codes = codes - $2 where mask_no = $1";
-        let codes = codes as i64;
-        if codes == 0 {
-            return Ok(());
-        }
-        match self {
-            Self::Postgres(transaction) => {
-                sqlx::query(SQL).bind(mask_no).bind(codes).execute(&mut **transaction).await?;
-            }
-            Self::Sqlite(transaction) => {
-                sqlx::query(SQL).bind(mask_no).bind(codes).execute(&mut **transaction).await?;
-            }
+        if codes > 0 {
+            let update = self.query("update masks set codes = codes - $2 where mask_no = $1");
+            update.bind(mask_no).bind(codes as i64).execute().await?;
         }
         Ok(())
     }
@@ -318,16 +272,8 @@ impl StoreTransaction {
                       set codes = codes - (select sum(quota - minted) from chunks c
                                             where c.job_no = $1 and c.mask_no = masks.mask_no)
                     where mask_no in (select mask_no from chunks where job_no = $1)";
-        self.execute_for_job(sql, job_no).await
-    }
-
-    async fn chunk_digests(&mut self, job_no: i64) -> Result<Vec<Vec<u8>>, StoreError> {
-        Ok(match self {
-            Self::Postgres(transaction) => {
-                sqlx::query_scalar(DIGESTS).bind(job_no).fetch_all(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => sqlx::query_scalar(DIGESTS).bind(job_no).fetch_all(&mut **transaction).await?,
-        })
+        self.query(sql).bind(job_no).execute().await?;
+        Ok(())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
-use crate::connection::transaction::StoreTransaction;
 use crate::minting::closing::CloseJob;
 use codemint_codes::job::state::JobError;
 
@@ -15,16 +14,9 @@ impl Store {
              where run_no = $1 and state = 'open'
             returning failures";
         let mut transaction = self.begin_writing().await?;
-        let failures: Option<i32> = match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                sqlx::query_scalar(SQL).bind(run_no).bind(i64::from(most)).fetch_optional(&mut **transaction).await?
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                sqlx::query_scalar(SQL).bind(run_no).bind(i64::from(most)).fetch_optional(&mut **transaction).await?
-            }
-        };
+        let failures: Option<(i32,)> = transaction.query(SQL).bind(run_no).bind(i64::from(most)).fetch_optional().await?;
         transaction.commit().await?;
-        Ok(failures.unwrap_or_default().unsigned_abs())
+        Ok(failures.map_or(0, |(failures,)| failures.unsigned_abs()))
     }
 
     /// Ends a job as `failed` with its true count: chunks that are being written are waited for, and count; open ones

@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use crate::connection::error::StoreError;
+use crate::connection::statement::List;
 use crate::connection::transaction::StoreTransaction;
 
 pub(crate) const ROW: usize = 11;
@@ -46,18 +47,14 @@ impl StoreTransaction {
                  where state in ('queued', 'running', 'cancelling') and no <> $1
                    and (kind = 'import' or mask_no = any($2)))";
         const BEHIND: &str = "select code from codes where code > $1 order by code limit 1";
-        let two_passes = match self {
-            Self::Postgres(transaction) => {
-                let query = sqlx::query_scalar(RIVALS).bind(job_no).bind(mask_nos);
-                let has_rivals: bool = query.fetch_one(&mut **transaction).await?;
-                let query = sqlx::query_scalar(BEHIND).bind(last_code);
-                let behind: Option<String> =
-                    if has_rivals { None } else { query.fetch_optional(&mut **transaction).await? };
-                behind.is_some()
-            }
+        if let Self::Sqlite(_) = self {
             // SQLite shares a full page's rows with the neighbouring pages: the order changes nothing.
-            Self::Sqlite(_) => false,
-        };
-        Ok(if two_passes { WriteOrder::TwoPasses } else { WriteOrder::Ascending })
+            return Ok(WriteOrder::Ascending);
+        }
+        if self.query(RIVALS).bind(job_no).bind(List(mask_nos)).fetch_value().await? {
+            return Ok(WriteOrder::Ascending);
+        }
+        let behind: Option<(String,)> = self.query(BEHIND).bind(last_code).fetch_optional().await?;
+        Ok(if behind.is_some() { WriteOrder::TwoPasses } else { WriteOrder::Ascending })
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{Database, FromRow, Pool};
 
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
@@ -63,29 +63,19 @@ pub struct PoolStatus {
 impl Store {
     /// Reads the figures about all jobs.
     pub async fn read_backlog(&self) -> Result<Backlog, StoreError> {
-        let now = self.now();
-        let sql = format!(
-            "select count(case when state = 'queued' then 1 end) as queued,
+        const SQL: &str = "
+            select count(case when state = 'queued' then 1 end) as queued,
                     count(case when state = 'running' then 1 end) as running,
                     count(case when state = 'cancelling' then 1 end) as cancelling,
                     min(case when state = 'queued' then created_at end) as oldest,
-                    {now} as now,
+                    now() as now,
                     (select count(*) from outbox) as events
                from jobs
               where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')
-                and id not between $1 and $2"
-        );
+                and id not between $1 and $2";
         let (first, last) = (bench::FIRST_ID, bench::LAST_ID);
-        let (row, masks): (BacklogRow, Vec<(String, i64)>) = match self {
-            Self::Postgres(pool) => (
-                sqlx::query_as(&sql).bind(first).bind(last).fetch_one(pool).await?,
-                sqlx::query_as(MASKS).bind(MASKS_MAX).bind(first).bind(last).fetch_all(pool).await?,
-            ),
-            Self::Sqlite(sqlite) => (
-                sqlx::query_as(&sql).bind(first).bind(last).fetch_one(&sqlite.readers).await?,
-                sqlx::query_as(MASKS).bind(MASKS_MAX).bind(first).bind(last).fetch_all(&sqlite.readers).await?,
-            ),
-        };
+        let row: BacklogRow = self.query(SQL).bind(first).bind(last).fetch_one().await?;
+        let masks = self.query(MASKS).bind(MASKS_MAX).bind(first).bind(last).fetch_all().await?;
         let BacklogRow { queued, running, cancelling, oldest, now, events } = row;
         Ok(Backlog {
             jobs: [
@@ -101,18 +91,16 @@ impl Store {
 
     /// Returns the status of the connection pool; for SQLite, of the readers' pool.
     pub fn pool_status(&self) -> PoolStatus {
-        let (size, idle, max) = match self {
-            Self::Postgres(postgres) => {
-                let pool = &postgres.pool;
-                (pool.size(), pool.num_idle(), pool.options().get_max_connections())
-            }
-            Self::Sqlite(sqlite) => {
-                let pool = &sqlite.readers;
-                (pool.size(), pool.num_idle(), pool.options().get_max_connections())
-            }
-        };
-        PoolStatus { idle, used: (size as usize).saturating_sub(idle), max: max as usize }
+        match self {
+            Self::Postgres(postgres) => status_of(&postgres.pool),
+            Self::Sqlite(sqlite) => status_of(&sqlite.readers),
+        }
     }
+}
+
+fn status_of<DB: Database>(pool: &Pool<DB>) -> PoolStatus {
+    let (idle, max) = (pool.num_idle(), pool.options().get_max_connections() as usize);
+    PoolStatus { idle, used: (pool.size() as usize).saturating_sub(idle), max }
 }
 
 fn fullest(masks: &[(String, i64)]) -> Result<f64, StoreError> {

@@ -1,13 +1,13 @@
 //! The outbox: an event is written in the transaction that makes it true, and deleted once the broker has confirmed it.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
-use sqlx::{FromRow, SqliteConnection};
+use serde_json::{Value, json};
+use sqlx::FromRow;
 
 use crate::connection::error::{StoreError, reach, require_rows};
-use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::statement::List;
 use crate::connection::store::Store;
-use crate::connection::transaction::{BEGIN_UNFLUSHED, StoreTransaction};
+use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use crate::records::rows::{JobRow, SELECT_JOBS, unsigned};
 use codemint_codes::job::options::JobOptions;
@@ -50,22 +50,18 @@ impl Store {
     /// Claims the oldest events; `None` if another process has claimed them. Deletes are not flushed: after a server
     /// crash, published events may reappear.
     pub async fn claim_events(&self) -> Result<Option<OutboxBatch>, StoreError> {
-        match self {
-            Self::Postgres(pool) => {
-                let mut transaction = pool.begin_with(BEGIN_UNFLUSHED).await?;
-                if !StoreTransaction::try_lock_outbox(&mut transaction).await? {
-                    transaction.rollback().await?;
-                    return Ok(None);
-                }
-                let events = sqlx::query_as(FIRST_EVENTS).bind(RELAY_BATCH_MAX).fetch_all(&mut *transaction).await?;
-                Ok(Some(OutboxBatch { events, lease: Some(StoreTransaction::Postgres(transaction)) }))
-            }
-            Self::Sqlite(sqlite) => {
-                // A lease would block all writers until the broker has answered.
-                let events = sqlx::query_as(FIRST_EVENTS).bind(RELAY_BATCH_MAX).fetch_all(&sqlite.readers).await?;
-                Ok(Some(OutboxBatch { events, lease: None }))
-            }
+        if let Self::Sqlite(_) = self {
+            // A lease would block all writers until the broker has answered.
+            let events = self.query(FIRST_EVENTS).bind(RELAY_BATCH_MAX).fetch_all().await?;
+            return Ok(Some(OutboxBatch { events, lease: None }));
         }
+        let mut transaction = self.begin_writing_unflushed().await?;
+        if !transaction.try_lock_outbox().await? {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        let events = transaction.query(FIRST_EVENTS).bind(RELAY_BATCH_MAX).fetch_all().await?;
+        Ok(Some(OutboxBatch { events, lease: Some(transaction) }))
     }
 
     /// Deletes published events and releases the others.
@@ -78,26 +74,14 @@ impl Store {
             Some(lease) => lease,
             None => self.begin_writing().await?,
         };
-        match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                let delete = sqlx::query("delete from outbox where no = any($1)").bind(published);
-                delete.execute(&mut **transaction).await?;
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                let delete = sqlx::query("delete from outbox where no in (select value from json_each($1))");
-                delete.bind(json!(published).to_string()).execute(&mut **transaction).await?;
-            }
-        }
+        let delete = transaction.query("delete from outbox where no = any($1)");
+        delete.bind(List(published)).execute().await?;
         transaction.commit().await
     }
 
     /// Counts the events that wait to be published.
     pub async fn count_events(&self) -> Result<u64, StoreError> {
-        const SQL: &str = "select count(*) from outbox";
-        let count: i64 = match self {
-            Self::Postgres(pool) => sqlx::query_scalar(SQL).fetch_one(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_scalar(SQL).fetch_one(&sqlite.readers).await?,
-        };
+        let count: i64 = self.query("select count(*) from outbox").fetch_value().await?;
         unsigned("outbox", count)
     }
 
@@ -105,36 +89,19 @@ impl Store {
     /// The job's row is locked for a moment, so this is not part of a chunk's transaction.
     pub async fn announce_progress(&self, job_no: i64) -> Result<bool, StoreError> {
         let mut transaction = self.begin_writing().await?;
-        let told_at: Option<DateTime<Utc>> = match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                sqlx::query_scalar(
-                    "update jobs set progress_at = now()
-                      where no = $1 and announced and state = 'running'
-                        and (progress_at is null or progress_at <= now() - interval '1 second')
-                  returning progress_at",
-                )
-                .bind(job_no)
-                .fetch_optional(&mut **transaction)
-                .await?
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                sqlx::query_scalar(
-                    "update jobs set progress_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
-                      where no = $1 and announced and state = 'running'
-                        and (progress_at is null or progress_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 second'))
-                  returning progress_at",
-                )
-                .bind(job_no)
-                .fetch_optional(&mut **transaction)
-                .await?
-            }
-        };
-        if let Some(time) = told_at {
+        let update = transaction.query(
+            "update jobs set progress_at = now()
+              where no = $1 and announced and state = 'running'
+                and (progress_at is null or progress_at <= now() - interval '1 second')
+          returning progress_at",
+        );
+        let logged_at: Option<(DateTime<Utc>,)> = update.bind(job_no).fetch_optional().await?;
+        if let Some((time,)) = logged_at {
             let job = transaction.read_job(job_no).await?;
             transaction.put_events(&[(EventKind::Progress, &job)], time, None).await?;
         }
         transaction.commit().await?;
-        Ok(told_at.is_some())
+        Ok(logged_at.is_some())
     }
 
     /// Writes an event of a job again, with the same id: its end, also as a reply to the repeated request, else
@@ -166,10 +133,7 @@ impl Store {
 impl StoreTransaction {
     pub(crate) async fn read_job(&mut self, job_no: i64) -> Result<Job, StoreError> {
         let sql = format!("{SELECT_JOBS} where j.no = $1");
-        let row: JobRow = match self {
-            Self::Postgres(transaction) => sqlx::query_as(&sql).bind(job_no).fetch_one(&mut **transaction).await?,
-            Self::Sqlite(transaction) => sqlx::query_as(&sql).bind(job_no).fetch_one(&mut **transaction).await?,
-        };
+        let row: JobRow = self.query(sql).bind(job_no).fetch_one().await?;
         row.try_into()
     }
 
@@ -213,62 +177,23 @@ impl StoreTransaction {
                                          then coalesce($3, correlation_id) else correlation_id end,
                    reply_to = case when finished_at is null then coalesce(reply_to, $2) else reply_to end
              where no = $1";
-        match self {
-            Self::Postgres(transaction) => {
-                let update = sqlx::query(SQL).bind(job_no).bind(reply_to).bind(correlation_id);
-                update.execute(&mut **transaction).await?;
-            }
-            Self::Sqlite(transaction) => {
-                let update = sqlx::query(SQL).bind(job_no).bind(reply_to).bind(correlation_id);
-                update.execute(&mut **transaction).await?;
-            }
-        }
+        self.query(SQL).bind(job_no).bind(reply_to).bind(correlation_id).execute().await?;
         Ok(())
     }
 
     /// Inserts events in this order, in one statement.
     async fn insert_events(&mut self, events: &[NewEvent]) -> Result<(), StoreError> {
+        const SQL: &str = "
+            insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
+            select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+              from json_array_elements($1::json)";
         if events.is_empty() {
             return Ok(());
         }
-        let inserted = match self {
-            Self::Postgres(transaction) => insert_events_postgres(transaction, events).await?,
-            Self::Sqlite(transaction) => insert_events_sqlite(transaction, events).await?,
-        };
+        let rows: Value = events.iter().map(NewEvent::row).collect();
+        let inserted = self.query(SQL).bind(rows.to_string()).execute().await?;
         require_rows("the insert of events", inserted, events.len() as u64)
     }
-}
-
-async fn insert_events_postgres(connection: &mut PostgresSession, events: &[NewEvent]) -> Result<u64, sqlx::Error> {
-    const SQL: &str = "
-        insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
-        select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])";
-    let insert = sqlx::query(SQL)
-        .bind(column(events, |event| event.job_no))
-        .bind(column(events, |event| event.message_id.as_str()))
-        .bind(column(events, |event| event.kind.event_type()))
-        .bind(column(events, |event| event.kind.routing_key()))
-        .bind(column(events, |event| event.reply_to.as_deref()))
-        .bind(column(events, |event| event.correlation_id.as_deref()))
-        .bind(column(events, |event| event.payload.as_str()));
-    Ok(insert.execute(connection).await?.rows_affected())
-}
-
-async fn insert_events_sqlite(connection: &mut SqliteConnection, events: &[NewEvent]) -> Result<u64, sqlx::Error> {
-    const SQL: &str = "
-        insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
-        select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 from json_each($1)";
-    let rows: serde_json::Value = events
-        .iter()
-        .map(|NewEvent { job_no, message_id, kind, reply_to, correlation_id, payload }| {
-            json!([job_no, message_id, kind.event_type(), kind.routing_key(), reply_to, correlation_id, payload])
-        })
-        .collect();
-    Ok(sqlx::query(SQL).bind(rows.to_string()).execute(connection).await?.rows_affected())
-}
-
-fn column<'a, T>(events: &'a [NewEvent], of: impl Fn(&'a NewEvent) -> T) -> Vec<T> {
-    events.iter().map(of).collect()
 }
 
 /// A row to insert into the outbox.
@@ -291,5 +216,9 @@ impl NewEvent {
         })?;
         let correlation_id = job.options.correlation_id.clone();
         Ok(Self { job_no: job.no, message_id: event.id, kind, reply_to: None, correlation_id, payload })
+    }
+    fn row(&self) -> Value {
+        let Self { job_no, message_id, kind, reply_to, correlation_id, payload } = self;
+        json!([job_no, message_id, kind.event_type(), kind.routing_key(), reply_to, correlation_id, payload])
     }
 }

@@ -7,10 +7,9 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
-use crate::admission::overlaps::json_numbers;
 use crate::connection::error::StoreError;
+use crate::connection::statement::{List, Time};
 use crate::connection::store::Store;
-use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::job::bench;
 
@@ -77,10 +76,10 @@ impl Needless {
 
     const fn remove(self) -> &'static str {
         match self {
-            Self::Events => "delete from outbox where no in (select value from $1) returning no",
+            Self::Events => "delete from outbox where no = any($1) returning no",
             Self::Filters => {
                 "update chunks set filter = null
-                  where run_no in (select value from $1) and filter is not null and state = 'done' returning run_no"
+                  where run_no = any($1) and filter is not null and state = 'done' returning run_no"
             }
         }
     }
@@ -95,19 +94,8 @@ impl Store {
         ended_before: DateTime<Utc>,
         after_no: i64,
     ) -> Result<Vec<NeedlessRow>, StoreError> {
-        let (first, last) = (bench::FIRST_ID, bench::LAST_ID);
-        Ok(match self {
-            Self::Postgres(pool) => {
-                let query = sqlx::query_as(what.list()).bind(after_no).bind(ended_before);
-                query.bind(first).bind(last).bind(what.rows_at_once()).fetch_all(pool).await?
-            }
-            Self::Sqlite(sqlite) => {
-                // The format of times in the tables, so that they compare as text.
-                let ended_before = ended_before.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-                let query = sqlx::query_as(what.list()).bind(after_no).bind(ended_before);
-                query.bind(first).bind(last).bind(what.rows_at_once()).fetch_all(&sqlite.readers).await?
-            }
-        })
+        let query = self.query(what.list()).bind(after_no).bind(Time(ended_before));
+        query.bind(bench::FIRST_ID).bind(bench::LAST_ID).bind(what.rows_at_once()).fetch_all().await
     }
 
     /// Removes the listed rows in one transaction; returns the numbers of those that no other process had removed
@@ -116,15 +104,7 @@ impl Store {
         let numbers: Vec<i64> = rows.iter().map(|row| row.no).collect();
         // Not flushed: after a server crash some rows may reappear, for the next pruning.
         let mut transaction = self.begin_writing_unflushed().await?;
-        let sql = transaction.with_list(what.remove());
-        let removed: Vec<i64> = match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                sqlx::query_scalar(&sql).bind(numbers).fetch_all(&mut **transaction).await?
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                sqlx::query_scalar(&sql).bind(json_numbers(&numbers)).fetch_all(&mut **transaction).await?
-            }
-        };
+        let removed: Vec<i64> = transaction.query(what.remove()).bind(List(&numbers)).fetch_values().await?;
         if !removed.is_empty() {
             let mut entry = AuditEntry::new(Action::Prune, Outcome::Done).with_detail(what.as_str());
             entry.count = Some(removed.len() as u64);

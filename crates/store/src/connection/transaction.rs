@@ -82,7 +82,11 @@ impl StoreTransaction {
 
     /// Makes this process the only publisher until the end of the transaction. False if there is another one.
     pub(crate) async fn try_lock_outbox(&mut self) -> Result<bool, StoreError> {
-        self.query("select pg_try_advisory_xact_lock($1, $2)").bind(ADVISORY_LOCKS).bind(OUTBOX_LOCK).fetch_value().await
+        self.query("select pg_try_advisory_xact_lock($1, $2)")
+            .bind(ADVISORY_LOCKS)
+            .bind(OUTBOX_LOCK)
+            .fetch_value()
+            .await
     }
 
     /// Makes this load test the only one until the end of the transaction. False if there is another one.

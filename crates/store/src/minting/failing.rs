@@ -14,7 +14,8 @@ impl Store {
              where run_no = $1 and state = 'open'
             returning failures";
         let mut transaction = self.begin_writing().await?;
-        let failures: Option<(i32,)> = transaction.query(SQL).bind(run_no).bind(i64::from(most)).fetch_optional().await?;
+        let failures: Option<(i32,)> =
+            transaction.query(SQL).bind(run_no).bind(i64::from(most)).fetch_optional().await?;
         transaction.commit().await?;
         Ok(failures.map_or(0, |(failures,)| failures.unsigned_abs()))
     }

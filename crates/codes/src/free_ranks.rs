@@ -27,6 +27,8 @@ pub struct FreeRanks {
 
 impl FreeRanks {
     pub const RANKS_MAX: u128 = 1 << 26;
+    /// The number of ranks whose codes are read at once: a few MiB of text.
+    pub const PAGE_RANKS: u128 = 1 << 17;
 
     /// Creates the set for a slice of at most [`Self::RANKS_MAX`] ranks, with all ranks free.
     ///

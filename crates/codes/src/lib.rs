@@ -19,6 +19,9 @@ pub mod rules;
 pub mod capacity;
 pub mod prefilter;
 pub mod screening;
+pub mod candidates;
+mod allowed_draw;
+mod crowded_slice;
 
 pub mod denied;
 mod denied_automaton;

@@ -2,6 +2,9 @@
 
 use std::str::FromStr;
 
+use crate::batch::CodeBatch;
+use crate::prefilter::Prefilter;
+
 /// The overlap of a chunk with existing codes, from the rows of the runs whose range overlaps its slice.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overlap {
@@ -131,6 +134,15 @@ impl Screening {
             + overlap.single_codes as f64 * READ_A_SINGLE_CODE_US
             + looked_up_anyway * LOOK_UP_A_CODE_US;
         if filter < candidates as f64 * LOOK_UP_A_CODE_US { Self::Filter } else { Self::LookUp(LookUpReason::Cheaper) }
+    }
+
+    /// Returns those of the ascending codes that may exist and must be looked up; `None` means all of them.
+    pub fn suspects(self, codes: &CodeBatch, prefilter: &Prefilter) -> Option<CodeBatch> {
+        match self {
+            Self::NothingOverlaps | Self::LeftToTheIndex => Some(CodeBatch::default()),
+            Self::LookUp(_) => None,
+            Self::Filter => Some(prefilter.suspects(codes)),
+        }
     }
 
     /// Returns the reason in words, for people.

@@ -16,7 +16,7 @@ const FORBIDDEN_MAX: u128 = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct AllowedDraw {
-    keyspace: Arc<Keyspace>,
+    pub keyspace: Arc<Keyspace>,
     rules: Rules,
     pub draw: Draw,
     /// Number of allowed candidates drawn so far, used to estimate how crowded the slice is.

@@ -30,12 +30,28 @@ pub struct Candidates {
 /// What must be known of the store before the codes of a chunk are final.
 #[derive(Debug)]
 pub enum Need<'a> {
-    /// Which of these codes exist; answered with [`Candidates::answer_present`].
+    /// Which of these codes exist; the answer is [`Answer::Present`].
     Present(&'a CodeBatch),
-    /// Which codes of these ranks exist; answered with [`Candidates::answer_page`].
-    Page(Slice),
+    /// Which codes of these ranks exist; the answer is [`Answer::Page`].
+    Page { keyspace: &'a Arc<Keyspace>, page: Slice },
     /// Nothing more: [`Candidates::take_codes`] returns the codes.
     Done,
+}
+
+#[derive(Debug)]
+pub enum Answer {
+    /// Those of the codes that exist, ascending.
+    Present(Vec<String>),
+    /// The existing codes of the page, one per line; codes that are not of the page are ignored.
+    Page(String),
+}
+
+/// The first candidates of a chunk, without forbidden ones, for which a screening is to be chosen.
+#[derive(Debug)]
+pub struct FirstCandidates {
+    source: Option<AllowedDraw>,
+    rejections: Rejections,
+    codes: CodeBatch,
 }
 
 #[derive(Debug)]
@@ -56,75 +72,47 @@ enum Stage {
 /// After a conflict only looking up helps: the filters were as of an older snapshot.
 const EXACT: Screening = Screening::LookUp(LookUpReason::Cheaper);
 
-impl Candidates {
+impl FirstCandidates {
     /// Makes the first draw of a chunk. Its codes reuse the memory of `recycled`, a batch that is no longer needed.
     pub fn drawn(keyspace: Arc<Keyspace>, rules: Rules, draw: Draw, recycled: CodeBatch) -> Self {
         let mut rejections = Rejections::default();
-        let (source, fresh) = AllowedDraw::new(keyspace, rules, draw, recycled, &mut rejections);
-        Self { source: Some(source), rejections, ..Self::imported(fresh) }
+        let (source, codes) = AllowedDraw::new(keyspace, rules, draw, recycled, &mut rejections);
+        Self { source: Some(source), rejections, codes }
     }
 
-    /// Takes the ascending codes of an import; those that exist are left out.
+    /// Takes the ascending codes of an import; those that exist will be left out.
     pub fn imported(codes: CodeBatch) -> Self {
-        let stage = Stage::Comparing { fresh: codes, suspects: None };
-        Self {
-            source: None,
-            rejections: Rejections::default(),
-            screening: EXACT,
-            prefilter: Prefilter::default(),
-            stage,
-        }
+        Self { source: None, rejections: Rejections::default(), codes }
     }
 
-    /// Returns the codes that are to be compared next, or all codes at the end.
-    pub fn codes(&self) -> Option<&CodeBatch> {
-        match &self.stage {
-            Stage::Comparing { fresh: codes, .. } | Stage::Rechecking(codes) | Stage::Done(codes) => Some(codes),
-            Stage::Reading(_) => None,
-        }
+    pub fn codes(&self) -> &CodeBatch {
+        &self.codes
     }
 
-    /// Sets how candidates are compared with existing codes; the default is to look up each of them.
-    pub fn screen(&mut self, screening: Screening, prefilter: Prefilter) {
-        (self.screening, self.prefilter) = (screening, prefilter);
-        if let Stage::Comparing { fresh, .. } = &mut self.stage {
-            let fresh = std::mem::take(fresh);
-            self.compare(fresh);
-        }
+    /// Begins to compare the candidates with existing codes.
+    pub fn screen(self, screening: Screening, prefilter: Prefilter) -> Candidates {
+        let Self { source, rejections, codes } = self;
+        let mut candidates = Candidates { source, rejections, screening, prefilter, stage: Stage::default() };
+        candidates.compare(codes);
+        candidates
     }
+}
 
+impl Candidates {
     pub fn need(&self) -> Need<'_> {
         match &self.stage {
             Stage::Comparing { fresh, suspects } => Need::Present(suspects.as_ref().unwrap_or(fresh)),
             Stage::Rechecking(written) => Need::Present(written),
-            Stage::Reading(slice) => Need::Page(slice.page()),
+            Stage::Reading(slice) => Need::Page { keyspace: slice.keyspace(), page: slice.page() },
             Stage::Done(_) => Need::Done,
         }
     }
 
-    /// Takes those of the codes of [`Need::Present`] that exist, ascending.
-    pub fn answer_present(&mut self, present: &[String]) {
-        let count = present.len() as u64;
-        match std::mem::take(&mut self.stage) {
-            Stage::Comparing { fresh, suspects } => {
-                self.rejections.false_positives += suspects.map_or(0, |suspects| suspects.len() as u64 - count);
-                self.settle(fresh, present);
-            }
-            Stage::Rechecking(written) => {
-                self.rejections.conflicts += count;
-                self.replace(&written, present);
-            }
-            unasked => self.stage = unasked,
-        }
-    }
-
-    /// Takes the existing codes of the ranks of [`Need::Page`], one per line, in any order; other codes are ignored.
-    pub fn answer_page(&mut self, codes: &str) {
-        let (Stage::Reading(slice), Some(source)) = (&mut self.stage, &mut self.source) else { return };
-        slice.take_page(codes, source);
-        if slice.is_read() {
-            let codes = source.batch(CodeBatch::default());
-            self.finish(codes);
+    /// Takes the answer to the current need.
+    pub fn answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Present(present) => self.take_present(&present),
+            Answer::Page(codes) => self.take_page(&codes),
         }
     }
 
@@ -145,12 +133,36 @@ impl Candidates {
         self.rejections
     }
 
+    fn take_present(&mut self, present: &[String]) {
+        let count = present.len() as u64;
+        match std::mem::take(&mut self.stage) {
+            Stage::Comparing { fresh, suspects } => {
+                self.rejections.false_positives += suspects.map_or(0, |suspects| suspects.len() as u64 - count);
+                self.settle(fresh, present);
+            }
+            Stage::Rechecking(written) => {
+                self.rejections.conflicts += count;
+                self.replace(&written, present);
+            }
+            unasked => self.stage = unasked,
+        }
+    }
+
+    fn take_page(&mut self, codes: &str) {
+        let (Stage::Reading(slice), Some(source)) = (&mut self.stage, &mut self.source) else { return };
+        slice.take_page(codes, source);
+        if slice.is_read() {
+            let codes = source.batch(CodeBatch::default());
+            self.finish(codes);
+        }
+    }
+
     fn compare(&mut self, fresh: CodeBatch) {
         let suspects = self.screening.suspects(&fresh, &self.prefilter);
         let needs_nothing = suspects.as_ref().unwrap_or(&fresh).is_empty();
         self.stage = Stage::Comparing { fresh, suspects };
         if needs_nothing {
-            self.answer_present(&[]);
+            self.take_present(&[]);
         }
     }
 
@@ -159,7 +171,7 @@ impl Candidates {
         match &mut self.source {
             Some(source) if source.needs_reading(&self.rejections, present.len()) => {
                 source.reject(present);
-                self.stage = Stage::Reading(CrowdedSlice::new(&source.draw));
+                self.stage = Stage::Reading(CrowdedSlice::new(source));
                 self.rejections.existing += present.len() as u64;
             }
             _ if !present.is_empty() => {

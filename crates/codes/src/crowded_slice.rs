@@ -2,16 +2,19 @@
 //! with equal probability.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::allowed_draw::AllowedDraw;
 use crate::draw::Draw;
 use crate::free_ranks::FreeRanks;
+use crate::keyspace::Keyspace;
 use crate::slice::Slice;
 
 /// A slice of one window is read once. A longer one is read twice: first to count the free ranks of each window, then
 /// to draw from each window the codes that were allotted to it by these counts.
 #[derive(Debug)]
 pub(crate) struct CrowdedSlice {
+    keyspace: Arc<Keyspace>,
     windows: Vec<Slice>,
     /// Numbers of free ranks of the windows, as far as they are counted.
     free_counts: Vec<u64>,
@@ -30,18 +33,24 @@ enum Purpose {
 }
 
 impl CrowdedSlice {
-    pub fn new(draw: &Draw) -> Self {
-        Self::in_windows(draw, FreeRanks::RANKS_MAX)
+    pub fn new(source: &AllowedDraw) -> Self {
+        Self::in_windows(source, FreeRanks::RANKS_MAX)
     }
 
-    fn in_windows(draw: &Draw, window_ranks: u128) -> Self {
+    fn in_windows(source: &AllowedDraw, window_ranks: u128) -> Self {
+        let (draw, keyspace) = (&source.draw, Arc::clone(&source.keyspace));
         let windows: Vec<Slice> = draw.slice().pieces(window_ranks).collect();
         let purpose = if windows.len() == 1 { Purpose::Draw(draw.missing()) } else { Purpose::Count };
         let visits = windows.iter().map(|&window| (window, purpose)).collect();
         let nothing = Slice { start: 0, length: 0 };
-        let mut slice = Self { windows, free_counts: Vec::new(), visits, page: nothing, free: FreeRanks::new(nothing) };
+        let mut slice =
+            Self { keyspace, windows, free_counts: Vec::new(), visits, page: nothing, free: FreeRanks::new(nothing) };
         slice.begin_window();
         slice
+    }
+
+    pub fn keyspace(&self) -> &Arc<Keyspace> {
+        &self.keyspace
     }
 
     pub fn page(&self) -> Slice {
@@ -125,7 +134,7 @@ mod tests {
         let taken: Vec<String> =
             codes.iter().filter(|code| is_taken(code.parse().expect("a number"))).map(str::to_owned).collect();
         source.reject(&taken);
-        let mut slice = CrowdedSlice::in_windows(&source.draw, window_ranks);
+        let mut slice = CrowdedSlice::in_windows(&source, window_ranks);
         let mut pages = Vec::new();
         while !slice.is_read() {
             let page = slice.page();

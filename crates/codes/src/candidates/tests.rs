@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::Index;
 
-use super::{Candidates, Need};
+use super::{Answer, Candidates, FirstCandidates, Need};
 use crate::batch::CodeBatch;
 use crate::denied::{DeniedInMask, DeniedWords};
 use crate::draw::Draw;
@@ -59,12 +59,14 @@ impl Chunk {
         self
     }
 
-    fn candidates(&mut self, key: u8) -> Candidates {
+    fn draw(&self, key: u8) -> FirstCandidates {
         let draw = Draw::new(&Key::new([key; Key::LENGTH_BYTES]), Stream::chunk(0, 0), self.slice, self.quota);
         let keyspace = Arc::clone(&self.keyspace);
-        let mut candidates = Candidates::drawn(keyspace, self.rules.clone(), draw, CodeBatch::default());
-        candidates.screen(self.screening, std::mem::take(&mut self.prefilter));
-        candidates
+        FirstCandidates::drawn(keyspace, self.rules.clone(), draw, CodeBatch::default())
+    }
+
+    fn candidates(&mut self, key: u8) -> Candidates {
+        self.draw(key).screen(self.screening, std::mem::take(&mut self.prefilter))
     }
 
     /// Answers until nothing more is needed.
@@ -74,13 +76,13 @@ impl Chunk {
             match candidates.need() {
                 Need::Present(codes) => {
                     asked.look_ups += 1;
-                    candidates.answer_present(&present(codes, store));
+                    candidates.answer(Answer::Present(present(codes, store)));
                 }
-                Need::Page(page) => {
+                Need::Page { page, .. } => {
                     asked.pages += 1;
                     let (first, last) = page.range(&self.keyspace);
                     let codes: Vec<&str> = store.range(first..=last).map(String::as_str).collect();
-                    candidates.answer_page(&codes.join("\n"));
+                    candidates.answer(Answer::Page(codes.join("\n")));
                 }
                 Need::Done => return asked,
             }
@@ -160,8 +162,8 @@ fn false_positives_are_looked_up_and_counted_but_replace_nothing() {
     // A run whose filter is lost: each code of its range may exist.
     let run = RunFilter { range_first: "200".to_owned(), range_last: "599".to_owned(), filter: None };
     chunk.prefilter = Prefilter { runs: vec![run], single_codes: vec!["777".to_owned()] };
+    let drawn = texts(chunk.draw(5).codes());
     let mut candidates = chunk.candidates(5);
-    let drawn = candidates.codes().map(texts).expect("codes");
     let suspects: Vec<&String> =
         drawn.iter().filter(|code| ("200".."600").contains(&code.as_str()) || *code == "777").collect();
     let Need::Present(asked) = candidates.need() else { panic!("a look-up") };
@@ -175,8 +177,8 @@ fn false_positives_are_looked_up_and_counted_but_replace_nothing() {
 #[test]
 fn only_the_candidates_that_exist_are_replaced() {
     let mut chunk = Chunk::of("####", 100);
+    let drawn = texts(chunk.draw(6).codes());
     let mut candidates = chunk.candidates(6);
-    let drawn = candidates.codes().map(texts).expect("codes");
     let store: BTreeSet<String> = drawn.iter().step_by(10).cloned().collect();
     chunk.settle(&mut candidates, &store);
     assert_eq!(candidates.rejections(), Rejections { existing: 10, ..Rejections::default() });
@@ -240,8 +242,8 @@ fn a_duplicate_that_is_gone_again_changes_no_code() {
 fn existing_codes_are_left_out_of_an_import() {
     let chunk = Chunk::of("###", 0);
     let mut store = numbers(0..3);
-    let mut candidates = Candidates::imported(CodeBatch::from_lines("001\n003\n005\n007\n".to_owned()));
-    candidates.screen(LOOK_UP, Prefilter::default());
+    let codes = CodeBatch::from_lines("001\n003\n005\n007\n".to_owned());
+    let mut candidates = FirstCandidates::imported(codes).screen(LOOK_UP, Prefilter::default());
     chunk.settle(&mut candidates, &store);
     let written = candidates.take_codes();
     assert_eq!(texts(&written), ["003", "005", "007"]);

@@ -21,16 +21,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::candidates::FirstCandidates;
 use codemint_codes::draw::Draw;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::prefilter::{Filter, Prefilter, RunFilter};
 use codemint_codes::random::{Key, Stream};
 use codemint_codes::rules::Rules;
-use codemint_codes::screening::FilterLimits;
+use codemint_codes::screening::{FilterLimits, Screening};
 use codemint_codes::slice::quotas;
 use codemint_store::minting::chunks::copy_rows;
 use codemint_store::minting::write_order::WriteOrder;
-use codemint_worker::mint::candidates::Candidates;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -195,13 +195,13 @@ impl Ground {
     }
 
     fn make_chunk(&self, run_no: usize, draw: Draw, recycled: CodeBatch) -> CodeBatch {
-        let (candidates, fresh) = Candidates::new(Arc::clone(&self.keyspace), Rules::default(), draw, recycled);
+        let candidates = FirstCandidates::drawn(Arc::clone(&self.keyspace), Rules::default(), draw, recycled);
         if self.work >= Work::Screened {
             let prefilter = prefilter_of(&self.others[run_no]);
-            let suspects = prefilter.suspects(&fresh.codes).len();
-            assert!(suspects > 0 && suspects < fresh.codes.len() / 2, "{suspects} codes are suspected");
+            let suspects = prefilter.suspects(candidates.codes()).len();
+            assert!(suspects > 0 && suspects < candidates.codes().len() / 2, "{suspects} codes are suspected");
         }
-        let batch = candidates.batch(fresh);
+        let batch = candidates.screen(Screening::NothingOverlaps, Prefilter::default()).take_codes();
         black_box(&batch);
         if self.work >= Work::Rows {
             black_box(copy_rows(run_no as i64, &batch, WriteOrder::Ascending));

@@ -44,8 +44,6 @@ const CROWDED_CODES: u64 = 900_000;
 const SLICES: u32 = 20;
 const CANDIDATES: usize = 50_000;
 const QUESTIONS: usize = 200;
-/// The number of ranks in a page of a crowded slice.
-const PAGE_RANKS: u128 = 1 << 17;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -222,7 +220,7 @@ async fn read_singles(snapshot: &mut StoreTransaction) -> Vec<f64> {
 async fn read_crowd(snapshot: &mut StoreTransaction) -> Vec<f64> {
     let keyspace = keyspace(CROWDED);
     let mut measured = Vec::new();
-    for page in Slice::whole(&keyspace).pieces(PAGE_RANKS) {
+    for page in Slice::whole(&keyspace).pieces(FreeRanks::PAGE_RANKS) {
         let (seconds, present) = seconds(async {
             let mut free = FreeRanks::new(page);
             let codes = snapshot.read_page(&keyspace, page).await.expect("a page");

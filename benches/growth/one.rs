@@ -5,7 +5,7 @@ use std::time::Instant;
 use codemint_codes::job::request::{Limits, Request};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::{Access, Store};
-use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::single::{RunEnd, run_job};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

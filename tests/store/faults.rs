@@ -5,7 +5,7 @@ use std::time::Duration;
 use codemint_codes::job::request::{Limits, Request};
 use codemint_codes::job::state::State;
 use codemint_store::admission::submit::PutJob;
-use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::single::run_job;
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use codemint_codes::denied::{DeniedInMask, DeniedWords};
 use codemint_codes::job::state::State;
 use codemint_codes::policy::Policy;
-use codemint_worker::mint::ChunkOutcome;
+use codemint_worker::mint::engine::ChunkOutcome;
 
 use codemint_test_support::engine_steps::{
     assert_sound, codes_in, denying, expect_refused, mint, mint_under, put, refusal_of, request, run, start,

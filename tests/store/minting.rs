@@ -10,13 +10,16 @@ use codemint_codes::keyspace::Keyspace;
 use codemint_codes::random::{Key, Stream};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
-use codemint_worker::mint::{ChunkOutcome, MintError, MintSettings, MintedChunk, Minting};
+use codemint_worker::mint::engine::{ChunkOutcome, MintedChunk};
+use codemint_worker::mint::error::MintError;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::single::{RunEnd, run_job};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use codemint_test_support::engine_steps::start;
 use codemint_test_support::on_all_stores;
 use codemint_test_support::stores::{Kind, TestStore};
 
@@ -75,8 +78,8 @@ async fn a_chunk_drawn_ahead_is_dropped_when_another_process_writes_it(place: Te
     let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
     let other = place.open_again().await;
     let mut minting = [
-        Minting::start(&place.store, &job, &MintSettings::default()).await.expect("a start").expect("a job to do"),
-        Minting::start(&other, &job, &MintSettings::default()).await.expect("a start").expect("a job to do"),
+        start(&place.store, &job).await,
+        start(&other, &job).await,
     ];
     // The order of turns: both guess their next chunk right and wrong, once and twice in a row.
     for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
@@ -145,7 +148,7 @@ async fn a_stopped_job_resumes_where_it_stopped(place: TestStore) {
     assert_eq!((end, share.codes), (RunEnd::Stopped, 0));
 
     let mut minting =
-        Minting::start(&place.store, &job, &MintSettings::default()).await.expect("a start").expect("a job to do");
+        start(&place.store, &job).await;
     for _ in 0..3 {
         assert!(matches!(
             minting.mint_chunk(&place.store).await.expect("a step"),

@@ -1,7 +1,7 @@
 //! The table `codes` in partitions: created once, while it is empty; its primary key still decides about duplicates.
 
 use codemint_codes::screening::{FilterLimits, ScreeningMode};
-use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::single::run_job;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio_util::sync::CancellationToken;

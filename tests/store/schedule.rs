@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::job_execution::{JobExecution, Share};
 use codemint_worker::runner::schedule::Schedule;
 use tokio::time::Instant;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::batch::CodeBatch;
 use crate::draw::Draw;
 use crate::free_ranks::FreeRanks;
-use crate::job::Rejections;
+use crate::job::record::Rejections;
 use crate::keyspace::{Keyspace, Rank};
 use crate::rules::{Forbidden, Rules};
 use crate::screening::Attempts;

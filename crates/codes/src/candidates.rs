@@ -10,7 +10,7 @@ use crate::allowed_draw::AllowedDraw;
 use crate::batch::CodeBatch;
 use crate::crowded_slice::CrowdedSlice;
 use crate::draw::Draw;
-use crate::job::Rejections;
+use crate::job::record::Rejections;
 use crate::keyspace::Keyspace;
 use crate::prefilter::Prefilter;
 use crate::rules::Rules;

@@ -116,7 +116,7 @@ mod tests {
     use crate::allowed_draw::AllowedDraw;
     use crate::batch::CodeBatch;
     use crate::draw::Draw;
-    use crate::job::Rejections;
+    use crate::job::record::Rejections;
     use crate::keyspace::{Keyspace, Rank};
     use crate::random::{Key, Stream};
     use crate::rules::Rules;

@@ -22,7 +22,8 @@ use codemint_codes::wire::document::JobDocument;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::{AuditEntry, Outcome};
-use codemint_worker::mint::{MintError, MintSettings};
+use codemint_worker::mint::error::MintError;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::single::{RunEnd, run_job};
 

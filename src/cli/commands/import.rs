@@ -38,7 +38,7 @@ use codemint_store::admission::imports::{ImportGroup, NewImport, PutImport};
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_store::records::reports::JobFilter;
-use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::job_execution::Share;
 
 /// The number of codes per transaction. Not a setting: a resumed import must have the same runs that it began with.

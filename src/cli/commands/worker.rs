@@ -22,7 +22,7 @@ use codemint_worker::broker::admit::Admission;
 use codemint_worker::broker::error::BrokerError;
 use codemint_worker::broker::supervisor::Session;
 use codemint_worker::broker::work::{BrokerStops, BrokerWork};
-use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::backoff::Backoff;
 use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::pool::Pool;

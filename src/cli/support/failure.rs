@@ -9,7 +9,7 @@ use codemint_codes::job::request::RequestError;
 use codemint_import::error::ImportError;
 use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_worker::broker::{self, error::BrokerError};
-use codemint_worker::mint::MintError;
+use codemint_worker::mint::error::MintError;
 
 pub const DONE: u8 = 0;
 const FAILURE: u8 = 1;

@@ -12,8 +12,8 @@ use codemint_codes::keyspace::Keyspace;
 use codemint_codes::policy::Policy;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
-use codemint_worker::mint::MintSettings;
-use codemint_worker::mint::Minting;
+use codemint_worker::mint::engine::Minting;
+use codemint_worker::mint::task::{MintSettings, SharedMask};
 use codemint_worker::runner::single::{RunEnd, run_job};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -96,7 +96,7 @@ pub async fn mint_under(place: &TestStore, policy: &Policy, mask: &str, count: i
 }
 
 pub async fn start(store: &Store, job: &Job) -> Minting {
-    let started = Minting::start(store, job, &MintSettings::default()).await;
+    let started = Minting::start(store, job, &MintSettings::default(), &SharedMask::default()).await;
     started.expect("a start").expect("a job to do")
 }
 

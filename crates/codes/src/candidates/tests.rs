@@ -11,7 +11,7 @@ use super::{Answer, Candidates, FirstCandidates, Need};
 use crate::batch::CodeBatch;
 use crate::denied::{DeniedInMask, DeniedWords};
 use crate::draw::Draw;
-use crate::job::Rejections;
+use crate::job::record::Rejections;
 use crate::keyspace::Keyspace;
 use crate::mask::Mask;
 use crate::prefilter::{Filter, Prefilter, RunFilter};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
-use crate::admission::overlaps::{CodeRange, MaskInUse, PAGE_RANKS};
+use crate::admission::overlaps::{CodeRange, MaskInUse};
 use crate::connection::error::StoreError;
 use crate::connection::patterns::{glob, regular_expression};
 use crate::connection::postgres_transaction::PostgresSession;
@@ -17,6 +17,7 @@ use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
 use codemint_codes::capacity::{Capacity, Mintable, Taken};
 use codemint_codes::denied::DeniedInMask;
+use codemint_codes::free_ranks::FreeRanks;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 use codemint_codes::rules::Rules;
@@ -145,7 +146,7 @@ impl StoreTransaction {
         }
         let rules = Rules::new(wanted.mask, reserved, wanted.denied.cloned());
         let mut present = 0;
-        for page in Slice::whole(wanted.keyspace).pieces(PAGE_RANKS) {
+        for page in Slice::whole(wanted.keyspace).pieces(FreeRanks::PAGE_RANKS) {
             let codes = self.read_page(wanted.keyspace, page).await?;
             let taken = |code: &&str| wanted.keyspace.contains(code) && rules.forbids(code).is_none();
             present += codes.lines().filter(taken).count() as u128;

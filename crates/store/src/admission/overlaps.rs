@@ -19,9 +19,6 @@ use codemint_codes::prefilter::Filter;
 use codemint_codes::slice::Slice;
 use codemint_telemetry::failpoint;
 
-/// The number of ranks whose codes are read at once: a few MiB of text.
-pub const PAGE_RANKS: u128 = 1 << 17;
-
 /// Planner settings for look-ups, until the end of the transaction.
 const LOOK_UP_SETTINGS: &str = "
     set local plan_cache_mode = force_generic_plan;

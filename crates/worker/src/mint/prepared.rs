@@ -1,21 +1,20 @@
 //! A chunk ready to be written: its codes are drawn or read, compared with existing codes, and encoded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::mint::candidates::Candidates;
 use crate::mint::screen::Screen;
+use crate::mint::task::{JobMask, Source, Task};
 use crate::mint::times::{PreparationTimes, Stopwatch};
-use crate::mint::{Keyed, Source, Task};
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::candidates::{Answer, Candidates, FirstCandidates, Need};
 use codemint_codes::draw::Draw;
 use codemint_codes::job::plan::slice_of_range;
-use codemint_codes::job::record::Rejections;
-use codemint_codes::keyspace::Rank;
 use codemint_codes::mask::Mask;
 use codemint_codes::prefilter::Filter;
-use codemint_codes::random::Stream;
+use codemint_codes::random::{Key, Stream};
 use codemint_codes::rules::Rules;
 use codemint_codes::screening::{FilterLimits, Screening, ScreeningMode};
 use codemint_import::sorted::Sorted;
@@ -29,19 +28,11 @@ use codemint_store::minting::write_order::WriteOrder;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     run_no: i64,
-    contents: Contents,
-    /// The way it was screened. The filters themselves are not kept: they are large and no longer needed.
+    /// The source of replacements. Its filters are not kept: they are large and no longer needed.
+    candidates: Box<Candidates>,
     pub screening: Screening,
     pub encoded: Encoded,
     pub times: PreparationTimes,
-}
-
-/// The origin of the codes, which decides what replaces those that exist already.
-#[derive(Debug)]
-enum Contents {
-    Drawn(Box<Candidates>),
-    /// Codes of an import cannot be replaced: those that exist are left out.
-    Imported(Rejections),
 }
 
 /// The codes in the form in which they are written, and their checkpoint.
@@ -55,42 +46,61 @@ pub(crate) struct Encoded {
 impl Prepared {
     pub async fn new(task: Arc<Task>, chunk: OpenChunk, recycled: CodeBatch) -> Result<Self, StoreError> {
         let mut snapshot = in_time(task.store.begin_reading()).await?;
-        let prepared = match &task.source {
-            Source::Mask(keyed) => draw(&task, keyed, &chunk, &mut snapshot, recycled).await?,
-            Source::Import(sorted) => read(&task, sorted, &chunk, &mut snapshot).await?,
+        let First { candidates, mask, draw } = match &task.source {
+            Source::Drawn { key, mask } => First::drawn(key, mask, &chunk, &mut snapshot, recycled).await?,
+            Source::Imported(sorted) => First::read(sorted, &chunk).await?,
         };
+        let mut stopwatch = Stopwatch::start();
+        let screen = Screen::choose(task.job_no, &mask, candidates.codes(), &task.limits, &mut snapshot).await?;
+        let (screening, prefilter) = (screen.screening, screen.prefilter);
+        let candidates = off_the_async_threads(move || Box::new(candidates.screen(screening, prefilter))).await;
+        let mut candidates = settle(candidates, &mut snapshot).await?;
+        let filter = stopwatch.lap();
+        let encoded = encode(&task, chunk.run_no, &mut candidates, screening, screen.order).await;
         in_time(snapshot.rollback()).await?;
-        Ok(prepared)
+        let times = PreparationTimes { draw, filter, encode: stopwatch.lap() };
+        Ok(Self { run_no: chunk.run_no, candidates, screening, encoded, times })
     }
 
     /// Looks its codes up again, because another process has stored some of them since the comparison, and replaces
     /// those that exist. Also returns how many there were.
-    pub async fn replace_conflicting(self, task: &Task) -> Result<(Self, usize), StoreError> {
-        let Self { run_no, contents, screening, encoded, times } = self;
+    pub async fn replace_conflicting(self, task: &Task) -> Result<(Self, u64), StoreError> {
+        let Self { run_no, mut candidates, screening, encoded, times } = self;
+        let before = candidates.rejections().conflicts;
         let mut snapshot = in_time(task.store.begin_reading()).await?;
-        let present = in_time(snapshot.find_present(&encoded.batch)).await?;
-        let conflicts = present.len();
-        let (contents, batch) = match contents {
-            Contents::Drawn(mut candidates) => {
-                let (candidates, fresh) = off_the_async_threads(move || {
-                    let taken: Vec<Rank> = present.iter().filter_map(|code| candidates.keyspace.rank(code)).collect();
-                    let fresh = candidates.replace_conflicting(&taken);
-                    (candidates, fresh)
-                })
-                .await;
-                let (candidates, batch) = Screen::exact().replace_present(&mut snapshot, *candidates, fresh).await?;
-                (Contents::Drawn(Box::new(candidates)), batch)
-            }
-            Contents::Imported(mut rejections) => {
-                rejections.conflicts += conflicts as u64;
-                (Contents::Imported(rejections), encoded.batch.without(&present))
-            }
-        };
+        candidates.recheck(encoded.batch);
+        let mut candidates = settle(candidates, &mut snapshot).await?;
         in_time(snapshot.rollback()).await?;
+        let conflicts = candidates.rejections().conflicts - before;
         // Another process writes codes of this mask.
-        let order = WriteOrder::Ascending;
-        let encoded = encode(task, run_no, &contents, batch, screening, order).await;
-        Ok((Self { run_no, contents, screening, encoded, times }, conflicts))
+        let encoded = encode(task, run_no, &mut candidates, screening, WriteOrder::Ascending).await;
+        Ok((Self { run_no, candidates, screening, encoded, times }, conflicts))
+    }
+}
+
+/// Answers from a snapshot what the candidates need, until each of their codes is new to the store, or the slice has
+/// none left.
+async fn settle(
+    mut candidates: Box<Candidates>,
+    snapshot: &mut StoreTransaction,
+) -> Result<Box<Candidates>, StoreError> {
+    let mut is_reading = false;
+    loop {
+        let answer = match candidates.need() {
+            Need::Present(codes) => Answer::Present(in_time(snapshot.find_present(codes)).await?),
+            Need::Page { keyspace, page } => {
+                if !std::mem::replace(&mut is_reading, true) {
+                    tracing::debug!("the slice is crowded; reading its codes");
+                }
+                Answer::Page(in_time(snapshot.read_page(keyspace, page)).await?)
+            }
+            Need::Done => return Ok(candidates),
+        };
+        candidates = off_the_async_threads(move || {
+            candidates.answer(answer);
+            candidates
+        })
+        .await;
     }
 }
 
@@ -98,16 +108,12 @@ impl Prepared {
 async fn encode(
     task: &Task,
     run_no: i64,
-    contents: &Contents,
-    batch: CodeBatch,
+    candidates: &mut Candidates,
     screening: Screening,
     order: WriteOrder,
 ) -> Encoded {
     let (store, limits) = (task.store.clone(), task.limits);
-    let rejections = match contents {
-        Contents::Drawn(candidates) => candidates.rejections,
-        Contents::Imported(rejections) => *rejections,
-    };
+    let (batch, rejections) = (candidates.take_codes(), candidates.rejections());
     off_the_async_threads(move || {
         let codes = store.encode_codes(run_no, &batch, order);
         let checkpoint = Checkpoint {
@@ -129,61 +135,48 @@ fn filter_of(batch: &CodeBatch, limits: FilterLimits) -> Option<Vec<u8>> {
     (limits.mode == ScreeningMode::Auto).then(|| Filter::bytes_of(batch, limits.false_positive_rate)).flatten()
 }
 
-/// Draws the codes of a chunk.
-async fn draw(
-    task: &Task,
-    keyed: &Keyed,
-    chunk: &OpenChunk,
-    snapshot: &mut StoreTransaction,
-    recycled: CodeBatch,
-) -> Result<Prepared, StoreError> {
-    let reserved = in_time(snapshot.find_reserved(keyed.mask.code_length())).await?;
-    let rules = Rules::new(&keyed.mask, &reserved, keyed.denied.clone());
-    let slice = slice_of_range(&keyed.keyspace, &chunk.range_first, &chunk.range_last).ok_or_else(|| {
-        let problem = format!("run {} has a range outside its mask", chunk.run_no);
-        StoreError::Corrupt { table: "chunks", problem }
-    })?;
-    let stream = Stream::chunk(chunk.round, chunk.chunk_no);
-    let (keyspace, key, quota) = (Arc::clone(&keyed.keyspace), keyed.key.clone(), chunk.quota as usize);
-    let draw_first = move || Candidates::new(keyspace, rules, Draw::new(&key, stream, slice, quota), recycled);
-    let mut stopwatch = Stopwatch::start();
-    let (candidates, fresh) = off_the_async_threads(draw_first).await;
-    let draw = stopwatch.lap();
-    let screen = Screen::choose(task.job_no, &keyed.mask, &fresh.codes, &task.limits, snapshot).await?;
-    let (candidates, batch) = screen.replace_present(snapshot, candidates, fresh).await?;
-    let filter = stopwatch.lap();
-    let contents = Contents::Drawn(Box::new(candidates));
-    let (run_no, screening) = (chunk.run_no, screen.screening);
-    let encoded = encode(task, run_no, &contents, batch, screening, screen.order).await;
-    let times = PreparationTimes { draw, filter, encode: stopwatch.lap() };
-    Ok(Prepared { run_no, contents, screening, encoded, times })
+/// The first candidates of a chunk, their mask, and the time that drawing or reading them took.
+struct First {
+    candidates: FirstCandidates,
+    mask: Mask,
+    draw: Duration,
 }
 
-/// Reads the codes of a run of an import.
-async fn read(
-    task: &Task,
-    sorted: &Arc<Sorted>,
-    chunk: &OpenChunk,
-    snapshot: &mut StoreTransaction,
-) -> Result<Prepared, StoreError> {
-    let (sorted, index) = (Arc::clone(sorted), chunk.chunk_no as usize);
-    let mask = sorted.runs.get(index).map(|run| Mask::of_symbols(run.symbols.clone()));
-    let mut stopwatch = Stopwatch::start();
-    let run = off_the_async_threads(move || sorted.read_run(index)).await.map_err(StoreError::Input)?;
-    let draw = stopwatch.lap();
-    let codes = run.codes;
-    let is_same = codes.len() == chunk.quota as usize && codes.first() == Some(&*chunk.range_first);
-    let Some(mask) = mask.filter(|_| is_same) else {
-        let problem = format!("run {} does not match this input", chunk.run_no);
-        return Err(StoreError::Corrupt { table: "chunks", problem });
-    };
-    let screen = Screen::choose(task.job_no, &mask, &codes, &task.limits, snapshot).await?;
-    let (present, false_positives) = screen.find_present(snapshot, &codes).await?;
-    let rejections = Rejections { existing: present.len() as u64, false_positives, ..Rejections::default() };
-    let batch = if present.is_empty() { codes } else { codes.without(&present) };
-    let filter = stopwatch.lap();
-    let (run_no, screening, contents) = (chunk.run_no, screen.screening, Contents::Imported(rejections));
-    let encoded = encode(task, run_no, &contents, batch, screening, screen.order).await;
-    let times = PreparationTimes { draw, filter, encode: stopwatch.lap() };
-    Ok(Prepared { run_no, contents, screening, encoded, times })
+impl First {
+    /// Draws the codes of a chunk.
+    async fn drawn(
+        key: &Key,
+        mask: &JobMask,
+        chunk: &OpenChunk,
+        snapshot: &mut StoreTransaction,
+        recycled: CodeBatch,
+    ) -> Result<Self, StoreError> {
+        let JobMask { mask, keyspace, denied } = mask;
+        let reserved = in_time(snapshot.find_reserved(mask.code_length())).await?;
+        let rules = Rules::new(mask, &reserved, denied.clone());
+        let slice = slice_of_range(keyspace, &chunk.range_first, &chunk.range_last)
+            .ok_or_else(|| corrupt(chunk, "has a range outside its mask"))?;
+        let stream = Stream::chunk(chunk.round, chunk.chunk_no);
+        let (keyspace, key, quota) = (Arc::clone(keyspace), key.clone(), chunk.quota as usize);
+        let mut stopwatch = Stopwatch::start();
+        let draw = move || FirstCandidates::drawn(keyspace, rules, Draw::new(&key, stream, slice, quota), recycled);
+        let candidates = off_the_async_threads(draw).await;
+        Ok(Self { candidates, mask: mask.clone(), draw: stopwatch.lap() })
+    }
+
+    /// Reads the codes of a run of an import.
+    async fn read(sorted: &Arc<Sorted>, chunk: &OpenChunk) -> Result<Self, StoreError> {
+        let (sorted, index) = (Arc::clone(sorted), chunk.chunk_no as usize);
+        let mask = sorted.runs.get(index).map(|run| Mask::of_symbols(run.symbols.clone()));
+        let mut stopwatch = Stopwatch::start();
+        let codes = off_the_async_threads(move || sorted.read_run(index)).await.map_err(StoreError::Input)?.codes;
+        let draw = stopwatch.lap();
+        let is_same = codes.len() == chunk.quota as usize && codes.first() == Some(&*chunk.range_first);
+        let mask = mask.filter(|_| is_same).ok_or_else(|| corrupt(chunk, "does not match this input"))?;
+        Ok(Self { candidates: FirstCandidates::imported(codes), mask, draw })
+    }
+}
+
+fn corrupt(chunk: &OpenChunk, problem: &str) -> StoreError {
+    StoreError::Corrupt { table: "chunks", problem: format!("run {} {problem}", chunk.run_no) }
 }

@@ -1,19 +1,11 @@
-//! Compares a chunk's candidates with existing codes, and replaces those that exist: by filter, by looking them up or,
-//! in a crowded slice, by reading the slice. A filter's "maybe" is never final: such candidates are looked up.
+//! Chooses how a chunk's candidates are compared with existing codes, and loads the filters for it.
 
-use std::sync::Arc;
-
-use crate::mint::candidates::{Candidates, Fresh};
 use crate::mint::times::Stopwatch;
 use codemint_codes::batch::CodeBatch;
-use codemint_codes::free_ranks::FreeRanks;
-use codemint_codes::keyspace::{Keyspace, Rank};
 use codemint_codes::mask::Mask;
 use codemint_codes::prefilter::{Filter, FilterSize, Prefilter, RunFilter};
-use codemint_codes::rules::Rules;
-use codemint_codes::screening::{FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
-use codemint_codes::slice::Slice;
-use codemint_store::admission::overlaps::{CodeRange, PAGE_RANKS, Run};
+use codemint_codes::screening::{FilterLimits, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening};
+use codemint_store::admission::overlaps::{CodeRange, Run};
 use codemint_store::connection::blocking::off_the_async_threads;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::time_limit::in_time;
@@ -21,12 +13,12 @@ use codemint_store::connection::transaction::StoreTransaction;
 use codemint_store::minting::write_order::WriteOrder;
 use codemint_telemetry::metrics::chunks::FiltersHeld;
 
-/// The way in which a chunk's candidates are compared with existing codes.
+/// The way in which a chunk's candidates are compared with existing codes, and the order in which they are written.
 #[derive(Debug)]
 pub(crate) struct Screen {
     pub screening: Screening,
     pub order: WriteOrder,
-    prefilter: Arc<Prefilter>,
+    pub prefilter: Prefilter,
     /// Counts loaded filters in the metrics; `None` if none were loaded.
     _held: Option<FiltersHeld>,
 }
@@ -40,13 +32,12 @@ impl Screen {
         limits: &FilterLimits,
         snapshot: &mut StoreTransaction,
     ) -> Result<Self, StoreError> {
-        let plain = |screening| Ok(Self::without_filters(screening, WriteOrder::Ascending));
         let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else {
-            return plain(Screening::NothingOverlaps);
+            return Ok(Self::without_filters(Screening::NothingOverlaps));
         };
         let count = candidates.len() as u64;
         if let Some(screening) = Screening::without_asking(count, limits) {
-            return plain(screening);
+            return Ok(Self::without_filters(screening));
         }
         let range = CodeRange { first, last };
         let masks = in_time(snapshot.find_masks_in_use(range)).await?;
@@ -56,167 +47,36 @@ impl Screen {
         let single_codes = in_time(snapshot.find_single_codes(&overlapping, range, SINGLE_CODES_MAX + 1)).await?;
         let screening = Screening::choose(count, &overlap(candidates, &runs, single_codes.len()), limits);
         match screening {
-            Screening::Filter => {}
+            Screening::Filter => Self::with_filters(runs, single_codes, snapshot).await,
             Screening::NothingOverlaps => {
                 let order = in_time(snapshot.find_write_order(job_no, &overlapping, last)).await?;
-                return Ok(Self::without_filters(screening, order));
+                Ok(Self { order, ..Self::without_filters(screening) })
             }
-            _ => return plain(screening),
+            _ => Ok(Self::without_filters(screening)),
         }
+    }
+
+    async fn with_filters(
+        runs: Vec<Run>,
+        single_codes: Vec<String>,
+        snapshot: &mut StoreTransaction,
+    ) -> Result<Self, StoreError> {
         let run_nos: Vec<i64> = runs.iter().filter(|run| run.filter_bytes > 0).map(|run| run.run_no).collect();
         let mut stopwatch = Stopwatch::start();
         let stored = in_time(snapshot.read_filters(&run_nos)).await?;
         let load = move || {
             let prefilter = prefilter_of(runs, &stored, single_codes);
-            let FilterSize { bytes, fill } = prefilter.size();
-            (prefilter, bytes, fill)
+            let size = prefilter.size();
+            (prefilter, size)
         };
-        let (prefilter, bytes, fill) = off_the_async_threads(load).await;
+        let (prefilter, FilterSize { bytes, fill }) = off_the_async_threads(load).await;
         let held = FiltersHeld::begin(bytes, fill, stopwatch.lap());
-        let order = WriteOrder::Ascending;
-        Ok(Self { screening, order, prefilter: Arc::new(prefilter), _held: Some(held) })
+        Ok(Self { prefilter, _held: Some(held), ..Self::without_filters(Screening::Filter) })
     }
 
-    /// Returns the screen for candidates that met a duplicate when they were written: only looking up helps then.
-    pub fn exact() -> Self {
-        Self::without_filters(Screening::LookUp(LookUpReason::Cheaper), WriteOrder::Ascending)
+    fn without_filters(screening: Screening) -> Self {
+        Self { screening, order: WriteOrder::Ascending, prefilter: Prefilter::default(), _held: None }
     }
-
-    fn without_filters(screening: Screening, order: WriteOrder) -> Self {
-        Self { screening, order, prefilter: Arc::default(), _held: None }
-    }
-
-    /// Replaces every candidate that exists. In the end each one is new to the store as of `snapshot`, or the slice has
-    /// none left. `fresh` holds the candidates that were not compared yet. Also returns all codes.
-    pub async fn replace_present(
-        &self,
-        snapshot: &mut StoreTransaction,
-        mut candidates: Candidates,
-        mut fresh: Fresh,
-    ) -> Result<(Candidates, CodeBatch), StoreError> {
-        while !fresh.ranks.is_empty() {
-            let (present, false_positives) = self.find_present(snapshot, &fresh.codes).await?;
-            candidates.rejections.false_positives += false_positives;
-            if present.is_empty() {
-                break;
-            }
-            (candidates, fresh) = replace_or_read(snapshot, candidates, present).await?;
-        }
-        // A slice too long to be read commits what it has; the missing codes go to a further round.
-        let can_be_read = candidates.draw.slice().length <= FreeRanks::RANKS_MAX;
-        if candidates.is_in_vain() && candidates.draw.missing() > 0 && can_be_read {
-            candidates = fill_from_free(snapshot, candidates).await?;
-        }
-        Ok(off_the_async_threads(move || {
-            let batch = candidates.batch(fresh);
-            (candidates, batch)
-        })
-        .await)
-    }
-
-    /// Returns the codes that exist, ascending, and the number of others for which a filter said "maybe".
-    pub async fn find_present(
-        &self,
-        snapshot: &mut StoreTransaction,
-        codes: &CodeBatch,
-    ) -> Result<(Vec<String>, u64), StoreError> {
-        match self.screening {
-            Screening::NothingOverlaps | Screening::LeftToTheIndex => Ok((Vec::new(), 0)),
-            Screening::LookUp(_) => Ok((in_time(snapshot.find_present(codes)).await?, 0)),
-            Screening::Filter => {
-                let (prefilter, codes) = (Arc::clone(&self.prefilter), codes.clone());
-                let suspects = off_the_async_threads(move || prefilter.suspects(&codes)).await;
-                if suspects.is_empty() {
-                    return Ok((Vec::new(), 0));
-                }
-                let present = in_time(snapshot.find_present(&suspects)).await?;
-                let false_positives = (suspects.len() - present.len()) as u64;
-                Ok((present, false_positives))
-            }
-        }
-    }
-}
-
-/// Draws replacements for candidates that exist, from the whole slice or, if it is crowded, from its free ranks.
-async fn replace_or_read(
-    snapshot: &mut StoreTransaction,
-    mut candidates: Candidates,
-    present: Vec<String>,
-) -> Result<(Candidates, Fresh), StoreError> {
-    let crowded = candidates.attempts(present.len()).show_a_crowd();
-    let (candidates, fresh) = off_the_async_threads(move || {
-        let ranks: Vec<Rank> = present.iter().filter_map(|code| candidates.keyspace.rank(code)).collect();
-        if crowded {
-            candidates.reject_present(&ranks);
-            (candidates, Fresh::none())
-        } else {
-            let fresh = candidates.replace_present(&ranks);
-            (candidates, fresh)
-        }
-    })
-    .await;
-    if crowded { Ok((fill_from_free(snapshot, candidates).await?, Fresh::none())) } else { Ok((candidates, fresh)) }
-}
-
-/// Completes the draw of a crowded slice: reads its codes and chooses among the free and allowed ranks, with equal
-/// probability.
-async fn fill_from_free(snapshot: &mut StoreTransaction, mut candidates: Candidates) -> Result<Candidates, StoreError> {
-    let windows: Vec<Slice> = candidates.draw.slice().pieces(FreeRanks::RANKS_MAX).collect();
-    tracing::debug!(ranks = candidates.draw.slice().length, "the slice is crowded; reading its codes");
-    if let [only] = windows[..] {
-        let free = read_free(snapshot, &candidates, only).await?;
-        let wanted = candidates.draw.missing();
-        return Ok(draw_from(candidates, free, wanted).await);
-    }
-    let mut free = Vec::new();
-    for window in &windows {
-        let mut ranks = read_free(snapshot, &candidates, *window).await?;
-        candidates.draw.take_tried(&mut ranks);
-        free.push(ranks.len());
-    }
-    let allotted = candidates.draw.allot(&free);
-    for (window, wanted) in windows.into_iter().zip(allotted).filter(|(_, wanted)| *wanted > 0) {
-        let free = read_free(snapshot, &candidates, window).await?;
-        candidates = draw_from(candidates, free, wanted).await;
-    }
-    Ok(candidates)
-}
-
-async fn draw_from(mut candidates: Candidates, free: FreeRanks, wanted: usize) -> Candidates {
-    off_the_async_threads(move || {
-        candidates.draw_from(free, wanted);
-        candidates
-    })
-    .await
-}
-
-/// Returns the ranks of a slice that no stored code has and no rule forbids.
-async fn read_free(
-    snapshot: &mut StoreTransaction,
-    candidates: &Candidates,
-    slice: Slice,
-) -> Result<FreeRanks, StoreError> {
-    let mut free = FreeRanks::new(slice);
-    for page in slice.pieces(PAGE_RANKS) {
-        let codes = in_time(snapshot.read_page(&candidates.keyspace, page)).await?;
-        let (keyspace, rules) = (Arc::clone(&candidates.keyspace), Arc::clone(&candidates.rules));
-        free = off_the_async_threads(move || {
-            codes.lines().filter_map(|code| keyspace.rank(code)).for_each(|rank| free.take(rank));
-            take_forbidden(&mut free, &keyspace, &rules, page);
-            free
-        })
-        .await;
-    }
-    Ok(free)
-}
-
-fn take_forbidden(free: &mut FreeRanks, keyspace: &Keyspace, rules: &Rules, page: Slice) {
-    if rules.is_empty() {
-        return;
-    }
-    let ranks: Vec<Rank> = (page.start..page.start + page.length).collect();
-    let forbidden = rules.forbidden_of(&keyspace.batch(&ranks));
-    forbidden.iter().for_each(|&(index, _)| free.take(ranks[index]));
 }
 
 /// Combines the runs with their filters.

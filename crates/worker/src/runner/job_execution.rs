@@ -7,8 +7,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
+use crate::mint::engine::{ChunkOutcome, MintedChunk, Minting};
+use crate::mint::error::MintError;
+use crate::mint::task::{MintSettings, SharedMask};
 use crate::mint::times::ChunkTimes;
-use crate::mint::{ChunkOutcome, MintError, MintSettings, MintedChunk, Minting};
 use codemint_codes::job::record::{Job, Rejections};
 use codemint_codes::job::state::State;
 use codemint_codes::wire::document::hexadecimal;
@@ -42,6 +44,7 @@ pub struct JobExecution {
     store: Store,
     pub job: Job,
     settings: Arc<MintSettings>,
+    mask: SharedMask,
     /// Limits how many chunks this process mints at once; opening and closing jobs is not limited.
     chunks: Option<Arc<Semaphore>>,
     minting: Option<Minting>,
@@ -79,6 +82,7 @@ impl JobExecution {
             store,
             job,
             settings,
+            mask: SharedMask::default(),
             chunks: None,
             minting: None,
             unknown: None,
@@ -92,6 +96,11 @@ impl JobExecution {
     /// Limits the minting: each chunk needs a permit of this semaphore.
     pub fn limited(self, chunks: Arc<Semaphore>) -> Self {
         Self { chunks: Some(chunks), ..self }
+    }
+
+    /// Shares the mask with other executions of the job.
+    pub fn sharing(self, mask: SharedMask) -> Self {
+        Self { mask, ..self }
     }
 
     /// Returns the chunk that the last step had claimed, if that step failed.
@@ -145,7 +154,7 @@ impl JobExecution {
 
     /// Starts minting. Returns false if the job has ended.
     async fn start(&mut self) -> Result<bool, MintError> {
-        self.minting = Minting::start(&self.store, &self.job, &self.settings).await?;
+        self.minting = Minting::start(&self.store, &self.job, &self.settings, &self.mask).await?;
         self.keep_trace().await?;
         Ok(self.minting.is_some())
     }

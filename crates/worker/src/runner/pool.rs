@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
-use crate::mint::{MintError, MintSettings};
+use crate::mint::error::MintError;
+use crate::mint::task::MintSettings;
 use crate::runner::backoff::Backoff;
 use crate::runner::job_execution::{JobExecution, Share, StepOutcome, job_span, log_end};
 use crate::runner::observer::{Observed, Observer};
@@ -234,8 +235,12 @@ impl Pool {
 
     fn new_execution(&self, job: &Job) -> JobExecution {
         self.observer.tell(Observed::JobBegun { job_no: job.no, at: Instant::now() });
-        let span = self.schedule().span(job.no, || job_span(job));
-        JobExecution::new(&self.store, job, Arc::clone(&self.settings), span).limited(Arc::clone(&self.chunks))
+        let (span, mask) = {
+            let mut schedule = self.schedule();
+            (schedule.span(job.no, || job_span(job)), schedule.shared_mask(job.no))
+        };
+        let execution = JobExecution::new(&self.store, job, Arc::clone(&self.settings), span);
+        execution.sharing(mask).limited(Arc::clone(&self.chunks))
     }
 
     fn after_step(&self, execution: Option<JobExecution>, progress: StepOutcome) -> TurnOutcome {

@@ -2,10 +2,13 @@
 //! the caller passes the time.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::Span;
 
+use crate::mint::task::{JobMask, SharedMask};
 use crate::runner::job_execution::{JobExecution, Share};
 use codemint_codes::job::record::Job;
 
@@ -37,6 +40,8 @@ struct ScheduledJob {
     job: Option<Job>,
     /// The span of all work on it here.
     span: Option<Span>,
+    /// The mask that its executions share; it is freed with the last one.
+    mask: Weak<OnceCell<Arc<JobMask>>>,
     /// The work done for it here.
     share: Share,
     idle: Vec<JobExecution>,
@@ -73,6 +78,7 @@ impl Schedule {
             failures: 0,
             job,
             span: None,
+            mask: Weak::new(),
             share: Share::default(),
             idle: Vec::new(),
         });
@@ -111,6 +117,14 @@ impl Schedule {
         let span = entry.span.take().unwrap_or_else(make);
         entry.span = Some(span.clone()).filter(|span| !span.is_none());
         span
+    }
+
+    /// Returns the mask of a job for its next execution.
+    pub fn shared_mask(&mut self, job_no: i64) -> SharedMask {
+        let Some(entry) = self.jobs.get_mut(&job_no) else { return SharedMask::default() };
+        let mask = entry.mask.upgrade().unwrap_or_default();
+        entry.mask = Arc::downgrade(&mask);
+        mask
     }
 
     /// Adds to the work done for a job.

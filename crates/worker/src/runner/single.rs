@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::mint::{MintError, MintSettings};
+use crate::mint::error::MintError;
+use crate::mint::task::MintSettings;
 use crate::runner::backoff::Backoff;
 use crate::runner::job_execution::{JobExecution, Share, StepOutcome, job_span};
 use codemint_codes::job::record::Job;

@@ -16,7 +16,7 @@ use codemint_codes::job::record::Job;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::upkeep::activity::{Onlooker, Sessions, WalCounters};
-use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::task::MintSettings;
 use codemint_worker::mint::times::ChunkTimes;
 use codemint_worker::runner::observer::{Observed, Observer};
 use codemint_worker::runner::pool::Pool;

@@ -24,7 +24,7 @@ use codemint_codes::job::request::{Request, fitting_chunk_size};
 use codemint_store::admission::overlaps::CodeRange;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
-use codemint_worker::mint::MintSettings;
+use codemint_worker::mint::task::MintSettings;
 
 mod cleaning;
 mod cpu;

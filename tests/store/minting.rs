@@ -77,10 +77,7 @@ async fn a_chunk_drawn_ahead_is_dropped_when_another_process_writes_it(place: Te
     let job = put(&place.store, "[A_]{4}##", 900, 100).await;
     let key = place.store.read_key(job.no).await.expect("an answer").expect("a key");
     let other = place.open_again().await;
-    let mut minting = [
-        start(&place.store, &job).await,
-        start(&other, &job).await,
-    ];
+    let mut minting = [start(&place.store, &job).await, start(&other, &job).await];
     // The order of turns: both guess their next chunk right and wrong, once and twice in a row.
     for turn in [0, 1, 0, 0, 0, 1, 1, 1, 0] {
         let step = minting[turn].mint_chunk(&place.store).await.expect("a step");
@@ -147,8 +144,7 @@ async fn a_stopped_job_resumes_where_it_stopped(place: TestStore) {
     let (end, share) = run_job(&place.store, &job, &MintSettings::default(), &stop).await.expect("an end");
     assert_eq!((end, share.codes), (RunEnd::Stopped, 0));
 
-    let mut minting =
-        start(&place.store, &job).await;
+    let mut minting = start(&place.store, &job).await;
     for _ in 0..3 {
         assert!(matches!(
             minting.mint_chunk(&place.store).await.expect("a step"),

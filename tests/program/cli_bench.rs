@@ -9,12 +9,11 @@ use uuid::Uuid;
 
 use codemint_test_support::cli_steps::{EmptyPlace, assert_names, generate, request, wait_for_a_chunk};
 use codemint_test_support::codemint::{Codemint, finish, send_signal};
-use codemint_test_support::on_all_stores;
-use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::{Durability, Server};
 use codemint_test_support::roles::{url_of_member, url_of_owner};
 use codemint_test_support::stores::{Kind, TestStore, Way};
 use codemint_test_support::waiting::wait_until;
+use codemint_test_support::{on_all_stores, on_both_stores};
 
 const TABLES: [&str; 6] = ["jobs", "chunks", "codes", "masks", "outbox", "reserved"];
 

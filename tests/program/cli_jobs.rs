@@ -112,7 +112,13 @@ async fn a_missing_job_is_reported_with_exit_code_3(place: TestStore) {
     ];
     for command in commands {
         let ran = place.codemint(command).run().await.expect_code(3);
-        assert_eq!((&*ran.stdout, ran.stderr), ("", format!("error: there is no job {id} in this store\n")));
+        assert_eq!(ran.stdout, "");
+        assert!(
+            ran.stderr.starts_with(&format!("error: there is no job {id} in this store; `codemint ")),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.ends_with(" jobs list` shows its jobs\n"), "{}", ran.stderr);
     }
 }
 

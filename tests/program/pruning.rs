@@ -8,10 +8,9 @@ use uuid::Uuid;
 use codemint_test_support::cli_steps::{assert_names, exported};
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, mint, put, request, start};
-use codemint_test_support::on_all_stores;
-use codemint_test_support::on_both_stores;
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::{on_all_stores, on_both_stores};
 
 const LONG_AGO: &str = "'2020-01-01T00:00:00.000Z'";
 const FILTERS: &str = "select count(*) from chunks where filter is not null";

@@ -13,10 +13,9 @@ use codemint_store::records::outbox::OutboxEvent;
 use uuid::Uuid;
 
 use codemint_test_support::engine_steps::{put, request, run};
-use codemint_test_support::on_all_stores;
-use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::waiting::wait_until;
+use codemint_test_support::{on_all_stores, on_both_stores};
 
 fn asker(reply_to: &str, correlation_id: &str) -> JobOptions {
     let (reply_to, correlation_id) = (Some(reply_to.to_owned()), Some(correlation_id.to_owned()));

@@ -6,14 +6,13 @@ use uuid::Uuid;
 
 use codemint_telemetry::failpoint;
 
-use codemint_test_support::on_both_stores;
-use codemint_test_support::on_stores;
 use codemint_test_support::oracle::Asked;
 use codemint_test_support::site::{Site, publish, request};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
 use codemint_test_support::worker_steps::end_well;
 use codemint_test_support::worker_steps::is_long;
+use codemint_test_support::{on_both_stores, on_stores};
 
 const MASK: &str = "MY_LITTLE_PROMO????##";
 const CHUNK: u64 = 10_000;

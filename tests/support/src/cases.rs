@@ -1,5 +1,5 @@
-//! One test per store: it appears in the output once per store, so that one store can be tested alone (`cargo test
-//! sqlite`) and a failure names its store.
+//! One test per store: it appears in the output once per store, so that one store can be tested alone
+//! (`cargo test --test store sqlite`) and a failure names its store.
 
 /// Declares the tests `name::sqlite` and `name::postgres` of a function `name` that takes a [`TestStore`].
 ///

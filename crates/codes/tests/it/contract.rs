@@ -49,7 +49,10 @@ fn the_published_schemas_match_the_types() {
             fs::write(path(name), &text).expect("a file");
         }
         let published = fs::read_to_string(path(name)).unwrap_or_default();
-        assert_eq!(published, text, "{name}: write it with {WRITE}=1 cargo test contract, and review the change");
+        assert_eq!(
+            published, text,
+            "{name}: write it with {WRITE}=1 cargo test -p codemint-codes contract, and review the change"
+        );
     }
 }
 

@@ -13,6 +13,7 @@ use codemint_test_support::tools::{expect_content, judge, python_tool, read, roo
 
 const DOCKERFILE: &str = "deploy/Dockerfile";
 const UNITS: [&str; 2] = ["deploy/systemd/codemint-worker.service", "deploy/systemd/codemint-migrate.service"];
+const DEVCONTAINER: &str = ".devcontainer/devcontainer.json";
 const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/release.yml"];
 /// A bound on the scale of `systemd-analyze security`, from 0 to 10.
 const EXPOSURE_BELOW: f64 = 2.0;
@@ -174,13 +175,15 @@ fn images_are_pinned_and_have_the_compiler_that_the_program_needs() {
     for workflow in WORKFLOWS {
         from.extend(read(workflow).lines().filter_map(|line| line.trim().strip_prefix("image: ")).map(str::to_owned));
     }
-    assert_eq!(from.len(), 4, "{from:?}");
+    let devcontainer: Value = serde_json::from_str(&read(DEVCONTAINER)).expect("JSON");
+    from.extend(devcontainer["image"].as_str().map(str::to_owned));
+    assert_eq!(from.len(), 5, "{from:?}");
     for image in &from {
         let digest = image.split_once("@sha256:").expect("a digest").1;
         assert!(digest.chars().take_while(char::is_ascii_hexdigit).count() == 64, "{image}");
     }
     let rust = from.iter().filter(|image| image.starts_with("rust:"));
-    assert_eq!(rust.filter(|image| image.starts_with(&format!("rust:{minimum}."))).count(), 3, "{from:?}");
+    assert_eq!(rust.filter(|image| image.starts_with(&format!("rust:{minimum}."))).count(), 4, "{from:?}");
 }
 
 #[tokio::test]
@@ -284,9 +287,33 @@ fn workflows_pin_actions_by_commit_and_have_no_unneeded_permissions() {
     assert_eq!(release["permissions"], serde_json::json!({}));
     let build = &release["jobs"]["build"];
     assert_eq!(build["permissions"], serde_json::json!({"contents": "read"}), "third-party code runs there");
-    let ci: Value = yaml_serde::from_str(&read(WORKFLOWS[0])).expect("YAML");
-    let steps = ci["jobs"]["tests"]["steps"].as_array().expect("steps");
+    let steps = build["steps"].as_array().expect("steps");
     assert!(steps.iter().any(|step| step["run"] == "./tests/run"));
+}
+
+#[test]
+fn jobs_of_ci_run_every_part_of_the_full_check_once() {
+    let script = read("tests/run");
+    let all = script.lines().find_map(|line| line.strip_prefix("all_parts=(")?.strip_suffix(')')).expect("the parts");
+    let mut all: Vec<&str> = all.split_whitespace().collect();
+    let ci: Value = yaml_serde::from_str(&read(WORKFLOWS[0])).expect("YAML");
+    let tests = &ci["jobs"]["tests"];
+    let jobs = tests["strategy"]["matrix"]["include"].as_array().expect("jobs").iter();
+    let mut run: Vec<&str> = jobs.flat_map(|job| job["parts"].as_str().expect("parts").split_whitespace()).collect();
+    all.sort_unstable();
+    run.sort_unstable();
+    assert_eq!(run, all);
+    let steps = tests["steps"].as_array().expect("steps");
+    assert!(steps.iter().any(|step| step["run"] == "./tests/run $PARTS"));
+}
+
+#[test]
+fn scripts_of_the_repository_stop_at_errors_and_pass_shellcheck() {
+    let scripts = [".ci/run", "benches/run-all", "tests/previous", "tests/run", "tests/support/fresh-machine"];
+    for script in scripts {
+        assert!(read(script).contains("\nset -euo pipefail\n"), "{script} continues after an error");
+    }
+    expect_content(Command::new("shellcheck").arg("--external-sources").args(scripts).current_dir(root()));
 }
 
 #[test]

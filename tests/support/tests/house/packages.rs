@@ -111,13 +111,14 @@ fn arrows_between_packages_are_allowed_and_form_no_circle() {
 
 #[test]
 fn every_dependency_in_a_manifest_is_used() {
+    let mut unused = Vec::new();
     for package in our_packages() {
         let code: String = modules(&package.directory.join("src")).into_values().collect();
         let used: BTreeSet<String> = paths_in(&code).into_iter().filter_map(|path| path.into_iter().next()).collect();
-        for name in &package.dependencies {
-            assert!(used.contains(&name.replace('-', "_")), "{} does not use {name}", package.name);
-        }
+        let without_use = package.dependencies.iter().filter(|name| !used.contains(&name.replace('-', "_")));
+        unused.extend(without_use.map(|name| format!("{} does not use {name}", package.name)));
     }
+    assert!(unused.is_empty(), "{unused:#?}");
 }
 
 #[test]

@@ -6,11 +6,11 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::cli::commands::generate::{put_job, request_failure, whole_number};
-use crate::cli::commands::jobs::watch_to_the_end;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
+use crate::cli::support::minting::watch_to_the_end;
+use crate::cli::support::requests::{put_job, request_failure, whole_number};
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::config::policy_files;
 use codemint_codes::job::options::JobOptions;

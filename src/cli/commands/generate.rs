@@ -1,31 +1,24 @@
 //! `codemint generate`: mints a number of codes of a mask.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
-use serde::Serialize;
 use uuid::Uuid;
 
-use crate::cli::commands::export;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
+use crate::cli::support::job_export::{JobExport, Order};
+use crate::cli::support::minting::{Summary, mint};
 use crate::cli::support::output::{Format, Target};
-use crate::cli::support::terminal::{is_terminal, json, print_line, say};
-use crate::cli::support::text::{grouped, quoted, with_caret};
+use crate::cli::support::requests::{put_job, request_failure, whole_number};
+use crate::cli::support::terminal::{json, print_line, say};
+use crate::cli::support::text::quoted;
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
-use codemint_codes::job::request::{Request, RequestError};
-use codemint_codes::overlap::size;
-use codemint_codes::wire::document::JobDocument;
-use codemint_store::admission::submit::PutJob;
+use codemint_codes::job::request::Request;
 use codemint_store::connection::store::{Access, Store};
-use codemint_store::records::audit::{AuditEntry, Outcome};
-use codemint_worker::mint::error::MintError;
-use codemint_worker::mint::task::MintSettings;
-use codemint_worker::runner::job_execution::Share;
-use codemint_worker::runner::single::{RunEnd, run_job};
 
 /// Mint codes and wait until they are done
 #[derive(Debug, Args)]
@@ -96,7 +89,7 @@ impl Generate {
 
     async fn write(&self, context: &Context, store: &Store, job: &Job, target: &Target) -> Result<(), Failure> {
         let written = match target.open(self.format) {
-            Ok(sink) => export::write_in_order(context, store, job, sink, target).await,
+            Ok(sink) => JobExport { context, store, job, target }.write(sink, Order::Code).await,
             Err(failure) => Err(failure),
         };
         written.map_err(|failure| {
@@ -134,172 +127,5 @@ impl Generate {
         }
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);
         put_job(context, store, id, request).await
-    }
-}
-
-/// Stores a job, or finds the one that has this id and the same request.
-///
-/// # Errors
-/// `impossible` if there are too few free codes, or if the id belongs to another request.
-pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
-    let put = context.patiently(async || store.put_job(id, request).await).await?;
-    tell_of_request(context, store, &put, id, request).await?;
-    match put {
-        PutJob::Known(job) if !job.asks_the_same_as(request) => {
-            let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
-            Err(Failure::impossible(format!(
-                "job {} belongs to another request: {} codes of {}, {campaign}; omit --job-id or name another id",
-                job.id,
-                job.count,
-                job.title()
-            )))
-        }
-        PutJob::Stored(job) => {
-            tracing::info!(job_id = %job.id, count = job.count, priority = job.options.priority, "a job was accepted");
-            Ok(job)
-        }
-        PutJob::Known(job) => Ok(job),
-        PutJob::InsufficientKeyspace { free, mintable, exact } => {
-            Err(Failure::impossible(insufficient_keyspace(request, free, mintable, exact)))
-        }
-    }
-}
-
-/// Records a request that changed nothing in the audit log; the store itself records one that it stores.
-async fn tell_of_request(
-    context: &Context,
-    store: &Store,
-    put: &PutJob,
-    id: Uuid,
-    request: &Request,
-) -> Result<(), Failure> {
-    let (outcome, detail) = match put {
-        PutJob::Stored(_) => return Ok(()),
-        PutJob::Known(job) if job.asks_the_same_as(request) => (Outcome::Repeated, None),
-        PutJob::Known(_) => (Outcome::Conflict, None),
-        PutJob::InsufficientKeyspace { .. } => (Outcome::Refused, Some("insufficient_keyspace".to_owned())),
-    };
-    let asked = (&*request.mask_text, request.count, request.campaign.as_deref());
-    let entry = AuditEntry { detail, ..AuditEntry::of_request(outcome, id, asked) };
-    context.patiently(async || store.put_audit(&entry).await).await
-}
-
-/// Formats why a store refuses a request.
-pub fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
-    let about = if exact { "" } else { "about " };
-    let forbidden = size(request.mask.body()).saturating_sub(mintable);
-    format!(
-        "{about}{} codes of {} are free, {} were requested; nothing was stored ({} are taken or promised to unfinished jobs, {} reserved or denied)",
-        grouped(free),
-        request.mask_text,
-        grouped(request.count.into()),
-        grouped(mintable.saturating_sub(free)),
-        grouped(forbidden)
-    )
-}
-
-/// Parses a count. The type is wider than any allowed count, so that a later check can name what is wrong with it.
-///
-/// # Errors
-/// If the text is not a whole number.
-pub fn whole_number(text: &str) -> Result<i128, String> {
-    text.parse().map_err(|_| "write a whole number in digits, such as 50000".to_owned())
-}
-
-/// Returns the failure of a request; on a terminal, a caret marks the position of a mask error.
-pub fn request_failure(mask: &str, error: RequestError) -> Failure {
-    match &error {
-        RequestError::Mask(at) if is_terminal() => {
-            Failure::impossible(format!("{error}\n{}", with_caret(mask, at.offset)))
-        }
-        _ => Failure::impossible(error),
-    }
-}
-
-/// Works on a job until it has ended; returns the ended job and the share of this process.
-///
-/// # Errors
-/// `interrupted`, with the command that resumes the job.
-pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, Share), Failure> {
-    let settings =
-        MintSettings { policy: policy_files::load(&context.config)?, filters: context.config.filters, import: None };
-    let resume = format!("{} resumes the job", context.command(format_args!("jobs resume {}", job.id)));
-    run_to_end(context, store, job, &settings, &resume).await
-}
-
-/// Works on a job until it has ended; `resume` describes how to resume it.
-///
-/// # Errors
-/// `interrupted`, with `resume`.
-pub async fn run_to_end(
-    context: &Context,
-    store: &Store,
-    job: &Job,
-    settings: &MintSettings,
-    resume: &str,
-) -> Result<(Job, Share), Failure> {
-    let (end, share) = {
-        let _bar = context.progress.follow(store, job);
-        run_job(store, job, settings, context.stop.token()).await.map_err(|error| match error {
-            // Only a process with another input or policy can resume it.
-            MintError::Import | MintError::CheckKey { .. } | MintError::DeniedWords { .. } => Failure::from(error),
-            _ => Failure::from(error).with_hint(resume),
-        })?
-    };
-    if end == RunEnd::Stopped {
-        context.stop.check(|| format!("stopped; {resume}"))?;
-    }
-    let job = context.patiently(async || store.find_job(job.id).await).await?;
-    let job = job.ok_or_else(|| Failure::other("the job is gone from the store"))?;
-    Ok((job, share))
-}
-
-/// The final report of `generate` and `jobs resume`.
-#[derive(Debug, Serialize)]
-pub struct Summary {
-    #[serde(flatten)]
-    job: JobDocument,
-    /// The duration of minting, without writing an output.
-    seconds: f64,
-    /// The number of codes that this process minted.
-    minted_here: u64,
-    codes_per_second: u64,
-    store: String,
-    output: Option<String>,
-}
-
-impl Summary {
-    pub fn new(context: &Context, job: &Job, share: Share, minting: Duration, target: Option<&Target>) -> Self {
-        let seconds = minting.as_secs_f64();
-        Self {
-            job: JobDocument::from(job),
-            seconds: (seconds * 1000.0).round() / 1000.0,
-            minted_here: share.codes,
-            codes_per_second: (share.codes as f64 / seconds.max(0.001)).round() as u64,
-            store: context.config.store.to_string(),
-            output: target.map(ToString::to_string),
-        }
-    }
-}
-
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "job       {}", self.job.job_id)?;
-        write!(f, "codes     {}", grouped(self.job.minted.into()))?;
-        if self.minted_here != self.job.minted {
-            write!(f, ", {} of them by this process", grouped(self.minted_here.into()))?;
-        }
-        if self.job.rejected > 0 {
-            write!(f, " ({} candidates rejected: {})", grouped(self.job.rejected.into()), self.job.rejected_by_reason)?;
-        }
-        writeln!(f, "\ntime      {:.2} s, {} codes/s", self.seconds, grouped(self.codes_per_second.into()))?;
-        write!(f, "store     {}", self.store)?;
-        for warning in &self.job.warnings {
-            write!(f, "\nwarning   {warning}")?;
-        }
-        if let Some(output) = &self.output {
-            write!(f, "\noutput    {output}")?;
-        }
-        Ok(())
     }
 }

@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::cli::commands::generate::run_to_end;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
+use crate::cli::support::minting::run_to_end;
 use crate::cli::support::reject_file::RejectFile;
 use crate::cli::support::terminal::{json, print_line, say};
 use crate::cli::support::text::{grouped, quoted};

@@ -1,18 +1,18 @@
 //! `codemint jobs`: lists, shows, follows, resumes, cancels and prunes jobs.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::cli::commands::generate::{Summary, mint};
 use crate::cli::commands::prune::Prune;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
+use crate::cli::support::minting::{Summary, mint, watch_to_the_end};
 use crate::cli::support::terminal::{print_json, print_line, say};
 use crate::cli::support::text::grouped;
 use codemint_codes::job::bench::is_of_bench;
@@ -25,7 +25,6 @@ use codemint_store::minting::closing::CloseJob;
 use codemint_store::records::reports::JobFilter;
 use codemint_worker::runner::job_execution::{job_span, log_end};
 
-const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 const LIST_MAX: u32 = 10_000;
 
 /// List, follow, resume, cancel and prune jobs
@@ -191,27 +190,6 @@ impl Watch {
         report(&job, self.json)?;
         find::require_completed(context, &job)?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Follows a job with a progress bar. Waits for a job that does not exist yet: its message may be in a queue.
-///
-/// # Errors
-/// `interrupted` on a stop request; the job continues.
-pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
-    let mut bar = None;
-    loop {
-        let found = context.patiently(async || store.find_job(id).await).await?;
-        match found {
-            Some(job) if job.state.is_final() => return Ok(job),
-            Some(job) if bar.is_none() => bar = Some(context.progress.follow(store, &job)),
-            Some(_) | None => {}
-        }
-        context.stop.check(|| format!("stopped watching; job {id} continues"))?;
-        tokio::select! {
-            () = tokio::time::sleep(WATCH_INTERVAL) => {}
-            () = context.stop.token().cancelled() => {}
-        }
     }
 }
 

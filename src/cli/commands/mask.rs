@@ -6,10 +6,10 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::cli::commands::generate::{request_failure, whole_number};
 use crate::cli::support::context::Context;
 
 use crate::cli::support::failure::{ANSWER_IS_NO, DONE, Failure};
+use crate::cli::support::requests::{parse_mask, whole_number};
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::grouped;
 use crate::config::policy_files;
@@ -101,7 +101,7 @@ struct CheckCharacters {
 
 impl Explain {
     fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let mask: Mask = self.mask.parse().map_err(|error| request_failure(&self.mask, RequestError::Mask(error)))?;
+        let mask = parse_mask(&self.mask)?;
         let (keyspace, check) = keyspace_and_check(&mask, context)?;
         let samples = match &check {
             Some(check) if !check.key_configured => Vec::new(),
@@ -231,7 +231,7 @@ struct CheckVerdict {
 
 impl Check {
     fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let mask: Mask = self.mask.parse().map_err(|error| request_failure(&self.mask, RequestError::Mask(error)))?;
+        let mask = parse_mask(&self.mask)?;
         let (keyspace, check) = keyspace_and_check(&mask, context)?;
         if check.as_ref().is_some_and(|check| !check.key_configured) {
             return Err(Failure::usage(

@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::cli::commands::generate::request_failure;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::requests::parse_mask;
 use crate::cli::support::terminal::{print_json, print_line, say};
 use crate::cli::support::text::grouped;
-use codemint_codes::job::request::{RequestError, check_note};
-use codemint_codes::mask::Mask;
+use codemint_codes::job::request::check_note;
 use codemint_codes::overlap::size;
 use codemint_store::admission::reserved::Reserved;
 use codemint_store::connection::store::Access;
@@ -49,7 +48,7 @@ pub struct Add {
 
 impl Add {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let mask = parse(&self.mask)?;
+        let mask = parse_mask(&self.mask)?;
         if let Some(note) = &self.note {
             check_note(note).map_err(Failure::impossible)?;
         }
@@ -113,7 +112,7 @@ pub struct Remove {
 
 impl Remove {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let mask = parse(&self.mask)?;
+        let mask = parse_mask(&self.mask)?;
         let store = context.open_store(Access::Existing).await?;
         if !context.patiently(async || store.delete_reserved(&mask).await).await? {
             let list = context.command("reserve list");
@@ -122,8 +121,4 @@ impl Remove {
         print_line(&format!("{mask} is no longer reserved"))?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn parse(text: &str) -> Result<Mask, Failure> {
-    text.parse().map_err(|error| request_failure(text, RequestError::Mask(error)))
 }

@@ -1,0 +1,131 @@
+//! Minting and following jobs until they end, with a progress bar and a final report.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::output::Target;
+use crate::cli::support::text::grouped;
+use crate::config::policy_files;
+use codemint_codes::job::record::Job;
+use codemint_codes::wire::document::JobDocument;
+use codemint_store::connection::store::Store;
+use codemint_worker::mint::error::MintError;
+use codemint_worker::mint::task::MintSettings;
+use codemint_worker::runner::job_execution::Share;
+use codemint_worker::runner::single::{RunEnd, run_job};
+
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Works on a job until it has ended; returns the ended job and the share of this process.
+///
+/// # Errors
+/// `interrupted`, with the command that resumes the job.
+pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, Share), Failure> {
+    let settings =
+        MintSettings { policy: policy_files::load(&context.config)?, filters: context.config.filters, import: None };
+    let resume = format!("{} resumes the job", context.command(format_args!("jobs resume {}", job.id)));
+    run_to_end(context, store, job, &settings, &resume).await
+}
+
+/// Works on a job until it has ended; `resume` describes how to resume it.
+///
+/// # Errors
+/// `interrupted`, with `resume`.
+pub async fn run_to_end(
+    context: &Context,
+    store: &Store,
+    job: &Job,
+    settings: &MintSettings,
+    resume: &str,
+) -> Result<(Job, Share), Failure> {
+    let (end, share) = {
+        let _bar = context.progress.follow(store, job);
+        run_job(store, job, settings, context.stop.token()).await.map_err(|error| match error {
+            // Only a process with another input or policy can resume it.
+            MintError::Import | MintError::CheckKey { .. } | MintError::DeniedWords { .. } => Failure::from(error),
+            _ => Failure::from(error).with_hint(resume),
+        })?
+    };
+    if end == RunEnd::Stopped {
+        context.stop.check(|| format!("stopped; {resume}"))?;
+    }
+    let job = context.patiently(async || store.find_job(job.id).await).await?;
+    let job = job.ok_or_else(|| Failure::other("the job is gone from the store"))?;
+    Ok((job, share))
+}
+
+/// Follows a job with a progress bar. Waits for a job that does not exist yet: its message may be in a queue.
+///
+/// # Errors
+/// `interrupted` on a stop request; the job continues.
+pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
+    let mut bar = None;
+    loop {
+        let found = context.patiently(async || store.find_job(id).await).await?;
+        match found {
+            Some(job) if job.state.is_final() => return Ok(job),
+            Some(job) if bar.is_none() => bar = Some(context.progress.follow(store, &job)),
+            Some(_) | None => {}
+        }
+        context.stop.check(|| format!("stopped watching; job {id} continues"))?;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            () = context.stop.token().cancelled() => {}
+        }
+    }
+}
+
+/// The final report of `generate` and `jobs resume`.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    #[serde(flatten)]
+    job: JobDocument,
+    /// The duration of minting, without writing an output.
+    seconds: f64,
+    /// The number of codes that this process minted.
+    minted_here: u64,
+    codes_per_second: u64,
+    store: String,
+    output: Option<String>,
+}
+
+impl Summary {
+    pub fn new(context: &Context, job: &Job, share: Share, minting: Duration, target: Option<&Target>) -> Self {
+        let seconds = minting.as_secs_f64();
+        Self {
+            job: JobDocument::from(job),
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            minted_here: share.codes,
+            codes_per_second: (share.codes as f64 / seconds.max(0.001)).round() as u64,
+            store: context.config.store.to_string(),
+            output: target.map(ToString::to_string),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "job       {}", self.job.job_id)?;
+        write!(f, "codes     {}", grouped(self.job.minted.into()))?;
+        if self.minted_here != self.job.minted {
+            write!(f, ", {} of them by this process", grouped(self.minted_here.into()))?;
+        }
+        if self.job.rejected > 0 {
+            write!(f, " ({} candidates rejected: {})", grouped(self.job.rejected.into()), self.job.rejected_by_reason)?;
+        }
+        writeln!(f, "\ntime      {:.2} s, {} codes/s", self.seconds, grouped(self.codes_per_second.into()))?;
+        write!(f, "store     {}", self.store)?;
+        for warning in &self.job.warnings {
+            write!(f, "\nwarning   {warning}")?;
+        }
+        if let Some(output) = &self.output {
+            write!(f, "\noutput    {output}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests for codes: their counts and masks, and the jobs that the store makes of them.
+
+use uuid::Uuid;
+
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::is_terminal;
+use crate::cli::support::text::{grouped, with_caret};
+use codemint_codes::job::record::Job;
+use codemint_codes::job::request::{Request, RequestError};
+use codemint_codes::mask::Mask;
+use codemint_codes::overlap::size;
+use codemint_store::admission::submit::PutJob;
+use codemint_store::connection::store::Store;
+use codemint_store::records::audit::{AuditEntry, Outcome};
+
+/// Stores a job, or finds the one that has this id and the same request.
+///
+/// # Errors
+/// `impossible` if there are too few free codes, or if the id belongs to another request.
+pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
+    let put = context.patiently(async || store.put_job(id, request).await).await?;
+    record_unchanged_request(context, store, &put, id, request).await?;
+    match put {
+        PutJob::Known(job) if !job.asks_the_same_as(request) => {
+            let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
+            Err(Failure::impossible(format!(
+                "job {} belongs to another request: {} codes of {}, {campaign}; omit --job-id or name another id",
+                job.id,
+                job.count,
+                job.title()
+            )))
+        }
+        PutJob::Stored(job) => {
+            tracing::info!(job_id = %job.id, count = job.count, priority = job.options.priority, "a job was accepted");
+            Ok(job)
+        }
+        PutJob::Known(job) => Ok(job),
+        PutJob::InsufficientKeyspace { free, mintable, exact } => {
+            Err(Failure::impossible(insufficient_keyspace(request, free, mintable, exact)))
+        }
+    }
+}
+
+/// Records a request that changed nothing in the audit log; the store itself records one that it stores.
+async fn record_unchanged_request(
+    context: &Context,
+    store: &Store,
+    put: &PutJob,
+    id: Uuid,
+    request: &Request,
+) -> Result<(), Failure> {
+    let (outcome, detail) = match put {
+        PutJob::Stored(_) => return Ok(()),
+        PutJob::Known(job) if job.asks_the_same_as(request) => (Outcome::Repeated, None),
+        PutJob::Known(_) => (Outcome::Conflict, None),
+        PutJob::InsufficientKeyspace { .. } => (Outcome::Refused, Some("insufficient_keyspace".to_owned())),
+    };
+    let asked = (&*request.mask_text, request.count, request.campaign.as_deref());
+    let entry = AuditEntry { detail, ..AuditEntry::of_request(outcome, id, asked) };
+    context.patiently(async || store.put_audit(&entry).await).await
+}
+
+/// Formats why a store refuses a request.
+pub fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
+    let about = if exact { "" } else { "about " };
+    let forbidden = size(request.mask.body()).saturating_sub(mintable);
+    format!(
+        "{about}{} codes of {} are free, {} were requested; nothing was stored ({} are taken or promised to unfinished jobs, {} reserved or denied)",
+        grouped(free),
+        request.mask_text,
+        grouped(request.count.into()),
+        grouped(mintable.saturating_sub(free)),
+        grouped(forbidden)
+    )
+}
+
+/// Parses a mask.
+///
+/// # Errors
+/// `impossible`, as `request_failure` returns it.
+pub fn parse_mask(text: &str) -> Result<Mask, Failure> {
+    text.parse().map_err(|error| request_failure(text, RequestError::Mask(error)))
+}
+
+/// Parses a count. The type is wider than any allowed count, so that a later check can name what is wrong with it.
+///
+/// # Errors
+/// If the text is not a whole number.
+pub fn whole_number(text: &str) -> Result<i128, String> {
+    text.parse().map_err(|_| "write a whole number in digits, such as 50000".to_owned())
+}
+
+/// Returns the failure of a request; on a terminal, a caret marks the position of a mask error.
+pub fn request_failure(mask: &str, error: RequestError) -> Failure {
+    match &error {
+        RequestError::Mask(at) if is_terminal() => {
+            Failure::impossible(format!("{error}\n{}", with_caret(mask, at.offset)))
+        }
+        _ => Failure::impossible(error),
+    }
+}

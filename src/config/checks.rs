@@ -8,9 +8,7 @@ use std::time::Duration;
 use crate::config::configuration::{Config, ConfigError, Resolved, WorkerSettings};
 use crate::config::layers::Layers;
 use crate::config::settings::{SETTINGS, Setting};
-use crate::config::values::{
-    address_or_off, name_of_entity, number_up_to, readable_file, true_or_false, unless_auto, whole_number,
-};
+use crate::config::values::{address_or_off, name_of_entity, readable_file, true_or_false, unless_auto, whole_number};
 use codemint_codes::job::request::{CHUNK_SIZE_MAX, Limits};
 use codemint_codes::screening::FilterLimits;
 use codemint_store::connection::location::Location;
@@ -39,7 +37,7 @@ pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
     let broker = layers.broker();
     let worker = layers.worker();
     let admin = layers.parse("admin.listen", address_or_off);
-    let chunk_size = layers.parse("job.chunk_size", |text| whole_number(text, u64::from(CHUNK_SIZE_MAX)));
+    let chunk_size = layers.parse("job.chunk_size", |text| whole_number(text, 1, u64::from(CHUNK_SIZE_MAX)));
     let limits = layers.limits();
     let filters = layers.filters();
     let deny_builtin = layers.parse("deny.builtin", true_or_false);
@@ -92,8 +90,8 @@ impl Layers {
     }
 
     fn limits(&mut self) -> Option<Limits> {
-        let count_max = self.parse("limits.count_max", |text| whole_number(text, COUNT_MAX_LIMIT));
-        let guess_odds_min = self.parse("limits.guess_odds_min", |text| number_up_to(text, GUESS_ODDS_LIMIT));
+        let count_max = self.parse("limits.count_max", |text| whole_number(text, 1, COUNT_MAX_LIMIT));
+        let guess_odds_min = self.parse("limits.guess_odds_min", |text| whole_number(text, 0, GUESS_ODDS_LIMIT));
         Some(Limits { count_max: count_max?, guess_odds_min: guess_odds_min? })
     }
 
@@ -102,13 +100,13 @@ impl Layers {
             let rate = text.parse().ok().filter(|rate| (0.00001..=0.5).contains(rate));
             rate.ok_or_else(|| format!("found {text:?}; write a number from 0.00001 to 0.5"))
         });
-        let bytes_max = self.parse("prefilter.max_bytes", |text| whole_number(text, FILTER_BYTES_MAX_LIMIT));
+        let bytes_max = self.parse("prefilter.max_bytes", |text| whole_number(text, 1, FILTER_BYTES_MAX_LIMIT));
         let mode = self.parse("prefilter.screening", str::parse);
         Some(FilterLimits { mode: mode?, false_positive_rate: false_positive_rate?, bytes_max: bytes_max? })
     }
 
     fn worker(&mut self) -> Option<WorkerSettings> {
-        let concurrency = self.parse("worker.concurrency", |text| whole_number(text, CONCURRENCY_LIMIT));
+        let concurrency = self.parse("worker.concurrency", |text| whole_number(text, 1, CONCURRENCY_LIMIT));
         let shutdown = self.seconds("worker.shutdown_seconds", SHUTDOWN_LIMIT_SECONDS);
         Some(WorkerSettings { concurrency: usize::try_from(concurrency?).ok()?, shutdown: shutdown? })
     }
@@ -127,8 +125,8 @@ impl Layers {
             self.parse("amqp.ca_file", readable_file);
         }
         let declare = self.parse("amqp.declare", true_or_false);
-        let prefetch = self.parse("amqp.prefetch", |text| whole_number(text, PREFETCH_LIMIT));
-        let delivery_limit = self.parse("amqp.delivery_limit", |text| whole_number(text, DELIVERY_LIMIT_LIMIT));
+        let prefetch = self.parse("amqp.prefetch", |text| whole_number(text, 1, PREFETCH_LIMIT));
+        let delivery_limit = self.parse("amqp.delivery_limit", |text| whole_number(text, 1, DELIVERY_LIMIT_LIMIT));
         let delivery_timeout = self.seconds("amqp.delivery_timeout_seconds", DELIVERY_TIMEOUT_LIMIT_SECONDS);
         if self.path("amqp.url").is_none() && self.path("amqp.url_file").is_none() {
             return Some(None);
@@ -146,7 +144,7 @@ impl Layers {
     }
 
     fn seconds(&mut self, key: &str, max: u64) -> Option<Duration> {
-        self.parse(key, |text| whole_number(text, max)).map(Duration::from_secs)
+        self.parse(key, |text| whole_number(text, 1, max)).map(Duration::from_secs)
     }
 
     fn path(&self, key: &str) -> Option<PathBuf> {

@@ -102,9 +102,8 @@ impl Layers {
 }
 
 fn nearest(key: &str) -> String {
-    let name = key.rsplit('.').next().unwrap_or(key);
-    let similar = SETTINGS.iter().find(|setting| setting.key.rsplit('.').next() == Some(name));
-    match similar {
+    let name = |key: &str| key.rsplit('.').next().unwrap_or(key).replace(['_', '-'], "");
+    match SETTINGS.iter().find(|setting| name(setting.key) == name(key)) {
         Some(setting) => format!("did you mean {}?", setting.key),
         None => format!("the known keys are {}", SETTINGS.map(|setting| setting.key).join(", ")),
     }

@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use codemint_worker::files;
 
-pub(super) fn whole_number(text: &str, max: u64) -> Result<u64, String> {
-    let number = text.parse::<u64>().ok().filter(|number| (1..=max).contains(number));
-    number.ok_or_else(|| format!("found {text:?}; write a whole number from 1 to {max}"))
+pub(super) fn whole_number(text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let number = text.parse::<u64>().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("found {text:?}; write a whole number from {min} to {max}"))
 }
 
 pub(super) fn true_or_false(text: &str) -> Result<bool, String> {
@@ -18,11 +18,6 @@ pub(super) fn true_or_false(text: &str) -> Result<bool, String> {
 /// Parses a value; `None` for `auto`.
 pub(super) fn unless_auto<T: FromStr<Err = String>>(text: &str) -> Result<Option<T>, String> {
     if text == "auto" { Ok(None) } else { text.parse().map(Some) }
-}
-
-pub(super) fn number_up_to(text: &str, max: u64) -> Result<u64, String> {
-    let number = text.parse::<u64>().ok().filter(|number| *number <= max);
-    number.ok_or_else(|| format!("found {text:?}; write a whole number from 0 to {max}"))
 }
 
 /// Parses an address; `None` for `off`.

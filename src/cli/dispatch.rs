@@ -7,8 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::arguments::{Cli, Command, Configured};
 use crate::cli::support::context::Context;
-use crate::cli::support::failure::{DONE, Failure};
-use crate::cli::support::terminal::say;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::print_note;
 use codemint_telemetry::{failpoint, traces};
 
 /// Disables core dumps, because the memory holds keys and passwords. The hard limit stays, so that an operator can
@@ -30,7 +30,7 @@ pub async fn run() -> ExitCode {
     report(result, quiet)
 }
 
-async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Shell(command) => command.run(Cli::command()),
         Command::Configured(command) => {
@@ -43,10 +43,10 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 impl Configured {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Generate(command) => command.run(context).await,
-            Self::Worker(command) => tell_in_the_log(command.run(context).await),
+            Self::Worker(command) => log_failure(command.run(context).await),
             Self::Health(command) => command.run(context).await,
             Self::Enqueue(command) => command.run(context).await,
             Self::Dlq(command) => Box::pin(command.run(context)).await,
@@ -54,7 +54,7 @@ impl Configured {
             Self::Jobs(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
-            Self::Bench(command) => Box::pin(command.run(context)).await,
+            Self::Bench(command) => Box::pin(command.run(context)).await.map(drop),
             Self::Import(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
@@ -67,30 +67,29 @@ impl Configured {
 /// Logs the failure of a worker, which prints nothing but its log; this is its last line. Interruptions are not logged.
 ///
 /// # Errors
-/// `Told` for a failure that was logged.
-fn tell_in_the_log(result: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
+/// `Reported` for a failure that was logged.
+fn log_failure(result: Result<(), Failure>) -> Result<(), Failure> {
     result.map_err(|failure| match failure {
         Failure::Message { code, message } if code <= 128 => {
             tracing::error!(exit_code = code, "the worker has ended with an error: {message}");
-            Failure::Told { code }
+            Failure::Reported { code }
         }
         other => other,
     })
 }
 
 /// Prints the message of a failure and returns the exit code.
-fn report(result: Result<ExitCode, Failure>, quiet: bool) -> ExitCode {
+fn report(result: Result<(), Failure>, quiet: bool) -> ExitCode {
     match result {
-        Ok(code) => code,
-        Err(Failure::OutputClosed) => ExitCode::from(DONE),
-        Err(Failure::Told { code }) => ExitCode::from(code),
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Reported { code }) => ExitCode::from(code),
         Err(Failure::Message { code, message }) => {
             // An interruption is not an error, but its message names how to continue.
             let interrupted = code > 128;
             if interrupted && !quiet {
-                say(&message);
+                print_note(&message);
             } else if !interrupted {
-                say(&format!("error: {message}"));
+                print_note(&format!("error: {message}"));
             }
             ExitCode::from(code)
         }

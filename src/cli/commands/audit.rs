@@ -1,7 +1,5 @@
 //! `codemint audit`: lists the audit log.
 
-use std::process::ExitCode;
-
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use clap::Args;
 use serde::Serialize;
@@ -10,7 +8,7 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::terminal::{print_json, print_line, print_note};
 use crate::cli::support::text::{grouped, printable};
 use codemint_codes::wire::document::hexadecimal;
 use codemint_store::connection::store::Access;
@@ -26,7 +24,7 @@ const PAGE_ROWS: u32 = 1000;
   codemint audit --job 01890a5d-ac96-774b-bcce-b302099a8057 --json
   codemint audit --action export --json | jq .actor
 
-The log is the table audit of the store, whose rows nobody can change. A mask with a single code
+The log is the table audit of the store, whose rows nobody can change. A mask with a single code \
 would reveal the code, so the mask's SHA-256 is shown instead.")]
 pub struct Audit {
     /// Only entries at or after this time: 2026-11-25, or 2026-11-25T17:00:00Z
@@ -47,7 +45,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let store = context.open_store(Access::Existing).await?;
         let mut filter = AuditFilter {
             since: self.since.unwrap_or(DateTime::UNIX_EPOCH),
@@ -59,11 +57,11 @@ impl Audit {
         };
         loop {
             context.stop.check(|| "stopped before everything was listed".to_owned())?;
-            let rows = context.patiently(async || store.list_audit(&filter).await).await?;
+            let rows = context.with_retries(async || store.list_audit(&filter).await).await?;
             if rows.is_empty() && filter.after_no == 0 && !self.json {
-                say("no audit entries");
+                print_note("no audit entries");
             }
-            let Some(last) = rows.last() else { return Ok(ExitCode::SUCCESS) };
+            let Some(last) = rows.last() else { return Ok(()) };
             filter.after_no = last.no;
             for row in rows {
                 let document = AuditDocument::new(row)?;
@@ -108,7 +106,7 @@ impl AuditDocument {
         let mut line = format!("{at}  {:<12}  {:<9}  {}", self.action, self.result, printable(&self.actor));
         let job = self.job_id.map(|id| id.to_string());
         let count = self.count.map(|count| grouped(count.into()));
-        let told = [
+        let details = [
             ("role", &self.role),
             ("job", &job),
             ("mask", &self.mask),
@@ -117,7 +115,7 @@ impl AuditDocument {
             ("detail", &self.detail),
             ("digest", &self.digest),
         ];
-        for (name, value) in told {
+        for (name, value) in details {
             if let Some(value) = value {
                 line.push_str(&format!("  {name} {}", printable(value)));
             }

@@ -1,14 +1,14 @@
 //! `codemint dlq`: dead-lettered messages, that is, those that are not valid jobs or that the broker gave up on.
 
 use std::io::{Write, stdout};
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
 use crate::cli::support::context::Context;
 use crate::cli::support::dlq::{DeadDocument, ShownDocument};
 use crate::cli::support::failure::Failure;
-use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::requests::from_to;
+use crate::cli::support::terminal::{print_json, print_line, print_note};
 use crate::cli::support::text::grouped;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
@@ -28,7 +28,7 @@ pub enum DlqCommand {
 }
 
 impl DlqCommand {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(context).await,
             Self::Show(show) => show.run(context).await,
@@ -45,7 +45,7 @@ impl DlqCommand {
   codemint dlq list --limit 1000 --json")]
 pub struct List {
     /// Maximum number of messages
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = from_to::<u32>(1, LIST_MAX.into()))]
     limit: u32,
     /// Report as a JSON array
     #[arg(long)]
@@ -53,7 +53,7 @@ pub struct List {
 }
 
 impl List {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut queue = open(context).await?;
         let mut documents = Vec::new();
         while documents.len() < self.limit as usize
@@ -64,18 +64,17 @@ impl List {
         let left = queue.left();
         queue.close().await;
         if self.json {
-            print_json(&documents)?;
-            return Ok(ExitCode::SUCCESS);
+            return print_json(&documents);
         }
         match documents.is_empty() {
-            true => say("no dead messages"),
+            true => print_note("no dead messages"),
             false => print_line(&format!("{:>5}  {:<20}  {:<36}  REASON", "NO", "DEAD SINCE", "MESSAGE"))?,
         }
         documents.iter().try_for_each(|document| print_line(&document.list_line()))?;
         if left > 0 {
-            say(&format!("{} more; raise --limit to list them", grouped(left.into())));
+            print_note(&format!("{} more; raise --limit to list them", grouped(left.into())));
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 }
 
@@ -93,7 +92,7 @@ pub struct Show {
 }
 
 impl Show {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut queue = open(context).await?;
         let found = find(context, &mut queue, &self.message).await;
         queue.close().await;
@@ -101,7 +100,7 @@ impl Show {
         if self.raw {
             let written = stdout().write_all(message.body()).and_then(|()| stdout().flush());
             written.map_err(|error| Failure::stdout(&error))?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(());
         }
         let document = ShownDocument::new(number, &message);
         if self.json {
@@ -109,7 +108,7 @@ impl Show {
         } else {
             document.print()?
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 }
 
@@ -128,25 +127,24 @@ pub struct Requeue {
 }
 
 impl Requeue {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         settings(context)?;
         let store = context.open_store(Access::Existing).await?;
         let mut queue = open(context).await?;
-        tell(context, &store, Action::DeadRequeue, Outcome::Begun, None).await?;
+        record(context, &store, Action::DeadRequeue, Outcome::Begun, None).await?;
         let mut back = 0_u32;
         let requeued = match &self.message {
             Some(wanted) => requeue_one(context, &mut queue, wanted, &mut back).await,
             None => requeue_all(context, &mut queue, &mut back).await,
         };
         queue.close().await;
-        tell(context, &store, Action::DeadRequeue, Outcome::of(&requeued), Some(back)).await?;
+        record(context, &store, Action::DeadRequeue, Outcome::of(&requeued), Some(back)).await?;
         requeued.map_err(|failure| match back {
             0 => failure,
             _ => failure.with_hint(format!("put back before the failure: {}", messages(back))),
         })?;
         let jobs_queue = &settings(context)?.names.jobs_queue;
-        print_line(&format!("{} put back into {jobs_queue}", messages(back)))?;
-        Ok(ExitCode::SUCCESS)
+        print_line(&format!("{} put back into {jobs_queue}", messages(back)))
     }
 }
 
@@ -174,21 +172,20 @@ pub struct Purge {
 }
 
 impl Purge {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         settings(context)?;
         let store = context.open_store(Access::Existing).await?;
         let queue = open(context).await?;
-        tell(context, &store, Action::DeadPurge, Outcome::Begun, None).await?;
+        record(context, &store, Action::DeadPurge, Outcome::Begun, None).await?;
         let purged = Box::pin(queue.purge()).await;
         queue.close().await;
-        tell(context, &store, Action::DeadPurge, Outcome::of(&purged), purged.as_ref().ok().copied()).await?;
-        print_line(&format!("{} removed", messages(purged?)))?;
-        Ok(ExitCode::SUCCESS)
+        record(context, &store, Action::DeadPurge, Outcome::of(&purged), purged.as_ref().ok().copied()).await?;
+        print_line(&format!("{} removed", messages(purged?)))
     }
 }
 
 /// Records an audit entry in the store; called before and after a change in the broker.
-async fn tell(
+async fn record(
     context: &Context,
     store: &Store,
     action: Action,
@@ -196,7 +193,7 @@ async fn tell(
     count: Option<u32>,
 ) -> Result<(), Failure> {
     let entry = AuditEntry { count: count.map(u64::from), ..AuditEntry::new(action, outcome) };
-    context.patiently(async || store.put_audit(&entry).await).await
+    context.with_retries(async || store.put_audit(&entry).await).await
 }
 
 fn messages(count: u32) -> String {
@@ -239,5 +236,5 @@ async fn find(context: &Context, queue: &mut DeadQueue, wanted: &str) -> Result<
         }
     }
     let list = context.command("dlq list");
-    Err(Failure::answer_is_no(format!("there is no dead message {wanted:?} among {passed}; {list} lists them")))
+    Err(Failure::negative_result(format!("there is no dead message {wanted:?} among {passed}; {list} lists them")))
 }

@@ -1,7 +1,5 @@
 //! `codemint enqueue`: requests codes and leaves the minting to workers.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
@@ -10,7 +8,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::minting::watch_to_the_end;
-use crate::cli::support::requests::{put_job, request_failure, whole_number};
+use crate::cli::support::requests::{from_to, put_job, request_failure, whole_number};
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::config::policy_files;
 use codemint_codes::job::options::JobOptions;
@@ -29,7 +27,7 @@ use codemint_worker::broker::settings::BrokerSettings;
   codemint enqueue 'SPRING-[:safe:]{8}' --count 50000 --campaign spring
   codemint enqueue 'VIP-[:safe:]{10}' --count 500 --priority 9 --wait
 
-With amqp.url the request is published to the broker, which keeps it until a worker takes it; without
+With amqp.url the request is published to the broker, which keeps it until a worker takes it; without \
 amqp.url the job goes into the store. --wait polls the store, so name the store of the workers.")]
 pub struct Enqueue {
     /// Mask of the codes, such as 'MY_LITTLE_PROMO????##'
@@ -41,7 +39,7 @@ pub struct Enqueue {
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
     /// Priority, 0 to 9; jobs of a higher priority go first
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = from_to::<u8>(0, 9))]
     priority: u8,
     /// Job id; the same id with the same request is the same job [default: a new id]
     #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
@@ -60,7 +58,7 @@ struct Enqueued {
 }
 
 impl Enqueue {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(context)?;
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);
         let access = if context.config.broker.is_some() { Access::Existing } else { Access::CreateFile };
@@ -82,7 +80,7 @@ impl Enqueue {
         }
         match store.filter(|_| self.wait) {
             Some(store) => self.follow(context, &store, id, &request).await,
-            None => Ok(ExitCode::SUCCESS),
+            None => Ok(()),
         }
     }
 
@@ -148,17 +146,16 @@ impl Enqueue {
         if self.json { print_json(&Enqueued { job_id: id }) } else { print_line(&id.to_string()) }
     }
 
-    async fn follow(&self, context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<ExitCode, Failure> {
+    async fn follow(&self, context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<(), Failure> {
         let job = watch_to_the_end(context, store, id).await?;
         if !job.asks_the_same_as(request) {
-            return Err(Failure::answer_is_no(format!(
+            return Err(Failure::negative_result(format!(
                 "job {id} belongs to another request; this one was dead-lettered, see `codemint dlq list`"
             )));
         }
         if self.json {
             print_json(&JobDocument::from(&job))?;
         }
-        find::require_completed(context, &job)?;
-        Ok(ExitCode::SUCCESS)
+        find::require_completed(context, &job)
     }
 }

@@ -1,7 +1,5 @@
 //! `codemint export`: writes the codes of a job, in order or shuffled, in constant memory.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use uuid::Uuid;
 
@@ -10,7 +8,6 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::job_export::{JobExport, Order};
 use crate::cli::support::output::{Format, Target};
-use codemint_store::connection::store::Access;
 
 /// Write the codes of a job to a file or to standard output
 #[derive(Debug, Args)]
@@ -35,16 +32,14 @@ pub struct Export {
 }
 
 impl Export {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let target = Target::from(self.output.as_str());
         target.check_writable(&context.config.store)?;
-        let store = context.open_store(Access::Existing).await?;
-        let job = find::job(context, &store, self.job).await?;
+        let (store, job) = find::store_and_job(context, self.job).await?;
         if !job.state.is_final() {
             find::require_completed(context, &job)?;
         }
         let sink = target.open(self.format)?;
-        JobExport { context, store: &store, job: &job, target: &target }.write(sink, self.order).await?;
-        Ok(ExitCode::SUCCESS)
+        JobExport { context, store: &store, job: &job, target: &target }.write(sink, self.order).await
     }
 }

@@ -1,6 +1,5 @@
 //! `codemint generate`: mints a number of codes of a mask.
 
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
@@ -13,7 +12,7 @@ use crate::cli::support::job_export::{JobExport, Order};
 use crate::cli::support::minting::{Summary, mint};
 use crate::cli::support::output::{Format, Target};
 use crate::cli::support::requests::{put_job, request_failure, whole_number};
-use crate::cli::support::terminal::{json, print_line, say};
+use crate::cli::support::terminal::{json, print_line, print_note};
 use crate::cli::support::text::quoted;
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
@@ -27,9 +26,9 @@ use codemint_store::connection::store::{Access, Store};
   codemint generate 'VIP-[:safe:]{10}' --count 500 --campaign vip --format txt --output -
   codemint --store postgres://mint@db/shop generate 'X[A-HJ-NP-Z2-9]{9}' --count 2000000
 
-In a mask, # is a digit, ? a letter and * either; [A-F0-9] is one of these characters; [:safe:] is
-a character that is neither a vowel nor easily misread; #{6} is six digits; \\# is the character #
-itself; [:check:] at the end is a check character, computed from the rest with the secret in
+In a mask, # is a digit, ? a letter and * either; [A-F0-9] is one of these characters; [:safe:] is \
+a character that is neither a vowel nor easily misread; #{6} is six digits; \\# is the character # \
+itself; [:check:] at the end is a check character, computed from the rest with the secret in \
 check.key_file. See `codemint mask explain`.")]
 pub struct Generate {
     /// Mask of the codes, such as 'MY_LITTLE_PROMO????##'
@@ -43,7 +42,7 @@ pub struct Generate {
     /// Job id; the same id with the same request resumes or reports that job [default: a new id]
     #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
     job_id: Option<Uuid>,
-    /// Approximate number of codes per transaction, which a crash can cost [default: 100000, from job.chunk_size]
+    /// Approximate number of codes per transaction; a crash loses only uncommitted ones [default: 100000, from job.chunk_size]
     #[arg(long, value_name = "N")]
     chunk_size: Option<u64>,
     /// Output file for the whole job, written at the end; - for standard output
@@ -58,7 +57,7 @@ pub struct Generate {
 }
 
 impl Generate {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(context)?;
         let target = self.output.as_deref().map(Target::from);
         if let Some(target) = &target {
@@ -79,12 +78,12 @@ impl Generate {
             let line = if self.json { json(&summary)? } else { summary.to_string() };
             // If the codes go to standard output, it holds nothing else.
             if target.is_some_and(|target| target.is_stdout()) {
-                say(&line);
+                print_note(&line);
             } else {
                 print_line(&line)?;
             }
         }
-        completed.map(|()| ExitCode::SUCCESS)
+        completed
     }
 
     async fn write(&self, context: &Context, store: &Store, job: &Job, target: &Target) -> Result<(), Failure> {
@@ -119,11 +118,11 @@ impl Generate {
     async fn submit(&self, context: &Context, store: &Store, request: &Request) -> Result<Job, Failure> {
         if self.job_id.is_none()
             && !context.quiet
-            && let Some(unfinished) = context.patiently(async || store.find_unfinished_like(request).await).await?
+            && let Some(unfinished) = context.with_retries(async || store.find_unfinished_like(request).await).await?
         {
             let id = unfinished.id;
             let resume = context.command(format_args!("jobs resume {id}"));
-            say(&format!("note: job {id} has the same request and is not finished; {resume} resumes it"));
+            print_note(&format!("note: job {id} has the same request and is not finished; {resume} resumes it"));
         }
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);
         put_job(context, store, id, request).await

@@ -1,7 +1,6 @@
 //! `codemint health`: checks a worker on this machine, for containers without a shell.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +8,7 @@ use ureq::Agent;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::print_line;
 use codemint_server::ReadinessDocument;
 
@@ -21,37 +21,38 @@ const ANSWER_MAX_BYTES: u64 = 64 * 1024;
   codemint health
   codemint health --live
 
-Queries the address in admin.listen. The exit code is 0 if the worker is ready, 3 if it is not (the
+Queries the address in admin.listen. The exit code is 0 if the worker is ready, 3 if it is not (the \
 message names what is missing) and 5 if there is no answer.")]
 pub struct Health {
     /// Check only that the process is alive, even if its store or broker is unreachable
     #[arg(long)]
     live: bool,
     /// Maximum time to wait for an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = from_to::<u64>(1, 60))]
     timeout: u64,
 }
 
 impl Health {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let Some(address) = context.config.admin else {
             return Err(Failure::usage("admin.listen is off, so no worker can be checked; set an address"));
         };
         let address = reachable(address);
         let path = if self.live { "/livez" } else { "/readyz" };
-        let (url, patience) = (format!("http://{address}{path}"), Duration::from_secs(self.timeout));
-        let asked = tokio::task::spawn_blocking(move || ask(&url, patience)).await.map_err(Failure::other)?;
-        let (status, body) = asked
-            .map_err(|error| Failure::unreachable(format!("no worker answers at {address} (admin.listen): {error}")))?;
+        let (url, time_limit) = (format!("http://{address}{path}"), Duration::from_secs(self.timeout));
+        let asked = tokio::task::spawn_blocking(move || ask(&url, time_limit)).await.map_err(Failure::other)?;
+        let (status, body) = asked.map_err(|error| {
+            Failure::unreachable(format!(
+                "no worker answers at {address} (admin.listen): {error}; start a worker, or correct the address"
+            ))
+        })?;
         match status {
-            200 => {
-                print_line(body.trim_end())?;
-                Ok(ExitCode::SUCCESS)
-            }
-            503 => {
-                Err(Failure::answer_is_no(format!("the worker at {address} is not ready: {}", what_is_missing(&body))))
-            }
-            other => Err(Failure::answer_is_no(format!(
+            200 => print_line(body.trim_end()),
+            503 => Err(Failure::negative_result(format!(
+                "the worker at {address} is not ready: {}",
+                what_is_missing(&body)
+            ))),
+            other => Err(Failure::negative_result(format!(
                 "the server at {address} is not a worker: it answers {other} to {path}; check admin.listen"
             ))),
         }
@@ -72,14 +73,14 @@ fn what_is_missing(body: &str) -> String {
     let Ok(ReadinessDocument { missing, .. }) = serde_json::from_str(body) else {
         return "it gives no reason".to_owned();
     };
-    let said: Vec<String> = missing.iter().map(|missing| format!("{}: {}", missing.what, missing.reason)).collect();
-    said.join("; ")
+    let reasons: Vec<String> = missing.iter().map(|missing| format!("{}: {}", missing.what, missing.reason)).collect();
+    reasons.join("; ")
 }
 
-fn ask(url: &str, patience: Duration) -> Result<(u16, String), ureq::Error> {
+fn ask(url: &str, time_limit: Duration) -> Result<(u16, String), ureq::Error> {
     let agent: Agent =
         // A proxy set in the environment must not be used for this machine.
-        Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).proxy(None).build().into();
+        Agent::config_builder().http_status_as_error(false).timeout_global(Some(time_limit)).proxy(None).build().into();
     let mut answer = agent.get(url).call()?;
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(ANSWER_MAX_BYTES).read_to_string()?;

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::minting::run_to_end;
 use crate::cli::support::reject_file::RejectFile;
-use crate::cli::support::terminal::{json, print_line, say};
+use crate::cli::support::terminal::{json, print_line, print_note};
 use crate::cli::support::text::{grouped, quoted};
 use codemint_codes::job::plan::PlannedChunk;
 use codemint_codes::job::record::{Job, Origin};
@@ -51,9 +50,9 @@ const RUN_CODES: u32 = 50_000;
   codemint import coupons.csv --column coupon_code
   zcat codes.gz | codemint import -
 
-Codes are folded to upper case. Existing codes, repeats and lines without a valid code are counted and
-left out; --reject-file lists them with line and reason. Repeat the command to resume an interrupted
-import. Sorting needs about three times the size of the codes on disk, in the directory for temporary
+Codes are folded to upper case. Existing codes, repeats and lines without a valid code are counted and \
+left out; --reject-file lists them with line and reason. Repeat the command to resume an interrupted \
+import. Sorting needs about three times the size of the codes on disk, in the directory for temporary \
 files (TMPDIR).")]
 pub struct Import {
     /// Input file, or - for standard input
@@ -76,7 +75,7 @@ pub struct Import {
 }
 
 impl Import {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         if let Some(campaign) = &self.campaign {
             check_campaign(campaign).map_err(Failure::impossible)?;
         }
@@ -100,8 +99,7 @@ impl Import {
         }
         let summary =
             Summary::new(context, &job, share, started.elapsed(), &sorted.counts, self.reject_file.as_deref());
-        print_line(&if self.json { json(&summary)? } else { summary.to_string() })?;
-        Ok(ExitCode::SUCCESS)
+        print_line(&if self.json { json(&summary)? } else { summary.to_string() })
     }
 
     fn delimiter(&self) -> u8 {
@@ -154,30 +152,30 @@ impl Import {
             run_codes: RUN_CODES,
             groups: groups(sorted),
         };
-        let put = context.patiently(async || store.put_import(&import).await).await?;
+        let put = context.with_retries(async || store.put_import(&import).await).await?;
         if let PutImport::Known(job) = &put {
             let outcome = if is_same(job, &import) { Outcome::Repeated } else { Outcome::Conflict };
             let entry = entry_of(outcome, &import);
-            context.patiently(async || store.put_audit(&entry).await).await?;
+            context.with_retries(async || store.put_audit(&entry).await).await?;
         }
         match put {
             PutImport::Known(job) if !is_same(&job, &import) => Err(Failure::impossible(another(&job, &import))),
             PutImport::Known(job) => Ok(job),
             PutImport::Stored(job) => {
-                self.say_unfinished(context, store, &job).await?;
+                self.note_unfinished(context, store, &job).await?;
                 Ok(job)
             }
         }
     }
 
     /// Prints a note about another unfinished import: after a change of the input it would stay unfinished unnoticed.
-    async fn say_unfinished(&self, context: &Context, store: &Store, ours: &Job) -> Result<(), Failure> {
+    async fn note_unfinished(&self, context: &Context, store: &Store, ours: &Job) -> Result<(), Failure> {
         let filter = JobFilter { state: Some(State::Running), limit: 1000, ..JobFilter::default() };
-        let jobs = context.patiently(async || store.list_jobs(&filter).await).await?;
+        let jobs = context.with_retries(async || store.list_jobs(&filter).await).await?;
         let unfinished = jobs.iter().find(|job| job.id != ours.id && matches!(job.origin, Origin::Imported { .. }));
         if let Some(job) = unfinished.filter(|_| !context.quiet) {
             let cancel = context.command(format_args!("jobs cancel {}", job.id));
-            say(&format!("note: import {} of another input is not finished; {cancel} cancels it", job.id));
+            print_note(&format!("note: import {} of another input is not finished; {cancel} cancels it", job.id));
         }
         Ok(())
     }

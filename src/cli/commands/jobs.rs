@@ -1,6 +1,5 @@
 //! `codemint jobs`: lists, shows, follows, resumes, cancels and prunes jobs.
 
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
@@ -13,7 +12,8 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::minting::{Summary, mint, watch_to_the_end};
-use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::requests::from_to;
+use crate::cli::support::terminal::{print_json, print_line, print_note};
 use crate::cli::support::text::grouped;
 use codemint_codes::job::bench::is_of_bench;
 use codemint_codes::job::record::Job;
@@ -39,7 +39,7 @@ pub enum JobsCommand {
 }
 
 impl JobsCommand {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(context).await,
             Self::Show(show) => show.run(context).await,
@@ -64,7 +64,7 @@ pub struct List {
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
     /// Maximum number of jobs
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LIST_MAX)))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = from_to::<u32>(1, LIST_MAX.into()))]
     limit: u32,
     /// List the jobs after this one, the last job of the previous page
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
@@ -75,7 +75,7 @@ pub struct List {
 }
 
 impl List {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         let store = context.open_store(Access::Existing).await?;
         let before_no = match self.after {
             Some(id) => Some(find::job(context, &store, id).await?.no),
@@ -84,11 +84,10 @@ impl List {
         let filter = JobFilter { state: self.state, campaign: self.campaign, before_no, limit: self.limit };
         let jobs = store.list_jobs(&filter).await?;
         if self.json {
-            print_json(&jobs.iter().map(JobDocument::from).collect::<Vec<_>>())?;
-            return Ok(ExitCode::SUCCESS);
+            return print_json(&jobs.iter().map(JobDocument::from).collect::<Vec<_>>());
         }
         if jobs.is_empty() {
-            say("no jobs");
+            print_note("no jobs");
         } else {
             print_line(&format!(
                 "{:<36}  {:<10}  {:>13}  {:>13}  {:<20}  MASK",
@@ -98,7 +97,7 @@ impl List {
         for job in &jobs {
             print_line(&list_line(job))?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 }
 
@@ -127,20 +126,17 @@ pub struct Show {
 }
 
 impl Show {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let store = context.open_store(Access::Existing).await?;
-        let job = find::job(context, &store, self.job).await?;
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let (store, job) = find::store_and_job(context, self.job).await?;
         let screenings = store.count_screenings(job.no).await?;
         if self.json {
-            print_json(&ShownJob::new(&job, &screenings))?;
-            return Ok(ExitCode::SUCCESS);
+            return print_json(&ShownJob::new(&job, &screenings));
         }
         report(&job, false)?;
         screenings.iter().try_for_each(|(screening, chunks)| {
             let line = format!("{}, chunks: {chunks}; {}", screening.as_str(), screening.reason());
             print_line(&format!("{:<10}{line}", "screening"))
-        })?;
-        Ok(ExitCode::SUCCESS)
+        })
     }
 }
 
@@ -183,13 +179,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let store = context.open_store(Access::Existing).await?;
-        find::job(context, &store, self.job).await?;
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let (store, _) = find::store_and_job(context, self.job).await?;
         let job = watch_to_the_end(context, &store, self.job).await?;
         report(&job, self.json)?;
-        find::require_completed(context, &job)?;
-        Ok(ExitCode::SUCCESS)
+        find::require_completed(context, &job)
     }
 }
 
@@ -205,11 +199,12 @@ pub struct Resume {
 }
 
 impl Resume {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let store = context.open_store(Access::Existing).await?;
-        let job = find::job(context, &store, self.job).await?;
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let (store, job) = find::store_and_job(context, self.job).await?;
         if is_of_bench(job.id, job.campaign.as_deref()) {
-            return Err(Failure::answer_is_no("the job belongs to a load test; the next `codemint bench` removes it"));
+            return Err(Failure::negative_result(
+                "the job belongs to a load test; the next `codemint bench` removes it",
+            ));
         }
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await?;
@@ -220,7 +215,7 @@ impl Resume {
         } else if completed.is_ok() {
             print_line(&summary.to_string())?;
         }
-        completed.map(|()| ExitCode::SUCCESS)
+        completed
     }
 }
 
@@ -236,26 +231,25 @@ pub struct Cancel {
 }
 
 impl Cancel {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let store = context.open_store(Access::Existing).await?;
-        let job = find::job(context, &store, self.job).await?;
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let (store, job) = find::store_and_job(context, self.job).await?;
         if !job.state.is_final() {
-            context.patiently(async || store.mark_job_cancelling(job.no).await).await?;
+            context.with_retries(async || store.mark_job_cancelling(job.no).await).await?;
             close(context, &store, &job).instrument(job_span(&job)).await?;
         }
         let job = find::job(context, &store, self.job).await?;
         report(&job, self.json)?;
         if job.state == State::Cancelled {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(());
         }
-        Err(Failure::answer_is_no(format!("job {} cannot be cancelled: it is already {}", job.id, job.state)))
+        Err(Failure::negative_result(format!("job {} cannot be cancelled: it is already {}", job.id, job.state)))
     }
 }
 
 /// Closes a job after waiting for the chunks that other processes are writing.
 async fn close(context: &Context, store: &Store, job: &Job) -> Result<(), Failure> {
     loop {
-        if let CloseJob::Ended(end) = context.patiently(async || store.close_job(job.no).await).await? {
+        if let CloseJob::Ended(end) = context.with_retries(async || store.close_job(job.no).await).await? {
             log_end(end);
             return Ok(());
         }

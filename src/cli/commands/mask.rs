@@ -1,6 +1,6 @@
 //! `codemint mask`: explains masks and checks codes, without a store.
 
-use std::process::ExitCode;
+use std::fmt;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::cli::support::context::Context;
 
-use crate::cli::support::failure::{ANSWER_IS_NO, DONE, Failure};
-use crate::cli::support::requests::{parse_mask, whole_number};
-use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::failure::Failure;
+use crate::cli::support::requests::{from_to, parse_mask, whole_number};
+use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::grouped;
 use crate::config::policy_files;
 use codemint_codes::denied::DeniedInMask;
@@ -34,7 +34,7 @@ pub enum MaskCommand {
 }
 
 impl MaskCommand {
-    pub fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Explain(explain) => explain.run(context),
             Self::Check(check) => check.run(context),
@@ -56,7 +56,7 @@ pub struct Explain {
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
     count: Option<i128>,
     /// Number of samples to show
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=i64::from(SAMPLES_MAX)))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = from_to::<u32>(0, SAMPLES_MAX.into()))]
     samples: u32,
     /// Report as JSON
     #[arg(long)]
@@ -100,7 +100,7 @@ struct CheckCharacters {
 }
 
 impl Explain {
-    fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    fn run(self, context: &Context) -> Result<(), Failure> {
         let mask = parse_mask(&self.mask)?;
         let (keyspace, check) = keyspace_and_check(&mask, context)?;
         let samples = match &check {
@@ -123,12 +123,8 @@ impl Explain {
             samples,
             plan,
         };
-        if self.json {
-            print_json(&explanation)?;
-        } else {
-            explanation.print(keyspace.size())?;
-        }
-        Ok(ExitCode::from(if feasible { DONE } else { ANSWER_IS_NO }))
+        print_report(self.json, &explanation)?;
+        Failure::unless(feasible)
     }
 }
 
@@ -166,37 +162,36 @@ fn samples(keyspace: &Keyspace, wanted: u32) -> Result<Vec<String>, Failure> {
     Ok(draw.ranks().iter().filter_map(|&rank| keyspace.unrank(rank)).collect())
 }
 
-impl Explanation {
-    fn print(&self, size: u128) -> Result<(), Failure> {
-        print_line(&format!("mask      {}", self.canonical_mask))?;
-        print_line(&format!("length    {} characters", self.code_length))?;
-        print_line(&format!("keyspace  {} codes ({:.1} bits)", grouped(size), self.bits))?;
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Both numbers are kept as decimal digits.
+        let size = |digits: &str| grouped(digits.parse().unwrap_or_default());
+        writeln!(f, "mask      {}", self.canonical_mask)?;
+        writeln!(f, "length    {} characters", self.code_length)?;
+        write!(f, "keyspace  {} codes ({:.1} bits)", size(&self.keyspace), self.bits)?;
         if let Some(allowed) = &self.allowed {
-            let allowed = grouped(allowed.parse().unwrap_or_default());
-            print_line(&format!("allowed   {allowed} codes without a denied word"))?;
+            write!(f, "\nallowed   {} codes without a denied word", size(allowed))?;
         }
         if let Some(CheckCharacters { length, guesses_a_pass, key_configured }) = &self.check {
             let characters = if *length == 1 { "character" } else { "characters" };
             let guesses = grouped((*guesses_a_pass).into());
-            print_line(&format!("check     {length} {characters}: 1 random guess in {guesses} passes"))?;
+            write!(f, "\ncheck     {length} {characters}: 1 random guess in {guesses} passes")?;
             if !key_configured {
-                print_line("samples   none without the secret of check characters; set check.key_file")?;
+                f.write_str("\nsamples   none without the secret of check characters; set check.key_file")?;
             }
         }
         for (at, sample) in self.samples.iter().enumerate() {
             let label = if at == 0 { "samples   " } else { "          " };
-            print_line(&format!("{label}{sample}  (a sample, not minted)"))?;
+            write!(f, "\n{label}{sample}  (a sample, not minted)")?;
         }
         let Some(plan) = &self.plan else { return Ok(()) };
         let count = grouped(plan.count.into());
         if !plan.feasible {
-            return print_line(&format!("{count} codes: not feasible, the mask has fewer"));
+            return write!(f, "\n{count} codes: not feasible, the mask has fewer");
         }
-        print_line(&format!(
-            "{count} codes: feasible, {} of the keyspace, 1 guess in {} hits",
-            percent(plan.share),
-            grouped(plan.guesses_a_hit.round() as u128)
-        ))
+        let guesses = grouped(plan.guesses_a_hit.round() as u128);
+        let share = percent(plan.share);
+        write!(f, "\n{count} codes: feasible, {share} of the keyspace, 1 guess in {guesses} hits")
     }
 }
 
@@ -205,8 +200,8 @@ impl Explanation {
 #[command(after_help = "Examples:
   codemint mask check SPRING-7K3XW9PLQM --mask 'SPRING-[:safe:]{8}[:check:]{2}'
 
-Lower case is folded to upper case. Put a code that begins with - last, after --. The command opens
-no store, so it does not check whether the code was ever minted. Check characters are verified with
+Lower case is folded to upper case. Put a code that begins with - last, after --. The command opens \
+no store, so it does not check whether the code was ever minted. Check characters are verified with \
 the secret in check.key_file.")]
 pub struct Check {
     /// Code, as a customer typed it
@@ -230,7 +225,7 @@ struct CheckVerdict {
 }
 
 impl Check {
-    fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    fn run(self, context: &Context) -> Result<(), Failure> {
         let mask = parse_mask(&self.mask)?;
         let (keyspace, check) = keyspace_and_check(&mask, context)?;
         if check.as_ref().is_some_and(|check| !check.key_configured) {
@@ -245,20 +240,16 @@ impl Check {
             check_verified: problem.is_none() && check.is_some(),
             problem: problem.map(|problem| problem.to_string()),
         };
-        if self.json {
-            print_json(&verdict)?;
-        } else {
-            verdict.print()?;
-        }
-        Ok(ExitCode::from(if verdict.is_code { DONE } else { ANSWER_IS_NO }))
+        print_report(self.json, &verdict)?;
+        Failure::unless(verdict.is_code)
     }
 }
 
-impl CheckVerdict {
-    fn print(&self) -> Result<(), Failure> {
+impl fmt::Display for CheckVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.problem {
-            None => print_line(&format!("a code of {}", self.canonical_mask)),
-            Some(problem) => print_line(&format!("not a code of {}: {problem}", self.canonical_mask)),
+            None => write!(f, "a code of {}", self.canonical_mask),
+            Some(problem) => write!(f, "not a code of {}: {problem}", self.canonical_mask),
         }
     }
 }

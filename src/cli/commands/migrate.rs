@@ -1,13 +1,14 @@
 //! `codemint migrate`: creates and upgrades the schema of a PostgreSQL store.
 
-use std::process::ExitCode;
+use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::cli::support::context::Context;
-use crate::cli::support::failure::{ANSWER_IS_NO, Failure};
-use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::failure::Failure;
+use crate::cli::support::requests::from_to;
+use crate::cli::support::terminal::print_report;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::schema::SchemaStatus;
 use codemint_store::connection::store::Store;
@@ -35,7 +36,7 @@ pub struct Migrate {
     #[arg(long)]
     check: bool,
     /// Number of partitions for the table of codes; only while it is empty
-    #[arg(long, value_name = "N", conflicts_with = "check", value_parser = clap::value_parser!(u32).range(2..=i64::from(PARTITIONS_MAX)))]
+    #[arg(long, value_name = "N", conflicts_with = "check", value_parser = from_to::<u32>(2, PARTITIONS_MAX.into()))]
     partitions: Option<u32>,
     /// Report as JSON
     #[arg(long)]
@@ -43,7 +44,7 @@ pub struct Migrate {
 }
 
 impl Migrate {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let location = &context.config.store;
         if self.partitions.is_some() && location.file().is_some() {
             // Checked before the file is created.
@@ -54,30 +55,26 @@ impl Migrate {
             Store::partition_codes(location, partitions).await?;
         }
         let partitions = Store::count_partitions(location).await?;
-        let (code, line) = match status {
-            SchemaStatus::Current { version } if partitions > 0 => {
-                (ExitCode::SUCCESS, format!("the schema is current, version {version}, with {partitions} partitions"))
-            }
+        let report = Report { schema: status, partitions };
+        print_report(self.json, &report)?;
+        Failure::unless(matches!(report.schema, SchemaStatus::Current { .. } | SchemaStatus::Newer { .. }))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
             SchemaStatus::Current { version } => {
-                (ExitCode::SUCCESS, format!("the schema is current, version {version}"))
+                write!(f, "the schema is current, version {version}")?;
+                if self.partitions > 0 { write!(f, ", with {} partitions", self.partitions) } else { Ok(()) }
             }
-            SchemaStatus::Newer { found, known } => (
-                ExitCode::SUCCESS,
-                format!("the schema has version {found}, this program knows {known} and works with it"),
-            ),
-            SchemaStatus::Older { found, needed } => (
-                ExitCode::from(ANSWER_IS_NO),
-                format!("the schema has version {found}, this program needs {needed}; run `codemint migrate`"),
-            ),
-            SchemaStatus::Missing => {
-                (ExitCode::from(ANSWER_IS_NO), "there is no schema; run `codemint migrate`".to_owned())
+            SchemaStatus::Newer { found, known } => {
+                write!(f, "the schema has version {found}, this program knows {known} and works with it")
             }
-        };
-        if self.json {
-            print_json(&Report { schema: status, partitions })?;
-        } else {
-            print_line(&line)?;
+            SchemaStatus::Older { found, needed } => {
+                write!(f, "the schema has version {found}, this program needs {needed}; run `codemint migrate`")
+            }
+            SchemaStatus::Missing => f.write_str("there is no schema; run `codemint migrate`"),
         }
-        Ok(code)
     }
 }

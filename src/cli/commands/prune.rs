@@ -1,7 +1,7 @@
 //! `codemint jobs prune`: removes data that jobs no longer need once they have ended.
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
+use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
@@ -9,20 +9,20 @@ use serde::Serialize;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
-use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::grouped;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::upkeep::pruning::{Needless, NeedlessRow};
 
-/// Remove data that jobs which ended long ago no longer need: unpublished events and filters
+/// Remove unpublished events and filters of jobs that ended long ago
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint jobs prune --older-than 90d --dry-run
   codemint jobs prune --older-than 4w --json
 
-Codes are never deleted, nor is anything that export and verify need: a code that was handed out is
-never minted again. Removed are events that no broker has taken, and the filters of runs, whose codes
-new jobs then look up exactly. Freed space is reused; files do not shrink. PostgreSQL frees it by
+Codes are never deleted, nor is anything that export and verify need: a code that was handed out is \
+never minted again. Removed are events that no broker has taken, and the filters of runs, whose codes \
+new jobs then look up exactly. Freed space is reused; files do not shrink. PostgreSQL frees it by \
 vacuum, which runs automatically.")]
 pub struct Prune {
     /// Minimum time since the end of a job in hours, days or weeks, such as 12h, 90d or 4w
@@ -54,7 +54,7 @@ struct Pruned {
 }
 
 impl Prune {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let too_long = || Failure::usage("--older-than reaches back before all calendars; choose a shorter time");
         let ended_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
         let store = context.open_store(Access::Existing).await?;
@@ -62,12 +62,7 @@ impl Prune {
         for what in [Needless::Events, Needless::Filters] {
             self.prune(context, &store, what, ended_before, &mut pruned).await?;
         }
-        if self.json {
-            print_json(&pruned)?;
-        } else {
-            print_line(&pruned.told())?;
-        }
-        Ok(ExitCode::SUCCESS)
+        print_report(self.json, &pruned)
     }
 
     async fn prune(
@@ -80,13 +75,13 @@ impl Prune {
     ) -> Result<(), Failure> {
         let mut after_no = 0;
         loop {
-            context.stop.check(|| format!("stopped; {}", pruned.told()))?;
+            context.stop.check(|| format!("stopped; {pruned}"))?;
             let list = async || store.list_needless(what, ended_before, after_no).await;
-            let mut rows = context.patiently(list).await?;
+            let mut rows = context.with_retries(list).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after_no = last.no;
             if !self.dry_run {
-                let removed = context.patiently(async || store.remove_needless(what, &rows).await).await?;
+                let removed = context.with_retries(async || store.remove_needless(what, &rows).await).await?;
                 rows.retain(|row| removed.contains(&row.no));
             }
             pruned.count(what, &rows);
@@ -110,13 +105,16 @@ impl Pruned {
         self.job_nos.extend(rows.iter().map(|row| row.job_no));
         self.jobs = self.job_nos.len();
     }
+}
 
-    fn told(&self) -> String {
+impl fmt::Display for Pruned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ended_before, jobs, events, filters, bytes, .. } = self;
         let [events, filters, bytes] = [events, filters, bytes].map(|number| grouped((*number).into()));
         let jobs = grouped(*jobs as u128);
         let removed = if self.dry_run { "would be removed" } else { "removed" };
-        format!(
+        write!(
+            f,
             "{removed}: {events} events and {filters} filters, {bytes} bytes, of {jobs} jobs that ended before {ended_before}"
         )
     }

@@ -1,14 +1,12 @@
 //! `codemint reserve`: manages reserved masks, whose codes are never minted.
 
-use std::process::ExitCode;
-
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::parse_mask;
-use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::terminal::{print_json, print_line, print_note};
 use crate::cli::support::text::grouped;
 use codemint_codes::job::request::check_note;
 use codemint_codes::overlap::size;
@@ -24,7 +22,7 @@ pub enum ReserveCommand {
 }
 
 impl ReserveCommand {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Add(add) => add.run(context).await,
             Self::List(list) => list.run(context).await,
@@ -47,18 +45,17 @@ pub struct Add {
 }
 
 impl Add {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         let mask = parse_mask(&self.mask)?;
         if let Some(note) = &self.note {
             check_note(note).map_err(Failure::impossible)?;
         }
         let store = context.open_store(Access::CreateFile).await?;
-        let added = context.patiently(async || store.put_reserved(&mask, self.note.as_deref()).await).await?;
+        let added = context.with_retries(async || store.put_reserved(&mask, self.note.as_deref()).await).await?;
         if !added {
-            return Err(Failure::answer_is_no(format!("{mask} is reserved already; nothing was changed")));
+            return Err(Failure::negative_result(format!("{mask} is reserved already; nothing was changed")));
         }
-        print_line(&format!("{mask} is reserved: {} codes", grouped(size(mask.positions()))))?;
-        Ok(ExitCode::SUCCESS)
+        print_line(&format!("{mask} is reserved: {} codes", grouped(size(mask.positions()))))
     }
 }
 
@@ -84,22 +81,21 @@ impl From<Reserved> for ReservedDocument {
 }
 
 impl List {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         let store = context.open_store(Access::Existing).await?;
-        let reserved = context.patiently(async || store.list_reserved().await).await?;
+        let reserved = context.with_retries(async || store.list_reserved().await).await?;
         let documents: Vec<ReservedDocument> = reserved.into_iter().map(ReservedDocument::from).collect();
         if self.json {
-            print_json(&documents)?;
-            return Ok(ExitCode::SUCCESS);
+            return print_json(&documents);
         }
         if documents.is_empty() {
-            say("no masks are reserved");
+            print_note("no masks are reserved");
         }
         for document in &documents {
             let note = document.note.as_deref().map(|note| format!("  ({note})")).unwrap_or_default();
             print_line(&format!("{}  {}{note}", document.created_at.format("%Y-%m-%dT%H:%M:%SZ"), document.mask))?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 }
 
@@ -111,14 +107,13 @@ pub struct Remove {
 }
 
 impl Remove {
-    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
         let mask = parse_mask(&self.mask)?;
         let store = context.open_store(Access::Existing).await?;
-        if !context.patiently(async || store.delete_reserved(&mask).await).await? {
+        if !context.with_retries(async || store.delete_reserved(&mask).await).await? {
             let list = context.command("reserve list");
-            return Err(Failure::answer_is_no(format!("{mask} is not reserved; {list} lists the reserved masks")));
+            return Err(Failure::negative_result(format!("{mask} is not reserved; {list} lists the reserved masks")));
         }
-        print_line(&format!("{mask} is no longer reserved"))?;
-        Ok(ExitCode::SUCCESS)
+        print_line(&format!("{mask} is no longer reserved"))
     }
 }

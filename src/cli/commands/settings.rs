@@ -1,7 +1,5 @@
 //! `codemint config`: shows every setting with its value and source.
 
-use std::process::ExitCode;
-
 use clap::{Args, Subcommand};
 
 use crate::cli::support::context::Context;
@@ -15,7 +13,7 @@ pub enum ConfigCommand {
 }
 
 impl ConfigCommand {
-    pub fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Show(show) => show.run(context),
         }
@@ -31,16 +29,15 @@ pub struct Show {
 }
 
 impl Show {
-    fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    fn run(self, context: &Context) -> Result<(), Failure> {
         let resolved = &context.config.resolved;
         if self.json {
-            print_json(resolved)?;
-            return Ok(ExitCode::SUCCESS);
+            return print_json(resolved);
         }
         for setting in resolved {
             let value = setting.value.as_deref().unwrap_or("-");
             print_line(&format!("{:<18}{value}  ({})", setting.key, setting.origin))?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 }

@@ -1,15 +1,15 @@
 //! Commands for packagers and shells: completions, manual pages, the version.
 
+use std::fmt;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Command, Subcommand};
 use clap_complete::Shell;
 use serde::Serialize;
 
 use crate::cli::support::failure::Failure;
-use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::terminal::print_report;
 use codemint_codes::draw::GENERATOR_VERSION;
 
 /// The commands that need neither configuration nor store.
@@ -22,7 +22,7 @@ pub enum ShellCommand {
 
 impl ShellCommand {
     /// Runs the command; `program` is the whole command line, which completions and manual pages describe.
-    pub fn run(self, program: Command) -> Result<ExitCode, Failure> {
+    pub fn run(self, program: Command) -> Result<(), Failure> {
         match self {
             Self::Completions(command) => command.run(program),
             Self::Man(command) => command.run(program),
@@ -41,11 +41,10 @@ pub struct Completions {
 }
 
 impl Completions {
-    fn run(self, mut program: Command) -> Result<ExitCode, Failure> {
+    fn run(self, mut program: Command) -> Result<(), Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut program, "codemint", &mut script);
-        stdout().write_all(&script).map_err(|error| Failure::stdout(&error))?;
-        Ok(ExitCode::SUCCESS)
+        stdout().write_all(&script).map_err(|error| Failure::stdout(&error))
     }
 }
 
@@ -57,12 +56,11 @@ pub struct Man {
 }
 
 impl Man {
-    fn run(self, program: Command) -> Result<ExitCode, Failure> {
+    fn run(self, program: Command) -> Result<(), Failure> {
         let directory = &self.directory;
         std::fs::create_dir_all(directory)
             .and_then(|()| clap_mangen::generate_to(program, directory))
-            .map_err(|error| Failure::other(format!("failed to write into {}: {error}", directory.display())))?;
-        Ok(ExitCode::SUCCESS)
+            .map_err(|error| Failure::other(format!("failed to write into {}: {error}", directory.display())))
     }
 }
 
@@ -80,14 +78,15 @@ struct Versions {
     generator_version: u32,
 }
 
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "codemint {} (generator version {})", self.version, self.generator_version)
+    }
+}
+
 impl Version {
-    fn run(self) -> Result<ExitCode, Failure> {
+    fn run(self) -> Result<(), Failure> {
         let versions = Versions { version: env!("CARGO_PKG_VERSION"), generator_version: GENERATOR_VERSION };
-        if self.json {
-            print_json(&versions)?;
-        } else {
-            print_line(&format!("codemint {} (generator version {})", versions.version, versions.generator_version))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        print_report(self.json, &versions)
     }
 }

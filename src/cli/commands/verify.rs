@@ -1,6 +1,6 @@
 //! `codemint verify`: checks that the store holds the codes that a job minted.
 
-use std::process::ExitCode;
+use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::cli::support::context::Context;
-use crate::cli::support::failure::{ANSWER_IS_NO, DONE, Failure};
+use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::terminal::{print_json, print_line, say};
+use crate::cli::support::terminal::{print_note, print_report};
 use crate::cli::support::text::grouped;
 use crate::config::policy_files;
 use codemint_codes::batch::CodeBatch;
@@ -19,7 +19,6 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::matches;
-use codemint_store::connection::store::Access;
 use codemint_store::minting::closing::job_digest;
 use codemint_store::records::rows::Chunk;
 
@@ -54,34 +53,28 @@ struct Verdict {
 }
 
 impl Verify {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let store = context.open_store(Access::Existing).await?;
-        let job = find::job(context, &store, self.job).await?;
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let (store, job) = find::store_and_job(context, self.job).await?;
         let check_key = self.check_key(context, &job)?;
         let mut check = Check { check_key, ..Check::default() };
         let mut digests = Vec::new();
-        for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
+        for chunk in context.with_retries(async || store.list_chunks(job.no).await).await? {
             context.stop.check(|| "stopped before all codes were checked; there is no result".to_owned())?;
             if chunk.state == "open" && !job.state.is_final() {
                 // It may be committed at any moment, together with its codes.
                 continue;
             }
-            let batch = context.patiently(async || store.read_codes(&chunk).await).await?;
+            let batch = context.with_retries(async || store.read_codes(&chunk).await).await?;
             check.chunk(&chunk, &batch)?;
             digests.extend(chunk.digest);
         }
         check.job(&job, &digests);
         if self.everywhere && job.state.is_final() {
-            check.strays(context.patiently(async || store.count_codes(job.no).await).await?);
+            check.strays(context.with_retries(async || store.count_codes(job.no).await).await?);
         }
         let verdict = check.verdict(&job);
-        let holds = verdict.holds;
-        if self.json {
-            print_json(&verdict)?;
-        } else {
-            verdict.print()?;
-        }
-        Ok(ExitCode::from(if holds { DONE } else { ANSWER_IS_NO }))
+        print_report(self.json, &verdict)?;
+        Failure::unless(verdict.holds)
     }
 }
 
@@ -91,7 +84,7 @@ impl Verify {
         let Some(needed) = &job.policy_marks.check_fingerprint else { return Ok(None) };
         let key = policy_files::check_key(&context.config)?.filter(|key| key.fingerprint() == *needed);
         if key.is_none() && !context.quiet {
-            say(&format!(
+            print_note(&format!(
                 "note: check characters are not checked: check.key_file does not name the key with the fingerprint {needed}"
             ));
         }
@@ -181,20 +174,21 @@ impl Check {
     }
 }
 
-impl Verdict {
-    fn print(&self) -> Result<(), Failure> {
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = if self.holds { "verification passed" } else { "verification FAILED" };
-        print_line(&format!(
+        write!(
+            f,
             "job {} is {}: {} of {} codes found, every one checked; {outcome}",
             self.job_id,
             self.state,
             grouped(self.found.into()),
             grouped(self.requested.into())
-        ))?;
-        self.problems.iter().try_for_each(|problem| print_line(&format!("  - {problem}")))?;
+        )?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))?;
         match self.problems_total - self.problems.len() {
             0 => Ok(()),
-            more => print_line(&format!("  and {more} more")),
+            more => write!(f, "\n  and {more} more"),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `codemint worker`: takes jobs, mints them and publishes their progress, until a stop is requested.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::support::admin_listener::AdminListener;
 use crate::cli::support::context::Context;
-use crate::cli::support::failure::{DONE, Failure};
+use crate::cli::support::failure::Failure;
 use crate::cli::support::service;
 use crate::config::policy_files;
 use codemint_store::connection::error::{ErrorClass, StoreError};
@@ -39,7 +38,7 @@ const DRAINED_LOOKS: u32 = 3;
   CODEMINT__AMQP__URL=amqp://worker@broker/ codemint --store postgres://mint@db/shop worker
   codemint worker --drain
 
-Any number of workers may share a store; they share jobs chunk by chunk. On SIGTERM a worker finishes
+Any number of workers may share a store; they share jobs chunk by chunk. On SIGTERM a worker finishes \
 its current chunks within worker.shutdown_seconds and exits; a second signal ends it immediately.")]
 pub struct Worker {
     /// Exit when no job is left, no message waits and every event is published
@@ -51,17 +50,17 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let policy = policy_files::load(&context.config)?;
         let stop = context.stop.token();
         let (status, broker) = watch::channel(BrokerStatus::Away { reason: "not connected yet".to_owned() });
         let admin = AdminListener::open(context, broker).await?;
-        service::tell_ready();
+        service::report_ready();
         tokio::spawn(service::feed_watchdog());
-        let Some(store) = self.open_store(context).await? else { return Ok(ExitCode::SUCCESS) };
+        let Some(store) = self.open_store(context).await? else { return Ok(()) };
         check_rights(context, &store).await?;
         if let Some(admin) = &admin {
-            admin.tell_store(&store);
+            admin.set_store(&store);
         }
         let first = self.first_session(context).await?;
         let outbox_wake = Arc::new(Notify::new());
@@ -74,10 +73,10 @@ impl Worker {
         });
         let running = Running { store, pool, work, stops: BrokerStops::default(), stop: stop.clone() };
         running.greet(context, admin.is_some());
-        service::tell_status("taking jobs");
+        service::report_status("taking jobs");
         let ended = Box::pin(running.run(context, first, status, self.drain)).await;
         drop(admin);
-        ended.map(|()| ExitCode::SUCCESS)
+        ended
     }
 
     /// Opens the store; `None` if a stop was requested before it answered.
@@ -108,7 +107,7 @@ impl Worker {
 }
 
 async fn check_rights(context: &Context, store: &Store) -> Result<(), Failure> {
-    if !context.patiently(async || store.is_superuser().await).await? {
+    if !context.with_retries(async || store.is_superuser().await).await? {
         return Ok(());
     }
     if context.config.require_least_privilege {
@@ -156,7 +155,7 @@ impl Running {
         let (store, end) = (self.store.clone(), minting_end.clone());
         tokio::spawn(async move { store_poller::poll(&store, &end).await });
         self.wait_for_the_end(drain, &broker).await;
-        service::tell_stopping();
+        service::report_stopping();
         let ending = async {
             self.stops.intake.cancel();
             minting_end.cancel();
@@ -178,7 +177,7 @@ impl Running {
                      worker.shutdown_seconds to leave more time"
                 );
                 // A return would wait for the unfinished work of the runtime.
-                std::process::exit(i32::from(DONE))
+                std::process::exit(0)
             }
         }
     }

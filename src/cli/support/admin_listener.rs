@@ -57,7 +57,7 @@ impl AdminListener {
     }
 
     /// Lets the listener report on the store from now on.
-    pub fn tell_store(&self, store: &Store) {
+    pub fn set_store(&self, store: &Store) {
         // Nothing else sets it.
         let _set = self.health.store.set(store.clone());
     }

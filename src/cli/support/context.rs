@@ -103,7 +103,7 @@ impl Context {
     }
 
     /// Sends a request to the store and retries it while the store is unreachable, until a stop is requested.
-    pub async fn patiently<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
+    pub async fn with_retries<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
         let mut backoff = Backoff::new(self.stop.token());
         loop {
             match ask().await {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::cli::support::failure::Failure;
-use crate::cli::support::terminal::{print_line, say};
+use crate::cli::support::terminal::{print_line, print_note};
 use crate::cli::support::text::{grouped, printable};
 use codemint_codes::wire::document::hexadecimal;
 use codemint_worker::broker::dead_queue::DeadMessage;
@@ -107,12 +107,12 @@ impl ShownDocument {
         match (&self.body, &self.body_hex) {
             (Some(text), _) => text.lines().try_for_each(|line| print_line(&printable(line)))?,
             (None, digits) => {
-                say("the body is not text; its hexadecimal digits follow, --raw writes the bytes");
+                print_note("the body is not text; its hexadecimal digits follow, --raw writes the bytes");
                 print_line(digits.as_deref().unwrap_or_default())?;
             }
         }
         if self.cut {
-            say(&format!("cut after {} bytes; --raw writes the whole body", grouped(SHOWN_BYTES_MAX as u128)));
+            print_note(&format!("cut after {} bytes; --raw writes the whole body", grouped(SHOWN_BYTES_MAX as u128)));
         }
         Ok(())
     }

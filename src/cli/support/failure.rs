@@ -11,10 +11,9 @@ use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_worker::broker::{self, error::BrokerError};
 use codemint_worker::mint::error::MintError;
 
-pub const DONE: u8 = 0;
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
-pub const ANSWER_IS_NO: u8 = 3;
+const NEGATIVE_RESULT: u8 = 3;
 const IMPOSSIBLE_REQUEST: u8 = 4;
 const UNREACHABLE: u8 = 5;
 
@@ -25,8 +24,8 @@ pub enum Failure {
     Message { code: u8, message: String },
     /// The reader of standard output closed it, as `head` does: nothing is reported.
     OutputClosed,
-    /// The failure has been logged already.
-    Told { code: u8 },
+    /// The failure has been reported already, in the log or as the result of a check.
+    Reported { code: u8 },
 }
 
 impl Failure {
@@ -38,8 +37,13 @@ impl Failure {
         Self::Message { code: USAGE, message: message.to_string() }
     }
 
-    pub fn answer_is_no(message: impl Display) -> Self {
-        Self::Message { code: ANSWER_IS_NO, message: message.to_string() }
+    pub fn negative_result(message: impl Display) -> Self {
+        Self::Message { code: NEGATIVE_RESULT, message: message.to_string() }
+    }
+
+    /// The result of a check that found something wrong, after its report was printed.
+    pub fn unless(holds: bool) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(Self::Reported { code: NEGATIVE_RESULT }) }
     }
 
     pub fn impossible(message: impl Display) -> Self {

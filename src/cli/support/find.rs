@@ -7,7 +7,7 @@ use crate::cli::support::failure::Failure;
 use codemint_codes::job::bench::is_kept_for_bench;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
-use codemint_store::connection::store::Store;
+use codemint_store::connection::store::{Access, Store};
 
 /// Parses an argument that names an existing job.
 ///
@@ -36,29 +36,42 @@ pub fn new_job_id(text: &str) -> Result<Uuid, String> {
 /// Finds a job by its id.
 ///
 /// # Errors
-/// `answer is no` if there is no such job.
+/// `negative result` if there is no such job.
 pub async fn job(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
-    let found = context.patiently(async || store.find_job(id).await).await?;
+    let found = context.with_retries(async || store.find_job(id).await).await?;
     let list = context.command("jobs list");
-    found.ok_or_else(|| Failure::answer_is_no(format!("there is no job {id} in this store; {list} shows its jobs")))
+    found.ok_or_else(|| Failure::negative_result(format!("there is no job {id} in this store; {list} shows its jobs")))
+}
+
+/// Opens the store and finds a job in it.
+///
+/// # Errors
+/// `negative result` if there is no such job.
+pub async fn store_and_job(context: &Context, id: Uuid) -> Result<(Store, Job), Failure> {
+    let store = context.open_store(Access::Existing).await?;
+    let job = job(context, &store, id).await?;
+    Ok((store, job))
 }
 
 /// Checks that a job is completed.
 ///
 /// # Errors
-/// `answer is no` unless the job has all its codes.
+/// `negative result` unless the job has all its codes.
 pub fn require_completed(context: &Context, job: &Job) -> Result<(), Failure> {
     match (job.state, &job.error) {
         (State::Completed, _) => Ok(()),
         (State::Failed, Some(error)) => {
-            Err(Failure::answer_is_no(format!("job {} has failed: {}", job.id, error.message)))
+            Err(Failure::negative_result(format!("job {} has failed: {}", job.id, error.message)))
         }
-        (state, Some(error)) => Err(Failure::answer_is_no(format!("job {} is {state}: {}", job.id, error.message))),
+        (state, Some(error)) => Err(Failure::negative_result(format!("job {} is {state}: {}", job.id, error.message))),
         (State::Cancelling, None) => {
             let cancel = context.command(format_args!("jobs cancel {}", job.id));
-            Err(Failure::answer_is_no(format!("job {} is being cancelled; {cancel} waits until it has ended", job.id)))
+            Err(Failure::negative_result(format!(
+                "job {} is being cancelled; {cancel} waits until it has ended",
+                job.id
+            )))
         }
-        (state, None) => Err(Failure::answer_is_no(format!(
+        (state, None) => Err(Failure::negative_result(format!(
             "job {} is {state} with {} of {} codes; {} resumes it",
             job.id,
             job.minted,

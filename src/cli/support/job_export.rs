@@ -59,7 +59,7 @@ impl JobExport<'_> {
             Err(error) if error.is_read_only() => Ok(Err(error)),
             recorded => recorded.map(Ok),
         };
-        self.context.patiently(put).await?.map_err(|error| {
+        self.context.with_retries(put).await?.map_err(|error| {
             Failure::usage(format!(
                 "{error}; an export is recorded in the audit log, so use the primary server, not a replica"
             ))
@@ -102,7 +102,7 @@ impl JobExport<'_> {
 
     /// Returns the chunks whose codes are in the store, in order.
     async fn done_chunks(&self) -> Result<Vec<Chunk>, Failure> {
-        let mut chunks = self.context.patiently(async || self.store.list_chunks(self.job.no).await).await?;
+        let mut chunks = self.context.with_retries(async || self.store.list_chunks(self.job.no).await).await?;
         chunks.retain(|chunk| chunk.state == "done");
         Ok(chunks)
     }
@@ -148,9 +148,9 @@ impl<'a> Round<'a> {
     async fn next_batch(&mut self, context: &Context, store: &Store) -> Result<Option<CodeBatch>, Failure> {
         context.stop.check(stopped)?;
         let Some(chunk) = self.chunks.next() else { return Ok(None) };
-        let batch = context.patiently(async || store.read_codes(chunk).await).await?;
+        let batch = context.with_retries(async || store.read_codes(chunk).await).await?;
         if batch.len() as u64 != u64::from(chunk.minted) {
-            return Err(Failure::answer_is_no(format!(
+            return Err(Failure::negative_result(format!(
                 "chunk {} has {} codes in the store, but its checkpoint records {}; run {} for details",
                 chunk.run_no,
                 batch.len(),

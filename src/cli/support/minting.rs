@@ -54,7 +54,7 @@ pub async fn run_to_end(
     if end == RunEnd::Stopped {
         context.stop.check(|| format!("stopped; {resume}"))?;
     }
-    let job = context.patiently(async || store.find_job(job.id).await).await?;
+    let job = context.with_retries(async || store.find_job(job.id).await).await?;
     let job = job.ok_or_else(|| Failure::other("the job is gone from the store"))?;
     Ok((job, share))
 }
@@ -66,7 +66,7 @@ pub async fn run_to_end(
 pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
     let mut bar = None;
     loop {
-        let found = context.patiently(async || store.find_job(id).await).await?;
+        let found = context.with_retries(async || store.find_job(id).await).await?;
         match found {
             Some(job) if job.state.is_final() => return Ok(job),
             Some(job) if bar.is_none() => bar = Some(context.progress.follow(store, &job)),

@@ -79,14 +79,14 @@ async fn add_present(
     sorted: &Arc<Sorted>,
     mut rejects: Rejects,
 ) -> Result<Rejects, Failure> {
-    for chunk in context.patiently(async || store.list_chunks(job.no).await).await? {
+    for chunk in context.with_retries(async || store.list_chunks(job.no).await).await? {
         context.stop.check(|| {
             "stopped before the rejected lines were written; repeat the same command to write them".to_owned()
         })?;
         if chunk.minted == chunk.quota {
             continue;
         }
-        let ours = context.patiently(async || store.read_codes(&chunk).await).await?;
+        let ours = context.with_retries(async || store.read_codes(&chunk).await).await?;
         let sorted = Arc::clone(sorted);
         let added = tokio::task::spawn_blocking(move || {
             let run = sorted.read_run(chunk.chunk_no as usize).map_err(Failure::other)?;

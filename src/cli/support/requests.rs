@@ -19,7 +19,7 @@ use codemint_store::records::audit::{AuditEntry, Outcome};
 /// # Errors
 /// `impossible` if there are too few free codes, or if the id belongs to another request.
 pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
-    let put = context.patiently(async || store.put_job(id, request).await).await?;
+    let put = context.with_retries(async || store.put_job(id, request).await).await?;
     record_unchanged_request(context, store, &put, id, request).await?;
     match put {
         PutJob::Known(job) if !job.asks_the_same_as(request) => {
@@ -58,7 +58,7 @@ async fn record_unchanged_request(
     };
     let asked = (&*request.mask_text, request.count, request.campaign.as_deref());
     let entry = AuditEntry { detail, ..AuditEntry::of_request(outcome, id, asked) };
-    context.patiently(async || store.put_audit(&entry).await).await
+    context.with_retries(async || store.put_audit(&entry).await).await
 }
 
 /// Formats why a store refuses a request.
@@ -89,6 +89,16 @@ pub fn parse_mask(text: &str) -> Result<Mask, Failure> {
 /// If the text is not a whole number.
 pub fn whole_number(text: &str) -> Result<i128, String> {
     text.parse().map_err(|_| "write a whole number in digits, such as 50000".to_owned())
+}
+
+/// Returns a parser of whole numbers from `min` to `max`.
+pub fn from_to<T: TryFrom<u64>>(min: u64, max: u64) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("write a whole number from {min} to {max}"))
+    }
 }
 
 /// Returns the failure of a request; on a terminal, a caret marks the position of a mask error.

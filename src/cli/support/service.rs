@@ -10,31 +10,31 @@ use tokio::time::sleep;
 const BEATS: u32 = 3;
 
 /// Reports readiness: the configuration is valid, and the program works or waits for its servers.
-pub fn tell_ready() {
-    tell(&[NotifyState::Ready, NotifyState::Status("waiting for the store")]);
+pub fn report_ready() {
+    send(&[NotifyState::Ready, NotifyState::Status("waiting for the store")]);
 }
 
-pub fn tell_status(status: &str) {
-    tell(&[NotifyState::Status(status)]);
+pub fn report_status(status: &str) {
+    send(&[NotifyState::Status(status)]);
 }
 
-pub fn tell_stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("finishing the current chunks")]);
+pub fn report_stopping() {
+    send(&[NotifyState::Stopping, NotifyState::Status("finishing the current chunks")]);
 }
 
 /// Reports regularly that the program's tasks get their turns, if the manager asks for it (`WATCHDOG_USEC`). An
 /// unreachable server is no reason to end the program.
 pub async fn feed_watchdog() {
-    let Some(patience) = watchdog_enabled() else { return };
-    let interval: Duration = patience / BEATS;
+    let Some(time_limit) = watchdog_enabled() else { return };
+    let interval: Duration = time_limit / BEATS;
     loop {
-        tell(&[NotifyState::Watchdog]);
+        send(&[NotifyState::Watchdog]);
         sleep(interval).await;
     }
 }
 
 /// Sends a notification; does nothing without a manager.
-fn tell(states: &[NotifyState<'_>]) {
+fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = notify(states) {
         tracing::debug!(%error, "failed to notify the service manager");
     }

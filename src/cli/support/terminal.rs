@@ -1,5 +1,6 @@
 //! Printing: data to standard output, everything else to standard error.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
 use serde::Serialize;
@@ -15,7 +16,7 @@ pub fn print_line(line: &str) -> Result<(), Failure> {
 }
 
 /// Prints a line to standard error, beside the data. If that is closed, the command does not fail.
-pub fn say(line: &str) {
+pub fn print_note(line: &str) {
     let _unheard = writeln!(stderr(), "{line}");
 }
 
@@ -25,6 +26,14 @@ pub fn say(line: &str) {
 /// If standard output cannot be written.
 pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print_line(&json(value)?)
+}
+
+/// Prints a report: as one line of JSON, or for people.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub fn print_report(as_json: bool, report: &(impl Serialize + Display)) -> Result<(), Failure> {
+    if as_json { print_json(report) } else { print_line(&report.to_string()) }
 }
 
 pub fn json(value: &impl Serialize) -> Result<String, Failure> {

@@ -25,14 +25,14 @@ pub struct Removed {
 /// # Errors
 /// If the store fails. The next call removes what is left.
 pub async fn remove_all(store: &Store) -> Result<Removed, StoreError> {
-    let jobs = patiently(async || store.list_bench_jobs().await).await?;
+    let jobs = with_retries(async || store.list_bench_jobs().await).await?;
     let mut removed = Removed { jobs: jobs.len(), codes: 0 };
     for batch in jobs.chunks(JOBS_AT_ONCE) {
         let unfinished: Vec<BenchJob> = batch.iter().filter(|job| !job.has_ended).cloned().collect();
         if !unfinished.is_empty() {
-            patiently(async || store.end_bench_jobs(&unfinished).await).await?;
+            with_retries(async || store.end_bench_jobs(&unfinished).await).await?;
         }
-        while let Some(codes) = patiently(async || store.remove_bench_chunks(batch).await).await? {
+        while let Some(codes) = with_retries(async || store.remove_bench_chunks(batch).await).await? {
             removed.codes += codes;
         }
         remove_jobs(store, batch).await?;
@@ -41,10 +41,10 @@ pub async fn remove_all(store: &Store) -> Result<Removed, StoreError> {
 }
 
 async fn remove_jobs(store: &Store, jobs: &[BenchJob]) -> Result<(), StoreError> {
-    patiently(async || store.remove_bench_jobs(jobs).await).await
+    with_retries(async || store.remove_bench_jobs(jobs).await).await
 }
 
-async fn patiently<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+async fn with_retries<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     // This token is never cancelled.
     let never = CancellationToken::new();
     let (mut backoff, begun) = (Backoff::new(&never), Instant::now());

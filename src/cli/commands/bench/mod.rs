@@ -14,7 +14,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::requests::{insufficient_keyspace, request_failure, whole_number};
-use crate::cli::support::terminal::{print_json, say};
+use crate::cli::support::terminal::{print_json, print_note};
 use crate::cli::support::text::grouped;
 use crate::config::policy_files;
 use codemint_codes::job::bench;
@@ -45,10 +45,10 @@ const JOBS_A_TRANSACTION: usize = 100;
   codemint --store postgres://owner@db/shop bench --jobs 10 --workers 4
   codemint --store postgres://owner@db/shop bench --mask 'SPRING-[:safe:]{8}' --codes 200000 --json
 
-Mints real jobs into the configured store and then removes them: codes, chunks, jobs and masks, also
-after Ctrl-C. The next bench removes what a killed one has left. Workers ignore these jobs, and no
-events are published about them. Without a configured store, a temporary SQLite file in the working
-directory is measured. PostgreSQL needs a user with the right to delete: a member of codemint_owner.
+Mints real jobs into the configured store and then removes them: codes, chunks, jobs and masks, also \
+after Ctrl-C. The next bench removes what a killed one has left. Workers ignore these jobs, and no \
+events are published about them. Without a configured store, a temporary SQLite file in the working \
+directory is measured. PostgreSQL needs a user with the right to delete: a member of codemint_owner. \
 docs/bench.md explains the figures.")]
 pub struct Bench {
     /// Number of codes over all jobs
@@ -74,13 +74,17 @@ impl Bench {
         let place = Place::choose(context)?;
         let store = place.open(context).await?;
         check_rights(context, &store).await?;
-        let lock = context.patiently(async || store.lock_benches().await).await?;
+        let lock = context.with_retries(async || store.lock_benches().await).await?;
         let Some(_lock) = lock else {
             return Err(Failure::other("another `codemint bench` runs on this store; wait until it has ended"));
         };
         self.remove_leftovers(context, &store).await?;
         if !context.quiet {
-            say(&format!("bench: {}{}", place.location, if place.is_temporary() { ", a temporary file" } else { "" }));
+            print_note(&format!(
+                "bench: {}{}",
+                place.location,
+                if place.is_temporary() { ", a temporary file" } else { "" }
+            ));
         }
         let ran = Box::pin(plan.run(context, &place, &store)).await;
         let begun = Instant::now();
@@ -135,7 +139,7 @@ impl Bench {
         let Removed { jobs, codes } = remove_all(store).await?;
         if jobs > 0 && !context.quiet {
             let codes = grouped(codes.into());
-            say(&format!("note: removed the leftovers of a killed bench: {jobs} jobs with {codes} codes"));
+            print_note(&format!("note: removed the leftovers of a killed bench: {jobs} jobs with {codes} codes"));
         }
         Ok(())
     }
@@ -153,7 +157,7 @@ fn within(name: &str, number: i128, max: i128) -> Result<i128, Failure> {
 /// # Errors
 /// `usage` if the user has no right to delete from some table.
 async fn check_rights(context: &Context, store: &Store) -> Result<(), Failure> {
-    let tables = context.patiently(async || store.find_undeletable_tables().await).await?;
+    let tables = context.with_retries(async || store.find_undeletable_tables().await).await?;
     if tables.is_empty() {
         return Ok(());
     }
@@ -217,7 +221,7 @@ impl Plan {
         let [request, _] = &self.requests;
         let (first, last) = request.mask.range();
         let in_use = context
-            .patiently(async || {
+            .with_retries(async || {
                 let mut snapshot = store.begin_reading().await?;
                 let in_use = snapshot.find_masks_in_use(CodeRange { first: &first, last: &last }).await?;
                 snapshot.rollback().await?;
@@ -226,7 +230,7 @@ impl Plan {
             .await?;
         let meeting = in_use.iter().filter(|other| other.mask.meets(&request.mask)).count();
         if meeting > 0 && !context.quiet {
-            say(&format!(
+            print_note(&format!(
                 "note: {meeting} masks in use share codes with {}; until the test has ended, their jobs find fewer free codes",
                 request.mask_text
             ));
@@ -248,7 +252,7 @@ impl Plan {
         for batch in requests.chunks(JOBS_A_TRANSACTION) {
             context.stop.check(|| "stopped; all test data is removed".to_owned())?;
             let batch: Vec<(Uuid, &Request)> = batch.iter().map(|(id, request)| (*id, request)).collect();
-            let put = context.patiently(async || store.put_jobs(&batch).await).await?;
+            let put = context.with_retries(async || store.put_jobs(&batch).await).await?;
             for (put, (_, request)) in put.into_iter().zip(batch) {
                 match put {
                     PutJob::Stored(job) | PutJob::Known(job) => jobs.push(job),

@@ -11,5 +11,5 @@ pub mod transaction;
 pub mod statement;
 pub(crate) mod watch;
 pub(crate) mod patterns;
-pub mod time_limit;
+pub(crate) mod time_limit;
 pub mod blocking;

@@ -12,7 +12,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(330);
 ///
 /// # Errors
 /// `Silent` after [`ANSWER_TIMEOUT`]; the connection is then unusable, and the outcome of a commit is unknown.
-pub async fn in_time<T>(verb: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+pub(crate) async fn in_time<T>(operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let silent = |_elapsed| StoreError::Silent { seconds: ANSWER_TIMEOUT.as_secs() };
-    tokio::time::timeout(ANSWER_TIMEOUT, verb).await.map_err(silent)?
+    tokio::time::timeout(ANSWER_TIMEOUT, operation).await.map_err(silent)?
 }

@@ -14,7 +14,6 @@ use codemint_store::admission::refused::{PutRefused, RefusedRequest};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::records::actor::actor_of_message;
 use codemint_store::records::audit::{AuditEntry, Outcome};
 
@@ -80,7 +79,7 @@ impl Admission {
                 _ => None,
             })
             .collect();
-        let put = if requests.is_empty() { Vec::new() } else { in_time(self.store.put_jobs(&requests)).await? };
+        let put = if requests.is_empty() { Vec::new() } else { self.store.put_jobs(&requests).await? };
         let mut put = put.into_iter();
         let mut admitted = Vec::with_capacity(messages.len());
         for parsed in &parsed {
@@ -146,7 +145,7 @@ impl Admission {
         let JobMessage { job_id, mask, count, campaign, .. } = message.clone();
         let options = options.clone();
         let request = RefusedRequest { id: job_id, mask_text: mask, count, campaign, options, error };
-        match in_time(self.store.put_refused(&request)).await? {
+        match self.store.put_refused(&request).await? {
             PutRefused::Stored(job) => Ok(Admitted::Refused(job)),
             PutRefused::Known(job) => self.known(job, message, &request.options).await,
         }
@@ -156,11 +155,11 @@ impl Admission {
         if !job.asks_for(&message.mask, message.count, message.campaign.as_deref()) {
             let parsed = (&*message.mask, message.count, message.campaign.as_deref());
             let entry = AuditEntry::of_request(Outcome::Conflict, job.id, parsed).asked_by(options);
-            in_time(self.store.put_audit(&entry)).await?;
+            self.store.put_audit(&entry).await?;
             let reason = format!("job {} exists already with another mask, count or campaign", job.id);
             return Ok(Admitted::Dead(Undecodable { reason, position: "/job_id".to_owned() }));
         }
-        in_time(self.store.repeat_event(job.no, options)).await?;
+        self.store.repeat_event(job.no, options).await?;
         Ok(Admitted::Repeated(job))
     }
 }

@@ -12,7 +12,6 @@ use crate::runner::backoff::Backoff;
 use codemint_codes::wire::event::EVENT_CONTENT_TYPE;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::records::outbox::{OutboxEvent, RELAY_BATCH_MAX};
 use codemint_telemetry::metrics::broker as metrics;
 
@@ -81,7 +80,7 @@ impl From<StoreError> for RelayError {
 }
 
 async fn relay_batch(store: &Store, publisher: &Publisher, exchange: &str) -> Result<Relayed, RelayError> {
-    let Some(batch) = in_time(store.claim_events()).await? else { return Ok(Relayed::NotYet) };
+    let Some(batch) = store.claim_events().await? else { return Ok(Relayed::NotYet) };
     if batch.events.is_empty() {
         return Ok(Relayed::All);
     }
@@ -97,7 +96,7 @@ async fn relay_batch(store: &Store, publisher: &Publisher, exchange: &str) -> Re
         done.answer(publisher, reply).await;
     }
     let Done { published, failure } = done;
-    in_time(store.delete_events(batch, &published)).await?;
+    store.delete_events(batch, &published).await?;
     match failure {
         None if is_full => Ok(Relayed::Full),
         None => Ok(Relayed::All),

@@ -14,7 +14,6 @@ use codemint_codes::job::record::{Job, Rejections};
 use codemint_codes::screening::Screening;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::minting::chunks::{ClaimedChunk, OpenChunk, PutCodes};
 use codemint_telemetry::metrics::chunks;
 
@@ -101,7 +100,7 @@ impl Minting {
     pub async fn mint_chunk(&mut self, store: &Store) -> Result<ChunkOutcome, MintError> {
         self.claimed = None;
         let (mut times, mut stopwatch) = (ChunkTimes::default(), Stopwatch::start());
-        let claimed = in_time(store.claim_chunk(self.task.job_no)).await?;
+        let claimed = store.claim_chunk(self.task.job_no).await?;
         let Some(mut claimed) = claimed else { return Ok(ChunkOutcome::NothingToClaim) };
         let run_no = claimed.chunk.run_no;
         self.claimed = Some(run_no);
@@ -117,12 +116,12 @@ impl Minting {
         times.put_codes = stopwatch.lap();
         self.recycled = batch;
 
-        in_time(claimed.write_checkpoint(&checkpoint)).await?;
+        claimed.write_checkpoint(&checkpoint).await?;
         times.checkpoint = stopwatch.lap();
         self.claimed = None;
 
         let minted = MintedChunk { run_no, codes: checkpoint.minted, rejections: checkpoint.rejections };
-        if let Err(error) = in_time(claimed.commit()).await {
+        if let Err(error) = claimed.commit().await {
             tracing::warn!(run_no, %error, "commit returned an error; asking the store whether the chunk is done");
             return Ok(ChunkOutcome::CommitUnknown { minted, error });
         }
@@ -143,7 +142,7 @@ impl Minting {
         if !guess_was_wrong {
             let next = match self.task.is_whole(&claimed.chunk) {
                 true => None,
-                false => in_time(claimed.find_next_open()).await?,
+                false => claimed.find_next_open().await?,
             };
             self.seems_last = next.is_none();
             self.ahead = next.map(|next| Ahead { run_no: next.run_no, preparing: self.start_preparing(next) });
@@ -168,7 +167,7 @@ impl Minting {
 /// iteration uses up at least one rank of the slice, so the loop ends.
 async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepared) -> Result<Encoded, MintError> {
     let mut phantoms = 0;
-    while in_time(claimed.put_codes(&prepared.encoded.codes)).await? == PutCodes::DuplicateMet {
+    while claimed.put_codes(&prepared.encoded.codes).await? == PutCodes::DuplicateMet {
         let run_no = claimed.chunk.run_no;
         let (replaced, conflicts) = while_claimed(claimed, Box::pin(prepared.replace_conflicting(task))).await??;
         chunks::chunk_conflicted();
@@ -188,7 +187,7 @@ async fn while_claimed<T>(claimed: &mut ClaimedChunk, work: impl Future<Output =
     loop {
         tokio::select! {
             done = &mut work => return Ok(done),
-            () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => in_time(claimed.keep_alive()).await?,
+            () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => claimed.keep_alive().await?,
         }
     }
 }

@@ -20,7 +20,6 @@ use codemint_codes::screening::{FilterLimits, Screening, ScreeningMode};
 use codemint_import::sorted::Sorted;
 use codemint_store::connection::blocking::off_the_async_threads;
 use codemint_store::connection::error::StoreError;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::connection::transaction::StoreTransaction;
 use codemint_store::minting::chunks::{Checkpoint, EncodedCodes, OpenChunk};
 use codemint_store::minting::write_order::WriteOrder;
@@ -45,7 +44,7 @@ pub(crate) struct Encoded {
 
 impl Prepared {
     pub async fn new(task: Arc<Task>, chunk: OpenChunk, recycled: CodeBatch) -> Result<Self, StoreError> {
-        let mut snapshot = in_time(task.store.begin_reading()).await?;
+        let mut snapshot = task.store.begin_reading().await?;
         let First { candidates, mask, draw } = match &task.source {
             Source::Drawn { key, mask } => First::drawn(key, mask, &chunk, &mut snapshot, recycled).await?,
             Source::Imported(sorted) => First::read(sorted, &chunk).await?,
@@ -57,7 +56,7 @@ impl Prepared {
         let mut candidates = settle(candidates, &mut snapshot).await?;
         let filter = stopwatch.lap();
         let encoded = encode(&task, chunk.run_no, &mut candidates, screening, screen.order).await;
-        in_time(snapshot.rollback()).await?;
+        snapshot.rollback().await?;
         let times = PreparationTimes { draw, filter, encode: stopwatch.lap() };
         Ok(Self { run_no: chunk.run_no, candidates, screening, encoded, times })
     }
@@ -67,10 +66,10 @@ impl Prepared {
     pub async fn replace_conflicting(self, task: &Task) -> Result<(Self, u64), StoreError> {
         let Self { run_no, mut candidates, screening, encoded, times } = self;
         let before = candidates.rejections().conflicts;
-        let mut snapshot = in_time(task.store.begin_reading()).await?;
+        let mut snapshot = task.store.begin_reading().await?;
         candidates.recheck(encoded.batch);
         let mut candidates = settle(candidates, &mut snapshot).await?;
-        in_time(snapshot.rollback()).await?;
+        snapshot.rollback().await?;
         let conflicts = candidates.rejections().conflicts - before;
         // Another process writes codes of this mask.
         let encoded = encode(task, run_no, &mut candidates, screening, WriteOrder::Ascending).await;
@@ -87,12 +86,12 @@ async fn settle(
     let mut is_reading = false;
     loop {
         let answer = match candidates.need() {
-            Need::Present(codes) => Answer::Present(in_time(snapshot.find_present(codes)).await?),
+            Need::Present(codes) => Answer::Present(snapshot.find_present(codes).await?),
             Need::Page { keyspace, page } => {
                 if !std::mem::replace(&mut is_reading, true) {
                     tracing::debug!("the slice is crowded; reading its codes");
                 }
-                Answer::Page(in_time(snapshot.read_page(keyspace, page)).await?)
+                Answer::Page(snapshot.read_page(keyspace, page).await?)
             }
             Need::Done => return Ok(candidates),
         };
@@ -152,7 +151,7 @@ impl First {
         recycled: CodeBatch,
     ) -> Result<Self, StoreError> {
         let JobMask { mask, keyspace, denied } = mask;
-        let reserved = in_time(snapshot.find_reserved(mask.code_length())).await?;
+        let reserved = snapshot.find_reserved(mask.code_length()).await?;
         let rules = Rules::new(mask, &reserved, denied.clone());
         let slice = slice_of_range(keyspace, &chunk.range_first, &chunk.range_last)
             .ok_or_else(|| corrupt(chunk, "has a range outside its mask"))?;

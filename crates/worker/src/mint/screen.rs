@@ -8,7 +8,6 @@ use codemint_codes::screening::{FilterLimits, Overlap, RUNS_MAX, SINGLE_CODES_MA
 use codemint_store::admission::overlaps::{CodeRange, Run};
 use codemint_store::connection::blocking::off_the_async_threads;
 use codemint_store::connection::error::StoreError;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::connection::transaction::StoreTransaction;
 use codemint_store::minting::write_order::WriteOrder;
 use codemint_telemetry::metrics::chunks::FiltersHeld;
@@ -40,16 +39,16 @@ impl Screen {
             return Ok(Self::without_filters(screening));
         }
         let range = CodeRange { first, last };
-        let masks = in_time(snapshot.find_masks_in_use(range)).await?;
+        let masks = snapshot.find_masks_in_use(range).await?;
         let overlapping: Vec<i64> =
             masks.iter().filter(|other| mask.meets(&other.mask)).map(|other| other.mask_no).collect();
-        let runs = in_time(snapshot.find_runs(&overlapping, range, RUNS_MAX + 1)).await?;
-        let single_codes = in_time(snapshot.find_single_codes(&overlapping, range, SINGLE_CODES_MAX + 1)).await?;
+        let runs = snapshot.find_runs(&overlapping, range, RUNS_MAX + 1).await?;
+        let single_codes = snapshot.find_single_codes(&overlapping, range, SINGLE_CODES_MAX + 1).await?;
         let screening = Screening::choose(count, &overlap(candidates, &runs, single_codes.len()), limits);
         match screening {
             Screening::Filter => Self::with_filters(runs, single_codes, snapshot).await,
             Screening::NothingOverlaps => {
-                let order = in_time(snapshot.find_write_order(job_no, &overlapping, last)).await?;
+                let order = snapshot.find_write_order(job_no, &overlapping, last).await?;
                 Ok(Self { order, ..Self::without_filters(screening) })
             }
             _ => Ok(Self::without_filters(screening)),
@@ -63,7 +62,7 @@ impl Screen {
     ) -> Result<Self, StoreError> {
         let run_nos: Vec<i64> = runs.iter().filter(|run| run.filter_bytes > 0).map(|run| run.run_no).collect();
         let mut stopwatch = Stopwatch::start();
-        let stored = in_time(snapshot.read_filters(&run_nos)).await?;
+        let stored = snapshot.read_filters(&run_nos).await?;
         let load = move || {
             let prefilter = prefilter_of(runs, &stored, single_codes);
             let size = prefilter.size();

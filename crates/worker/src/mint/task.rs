@@ -17,7 +17,6 @@ use codemint_import::sorted::Sorted;
 use codemint_store::connection::blocking::off_the_async_threads;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::minting::chunks::OpenChunk;
 use codemint_store::minting::closing::StartJob;
 use codemint_telemetry::metrics::jobs;
@@ -126,7 +125,7 @@ impl JobMask {
 
 /// Opens the job and returns its key, unless the job has ended or has none.
 async fn start(store: &Store, job: &Job) -> Result<Option<Key>, StoreError> {
-    let StartJob { key, waited } = in_time(store.start_job(job.no)).await?;
+    let StartJob { key, waited } = store.start_job(job.no).await?;
     if let Some(waited) = waited {
         jobs::job_opened(waited, job.options.emits_events);
         tracing::info!(waited_seconds = waited.as_secs_f64(), "a job is opened");

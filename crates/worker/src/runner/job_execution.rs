@@ -16,7 +16,6 @@ use codemint_codes::job::state::State;
 use codemint_codes::wire::document::hexadecimal;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::minting::closing::{CloseJob, JobEnd};
 use codemint_telemetry::metrics::{chunks, jobs};
 use codemint_telemetry::traces;
@@ -164,13 +163,13 @@ impl JobExecution {
         if self.job.options.traceparent.is_none()
             && let Some(traceparent) = traces::traceparent_of(&self.span)
         {
-            in_time(self.store.keep_trace(self.job.no, &traceparent)).await?;
+            self.store.keep_trace(self.job.no, &traceparent).await?;
         }
         Ok(())
     }
 
     async fn close(&self) -> Result<StepOutcome, MintError> {
-        Ok(match in_time(self.store.close_job(self.job.no)).await? {
+        Ok(match self.store.close_job(self.job.no).await? {
             CloseJob::Ended(end) => {
                 log_end(end);
                 StepOutcome::Ended
@@ -185,7 +184,7 @@ impl JobExecution {
         let Some(UnknownCommit { minted: MintedChunk { run_no, .. }, .. }) = self.unknown else {
             return Ok(StepOutcome::Made);
         };
-        let done = in_time(self.store.is_chunk_done(run_no)).await?;
+        let done = self.store.is_chunk_done(run_no).await?;
         chunks::ambiguous_commit_settled(done);
         tracing::info!(run_no, done, "resolved an unknown commit");
         match self.unknown.take() {
@@ -215,7 +214,7 @@ impl JobExecution {
         let is_due = self.progress_at.is_none_or(|progress_at| progress_at.elapsed() >= PROGRESS_INTERVAL);
         if self.job.options.emits_events && self.job.count > u64::from(self.job.chunk_size) && is_due {
             self.progress_at = Some(Instant::now());
-            in_time(self.store.announce_progress(self.job.no)).await?;
+            self.store.announce_progress(self.job.no).await?;
         }
         Ok(())
     }

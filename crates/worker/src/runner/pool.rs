@@ -23,7 +23,6 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::state::JobError;
 use codemint_store::connection::error::ErrorClass;
 use codemint_store::connection::store::Store;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::minting::closing::CloseJob;
 use codemint_telemetry::metrics::chunks;
 use codemint_telemetry::metrics::store::store_error_met;
@@ -141,7 +140,7 @@ impl Pool {
     async fn poll_for_jobs(&self, stop: &CancellationToken) {
         let mut backoff = Backoff::new(stop);
         while !stop.is_cancelled() {
-            match in_time(self.store.list_unfinished(JOBS_KNOWN_MAX)).await {
+            match self.store.list_unfinished(JOBS_KNOWN_MAX).await {
                 Ok(unfinished) => {
                     backoff.reset();
                     self.update(&unfinished);
@@ -208,7 +207,7 @@ impl Pool {
         let mut execution = match (turn.execution, turn.job) {
             (Some(execution), _) => execution,
             (None, Some(job)) => self.new_execution(&job),
-            (None, None) => match in_time(self.store.find_job_by_no(turn.job_no)).await {
+            (None, None) => match self.store.find_job_by_no(turn.job_no).await {
                 Ok(Some(job)) if !job.state.is_final() => self.new_execution(&job),
                 Ok(_) => return Ok((None, StepOutcome::Ended)),
                 Err(error) => return Err((None, error.into())),
@@ -287,7 +286,7 @@ impl Pool {
     /// Handles an error that a retry will probably not fix: after [`FAILURES_MAX`] failures the job ends.
     async fn after_failure(&self, job_no: i64, chunk: Option<i64>, reason: &str) -> TurnOutcome {
         let failures = match chunk {
-            Some(run_no) => in_time(self.store.count_chunk_failure(run_no, FAILURES_MAX)).await,
+            Some(run_no) => self.store.count_chunk_failure(run_no, FAILURES_MAX).await,
             None => Ok(self.schedule().count_failure(job_no)),
         };
         // If the store is away, the failure was not counted.
@@ -306,7 +305,7 @@ impl Pool {
              job again under another id"
         );
         let message = format!("a chunk failed {failures} times: {reason}");
-        match in_time(self.store.fail_job(job_no, JobError { code: "chunk_failed".to_owned(), message })).await {
+        match self.store.fail_job(job_no, JobError { code: "chunk_failed".to_owned(), message }).await {
             Ok(closed) => {
                 if let CloseJob::Ended(end) = closed {
                     log_end(end);

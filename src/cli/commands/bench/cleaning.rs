@@ -6,7 +6,6 @@ use tokio_util::sync::CancellationToken;
 
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
-use codemint_store::connection::time_limit::in_time;
 use codemint_store::upkeep::benches::{BenchJob, JOBS_AT_ONCE};
 use codemint_worker::runner::backoff::Backoff;
 
@@ -49,7 +48,7 @@ async fn with_retries<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result
     let never = CancellationToken::new();
     let (mut backoff, begun) = (Backoff::new(&never), Instant::now());
     loop {
-        match in_time(ask()).await {
+        match ask().await {
             Err(error) if backoff.is_retryable(&error) && begun.elapsed() < PATIENCE => {
                 backoff.wait_after(&error).await
             }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
-use crate::metrics::{names, progress_made};
+use crate::metrics::names;
+use crate::metrics::recorder::progress_made;
 
 pub fn chunk_claimed() {
     counter!(names::CHUNKS_CLAIMED).increment(1);

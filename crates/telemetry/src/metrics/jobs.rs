@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
-use crate::metrics::{names, progress_made};
+use crate::metrics::names;
+use crate::metrics::recorder::progress_made;
 
 /// Counts a message by outcome: `accepted`, `repeated`, `refused` or `dead_lettered`.
 pub fn message_received(outcome: &'static str) {

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use askama::Template;
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 
+use crate::health::{Missing, ReadinessDocument};
 use crate::jobs_seen::JobLines;
-use crate::{Missing, ReadinessDocument};
 use codemint_telemetry::metrics::names;
 
 /// The policy for the browser: it may use this page's own style, and nothing else.
@@ -20,13 +20,13 @@ pub struct Page {
     version: &'static str,
     ready: bool,
     missing: Vec<Missing>,
-    rooms: Vec<Room>,
+    panels: Vec<Panel>,
     jobs: JobLines,
 }
 
 /// A panel of figures that belong together.
 #[derive(Debug)]
-struct Room {
+struct Panel {
     title: &'static str,
     figures: Vec<Figure>,
 }
@@ -43,13 +43,13 @@ impl Page {
     /// Builds the page. `metrics` is the response of `/metrics`.
     pub fn new(readiness: ReadinessDocument, metrics: &str, jobs: JobLines) -> Self {
         let figures = Figures::read(metrics);
-        let mut rooms = vec![jobs_room(&figures), codes_room(&figures), store_room(&figures)];
+        let mut panels = vec![jobs_panel(&figures), codes_panel(&figures), store_panel(&figures)];
         if readiness.broker.is_some() {
-            rooms.push(broker_room(&figures));
+            panels.push(broker_panel(&figures));
         }
-        rooms.push(process_room(&figures));
+        panels.push(process_panel(&figures));
         let ReadinessDocument { ready, missing, .. } = readiness;
-        Self { version: env!("CARGO_PKG_VERSION"), ready, missing, rooms, jobs }
+        Self { version: env!("CARGO_PKG_VERSION"), ready, missing, panels, jobs }
     }
 }
 
@@ -61,12 +61,12 @@ fn alarm_if(is_alarm: bool, name: &'static str, value: impl ToString) -> Figure 
     Figure { name, value: value.to_string(), is_alarm }
 }
 
-fn jobs_room(figures: &Figures) -> Room {
+fn jobs_panel(figures: &Figures) -> Panel {
     let jobs = |state: &str| HumanCount(figures.count(&format!("{}{{state=\"{state}\"}}", names::JOBS)));
     let ended = |outcome: &str| figures.count(&format!("{}{{outcome=\"{outcome}\"}}", names::JOBS_FINISHED));
     let oldest = figures.seconds(names::OLDEST_WAITING_JOB_AGE);
     let waiting = if oldest.is_zero() { "–".to_owned() } else { HumanDuration(oldest).to_string() };
-    Room {
+    Panel {
         title: "Jobs",
         figures: vec![
             figure("queued", jobs("queued")),
@@ -78,9 +78,9 @@ fn jobs_room(figures: &Figures) -> Room {
     }
 }
 
-fn codes_room(figures: &Figures) -> Room {
+fn codes_panel(figures: &Figures) -> Panel {
     let since = figures.since(names::LAST_PROGRESS);
-    Room {
+    Panel {
         title: "Codes",
         figures: vec![
             figure("minted here", HumanCount(figures.count(names::CODES_MINTED))),
@@ -92,12 +92,12 @@ fn codes_room(figures: &Figures) -> Room {
     }
 }
 
-fn store_room(figures: &Figures) -> Room {
+fn store_panel(figures: &Figures) -> Panel {
     let is_up = figures.get(names::STORE_UP) == 1.0;
     let used = format!("{}{{state=\"used\"}}", names::POOL_CONNECTIONS);
     let errors = figures.sum(names::STORE_ERRORS);
     let full = figures.get(names::KEYSPACE_USED);
-    Room {
+    Panel {
         title: "Store",
         figures: vec![
             alarm_if(!is_up, "answers", if is_up { "yes" } else { "no" }),
@@ -109,7 +109,7 @@ fn store_room(figures: &Figures) -> Room {
     }
 }
 
-fn broker_room(figures: &Figures) -> Room {
+fn broker_panel(figures: &Figures) -> Panel {
     let (connected, blocked) = (figures.get(names::BROKER_CONNECTED) == 1.0, figures.get(names::BROKER_BLOCKED) == 1.0);
     let state = match (connected, blocked) {
         (false, _) => "away",
@@ -117,7 +117,7 @@ fn broker_room(figures: &Figures) -> Room {
         (true, false) => "connected",
     };
     let messages = |queue: &str| figures.count(&format!("{}{{queue=\"{queue}\"}}", names::QUEUE_MESSAGES));
-    Room {
+    Panel {
         title: "Broker",
         figures: vec![
             alarm_if(state != "connected", "session", state),
@@ -129,8 +129,8 @@ fn broker_room(figures: &Figures) -> Room {
     }
 }
 
-fn process_room(figures: &Figures) -> Room {
-    Room {
+fn process_panel(figures: &Figures) -> Panel {
+    Panel {
         title: "Process",
         figures: vec![
             figure("memory", HumanBytes(figures.count("process_resident_memory_bytes"))),

@@ -10,7 +10,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::print_line;
-use codemint_server::ReadinessDocument;
+use codemint_server::health::ReadinessDocument;
 
 /// A limit above the size of any answer of a worker.
 const ANSWER_MAX_BYTES: u64 = 64 * 1024;

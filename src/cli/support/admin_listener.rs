@@ -3,17 +3,19 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use codemint_codes::draw::GENERATOR_VERSION;
+use codemint_server::health::Health;
 use codemint_server::jobs_seen::JobsSeen;
-use codemint_server::{self, Health};
+use codemint_server::routes;
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
-use codemint_telemetry::metrics::{self, Metrics};
+use codemint_telemetry::metrics::recorder::{self, Metrics};
 
 /// The interval between two upkeeps of the metrics.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -32,11 +34,11 @@ impl AdminListener {
     /// `usage` if the process cannot listen on the address.
     pub async fn open(context: &Context, broker: watch::Receiver<BrokerStatus>) -> Result<Option<Self>, Failure> {
         let Some(address) = context.config.admin else { return Ok(None) };
-        let listener = codemint_server::listen(address).await.map_err(|error| {
+        let listener = TcpListener::bind(address).await.map_err(|error| {
             Failure::usage(format!("admin.listen: cannot listen on {address}: {error}; set another address, or off"))
         })?;
         let has_broker = context.config.broker.is_some();
-        let metrics = metrics::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
+        let metrics = recorder::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
         let health = Arc::new(Health {
             metrics: metrics.map_err(Failure::other)?,
             store: OnceLock::new(),
@@ -49,7 +51,7 @@ impl AdminListener {
         let end = CancellationToken::new();
         let (asked, ended) = (Arc::clone(&health), end.clone());
         tokio::spawn(async move {
-            if let Err(error) = codemint_server::serve(listener, asked, ended).await {
+            if let Err(error) = routes::serve(listener, asked, ended).await {
                 tracing::error!(%error, "the admin listener failed");
             }
         });

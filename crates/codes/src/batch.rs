@@ -70,6 +70,14 @@ impl CodeBatch {
     }
 
     /// Returns the codes that are not among the others; both must be ascending.
+    ///
+    /// ```
+    /// use codemint_codes::batch::CodeBatch;
+    ///
+    /// let batch = CodeBatch::from_lines("A1\nA2\nA3\n".to_owned());
+    /// assert_eq!(batch.without(&["A0".to_owned(), "A2".to_owned()]).as_lines(), "A1\nA3\n");
+    /// assert_eq!(batch.range("A2", "A9"), 1..3);
+    /// ```
     pub fn without(&self, others: &[String]) -> Self {
         let kept = self.iter().filter(|code| others.binary_search_by(|other| other.as_str().cmp(code)).is_err());
         Self::from_lines(kept.flat_map(|code| [code, "\n"]).collect())

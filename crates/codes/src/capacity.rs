@@ -71,6 +71,17 @@ impl<'a> Mintable<'a> {
     }
 
     /// Decides whether `count` codes are free.
+    ///
+    /// ```
+    /// use codemint_codes::capacity::{Capacity, Mintable, Taken};
+    ///
+    /// let mask = "A##".parse()?;
+    /// let mintable = Mintable::new(&mask, &[], None);
+    /// let taken = Taken { at_least: 0, at_most: 20 };
+    /// assert_eq!(mintable.capacity_for(80, taken), Capacity::Enough);
+    /// assert_eq!(mintable.capacity_for(81, taken), Capacity::Unsure);
+    /// # Ok::<(), codemint_codes::mask::MaskError>(())
+    /// ```
     pub fn capacity_for(&self, count: u64, taken: Taken) -> Capacity {
         let count = u128::from(count);
         if self.codes_at_least.saturating_sub(taken.at_most) >= count {
@@ -124,5 +135,37 @@ impl std::iter::Sum for Taken {
             at_least: sum.at_least.saturating_add(one.at_least),
             at_most: sum.at_most.saturating_add(one.at_most),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut_out;
+    use crate::mask::{Mask, MaskError};
+    use crate::overlap::size;
+
+    /// Returns how many bodies are left after cutting, and the reserved masks that were not cut out.
+    fn left_after_cutting(mask: &str, reserved: &[&str]) -> Result<(u128, Vec<String>), MaskError> {
+        let reserved = reserved.iter().map(|text| text.parse()).collect::<Result<Vec<Mask>, _>>()?;
+        let mask = mask.parse()?;
+        let (parts, not_cut_out) = cut_out(&mask, &reserved);
+        let bodies = parts.iter().map(|part| size(part)).sum();
+        Ok((bodies, not_cut_out.iter().map(ToString::to_string).collect()))
+    }
+
+    #[test]
+    fn reserved_masks_that_share_no_code_with_the_mask_cut_nothing() {
+        assert_eq!(left_after_cutting("A##", &["B##", "A###", "A?#"]), Ok((100, vec![])));
+    }
+
+    #[test]
+    fn overlapping_reserved_masks_are_cut_out_once() {
+        assert_eq!(left_after_cutting("A##", &["A1#", "A#1", "*11"]), Ok((100 - 19, vec![])));
+    }
+
+    #[test]
+    fn a_reserved_mask_that_splits_check_characters_is_not_cut_out() {
+        let (whole, split) = ("A1[:safe:]", "A2[B-F]");
+        assert_eq!(left_after_cutting("A#[:check:]", &[whole, split]), Ok((9, vec![split.to_owned()])));
     }
 }

@@ -15,7 +15,7 @@ use crate::symbols::SymbolSet;
 /// The maximum number of words.
 pub const WORDS_MAX: usize = 100_000;
 /// The shortest word, in symbols: a single symbol is better left out of the mask.
-pub const WORD_LENGTH_MIN: usize = 2;
+const WORD_LENGTH_MIN: usize = 2;
 /// The longest word, in symbols: no code is longer.
 pub const WORD_LENGTH_MAX: usize = 64;
 /// The maximum number of symbols of all forms of all words together. At this bound a list was measured to take 400 MB
@@ -320,5 +320,36 @@ fn steps(positions: &[SymbolSet], reaches: &[u8], body_start: usize, longest: u8
 impl fmt::Debug for DeniedInMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeniedInMask").field("words", &self.words).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Step, forms, reaches, steps};
+    use crate::mask::{Mask, MaskError};
+
+    #[test]
+    fn a_word_has_one_form_for_every_combination_of_readings() {
+        assert_eq!(forms(b"AIL"), [b"AIL", b"AI1", b"A1L", b"A11"]);
+    }
+
+    #[test]
+    fn the_reach_of_a_position_counts_the_symbols_of_the_literals_before_it() -> Result<(), MaskError> {
+        let mask: Mask = "AB-C#-D[XY]E".parse()?;
+        assert_eq!(reaches(mask.positions()), [1, 2, 2, 3, 0, 0, 1, 0, 1]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_search_ends_where_the_longest_word_no_longer_reaches_a_placeholder() -> Result<(), MaskError> {
+        let mask: Mask = "#A-BCDE".parse()?;
+        let positions = mask.positions();
+        let searched = |longest| -> Vec<(usize, u8)> {
+            let found = steps(positions, &reaches(positions), 10, longest);
+            found.iter().map(|Step { position, reach }| (*position, *reach)).collect()
+        };
+        assert_eq!(searched(3), [(10, 0), (11, 1), (13, 2)]);
+        assert_eq!(searched(64), [(10, 0), (11, 1), (13, 2), (14, 3), (15, 4), (16, 5)]);
+        Ok(())
     }
 }

@@ -223,3 +223,37 @@ impl Counts<'_> {
         self.ended_at.iter().sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{AutomatonError, CLASSES, Step, WordAutomaton, class_of};
+
+    const ALPHABET: &[u8; 4] = b"ABC-";
+
+    fn all_texts(length: u32) -> impl Iterator<Item = Vec<u8>> {
+        let symbol = |text: u32, at| ALPHABET[(text / 4_u32.pow(at) % 4) as usize];
+        (0..4_u32.pow(length)).map(move |text| (0..length).map(|at| symbol(text, at)).collect())
+    }
+
+    /// Counting takes a step per position instead of a search per text, and must find the same number.
+    #[test]
+    fn as_many_texts_are_counted_as_a_search_of_each_leaves() -> Result<(), AutomatonError> {
+        let mut read = [0; 256];
+        b"ABC".iter().for_each(|&letter| read[usize::from(letter)] = letter);
+        let mut times = [0; CLASSES];
+        b"ABC".iter().for_each(|&letter| times[class_of(letter)] = 1);
+        for forms in [vec!["AA"], vec!["AB", "BC", "CAC"], vec!["ABAB", "BA"], vec!["ABCABC"]] {
+            let forms: Vec<Vec<u8>> = forms.iter().map(|form| form.as_bytes().to_vec()).collect();
+            let automaton = WordAutomaton::new(&forms)?;
+            for reach in 0..3 {
+                let start = automaton.state_after(b"B");
+                let steps: Vec<Step> = (0..6).map(|position| Step { position, reach }).collect();
+                let left = all_texts(6).filter(|text| !automaton.finds(start, &steps, text, &read)).count();
+                let mut counts = automaton.counts(start);
+                steps.iter().for_each(|step| counts.step(&times, 1, step.reach));
+                assert_eq!(counts.total(), left as u128, "{forms:?} beyond {reach}");
+            }
+        }
+        Ok(())
+    }
+}

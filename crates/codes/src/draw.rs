@@ -262,3 +262,37 @@ fn sample_dense(random: &mut RandomIntegers, size: u128, wanted: usize) -> Vec<u
     }
     drawn
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Tried, sample, sample_sparse, skip_over};
+    use crate::keyspace::Rank;
+    use crate::random::{Key, RandomIntegers, Stream};
+
+    #[test]
+    fn a_sample_is_topped_up_by_exactly_its_repeats() {
+        let mut numbers = [5, 5, 3, 5, 9, 1].into_iter();
+        assert_eq!(sample_sparse(3, || numbers.next().unwrap_or_default()), [3, 5, 9]);
+        assert_eq!(numbers.next(), Some(1), "no number more than needed was drawn");
+    }
+
+    #[test]
+    fn a_sample_that_wants_everything_or_more_is_everything() {
+        let mut random = RandomIntegers::new(&Key::new([1; 32]), Stream::chunk(0, 0));
+        for wanted in [10, 11, 1000] {
+            assert_eq!(sample(&mut random, 10, wanted), (0..10).collect::<Vec<u128>>());
+        }
+        assert!(sample(&mut random, 10, 0).is_empty());
+    }
+
+    #[test]
+    fn untried_ranks_are_the_same_by_searching_and_by_passing() {
+        let mut tried = Tried::new(vec![107, 100, 103, 104]);
+        tried.insert(&[101, 110]);
+        let untried: Vec<Rank> = (100..120).filter(|rank| ![100, 101, 103, 104, 107, 110].contains(rank)).collect();
+        let searched: Vec<Rank> = (0..untried.len()).map(|index| tried.untried_at(index as u128, 100)).collect();
+        let mut passed: Vec<Rank> = (0..untried.len() as u128).collect();
+        skip_over(&mut passed, 100, &[100, 101, 103, 104, 107, 110]);
+        assert_eq!((&searched, &passed), (&untried, &untried));
+    }
+}

@@ -92,3 +92,17 @@ fn set_bits(bits: u64) -> impl Iterator<Item = u32> {
     let without_lowest = |bits: &u64| Some(bits & bits.wrapping_sub(1));
     std::iter::successors(Some(bits), without_lowest).take_while(|bits| *bits != 0).map(u64::trailing_zeros)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::set_bits;
+
+    #[test]
+    fn the_set_bits_of_a_word_come_in_ascending_order() {
+        let found = |bits| set_bits(bits).collect::<Vec<u32>>();
+        assert!(found(0).is_empty());
+        assert_eq!(found(0b1010_0001), [0, 5, 7]);
+        assert_eq!(found(1 << 63 | 1), [0, 63]);
+        assert_eq!(found(u64::MAX), (0..64).collect::<Vec<u32>>());
+    }
+}

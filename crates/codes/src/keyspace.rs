@@ -300,3 +300,30 @@ fn symbol_pairs(positions: &[SymbolSet]) -> Vec<SymbolPair> {
     });
     pairs.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{WideDigit, symbol_pairs};
+    use crate::mask::{Mask, MaskError};
+
+    #[test]
+    fn placeholders_are_paired_from_the_last_one_and_literals_left_out() -> Result<(), MaskError> {
+        let mask: Mask = "#A[XY]-[PQ]".parse()?;
+        let pairs = symbol_pairs(mask.body());
+        assert_eq!(pairs.iter().map(|pair| pair.positions).collect::<Vec<_>>(), [[2, 4], [0, 0]]);
+        assert_eq!(pairs[0].symbols, [*b"XP", *b"XQ", *b"YP", *b"YQ"]);
+        assert_eq!((pairs[1].radix(), pairs[1].symbols[7]), (10, *b"77"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_wide_digit_takes_as_many_pairs_as_fit_64_bits() -> Result<(), MaskError> {
+        let mask: Mask = "*{18}".parse()?;
+        let pairs = symbol_pairs(mask.body());
+        let (low, rest) = WideDigit::take(&pairs);
+        // 36^12 is below 2^64, 36^14 is not; 36^6 is below 2^32, 36^8 is not.
+        assert_eq!((low.size, rest.len()), (36_u64.pow(12), 3));
+        assert_eq!(low.narrow.iter().map(|narrow| narrow.size).collect::<Vec<_>>(), [36_u32.pow(6), 36_u32.pow(6)]);
+        Ok(())
+    }
+}

@@ -132,6 +132,14 @@ impl Mask {
     }
 
     /// Returns the lowest and the highest text of its symbols: every code of the mask lies between them.
+    ///
+    /// ```
+    /// use codemint_codes::mask::Mask;
+    ///
+    /// let mask: Mask = "A#[XYZ]".parse()?;
+    /// assert_eq!(mask.range(), ("A0X".to_owned(), "A9Z".to_owned()));
+    /// # Ok::<(), codemint_codes::mask::MaskError>(())
+    /// ```
     pub fn range(&self) -> (String, String) {
         let text =
             |symbol: fn(&SymbolSet) -> Option<u8>| self.positions.iter().filter_map(symbol).map(char::from).collect();
@@ -140,12 +148,29 @@ impl Mask {
 
     /// Returns how many random guesses it takes on average to hit one of `count` codes: every symbol counts, including
     /// those of check characters.
+    ///
+    /// ```
+    /// use codemint_codes::mask::Mask;
+    ///
+    /// assert_eq!("A####".parse::<Mask>()?.guesses_a_hit(100), 100.0);
+    /// # Ok::<(), codemint_codes::mask::MaskError>(())
+    /// ```
     pub fn guesses_a_hit(&self, count: u64) -> f64 {
         let texts = self.positions.iter().fold(1.0, |texts, set| texts * f64::from(set.len()));
         texts / count as f64
     }
 
     /// Returns true if the two masks have a code in common.
+    ///
+    /// ```
+    /// use codemint_codes::mask::Mask;
+    ///
+    /// let (digits, any): (Mask, Mask) = ("A##".parse()?, "*1*".parse()?);
+    /// assert!(digits.meets(&any));
+    /// assert!(!digits.meets(&"B##".parse()?));
+    /// assert!(!digits.meets(&"A###".parse()?));
+    /// # Ok::<(), codemint_codes::mask::MaskError>(())
+    /// ```
     pub fn meets(&self, other: &Self) -> bool {
         intersection(&self.positions, &other.positions).is_some()
     }

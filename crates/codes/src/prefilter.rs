@@ -15,7 +15,7 @@ use crate::batch::CodeBatch;
 
 const CHECKSUM_BYTES: usize = 8;
 /// The smallest run with a filter, which costs its writer and every reader something; for one code its range is enough.
-pub const FILTER_CODES_MIN: usize = 2;
+const FILTER_CODES_MIN: usize = 2;
 
 /// The filter of one run.
 ///
@@ -192,4 +192,23 @@ impl Prefilter {
 fn checksum(bits: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let digest = Sha256::digest(bits);
     std::array::from_fn(|at| digest[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{codes_a_block, rate_of};
+
+    #[test]
+    fn blocks_are_filled_to_the_wanted_false_positive_rate() {
+        for wanted in [0.5, 0.1, 0.01, 0.001, 0.000_1] {
+            let rate = rate_of(codes_a_block(wanted));
+            assert!((rate / wanted - 1.0).abs() < 1e-6, "{rate} instead of {wanted}");
+        }
+    }
+
+    #[test]
+    fn fuller_blocks_answer_maybe_more_often() {
+        let rates = [0.5, 1.0, 8.0, 16.0, 64.0].map(rate_of);
+        assert!(rates.is_sorted_by(|a, b| a < b), "{rates:?}");
+    }
 }

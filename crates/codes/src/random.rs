@@ -47,7 +47,16 @@ impl Stream {
     }
 }
 
-/// The random integers of one stream.
+/// The random integers of one stream: the same key and stream always give the same integers.
+///
+/// ```
+/// use codemint_codes::random::{Key, RandomIntegers, Stream};
+///
+/// let key = Key::new([7; 32]);
+/// let drawn = |stream| RandomIntegers::new(&key, stream).below(1_000_000_000);
+/// assert_eq!(drawn(Stream::chunk(0, 3)), drawn(Stream::chunk(0, 3)));
+/// assert_ne!(drawn(Stream::chunk(0, 3)), drawn(Stream::chunk(0, 4)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct RandomIntegers(ChaCha20Rng);
 

@@ -8,6 +8,17 @@ use crate::mask::Mask;
 use crate::overlap::{Positions, intersection, matches};
 
 /// The rules that keep codes of one mask from being minted.
+///
+/// ```
+/// use codemint_codes::mask::Mask;
+/// use codemint_codes::rules::{Forbidden, Rules};
+///
+/// let (mask, reserved): (Mask, Mask) = ("A##".parse()?, "A9*".parse()?);
+/// let rules = Rules::new(&mask, &[reserved], None);
+/// assert_eq!(rules.forbids("A93"), Some(Forbidden::Reserved));
+/// assert_eq!(rules.forbids("A39"), None);
+/// # Ok::<(), codemint_codes::mask::MaskError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// The reserved masks, as far as they overlap the mask.

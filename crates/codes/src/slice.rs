@@ -40,6 +40,14 @@ impl Slice {
     }
 
     /// Cuts the slice into pieces of this length; the last one may be shorter.
+    ///
+    /// ```
+    /// use codemint_codes::slice::Slice;
+    ///
+    /// let pieces: Vec<(u128, u128)> =
+    ///     Slice { start: 5, length: 7 }.pieces(3).map(|piece| (piece.start, piece.length)).collect();
+    /// assert_eq!(pieces, [(5, 3), (8, 3), (11, 1)]);
+    /// ```
     pub fn pieces(self, length: u128) -> impl Iterator<Item = Self> {
         let pieces = self.length.div_ceil(length);
         (0..pieces).map(move |piece| {
@@ -53,6 +61,15 @@ impl Slice {
 /// chance is exactly count / size. The quotas add up to `count` and none exceeds its slice.
 ///
 /// Requires `1 <= slices <= count <= size`, `size` below 2^100 and `count / slices` at most 2^20.
+///
+/// ```
+/// use codemint_codes::random::Key;
+/// use codemint_codes::slice::quotas;
+///
+/// let given: Vec<u64> = quotas(&Key::new([7; 32]), 0, 1000, 10, 3).map(|(_slice, quota)| quota).collect();
+/// assert_eq!(given.iter().sum::<u64>(), 10);
+/// assert!(given.iter().all(|quota| (3..=4).contains(quota)));
+/// ```
 pub fn quotas(key: &Key, round: u32, size: u128, count: u64, slices: u32) -> impl Iterator<Item = (Slice, u64)> {
     let mut remainder = RandomIntegers::new(key, Stream::quotas(round)).below(size);
     (0..slices).map(move |index| {

@@ -26,7 +26,7 @@ pub const ALNUM: SymbolSet = DIGIT.union(ALPHA);
 pub const SAFE: SymbolSet = SymbolSet::of(b"BCDFGHJKLMNPQRSTVWXZ3479");
 
 /// The sets that a mask can use by name, in the order in which messages list them.
-pub const NAMED: [(&str, SymbolSet); 4] = [("digit", DIGIT), ("alpha", ALPHA), ("alnum", ALNUM), ("safe", SAFE)];
+pub(crate) const NAMED: [(&str, SymbolSet); 4] = [("digit", DIGIT), ("alpha", ALPHA), ("alnum", ALNUM), ("safe", SAFE)];
 
 /// Returns true for the characters that a code may consist of, before folding to upper case.
 pub const fn is_printable(byte: u8) -> bool {
@@ -34,7 +34,7 @@ pub const fn is_printable(byte: u8) -> bool {
 }
 
 impl SymbolSet {
-    pub const EMPTY: Self = Self(0);
+    pub(crate) const EMPTY: Self = Self(0);
 
     /// Returns the set of these bytes, folded to upper case.
     pub const fn of(bytes: &[u8]) -> Self {
@@ -60,7 +60,7 @@ impl SymbolSet {
         Self(self.0 & !other.0)
     }
 
-    pub const fn is_subset_of(self, other: Self) -> bool {
+    pub(crate) const fn is_subset_of(self, other: Self) -> bool {
         self.0 & !other.0 == 0
     }
 
@@ -69,7 +69,7 @@ impl SymbolSet {
     }
 
     /// Returns how many of its symbols come before this byte, which must be ASCII.
-    pub const fn count_below(self, byte: u8) -> u32 {
+    pub(crate) const fn count_below(self, byte: u8) -> u32 {
         (self.0 & ((1 << byte) - 1)).count_ones()
     }
 

@@ -151,3 +151,17 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::position_of;
+    use crate::error::ImportError;
+
+    #[test]
+    fn a_column_must_exist_once() {
+        let names = || ["id", "code", "note", "note"].map(str::to_owned).to_vec();
+        assert!(matches!(position_of("code", names()), Ok(1)));
+        assert!(matches!(position_of("Code", names()), Err(ImportError::ColumnMissing { .. })));
+        assert!(matches!(position_of("note", names()), Err(ImportError::ColumnRepeated { times: 2, .. })));
+    }
+}

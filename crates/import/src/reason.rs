@@ -33,6 +33,14 @@ pub enum Invalid {
 
 impl Invalid {
     /// Returns the problem of a text, from its first byte that is not printable; of a long text the start is enough.
+    ///
+    /// ```
+    /// use codemint_import::reason::Invalid;
+    ///
+    /// assert_eq!(Invalid::problem_of(b"SPRING-7KX"), None);
+    /// assert_eq!(Invalid::problem_of(b"SPRING 7KX"), Some(Invalid::Space));
+    /// ```
+    ///
     /// Characters outside ASCII are reported before the length, because the length is counted in bytes.
     pub fn problem_of(text: &[u8]) -> Option<Self> {
         match text.iter().find(|&&byte| !is_printable(byte)) {

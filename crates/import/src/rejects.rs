@@ -132,3 +132,21 @@ fn decoded(record: &Record<'_>) -> Reject {
     };
     Reject { line, reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{INVALID, decoded, encoded};
+    use crate::reason::Reason;
+    use crate::record::Record;
+
+    #[test]
+    fn every_reason_survives_its_record() {
+        let invalid = INVALID.map(Reason::Invalid);
+        for reason in [Reason::Present, Reason::Repeat { first_line: u64::MAX }].into_iter().chain(invalid) {
+            let (kind, number) = encoded(reason);
+            let bytes = [&[9][..], &7_u64.to_be_bytes(), &[kind], &number.to_be_bytes()].concat();
+            let reject = decoded(&Record { bytes: &bytes });
+            assert_eq!((reject.line, reject.reason), (7, reason));
+        }
+    }
+}

@@ -159,3 +159,31 @@ impl PieceWriter {
         Ok(Pieces { file: Arc::new(file), ranges: self.ranges })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, prefix, record_at, sort};
+
+    #[test]
+    fn prefixes_have_the_order_of_their_bytes() {
+        let texts: [&[u8]; 6] = [b"", b"A", b"AA", b"AB", b"ABCDEFGH", b"B"];
+        assert!(texts.map(prefix).is_sorted());
+        assert_eq!(prefix(b"ABCDEFGH1"), prefix(b"ABCDEFGH2"), "the ninth byte does not count");
+    }
+
+    #[test]
+    fn records_are_sorted_by_length_then_key_then_number() {
+        let keys: [(&[u8], u64); 5] = [(b"PROMO-B", 1), (b"PROMO-A", 9), (b"PROMO-A", 2), (b"Z", 5), (b"PROMO-AA", 3)];
+        let (mut records, mut entries) = (Vec::new(), Vec::new());
+        for (key, number) in keys {
+            entries.push(Entry { prefix: 0, offset: records.len() });
+            records.push(key.len() as u8);
+            records.extend_from_slice(key);
+            records.extend_from_slice(&number.to_be_bytes());
+        }
+        sort(&records, &mut entries);
+        let sorted: Vec<u8> =
+            entries.iter().filter_map(|entry| record_at(&records, entry.offset).last().copied()).collect();
+        assert_eq!(sorted, [5, 2, 9, 1, 3]);
+    }
+}

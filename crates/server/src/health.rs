@@ -24,13 +24,11 @@ pub struct Health {
     pub metrics: Metrics,
     /// Empty until the store is open.
     pub store: OnceLock<Store>,
-    /// The broker's status; `None` without a configured broker.
-    pub broker: Option<watch::Receiver<BrokerStatus>>,
-    /// Cancelled when the worker is stopping and takes no more work.
-    pub stopping: CancellationToken,
-    pub jobs: JobsSeen,
+    broker: Option<watch::Receiver<BrokerStatus>>,
+    stopping: CancellationToken,
+    pub(crate) jobs: JobsSeen,
     /// When the store was last checked, and what was wrong with it.
-    pub store_asked: Mutex<Option<(Instant, Option<String>)>>,
+    store_asked: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 /// The response of `/readyz`.
@@ -51,13 +49,14 @@ pub struct Missing {
     pub reason: String,
 }
 
-impl Missing {
-    fn new(what: &str, reason: impl Into<String>) -> Self {
-        Self { what: what.to_owned(), reason: reason.into() }
-    }
-}
-
 impl Health {
+    /// Returns the health of a worker that has no open store yet. `broker` is `None` without a configured broker;
+    /// `stopping` is cancelled when the worker takes no more work.
+    pub fn new(metrics: Metrics, broker: Option<watch::Receiver<BrokerStatus>>, stopping: CancellationToken) -> Self {
+        let (jobs, store_asked) = (JobsSeen::default(), Mutex::default());
+        Self { metrics, store: OnceLock::new(), broker, stopping, jobs, store_asked }
+    }
+
     pub(crate) async fn readiness(&self) -> ReadinessDocument {
         let missing = self.missing().await;
         let broker = self.broker.as_ref().map(|status| status.borrow().as_str().to_owned());
@@ -92,5 +91,11 @@ impl Health {
             Ok(answer) => answer.err().map(|error| error.to_string()),
             Err(_elapsed) => Some(format!("it has not answered for {} s", STORE_ANSWER_TIMEOUT.as_secs())),
         }
+    }
+}
+
+impl Missing {
+    fn new(what: &str, reason: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), reason: reason.into() }
     }
 }

@@ -4,4 +4,4 @@
 pub mod routes;
 pub mod health;
 mod page;
-pub mod jobs_seen;
+mod jobs_seen;

@@ -30,3 +30,16 @@ impl BrokerStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::BrokerStatus;
+
+    #[test]
+    fn only_a_broker_that_is_away_keeps_jobs_from_coming_in() {
+        let reason = "low on memory".to_owned();
+        assert_eq!(BrokerStatus::Away { reason: reason.clone() }.trouble(), Some(reason.clone()));
+        assert_eq!(BrokerStatus::Connected.trouble(), None);
+        assert_eq!(BrokerStatus::Blocked { reason }.trouble(), None);
+    }
+}

@@ -73,3 +73,16 @@ pub async fn reach(point: &'static str) -> io::Result<()> {
 pub async fn reach(_point: &'static str) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ALL;
+
+    #[test]
+    fn failpoints_have_distinct_names_that_the_environment_can_hold() {
+        assert_eq!(BTreeSet::from(ALL).len(), ALL.len());
+        assert!(ALL.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+    }
+}

@@ -69,3 +69,72 @@ impl Visit for Fields<'_> {
         self.put(field, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+    use tracing_subscriber::fmt::format::JsonFields;
+    use tracing_subscriber::fmt::layer;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::JsonLines;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().map_err(|_| io::ErrorKind::Other)?.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Logs under a subscriber of its own and returns the lines.
+    fn lines_of(log: impl FnOnce()) -> Vec<Value> {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = layer().event_format(JsonLines).fmt_fields(JsonFields::new()).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+        let bytes = written.0.lock().expect("the only writer").clone();
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
+    }
+
+    #[test]
+    fn a_line_is_one_flat_object_with_the_fields_of_its_spans() {
+        let lines = lines_of(|| {
+            let _job = tracing::info_span!("job", job_id = "j1", count = 5_u64).entered();
+            let _chunk = tracing::info_span!("chunk", chunk_no = 3).entered();
+            tracing::warn!(error = "gone\naway", is_last = true, ratio = 0.5, "a chunk failed");
+        });
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        for (field, value) in [
+            ("message", Value::from("a chunk failed")),
+            ("level", "WARN".into()),
+            ("job_id", "j1".into()),
+            ("count", 5.into()),
+            ("chunk_no", 3.into()),
+            ("error", "gone\naway".into()),
+            ("is_last", true.into()),
+            ("ratio", 0.5.into()),
+        ] {
+            assert_eq!(line[field], value, "{field}");
+        }
+        assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+    }
+
+    #[test]
+    fn a_field_of_the_event_replaces_that_of_a_span() {
+        let lines = lines_of(|| {
+            let _span = tracing::info_span!("job", count = 1_u64).entered();
+            tracing::info!(count = 2_u64, "counted");
+        });
+        assert_eq!(lines[0]["count"], 2);
+    }
+}

@@ -91,3 +91,44 @@ fn filter(level: LogLevel) -> Targets {
         .with_target("lapin", broker)
         .with_target("codemint", ours)
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::{LogFormat, LogLevel, filter};
+
+    #[test]
+    fn unknown_formats_and_levels_are_named_with_the_known_ones() {
+        assert_eq!("json".parse(), Ok(LogFormat::Json));
+        assert_eq!("xml".parse::<LogFormat>(), Err("found \"xml\"; write auto, text or json".to_owned()));
+        assert_eq!("trace".parse(), Ok(LogLevel::Trace));
+        let error = "found \"loud\"; write auto, error, warn, info, debug or trace";
+        assert_eq!("loud".parse::<LogLevel>(), Err(error.to_owned()));
+    }
+
+    #[test]
+    fn every_crate_of_the_program_logs_at_the_configured_level() {
+        let debug = filter(LogLevel::Debug);
+        for target in ["codemint", "codemint_store::minting", "codemint_worker::runner"] {
+            assert!(debug.would_enable(target, &Level::DEBUG), "{target}");
+            assert!(!debug.would_enable(target, &Level::TRACE), "{target}");
+        }
+    }
+
+    #[test]
+    fn libraries_log_warnings_only_unless_everything_is_traced() {
+        let (debug, trace) = (filter(LogLevel::Debug), filter(LogLevel::Trace));
+        assert!(debug.would_enable("hyper", &Level::WARN));
+        assert!(!debug.would_enable("hyper", &Level::INFO));
+        assert!(trace.would_enable("hyper", &Level::DEBUG));
+    }
+
+    #[test]
+    fn broken_connections_are_not_logged_a_second_time_by_libraries() {
+        let debug = filter(LogLevel::Debug);
+        assert!(!debug.would_enable("sqlx_core::pool", &Level::WARN));
+        assert!(!debug.would_enable("lapin::connection", &Level::ERROR));
+        assert!(filter(LogLevel::Trace).would_enable("lapin::connection", &Level::DEBUG));
+    }
+}

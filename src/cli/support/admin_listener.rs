@@ -1,17 +1,16 @@
 //! The admin listener of a worker: it opens before anything else and answers until the worker has ended.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use codemint_codes::draw::GENERATOR_VERSION;
 use codemint_server::health::Health;
-use codemint_server::jobs_seen::JobsSeen;
 use codemint_server::routes;
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
@@ -39,14 +38,9 @@ impl AdminListener {
         })?;
         let has_broker = context.config.broker.is_some();
         let metrics = recorder::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
-        let health = Arc::new(Health {
-            metrics: metrics.map_err(Failure::other)?,
-            store: OnceLock::new(),
-            broker: has_broker.then_some(broker),
-            stopping: context.stop.token().clone(),
-            jobs: JobsSeen::default(),
-            store_asked: Mutex::default(),
-        });
+        let metrics = metrics.map_err(Failure::other)?;
+        let health = Health::new(metrics, has_broker.then_some(broker), context.stop.token().clone());
+        let health = Arc::new(health);
         tokio::spawn(file_metrics_away(health.metrics.clone()));
         let end = CancellationToken::new();
         let (asked, ended) = (Arc::clone(&health), end.clone());

@@ -16,6 +16,21 @@ pub struct PlannedChunk {
 }
 
 /// Returns the chunks of one round of a job, in ascending order of codes.
+///
+/// ```
+/// use codemint_codes::job::plan::{plan_round, slice_of_range};
+/// use codemint_codes::keyspace::Keyspace;
+/// use codemint_codes::random::Key;
+///
+/// let keyspace = Keyspace::new(&"A####".parse()?);
+/// let chunks: Vec<_> = plan_round(&keyspace, &Key::new([7; 32]), 0, 25, 10).collect();
+/// assert_eq!(chunks.iter().map(|chunk| chunk.quota).sum::<u64>(), 25);
+/// assert_eq!((chunks[0].range_first.as_str(), chunks[2].range_last.as_str()), ("A0000", "A9999"));
+///
+/// let first = slice_of_range(&keyspace, &chunks[0].range_first, &chunks[0].range_last).unwrap();
+/// assert_eq!((first.start, first.length), (0, 3334));
+/// # Ok::<(), codemint_codes::mask::MaskError>(())
+/// ```
 pub fn plan_round(
     keyspace: &Keyspace,
     key: &Key,
@@ -60,6 +75,19 @@ pub enum Closing {
 }
 
 /// Decides how a job continues when no chunk is open. With a `failure` it ends, unless all codes exist already.
+///
+/// ```
+/// use codemint_codes::job::plan::{Closing, Tally, decide_closing};
+/// use codemint_codes::job::state::State;
+///
+/// let after_first_round = Tally { minted: 90, last_round_minted: 90, ..Tally::default() };
+/// let next = decide_closing(State::Running, None, 100, after_first_round);
+/// assert_eq!(next, Closing::NextRound { round: 1, count: 10 });
+///
+/// let complete = Tally { minted: 100, last_round: 1, last_round_minted: 10, ..Tally::default() };
+/// let end = decide_closing(State::Running, None, 100, complete);
+/// assert_eq!(end, Closing::End { state: State::Completed, error: None });
+/// ```
 pub fn decide_closing(state: State, failure: Option<JobError>, count: u64, tally: Tally) -> Closing {
     let missing = count.saturating_sub(tally.minted + tally.imported_before);
     if missing == 0 {
@@ -81,4 +109,15 @@ pub fn decide_closing(state: State, failure: Option<JobError>, count: u64, tally
         return Closing::End { state: State::Failed, error: Some(error) };
     }
     Closing::NextRound { round: tally.last_round + 1, count: missing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::round_chunk_size;
+
+    #[test]
+    fn further_rounds_never_plan_a_chunk_of_no_codes() {
+        assert_eq!([0, 1, 2].map(|round| round_chunk_size(round, 1)), [1, 2, 2]);
+        assert_eq!([0, 1, 2].map(|round| round_chunk_size(round, 50_000)), [50_000; 3]);
+    }
 }

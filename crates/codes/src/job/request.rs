@@ -8,9 +8,9 @@ use crate::policy::Policy;
 /// The largest chunk, in codes: bounds a chunk's memory and the quota arithmetic.
 pub const CHUNK_SIZE_MAX: u32 = 1 << 20;
 /// The maximum number of chunks of a round, so that its plan fits in one transaction.
-pub const CHUNKS_MAX: u64 = 100_000;
+const CHUNKS_MAX: u64 = 100_000;
 /// The number of random guesses for one hit, on average, below which a job has a warning.
-pub const GUESS_ODDS_WARNED: u64 = 10_000;
+pub(crate) const GUESS_ODDS_WARNED: u64 = 10_000;
 /// The longest campaign name, in characters.
 pub const CAMPAIGN_LENGTH_MAX: usize = 200;
 
@@ -150,7 +150,7 @@ fn checked_count(mask: &Mask, count: i128, limits: Limits) -> Result<u64, Reques
 }
 
 /// Returns the random guesses per hit. `None` for a mask of literals: those who know it always hit, all others never.
-pub(super) fn guess_odds(mask: &Mask, count: u64) -> Option<u64> {
+pub(crate) fn guess_odds(mask: &Mask, count: u64) -> Option<u64> {
     // Far below 2^64 where it matters.
     (mask.positions().iter().any(|set| set.len() > 1)).then(|| mask.guesses_a_hit(count) as u64)
 }

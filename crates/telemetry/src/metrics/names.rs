@@ -2,27 +2,27 @@
 
 use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
-pub const BUILD_INFO: &str = "codemint_build_info";
-pub const JOBS_RECEIVED: &str = "codemint_jobs_received_total";
-pub const JOBS_OPENED: &str = "codemint_jobs_opened_total";
+pub(crate) const BUILD_INFO: &str = "codemint_build_info";
+pub(crate) const JOBS_RECEIVED: &str = "codemint_jobs_received_total";
+pub(crate) const JOBS_OPENED: &str = "codemint_jobs_opened_total";
 pub const JOBS_FINISHED: &str = "codemint_jobs_finished_total";
 pub const JOBS: &str = "codemint_jobs";
 pub const OLDEST_WAITING_JOB_AGE: &str = "codemint_oldest_waiting_job_age_seconds";
-pub const JOB_WAIT: &str = "codemint_job_wait_seconds";
-pub const JOB_RUN: &str = "codemint_job_run_seconds";
+pub(crate) const JOB_WAIT: &str = "codemint_job_wait_seconds";
+pub(crate) const JOB_RUN: &str = "codemint_job_run_seconds";
 pub const KEYSPACE_USED: &str = "codemint_keyspace_used_ratio";
 pub const CODES_MINTED: &str = "codemint_codes_minted_total";
 pub const CANDIDATES_REJECTED: &str = "codemint_candidates_rejected_total";
-pub const FALSE_POSITIVES: &str = "codemint_prefilter_false_positives_total";
-pub const CHUNKS_CLAIMED: &str = "codemint_chunks_claimed_total";
-pub const CHUNKS_MINTED: &str = "codemint_chunks_minted_total";
-pub const CHUNK_DURATION: &str = "codemint_chunk_duration_seconds";
+pub(crate) const FALSE_POSITIVES: &str = "codemint_prefilter_false_positives_total";
+pub(crate) const CHUNKS_CLAIMED: &str = "codemint_chunks_claimed_total";
+pub(crate) const CHUNKS_MINTED: &str = "codemint_chunks_minted_total";
+pub(crate) const CHUNK_DURATION: &str = "codemint_chunk_duration_seconds";
 pub const CHUNK_CONFLICTS: &str = "codemint_chunk_conflicts_total";
-pub const CHUNK_RETRIES: &str = "codemint_chunk_retries_total";
-pub const COMMITS_AMBIGUOUS: &str = "codemint_commits_ambiguous_total";
-pub const PREFILTER_LOAD: &str = "codemint_prefilter_load_seconds";
+pub(crate) const CHUNK_RETRIES: &str = "codemint_chunk_retries_total";
+pub(crate) const COMMITS_AMBIGUOUS: &str = "codemint_commits_ambiguous_total";
+pub(crate) const PREFILTER_LOAD: &str = "codemint_prefilter_load_seconds";
 pub const PREFILTER_BYTES: &str = "codemint_prefilter_bytes";
-pub const PREFILTER_FILL: &str = "codemint_prefilter_fill_ratio";
+pub(crate) const PREFILTER_FILL: &str = "codemint_prefilter_fill_ratio";
 pub const WRITERS_BUSY: &str = "codemint_writers_busy";
 pub const WRITERS_ALLOWED: &str = "codemint_writers_allowed";
 pub const LAST_PROGRESS: &str = "codemint_last_progress_timestamp_seconds";
@@ -30,16 +30,16 @@ pub const STORE_UP: &str = "codemint_store_up";
 pub const POOL_CONNECTIONS: &str = "codemint_store_pool_connections";
 pub const POOL_CONNECTIONS_MAX: &str = "codemint_store_pool_connections_max";
 pub const STORE_ERRORS: &str = "codemint_store_errors_total";
-pub const STATEMENTS_GIVEN_UP: &str = "codemint_store_statements_given_up_total";
+pub(crate) const STATEMENTS_GIVEN_UP: &str = "codemint_store_statements_given_up_total";
 pub const OUTBOX_EVENTS: &str = "codemint_outbox_events";
 pub const BROKER_CONNECTED: &str = "codemint_broker_connected";
 pub const BROKER_BLOCKED: &str = "codemint_broker_blocked";
 pub const BROKER_RECONNECTS: &str = "codemint_broker_reconnects_total";
-pub const BROKER_MESSAGES: &str = "codemint_broker_messages_total";
+pub(crate) const BROKER_MESSAGES: &str = "codemint_broker_messages_total";
 pub const EVENTS_PUBLISHED: &str = "codemint_events_published_total";
-pub const BROKER_CONFIRM: &str = "codemint_broker_confirm_seconds";
+pub(crate) const BROKER_CONFIRM: &str = "codemint_broker_confirm_seconds";
 pub const QUEUE_MESSAGES: &str = "codemint_broker_queue_messages";
-pub const QUEUE_CONSUMERS: &str = "codemint_broker_queue_consumers";
+pub(crate) const QUEUE_CONSUMERS: &str = "codemint_broker_queue_consumers";
 
 /// Buckets from a round trip on the same machine to a chunk in a crowded slice.
 const CHUNK_SECONDS: &[f64] =
@@ -199,11 +199,11 @@ impl Metric {
     }
 
     /// Returns true if the metric is exposed only where a broker is configured.
-    pub fn is_of_broker(&self) -> bool {
+    pub(crate) fn is_of_broker(&self) -> bool {
         self.name.starts_with("codemint_broker_") || self.name == EVENTS_PUBLISHED
     }
 
-    pub(super) fn describe(&self) {
+    pub(crate) fn describe(&self) {
         match self.kind {
             Kind::Counter => describe_counter!(self.name, self.help),
             Kind::Gauge => describe_gauge!(self.name, self.help),
@@ -212,7 +212,7 @@ impl Metric {
     }
 
     /// Exposes the zeros of the start: rates are right from the first event on only if there was a 0 before it.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         let all = if self.series.is_empty() { &[&[] as Labels] } else { self.series };
         for labels in all.iter().filter(|labels| labels.iter().all(|(name, _)| !name.is_empty())) {
             let labels: Vec<Label> = labels.iter().map(|(name, value)| Label::from_static_parts(name, value)).collect();
@@ -222,5 +222,40 @@ impl Metric {
                 Kind::ChunkSeconds | Kind::JobSeconds => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Kind, METRICS};
+
+    #[test]
+    fn every_metric_has_a_name_of_its_own_that_ends_as_prometheus_expects() {
+        let names: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), METRICS.len());
+        for metric in &METRICS {
+            assert!(metric.name.starts_with("codemint_"), "{}", metric.name);
+            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+            let is_histogram = matches!(metric.kind, Kind::ChunkSeconds | Kind::JobSeconds);
+            assert!(!is_histogram || metric.name.ends_with("_seconds"), "{}", metric.name);
+            assert_eq!(is_histogram, !metric.buckets().is_empty(), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn all_series_of_a_metric_have_the_same_labels() {
+        for metric in &METRICS {
+            let names: Vec<&str> = metric.label_names().collect();
+            for labels in metric.series.iter().filter(|labels| labels.iter().all(|(name, _)| !name.is_empty())) {
+                assert_eq!(labels.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{}", metric.name);
+            }
+        }
+    }
+
+    #[test]
+    fn buckets_are_ascending() {
+        assert!(METRICS.iter().all(|metric| metric.buckets().is_sorted_by(|a, b| a < b)));
     }
 }

@@ -2,7 +2,5 @@
 //!
 //! This package is the program. The crates that it is built from are in `crates`; ARCHITECTURE.md has the picture.
 
-pub mod bench;
-
 pub mod config;
 pub mod cli;

@@ -3,7 +3,6 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::commands::audit::Audit;
-use crate::cli::commands::bench::Bench;
 use crate::cli::commands::dlq::DlqCommand;
 use crate::cli::commands::enqueue::Enqueue;
 use crate::cli::commands::export::Export;
@@ -65,7 +64,6 @@ pub enum Configured {
     Jobs(JobsCommand),
     Export(Export),
     Verify(Verify),
-    Bench(Bench),
     Import(Import),
     #[command(subcommand)]
     Reserve(ReserveCommand),

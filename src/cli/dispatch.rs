@@ -54,7 +54,6 @@ impl Configured {
             Self::Jobs(command) => command.run(context).await,
             Self::Export(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
-            Self::Bench(command) => Box::pin(command.run(context)).await.map(drop),
             Self::Import(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,

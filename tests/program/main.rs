@@ -7,8 +7,6 @@ mod cli_jobs;
 mod pruning;
 mod cli_verify;
 
-mod cli_bench;
-mod bench_verdicts;
 
 mod cli_import;
 mod cli_reserve;

@@ -1,9 +1,7 @@
 //! `codemint jobs prune`: it removes only what ended jobs no longer need, and it never lets a code be minted twice.
 
-use codemint_codes::job::bench;
 use codemint_codes::job::record::Job;
 use serde_json::Value;
-use uuid::Uuid;
 
 use codemint_test_support::cli_steps::{assert_names, exported};
 use codemint_test_support::codemint::Codemint;
@@ -54,9 +52,9 @@ async fn all_else(place: &TestStore) -> Vec<String> {
     rows
 }
 
-/// Stores an old completed job, an old cancelled one, and three that pruning must leave alone: one that ended just now,
-/// one that is still in progress, and one of a load test.
-async fn put_jobs(place: &TestStore) -> [Job; 5] {
+/// Stores an old completed job, an old cancelled one, and two that pruning must leave alone: one that ended just now
+/// and one that is still in progress.
+async fn put_jobs(place: &TestStore) -> [Job; 4] {
     let completed = mint(place, "A####", 2_400, 20).await;
     let cancelled = put(&place.store, "B####", 900, 300).await;
     start(&place.store, &cancelled).await.mint_chunk(&place.store).await.expect("a step");
@@ -65,39 +63,32 @@ async fn put_jobs(place: &TestStore) -> [Job; 5] {
     let young = mint(place, "C####", 900, 300).await;
     let unfinished = put(&place.store, "D####", 900, 300).await;
     start(&place.store, &unfinished).await.mint_chunk(&place.store).await.expect("a step");
-    let campaign = bench::campaign(Uuid::now_v7(), 1);
-    let of_bench = request("E####", 900, 300);
-    place.store.put_job(bench::id_of(&campaign), &of_bench).await.expect("a job");
-    let of_bench = place.store.find_job(bench::id_of(&campaign)).await.expect("an answer").expect("the job");
-    start(&place.store, &of_bench).await.mint_chunk(&place.store).await.expect("a step");
-    place.store.mark_job_cancelling(of_bench.no).await.expect("a mark");
-    while !place.store.close_job(of_bench.no).await.expect("closing").is_ended() {}
-    for job in [&completed, &cancelled, &of_bench] {
+    for job in [&completed, &cancelled] {
         age(place, job.no).await;
     }
-    [completed, cancelled, young, unfinished, of_bench]
+    [completed, cancelled, young, unfinished]
 }
 
 on_all_stores!(pruning_removes_only_events_and_filters_of_jobs_that_ended_before);
 async fn pruning_removes_only_events_and_filters_of_jobs_that_ended_before(place: TestStore) {
-    let [completed, cancelled, young, unfinished, of_bench] = put_jobs(&place).await;
+    let [completed, cancelled, young, unfinished] = put_jobs(&place).await;
     put_events(&place, completed.no, EVENTS, LONG_AGO).await;
     // A producer has just repeated its request.
     put_events(&place, completed.no, 1, "current_timestamp").await;
-    for job in [&young, &unfinished, &of_bench] {
+    for job in [&young, &unfinished] {
         put_events(&place, job.no, 1, LONG_AGO).await;
     }
     let of_the_old = format!("job_no in ({}, {})", completed.no, cancelled.no);
     let filter_bytes =
         place.number(&format!("select cast(sum(length(filter)) as bigint) from chunks where {of_the_old}")).await;
     let kept = place.number(&format!("{FILTERS} and not {of_the_old}")).await;
-    assert_eq!(kept, 3 + 1 + 1, "in {:?}", place.kind);
+    assert_eq!(kept, 3 + 1, "in {:?}", place.kind);
     let before = all_else(&place).await;
 
     let bytes = filter_bytes + 10 * EVENTS as i64;
     assert_eq!(prune(&place, &["--dry-run"]).await, removed(true, 2, EVENTS, 121, bytes), "in {:?}", place.kind);
     assert_eq!(place.number(FILTERS).await, kept + 121, "a dry run changes nothing");
-    assert_eq!(place.number("select count(*) from outbox").await, EVENTS as i64 + 4);
+    assert_eq!(place.number("select count(*) from outbox").await, EVENTS as i64 + 3);
 
     assert_eq!(prune(&place, &[]).await, removed(false, 2, EVENTS, 121, bytes), "in {:?}", place.kind);
     let told = "select detail || ' ' || cast(sum(count) as bigint) from audit where action = 'prune' group by detail
@@ -105,7 +96,7 @@ async fn pruning_removes_only_events_and_filters_of_jobs_that_ended_before(place
     assert_eq!(place.texts(told).await, [format!("events {EVENTS}"), "filters 121".to_owned()]);
     assert_eq!(place.number(FILTERS).await, kept);
     assert_eq!(place.number(&format!("{FILTERS} and {of_the_old}")).await, 0);
-    assert_eq!(place.number("select count(*) from outbox").await, 4);
+    assert_eq!(place.number("select count(*) from outbox").await, 3);
     assert_eq!(all_else(&place).await, before);
     assert_eq!(prune(&place, &[]).await, removed(false, 0, 0, 0, 0), "nothing is left to prune");
 }

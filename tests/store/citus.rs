@@ -44,9 +44,8 @@ fn literals(source: &str) -> Vec<String> {
 fn statements_with_codes() -> Vec<String> {
     let mut found = Vec::new();
     for (path, text) in source("crates/store/src", "rs") {
-        // They create partitions, which a distributed table does not need, and remove what a load test wrote; load
-        // tests are not meant for such stores (docs/bench.md).
-        if path.ends_with("partitions.rs") || path.ends_with("benches.rs") {
+        // They create partitions, which a distributed table does not need.
+        if path.ends_with("partitions.rs") {
             continue;
         }
         found.extend(literals(&text).into_iter().filter(|sql| names_codes(sql) && !is_of_sqlite(sql)));

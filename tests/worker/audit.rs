@@ -3,10 +3,9 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use codemint_codes::job::bench;
 use codemint_codes::wire::trace::valid_traceparent;
 use codemint_store::records::actor::{actor_of_message, name_of_user};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
@@ -14,7 +13,7 @@ use codemint_test_support::amqp::{Peer, durable};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::rabbitmq;
 use codemint_test_support::roles::url_of_member;
-use codemint_test_support::site::{DEAD, JOBS, Site, publish, request};
+use codemint_test_support::site::{DEAD, JOBS, Site, request};
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::waiting::wait_until;
 
@@ -100,27 +99,6 @@ async fn an_export_from_a_read_only_replica_is_refused_without_waiting() {
     let ran = place.codemint(["export", &id]).run().await.expect_code(2);
     assert!(ran.stderr.contains("use the primary server, not a replica"), "{}", ran.stderr);
     assert!(!ran.stdout.contains("COPY-"), "{}", ran.stdout);
-}
-
-#[tokio::test]
-async fn an_id_reserved_for_load_tests_is_refused_for_every_other_job() {
-    let site = Site::new(TestStore::postgres().await).await;
-    let campaign = bench::campaign(Uuid::now_v7(), 1);
-    let id = bench::id_of(&campaign);
-    let worker = site.start_ready().await;
-    let peer = site.peer().await;
-    let mut message = request(id, "BENCH???#", 10);
-    message["campaign"] = json!(campaign);
-    publish(&peer, &message).await;
-    let letter = peer.take(DEAD).await;
-    assert_eq!(letter.body, message.to_string().as_bytes());
-    worker.terminate().await.expect_code(0);
-    for command in ["generate", "enqueue"] {
-        let args = [command, "BENCH???#", "--count", "10", "--campaign", &campaign, "--job-id", &id.to_string()];
-        let ran = site.codemint(&args).run().await.expect_code(2);
-        assert!(ran.stderr.contains("this id is reserved for `codemint bench`"), "{}", ran.stderr);
-    }
-    assert_eq!(site.count("select count(*) from jobs").await, 0);
 }
 
 on_both_stores!(reserved_masks_imports_and_literal_masks_are_recorded_without_a_code);
@@ -253,12 +231,6 @@ async fn messages_are_recorded_with_the_user_that_the_broker_authenticated(place
     let kept = site.store.texts("select traceparent from jobs order by no").await;
     assert_eq!(kept, [trace, trace]);
     assert_without_codes(&site.store).await;
-}
-
-on_both_stores!(a_load_test_leaves_no_row_in_the_log);
-async fn a_load_test_leaves_no_row_in_the_log(place: TestStore) {
-    run(&place, &["bench", "--jobs", "2", "--codes", "100"], 0).await;
-    assert_eq!(place.number("select count(*) from audit").await, 0);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ pub struct Enqueue {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = from_to::<u8>(0, 9))]
     priority: u8,
     /// Job id; the same id with the same request is the same job [default: a new id]
-    #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
+    #[arg(long, value_name = "UUID", value_parser = find::job_id)]
     job_id: Option<Uuid>,
     /// Wait until the job ends; exit code 3 if it fails or is cancelled
     #[arg(long)]

@@ -40,7 +40,7 @@ pub struct Generate {
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
     /// Job id; the same id with the same request resumes or reports that job [default: a new id]
-    #[arg(long, value_name = "UUID", value_parser = find::new_job_id)]
+    #[arg(long, value_name = "UUID", value_parser = find::job_id)]
     job_id: Option<Uuid>,
     /// Approximate number of codes per transaction; a crash loses only uncommitted ones [default: 100000, from job.chunk_size]
     #[arg(long, value_name = "N")]

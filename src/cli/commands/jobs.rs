@@ -15,7 +15,6 @@ use crate::cli::support::minting::{Summary, mint, watch_to_the_end};
 use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::{print_json, print_line, print_note};
 use crate::cli::support::text::grouped;
-use codemint_codes::job::bench::is_of_bench;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_codes::screening::Screening;
@@ -201,11 +200,6 @@ pub struct Resume {
 impl Resume {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let (store, job) = find::store_and_job(context, self.job).await?;
-        if is_of_bench(job.id, job.campaign.as_deref()) {
-            return Err(Failure::negative_result(
-                "the job belongs to a load test; the next `codemint bench` removes it",
-            ));
-        }
         let started = Instant::now();
         let (job, share) = mint(context, &store, &job).await?;
         let completed = find::require_completed(context, &job);

@@ -4,7 +4,6 @@ pub(super) mod generate;
 pub(super) mod worker;
 pub(super) mod health;
 pub(super) mod enqueue;
-pub(super) mod bench;
 pub(super) mod dlq;
 pub(super) mod audit;
 pub(super) mod mask;

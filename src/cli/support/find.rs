@@ -4,12 +4,11 @@ use uuid::Uuid;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
-use codemint_codes::job::bench::is_kept_for_bench;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_store::connection::store::{Access, Store};
 
-/// Parses an argument that names an existing job.
+/// Parses an argument that names a job.
 ///
 /// # Errors
 /// If the text is not an id.
@@ -18,19 +17,6 @@ pub fn job_id(text: &str) -> Result<Uuid, String> {
     id.map_err(|_| {
         "write a job id such as 01890a5d-ac96-774b-bcce-b302099a8057; `codemint jobs list` shows them".to_owned()
     })
-}
-
-/// Parses an argument that names a new job.
-///
-/// # Errors
-/// If the text is not an id, or if the id is reserved.
-pub fn new_job_id(text: &str) -> Result<Uuid, String> {
-    let id = job_id(text)?;
-    if is_kept_for_bench(id) {
-        Err("this id is reserved for `codemint bench`; use a random one".to_owned())
-    } else {
-        Ok(id)
-    }
 }
 
 /// Finds a job by its id.

@@ -5,4 +5,3 @@ pub mod options;
 pub mod plan;
 pub mod record;
 pub mod state;
-pub mod bench;

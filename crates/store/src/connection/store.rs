@@ -6,6 +6,7 @@ use crate::connection::postgres_transaction::PostgresStore;
 use crate::connection::schema::SchemaStatus;
 use crate::connection::sqlite;
 use crate::connection::sqlite::SqliteStore;
+use crate::connection::watch::Watch;
 
 /// An open store with a schema that this program knows.
 #[derive(Clone, Debug)]
@@ -58,6 +59,14 @@ impl Store {
             return Ok(false);
         }
         self.query("select rolsuper from pg_roles where rolname = current_user").fetch_value().await
+    }
+
+    /// Returns the name of this store's sessions at the server; `None` for SQLite and through pgbouncer.
+    pub fn session_name(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(postgres) => postgres.watch.as_deref().map(Watch::application_name),
+            Self::Sqlite(_) => None,
+        }
     }
 
     /// Closes all connections. An SQLite file is then complete without the log beside it.

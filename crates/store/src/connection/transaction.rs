@@ -13,9 +13,6 @@ const ADVISORY_LOCKS: i32 = 0x434d_4e54;
 /// The lock for publishing events: 0, because code lengths begin at 1.
 const OUTBOX_LOCK: i32 = 0;
 
-/// The lock for running a load test.
-const BENCH_LOCK: i32 = -1;
-
 /// Begins a transaction whose commit may be lost in a server crash.
 pub(crate) const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = off";
 
@@ -89,11 +86,6 @@ impl StoreTransaction {
             .await
     }
 
-    /// Makes this load test the only one until the end of the transaction. False if there is another one.
-    pub(crate) async fn try_lock_bench(session: &mut PostgresSession) -> Result<bool, StoreError> {
-        try_lock(session, BENCH_LOCK).await
-    }
-
     /// Returns the database's clock as an SQL expression: all times of one store come from one clock.
     pub(crate) const fn now(&self) -> &'static str {
         match self {
@@ -136,9 +128,4 @@ impl StoreTransaction {
         })
         .await
     }
-}
-
-async fn try_lock(session: &mut PostgresSession, lock: i32) -> Result<bool, StoreError> {
-    let query = sqlx::query_scalar("select pg_try_advisory_xact_lock($1, $2)");
-    Ok(query.bind(ADVISORY_LOCKS).bind(lock).fetch_one(session).await?)
 }

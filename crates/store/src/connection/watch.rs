@@ -56,9 +56,9 @@ impl Watch {
         Self { options, application_name: application_name.to_owned(), overdue: AtomicU32::new(0) }
     }
 
-    /// Opens a connection for an observer, and returns it with the name of the watched sessions.
-    pub async fn connect(&self) -> Result<(PgConnection, String), sqlx::Error> {
-        Ok((self.options.connect().await?, self.application_name.clone()))
+    /// Returns the name of the store's sessions, and of no others.
+    pub fn application_name(&self) -> &str {
+        &self.application_name
     }
 
     /// Waits for the result of a statement, or of a part of one, which the log calls `what`.

@@ -13,7 +13,6 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::actor::actor_of_process;
 use crate::records::rows::unsigned;
-use codemint_codes::job::bench::is_of_bench;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::{Job, Origin};
 use codemint_codes::job::request::CAMPAIGN_LENGTH_MAX;
@@ -179,10 +178,6 @@ impl AuditEntry {
         Self { detail: Some(detail.to_owned()), ..self }
     }
 
-    fn is_of_bench(&self) -> bool {
-        self.job_id.is_some_and(|id| is_of_bench(id, self.campaign.as_deref()))
-    }
-
     /// Returns the row to insert.
     fn row(&self) -> Value {
         let Self { action, outcome, asked_by, job_id, mask, count, campaign, detail, digest } = self;
@@ -271,19 +266,18 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Inserts entries in order, in one statement; not those of load tests, which remove what they wrote.
+    /// Inserts entries in order, in one statement.
     pub(crate) async fn put_audit(&mut self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         const SQL: &str = "
             insert into audit (actor, action, job_id, mask, count, campaign, result, detail, digest)
             select value ->> 0, value ->> 1, cast(value ->> 2 as uuid), value ->> 3, cast(value ->> 4 as bigint),
                    value ->> 5, value ->> 6, value ->> 7, cast(value ->> 8 as bytea)
               from json_array_elements($1::json)";
-        let rows: Vec<Value> = entries.iter().filter(|entry| !entry.is_of_bench()).map(AuditEntry::row).collect();
-        if rows.is_empty() {
+        if entries.is_empty() {
             return Ok(());
         }
-        let expected = rows.len() as u64;
-        let inserted = self.query(SQL).bind(Value::from(rows).to_string()).execute().await?;
-        require_rows("the insert into the audit log", inserted, expected)
+        let rows = Value::from_iter(entries.iter().map(AuditEntry::row));
+        let inserted = self.query(SQL).bind(rows.to_string()).execute().await?;
+        require_rows("the insert into the audit log", inserted, entries.len() as u64)
     }
 }

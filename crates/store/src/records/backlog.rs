@@ -1,5 +1,5 @@
-//! The backlog: figures about all jobs of the store, for monitoring. Load tests, and imports that need their input, are
-//! left out, since workers leave them out too.
+//! The backlog: figures about all jobs of the store, for monitoring. Imports that need their input are left out,
+//! since workers leave them out too.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use sqlx::{Database, FromRow, Pool};
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::records::rows::unsigned;
-use codemint_codes::job::bench;
 use codemint_codes::job::state::State;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
@@ -44,12 +43,10 @@ const MASKS_MAX: i64 = 100;
 const MASKS: &str = "
     select m.mask, m.codes
       from masks m
-     where m.mask_no in (select mask_no from (select mask_no from jobs where id not between $2 and $3
-                                                order by no desc limit $1) latest
+     where m.mask_no in (select mask_no from (select mask_no from jobs order by no desc limit $1) latest
                          union
                          select mask_no from (select mask_no from jobs
                                                where state in ('queued', 'running', 'cancelling')
-                                                 and id not between $2 and $3
                                                order by priority desc, no limit $1) unfinished)";
 
 /// The connections of a store's pool.
@@ -71,11 +68,9 @@ impl Store {
                     now() as now,
                     (select count(*) from outbox) as events
                from jobs
-              where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')
-                and id not between $1 and $2";
-        let (first, last) = (bench::FIRST_ID, bench::LAST_ID);
-        let row: BacklogRow = self.query(SQL).bind(first).bind(last).fetch_one().await?;
-        let masks = self.query(MASKS).bind(MASKS_MAX).bind(first).bind(last).fetch_all().await?;
+              where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')";
+        let row: BacklogRow = self.query(SQL).fetch_one().await?;
+        let masks = self.query(MASKS).bind(MASKS_MAX).fetch_all().await?;
         let BacklogRow { queued, running, cancelling, oldest, now, events } = row;
         Ok(Backlog {
             jobs: [

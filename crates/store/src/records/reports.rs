@@ -6,7 +6,6 @@ use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::records::rows::{Chunk, JobRow, SELECT_CHUNKS, SELECT_JOBS, unsigned};
 use codemint_codes::batch::CodeBatch;
-use codemint_codes::job::bench;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
 use codemint_codes::job::state::State;
@@ -47,16 +46,14 @@ impl Store {
     }
 
     /// Lists the jobs that a worker can continue, by number and priority, in the order of their turns. Imports need
-    /// their input, so only those to be cancelled are listed. Jobs of a load test are left to that test.
+    /// their input, so only those to be cancelled are listed.
     pub async fn list_unfinished(&self, limit: u32) -> Result<Vec<(i64, u8)>, StoreError> {
         const SQL: &str = "
             select no, priority from jobs
              where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')
-               and id not between $2 and $3
              order by priority desc, no
              limit $1";
-        let (limit, first, last) = (i64::from(limit), bench::FIRST_ID, bench::LAST_ID);
-        let rows: Vec<(i64, i16)> = self.query(SQL).bind(limit).bind(first).bind(last).fetch_all().await?;
+        let rows: Vec<(i64, i16)> = self.query(SQL).bind(i64::from(limit)).fetch_all().await?;
         rows.into_iter().map(|(no, priority)| Ok((no, unsigned("jobs", priority)?))).collect()
     }
 

@@ -2,5 +2,3 @@
 
 pub mod pruning;
 pub mod partitions;
-pub mod benches;
-pub mod activity;

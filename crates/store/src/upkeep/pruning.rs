@@ -11,7 +11,6 @@ use crate::connection::error::StoreError;
 use crate::connection::statement::{List, Time};
 use crate::connection::store::Store;
 use crate::records::audit::{Action, AuditEntry, Outcome};
-use codemint_codes::job::bench;
 
 /// What can be pruned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,18 +36,18 @@ const LIST_EVENTS: &str = "
       from outbox o
       join jobs j on j.no = o.job_no
      where o.no > $1 and o.created_at < $2
-       and j.state in ('cancelled', 'completed', 'failed') and j.finished_at < $2 and not j.id between $3 and $4
+       and j.state in ('cancelled', 'completed', 'failed') and j.finished_at < $2
      order by o.no
-     limit $5";
+     limit $3";
 
 const LIST_FILTERS: &str = "
     select c.run_no as no, c.job_no, cast(octet_length(c.filter) as bigint) as bytes
       from chunks c
       join jobs j on j.no = c.job_no
      where c.run_no > $1 and c.filter is not null
-       and j.state in ('cancelled', 'completed', 'failed') and j.finished_at < $2 and not j.id between $3 and $4
+       and j.state in ('cancelled', 'completed', 'failed') and j.finished_at < $2
      order by c.run_no
-     limit $5";
+     limit $3";
 
 impl Needless {
     /// Rows in one transaction: a fraction of a second's work, so that no minting process waits longer.
@@ -87,7 +86,7 @@ impl Needless {
 
 impl Store {
     /// Lists the first rows after this number that belong to jobs which ended before this time, ascending; empty if
-    /// there are no more. Rows of load tests are left out: a load test removes its own.
+    /// there are no more.
     pub async fn list_needless(
         &self,
         what: Needless,
@@ -95,7 +94,7 @@ impl Store {
         after_no: i64,
     ) -> Result<Vec<NeedlessRow>, StoreError> {
         let query = self.query(what.list()).bind(after_no).bind(Time(ended_before));
-        query.bind(bench::FIRST_ID).bind(bench::LAST_ID).bind(what.rows_at_once()).fetch_all().await
+        query.bind(what.rows_at_once()).fetch_all().await
     }
 
     /// Removes the listed rows in one transaction; returns the numbers of those that no other process had removed

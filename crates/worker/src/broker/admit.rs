@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use codemint_codes::job::bench::is_kept_for_bench;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
@@ -107,11 +106,6 @@ impl Admission {
             Ok(message) => message,
             Err(undecodable) => return Parsed::Malformed(undecodable),
         };
-        // Such jobs emit no events, and the next load test deletes them with their codes.
-        if is_kept_for_bench(message.job_id) {
-            let reason = "this id is reserved for load tests; use a random one".to_owned();
-            return Parsed::Malformed(Undecodable { reason, position: "/job_id".to_owned() });
-        }
         let options = JobOptions {
             priority: message.priority,
             emits_events: true,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use codemint_store::upkeep::activity::Sessions;
 use codemint_worker::mint::times::ChunkTimes;
+
+use crate::probe::Sessions;
 
 /// Number of statements that a chunk waits for in sequence: begin, claim, the next chunk, savepoint, the beginning and
 /// the end of `COPY`, checkpoint, commit.

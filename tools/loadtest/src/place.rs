@@ -1,95 +1,103 @@
-//! The store of a load test: the configured one, or a temporary file.
+//! The place of a load test: a schema of the given server, or a temporary file.
 
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
-use tempfile::TempDir;
-
-use crate::cli::support::context::Context;
-use crate::cli::support::failure::Failure;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};
 
-const PREFIX: &str = ".codemint-bench-";
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::file::TemporaryFile;
+use crate::schema::Schema;
 
-/// The store that is measured.
+/// The environment variable with the URL, which may hold a password.
+const URL_VARIABLE: &str = "CODEMINT__STORE__URL";
+
+/// The store that is measured. It is removed by [`Place::remove`], or by the next load test.
+#[derive(Debug)]
 pub struct Place {
-    pub location: Location,
-    temporary: Option<TemporaryDirectory>,
+    location: Location,
+    /// The place as it is shown: the schema, which is gone soon, is left out.
+    pub shown: String,
+    kind: Kind,
 }
 
-/// A directory with a lock that ends with the process: one without a lock was left by a killed process.
-struct TemporaryDirectory {
-    directory: TempDir,
-    _lock: File,
+#[derive(Debug)]
+enum Kind {
+    Schema(Schema),
+    File(TemporaryFile),
 }
 
 impl Place {
-    /// Chooses the configured store, or else a temporary file: test codes do not belong in the file of `generate`.
-    ///
-    /// # Errors
-    /// If the temporary directory cannot be created.
-    pub fn choose(context: &Context) -> Result<Self, Failure> {
-        let is_default =
-            context.config.resolved.iter().any(|setting| setting.key == "store.url" && setting.origin == "default");
-        if !is_default {
-            return Ok(Self { location: context.config.store.clone(), temporary: None });
+    /// Creates the schema or the file.
+    pub async fn create(arguments: &Arguments) -> Result<Self, Failure> {
+        match arguments.store.clone().or_else(|| std::env::var(URL_VARIABLE).ok()) {
+            Some(url) => Self::in_schema(&url, arguments.quiet).await,
+            None => Self::in_file(),
         }
-        let temporary = std::env::current_dir()
-            .and_then(|parent| TemporaryDirectory::create(&parent))
+    }
+
+    async fn in_schema(url: &str, quiet: bool) -> Result<Self, Failure> {
+        let given = parsed(url)?;
+        if given.file().is_some() {
+            return Err(Failure::usage(
+                "--store: a load test of SQLite creates a temporary file; leave --store out, and run it in a directory \
+                 on the disk to measure",
+            ));
+        }
+        // Reports what is wrong with the address; whatever store is there does not matter.
+        match Store::check_schema(&given).await {
+            Ok(_) | Err(codemint_store::connection::error::StoreError::Schema(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let schema = Schema::create(url, quiet).await?;
+        let location = parsed(schema.url())?;
+        Ok(Self { location, shown: given.to_string(), kind: Kind::Schema(schema) })
+    }
+
+    fn in_file() -> Result<Self, Failure> {
+        let created = std::env::current_dir().and_then(|parent| TemporaryFile::create(&parent));
+        let file = created
             .map_err(|error| Failure::other(format!("failed to create a directory for a temporary store: {error}")))?;
-        let file = temporary.directory.path().join("codemint.db");
-        Ok(Self { location: Location::Sqlite(file), temporary: Some(temporary) })
+        let location = Location::Sqlite(file.path());
+        Ok(Self { shown: location.to_string(), location, kind: Kind::File(file) })
     }
 
-    pub const fn is_temporary(&self) -> bool {
-        self.temporary.is_some()
+    pub const fn is_temporary_file(&self) -> bool {
+        matches!(self.kind, Kind::File(_))
     }
 
-    /// Opens the store; a configured file must exist.
-    pub async fn open(&self, context: &Context) -> Result<Store, Failure> {
-        match self.temporary {
-            Some(_) => context.open_store_at(&self.location, Access::CreateFile).await,
-            None => context.open_store(Access::Existing).await,
+    /// Returns the URL of the schema, for connections beside the store's own; `None` for a file.
+    pub fn url(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Schema(schema) => Some(schema.url()),
+            Kind::File(_) => None,
         }
+    }
+
+    /// Opens the store, with its tables.
+    pub async fn open(&self) -> Result<Store, Failure> {
+        Store::migrate(&self.location).await?;
+        Ok(Store::open(&self.location, Access::CreateFile).await?)
     }
 
     /// Opens a separate store for this many workers, so that a server can identify its work for them.
     pub async fn open_for(&self, workers: usize) -> Result<Store, Failure> {
-        let location = self.location.clone().with_connections(Context::connections_for(workers));
+        // As a worker of the product: a claimed chunk may need two more connections for screening.
+        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_mul(4).saturating_add(6);
+        let location = self.location.clone().with_connections(connections);
         Ok(Store::open(&location, Access::Existing).await?)
     }
-}
 
-impl TemporaryDirectory {
-    /// Creates a locked directory, and removes the directories that killed processes have left beside it.
-    fn create(parent: &Path) -> io::Result<Self> {
-        remove_abandoned(parent);
-        loop {
-            let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-            let lock = File::open(directory.path())?;
-            lock.lock()?;
-            // Before it was locked it looked abandoned, and another process may have removed it.
-            if lock.metadata()?.nlink() > 0 {
-                return Ok(Self { directory, _lock: lock });
-            }
+    /// Removes the schema or the file. All stores in it must be closed.
+    pub async fn remove(self) -> Result<(), Failure> {
+        match self.kind {
+            Kind::Schema(schema) => schema.remove().await,
+            Kind::File(file) => file.remove().map_err(|error: io::Error| Failure::other(error)),
         }
     }
 }
 
-/// Removes abandoned directories. A directory that cannot be removed stays; it does no harm.
-fn remove_abandoned(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            continue;
-        }
-        let path = entry.path();
-        let lock = File::open(&path).ok().filter(|directory| directory.try_lock().is_ok());
-        if lock.is_some() && fs::remove_dir_all(&path).is_ok() {
-            tracing::info!(directory = %path.display(), "removed a directory that a killed load test had left");
-        }
-    }
+fn parsed(url: &str) -> Result<Location, Failure> {
+    url.parse().map_err(|error| Failure::usage(format!("--store: {error}")))
 }

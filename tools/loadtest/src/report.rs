@@ -1,17 +1,17 @@
-//! The report of `codemint bench`, for people and for programs.
+//! The report of a load test, for people and for programs.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::bench::figures::{Figures, Shares, StoreFigures};
-use crate::bench::spread::Spread;
-use crate::bench::verdict::{Verdict, judge};
-use crate::cli::commands::bench::measure::Measured;
-use crate::cli::support::failure::Failure;
-use crate::cli::support::terminal::print_line;
-use crate::cli::support::text::grouped;
 use codemint_codes::job::record::Job;
+
+use crate::failure::Failure;
+use crate::figures::{Figures, Shares, StoreFigures};
+use crate::measure::Measured;
+use crate::spread::Spread;
+use crate::text::{grouped, print_line};
+use crate::verdict::{Verdict, judge};
 
 /// The parameters of the test.
 pub struct Asked {
@@ -22,7 +22,7 @@ pub struct Asked {
     pub workers: usize,
 }
 
-/// The JSON document; docs/bench.md explains its fields.
+/// The JSON document; docs/loadtest.md explains its fields.
 #[derive(Debug, Serialize)]
 pub struct Report {
     store: String,
@@ -132,10 +132,15 @@ impl Report {
         }
     }
 
+    /// Prints the report as one line of JSON.
+    pub fn print_json(&self) -> Result<(), Failure> {
+        print_line(&serde_json::to_string(self).map_err(Failure::other)?)
+    }
+
     /// Prints the report for people.
     pub fn print(&self) -> Result<(), Failure> {
         let Self { codes, jobs, workers, chunk_size, .. } = self;
-        let temporary = if self.temporary { " (temporary; --store URL measures another one)" } else { "" };
+        let temporary = if self.temporary { " (temporary; --store URL measures a server)" } else { "" };
         let line = |name: &str, value: String| print_line(&format!("{name:<12}{value}"));
         line("store", format!("{}{temporary}", self.store))?;
         line("mask", self.mask.clone())?;

@@ -1,6 +1,6 @@
 //! The verdict of a load test: one plain sentence on what limits throughput, with its figures, and what to change.
 
-use crate::bench::figures::{Figures, ROUND_TRIPS_A_CHUNK, ServerFigures, Shares, StoreFigures};
+use crate::figures::{Figures, ROUND_TRIPS_A_CHUNK, ServerFigures, Shares, StoreFigures};
 
 /// Share of busy CPUs from which a machine counts as saturated.
 const SATURATED: f64 = 0.9;
@@ -86,7 +86,7 @@ impl Limit {
             Self::SharedCpu => "a separate machine for the database; more --workers will not help here",
             Self::OtherPrograms => "another measurement when no other program keeps the CPUs of this machine busy",
             Self::WalFlush => {
-                "a faster disk for pg_wal, a larger max_wal_size, larger chunks (job.chunk_size); more --workers share flushes"
+                "a faster disk for pg_wal, a larger max_wal_size, larger chunks (--chunk-size; in Codemint job.chunk_size); more --workers share flushes"
             }
             Self::DatabaseDisk => "more shared_buffers, or a faster disk for the table of codes and its index",
             Self::DatabaseLocks => {
@@ -95,10 +95,12 @@ impl Limit {
             Self::Network => {
                 "this program nearer to the database, more --workers, which wait at the same time, or larger chunks"
             }
-            Self::DiskFlush => "a faster disk, or larger chunks (job.chunk_size): each is flushed once",
+            Self::DiskFlush => {
+                "a faster disk, or larger chunks (--chunk-size; in Codemint job.chunk_size): each is flushed once"
+            }
             Self::OtherWriters => "an SQLite file has one writer at a time; PostgreSQL takes many",
             Self::NothingAlone => "more --workers, one at a time, until the throughput no longer grows",
-            Self::Unknown => "more --codes, and a --store URL that reaches the server directly to observe it",
+            Self::Unknown => "more --codes, and a user who may read pg_stat_activity and pg_stat_wal",
         }
     }
 }
@@ -191,8 +193,8 @@ fn reason(figures: &Figures, shares: &Shares) -> String {
             ROUND_TRIPS_A_CHUNK
         ),
         StoreFigures::PostgresUnseen => format!(
-            "the workers waited {} of their time for the database or the network; through pgbouncer it is not \
-             visible which{busy}",
+            "the workers waited {} of their time for the database or the network; the server does not show \
+             which{busy}",
             percent(figures.store_share())
         ),
     }

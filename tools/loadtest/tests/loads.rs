@@ -1,102 +1,188 @@
-//! `codemint bench`: it reports what it measured and leaves nothing behind, however it ends.
+//! Load tests from start to end: they report what they measured and leave nothing behind, however they end.
 
 use std::path::Path;
 
-use codemint_codes::job::bench;
-use codemint_store::upkeep::benches::BenchJob;
+use codemint_codes::job::request::{Limits, Request};
+use codemint_store::connection::store::Store;
+use codemint_test_support::codemint::{Codemint, Ran, finish, send_signal};
+use codemint_test_support::pgbouncer::by_way_of_pgbouncer;
+use codemint_test_support::postgres::{Database, Durability, Server};
+use codemint_test_support::roles::{url_of_member, url_of_owner};
+use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::wait_until;
 use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Child;
 use uuid::Uuid;
 
-use codemint_test_support::cli_steps::{EmptyPlace, assert_names, generate, request, wait_for_a_chunk};
-use codemint_test_support::codemint::{Codemint, finish, send_signal};
-use codemint_test_support::postgres::{Durability, Server};
-use codemint_test_support::roles::{url_of_member, url_of_owner};
-use codemint_test_support::stores::{Kind, TestStore, Way};
-use codemint_test_support::waiting::wait_until;
-use codemint_test_support::{on_all_stores, on_both_stores};
+const TABLES: [&str; 7] = ["jobs", "chunks", "codes", "masks", "outbox", "reserved", "audit"];
 
-const TABLES: [&str; 6] = ["jobs", "chunks", "codes", "masks", "outbox", "reserved"];
+/// Returns the program, in a directory.
+fn loadtest_in(directory: &Path) -> Codemint {
+    let program = std::env::var_os("CARGO_BIN_EXE_codemint-loadtest").expect("cargo names the program");
+    Codemint::built_elsewhere(Path::new(&program), directory)
+}
 
-/// The number of rows of every table, and the number of codes that are claimed from masks.
-async fn contents(place: &TestStore) -> Vec<(&'static str, i64)> {
-    let mut contents = Vec::new();
-    for table in TABLES {
-        contents.push((table, place.number(&format!("select count(*) from {table}")).await));
+/// The place of a load test: a database that already holds a store, or a directory.
+struct Ground {
+    directory: TempDir,
+    server: Option<TestStore>,
+}
+
+impl Ground {
+    async fn both() -> [Self; 2] {
+        [Self::file(), Self::server().await]
     }
-    let promised = "select cast(coalesce(sum(codes), 0) as bigint) from masks";
-    contents.push(("promised", place.number(promised).await));
-    contents
+
+    fn file() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory"), server: None }
+    }
+
+    async fn server() -> Self {
+        Self::at(TestStore::postgres().await).await
+    }
+
+    async fn at(place: TestStore) -> Self {
+        let limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
+        let request = Request::check("FRESH-[:safe:]{8}", 300, None, 100, limits).expect("a request");
+        place.store.put_job(Uuid::now_v7(), &request).await.expect("a job");
+        place.execute("insert into codes (code, run_no) select 'OLD-' || n, 0 from generate_series(1, 300) n").await;
+        Self { server: Some(place), ..Self::file() }
+    }
+
+    fn loadtest(&self, args: &[&str]) -> Codemint {
+        let url = self.server.as_ref().map(|place| ["--store", &place.url]);
+        loadtest_in(self.directory.path()).args(url.iter().flatten()).args(args)
+    }
+
+    async fn run(&self, args: &[&str], code: i32) -> Ran {
+        self.loadtest(args).run().await.expect_code(code)
+    }
+
+    /// The contents of the place: files, schemas, and the rows of the store that was there before.
+    async fn contents(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.path()).expect("a directory");
+        let mut contents: Vec<String> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        if let Some(place) = &self.server {
+            contents.extend(place.texts("select nspname::text from pg_namespace order by nspname").await);
+            for table in TABLES {
+                let digest = format!(
+                    "select '{table} ' || coalesce(md5(string_agg(t::text, ' ' order by t::text)), '') from {table} t"
+                );
+                contents.extend(place.texts(&digest).await);
+            }
+        }
+        contents
+    }
+
+    /// Starts a long load test and returns it once it has something to leave behind: in a schema, a chunk is committed.
+    async fn begin_long(&self) -> Child {
+        let before = self.schemas().await;
+        let args = ["--codes", "4000000", "--jobs", "3", "--chunk-size", "500"];
+        let child = self.loadtest(&args).start();
+        wait_until("a chunk is committed, or a file is there", async || match &self.server {
+            Some(place) => {
+                let new = self.schemas().await.into_iter().find(|schema| !before.contains(schema));
+                match new {
+                    Some(schema) => has_a_chunk(place, &schema).await,
+                    None => false,
+                }
+            }
+            None => !self.contents().await.is_empty(),
+        })
+        .await;
+        child
+    }
+
+    /// The names of the schemas of load tests.
+    async fn schemas(&self) -> Vec<String> {
+        let sql = r"select nspname::text from pg_namespace where nspname like 'codemint\_loadtest\_%' order by nspname";
+        match &self.server {
+            Some(place) => place.texts(sql).await,
+            None => Vec::new(),
+        }
+    }
+}
+
+/// Returns true if a chunk is committed in a schema; checks that no event was written about it.
+async fn has_a_chunk(place: &TestStore, schema: &str) -> bool {
+    let table = format!("select count(*) where to_regclass('{schema}.schema_compatibility') is not null");
+    if place.number(&table).await == 0 {
+        return false;
+    }
+    let done = place.number(&format!("select count(*) from {schema}.chunks where state = 'done'")).await;
+    assert_eq!(place.number(&format!("select count(*) from {schema}.outbox")).await, 0, "a load test emits no events");
+    done > 0
 }
 
 fn number(report: &Value, path: &str) -> f64 {
     report.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no number {path} in {report}"))
 }
 
-/// The names of the entries of a directory.
-fn names_in(directory: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).expect("a directory");
-    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
-}
-
-on_all_stores!(a_bench_reports_what_it_measured_and_leaves_nothing_behind);
-async fn a_bench_reports_what_it_measured_and_leaves_nothing_behind(place: TestStore) {
-    let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
-    let before = contents(&place).await;
-    let bench = ["bench", "--codes", "2003", "--jobs", "4", "--workers", "2", "--json"];
-    let ran = place.codemint(bench).env("CODEMINT__JOB__CHUNK_SIZE", "250").run().await.expect_code(0);
-    let report = ran.json();
-    assert_eq!(report["codes"], 2003);
-    assert_eq!(report["jobs"], 4);
-    assert_eq!(report["workers"], 2);
-    assert_eq!(report["temporary"], false);
-    assert_eq!(report["rejected"], 0);
-    assert_eq!(number(&report, "/job_ms/count"), 4.0);
-    // Jobs of 500 and 501 codes, in chunks of about 250: two or three each.
-    assert!((8.0..=12.0).contains(&number(&report, "/chunk_ms/count")), "{report}");
-    for times in ["chunk_ms", "job_ms"] {
-        let times = ["p50", "p90", "p99", "max"].map(|name| number(&report, &format!("/{times}/{name}")));
-        assert!(times[0] > 0.0 && times.is_sorted(), "{report}");
+/// Panics unless the text contains all these parts.
+fn assert_names(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
-    assert!(number(&report, "/job_ms/max") <= number(&report, "/seconds") * 1000.0 + 1.0);
-    assert_eq!(report["server"].is_object(), place.kind == Kind::Postgres && place.way != Way::Pgbouncer);
-    assert_eq!(contents(&place).await, before, "{:?}", place.way);
-    place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
-    assert_eq!(names_in(place.path()).iter().filter(|name| name.contains("bench")).count(), 0);
-}
-
-on_both_stores!(a_bench_on_a_mask_in_use_notes_the_overlap_and_leaves_the_mask_unchanged);
-async fn a_bench_on_a_mask_in_use_notes_the_overlap_and_leaves_the_mask_unchanged(place: TestStore) {
-    let other = generate(&place, &["CROWD####", "--count", "6000"]).await;
-    let before = contents(&place).await;
-    let bench = place.codemint(["bench", "--codes", "3000", "--mask", "CROWD####", "--json"]);
-    let ran = bench.run().await.expect_code(0);
-    assert_names(&ran.stderr, &["note: 1 masks in use share codes with CROWD####"]);
-    assert!(number(&ran.json(), "/rejected") > 0.0, "six of ten candidates exist");
-    assert_eq!(contents(&place).await, before);
-    place.codemint(["verify", &other.to_string()]).run().await.expect_code(0);
-
-    let full = place.codemint(["bench", "--codes", "5000", "--mask", "CROWD####"]).run().await.expect_code(4);
-    assert_names(&full.stderr, &["4,000 codes of CROWD#### are free, 5,000 were requested"]);
-    assert_eq!(contents(&place).await, before);
 }
 
 #[tokio::test]
-async fn a_bench_prints_a_table_or_json_whose_fields_are_all_documented() {
-    let place = TestStore::postgres().await;
-    let bench = ["bench", "--codes", "1000", "--workers", "1"];
-    let table = place.codemint(bench).run().await.expect_code(0);
+async fn a_load_test_reports_what_it_measured_and_leaves_nothing_behind() {
+    for place in Ground::both().await {
+        let before = place.contents().await;
+        let args = ["--codes", "2003", "--jobs", "4", "--workers", "2", "--chunk-size", "250", "--json"];
+        let report = place.run(&args, 0).await.json();
+        assert_eq!(report["codes"], 2003);
+        assert_eq!(report["jobs"], 4);
+        assert_eq!(report["workers"], 2);
+        assert_eq!(report["temporary"], place.server.is_none());
+        assert_eq!(report["rejected"], 0);
+        assert_eq!(number(&report, "/job_ms/count"), 4.0);
+        // Jobs of 500 and 501 codes, in chunks of about 250: two or three each.
+        assert!((8.0..=12.0).contains(&number(&report, "/chunk_ms/count")), "{report}");
+        for times in ["chunk_ms", "job_ms"] {
+            let times = ["p50", "p90", "p99", "max"].map(|name| number(&report, &format!("/{times}/{name}")));
+            assert!(times[0] > 0.0 && times.is_sorted(), "{report}");
+        }
+        assert!(number(&report, "/job_ms/max") <= number(&report, "/seconds") * 1000.0 + 1.0);
+        assert_eq!(report["server"].is_object(), place.server.is_some());
+        assert_eq!(place.contents().await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_crowded_mask_costs_rejections_and_one_with_too_few_codes_is_refused() {
+    for place in Ground::both().await {
+        let before = place.contents().await;
+        let crowded = ["--mask", "CROWD####", "--jobs", "3", "--chunk-size", "1000", "--json"];
+        let report = place.run(&[&crowded[..], &["--codes", "9000"]].concat(), 0).await.json();
+        assert!(number(&report, "/rejected") > 0.0, "six of ten candidates of the last job exist: {report}");
+        assert_eq!(place.contents().await, before);
+
+        let full = place.run(&[&crowded[..], &["--codes", "12000"]].concat(), 4).await;
+        assert_names(&full.stderr, &["2,000 codes of CROWD#### are free, 4,000 were requested"]);
+        assert_eq!(place.contents().await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_load_test_prints_a_table_or_json_whose_fields_are_all_documented() {
+    let place = Ground::server().await;
+    let args = ["--codes", "1000", "--workers", "1"];
+    let table = place.run(&args, 0).await;
     let words = ["store  ", "1,000 in 1 jobs", "codes/s", "p99", "checkpoint", "of the workers' time", "bytes a code"];
     assert_names(&table.stdout, &words);
     assert_names(&table.stdout, &["limit  ", "try  "]);
 
-    let report = place.codemint(bench).args(["--json"]).run().await.expect_code(0).json();
-    let documented = include_str!("../../docs/bench.md");
+    let report = place.run(&[&args[..], &["--json"]].concat(), 0).await.json();
+    let documented = include_str!("../../../docs/loadtest.md");
     let mut left = vec![&report];
     while let Some(value) = left.pop() {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    assert!(documented.contains(&format!("`{name}`")), "docs/bench.md does not document {name}");
+                    assert!(documented.contains(&format!("`{name}`")), "docs/loadtest.md does not document {name}");
                     left.push(value);
                 }
             }
@@ -113,122 +199,93 @@ async fn a_bench_prints_a_table_or_json_whose_fields_are_all_documented() {
     assert!(number(&report, "/server/round_trip_ms") > 0.0);
 }
 
-on_both_stores!(an_interrupted_bench_leaves_nothing_behind);
-async fn an_interrupted_bench_leaves_nothing_behind(place: TestStore) {
-    for ((signal, code), place) in [("INT", 130), ("TERM", 143)].into_iter().zip([place.another().await, place]) {
-        let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
-        let before = contents(&place).await;
-        let child = begin_long(&place).await;
-        send_signal(signal, &child);
-        let ran = finish(child).await.expect_code(code);
-        assert_names(&ran.stderr, &["stopped; all test data is removed"]);
-        assert_eq!(contents(&place).await, before);
-        place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
+#[tokio::test]
+async fn an_interrupted_load_test_leaves_nothing_behind() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        for place in Ground::both().await {
+            let before = place.contents().await;
+            let child = place.begin_long().await;
+            send_signal(signal, &child);
+            let ran = finish(child).await.expect_code(code);
+            assert_names(&ran.stderr, &["stopped; all test data is removed"]);
+            assert_eq!(place.contents().await, before);
+        }
     }
 }
 
-/// Starts a long bench and returns it once its first chunk is committed.
-async fn begin_long(place: &TestStore) -> tokio::process::Child {
-    let bench = ["bench", "--codes", "400000", "--jobs", "3"];
-    let child = place.codemint(bench).env("CODEMINT__JOB__CHUNK_SIZE", "500").start();
-    let done = "select count(*) from chunks where state = 'done' and quota = 500";
-    wait_until("a chunk of the bench is committed", async || place.number(done).await > 0).await;
-    child
-}
+#[tokio::test]
+async fn a_load_test_removes_what_a_killed_one_left_and_nothing_else() {
+    for place in Ground::both().await {
+        if let Some(server) = &place.server {
+            for schema in ["codemint_loadtest_results", "codemint_loadtest_0123456789abcdef0", "loadtest"] {
+                server.execute(&format!("create schema {schema}; create table {schema}.kept (n integer)")).await;
+            }
+        }
+        let before = place.contents().await;
+        let child = place.begin_long().await;
+        send_signal("KILL", &child);
+        finish(child).await.expect_code(-9);
+        assert_eq!(place.contents().await.len(), before.len() + 1);
 
-on_both_stores!(a_bench_removes_what_a_killed_bench_left_and_nothing_else);
-async fn a_bench_removes_what_a_killed_bench_left_and_nothing_else(place: TestStore) {
-    let other = generate(&place, &["FRESH-[:safe:]{8}", "--count", "300"]).await;
-    let before = contents(&place).await;
-    let child = begin_long(&place).await;
-    send_signal("KILL", &child);
-    finish(child).await.expect_code(-9);
-    assert_ne!(contents(&place).await, before);
-    // Nothing resumes its jobs.
-    let left = place.store.list_bench_jobs().await.expect("jobs");
-    assert_eq!(left.len(), 3);
-    assert_eq!(place.store.list_unfinished(10).await.expect("jobs"), []);
-    let resumed = place.codemint(["jobs", "resume", &left[0].id.to_string()]).run().await.expect_code(3);
-    assert_names(&resumed.stderr, &["the next `codemint bench` removes it"]);
-
-    let ran = place.codemint(["bench", "--codes", "100", "--json"]).run().await.expect_code(0);
-    assert_names(&ran.stderr, &["note: removed the leftovers of a killed bench: 3 jobs with "]);
-    assert_eq!(contents(&place).await, before);
-    place.codemint(["verify", &other.to_string(), "--everywhere"]).run().await.expect_code(0);
+        let ran = place.run(&["--codes", "100", "--json"], 0).await;
+        if place.server.is_some() {
+            assert_names(
+                &ran.stderr,
+                &["note: removed the schema codemint_loadtest_", "that a killed load test had left"],
+            );
+        }
+        assert_eq!(place.contents().await, before);
+    }
 }
 
 #[tokio::test]
-async fn a_bench_waits_for_a_crashed_server_and_leaves_nothing_behind() {
+async fn a_load_test_waits_for_a_crashed_server_and_leaves_nothing_behind() {
     let server = Server::start(Durability::Full);
-    let place = TestStore::postgres_at(&server.url("postgres")).await;
-    let before = contents(&place).await;
-    let bench = ["bench", "--codes", "60000", "--jobs", "3", "--json"];
-    let child = place.codemint(bench).env("CODEMINT__JOB__CHUNK_SIZE", "500").start();
-    wait_for_a_chunk(&place).await;
+    let place = Ground::at(TestStore::postgres_at(&server.url("postgres")).await).await;
+    let before = place.contents().await;
+    let child = place.loadtest(&["--codes", "60000", "--jobs", "3", "--chunk-size", "500", "--json"]).start();
+    let store = place.server.as_ref().expect("a server");
+    wait_until("a chunk is committed", async || match place.schemas().await.first() {
+        Some(schema) => has_a_chunk(store, schema).await,
+        None => false,
+    })
+    .await;
     server.crash_and_restart();
     let report = finish(child).await.expect_code(0).json();
     assert_eq!(report["codes"], 60_000);
-    wait_until("the server answers", async || place.store.ping().await.is_ok()).await;
-    assert_eq!(contents(&place).await, before);
-}
-
-on_both_stores!(a_second_bench_on_the_same_store_is_refused);
-async fn a_second_bench_on_the_same_store_is_refused(place: TestStore) {
-    let child = begin_long(&place).await;
-    let refused = place.codemint(["bench", "--codes", "100"]).run().await.expect_code(1);
-    assert_names(&refused.stderr, &["another `codemint bench` runs on this store"]);
-    assert_eq!(place.store.list_bench_jobs().await.expect("jobs").len(), 3, "they are the other one's");
-    send_signal("INT", &child);
-    finish(child).await.expect_code(130);
-    place.codemint(["bench", "--codes", "100"]).run().await.expect_code(0);
-}
-
-on_both_stores!(a_job_that_only_looks_like_a_bench_job_is_never_removed);
-async fn a_job_that_only_looks_like_a_bench_job_is_never_removed(place: TestStore) {
-    let named = codemint_codes::job::request::Request {
-        campaign: Some(bench::campaign(Uuid::now_v7(), 0)),
-        ..request("####", 10)
-    };
-    place.store.put_job(Uuid::now_v7(), &named).await.expect("a job of that campaign");
-    place.store.put_job(bench::FIRST_ID, &request("A###", 10)).await.expect("a job of such an id");
-    let before = contents(&place).await;
-    place.codemint(["bench", "--codes", "100"]).run().await.expect_code(0);
-    assert_eq!(contents(&place).await, before);
-    let none: Vec<BenchJob> = place.store.list_bench_jobs().await.expect("jobs");
-    assert!(none.is_empty());
-}
-
-on_both_stores!(workers_ignore_the_jobs_of_a_bench);
-async fn workers_ignore_the_jobs_of_a_bench(place: TestStore) {
-    let campaign = bench::campaign(Uuid::now_v7(), 7);
-    let named = codemint_codes::job::request::Request { campaign: Some(campaign.clone()), ..request("A####", 10) };
-    place.store.put_job(bench::id_of(&campaign), &named).await.expect("a job");
-    place.store.put_job(Uuid::now_v7(), &request("B####", 10)).await.expect("a job");
-    let worker = place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off");
-    worker.run().await.expect_code(0);
-    let states = "select state from jobs order by no";
-    assert_eq!(place.texts(states).await, ["queued", "completed"]);
+    wait_until("the server answers", async || store.store.ping().await.is_ok()).await;
+    assert_eq!(place.contents().await, before);
 }
 
 #[tokio::test]
-async fn without_a_store_a_bench_uses_a_temporary_file_and_removes_an_abandoned_one() {
-    let place = EmptyPlace::new();
-    let report = place.run(&[], &["bench", "--codes", "1000", "--json"], 0).await.json();
-    assert_eq!(report["temporary"], true);
-    assert_eq!(names_in(place.path()), [] as [&str; 0]);
+async fn two_load_tests_at_once_do_not_disturb_each_other() {
+    for place in Ground::both().await {
+        let before = place.contents().await;
+        let child = place.begin_long().await;
+        let schemas = place.schemas().await;
+        let other = place.run(&["--codes", "2000", "--json"], 0).await;
+        assert_eq!(other.json()["codes"], 2000);
+        assert!(!other.stderr.contains("removed"), "{}", other.stderr);
+        assert_eq!(place.schemas().await, schemas, "the first one still works in its schema");
+        send_signal("INT", &child);
+        finish(child).await.expect_code(130);
+        assert_eq!(place.contents().await, before);
+    }
+}
 
-    let child = Codemint::new(place.path()).args(["bench", "--codes", "50000000"]).start();
-    wait_until("the file is there", async || !names_in(place.path()).is_empty()).await;
-    send_signal("KILL", &child);
-    finish(child).await.expect_code(-9);
-    assert_eq!(names_in(place.path()).len(), 1);
-    place.run(&[], &["bench", "--codes", "1000"], 0).await;
-    assert_eq!(names_in(place.path()), [] as [&str; 0]);
+#[tokio::test]
+async fn workers_of_a_store_in_the_same_database_do_not_see_the_jobs() {
+    let place = Ground::server().await;
+    let store: &Store = &place.server.as_ref().expect("a server").store;
+    let child = place.begin_long().await;
+    assert_eq!(store.list_unfinished(10).await.expect("jobs").len(), 1, "the job that was there before");
+    send_signal("INT", &child);
+    finish(child).await.expect_code(130);
 }
 
 #[tokio::test]
 async fn arguments_out_of_bounds_are_refused_before_anything_is_done() {
-    let place = EmptyPlace::new();
+    let place = Ground::file();
     for (args, code, said) in [
         (&["--codes", "0"][..], 4, "count is 0"),
         (&["--codes", "x"], 2, "write a whole number"),
@@ -238,50 +295,43 @@ async fn arguments_out_of_bounds_are_refused_before_anything_is_done() {
         (&["--workers", "65"], 2, "--workers is 65; write a number from 1 to 64"),
         (&["--mask", "A{"], 4, "mask, byte 2: found {"),
         (&["--mask", "A#", "--codes", "11"], 4, "the mask A# has 10 codes in all"),
-        (&["--codes", "2000000000"], 4, "limits.count_max allows"),
+        (&["--codes", "2000000000"], 4, "a job has at most 1000000000 codes"),
+        (&["--chunk-size", "0"], 4, "chunk size must be between 1 and 1048576, got 0"),
+        (&["--store", "sqlite://none.db"], 2, "a load test of SQLite creates a temporary file"),
+        (&["--store", "mysql://host"], 2, "found the scheme \"mysql\""),
     ] {
-        let refused = place.run(&[], &[&["bench"], args].concat(), code).await;
+        let refused = place.run(args, code).await;
         assert_names(&refused.stderr, &[said]);
     }
-    let refused = place.run(&[], &["--store", "sqlite://none.db", "bench"], 2).await;
-    assert_names(&refused.stderr, &["there is no store at none.db"]);
-    assert_eq!(names_in(place.path()), [] as [&str; 0]);
+    assert_eq!(place.contents().await, [] as [&str; 0]);
 }
 
 #[tokio::test]
-async fn a_user_who_could_not_clean_up_is_refused_before_a_code_is_minted() {
+async fn a_user_who_may_not_create_a_schema_is_refused_with_the_grant() {
     let place = TestStore::postgres().await;
     let generator = url_of_member(&place.url, "generator").await;
-    let bench = |url: &str| Codemint::new(place.path()).args(["--store", url, "bench", "--codes", "2000"]);
-    let refused = bench(&generator).run().await.expect_code(2);
-    assert_names(&refused.stderr, &["may not delete from jobs, chunks, masks, codes, so", "codemint_owner"]);
-    assert_eq!(place.number("select count(*) from jobs").await, 0);
+    let refused = loadtest_in(place.path()).args(["--store", &generator]).run().await.expect_code(2);
+    assert_names(&refused.stderr, &["permission denied for database", "grant create on database NAME to USER"]);
 }
 
 #[tokio::test]
 async fn a_member_of_the_owner_role_may_run_it_and_sees_what_the_server_does() {
-    let database = codemint_test_support::postgres::Database::create().await;
-    let directory = tempfile::tempdir().expect("a directory");
+    let database = Database::create().await;
     let owner = url_of_owner(&database.url).await;
-    let codemint = |args: &[&str]| Codemint::new(directory.path()).args(["--store", &owner]).args(args);
-    codemint(&["migrate"]).run().await.expect_code(0);
-    let report = codemint(&["bench", "--codes", "200000", "--json"]).run().await.expect_code(0).json();
+    let name = database.url.rsplit('/').next().expect("a name").to_owned();
+    let place = TestStore::postgres_in(database).await;
+    place.execute(&format!("grant create on database {name} to {name}_owner")).await;
+    let loadtest = loadtest_in(place.path()).args(["--store", &owner, "--codes", "200000", "--json"]);
+    let report = loadtest.run().await.expect_code(0).json();
     assert!(number(&report, "/shares/database_cpu") > 0.0, "a user with another role set: {report}");
 }
 
-on_both_stores!(a_bench_emits_no_events);
-async fn a_bench_emits_no_events(place: TestStore) {
-    wait_for_no_event(&place).await;
-}
-
-/// Configures a broker, for which the jobs of other commands would emit events. Nothing connects to it here.
-async fn wait_for_no_event(place: &TestStore) {
-    let bench = place.codemint(["bench", "--codes", "400000"]).env("CODEMINT__JOB__CHUNK_SIZE", "500");
-    let child = bench.env("CODEMINT__AMQP__URL", "amqp://nobody@127.0.0.1:1/").start();
-    wait_for_a_chunk(place).await;
-    assert_eq!(place.number("select count(*) from outbox").await, 0);
-    let announced = "select count(*) from jobs where announced = (1 = 1)";
-    assert_eq!(place.number(announced).await, 0);
-    send_signal("INT", &child);
-    finish(child).await.expect_code(130);
+#[tokio::test]
+async fn a_pgbouncer_is_refused_because_it_loses_the_schema() {
+    let place = Ground::server().await;
+    let before = place.contents().await;
+    let url = by_way_of_pgbouncer(&place.server.as_ref().expect("a server").url);
+    let refused = loadtest_in(place.directory.path()).args(["--store", &url]).run().await.expect_code(2);
+    assert_names(&refused.stderr, &["is a pgbouncer; a load test needs a direct connection"]);
+    assert_eq!(place.contents().await, before);
 }

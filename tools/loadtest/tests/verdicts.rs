@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use codemint::bench::figures::{ClientFigures, Figures, ServerFigures, StoreFigures};
-use codemint::bench::spread::Spread;
-use codemint::bench::verdict::{Limit, judge};
-use codemint_store::upkeep::activity::Sessions;
+use codemint_loadtest::figures::{ClientFigures, Figures, ServerFigures, StoreFigures};
+use codemint_loadtest::probe::Sessions;
+use codemint_loadtest::spread::Spread;
+use codemint_loadtest::verdict::{Limit, judge};
 use codemint_worker::mint::times::ChunkTimes;
 
 const fn ms(ms: u64) -> Duration {
@@ -111,7 +111,7 @@ fn too_few_or_hidden_observations_give_an_unknown_limit() {
     assert_limit(
         &unseen,
         Limit::Unknown,
-        "waited 80 % of their time for the database or the network; through pgbouncer",
+        "waited 80 % of their time for the database or the network; the server does not show",
     );
 }
 

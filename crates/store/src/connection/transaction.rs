@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use crate::connection::error::StoreError;
-use crate::connection::postgres_transaction::{PostgresSession, PostgresTransaction};
+use crate::connection::postgres_transaction::PostgresTransaction;
 use crate::connection::store::Store;
 use crate::connection::time_limit::in_time;
 

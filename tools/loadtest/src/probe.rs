@@ -1,13 +1,12 @@
 //! The activity of a PostgreSQL server for the sessions of one store, observed over a separate connection.
 //! <https://www.postgresql.org/docs/15/monitoring-stats.html>
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use sqlx::{Connection, Executor, PgConnection};
-
-use crate::connection::error::StoreError;
-use crate::connection::store::Store;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
 /// The number of measured round trips; the median counts.
 const ROUND_TRIPS: usize = 31;
@@ -60,7 +59,7 @@ impl Sessions {
 
 /// The write-ahead log of the whole server since its statistics were reset. `None` is what a server does not report.
 #[derive(Clone, Copy, Debug)]
-pub struct WalCounters {
+pub(crate) struct WalCounters {
     /// The end of the log, in bytes.
     pub position: i64,
     pub flushes: Option<u64>,
@@ -77,30 +76,24 @@ struct WalRow {
 
 /// An observer of a store's sessions.
 #[derive(Debug)]
-pub struct Onlooker {
+pub(crate) struct ActivityProbe {
     connection: PgConnection,
     /// The name of the observed sessions.
     application_name: String,
 }
 
-impl Store {
-    /// Starts observing; `None` for SQLite (no sessions) and through pgbouncer (the server cannot tell ours).
-    pub async fn look_on(&self) -> Result<Option<Onlooker>, StoreError> {
-        let watch = match self {
-            Self::Postgres(postgres) => postgres.watch.as_deref(),
-            Self::Sqlite(_) => None,
-        };
-        let Some(watch) = watch else { return Ok(None) };
-        let (mut connection, application_name) = watch.connect().await?;
+impl ActivityProbe {
+    /// Connects to the server. `session_name` is the name of the observed sessions.
+    pub async fn connect(url: &str, session_name: &str) -> Result<Self, sqlx::Error> {
+        let options = PgConnectOptions::from_str(url)?.application_name(&format!("watch of {session_name}"));
+        let mut connection = options.disable_statement_logging().connect().await?;
         // If the user is set to another role, that role may not see what the user's other sessions do.
         connection.execute("set role none").await?;
-        Ok(Some(Onlooker { connection, application_name }))
+        Ok(Self { connection, application_name: session_name.to_owned() })
     }
-}
 
-impl Onlooker {
     /// Returns the median round-trip time of an empty statement.
-    pub async fn measure_round_trip(&mut self) -> Result<Duration, StoreError> {
+    pub async fn measure_round_trip(&mut self) -> Result<Duration, sqlx::Error> {
         let mut times = Vec::with_capacity(ROUND_TRIPS);
         for _ in 0..ROUND_TRIPS {
             let begun = Instant::now();
@@ -112,13 +105,13 @@ impl Onlooker {
     }
 
     /// Returns true if the server runs on the machine that we connect from.
-    pub async fn is_on_this_machine(&mut self) -> Result<bool, StoreError> {
+    pub async fn is_on_this_machine(&mut self) -> Result<bool, sqlx::Error> {
         let sql = "select coalesce(inet_server_addr() = inet_client_addr(), true)";
         Ok(sqlx::query_scalar(sql).fetch_one(&mut self.connection).await?)
     }
 
     /// Returns what the sessions do at this moment.
-    pub async fn look(&mut self) -> Result<Sessions, StoreError> {
+    pub async fn look(&mut self) -> Result<Sessions, sqlx::Error> {
         type Kind = (Option<String>, Option<String>, Option<String>, i64);
         let kinds: Vec<Kind> = sqlx::query_as(
             "select state, wait_event_type, wait_event, count(*) from pg_stat_activity
@@ -136,7 +129,7 @@ impl Onlooker {
     }
 
     /// Reads the counters. The server adds what a session did when that session ends, at the latest.
-    pub async fn read_wal(&mut self) -> Result<WalCounters, StoreError> {
+    pub async fn read_wal(&mut self) -> Result<WalCounters, sqlx::Error> {
         let (position, row, is_timed): (i64, String, bool) = sqlx::query_as(
             "select (pg_current_wal_insert_lsn() - '0/0')::bigint, to_jsonb(w)::text,
                     current_setting('track_wal_io_timing')::boolean
@@ -144,8 +137,7 @@ impl Onlooker {
         )
         .fetch_one(&mut self.connection)
         .await?;
-        let corrupt = |error| StoreError::Corrupt { table: "pg_stat_wal", problem: format!("{error}") };
-        let row: WalRow = serde_json::from_str(&row).map_err(corrupt)?;
+        let row: WalRow = serde_json::from_str(&row).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         Ok(WalCounters { position, flushes: row.wal_sync, flush_ms: row.wal_sync_time.filter(|_| is_timed) })
     }
 

@@ -13,15 +13,6 @@ use codemint_telemetry::metrics::store::store_error_met;
 /// Minimum interval between two log lines about the same kind of error.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// When this process last logged each kind of error, and whether the outage is over. Many tasks wait for the same store
-/// at the same time, and only one of them logs it.
-static LOGGED: Mutex<Logged> = Mutex::new(Logged { at: [None; 4], is_over: true });
-
-struct Logged {
-    at: [Option<Instant>; 4],
-    is_over: bool,
-}
-
 /// Exponential backoff while a store is away, busy or full, without a limit on retries.
 #[derive(Debug)]
 pub struct Backoff<'a> {
@@ -65,6 +56,15 @@ impl<'a> Backoff<'a> {
             () = self.stop.cancelled() => {}
         }
     }
+}
+
+/// When this process last logged each kind of error, and whether the outage is over. Many tasks wait for the same store
+/// at the same time, and only one of them logs it.
+static LOGGED: Mutex<Logged> = Mutex::new(Logged { at: [None; 4], is_over: true });
+
+struct Logged {
+    at: [Option<Instant>; 4],
+    is_over: bool,
 }
 
 /// Logs an error the first time, and again after each [`LOG_INTERVAL`].

@@ -1,4 +1,4 @@
-//! Works on one job, step by step: the loop is elsewhere.
+//! The work of this process on one job, step by step: the loop is elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,28 @@ use codemint_telemetry::traces;
 /// Minimum interval between two progress events of a job.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Interval between two checks of a job whose open chunks are all being written by other processes.
+pub(crate) const OTHERS_AT_WORK_PAUSE: Duration = Duration::from_millis(200);
+
+/// A job that this process works on.
+#[derive(Debug)]
+pub struct JobExecution {
+    store: Store,
+    pub job: Job,
+    settings: Arc<MintSettings>,
+    mask: SharedMask,
+    /// Limits how many chunks this process mints at once; opening and closing jobs is not limited.
+    chunks: Option<Arc<Semaphore>>,
+    minting: Option<Minting>,
+    unknown: Option<UnknownCommit>,
+    progress_stored_at: Option<Instant>,
+    pub share: Share,
+    /// Adds the job's id to log lines and traces.
+    span: Span,
+    /// The times of the chunk that the last step minted.
+    pub times: Option<ChunkTimes>,
+}
+
 /// The work that this process has done, for one job or in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
@@ -37,25 +59,6 @@ impl Share {
     }
 }
 
-/// A job that this process works on.
-#[derive(Debug)]
-pub struct JobExecution {
-    store: Store,
-    pub job: Job,
-    settings: Arc<MintSettings>,
-    mask: SharedMask,
-    /// Limits how many chunks this process mints at once; opening and closing jobs is not limited.
-    chunks: Option<Arc<Semaphore>>,
-    minting: Option<Minting>,
-    unknown: Option<UnknownCommit>,
-    progress_at: Option<Instant>,
-    pub share: Share,
-    /// Adds the job's id to log lines and traces.
-    span: Span,
-    /// The times of the chunk that the last step minted.
-    pub times: Option<ChunkTimes>,
-}
-
 /// A chunk that may or may not have been committed.
 #[derive(Debug)]
 struct UnknownCommit {
@@ -67,7 +70,7 @@ struct UnknownCommit {
 /// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
-    Made,
+    Advanced,
     /// Other processes are writing the open chunks.
     OthersAtWork,
     Ended,
@@ -85,7 +88,7 @@ impl JobExecution {
             chunks: None,
             minting: None,
             unknown: None,
-            progress_at: None,
+            progress_stored_at: None,
             share,
             span,
             times: None,
@@ -120,7 +123,7 @@ impl JobExecution {
 
     async fn step_in_span(&mut self) -> Result<StepOutcome, MintError> {
         if self.unknown.is_some() {
-            return self.settle_commit().await;
+            return self.resolve_commit().await;
         }
         if self.minting.is_none() && !self.start().await? {
             return Ok(StepOutcome::Ended);
@@ -132,20 +135,16 @@ impl JobExecution {
         drop((busy, turn));
         match minted? {
             ChunkOutcome::Minted { minted, seemed_last, times } => {
-                let (rejected, seconds) = (minted.rejections.total(), times.total().as_secs_f64());
-                tracing::debug!(run_no = minted.run_no, codes = minted.codes, rejected, seconds, "minted a chunk");
-                self.count_chunk(&minted);
-                chunks::chunk_timed(times.phases().into_iter().chain(times.preparation.phases()));
-                self.times = Some(times);
+                self.report_chunk(&minted, times);
                 self.store_progress_event().await?;
                 match seemed_last && self.close().await? == StepOutcome::Ended {
                     true => Ok(StepOutcome::Ended),
-                    false => Ok(StepOutcome::Made),
+                    false => Ok(StepOutcome::Advanced),
                 }
             }
             ChunkOutcome::CommitUnknown { minted, error } => {
                 self.unknown = Some(UnknownCommit { minted, error });
-                self.settle_commit().await
+                self.resolve_commit().await
             }
             ChunkOutcome::NothingToClaim => self.close().await,
         }
@@ -174,15 +173,15 @@ impl JobExecution {
                 log_end(end);
                 StepOutcome::Ended
             }
-            CloseJob::NextRound => StepOutcome::Made,
+            CloseJob::NextRound => StepOutcome::Advanced,
             CloseJob::ChunksOpen => StepOutcome::OthersAtWork,
         })
     }
 
     /// Asks the store about an unknown commit. If the chunk is not done, that is an error like any other.
-    async fn settle_commit(&mut self) -> Result<StepOutcome, MintError> {
+    async fn resolve_commit(&mut self) -> Result<StepOutcome, MintError> {
         let Some(UnknownCommit { minted: MintedChunk { run_no, .. }, .. }) = self.unknown else {
-            return Ok(StepOutcome::Made);
+            return Ok(StepOutcome::Advanced);
         };
         let done = self.store.is_chunk_done(run_no).await?;
         chunks::ambiguous_commit_settled(done);
@@ -194,10 +193,19 @@ impl JobExecution {
             }
             Some(unknown) => {
                 self.count_chunk(&unknown.minted);
-                Ok(StepOutcome::Made)
+                Ok(StepOutcome::Advanced)
             }
-            None => Ok(StepOutcome::Made),
+            None => Ok(StepOutcome::Advanced),
         }
+    }
+
+    /// Logs a chunk, and counts it and its times.
+    fn report_chunk(&mut self, minted: &MintedChunk, times: ChunkTimes) {
+        let (rejected, seconds) = (minted.rejections.total(), times.total().as_secs_f64());
+        tracing::debug!(run_no = minted.run_no, codes = minted.codes, rejected, seconds, "minted a chunk");
+        self.count_chunk(minted);
+        chunks::chunk_timed(times.phases().into_iter().chain(times.preparation.phases()));
+        self.times = Some(times);
     }
 
     fn count_chunk(&mut self, minted: &MintedChunk) {
@@ -211,9 +219,10 @@ impl JobExecution {
     /// Writes a progress event, at most once a second for each job; other processes may have written one already. A job
     /// of one chunk needs none: its end is event enough.
     async fn store_progress_event(&mut self) -> Result<(), StoreError> {
-        let is_due = self.progress_at.is_none_or(|progress_at| progress_at.elapsed() >= PROGRESS_INTERVAL);
+        let is_due =
+            self.progress_stored_at.is_none_or(|progress_stored_at| progress_stored_at.elapsed() >= PROGRESS_INTERVAL);
         if self.job.options.emits_events && self.job.count > u64::from(self.job.chunk_size) && is_due {
-            self.progress_at = Some(Instant::now());
+            self.progress_stored_at = Some(Instant::now());
             self.store.announce_progress(self.job.no).await?;
         }
         Ok(())

@@ -2,8 +2,9 @@
 
 pub mod single;
 pub mod pool;
+mod turns;
 pub mod schedule;
 pub mod job_execution;
-pub mod observer;
 pub mod backoff;
 pub mod store_poller;
+pub mod observer;

@@ -8,15 +8,13 @@ use tokio_util::sync::CancellationToken;
 use crate::mint::error::MintError;
 use crate::mint::task::MintSettings;
 use crate::runner::backoff::Backoff;
-use crate::runner::job_execution::{JobExecution, Share, StepOutcome, job_span};
+use crate::runner::job_execution::{JobExecution, OTHERS_AT_WORK_PAUSE, Share, StepOutcome, job_span};
 use codemint_codes::job::record::Job;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 
 /// Maximum time that a stop waits for the current chunk, which a healthy store finishes in far less.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// Interval between two checks of a job whose open chunks are all being written by other processes.
-pub(super) const OTHERS_AT_WORK_PAUSE: Duration = Duration::from_millis(200);
 
 /// The way in which work on a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +44,7 @@ pub async fn run_job(
             Ok(StepOutcome::Ended) => {
                 return Ok((RunEnd::Ended, execution.share));
             }
-            Ok(StepOutcome::Made) => backoff.reset(),
+            Ok(StepOutcome::Advanced) => backoff.reset(),
             Ok(StepOutcome::OthersAtWork) => backoff.wait(OTHERS_AT_WORK_PAUSE).await,
             Err(MintError::Store(error)) if backoff.is_retryable(&error) => backoff.wait_after(&error).await,
             Err(error) => return Err(error),

@@ -2,21 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cli::commands::audit::Audit;
-use crate::cli::commands::dlq::DlqCommand;
-use crate::cli::commands::enqueue::Enqueue;
-use crate::cli::commands::export::Export;
-use crate::cli::commands::generate::Generate;
-use crate::cli::commands::health::Health;
-use crate::cli::commands::import::Import;
-use crate::cli::commands::jobs::JobsCommand;
-use crate::cli::commands::mask::MaskCommand;
-use crate::cli::commands::migrate::Migrate;
-use crate::cli::commands::reserve::ReserveCommand;
-use crate::cli::commands::settings::ConfigCommand;
-use crate::cli::commands::shell::ShellCommand;
-use crate::cli::commands::verify::Verify;
-use crate::cli::commands::worker::Worker;
+use crate::cli::commands;
 use crate::cli::support::global_options::GlobalOptions;
 
 /// Mint unique, unguessable promo codes in bulk.
@@ -46,29 +32,29 @@ pub enum Command {
     #[command(flatten)]
     Configured(Configured),
     #[command(flatten)]
-    Shell(ShellCommand),
+    Shell(commands::shell::ShellCommand),
 }
 
 /// The commands that read the configuration.
 #[derive(Debug, Subcommand)]
 pub enum Configured {
-    Generate(Generate),
-    Worker(Worker),
-    Health(Health),
-    Enqueue(Enqueue),
+    Generate(commands::generate::Generate),
+    Worker(commands::worker::Worker),
+    Health(commands::health::Health),
+    Enqueue(commands::enqueue::Enqueue),
     #[command(subcommand, visible_alias = "dead")]
-    Dlq(DlqCommand),
+    Dlq(commands::dlq::DlqCommand),
     #[command(subcommand)]
-    Mask(MaskCommand),
+    Mask(commands::mask::MaskCommand),
     #[command(subcommand)]
-    Jobs(JobsCommand),
-    Export(Export),
-    Verify(Verify),
-    Import(Import),
+    Jobs(commands::jobs::JobsCommand),
+    Export(commands::export::Export),
+    Verify(commands::verify::Verify),
+    Import(commands::import::Import),
     #[command(subcommand)]
-    Reserve(ReserveCommand),
-    Audit(Audit),
-    Migrate(Migrate),
+    Reserve(commands::reserve::ReserveCommand),
+    Audit(commands::audit::Audit),
+    Migrate(commands::migrate::Migrate),
     #[command(subcommand)]
-    Config(ConfigCommand),
+    Config(commands::settings::ConfigCommand),
 }

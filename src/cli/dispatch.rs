@@ -64,9 +64,6 @@ impl Configured {
 }
 
 /// Logs the failure of a worker, which prints nothing but its log; this is its last line. Interruptions are not logged.
-///
-/// # Errors
-/// `Reported` for a failure that was logged.
 fn log_failure(result: Result<(), Failure>) -> Result<(), Failure> {
     result.map_err(|failure| match failure {
         Failure::Message { code, message } if code <= 128 => {

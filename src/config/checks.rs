@@ -27,10 +27,7 @@ const DELIVERY_TIMEOUT_LIMIT_SECONDS: u64 = 86_400;
 const CONCURRENCY_LIMIT: u64 = 64;
 const SHUTDOWN_LIMIT_SECONDS: u64 = 3600;
 
-/// Checks every key.
-///
-/// # Errors
-/// All problems of all layers together.
+/// Checks every key; the error lists all problems of all layers.
 pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
     let store = layers.store();
     let require_least_privilege = layers.parse("store.require_least_privilege", true_or_false);

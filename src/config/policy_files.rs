@@ -32,7 +32,7 @@ pub fn load(config: &Config) -> Result<Policy, PolicyError> {
 ///
 /// # Errors
 /// If its file cannot be read, gives access to others than its owner, or contains no valid secret.
-pub fn check_key(config: &Config) -> Result<Option<CheckKey>, PolicyError> {
+pub(crate) fn check_key(config: &Config) -> Result<Option<CheckKey>, PolicyError> {
     let Some(path) = &config.check_key_file else { return Ok(None) };
     let secret = read_secret(path).and_then(|secret| CheckKey::new(&secret).map_err(|error| error.to_string()));
     secret.map(Some).map_err(|problem| problem_of("check.key_file", path, problem))
@@ -42,7 +42,7 @@ pub fn check_key(config: &Config) -> Result<Option<CheckKey>, PolicyError> {
 ///
 /// # Errors
 /// If their file cannot be read, or contains anything but words.
-pub fn denied_words(config: &Config) -> Result<Option<DeniedWords>, PolicyError> {
+pub(crate) fn denied_words(config: &Config) -> Result<Option<DeniedWords>, PolicyError> {
     let builtin = config.deny_builtin.then(DeniedWords::builtin).transpose();
     let builtin = builtin.map_err(|error| problem_of("deny.builtin", Path::new("the list"), error.to_string()))?;
     let Some(path) = &config.deny_file else { return Ok(builtin) };

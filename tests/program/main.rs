@@ -7,7 +7,6 @@ mod cli_jobs;
 mod pruning;
 mod cli_verify;
 
-
 mod cli_import;
 mod cli_reserve;
 mod cli_input;

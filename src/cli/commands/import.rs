@@ -19,8 +19,8 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::minting::run_to_end;
 use crate::cli::support::reject_file::RejectFile;
-use crate::cli::support::terminal::{json, print_line, print_note};
-use crate::cli::support::text::{grouped, quoted};
+use crate::cli::support::terminal::{print_note, print_report};
+use crate::cli::support::text::{campaign_text, grouped, quoted};
 use codemint_codes::job::plan::PlannedChunk;
 use codemint_codes::job::record::{Job, Origin};
 use codemint_codes::job::request::check_campaign;
@@ -99,7 +99,7 @@ impl Import {
         }
         let summary =
             Summary::new(context, &job, share, started.elapsed(), &sorted.counts, self.reject_file.as_deref());
-        print_line(&if self.json { json(&summary)? } else { summary.to_string() })
+        print_report(self.json, &summary)
     }
 
     fn delimiter(&self) -> u8 {
@@ -235,7 +235,7 @@ fn another(job: &Job, import: &NewImport) -> String {
             hexadecimal(source_digest)
         ),
         Origin::Imported { .. } => {
-            let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
+            let campaign = campaign_text(job.campaign.as_deref());
             format!(
                 "job {} is the import of the same input with {campaign}; name another --job-id to import it again",
                 job.id

@@ -129,7 +129,8 @@ impl Show {
         let (store, job) = find::store_and_job(context, self.job).await?;
         let screenings = store.count_screenings(job.no).await?;
         if self.json {
-            return print_json(&ShownJob::new(&job, &screenings));
+            let screenings = screenings.iter().map(ShownScreening::from).collect();
+            return print_json(&ShownJob { job: JobDocument::from(&job), screenings });
         }
         report(&job, false)?;
         screenings.iter().try_for_each(|(screening, chunks)| {
@@ -155,14 +156,9 @@ struct ShownScreening {
     chunks: u64,
 }
 
-impl ShownJob {
-    fn new(job: &Job, screenings: &[(Screening, u64)]) -> Self {
-        let shown = |&(screening, chunks): &(Screening, u64)| ShownScreening {
-            screening: screening.as_str(),
-            reason: screening.reason(),
-            chunks,
-        };
-        Self { job: JobDocument::from(job), screenings: screenings.iter().map(shown).collect() }
+impl From<&(Screening, u64)> for ShownScreening {
+    fn from(&(screening, chunks): &(Screening, u64)) -> Self {
+        Self { screening: screening.as_str(), reason: screening.reason(), chunks }
     }
 }
 

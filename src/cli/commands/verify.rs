@@ -56,7 +56,7 @@ impl Verify {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let (store, job) = find::store_and_job(context, self.job).await?;
         let check_key = self.check_key(context, &job)?;
-        let mut check = Check { check_key, ..Check::default() };
+        let mut verdict = Verdict::new(&job);
         let mut digests = Vec::new();
         for chunk in context.with_retries(async || store.list_chunks(job.no).await).await? {
             context.stop.check(|| "stopped before all codes were checked; there is no result".to_owned())?;
@@ -65,14 +65,13 @@ impl Verify {
                 continue;
             }
             let batch = context.with_retries(async || store.read_codes(&chunk).await).await?;
-            check.chunk(&chunk, &batch)?;
+            verdict.check_chunk(&chunk, &batch, check_key.as_ref())?;
             digests.extend(chunk.digest);
         }
-        check.job(&job, &digests);
+        verdict.check_job(&job, &digests);
         if self.everywhere && job.state.is_final() {
-            check.strays(context.with_retries(async || store.count_codes(job.no).await).await?);
+            verdict.check_strays(context.with_retries(async || store.count_codes(job.no).await).await?);
         }
-        let verdict = check.verdict(&job);
         print_report(self.json, &verdict)?;
         Failure::unless(verdict.holds)
     }
@@ -92,84 +91,77 @@ impl Verify {
     }
 }
 
-#[derive(Default)]
-struct Check {
-    check_key: Option<CheckKey>,
-    found: u64,
-    problems: Vec<String>,
-    problems_total: usize,
-}
+impl Verdict {
+    fn new(job: &Job) -> Self {
+        Self {
+            job_id: job.id,
+            state: job.state.as_str(),
+            requested: job.count,
+            found: 0,
+            holds: true,
+            problems: Vec::new(),
+            problems_total: 0,
+        }
+    }
 
-impl Check {
-    fn problem(&mut self, text: String) {
+    fn add_problem(&mut self, text: String) {
+        self.holds = false;
         self.problems_total += 1;
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(text);
         }
     }
 
-    fn chunk(&mut self, chunk: &Chunk, batch: &CodeBatch) -> Result<(), Failure> {
+    fn check_chunk(&mut self, chunk: &Chunk, batch: &CodeBatch, check_key: Option<&CheckKey>) -> Result<(), Failure> {
         let mask = Mask::describing(&chunk.mask).map_err(Failure::other)?;
         let run_no = chunk.run_no;
         self.found += batch.len() as u64;
         if batch.len() as u64 != u64::from(chunk.minted) {
             let found = batch.len();
-            self.problem(format!(
+            self.add_problem(format!(
                 "chunk {run_no} ({}) records {} codes, the store has {found}",
                 chunk.state, chunk.minted
             ));
         }
-        let (body_length, key) = (mask.body().len(), self.check_key.as_ref());
+        let body_length = mask.body().len();
         let is_of_mask = |code: &&str| {
             let (body, check) = code.as_bytes().split_at(body_length.min(code.len()));
-            matches(mask.positions(), code.as_bytes()) && key.is_none_or(|key| key.verify(body, check))
+            matches(mask.positions(), code.as_bytes()) && check_key.is_none_or(|key| key.verify(body, check))
         };
         let strangers = batch.iter().filter(|code| !is_of_mask(code)).count();
         if strangers > 0 {
-            self.problem(format!("chunk {run_no} has {strangers} codes that do not match the mask"));
+            self.add_problem(format!("chunk {run_no} has {strangers} codes that do not match the mask"));
         }
         // Ascending by byte without repeats: codes are drawn in this order, and the digest covers it.
         if !batch.iter().is_sorted_by(|a, b| a < b) {
-            self.problem(format!("chunk {run_no} is not in ascending byte order"));
+            self.add_problem(format!("chunk {run_no} is not in ascending byte order"));
         }
         let digest = Sha256::digest(batch.as_lines()).to_vec();
         if chunk.digest.as_ref().is_some_and(|stored| *stored != digest) {
-            self.problem(format!("chunk {run_no} has a digest that differs from its checkpoint"));
+            self.add_problem(format!("chunk {run_no} has a digest that differs from its checkpoint"));
         }
         Ok(())
     }
 
     /// Reports codes outside the ranges of their chunks. `everywhere` is the number of the job's codes in any place.
-    fn strays(&mut self, everywhere: u64) {
+    fn check_strays(&mut self, everywhere: u64) {
         if everywhere > self.found {
-            self.problem(format!("{} codes are outside the range of their chunk", everywhere - self.found));
+            self.add_problem(format!("{} codes are outside the range of their chunk", everywhere - self.found));
         }
     }
 
-    fn job(&mut self, job: &Job, digests: &[Vec<u8>]) {
+    fn check_job(&mut self, job: &Job, digests: &[Vec<u8>]) {
         if self.found != job.minted && job.state.is_final() {
-            self.problem(format!("the job records {} codes, the store has {}", job.minted, self.found));
+            self.add_problem(format!("the job records {} codes, the store has {}", job.minted, self.found));
         }
         if job.state == State::Completed && job.missing() != 0 {
-            self.problem(format!("the job is completed with {} of {} codes", job.minted, job.count));
+            self.add_problem(format!("the job is completed with {} of {} codes", job.minted, job.count));
         }
         if job.state.is_final() && job.digest.is_none() {
-            self.problem("the job has ended without a digest".to_owned());
+            self.add_problem("the job has ended without a digest".to_owned());
         }
         if job.digest.as_ref().is_some_and(|stored| stored[..] != job_digest(digests)[..]) {
-            self.problem("the digest over the chunks differs from the job's".to_owned());
-        }
-    }
-
-    fn verdict(self, job: &Job) -> Verdict {
-        Verdict {
-            job_id: job.id,
-            state: job.state.as_str(),
-            requested: job.count,
-            found: self.found,
-            holds: self.problems_total == 0,
-            problems: self.problems,
-            problems_total: self.problems_total,
+            self.add_problem("the digest over the chunks differs from the job's".to_owned());
         }
     }
 }

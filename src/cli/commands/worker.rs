@@ -231,9 +231,6 @@ struct BrokerTask {
 
 impl BrokerTask {
     /// Waits until the task has ended.
-    ///
-    /// # Errors
-    /// A permanent error of the broker.
     async fn ended(self) -> Result<(), BrokerError> {
         match self.task {
             Some(task) => task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),

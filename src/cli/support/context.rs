@@ -14,7 +14,6 @@ use crate::config::configuration::Config;
 use crate::config::load::load;
 use codemint_codes::job::options::JobOptions;
 use codemint_store::connection::error::StoreError;
-use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};
 use codemint_telemetry::logs::{LogFormat, LogLevel, install};
 use codemint_worker::runner::backoff::Backoff;
@@ -66,13 +65,9 @@ impl Context {
                 "there is no store at {shown}; create one with `codemint generate`, or name another one with --store URL"
             )));
         }
-        self.open_store_at(&self.config.store, access).await
-    }
-
-    pub async fn open_store_at(&self, location: &Location, access: Access) -> Result<Store, Failure> {
         let open = async || {
             tokio::select! {
-                opened = Store::open(location, access) => Ok(opened?),
+                opened = Store::open(&self.config.store, access) => Ok(opened?),
                 () = self.stop.token().cancelled() => {
                     Err(self.stop.interrupted("stopped before the store was opened; nothing was done"))
                 }
@@ -89,7 +84,7 @@ impl Context {
     }
 
     /// Returns the number of connections for `concurrency` chunks at once.
-    pub fn connections_for(concurrency: usize) -> u32 {
+    fn connections_for(concurrency: usize) -> u32 {
         // A claimed chunk may need two more for screening; if all chunks waited for these, none could proceed.
         let chunks = u32::try_from(concurrency).unwrap_or(u32::MAX);
         chunks.saturating_mul(4).saturating_add(6)

@@ -9,9 +9,6 @@ use codemint_codes::job::state::State;
 use codemint_store::connection::store::{Access, Store};
 
 /// Parses an argument that names a job.
-///
-/// # Errors
-/// If the text is not an id.
 pub fn job_id(text: &str) -> Result<Uuid, String> {
     let id = text.parse();
     id.map_err(|_| {
@@ -19,10 +16,7 @@ pub fn job_id(text: &str) -> Result<Uuid, String> {
     })
 }
 
-/// Finds a job by its id.
-///
-/// # Errors
-/// `negative result` if there is no such job.
+/// Finds a job by its id; `negative_result` if there is none.
 pub async fn job(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
     let found = context.with_retries(async || store.find_job(id).await).await?;
     let list = context.command("jobs list");
@@ -30,19 +24,13 @@ pub async fn job(context: &Context, store: &Store, id: Uuid) -> Result<Job, Fail
 }
 
 /// Opens the store and finds a job in it.
-///
-/// # Errors
-/// `negative result` if there is no such job.
 pub async fn store_and_job(context: &Context, id: Uuid) -> Result<(Store, Job), Failure> {
     let store = context.open_store(Access::Existing).await?;
     let job = job(context, &store, id).await?;
     Ok((store, job))
 }
 
-/// Checks that a job is completed.
-///
-/// # Errors
-/// `negative result` unless the job has all its codes.
+/// Checks that a job has all its codes; `negative_result` if not.
 pub fn require_completed(context: &Context, job: &Job) -> Result<(), Failure> {
     match (job.state, &job.error) {
         (State::Completed, _) => Ok(()),

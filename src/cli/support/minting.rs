@@ -33,9 +33,6 @@ pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, S
 }
 
 /// Works on a job until it has ended; `resume` describes how to resume it.
-///
-/// # Errors
-/// `interrupted`, with `resume`.
 pub async fn run_to_end(
     context: &Context,
     store: &Store,

@@ -223,9 +223,6 @@ impl Sink {
     }
 
     /// Makes the file appear under its name, or flushes the stream.
-    ///
-    /// # Errors
-    /// If the disk is full, or the file cannot be renamed.
     pub fn finish(mut self) -> Result<(), Failure> {
         self.put(|writer| writer.flush())?;
         let Destination::Replace { temporary, path } = self.destination else { return Ok(()) };

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::is_terminal;
-use crate::cli::support::text::{grouped, with_caret};
+use crate::cli::support::text::{campaign_text, grouped, with_caret};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Request, RequestError};
 use codemint_codes::mask::Mask;
@@ -23,7 +23,7 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
     record_unchanged_request(context, store, &put, id, request).await?;
     match put {
         PutJob::Known(job) if !job.asks_the_same_as(request) => {
-            let campaign = job.campaign.as_deref().map_or("no campaign".to_owned(), |name| format!("campaign {name}"));
+            let campaign = campaign_text(job.campaign.as_deref());
             Err(Failure::impossible(format!(
                 "job {} belongs to another request: {} codes of {}, {campaign}; omit --job-id or name another id",
                 job.id,
@@ -62,7 +62,7 @@ async fn record_unchanged_request(
 }
 
 /// Formats why a store refuses a request.
-pub fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
+fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: bool) -> String {
     let about = if exact { "" } else { "about " };
     let forbidden = size(request.mask.body()).saturating_sub(mintable);
     format!(
@@ -76,17 +76,11 @@ pub fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exac
 }
 
 /// Parses a mask.
-///
-/// # Errors
-/// `impossible`, as `request_failure` returns it.
 pub fn parse_mask(text: &str) -> Result<Mask, Failure> {
     text.parse().map_err(|error| request_failure(text, RequestError::Mask(error)))
 }
 
 /// Parses a count. The type is wider than any allowed count, so that a later check can name what is wrong with it.
-///
-/// # Errors
-/// If the text is not a whole number.
 pub fn whole_number(text: &str) -> Result<i128, String> {
     text.parse().map_err(|_| "write a whole number in digits, such as 50000".to_owned())
 }

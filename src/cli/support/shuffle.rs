@@ -31,9 +31,6 @@ struct Bucket {
 
 impl Shuffle {
     /// Creates the buckets. `bytes` is the approximate size of all codes; `directory` needs as much space temporarily.
-    ///
-    /// # Errors
-    /// If the temporary files cannot be created.
     pub fn new(bytes: u64, directory: PathBuf) -> Result<Self, Failure> {
         let key = fresh_key().map_err(Failure::other)?;
         let random = RandomIntegers::new(&key, Stream::chunk(0, 0));
@@ -42,17 +39,11 @@ impl Shuffle {
     }
 
     /// Deals the codes of a batch to the buckets.
-    ///
-    /// # Errors
-    /// If the temporary files cannot be written.
     pub fn push(&mut self, batch: &CodeBatch) -> Result<(), Failure> {
         batch.iter().try_for_each(|code| deal(&mut self.random, &mut self.buckets, code)).map_err(temporary_failure)
     }
 
     /// Passes all codes to `take`, shuffled, in batches.
-    ///
-    /// # Errors
-    /// If the temporary files cannot be read, and the errors of `take`.
     pub fn drain(mut self, take: &mut impl FnMut(CodeBatch) -> Result<(), Failure>) -> Result<(), Failure> {
         let buckets = std::mem::take(&mut self.buckets);
         self.drain_buckets(buckets, take)

@@ -48,10 +48,7 @@ impl Stop {
         &self.token
     }
 
-    /// Checks for a stop request.
-    ///
-    /// # Errors
-    /// `interrupted` if a stop was requested.
+    /// Returns the failure `interrupted` if a stop was requested.
     pub fn check(&self, message: impl FnOnce() -> String) -> Result<(), Failure> {
         if self.token.is_cancelled() {
             return Err(self.interrupted(&message()));

@@ -8,9 +8,6 @@ use serde::Serialize;
 use crate::cli::support::failure::Failure;
 
 /// Prints one line of data.
-///
-/// # Errors
-/// If standard output cannot be written.
 pub fn print_line(line: &str) -> Result<(), Failure> {
     writeln!(stdout(), "{line}").map_err(|error| Failure::stdout(&error))
 }
@@ -21,17 +18,11 @@ pub fn print_note(line: &str) {
 }
 
 /// Prints a value as one line of JSON.
-///
-/// # Errors
-/// If standard output cannot be written.
 pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print_line(&json(value)?)
 }
 
 /// Prints a report: as one line of JSON, or for people.
-///
-/// # Errors
-/// If standard output cannot be written.
 pub fn print_report(as_json: bool, report: &(impl Serialize + Display)) -> Result<(), Failure> {
     if as_json { print_json(report) } else { print_line(&report.to_string()) }
 }

@@ -1,5 +1,10 @@
 //! Formatting of texts and numbers for people.
 
+/// Formats the campaign of a job within a sentence.
+pub fn campaign_text(campaign: Option<&str>) -> String {
+    campaign.map_or("no campaign".to_owned(), |name| format!("campaign {name}"))
+}
+
 /// Quotes a word for a shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);

@@ -9,7 +9,7 @@ use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
-use crate::records::rows::{JobRow, SELECT_JOBS, unsigned};
+use crate::records::rows::{JobRow, select_jobs, unsigned};
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
 use codemint_codes::wire::event::EventKind;
@@ -132,8 +132,7 @@ impl Store {
 
 impl StoreTransaction {
     pub(crate) async fn read_job(&mut self, job_no: i64) -> Result<Job, StoreError> {
-        let sql = format!("{SELECT_JOBS} where j.no = $1");
-        let row: JobRow = self.query(sql).bind(job_no).fetch_one().await?;
+        let row: JobRow = self.query(select_jobs("j.no = $1", "")).bind(job_no).fetch_one().await?;
         row.try_into()
     }
 

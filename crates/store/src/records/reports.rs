@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
-use crate::records::rows::{Chunk, JobRow, SELECT_CHUNKS, SELECT_JOBS, unsigned};
+use crate::records::rows::{Chunk, JobRow, SELECT_CHUNKS, select_jobs, unsigned};
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
@@ -33,15 +33,13 @@ pub struct JobFilter {
 impl Store {
     /// Finds a job by its id.
     pub async fn find_job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
-        let sql = format!("{SELECT_JOBS} where j.id = $1");
-        let row: Option<JobRow> = self.query(sql).bind(id).fetch_optional().await?;
+        let row: Option<JobRow> = self.query(select_jobs("j.id = $1", "")).bind(id).fetch_optional().await?;
         row.map(Job::try_from).transpose()
     }
 
     /// Finds a job by the store's own number.
     pub async fn find_job_by_no(&self, job_no: i64) -> Result<Option<Job>, StoreError> {
-        let sql = format!("{SELECT_JOBS} where j.no = $1");
-        let row: Option<JobRow> = self.query(sql).bind(job_no).fetch_optional().await?;
+        let row: Option<JobRow> = self.query(select_jobs("j.no = $1", "")).bind(job_no).fetch_optional().await?;
         row.map(Job::try_from).transpose()
     }
 
@@ -57,48 +55,37 @@ impl Store {
         rows.into_iter().map(|(no, priority)| Ok((no, unsigned("jobs", priority)?))).collect()
     }
 
-    /// Lists running jobs in the order of their turns. The index of unfinished jobs spares it those that have ended.
+    /// Lists running jobs in the order of their turns. The index of unfinished jobs spares it those that have ended, and
+    /// only the chunks of the listed ones are read.
     pub async fn list_running(&self, limit: u32) -> Result<Vec<Job>, StoreError> {
-        let sql = format!(
-            "{SELECT_JOBS}
-             where j.state in ('queued', 'running', 'cancelling') and j.state = 'running'
-             order by j.priority desc, j.no
-             limit $1"
-        );
+        const FIRST: &str = "
+            j.no in (select no from jobs where state in ('queued', 'running', 'cancelling') and state = 'running'
+                      order by priority desc, no limit $1)";
+        let sql = select_jobs(FIRST, "order by j.priority desc, j.no");
         let rows: Vec<JobRow> = self.query(sql).bind(i64::from(limit)).fetch_all().await?;
         rows.into_iter().map(Job::try_from).collect()
     }
 
     pub async fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-        let sql = format!(
-            "{SELECT_JOBS}
-             where (cast($1 as text) is null or j.state = $1)
-               and (cast($2 as text) is null or j.campaign = $2)
-               and j.no < $3
-             order by j.no desc
-             limit $4"
-        );
-        let state = filter.state.map(State::as_str);
-        let before_no = filter.before_no.unwrap_or(i64::MAX);
-        let query = self.query(sql).bind(state).bind(&filter.campaign).bind(before_no);
-        let rows: Vec<JobRow> = query.bind(i64::from(filter.limit)).fetch_all().await?;
+        const MATCHING: &str = "
+            (cast($1 as text) is null or j.state = $1) and (cast($2 as text) is null or j.campaign = $2) and j.no < $3";
+        let query = self.query(select_jobs(MATCHING, "order by j.no desc limit $4"));
+        let query = query.bind(filter.state.map(State::as_str)).bind(&filter.campaign);
+        let query = query.bind(filter.before_no.unwrap_or(i64::MAX)).bind(i64::from(filter.limit));
+        let rows: Vec<JobRow> = query.fetch_all().await?;
         rows.into_iter().map(Job::try_from).collect()
     }
 
     /// Returns the newest job with the same request that can be resumed.
     pub async fn find_unfinished_like(&self, request: &Request) -> Result<Option<Job>, StoreError> {
-        let sql = format!(
-            "{SELECT_JOBS}
-             where j.state in ('queued', 'running')
-               and j.canonical_mask = $1 and j.count = $2 and coalesce(j.campaign, '') = $3
-             order by j.no desc
-             limit 1"
-        );
-        let mask = request.mask.to_string();
-        let count = request.count as i64;
+        const NEWEST: &str = "
+            j.no = (select max(no) from jobs
+                     where state in ('queued', 'running')
+                       and canonical_mask = $1 and count = $2 and coalesce(campaign, '') = $3)";
+        let query = self.query(select_jobs(NEWEST, "")).bind(request.mask.to_string()).bind(request.count as i64);
         // No campaign has an empty name.
         let campaign = request.campaign.as_deref().unwrap_or_default();
-        let row: Option<JobRow> = self.query(sql).bind(mask).bind(count).bind(campaign).fetch_optional().await?;
+        let row: Option<JobRow> = query.bind(campaign).fetch_optional().await?;
         row.map(Job::try_from).transpose()
     }
 

@@ -11,20 +11,29 @@ use codemint_codes::job::record::{Job, Origin, Rejections};
 use codemint_codes::job::state::JobError;
 use codemint_codes::policy::PolicyMarks;
 
-/// Reads jobs with their counts; conditions on `j` follow. The counts of unfinished jobs are sums over their chunks.
-pub(crate) const SELECT_JOBS: &str = "
-    select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.priority, j.announced, j.reply_to,
-           j.correlation_id, j.traceparent, j.state, j.generator_version, j.chunk_size, j.check_fingerprint, j.deny_digest, j.digest,
-           j.error_code, j.error_message, j.created_at, j.started_at, j.finished_at,
-           coalesce(j.minted, (select cast(sum(c.minted) as bigint) from chunks c where c.job_no = j.no), 0) as minted,
-           coalesce(j.rejected, (select cast(sum(c.rejected) as bigint) from chunks c where c.job_no = j.no), 0) as rejected,
-           coalesce(j.conflicts, (select cast(sum(c.conflicts) as bigint) from chunks c where c.job_no = j.no), 0)
-               as conflicts,
-           coalesce(j.reserved, (select cast(sum(c.reserved) as bigint) from chunks c where c.job_no = j.no), 0) as reserved,
-           coalesce(j.denied, (select cast(sum(c.denied) as bigint) from chunks c where c.job_no = j.no), 0) as denied,
-           coalesce(j.false_positives,
-                    (select cast(sum(c.false_positives) as bigint) from chunks c where c.job_no = j.no), 0) as false_positives
-      from jobs j";
+/// Returns the statement that reads jobs `j` with their counts; those of unfinished jobs are sums over their chunks.
+///
+/// The groups are made in the order of the primary key, so that a limit ends them early. The chunks of a job that has
+/// ended, whose counts are its own, are not read: the null key finds none.
+pub(crate) fn select_jobs(conditions: &str, order: &str) -> String {
+    format!(
+        "select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.priority, j.announced,
+                j.reply_to, j.correlation_id, j.traceparent, j.state, j.generator_version, j.chunk_size,
+                j.check_fingerprint, j.deny_digest, j.digest, j.error_code, j.error_message,
+                j.created_at, j.started_at, j.finished_at,
+                coalesce(j.minted, cast(sum(c.minted) as bigint), 0) as minted,
+                coalesce(j.rejected, cast(sum(c.rejected) as bigint), 0) as rejected,
+                coalesce(j.conflicts, cast(sum(c.conflicts) as bigint), 0) as conflicts,
+                coalesce(j.reserved, cast(sum(c.reserved) as bigint), 0) as reserved,
+                coalesce(j.denied, cast(sum(c.denied) as bigint), 0) as denied,
+                coalesce(j.false_positives, cast(sum(c.false_positives) as bigint), 0) as false_positives
+           from jobs j
+           left join chunks c on c.job_no = case when j.minted is null then j.no end
+          where {conditions}
+          group by j.no
+          {order}"
+    )
+}
 
 #[derive(FromRow)]
 pub(crate) struct JobRow {

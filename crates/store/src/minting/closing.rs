@@ -1,14 +1,12 @@
-//! State changes of jobs: start, cancel, close. The module `job` decides; this module carries out the decision.
+//! The steps that close a job in one transaction. The module `job` decides; this module carries out the decision.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::connection::blocking::off_the_async_threads;
-use crate::connection::error::{StoreError, reach};
-use crate::connection::store::Store;
+use crate::connection::error::StoreError;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::chunks::key_of_bytes;
 use crate::records::audit::{Action, AuditEntry, Outcome};
@@ -20,7 +18,6 @@ use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 use codemint_codes::random::Key;
 use codemint_codes::wire::event::EventKind;
-use codemint_telemetry::failpoint;
 
 /// The result of an attempt to close a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,37 +48,22 @@ pub struct JobEnd {
     pub run_time: Option<Duration>,
 }
 
-/// The result of starting a job.
-#[derive(Debug)]
-pub struct StartJob {
-    /// The result of [`Store::read_key`].
-    pub key: Option<Key>,
-    /// How long the job had waited, if this call started it; all other processes find it running.
-    pub waited: Option<Duration>,
+impl JobEnd {
+    fn of(job: &Job, digest: [u8; 32]) -> Self {
+        let run_time = job.started_at.zip(job.finished_at).map(|(started, finished)| time_between(started, finished));
+        Self { state: job.state, minted: job.minted, rejected: job.rejections.total(), digest, run_time }
+    }
 }
-
-#[derive(sqlx::FromRow)]
-struct StartedRow {
-    key: Option<Vec<u8>>,
-    created_at: DateTime<Utc>,
-    started_at: DateTime<Utc>,
-}
-
-/// The id, mask, count and campaign of a job to cancel.
-type CancelledRow = (Uuid, Option<String>, i64, Option<String>);
 
 /// The columns of a job's row that closing needs, read under its lock.
 #[derive(sqlx::FromRow)]
 struct OpenJobRow {
-    id: Uuid,
     state: String,
     mask_no: Option<i64>,
     canonical_mask: Option<String>,
     count: i64,
-    campaign: Option<String>,
     chunk_size: i32,
     key: Option<Vec<u8>>,
-    announced: bool,
     progress_told: bool,
 }
 
@@ -101,68 +83,7 @@ const TALLY: &str = "
 
 const DIGESTS: &str = "select digest from chunks where job_no = $1 and state = 'done' order by round, chunk_no";
 
-impl Store {
-    /// Turns a `queued` job `running`; any other state stays.
-    pub async fn start_job(&self, job_no: i64) -> Result<StartJob, StoreError> {
-        // Not flushed to disk: a job that is queued again after a crash is started again.
-        let mut transaction = self.begin_writing_unflushed().await?;
-        let update = transaction.query(
-            "update jobs set state = 'running', started_at = now() where no = $1 and state = 'queued'
-             returning key, created_at, started_at",
-        );
-        let started: Option<StartedRow> = update.bind(job_no).fetch_optional().await?;
-        transaction.commit().await?;
-        let waited = started.as_ref().map(|row| time_between(row.created_at, row.started_at));
-        let key = match started.and_then(|row| row.key) {
-            Some(bytes) => Some(key_of_bytes(bytes)?),
-            None => self.read_key(job_no).await?,
-        };
-        Ok(StartJob { key, waited })
-    }
-
-    /// Stores the trace of a job that has none yet: the first request wins.
-    pub async fn keep_trace(&self, job_no: i64, traceparent: &str) -> Result<(), StoreError> {
-        const SQL: &str = "update jobs set traceparent = $2 where no = $1 and traceparent is null";
-        let mut transaction = self.begin_writing_unflushed().await?;
-        transaction.query(SQL).bind(job_no).bind(traceparent).execute().await?;
-        transaction.commit().await
-    }
-
-    /// Requests the cancellation of a job: from now on no worker claims a chunk of it. [`Store::close_job`] ends it.
-    pub async fn mark_job_cancelling(&self, job_no: i64) -> Result<(), StoreError> {
-        let mut transaction = self.begin_writing().await?;
-        transaction.mark_job_cancelling(job_no).await?;
-        transaction.commit().await
-    }
-
-    /// Ends a job without open chunks, or plans the next round for the missing codes. A job that is being cancelled
-    /// loses its open chunks first; chunks that are being written are waited for and count.
-    pub async fn close_job(&self, job_no: i64) -> Result<CloseJob, StoreError> {
-        self.close_job_with(job_no, None).await
-    }
-
-    pub(crate) async fn close_job_with(&self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
-        reach(failpoint::BEFORE_CLOSE).await?;
-        let mut transaction = self.begin_writing().await?;
-        let closed = transaction.close_job(job_no, failure).await?;
-        transaction.commit().await?;
-        Ok(closed)
-    }
-}
-
 impl StoreTransaction {
-    pub(crate) async fn mark_job_cancelling(&mut self, job_no: i64) -> Result<(), StoreError> {
-        const SQL: &str = "
-            update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')
-            returning id, canonical_mask, count, campaign";
-        let cancelled: Option<CancelledRow> = self.query(SQL).bind(job_no).fetch_optional().await?;
-        // Repeated cancel requests are no-ops.
-        let Some((id, mask, count, campaign)) = cancelled else { return Ok(()) };
-        let mut entry = entry_of(Action::Cancel, Outcome::Accepted, id, mask.as_deref(), campaign);
-        entry.count = Some(unsigned("jobs", count)?);
-        self.put_audit(&[entry]).await
-    }
-
     pub(crate) async fn close_job(&mut self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
         let Some(job) = OpenJob::from_row(self.lock_job(job_no).await?)? else { return Ok(CloseJob::Ended(None)) };
         if job.state == State::Cancelling || failure.is_some() {
@@ -193,14 +114,14 @@ impl StoreTransaction {
                     Some(plan) => self.release_mask(plan.mask_no, job.count - sums.minted).await?,
                     None => self.release_masks_of_import(job_no).await?,
                 }
-                let progress_owed = job.announced && !job.progress_told && tally.minted > 0;
-                let code = error.as_ref().map(|error| error.code.clone());
-                let end = self.end_job(job_no, state, error, &tally).await?;
-                self.put_audit(&[entry_of_end(job.entry, &end, code)]).await?;
-                if job.announced {
-                    self.tell_of_end(job_no, progress_owed).await?;
+                let progress_owed = !job.progress_told && tally.minted > 0;
+                let digest = self.end_job(job_no, state, error, &tally).await?;
+                let job = self.read_job(job_no).await?;
+                self.put_audit(&[end_entry(&job)]).await?;
+                if job.options.emits_events {
+                    self.put_end_event(&job, progress_owed).await?;
                 }
-                Ok(CloseJob::Ended(Some(end)))
+                Ok(CloseJob::Ended(Some(JobEnd::of(&job, digest))))
             }
         }
     }
@@ -208,8 +129,7 @@ impl StoreTransaction {
     /// Locks the job's row: if two writers finish the last two chunks at once, the second waits and then sees both.
     async fn lock_job(&mut self, job_no: i64) -> Result<OpenJobRow, StoreError> {
         const SQL: &str = "
-            select id, state, mask_no, canonical_mask, count, campaign, chunk_size, key, announced,
-                   progress_at is not null as progress_told
+            select state, mask_no, canonical_mask, count, chunk_size, key, progress_at is not null as progress_told
               from jobs
              where no = $1
                for update";
@@ -220,41 +140,36 @@ impl StoreTransaction {
         self.query(TALLY).bind(job_no).fetch_one().await
     }
 
+    /// Ends the job with its final counts and returns the digest of its codes.
     async fn end_job(
         &mut self,
         job_no: i64,
         state: State,
         error: Option<JobError>,
         tally: &TallyRow,
-    ) -> Result<JobEnd, StoreError> {
+    ) -> Result<[u8; 32], StoreError> {
         const SQL: &str = "
             update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6, conflicts = $7,
                             reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = now()
-             where no = $1
-         returning started_at, finished_at";
-        let digests = self.query(DIGESTS).bind(job_no).fetch_values().await?;
-        let digest = job_digest(&digests);
+             where no = $1";
+        let digest = job_digest(&self.query(DIGESTS).bind(job_no).fetch_values().await?);
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
         let RejectionsRow { rejected, conflicts, reserved, denied, false_positives } = tally.rejections;
         let update = self.query(SQL).bind(job_no).bind(state.as_str()).bind(code).bind(message).bind(tally.minted);
         let update = update.bind(rejected).bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
-        let (started_at, finished_at): (Option<DateTime<Utc>>, DateTime<Utc>) =
-            update.bind(&digest[..]).fetch_one().await?;
-        let (minted, rejected) = (unsigned("chunks", tally.minted)?, unsigned("chunks", rejected)?);
-        let run_time = started_at.map(|started_at| time_between(started_at, finished_at));
-        Ok(JobEnd { state, minted, rejected, digest, run_time })
+        update.bind(&digest[..]).execute().await?;
+        Ok(digest)
     }
 
     /// Writes the event of the end. A job of one chunk ends before any progress event: then that comes first.
-    async fn tell_of_end(&mut self, job_no: i64, progress_owed: bool) -> Result<(), StoreError> {
-        let job = self.read_job(job_no).await?;
+    async fn put_end_event(&mut self, job: &Job, progress_owed: bool) -> Result<(), StoreError> {
         let (Some(kind), Some(time)) = (EventKind::of_end(job.state), job.finished_at) else { return Ok(()) };
         let reply_to = job.options.reply_to.as_deref();
         if !progress_owed {
-            return self.put_events(&[(kind, &job)], time, reply_to).await;
+            return self.put_events(&[(kind, job)], time, reply_to).await;
         }
         let before = Job { state: State::Running, digest: None, error: None, finished_at: None, ..job.clone() };
-        self.put_events(&[(EventKind::Progress, &before), (kind, &job)], time, reply_to).await
+        self.put_events(&[(EventKind::Progress, &before), (kind, job)], time, reply_to).await
     }
 
     /// Frees the codes that the job will no longer mint. The mask's row is updated only if a job ends short; otherwise
@@ -280,10 +195,7 @@ impl StoreTransaction {
 /// A job that has not ended.
 struct OpenJob {
     state: State,
-    /// The audit entry to record when the job has ended.
-    entry: AuditEntry,
     count: u64,
-    announced: bool,
     /// Whether a progress event was written.
     progress_told: bool,
     /// `None` for an import.
@@ -314,39 +226,29 @@ impl OpenJob {
         if state.is_final() {
             return Ok(None);
         }
-        let count = unsigned("jobs", row.count)?;
-        let (announced, progress_told) = (row.announced, row.progress_told);
-        let mask = row.canonical_mask.as_deref();
-        let entry = entry_of(Action::End, Outcome::Completed, row.id, mask, row.campaign);
+        let (count, progress_told) = (unsigned("jobs", row.count)?, row.progress_told);
         let (Some(mask_no), Some(mask)) = (row.mask_no, row.canonical_mask) else {
-            return Ok(Some(Self { state, entry, count, announced, progress_told, plan: None }));
+            return Ok(Some(Self { state, count, progress_told, plan: None }));
         };
-        let key = row.key.and_then(|bytes| <[u8; Key::LENGTH_BYTES]>::try_from(bytes).ok()).map(Key::new);
         let plan = RoundPlan {
             mask_no,
             mask: mask.parse().map_err(|error| corrupt(format!("{error}")))?,
             chunk_size: unsigned("jobs", row.chunk_size)?,
-            key: key.ok_or_else(|| corrupt("an unfinished job has no key".to_owned()))?,
+            key: key_of_bytes(row.key.ok_or_else(|| corrupt("an unfinished job has no key".to_owned()))?)?,
         };
-        Ok(Some(Self { state, entry, count, announced, progress_told, plan: Some(plan) }))
+        Ok(Some(Self { state, count, progress_told, plan: Some(plan) }))
     }
 }
 
-fn entry_of(action: Action, outcome: Outcome, id: Uuid, mask: Option<&str>, campaign: Option<String>) -> AuditEntry {
-    let mut entry = AuditEntry::new(action, outcome);
-    (entry.job_id, entry.campaign) = (Some(id), campaign);
-    // An import has no mask.
-    mask.map_or(entry.clone(), |mask| entry.of_mask(mask))
-}
-
-fn entry_of_end(mut entry: AuditEntry, end: &JobEnd, error_code: Option<String>) -> AuditEntry {
-    entry.outcome = match end.state {
+fn end_entry(job: &Job) -> AuditEntry {
+    let outcome = match job.state {
         State::Cancelled => Outcome::Cancelled,
         State::Failed => Outcome::Failed,
         _ => Outcome::Completed,
     };
-    (entry.count, entry.detail, entry.digest) = (Some(end.minted), error_code, Some(end.digest.to_vec()));
-    entry
+    let detail = job.error.as_ref().map(|error| error.code.clone());
+    let entry = AuditEntry::of_job(Action::End, outcome, job);
+    AuditEntry { count: Some(job.minted), detail, digest: job.digest.clone(), ..entry }
 }
 
 /// Returns the SHA-256 over the digests of the done chunks, in order of round and chunk.
@@ -357,6 +259,6 @@ pub fn job_digest(chunk_digests: &[Vec<u8>]) -> [u8; 32] {
 }
 
 /// Returns zero if the clock was set back between the two times.
-fn time_between(earlier: DateTime<Utc>, later: DateTime<Utc>) -> Duration {
+pub(crate) fn time_between(earlier: DateTime<Utc>, later: DateTime<Utc>) -> Duration {
     (later - earlier).to_std().unwrap_or_default()
 }

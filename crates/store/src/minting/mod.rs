@@ -1,6 +1,6 @@
-//! The life of a job: chunks from claim to commit, closing, failing.
+//! The life of a job: start, chunks from claim to commit, closing, failing.
 
-pub mod chunks;
+pub mod lifecycle;
 pub mod closing;
-pub mod failing;
+pub mod chunks;
 pub mod write_order;

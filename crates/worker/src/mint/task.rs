@@ -18,7 +18,7 @@ use codemint_store::connection::blocking::off_the_async_threads;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::minting::chunks::OpenChunk;
-use codemint_store::minting::closing::StartJob;
+use codemint_store::minting::lifecycle::StartJob;
 use codemint_telemetry::metrics::jobs;
 
 /// The policy, the filter limits and the import input with which this process mints.

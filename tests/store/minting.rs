@@ -56,7 +56,7 @@ async fn assert_codes_follow_from(place: &TestStore, job: &Job, key: &Key) {
     // The row of a done chunk has the range of its codes; the plan has its slice.
     for (chunk, planned) in chunks.iter().zip(plan_round(&keyspace, key, 0, job.count, job.chunk_size)) {
         let slice = slice_of_range(&keyspace, &planned.range_first, &planned.range_last).expect("a slice");
-        let drawn = Draw::new(key, Stream::chunk(0, chunk.chunk_no), slice, chunk.quota as usize);
+        let drawn = Draw::new(key, Stream::chunk(0, chunk.planned.chunk_no), slice, chunk.planned.quota as usize);
         let expected = keyspace.batch(drawn.ranks());
         assert_eq!(place.store.read_codes(chunk).await.expect("codes").as_lines(), expected.as_lines());
         assert_eq!(chunk.digest.as_deref(), Some(&*Sha256::digest(expected.as_lines())));

@@ -85,11 +85,14 @@ on_all_stores!(a_job_is_stored_with_its_chunks_whose_ranges_partition_the_keyspa
 async fn a_job_is_stored_with_its_chunks_whose_ranges_partition_the_keyspace(place: TestStore) {
     let job = put(&place.store, &request("####", 1000, 300)).await;
     let chunks = place.store.list_chunks(job.no).await.expect("chunks");
-    let ranges: Vec<(&str, &str)> = chunks.iter().map(|c| (&*c.range_first, &*c.range_last)).collect();
+    let ranges: Vec<(&str, &str)> = chunks.iter().map(|c| (&*c.planned.range_first, &*c.planned.range_last)).collect();
     assert_eq!(ranges, [("0000", "2499"), ("2500", "4999"), ("5000", "7499"), ("7500", "9999")]);
-    assert_eq!(chunks.iter().map(|c| u64::from(c.quota)).sum::<u64>(), 1000);
-    assert!(chunks.iter().all(|c| c.quota == 250 && c.state == "open" && c.minted == 0 && c.digest.is_none()));
-    assert_eq!(chunks.iter().map(|c| (c.round, c.chunk_no)).collect::<Vec<_>>(), [(0, 0), (0, 1), (0, 2), (0, 3)]);
+    assert_eq!(chunks.iter().map(|c| u64::from(c.planned.quota)).sum::<u64>(), 1000);
+    assert!(chunks.iter().all(|c| c.planned.quota == 250 && c.state == "open" && c.minted == 0 && c.digest.is_none()));
+    assert_eq!(
+        chunks.iter().map(|c| (c.planned.round, c.planned.chunk_no)).collect::<Vec<_>>(),
+        [(0, 0), (0, 1), (0, 2), (0, 3)]
+    );
 }
 
 on_all_stores!(storing_a_job_again_changes_nothing_whatever_the_request);
@@ -389,9 +392,12 @@ async fn the_next_round_owes_what_a_round_could_not_mint(place: TestStore) {
     commit(chunk, checkpoint(&few, 7)).await;
     assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::NextRound);
     let chunks = place.store.list_chunks(job.no).await.expect("chunks");
-    let next: Vec<_> = chunks.iter().filter(|chunk| chunk.round == 1).collect();
+    let next: Vec<_> = chunks.iter().filter(|chunk| chunk.planned.round == 1).collect();
     assert_eq!(next.len(), 1);
-    assert_eq!((&*next[0].range_first, &*next[0].range_last, next[0].quota), ("0000", "9999", 7));
+    assert_eq!(
+        (&*next[0].planned.range_first, &*next[0].planned.range_last, next[0].planned.quota),
+        ("0000", "9999", 7)
+    );
     assert_eq!(found(&place.store, &job).await.state, State::Queued);
 }
 

@@ -114,7 +114,7 @@ impl Verdict {
 
     fn check_chunk(&mut self, chunk: &Chunk, batch: &CodeBatch, check_key: Option<&CheckKey>) -> Result<(), Failure> {
         let mask = Mask::describing(&chunk.mask).map_err(Failure::other)?;
-        let run_no = chunk.run_no;
+        let run_no = chunk.planned.run_no;
         self.found += batch.len() as u64;
         if batch.len() as u64 != u64::from(chunk.minted) {
             let found = batch.len();

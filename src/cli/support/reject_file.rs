@@ -83,13 +83,13 @@ async fn add_present(
         context.stop.check(|| {
             "stopped before the rejected lines were written; repeat the same command to write them".to_owned()
         })?;
-        if chunk.minted == chunk.quota {
+        if chunk.minted == chunk.planned.quota {
             continue;
         }
         let ours = context.with_retries(async || store.read_codes(&chunk).await).await?;
         let sorted = Arc::clone(sorted);
         let added = tokio::task::spawn_blocking(move || {
-            let run = sorted.read_run(chunk.chunk_no as usize).map_err(Failure::other)?;
+            let run = sorted.read_run(chunk.planned.chunk_no as usize).map_err(Failure::other)?;
             let mut ours = ours.iter().peekable();
             for (code, &line) in run.codes.iter().zip(&run.lines) {
                 if ours.next_if_eq(&code).is_none() {

@@ -61,8 +61,10 @@ pub enum PutCodes {
     DuplicateMet,
 }
 
-const FIRST_OPEN_CHUNK: &str = "
-    select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota
+/// The columns of [`OpenChunk`].
+pub(crate) const CHUNK_COLUMNS: &str = "c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota";
+
+const FIRST_OPEN: &str = "
       from chunks c
       join jobs j on j.no = c.job_no
      where c.job_no = $1 and c.state = 'open' and j.state in ('queued', 'running')
@@ -108,7 +110,8 @@ impl Store {
     /// other processes are writing them all.
     pub async fn claim_chunk(&self, job_no: i64) -> Result<Option<ClaimedChunk>, StoreError> {
         let mut transaction = self.begin_writing().await?;
-        let row: Option<OpenChunk> = transaction.query(FIRST_OPEN_CHUNK).bind(job_no).fetch_optional().await?;
+        let query = transaction.query(format!("select {CHUNK_COLUMNS} {FIRST_OPEN}"));
+        let row: Option<OpenChunk> = query.bind(job_no).fetch_optional().await?;
         let Some(chunk) = row else {
             transaction.rollback().await?;
             return Ok(None);
@@ -156,14 +159,15 @@ impl ClaimedChunk {
     /// # Errors
     /// After any error the claim is unusable.
     pub async fn find_next_open(&mut self) -> Result<Option<OpenChunk>, StoreError> {
-        const SQL: &str = "select run_no, round, chunk_no, range_first, range_last, quota
-               from chunks
-              where job_no = (select job_no from chunks where run_no = $1)
-                and state = 'open' and (round, chunk_no) > ($2, $3)
-              order by round, chunk_no
-              limit 1";
+        const NEXT_OPEN: &str = "
+              from chunks c
+             where c.job_no = (select job_no from chunks where run_no = $1)
+               and c.state = 'open' and (c.round, c.chunk_no) > ($2, $3)
+             order by c.round, c.chunk_no
+             limit 1";
         let OpenChunk { run_no, round, chunk_no, .. } = self.chunk;
-        let query = self.transaction.query(SQL).bind(run_no).bind(round as i32).bind(chunk_no as i32);
+        let query = self.transaction.query(format!("select {CHUNK_COLUMNS} {NEXT_OPEN}"));
+        let query = query.bind(run_no).bind(round as i32).bind(chunk_no as i32);
         query.fetch_optional().await
     }
 

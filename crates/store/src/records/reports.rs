@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
-use crate::records::rows::{Chunk, JobRow, SELECT_CHUNKS, select_jobs, unsigned};
+use crate::minting::chunks::OpenChunk;
+use crate::records::rows::{Chunk, JobRow, select_chunks, select_jobs, unsigned};
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
@@ -91,8 +92,7 @@ impl Store {
 
     /// Lists the chunks of a job in order of round and number.
     pub async fn list_chunks(&self, job_no: i64) -> Result<Vec<Chunk>, StoreError> {
-        let sql = format!("{SELECT_CHUNKS} where c.job_no = $1 order by c.round, c.chunk_no");
-        self.query(sql).bind(job_no).fetch_all().await
+        self.query(select_chunks("c.job_no = $1", "order by c.round, c.chunk_no")).bind(job_no).fetch_all().await
     }
 
     /// Returns how the candidates of a job's done chunks were compared with existing codes, and in how many chunks.
@@ -116,6 +116,7 @@ impl Store {
 
     /// Reads the codes that a chunk put into the store, ascending.
     pub async fn read_codes(&self, chunk: &Chunk) -> Result<CodeBatch, StoreError> {
+        let OpenChunk { run_no, range_first, range_last, .. } = &chunk.planned;
         let (mut transaction, sql) = match self {
             Self::Postgres(_) => (
                 self.begin_reading_with(BEGIN_READING_CODES).await?,
@@ -129,7 +130,7 @@ impl Store {
                 "select group_concat(code, '\n') from codes where run_no = $1 and code between $2 and $3",
             ),
         };
-        let query = transaction.query(sql).bind(chunk.run_no).bind(&chunk.range_first).bind(&chunk.range_last);
+        let query = transaction.query(sql).bind(run_no).bind(range_first).bind(range_last);
         let joined: Option<String> = query.fetch_value().await?;
         transaction.rollback().await?;
         let mut lines = joined.unwrap_or_default();

@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::connection::error::StoreError;
+use crate::minting::chunks::{CHUNK_COLUMNS, OpenChunk};
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::plan::Tally;
 use codemint_codes::job::record::{Job, Origin, Rejections};
@@ -141,15 +142,8 @@ impl RejectionsRow {
 /// A chunk in the store.
 #[derive(Clone, Debug, FromRow)]
 pub struct Chunk {
-    pub run_no: i64,
-    #[sqlx(try_from = "i32")]
-    pub round: u32,
-    #[sqlx(try_from = "i32")]
-    pub chunk_no: u32,
-    pub range_first: String,
-    pub range_last: String,
-    #[sqlx(try_from = "i32")]
-    pub quota: u32,
+    #[sqlx(flatten)]
+    pub planned: OpenChunk,
     /// `open`, `done` or `skipped`
     pub state: String,
     #[sqlx(try_from = "i32")]
@@ -159,11 +153,16 @@ pub struct Chunk {
     pub mask: String,
 }
 
-/// Reads [`Chunk`]; conditions follow.
-pub(crate) const SELECT_CHUNKS: &str =
-    "select c.run_no, c.round, c.chunk_no, c.range_first, c.range_last, c.quota, c.state, c.minted, c.digest, m.mask
-       from chunks c
-       join masks m on m.mask_no = c.mask_no";
+/// Returns the statement that reads [`Chunk`]s `c`.
+pub(crate) fn select_chunks(conditions: &str, order: &str) -> String {
+    format!(
+        "select {CHUNK_COLUMNS}, c.state, c.minted, c.digest, m.mask
+           from chunks c
+           join masks m on m.mask_no = c.mask_no
+          where {conditions}
+          {order}"
+    )
+}
 
 #[derive(FromRow)]
 pub(crate) struct TallyRow {

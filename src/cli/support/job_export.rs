@@ -70,8 +70,10 @@ impl JobExport<'_> {
         let (context, store) = (self.context, self.store);
         sink.show_progress(context.progress.bar(self.job.minted, 0));
         let chunks = self.done_chunks().await?;
-        let mut rounds: Vec<Round> =
-            chunks.chunk_by(|a, b| a.planned.round == b.planned.round).map(|round| Round::new(self.job, round)).collect();
+        let mut rounds: Vec<Round> = chunks
+            .chunk_by(|a, b| a.planned.round == b.planned.round)
+            .map(|round| Round::new(self.job, round))
+            .collect();
         if let [only] = rounds.as_mut_slice() {
             while let Some(batch) = only.next_batch(context, store).await? {
                 sink.write(&batch)?;
@@ -87,7 +89,8 @@ impl JobExport<'_> {
     async fn write_shuffled(&self, mut sink: Sink) -> Result<(), Failure> {
         sink.show_progress(self.context.progress.bar(self.job.minted, 0));
         let chunks = self.done_chunks().await?;
-        let bytes = chunks.iter().map(|chunk| u64::from(chunk.minted) * (chunk.planned.range_first.len() as u64 + 1)).sum();
+        let bytes =
+            chunks.iter().map(|chunk| u64::from(chunk.minted) * (chunk.planned.range_first.len() as u64 + 1)).sum();
         let mut shuffle = Shuffle::new(bytes, self.target.directory())?;
         let mut all = Round::new(self.job, &chunks);
         while let Some(batch) = all.next_batch(self.context, self.store).await? {

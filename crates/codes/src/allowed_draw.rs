@@ -62,16 +62,11 @@ impl AllowedDraw {
         match present {
             // A slice too long to be read commits what it has; the missing codes go to a further round.
             0 => self.is_in_vain(rejections) && self.draw.missing() > 0 && self.can_be_read(),
-            _ => self.attempts(rejections, present).show_a_crowd(),
-        }
-    }
-
-    fn attempts(&self, rejections: &Rejections, present: usize) -> Attempts {
-        Attempts {
-            tried: self.tried,
-            present: rejections.existing + rejections.conflicts + present as u64,
-            missing: present as u64,
-            slice_length: self.draw.slice().length,
+            _ => {
+                let (present, slice_length) = (present as u64, self.draw.slice().length);
+                let all_present = rejections.existing + rejections.conflicts + present;
+                Attempts { tried: self.tried, present: all_present, missing: present, slice_length }.show_a_crowd()
+            }
         }
     }
 

@@ -130,7 +130,7 @@ mod tests {
         let mut rejections = Rejections::default();
         let (mut source, codes) =
             AllowedDraw::new(keyspace, Rules::default(), draw, CodeBatch::default(), &mut rejections);
-        let is_taken = |rank: Rank| rank % 9 > 0;
+        let is_taken = |rank: Rank| !rank.is_multiple_of(9);
         let taken: Vec<String> =
             codes.iter().filter(|code| is_taken(code.parse().expect("a number"))).map(str::to_owned).collect();
         source.reject(&taken);
@@ -149,7 +149,7 @@ mod tests {
     fn a_slice_of_one_window_is_read_once() {
         let (ranks, pages) = fill(1000, 20);
         assert_eq!(pages, [Slice { start: 4000, length: 1000 }]);
-        assert!(ranks.len() == 20 && ranks.iter().all(|rank| rank % 9 == 0), "{ranks:?}");
+        assert!(ranks.len() == 20 && ranks.iter().all(|rank| rank.is_multiple_of(9)), "{ranks:?}");
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         let (ranks, pages) = fill(300, 100);
         let starts: Vec<Rank> = pages.iter().map(|page| page.start).collect();
         assert_eq!(starts, [4000, 4300, 4600, 4900, 4000, 4300, 4600, 4900]);
-        assert!(ranks.len() == 100 && ranks.iter().all(|rank| rank % 9 == 0), "{ranks:?}");
+        assert!(ranks.len() == 100 && ranks.iter().all(|rank| rank.is_multiple_of(9)), "{ranks:?}");
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_slice_of_several_windows_gives_all_that_is_free_if_that_is_too_little() {
         let (ranks, _) = fill(300, 500);
-        let free: Vec<Rank> = (4000..5000).filter(|rank| rank % 9 == 0).collect();
+        let free: Vec<Rank> = (4000..5000).filter(|&rank: &Rank| rank.is_multiple_of(9)).collect();
         assert_eq!(ranks, free);
     }
 }

@@ -102,7 +102,7 @@ impl Context {
         let mut backoff = Backoff::new(self.stop.token());
         loop {
             match ask().await {
-                Err(error) if backoff.is_retryable(&error) => {
+                Err(error) if error.is_retryable() => {
                     backoff.wait_after(&error).await;
                     self.stop.check(|| "stopped while the store was unreachable".to_owned())?;
                 }

@@ -49,7 +49,7 @@ async fn with_retries<T>(ask: impl AsyncFn() -> Result<T, StoreError>) -> Result
     let (mut backoff, begun) = (Backoff::new(&never), Instant::now());
     loop {
         match ask().await {
-            Err(error) if backoff.is_retryable(&error) && begun.elapsed() < PATIENCE => {
+            Err(error) if error.is_retryable() && begun.elapsed() < PATIENCE => {
                 backoff.wait_after(&error).await
             }
             result => return result,

@@ -152,11 +152,12 @@ impl Figures {
     /// most the time in which this process did not compute. Others have the file while none of our chunks has it.
     fn shares_of_file(&self) -> Shares {
         let share = |time: Duration| (time.as_secs_f64() / self.seconds()).min(1.0);
-        let ChunkTimes { claim, prepare, put_codes, checkpoint, commit, give_way, preparation: _ } = self.chunk_times;
+        let ChunkTimes { claim, prepare, put_codes, checkpoint, commit, yield_writer, preparation: _ } =
+            self.chunk_times;
         let not_ours = 1.0 - share(prepare + put_codes + checkpoint + commit);
         let not_computing = (1.0 - self.client_cpus_busy()).max(0.0);
         let flush = share(commit).min(not_computing);
-        let locks = share(claim + give_way).min(not_ours).min(not_computing - flush);
+        let locks = share(claim + yield_writer).min(not_ours).min(not_computing - flush);
         let client_cpu = self.client_cpus_busy().min(1.0 - flush - locks);
         rest_is_network(Shares { client_cpu, flush, locks, ..Shares::default() })
     }

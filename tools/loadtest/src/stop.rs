@@ -71,7 +71,7 @@ impl Stop {
         loop {
             self.check()?;
             match ask().await {
-                Err(error) if backoff.is_retryable(&error) => backoff.wait_after(&error).await,
+                Err(error) if error.is_retryable() => backoff.wait_after(&error).await,
                 result => return Ok(result?),
             }
         }

@@ -78,6 +78,11 @@ impl StoreError {
             _ => ErrorClass::Permanent,
         }
     }
+
+    /// Returns true for temporary errors; a retry after any other error would fail again.
+    pub fn is_retryable(&self) -> bool {
+        self.class() != ErrorClass::Permanent
+    }
 }
 
 /// Decides about retries. `Tls` and `Configuration` errors stay permanent: they mean that something is set up wrong.

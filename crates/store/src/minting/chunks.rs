@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// Lets other processes use an SQLite file. Call it after each commit of a chunk.
-    pub async fn give_way(&self) {
+    pub async fn yield_writer(&self) {
         if let Self::Sqlite(_) = self {
             tokio::time::sleep(SQLITE_PAUSE).await;
         }

@@ -126,8 +126,8 @@ impl Minting {
             return Ok(ChunkOutcome::CommitUnknown { minted, error });
         }
         times.commit = stopwatch.lap();
-        store.give_way().await;
-        times.give_way = stopwatch.lap();
+        store.yield_writer().await;
+        times.yield_writer = stopwatch.lap();
         Ok(ChunkOutcome::Minted { minted, seemed_last: self.seems_last, times })
     }
 

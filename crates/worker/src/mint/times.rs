@@ -16,7 +16,7 @@ pub struct ChunkTimes {
     pub checkpoint: Duration,
     pub commit: Duration,
     /// In SQLite, yielding the file to other processes.
-    pub give_way: Duration,
+    pub yield_writer: Duration,
     /// Done while the previous chunk was written, as far as that took as long: not part of the sum.
     pub preparation: PreparationTimes,
 }
@@ -48,7 +48,7 @@ impl ChunkTimes {
             ("copy", self.put_codes),
             ("checkpoint", self.checkpoint),
             ("commit", self.commit),
-            ("give_way", self.give_way),
+            ("give_way", self.yield_writer),
         ]
     }
 
@@ -62,7 +62,7 @@ impl ChunkTimes {
         self.put_codes += more.put_codes;
         self.checkpoint += more.checkpoint;
         self.commit += more.commit;
-        self.give_way += more.give_way;
+        self.yield_writer += more.yield_writer;
         self.preparation.draw += more.preparation.draw;
         self.preparation.filter += more.preparation.filter;
         self.preparation.encode += more.preparation.encode;

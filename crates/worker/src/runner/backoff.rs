@@ -26,11 +26,6 @@ impl<'a> Backoff<'a> {
         Self { stop, delays: delays(), has_waited: false }
     }
 
-    /// Returns true for temporary errors; a retry after any other error would fail again.
-    pub fn is_retryable(&self, error: &StoreError) -> bool {
-        error.class() != ErrorClass::Permanent
-    }
-
     /// Resets the backoff; called after a success.
     pub fn reset(&mut self) {
         if std::mem::take(&mut self.has_waited) {
@@ -69,29 +64,27 @@ struct Logged {
 
 /// Logs an error the first time, and again after each [`LOG_INTERVAL`].
 fn log_error(error: &StoreError, delay_ms: u64) {
-    let kind = match error.class() {
-        ErrorClass::Conflict => 0,
-        ErrorClass::NoSpace => 1,
-        ErrorClass::Away => 2,
-        ErrorClass::Permanent => 3,
-    };
+    let class = error.class();
     let mut logged = logged();
-    if logged.at[kind].is_some_and(|logged_at| logged_at.elapsed() < LOG_INTERVAL) {
+    let logged_at = &mut logged.at[class as usize];
+    if logged_at.is_some_and(|logged_at| logged_at.elapsed() < LOG_INTERVAL) {
         return;
     }
-    logged.at[kind] = Some(Instant::now());
-    logged.is_over = logged.is_over && kind == 0;
-    match kind {
-        0 => tracing::info!(%error, delay_ms, "another writer was in the way; retrying"),
-        1 => {
+    *logged_at = Some(Instant::now());
+    logged.is_over = logged.is_over && class == ErrorClass::Conflict;
+    match class {
+        ErrorClass::Conflict => tracing::info!(%error, delay_ms, "another writer was in the way; retrying"),
+        ErrorClass::NoSpace => {
             tracing::warn!(%error, delay_ms, "the store is out of disk space or memory; waiting until there is space")
         }
-        3 => tracing::error!(
+        ErrorClass::Away => {
+            tracing::warn!(%error, delay_ms, "the store is away; waiting until it answers, nothing is lost")
+        }
+        ErrorClass::Permanent => tracing::error!(
             %error,
             delay_ms,
             "the store keeps rejecting requests (permanent error); check permissions and schema; retrying"
         ),
-        _ => tracing::warn!(%error, delay_ms, "the store is away; waiting until it answers, nothing is lost"),
     }
 }
 

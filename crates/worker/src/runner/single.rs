@@ -46,7 +46,7 @@ pub async fn run_job(
             }
             Ok(StepOutcome::Advanced) => backoff.reset(),
             Ok(StepOutcome::OthersAtWork) => backoff.wait(OTHERS_AT_WORK_PAUSE).await,
-            Err(MintError::Store(error)) if backoff.is_retryable(&error) => backoff.wait_after(&error).await,
+            Err(MintError::Store(error)) if error.is_retryable() => backoff.wait_after(&error).await,
             Err(error) => return Err(error),
         }
     }

@@ -16,7 +16,7 @@ use crate::runner::observer::{Observed, Observer};
 use crate::runner::schedule::{Schedule, Turn};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::JobError;
-use codemint_store::connection::error::{ErrorClass, StoreError};
+use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::minting::closing::CloseJob;
 use codemint_telemetry::metrics::chunks;
@@ -175,7 +175,7 @@ impl Turns {
         backoff: &mut Backoff<'_>,
     ) -> TurnOutcome {
         match error {
-            MintError::Store(error) if error.class() != ErrorClass::Permanent => {
+            MintError::Store(error) if error.is_retryable() => {
                 if execution.as_ref().and_then(JobExecution::claimed).is_some() {
                     chunks::chunk_retried(error.class().as_str());
                 }

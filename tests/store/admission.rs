@@ -258,7 +258,8 @@ async fn requests_submitted_together_are_admitted_only_if_they_fit_together(plac
         .iter()
         .map(|answer| match answer {
             PutJob::Stored(job) => format!("stored {} of {}", job.count, job.title()),
-            PutJob::Known(job) => format!("known {}", job.count),
+            PutJob::Repeated(job) => format!("known {}", job.count),
+            PutJob::Conflict(job) => format!("conflict with {}", job.count),
             PutJob::InsufficientKeyspace { free, .. } => format!("{free} free"),
         })
         .collect();

@@ -28,8 +28,8 @@ const LIMITS: Limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
 async fn put(store: &Store, mask: &str, count: i128, chunk_size: u64) -> Job {
     let request = Request::check(mask, count, None, chunk_size, LIMITS).expect("a request");
     match store.put_job(Uuid::now_v7(), &request).await.expect("a job") {
-        PutJob::Stored(job) | PutJob::Known(job) => job,
-        PutJob::InsufficientKeyspace { free, .. } => panic!("{free} codes are free"),
+        PutJob::Stored(job) | PutJob::Repeated(job) => job,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -212,7 +212,7 @@ async fn a_refused_request_emits_one_failed_event_however_often_it_arrives(place
     };
     for again in [false, true, true] {
         let put = place.store.put_refused(&refused).await.expect("an answer");
-        assert_eq!(matches!(put, PutRefused::Known(_)), again);
+        assert_eq!(matches!(put, PutRefused::Repeated(_)), again);
     }
     assert_eq!(ids(&waiting(&place.store).await), [format!("{}/failed", refused.id)]);
     assert_eq!(place.number("select count(*) from jobs").await, 1);

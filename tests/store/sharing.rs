@@ -17,8 +17,8 @@ async fn put(place: &TestStore, mask: &str, count: i128, chunk_size: u64) -> Job
     let request = Request::check(mask, count, None, chunk_size, Limits { count_max: 1_000_000, guess_odds_min: 0 })
         .expect("a request");
     match place.store.put_job(Uuid::now_v7(), &request).await.expect("a job") {
-        PutJob::Stored(job) | PutJob::Known(job) => job,
-        PutJob::InsufficientKeyspace { free, .. } => panic!("{free} codes are free"),
+        PutJob::Stored(job) | PutJob::Repeated(job) => job,
+        other => panic!("{other:?}"),
     }
 }
 

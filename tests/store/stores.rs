@@ -100,9 +100,13 @@ async fn storing_a_job_again_changes_nothing_whatever_the_request(place: TestSto
     let job = put(&place.store, &request("####", 10, 5)).await;
     for again in [request("####", 10, 5), request("####", 11, 5)] {
         match place.store.put_job(job.id, &again).await.expect("an answer") {
-            PutJob::Known(known) => {
-                assert_eq!((known.no, known.count), (job.no, 10));
-                assert_eq!(known.asks_the_same_as(&again), again.count == 10);
+            PutJob::Repeated(known) => {
+                assert_eq!((known.no, known.count, again.count), (job.no, 10, 10));
+                assert!(known.asks_the_same_as(&again));
+            }
+            PutJob::Conflict(known) => {
+                assert_eq!((known.no, known.count, again.count), (job.no, 10, 11));
+                assert!(!known.asks_the_same_as(&again));
             }
             other => panic!("{other:?}"),
         }

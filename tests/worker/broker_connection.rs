@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use codemint_worker::broker::connection::BrokerConnection;
-use codemint_worker::broker::error::{BrokerError, ErrorClass};
+use codemint_worker::broker::error::{BrokerError, BrokerErrorClass};
 use tokio::net::TcpListener;
 
 use codemint_test_support::authority::Authority;
@@ -32,7 +32,7 @@ async fn a_wrong_password_and_a_missing_virtual_host_are_distinguished() {
     let not_theirs = refused(&vhost.url_of("elsewhere", "secret")).await;
     assert_names(&not_theirs.to_string(), &["virtual host", "refused for user 'elsewhere'"]);
     for error in [wrong, elsewhere, not_theirs] {
-        assert_eq!(error.class(), ErrorClass::Permanent, "{error}");
+        assert_eq!(error.class(), BrokerErrorClass::Permanent, "{error}");
     }
 }
 
@@ -42,7 +42,7 @@ async fn a_port_that_nothing_listens_on_is_a_retryable_error_at_once() {
     let error = refused(&format!("amqp://guest:hidden@127.0.0.1:{port}/%2F")).await;
     assert_names(&error.to_string(), &["cannot be reached", &format!("127.0.0.1:{port}"), "refused"]);
     assert!(!error.to_string().contains("hidden"), "{error}");
-    assert_eq!(error.class(), ErrorClass::Away);
+    assert_eq!(error.class(), BrokerErrorClass::Away);
 }
 
 /// The number of threads of the AMQP library in this process. A thread has its name from its first moment on.
@@ -61,7 +61,7 @@ async fn a_port_that_accepts_but_stays_silent_is_given_up_and_leaves_no_thread()
     let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2F");
     let (error, accepted) = tokio::join!(refused(&url), listener.accept());
     assert!(matches!(error, BrokerError::Silent { .. }), "{error:?}");
-    assert_eq!(error.class(), ErrorClass::Away);
+    assert_eq!(error.class(), BrokerErrorClass::Away);
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     codemint_test_support::waiting::wait_until("the library's thread has ended", async || io_threads() <= before).await;
     drop(accepted);
@@ -90,7 +90,7 @@ async fn a_broker_that_hangs_up_at_once_is_a_retryable_error() {
     let hang_up = async { drop(listener.accept().await) };
     let url = format!("amqp://guest:guest@127.0.0.1:{port}/%2F");
     let (error, ()) = tokio::join!(refused(&url), hang_up);
-    assert_eq!(error.class(), ErrorClass::Away, "{error:?}");
+    assert_eq!(error.class(), BrokerErrorClass::Away, "{error:?}");
     assert_names(&error.to_string(), &["cannot be reached"]);
 }
 
@@ -118,7 +118,7 @@ async fn a_broker_is_accepted_only_with_a_certificate_of_a_trusted_authority() {
         settings.ca_file = ca_file;
         let error = BrokerConnection::open(&settings, "test").await.expect_err("no connection");
         assert_names(&error.to_string(), &["no encrypted connection", "certificate", "amqp.ca_file"]);
-        assert_eq!(error.class(), ErrorClass::Permanent);
+        assert_eq!(error.class(), BrokerErrorClass::Permanent);
     }
 
     settings.ca_file = file("empty.pem", "nothing of the kind");
@@ -140,5 +140,5 @@ async fn an_encrypted_connection_to_a_plain_port_is_a_permanent_error() {
     let vhost = rabbitmq::shared().vhost();
     let error = refused(&vhost.url().replace("amqp://", "amqps://")).await;
     assert_names(&error.to_string(), &["no encrypted connection"]);
-    assert_eq!(error.class(), ErrorClass::Permanent);
+    assert_eq!(error.class(), BrokerErrorClass::Permanent);
 }

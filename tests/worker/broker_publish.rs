@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use codemint_worker::broker::connection::BrokerConnection;
-use codemint_worker::broker::error::{BrokerError, ErrorClass};
+use codemint_worker::broker::error::{BrokerError, BrokerErrorClass};
 use codemint_worker::broker::publish::{Outgoing, Publisher};
 use codemint_worker::broker::topology::{declare, queue_depth};
 use lapin::types::{AMQPValue, FieldTable};
@@ -111,7 +111,7 @@ async fn a_queue_that_rejects_because_it_is_full_is_a_retryable_error() {
     publisher.publish(&to_small("one")).await.expect("space in the queue");
     let error = publisher.publish(&to_small("two")).await.expect_err("a full queue");
     assert_eq!(error, BrokerError::NotTaken);
-    assert_eq!(error.class(), ErrorClass::Away);
+    assert_eq!(error.class(), BrokerErrorClass::Away);
     publisher.publish(&job_message("three")).await.expect("a publisher that still works");
 }
 

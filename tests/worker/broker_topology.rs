@@ -1,7 +1,7 @@
 //! Exchanges and queues: declared, found as expected, or found to differ.
 
 use codemint_worker::broker::connection::BrokerConnection;
-use codemint_worker::broker::error::{BrokerError, ErrorClass};
+use codemint_worker::broker::error::{BrokerError, BrokerErrorClass};
 use codemint_worker::broker::publish::Publisher;
 use codemint_worker::broker::topology::{declare, queue_depth};
 use lapin::ExchangeKind;
@@ -45,7 +45,7 @@ async fn a_queue_that_exists_with_another_argument_is_reported_with_both_values(
     declare(&connection, &settings).await.expect("a topology");
     settings.delivery_limit = 7;
     let error = declare(&connection, &settings).await.expect_err("a mismatch");
-    assert_eq!(error.class(), ErrorClass::Permanent);
+    assert_eq!(error.class(), BrokerErrorClass::Permanent);
     let named = ["queue 'codemint.jobs'", "x-delivery-limit is 100", "wanted is 7", "amqp.delivery_limit = 100"];
     assert_names(&error.to_string(), &named);
 
@@ -89,7 +89,7 @@ async fn everything_missing_is_reported_at_once_if_nothing_may_be_declared() {
     settings.declare = false;
     let connection = BrokerConnection::open(&settings, "test").await.expect("a connection");
     let error = declare(&connection, &settings).await.expect_err("nothing there");
-    assert_eq!(error.class(), ErrorClass::Permanent);
+    assert_eq!(error.class(), BrokerErrorClass::Permanent);
     let named = ["exchange 'codemint.dead'", "queue 'codemint.jobs.dead'", "exchange 'codemint.jobs'"];
     assert_names(&error.to_string(), &named);
     assert_names(&error.to_string(), &["queue 'codemint.jobs'", "exchange 'codemint.events'", "amqp.declare"]);
@@ -105,7 +105,7 @@ async fn the_error_of_a_user_who_may_not_declare_names_what_was_not_permitted() 
     let connection = BrokerConnection::open(&settings, "test").await.expect("a connection");
     let error = declare(&connection, &settings).await.expect_err("no permission");
     assert_names(&error.to_string(), &["does not permit", "exchange 'codemint.dead'", "user 'modest'"]);
-    assert_eq!(error.class(), ErrorClass::Permanent);
+    assert_eq!(error.class(), BrokerErrorClass::Permanent);
 }
 
 /// Looking through the dead queue puts every message back, which must never drop one.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{TimeZone, Utc};
+use codemint_codes::wire::message::Undecodable;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};
 use codemint_worker::broker::connection::BrokerConnection;
@@ -59,10 +60,11 @@ impl Desk {
     }
 
     /// Dead-letters a message as the intake does.
-    async fn bury(&self, properties: BasicProperties, body: &[u8], reason: &str, position: &str) {
+    async fn dead_letter(&self, properties: BasicProperties, body: &[u8], reason: &str, position: &str) {
         let names = settings(&self.vhost.url()).names;
         let now = Utc.with_ymd_and_hms(2026, 11, 24, 10, 30, 0).single().expect("a time");
-        let letter = dead_letter(&names, &properties, body, reason, position, now);
+        let why = Undecodable { reason: reason.to_owned(), position: position.to_owned() };
+        let letter = dead_letter(&names, &properties, body, &why, now);
         self.publisher.publish(&letter).await.expect("a published message");
     }
 
@@ -86,9 +88,9 @@ fn id_of(message: &Message) -> Option<String> {
 async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_in_the_queue() {
     let desk = Desk::new().await;
     assert_names(&desk.dlq(&["list"], 0).await.stderr, &["no dead messages"]);
-    desk.bury(named("first"), br#"{"count": "12"}"#, "count is a string", "/count").await;
-    desk.bury(durable(), b"\x1b[2Jboo\r\n\xe2\x80\xae", "not \x1b[31mJSON", "line 1 column 1").await;
-    desk.bury(named("third"), b"\xff\xfe", "not UTF-8", "").await;
+    desk.dead_letter(named("first"), br#"{"count": "12"}"#, "count is a string", "/count").await;
+    desk.dead_letter(durable(), b"\x1b[2Jboo\r\n\xe2\x80\xae", "not \x1b[31mJSON", "line 1 column 1").await;
+    desk.dead_letter(named("third"), b"\xff\xfe", "not UTF-8", "").await;
 
     for _ in 0..3 {
         let list = desk.dlq(&["list"], 0).await;
@@ -122,7 +124,7 @@ async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_in_the_qu
 async fn a_long_message_is_cut_when_shown_and_complete_with_raw() {
     let desk = Desk::new().await;
     let body = "€".repeat(500_000);
-    desk.bury(named("long"), body.as_bytes(), "too long", "").await;
+    desk.dead_letter(named("long"), body.as_bytes(), "too long", "").await;
     let shown = desk.dlq(&["show", "1"], 0).await;
     assert!(shown.stdout.len() < 70_000, "{}", shown.stdout.len());
     assert_names(&shown.stderr, &["cut after 65,536 bytes", "--raw"]);
@@ -151,9 +153,9 @@ async fn messages_are_requeued_unchanged_one_by_one_or_all() {
     let mut headers = FieldTable::default();
     headers.insert("traceparent".into(), AMQPValue::LongString("00-1-2-01".into()));
     let first = named("first").with_headers(headers).with_correlation_id("a-request".into()).with_priority(3);
-    desk.bury(first, b"one", "a reason", "/mask").await;
+    desk.dead_letter(first, b"one", "a reason", "/mask").await;
     for id in ["second", "third", "fourth"] {
-        desk.bury(named(id), id.as_bytes(), "a reason", "").await;
+        desk.dead_letter(named(id), id.as_bytes(), "a reason", "").await;
     }
     assert_names(&desk.dlq(&["requeue", "third"], 0).await.stdout, &["1 message put back into codemint.jobs"]);
     assert_eq!(id_of(&desk.peer.take(JOBS).await).as_deref(), Some("third"));
@@ -176,7 +178,7 @@ async fn messages_are_requeued_unchanged_one_by_one_or_all() {
 #[tokio::test]
 async fn purging_needs_a_confirmation() {
     let desk = Desk::new().await;
-    desk.bury(named("first"), b"one", "a reason", "").await;
+    desk.dead_letter(named("first"), b"one", "a reason", "").await;
     assert_names(&desk.dlq(&["purge"], 2).await.stderr, &["--yes"]);
     desk.expect_depth(DEAD, 1).await;
     assert_names(&desk.dlq(&["purge", "--yes"], 0).await.stdout, &["1 message removed"]);
@@ -187,7 +189,7 @@ async fn purging_needs_a_confirmation() {
 #[tokio::test]
 async fn requeues_and_purges_are_recorded_in_the_audit_log_or_not_done() {
     let desk = Desk::new().await;
-    desk.bury(named("first"), b"one", "a reason", "").await;
+    desk.dead_letter(named("first"), b"one", "a reason", "").await;
     desk.dlq(&["requeue", "second"], 3).await;
     desk.dlq(&["requeue", "first"], 0).await;
     let told = [
@@ -197,7 +199,7 @@ async fn requeues_and_purges_are_recorded_in_the_audit_log_or_not_done() {
         r#""dead_requeue" "done" 1"#,
     ];
     assert_eq!(desk.audit().await, told);
-    desk.bury(named("third"), b"three", "a reason", "").await;
+    desk.dead_letter(named("third"), b"three", "a reason", "").await;
     std::fs::remove_file(desk.place.path().join("codemint.db")).expect("a store");
     for args in [["purge", "--yes"], ["requeue", "--all"]] {
         assert_names(&desk.dlq(&args, 2).await.stderr, &["there is no store"]);
@@ -216,7 +218,7 @@ async fn properties_that_the_broker_would_not_accept_again_are_dropped() {
     let properties = named("odd").with_user_id("producer".into()).with_expiration("60000".into());
     producer.publish(JOBS, JOBS, b"odd", properties.with_headers(headers)).await;
     let message = desk.peer.take(JOBS).await;
-    desk.bury(message.properties, &message.body, &"long ".repeat(50_000), "").await;
+    desk.dead_letter(message.properties, &message.body, &"long ".repeat(50_000), "").await;
     let buried = desk.peer.get(DEAD).await.expect("a message");
     assert_eq!((buried.properties.expiration(), buried.properties.user_id()), (&None, &None));
     assert_eq!(id_of(&buried).as_deref(), Some("odd"));

@@ -17,7 +17,7 @@ use crate::config::policy_files;
 use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
-use codemint_worker::broker::admit::Admission;
+use codemint_worker::broker::admit::JobAdmitter;
 use codemint_worker::broker::error::BrokerError;
 use codemint_worker::broker::supervisor::Session;
 use codemint_worker::broker::work::{BrokerStops, BrokerWork};
@@ -67,9 +67,9 @@ impl Worker {
         let mint = MintSettings { policy: policy.clone(), filters: context.config.filters, import: None };
         let pool = Pool::new(store.clone(), mint, context.config.worker.concurrency, Arc::clone(&outbox_wake));
         let (limits, chunk_size) = (context.config.limits, context.config.chunk_size);
-        let admission = Admission { store: store.clone(), policy, limits, chunk_size };
+        let admitter = JobAdmitter { store: store.clone(), policy, limits, chunk_size };
         let work = context.config.broker.clone().map(|settings| {
-            Arc::new(BrokerWork::new(settings, admission, pool.clone(), Arc::clone(&outbox_wake), self.drain))
+            Arc::new(BrokerWork::new(settings, admitter, pool.clone(), Arc::clone(&outbox_wake), self.drain))
         });
         let running = Running { store, pool, work, stops: BrokerStops::default(), stop: stop.clone() };
         running.greet(context, admin.is_some());

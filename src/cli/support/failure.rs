@@ -130,8 +130,8 @@ impl From<MintError> for Failure {
 impl From<BrokerError> for Failure {
     fn from(error: BrokerError) -> Self {
         let code = match error.class() {
-            broker::error::ErrorClass::Away => UNREACHABLE,
-            broker::error::ErrorClass::Permanent => USAGE,
+            broker::error::BrokerErrorClass::Away => UNREACHABLE,
+            broker::error::BrokerErrorClass::Permanent => USAGE,
         };
         Self::Message { code, message: error.to_string() }
     }

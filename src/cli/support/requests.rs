@@ -12,17 +12,19 @@ use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
-use codemint_store::records::audit::{AuditEntry, Outcome};
 
 /// Stores a job, or finds the one that has this id and the same request.
 ///
 /// # Errors
 /// `impossible` if there are too few free codes, or if the id belongs to another request.
 pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
-    let put = context.with_retries(async || store.put_job(id, request).await).await?;
-    record_unchanged_request(context, store, &put, id, request).await?;
-    match put {
-        PutJob::Known(job) if !job.asks_the_same_as(request) => {
+    match context.with_retries(async || store.put_job(id, request).await).await? {
+        PutJob::Stored(job) => {
+            tracing::info!(job_id = %job.id, count = job.count, priority = job.options.priority, "a job was accepted");
+            Ok(job)
+        }
+        PutJob::Repeated(job) => Ok(job),
+        PutJob::Conflict(job) => {
             let campaign = campaign_text(job.campaign.as_deref());
             Err(Failure::impossible(format!(
                 "job {} belongs to another request: {} codes of {}, {campaign}; omit --job-id or name another id",
@@ -31,34 +33,10 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
                 job.title()
             )))
         }
-        PutJob::Stored(job) => {
-            tracing::info!(job_id = %job.id, count = job.count, priority = job.options.priority, "a job was accepted");
-            Ok(job)
-        }
-        PutJob::Known(job) => Ok(job),
         PutJob::InsufficientKeyspace { free, mintable, exact } => {
             Err(Failure::impossible(insufficient_keyspace(request, free, mintable, exact)))
         }
     }
-}
-
-/// Records a request that changed nothing in the audit log; the store itself records one that it stores.
-async fn record_unchanged_request(
-    context: &Context,
-    store: &Store,
-    put: &PutJob,
-    id: Uuid,
-    request: &Request,
-) -> Result<(), Failure> {
-    let (outcome, detail) = match put {
-        PutJob::Stored(_) => return Ok(()),
-        PutJob::Known(job) if job.asks_the_same_as(request) => (Outcome::Repeated, None),
-        PutJob::Known(_) => (Outcome::Conflict, None),
-        PutJob::InsufficientKeyspace { .. } => (Outcome::Refused, Some("insufficient_keyspace".to_owned())),
-    };
-    let asked = (&*request.mask_text, request.count, request.campaign.as_deref());
-    let entry = AuditEntry { detail, ..AuditEntry::of_request(outcome, id, asked) };
-    context.with_retries(async || store.put_audit(&entry).await).await
 }
 
 /// Formats why a store refuses a request.

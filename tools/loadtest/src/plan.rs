@@ -72,7 +72,7 @@ impl Plan {
             let put = stop.patiently(async || store.put_jobs(batch).await).await?;
             for (put, (_, request)) in put.into_iter().zip(batch) {
                 match put {
-                    PutJob::Stored(job) | PutJob::Known(job) => jobs.push(job),
+                    PutJob::Stored(job) | PutJob::Repeated(job) | PutJob::Conflict(job) => jobs.push(job),
                     PutJob::InsufficientKeyspace { free, .. } => return Err(too_few(request, free)),
                 }
             }

@@ -58,3 +58,8 @@ pub struct JobError {
     pub code: String,
     pub message: String,
 }
+
+impl JobError {
+    /// The code of a request for which too few codes of the mask are free.
+    pub const INSUFFICIENT_KEYSPACE: &str = "insufficient_keyspace";
+}

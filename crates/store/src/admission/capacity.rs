@@ -6,12 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
-
 use crate::admission::overlaps::{CodeRange, MaskInUse};
 use crate::connection::error::StoreError;
 use crate::connection::patterns::{glob, regular_expression};
-use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
@@ -132,10 +130,7 @@ impl StoreTransaction {
                       join chunks c on c.job_no = j.no and c.state = 'open'
                      where j.state in ('queued', 'running', 'cancelling') and j.kind = 'import') unfinished
              group by mask_no";
-        let rows: Vec<(i64, i64)> = match self {
-            Self::Postgres(transaction) => sqlx::query_as(SQL).fetch_all(&mut **transaction).await?,
-            Self::Sqlite(transaction) => sqlx::query_as(SQL).fetch_all(&mut **transaction).await?,
-        };
+        let rows: Vec<(i64, i64)> = self.query(SQL).fetch_all().await?;
         rows.into_iter().map(|(mask_no, owed)| Ok((mask_no, unsigned("chunks", owed)?))).collect()
     }
 
@@ -156,49 +151,23 @@ impl StoreTransaction {
 
     async fn count_matching(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
         let (first, last) = wanted.range();
-        let range = CodeRange { first: &first, last: &last };
-        let count = match self {
-            Self::Postgres(transaction) => count_matching_postgres(transaction, range, wanted.mask, reserved).await?,
-            Self::Sqlite(transaction) => count_matching_sqlite(transaction, range, wanted.mask, reserved).await?,
+        let (pattern, sql): (fn(&Mask) -> String, _) = match self {
+            Self::Postgres(_) => (
+                regular_expression,
+                "select count(*) from codes where code between $1 and $2 and code ~ $3 and code !~ all($4)",
+            ),
+            Self::Sqlite(_) => (
+                glob,
+                "select count(*) from codes
+                  where code between $1 and $2 and code glob $3
+                    and not exists (select 1 from json_each($4) where code glob value)",
+            ),
         };
+        let others: Vec<String> = reserved.iter().map(pattern).collect();
+        let count = self.query(sql).bind(first).bind(last).bind(pattern(wanted.mask)).bind(List(&others));
+        let count: i64 = count.without_time_limit().fetch_value().await?;
         unsigned("codes", count)
     }
-}
-
-async fn count_matching_postgres(
-    connection: &mut PostgresSession,
-    range: CodeRange<'_>,
-    mask: &Mask,
-    reserved: &[Mask],
-) -> Result<i64, sqlx::Error> {
-    let others: Vec<String> = reserved.iter().map(regular_expression).collect();
-    sqlx::query_scalar("select count(*) from codes where code between $1 and $2 and code ~ $3 and code !~ all($4)")
-        .bind(range.first)
-        .bind(range.last)
-        .bind(regular_expression(mask))
-        .bind(others)
-        .fetch_one(connection)
-        .await
-}
-
-async fn count_matching_sqlite(
-    connection: &mut SqliteConnection,
-    range: CodeRange<'_>,
-    mask: &Mask,
-    reserved: &[Mask],
-) -> Result<i64, sqlx::Error> {
-    let others: Vec<String> = reserved.iter().map(glob).collect();
-    sqlx::query_scalar(
-        "select count(*) from codes
-          where code between $1 and $2 and code glob $3
-            and not exists (select 1 from json_each($4) where code glob value)",
-    )
-    .bind(range.first)
-    .bind(range.last)
-    .bind(glob(mask))
-    .bind(serde_json::json!(others).to_string())
-    .fetch_one(connection)
-    .await
 }
 
 impl Counted {

@@ -95,18 +95,8 @@ impl StoreTransaction {
             insert into jobs (id, kind, source_digest, count, campaign, generator_version, chunk_size, announced)
             values ($1, 'import', $2, $3, $4, 0, $5, $6)
             returning no";
-        let count = import.codes() as i64;
-        let (digest, run_codes) = (&import.source_digest[..], import.run_codes as i32);
-        let no = match self {
-            Self::Postgres(transaction) => {
-                let insert = sqlx::query_scalar(SQL).bind(import.id).bind(digest).bind(count).bind(&import.campaign);
-                insert.bind(run_codes).bind(import.emits_events).fetch_one(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let insert = sqlx::query_scalar(SQL).bind(import.id).bind(digest).bind(count).bind(&import.campaign);
-                insert.bind(run_codes).bind(import.emits_events).fetch_one(&mut **transaction).await?
-            }
-        };
-        Ok(no)
+        let insert = self.query(SQL).bind(import.id).bind(&import.source_digest[..]).bind(import.codes() as i64);
+        let insert = insert.bind(&import.campaign).bind(import.run_codes as i32).bind(import.emits_events);
+        insert.fetch_value().await
     }
 }

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::admission::capacity::Wanted;
 use crate::admission::entropy::fresh_key;
 use crate::connection::blocking::off_the_async_threads;
 use crate::connection::error::{StoreError, require_rows};
-use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::statement::List;
 use crate::connection::transaction::StoreTransaction;
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::draw::GENERATOR_VERSION;
-use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::plan::{PlannedChunk, plan_round};
 use codemint_codes::job::record::{Job, Origin, Rejections};
 use codemint_codes::job::request::Request;
@@ -92,79 +91,41 @@ pub(crate) struct NewMask<'a> {
     pub codes: u64,
 }
 
-const USE_MASK: &str = "
-    insert into masks (mask, code_length, first_code, last_code, codes) values ($1, $2, $3, $4, $5)
-    on conflict (mask) do update set codes = masks.codes + excluded.codes
-    returning mask_no";
-
-const INSERT_JOB: &str = "
-    insert into jobs (id, mask, canonical_mask, mask_no, count, campaign, key, generator_version, chunk_size,
-                      check_fingerprint, deny_digest, priority, announced, reply_to, correlation_id, traceparent)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-    on conflict (id) do nothing
-    returning no, created_at";
-
 impl StoreTransaction {
-    /// Returns those ids that jobs have already.
-    pub(crate) async fn find_known(&mut self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-        Ok(match self {
-            Self::Postgres(transaction) => {
-                let query = sqlx::query_scalar("select id from jobs where id = any($1)").bind(ids);
-                query.fetch_all(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let mut known = Vec::new();
-                for id in ids {
-                    let query = sqlx::query_scalar("select id from jobs where id = $1").bind(id);
-                    let found: Option<Uuid> = query.fetch_optional(&mut **transaction).await?;
-                    known.extend(found);
-                }
-                known
-            }
-        })
+    /// Returns those ids that jobs have already, each with the number of its job.
+    pub(crate) async fn find_known(&mut self, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>, StoreError> {
+        self.query("select id, no from jobs where id = any($1::uuid[])").bind(List(ids)).fetch_all().await
     }
 
     /// Adds the newly promised codes to the mask and returns its number.
     pub(crate) async fn use_mask(&mut self, mask: &NewMask<'_>) -> Result<i64, StoreError> {
+        const SQL: &str = "
+            insert into masks (mask, code_length, first_code, last_code, codes) values ($1, $2, $3, $4, $5)
+            on conflict (mask) do update set codes = masks.codes + excluded.codes
+            returning mask_no";
         let (text, length, codes) = (mask.mask.to_string(), mask.mask.code_length() as i32, mask.codes as i64);
         // The range of the mask, not of its codes: the row serves all jobs of the same mask.
         let (first_code, last_code) = mask.mask.range();
-        let no = match self {
-            Self::Postgres(transaction) => {
-                let insert = sqlx::query_scalar(USE_MASK).bind(text).bind(length).bind(first_code).bind(last_code);
-                insert.bind(codes).fetch_one(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let insert = sqlx::query_scalar(USE_MASK).bind(text).bind(length).bind(first_code).bind(last_code);
-                insert.bind(codes).fetch_one(&mut **transaction).await?
-            }
-        };
-        Ok(no)
+        let insert = self.query(SQL).bind(text).bind(length).bind(first_code).bind(last_code).bind(codes);
+        insert.fetch_value().await
     }
 
     /// Inserts a job and returns it as it is stored; `None` if the id is known.
     pub(crate) async fn insert_job(&mut self, new: &NewJob<'_>, mask_no: i64) -> Result<Option<Job>, StoreError> {
+        const SQL: &str = "
+            insert into jobs (id, mask, canonical_mask, mask_no, count, campaign, key, generator_version, chunk_size,
+                              check_fingerprint, deny_digest, priority, announced, reply_to, correlation_id, traceparent)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+            on conflict (id) do nothing
+            returning no, created_at";
         let NewJob { id, request, canonical_mask, key, .. } = new;
-        let (count, chunk_size) = (request.count as i64, request.chunk_size as i32);
-        let marks = request.policy.marks(&request.mask);
-        let JobOptions { emits_events, reply_to, correlation_id, traceparent, .. } = &request.options;
-        let priority = i16::from(request.options.priority);
-        let stored: Option<(i64, DateTime<Utc>)> = match self {
-            Self::Postgres(transaction) => {
-                let insert = sqlx::query_as(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
-                let insert = insert.bind(mask_no).bind(count).bind(&request.campaign).bind(key.as_bytes());
-                let insert = insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).bind(&marks.check_fingerprint);
-                let insert = insert.bind(&marks.deny_digest).bind(priority).bind(emits_events).bind(reply_to);
-                insert.bind(correlation_id).bind(traceparent).fetch_optional(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let insert = sqlx::query_as(INSERT_JOB).bind(id).bind(&request.mask_text).bind(canonical_mask);
-                let insert = insert.bind(mask_no).bind(count).bind(&request.campaign).bind(key.as_bytes());
-                let insert = insert.bind(GENERATOR_VERSION as i32).bind(chunk_size).bind(&marks.check_fingerprint);
-                let insert = insert.bind(&marks.deny_digest).bind(priority).bind(emits_events).bind(reply_to);
-                insert.bind(correlation_id).bind(traceparent).fetch_optional(&mut **transaction).await?
-            }
-        };
+        let (marks, options) = (request.policy.marks(&request.mask), &request.options);
+        let insert = self.query(SQL).bind(id).bind(&request.mask_text).bind(canonical_mask).bind(mask_no);
+        let insert = insert.bind(request.count as i64).bind(&request.campaign).bind(&key.as_bytes()[..]);
+        let insert = insert.bind(GENERATOR_VERSION as i32).bind(request.chunk_size as i32);
+        let insert = insert.bind(marks.check_fingerprint).bind(marks.deny_digest).bind(i16::from(options.priority));
+        let insert = insert.bind(options.emits_events).bind(&options.reply_to).bind(&options.correlation_id);
+        let stored: Option<(i64, DateTime<Utc>)> = insert.bind(&options.traceparent).fetch_optional().await?;
         Ok(stored.map(|(no, created_at)| new.job(no, created_at)))
     }
 
@@ -175,71 +136,18 @@ impl StoreTransaction {
         round: u32,
         chunks_of_jobs: &[(i64, &[PlannedChunk])],
     ) -> Result<(), StoreError> {
-        let rows: Vec<ChunkRow<'_>> = chunks_of_jobs
-            .iter()
-            .flat_map(|(job_no, chunks)| chunks.iter().map(|chunk| ChunkRow { job_no: *job_no, chunk }))
-            .collect();
-        let inserted = match self {
-            Self::Postgres(transaction) => insert_chunks_postgres(transaction, mask_no, round, &rows).await?,
-            Self::Sqlite(transaction) => insert_chunks_sqlite(transaction, mask_no, round, &rows).await?,
+        const SQL: &str = "
+            insert into chunks (mask_no, round, job_no, chunk_no, range_first, range_last, quota)
+            select $1, $2, cast(value ->> 0 as bigint), cast(value ->> 1 as integer), value ->> 2, value ->> 3,
+                   cast(value ->> 4 as integer)
+              from json_array_elements($3::json)";
+        let row = |job_no: i64, chunk: &PlannedChunk| {
+            json!([job_no, chunk.chunk_no, chunk.range_first, chunk.range_last, chunk.quota])
         };
-        require_rows("the insert of chunks", inserted, rows.len() as u64)
+        let chunks = chunks_of_jobs.iter().flat_map(|(job_no, chunks)| chunks.iter().map(|chunk| row(*job_no, chunk)));
+        let rows: Vec<Value> = chunks.collect();
+        let expected = rows.len() as u64;
+        let insert = self.query(SQL).bind(mask_no).bind(round as i32).bind(Value::from(rows).to_string());
+        require_rows("the insert of chunks", insert.execute().await?, expected)
     }
-}
-
-/// A chunk to insert.
-struct ChunkRow<'a> {
-    job_no: i64,
-    chunk: &'a PlannedChunk,
-}
-
-async fn insert_chunks_postgres(
-    connection: &mut PostgresSession,
-    mask_no: i64,
-    round: u32,
-    rows: &[ChunkRow<'_>],
-) -> Result<u64, sqlx::Error> {
-    let jobs: Vec<i64> = rows.iter().map(|row| row.job_no).collect();
-    let numbers: Vec<i32> = rows.iter().map(|row| row.chunk.chunk_no as i32).collect();
-    let firsts: Vec<&str> = rows.iter().map(|row| row.chunk.range_first.as_str()).collect();
-    let lasts: Vec<&str> = rows.iter().map(|row| row.chunk.range_last.as_str()).collect();
-    let quotas: Vec<i32> = rows.iter().map(|row| row.chunk.quota as i32).collect();
-    let inserted = sqlx::query(
-        "insert into chunks (mask_no, round, job_no, chunk_no, range_first, range_last, quota)
-         select $1, $2, * from unnest($3::bigint[], $4::integer[], $5::text[], $6::text[], $7::integer[])",
-    )
-    .bind(mask_no)
-    .bind(round as i32)
-    .bind(jobs)
-    .bind(numbers)
-    .bind(firsts)
-    .bind(lasts)
-    .bind(quotas)
-    .execute(connection)
-    .await?;
-    Ok(inserted.rows_affected())
-}
-
-async fn insert_chunks_sqlite(
-    connection: &mut SqliteConnection,
-    mask_no: i64,
-    round: u32,
-    rows: &[ChunkRow<'_>],
-) -> Result<u64, sqlx::Error> {
-    let values: serde_json::Value = rows
-        .iter()
-        .map(|ChunkRow { job_no, chunk }| {
-            serde_json::json!([job_no, chunk.chunk_no, chunk.range_first, chunk.range_last, chunk.quota])
-        })
-        .collect();
-    let inserted = sqlx::query(
-        "insert into chunks (mask_no, round, job_no, chunk_no, range_first, range_last, quota)
-         select $1, $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each($3)",
-    )
-    .bind(mask_no)
-    .bind(round as i32)
-    .bind(values.to_string())
-    .execute(connection)
-    .await?;
-    Ok(inserted.rows_affected())
 }

@@ -9,8 +9,8 @@ use sqlx::{Executor, FromRow};
 
 use crate::connection::blocking::off_the_async_threads;
 use crate::connection::error::{StoreError, reach};
+use crate::connection::statement::List;
 use crate::connection::transaction::StoreTransaction;
-use crate::minting::chunks::json_array;
 use crate::records::rows::unsigned;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::keyspace::{Keyspace, Rank};
@@ -62,17 +62,8 @@ impl StoreTransaction {
              where code_length = $1 and first_code <= $3 and last_code >= $2
              order by mask_no";
         let CodeRange { first, last } = range;
-        let length = first.len() as i32;
-        let rows: Vec<(i64, String, i64)> = match self {
-            Self::Postgres(transaction) => {
-                let query = sqlx::query_as(SQL).bind(length).bind(first).bind(last);
-                query.fetch_all(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let query = sqlx::query_as(SQL).bind(length).bind(first).bind(last);
-                query.fetch_all(&mut **transaction).await?
-            }
-        };
+        let query = self.query(SQL).bind(first.len() as i32).bind(first).bind(last);
+        let rows: Vec<(i64, String, i64)> = query.fetch_all().await?;
         let corrupt = |error| StoreError::Corrupt { table: "masks", problem: format!("{error}") };
         let in_use = |(mask_no, mask, codes): (i64, String, i64)| {
             Ok(MaskInUse { mask_no, mask: Mask::describing(&mask).map_err(corrupt)?, codes: unsigned("masks", codes)? })
@@ -91,24 +82,12 @@ impl StoreTransaction {
             select run_no, range_first, range_last, minted,
                    cast(case when substr(filter, 1, 1) = $5 then length(filter) else 0 end as bigint) as filter_bytes
               from chunks
-             where mask_no in (select value from $1) and minted > 0 and range_first < range_last
+             where mask_no = any($1) and minted > 0 and range_first < range_last
                and range_first <= $3 and range_last >= $2
              limit $4";
         let CodeRange { first, last } = range;
-        let (limit, format) = (limit as i64, &[Filter::FORMAT][..]);
-        let sql = self.with_list(SQL);
-        let runs = match self {
-            Self::Postgres(transaction) => {
-                let query = sqlx::query_as(&sql).bind(mask_nos).bind(first).bind(last).bind(limit).bind(format);
-                query.fetch_all(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let query =
-                    sqlx::query_as(&sql).bind(json_numbers(mask_nos)).bind(first).bind(last).bind(limit).bind(format);
-                query.fetch_all(&mut **transaction).await?
-            }
-        };
-        Ok(runs)
+        let query = self.query(SQL).bind(List(mask_nos)).bind(first).bind(last).bind(limit as i64);
+        query.bind(&[Filter::FORMAT][..]).fetch_all().await
     }
 
     /// Returns those codes in the range that are single-code runs of these masks, ascending, at most `limit`. A row of
@@ -122,47 +101,19 @@ impl StoreTransaction {
         const SQL: &str = "
             select range_first
               from chunks
-             where mask_no in (select value from $1) and minted > 0 and range_first = range_last
+             where mask_no = any($1) and minted > 0 and range_first = range_last
                and range_first between $2 and $3
              order by range_first
              limit $4";
         let CodeRange { first, last } = range;
-        let limit = limit as i64;
-        let sql = self.with_list(SQL);
-        let codes = match self {
-            Self::Postgres(transaction) => {
-                let query = sqlx::query_scalar(&sql).bind(mask_nos).bind(first).bind(last).bind(limit);
-                query.fetch_all(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let query = sqlx::query_scalar(&sql).bind(json_numbers(mask_nos)).bind(first).bind(last).bind(limit);
-                query.fetch_all(&mut **transaction).await?
-            }
-        };
-        Ok(codes)
+        self.query(SQL).bind(List(mask_nos)).bind(first).bind(last).bind(limit as i64).fetch_values().await
     }
 
     /// Returns the stored filters of these runs, in one query. A run without a filter is left out.
     pub async fn read_filters(&mut self, run_nos: &[i64]) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
         reach(failpoint::FILTERS_LOADING).await?;
-        const SQL: &str =
-            "select run_no, filter from chunks where run_no in (select value from $1) and filter is not null";
-        let sql = self.with_list(SQL);
-        let filters = match self {
-            Self::Postgres(transaction) => sqlx::query_as(&sql).bind(run_nos).fetch_all(&mut **transaction).await?,
-            Self::Sqlite(transaction) => {
-                sqlx::query_as(&sql).bind(json_numbers(run_nos)).fetch_all(&mut **transaction).await?
-            }
-        };
-        Ok(filters)
-    }
-
-    /// Adapts a statement whose first parameter is a list, which each store takes in its own way.
-    pub(crate) fn with_list(&self, sql: &str) -> String {
-        match self {
-            Self::Postgres(_) => sql.replace("in (select value from $1)", "= any($1)"),
-            Self::Sqlite(_) => sql.replace("select value from $1", "select value from json_each($1)"),
-        }
+        const SQL: &str = "select run_no, filter from chunks where run_no = any($1) and filter is not null";
+        self.query(SQL).bind(List(run_nos)).fetch_all().await
     }
 
     /// Returns those of the given codes that already exist in the store, ascending.
@@ -172,20 +123,12 @@ impl StoreTransaction {
     /// made once. This includes look-ups of a few codes: a plan made while the table was empty would read all of it
     /// when it no longer is.
     pub async fn find_present(&mut self, codes: &CodeBatch) -> Result<Vec<String>, StoreError> {
-        const SQL: &str = "select code from codes where code in (select value from $1) order by code";
-        let sql = self.with_list(SQL);
-        let present = match self {
-            Self::Postgres(transaction) => {
-                let wanted: Vec<&str> = codes.iter().collect();
-                transaction.execute(LOOK_UP_SETTINGS).await?;
-                sqlx::query_scalar(&sql).bind(wanted).fetch_all(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let wanted = String::from_utf8(json_array(codes)).unwrap_or_default();
-                sqlx::query_scalar(&sql).bind(wanted).fetch_all(&mut **transaction).await?
-            }
-        };
-        Ok(present)
+        const SQL: &str = "select code from codes where code = any($1) order by code";
+        if let Self::Postgres(transaction) = self {
+            transaction.execute(LOOK_UP_SETTINGS).await?;
+        }
+        let wanted: Vec<&str> = codes.iter().collect();
+        self.query(SQL).bind(List(&wanted)).fetch_values().await
     }
 
     /// Returns the codes of these ranks that are in the store, one per line, and perhaps others that lie between them.
@@ -207,22 +150,18 @@ impl StoreTransaction {
     async fn read_range(&mut self, range: CodeRange<'_>, limit: u64) -> Result<Option<String>, StoreError> {
         let CodeRange { first, last } = range;
         let most = limit as i64 + 1;
-        let (count, lines): (i64, Option<String>) = match self {
-            Self::Postgres(transaction) => {
-                let sql = "select count(*), string_agg(code, E'\\n')
-                             from (select code from codes where code between $1 and $2 order by code limit $3) ordered";
-                sqlx::query_as(sql).bind(first).bind(last).bind(most).fetch_one(&mut **transaction).await?
+        let sql = match self {
+            Self::Postgres(_) => {
+                "select count(*), string_agg(code, E'\\n')
+                   from (select code from codes where code between $1 and $2 order by code limit $3) ordered"
             }
-            Self::Sqlite(transaction) => {
-                let sql = "select count(*), group_concat(code, '\n')
-                             from (select code from codes where code between $1 and $2 order by code limit $3)";
-                sqlx::query_as(sql).bind(first).bind(last).bind(most).fetch_one(&mut **transaction).await?
+            Self::Sqlite(_) => {
+                "select count(*), group_concat(code, '\n')
+                   from (select code from codes where code between $1 and $2 order by code limit $3)"
             }
         };
+        let query = self.query(sql).bind(first).bind(last).bind(most);
+        let (count, lines): (i64, Option<String>) = query.fetch_one().await?;
         Ok((count < most).then(|| lines.unwrap_or_default()))
     }
-}
-
-pub(crate) fn json_numbers(numbers: &[i64]) -> String {
-    serde_json::json!(numbers).to_string()
 }

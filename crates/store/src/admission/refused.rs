@@ -6,7 +6,7 @@ use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::closing::job_digest;
-use crate::records::audit::{Action, AuditEntry, Outcome};
+use crate::records::audit::{AuditEntry, Outcome};
 use codemint_codes::draw::GENERATOR_VERSION;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
@@ -32,63 +32,79 @@ pub struct RefusedRequest {
 pub enum PutRefused {
     /// The failed job is stored.
     Stored(Job),
-    /// The id was known already; nothing was changed. The known job may stem from another request.
-    Known(Job),
+    /// The same request was made before: nothing was changed.
+    Repeated(Job),
+    /// This job has the id and stems from another request: nothing was changed.
+    Conflict(Job),
 }
-
-const INSERT_REFUSED: &str = "
-    insert into jobs (id, mask, canonical_mask, count, campaign, priority, announced, reply_to, correlation_id, traceparent, state,
-                      generator_version, chunk_size, minted, rejected, conflicts, reserved, denied, false_positives,
-                      digest, error_code, error_message)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $14, 'failed', $10, 1, 0, 0, 0, 0, 0, 0, $11, $12, $13)
-    on conflict (id) do nothing
-    returning no";
 
 impl Store {
     /// Stores a job that has failed before it began. Idempotent: a repeated id changes nothing.
     pub async fn put_refused(&self, request: &RefusedRequest) -> Result<PutRefused, StoreError> {
         let mut transaction = self.begin_writing().await?;
-        let Some(job_no) = transaction.insert_refused(request).await? else {
-            transaction.rollback().await?;
-            return Ok(PutRefused::Known(self.find_stored(request.id).await?));
+        let put = match transaction.insert_refused(request).await? {
+            Some(job_no) => PutRefused::Stored(transaction.emit_refusal(job_no).await?),
+            None => request.recognize(transaction.read_known(request.id).await?),
         };
-        let now = transaction.now();
-        let sql = format!("update jobs set finished_at = {now} where no = $1");
-        transaction.execute_for_job(&sql, job_no).await?;
-        let job = transaction.read_job(job_no).await?;
-        if job.options.emits_events {
-            let time = job.finished_at.unwrap_or(job.created_at);
-            transaction.put_events(&[(EventKind::Failed, &job)], time, job.options.reply_to.as_deref()).await?;
-        }
-        let entry = AuditEntry::of_job(Action::Request, Outcome::Refused, &job).with_detail(&request.error.code);
-        transaction.put_audit(&[entry.asked_by(&request.options)]).await?;
+        transaction.put_audit(&[request.audit_entry(&put)]).await?;
         transaction.commit().await?;
-        Ok(PutRefused::Stored(job))
+        Ok(put)
+    }
+}
+
+impl RefusedRequest {
+    fn asked(&self) -> (&str, u64, Option<&str>) {
+        (&self.mask_text, self.count, self.campaign.as_deref())
+    }
+
+    /// Decides about a request whose id this job has already.
+    fn recognize(&self, known: Job) -> PutRefused {
+        let (mask_text, count, campaign) = self.asked();
+        let is_repeated = known.asks_for(mask_text, count, campaign);
+        if is_repeated { PutRefused::Repeated(known) } else { PutRefused::Conflict(known) }
+    }
+
+    fn audit_entry(&self, put: &PutRefused) -> AuditEntry {
+        let entry = |outcome| AuditEntry::of_request(outcome, self.id, self.asked(), &self.options);
+        match put {
+            PutRefused::Stored(_) => entry(Outcome::Refused).with_detail(&self.error.code),
+            PutRefused::Repeated(_) => entry(Outcome::Repeated),
+            PutRefused::Conflict(_) => entry(Outcome::Conflict),
+        }
     }
 }
 
 impl StoreTransaction {
     /// Inserts the job; `None` if the id is known.
     async fn insert_refused(&mut self, request: &RefusedRequest) -> Result<Option<i64>, StoreError> {
+        const SQL: &str = "
+            insert into jobs (id, mask, canonical_mask, count, campaign, priority, announced, reply_to, correlation_id,
+                              traceparent, error_code, error_message, digest, generator_version, chunk_size, state,
+                              minted, rejected, conflicts, reserved, denied, false_positives, finished_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, 'failed', 0, 0, 0, 0, 0, 0, now())
+            on conflict (id) do nothing
+            returning no";
         let RefusedRequest { id, mask_text, count, campaign, options, error } = request;
         let canonical = mask_text.parse().map(|mask: Mask| mask.to_string()).ok();
-        let (count, priority, digest) = (*count as i64, i16::from(options.priority), job_digest(&[]).to_vec());
-        let JobOptions { emits_events, reply_to, correlation_id, traceparent, .. } = options;
-        Ok(match self {
-            Self::Postgres(transaction) => {
-                let insert = sqlx::query_scalar(INSERT_REFUSED).bind(id).bind(mask_text).bind(canonical).bind(count);
-                let insert =
-                    insert.bind(campaign).bind(priority).bind(emits_events).bind(reply_to).bind(correlation_id);
-                let insert = insert.bind(GENERATOR_VERSION as i32).bind(digest).bind(&error.code).bind(&error.message);
-                insert.bind(traceparent).fetch_optional(&mut **transaction).await?
-            }
-            Self::Sqlite(transaction) => {
-                let insert = sqlx::query_scalar(INSERT_REFUSED).bind(id).bind(mask_text).bind(canonical).bind(count);
-                let insert =
-                    insert.bind(campaign).bind(priority).bind(emits_events).bind(reply_to).bind(correlation_id);
-                let insert = insert.bind(GENERATOR_VERSION as i32).bind(digest).bind(&error.code).bind(&error.message);
-                insert.bind(traceparent).fetch_optional(&mut **transaction).await?
-            }
-        })
+        let insert = self.query(SQL).bind(id).bind(mask_text).bind(canonical).bind(*count as i64).bind(campaign);
+        let insert = insert.bind(i16::from(options.priority)).bind(options.emits_events).bind(&options.reply_to);
+        let insert = insert.bind(&options.correlation_id).bind(&options.traceparent);
+        let insert = insert.bind(&error.code).bind(&error.message).bind(job_digest(&[]).to_vec());
+        Ok(insert.bind(GENERATOR_VERSION as i32).fetch_optional::<(i64,)>().await?.map(|(no,)| no))
+    }
+
+    /// Writes the event of a refused job, if it emits events.
+    async fn emit_refusal(&mut self, job_no: i64) -> Result<Job, StoreError> {
+        let job = self.read_job(job_no).await?;
+        if job.options.emits_events {
+            let time = job.finished_at.unwrap_or(job.created_at);
+            self.put_events(&[(EventKind::Failed, &job)], time, job.options.reply_to.as_deref()).await?;
+        }
+        Ok(job)
+    }
+
+    async fn read_known(&mut self, id: Uuid) -> Result<Job, StoreError> {
+        let job_no = self.query("select no from jobs where id = $1").bind(id).fetch_value().await?;
+        self.read_job(job_no).await
     }
 }

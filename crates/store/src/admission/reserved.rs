@@ -22,10 +22,7 @@ impl Store {
     /// Returns all reserved masks, in the order of their text.
     pub async fn list_reserved(&self) -> Result<Vec<Reserved>, StoreError> {
         const SQL: &str = "select mask, note, created_at from reserved order by mask";
-        let rows: Vec<Row> = match self {
-            Self::Postgres(pool) => sqlx::query_as(SQL).fetch_all(pool).await?,
-            Self::Sqlite(sqlite) => sqlx::query_as(SQL).fetch_all(&sqlite.readers).await?,
-        };
+        let rows: Vec<Row> = self.query(SQL).fetch_all().await?;
         let reserved = |(mask, note, created_at): Row| Ok(Reserved { mask: reserved_mask(&mask)?, note, created_at });
         rows.into_iter().map(reserved).collect()
     }
@@ -36,17 +33,8 @@ impl Store {
         let mut transaction = self.begin_writing().await?;
         // An admission that counts the free codes of this length comes before or after.
         transaction.lock_admissions(mask.code_length()).await?;
-        let (text, length) = (mask.to_string(), mask.code_length() as i32);
-        let inserted = match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                let insert = sqlx::query(SQL).bind(text).bind(length).bind(note);
-                insert.execute(&mut **transaction).await?.rows_affected()
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                let insert = sqlx::query(SQL).bind(text).bind(length).bind(note);
-                insert.execute(&mut **transaction).await?.rows_affected()
-            }
-        };
+        let insert = transaction.query(SQL).bind(mask.to_string()).bind(mask.code_length() as i32).bind(note);
+        let inserted = insert.execute().await?;
         let mut entry = entry_of(Action::Reserve, inserted, mask);
         entry.detail = note.map(str::to_owned);
         transaction.put_audit(&[entry]).await?;
@@ -56,17 +44,9 @@ impl Store {
 
     /// Removes a reserved mask. Returns false if the mask was not reserved.
     pub async fn delete_reserved(&self, mask: &Mask) -> Result<bool, StoreError> {
-        const SQL: &str = "delete from reserved where mask = $1";
         let mut transaction = self.begin_writing().await?;
-        let text = mask.to_string();
-        let deleted = match &mut transaction {
-            StoreTransaction::Postgres(transaction) => {
-                sqlx::query(SQL).bind(text).execute(&mut **transaction).await?.rows_affected()
-            }
-            StoreTransaction::Sqlite(transaction) => {
-                sqlx::query(SQL).bind(text).execute(&mut **transaction).await?.rows_affected()
-            }
-        };
+        let delete = transaction.query("delete from reserved where mask = $1").bind(mask.to_string());
+        let deleted = delete.execute().await?;
         transaction.put_audit(&[entry_of(Action::Unreserve, deleted, mask)]).await?;
         transaction.commit().await?;
         Ok(deleted == 1)
@@ -77,11 +57,7 @@ impl StoreTransaction {
     /// Returns the reserved masks of this code length.
     pub async fn find_reserved(&mut self, code_length: usize) -> Result<Vec<Mask>, StoreError> {
         const SQL: &str = "select mask from reserved where code_length = $1 order by mask";
-        let length = code_length as i32;
-        let rows: Vec<String> = match self {
-            Self::Postgres(transaction) => sqlx::query_scalar(SQL).bind(length).fetch_all(&mut **transaction).await?,
-            Self::Sqlite(transaction) => sqlx::query_scalar(SQL).bind(length).fetch_all(&mut **transaction).await?,
-        };
+        let rows: Vec<String> = self.query(SQL).bind(code_length as i32).fetch_values().await?;
         rows.iter().map(|mask| reserved_mask(mask)).collect()
     }
 }

@@ -1,6 +1,8 @@
-//! Stores jobs if enough codes are free for them: one job, or all that came in at the same moment.
+//! Stores jobs if enough codes are free for them: one job, or all that came in at the same moment. Every request is
+//! recorded in the audit log, in the transaction that decides about it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::slice;
 
 use uuid::Uuid;
 
@@ -9,18 +11,21 @@ use crate::admission::new_jobs::{NewJob, NewMask};
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
-use crate::records::audit::{Action, AuditEntry, Outcome};
+use crate::records::audit::{AuditEntry, Outcome};
 use codemint_codes::capacity::Capacity;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
+use codemint_codes::job::state::JobError;
 
 /// The result of a request to store a job.
 #[derive(Debug)]
 pub enum PutJob {
     /// The job and its first round of chunks are stored.
     Stored(Job),
-    /// The id was known already; nothing was changed. The known job may stem from another request.
-    Known(Job),
+    /// The same request was made before: nothing was changed.
+    Repeated(Job),
+    /// This job has the id and stems from another request: nothing was changed.
+    Conflict(Job),
     /// Nothing was stored: `free` codes of the mask are free, fewer than requested.
     InsufficientKeyspace {
         free: u128,
@@ -31,60 +36,95 @@ pub enum PutJob {
     },
 }
 
-/// The decision of a transaction about a job.
-enum Admission {
-    Stored(Box<Job>),
-    Known,
-    InsufficientKeyspace { free: u128, mintable: u128, exact: bool },
-    Unsure,
+/// The decisions about jobs, by id. A job is missing if the masks in use leave open whether enough codes are free.
+type Decided = BTreeMap<Uuid, PutJob>;
+
+/// The reason why a transaction admitted no jobs at all.
+enum NotAdmitted {
+    /// Another process stored a job of the same id at this moment, under a mask of another length.
+    IdConflict,
+    Store(StoreError),
 }
 
-/// Another process stored a job of the same id at this moment, under a mask of another length: nothing was stored.
-struct Overtaken;
+impl From<StoreError> for NotAdmitted {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 impl Store {
     /// Stores a job and the chunks of its first round in one transaction, under a fresh key, if enough codes are free.
     /// Idempotent: a repeated id changes nothing, so after an unknown outcome the call can be repeated.
     pub async fn put_job(&self, id: Uuid, request: &Request) -> Result<PutJob, StoreError> {
-        let news = [NewJob::plan(id, request).await?];
-        let mut counted: Option<Counted> = None;
-        loop {
-            let Ok(mut admissions) = self.admit(&news, counted.as_ref()).await? else { continue };
-            match admissions.remove(&id) {
-                Some(Admission::Unsure) => {
-                    let wanted = news[0].wanted(request.count);
-                    counted = Some(self.count_taken(wanted, counted.as_ref()).await?);
-                }
-                Some(Admission::Stored(job)) => return Ok(PutJob::Stored(*job)),
-                Some(Admission::InsufficientKeyspace { free, mintable, exact }) => {
-                    return Ok(PutJob::InsufficientKeyspace { free, mintable, exact });
-                }
-                Some(Admission::Known) | None => return Ok(PutJob::Known(self.find_stored(id).await?)),
-            }
+        let put = self.decide_one(id, request).await?;
+        if let PutJob::InsufficientKeyspace { .. } = put {
+            let entry = entry_of(Outcome::Refused, id, request).with_detail(JobError::INSUFFICIENT_KEYSPACE);
+            self.put_audit(&entry).await?;
         }
+        Ok(put)
     }
 
     /// Stores many jobs in one transaction, as [`Store::put_job`] does one: a flush to disk costs more than a job. The
-    /// same id may occur more than once.
+    /// same id may occur more than once. The caller records refusals, for example with [`Store::put_refused`].
     ///
     /// # Errors
-    /// After any error, jobs that were already stored are `Known` from now on.
+    /// After any error, jobs that were already stored are `Repeated` from now on.
     pub async fn put_jobs(&self, requests: &[(Uuid, &Request)]) -> Result<Vec<PutJob>, StoreError> {
         let mut news = Vec::with_capacity(requests.len());
         let mut seen = HashSet::new();
         for (id, request) in requests.iter().filter(|(id, _)| seen.insert(*id)) {
             news.push(NewJob::plan(*id, request).await?);
         }
-        let mut admissions = self.admit(&news, None).await?.unwrap_or_default();
+        let mut decided = self.admit(&news, None).await?;
+        for new in &news {
+            if !decided.contains_key(&new.id) {
+                decided.insert(new.id, self.decide_by_counting(new).await?);
+            }
+        }
         let mut put = Vec::with_capacity(requests.len());
         for (id, request) in requests {
-            put.push(match admissions.remove(id) {
-                Some(Admission::Stored(job)) => PutJob::Stored(*job),
-                // These are counted, or examined once more.
-                _ => self.put_job(*id, request).await?,
+            put.push(match decided.remove(id) {
+                Some(decision) => decision,
+                // An earlier request of this call has the same id.
+                None => self.decide_one(*id, request).await?,
             });
         }
         Ok(put)
+    }
+
+    async fn decide_one(&self, id: Uuid, request: &Request) -> Result<PutJob, StoreError> {
+        let new = NewJob::plan(id, request).await?;
+        match self.admit(slice::from_ref(&new), None).await?.remove(&id) {
+            Some(decision) => Ok(decision),
+            None => self.decide_by_counting(&new).await,
+        }
+    }
+
+    /// Counts the taken codes, outside of the admission's transaction, until that decides.
+    async fn decide_by_counting(&self, new: &NewJob<'_>) -> Result<PutJob, StoreError> {
+        let mut counted: Option<Counted> = None;
+        loop {
+            let count = self.count_taken(new.wanted(new.request.count), counted.as_ref()).await?;
+            if let Some(decision) = self.admit(slice::from_ref(new), Some(&count)).await?.remove(&new.id) {
+                return Ok(decision);
+            }
+            counted = Some(count);
+        }
+    }
+
+    async fn admit(&self, news: &[NewJob<'_>], counted: Option<&Counted>) -> Result<Decided, StoreError> {
+        loop {
+            let mut transaction = self.begin_writing().await?;
+            match transaction.admit(news, counted).await {
+                Ok(decided) => {
+                    transaction.commit().await?;
+                    return Ok(decided);
+                }
+                // The next attempt finds the other job.
+                Err(NotAdmitted::IdConflict) => transaction.rollback().await?,
+                Err(NotAdmitted::Store(error)) => return Err(error),
+            }
+        }
     }
 
     pub(crate) async fn find_stored(&self, id: Uuid) -> Result<Job, StoreError> {
@@ -93,79 +133,123 @@ impl Store {
             problem: format!("job {id} is missing after it was stored"),
         })
     }
-
-    async fn admit(
-        &self,
-        news: &[NewJob<'_>],
-        counted: Option<&Counted>,
-    ) -> Result<Result<BTreeMap<Uuid, Admission>, Overtaken>, StoreError> {
-        let mut transaction = self.begin_writing().await?;
-        // In ascending order, so that two such transactions do not wait for each other.
-        let lengths: BTreeSet<usize> = news.iter().map(|new| new.keyspace.code_length()).collect();
-        for length in lengths {
-            transaction.lock_admissions(length).await?;
-        }
-        let ids: Vec<Uuid> = news.iter().map(|new| new.id).collect();
-        let known: HashSet<Uuid> = transaction.find_known(&ids).await?.into_iter().collect();
-        let mut admissions: BTreeMap<Uuid, Admission> = known.iter().map(|id| (*id, Admission::Known)).collect();
-        let mut by_mask: BTreeMap<&str, Vec<&NewJob<'_>>> = BTreeMap::new();
-        for new in news.iter().filter(|new| !known.contains(&new.id)) {
-            by_mask.entry(&new.canonical_mask).or_default().push(new);
-        }
-        for group in by_mask.values() {
-            let Ok(admitted) = transaction.admit_group(group, counted).await? else {
-                transaction.rollback().await?;
-                return Ok(Err(Overtaken));
-            };
-            admissions.extend(admitted);
-        }
-        let accepted = admissions.values().filter_map(|admission| match admission {
-            Admission::Stored(job) => Some(AuditEntry::of_job(Action::Request, Outcome::Accepted, job)),
-            _ => None,
-        });
-        transaction.put_audit(&accepted.collect::<Vec<_>>()).await?;
-        transaction.commit().await?;
-        Ok(Ok(admissions))
-    }
 }
 
-type Admitted = Result<Vec<(Uuid, Admission)>, Overtaken>;
-
 impl StoreTransaction {
-    /// Admits jobs of one mask: all at once if enough codes are free for all, else one by one.
-    async fn admit_group(&mut self, group: &[&NewJob<'_>], counted: Option<&Counted>) -> Result<Admitted, StoreError> {
-        let mut admitted = Vec::with_capacity(group.len());
-        let codes = group.iter().map(|new| new.request.count).sum();
-        let Some(first) = group.first() else { return Ok(Ok(admitted)) };
-        match self.find_capacity(first.wanted(codes), counted).await? {
-            Capacity::Enough => return self.insert_group(group, codes).await,
-            Capacity::TooFew { free, mintable, exact } if group.len() == 1 => {
-                admitted.push((first.id, Admission::InsufficientKeyspace { free, mintable, exact }));
-            }
-            Capacity::Unsure if group.len() == 1 => admitted.push((first.id, Admission::Unsure)),
-            Capacity::TooFew { .. } | Capacity::Unsure => {
-                for one in group.chunks(1) {
-                    match Box::pin(self.admit_group(one, counted)).await? {
-                        Ok(more) => admitted.extend(more),
-                        overtaken => return Ok(overtaken),
-                    }
-                }
-            }
+    async fn admit(&mut self, news: &[NewJob<'_>], counted: Option<&Counted>) -> Result<Decided, NotAdmitted> {
+        self.lock_admissions_of(news).await?;
+        let mut decided = self.recognize_known(news).await?;
+        for group in group_by_mask(news.iter().filter(|new| !decided.contains_key(&new.id))) {
+            decided.extend(self.admit_group(&group, counted).await?);
         }
-        Ok(Ok(admitted))
+        self.audit_requests(news, &decided).await?;
+        Ok(decided)
     }
 
-    async fn insert_group(&mut self, group: &[&NewJob<'_>], codes: u64) -> Result<Admitted, StoreError> {
-        let Some(first) = group.first() else { return Ok(Ok(Vec::new())) };
+    /// Locks in ascending order, so that two such transactions do not wait for each other.
+    async fn lock_admissions_of(&mut self, news: &[NewJob<'_>]) -> Result<(), StoreError> {
+        let lengths: BTreeSet<usize> = news.iter().map(|new| new.keyspace.code_length()).collect();
+        for length in lengths {
+            self.lock_admissions(length).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides about the requests whose ids jobs have already.
+    async fn recognize_known(&mut self, news: &[NewJob<'_>]) -> Result<Decided, StoreError> {
+        let ids: Vec<Uuid> = news.iter().map(|new| new.id).collect();
+        let known: HashMap<Uuid, i64> = self.find_known(&ids).await?.into_iter().collect();
+        let mut decided = Decided::new();
+        for new in news {
+            let Some(job_no) = known.get(&new.id) else { continue };
+            let job = self.read_job(*job_no).await?;
+            let is_repeated = job.asks_the_same_as(new.request);
+            decided.insert(new.id, if is_repeated { PutJob::Repeated(job) } else { PutJob::Conflict(job) });
+        }
+        Ok(decided)
+    }
+
+    /// Admits jobs of one mask: all at once if enough codes are free for all, else one by one.
+    async fn admit_group(&mut self, group: &[&NewJob<'_>], counted: Option<&Counted>) -> Result<Decided, NotAdmitted> {
+        let [first, ..] = group else { return Ok(Decided::new()) };
+        let codes = group.iter().map(|new| new.request.count).sum();
+        let capacity = self.find_capacity(first.wanted(codes), counted).await?;
+        match group {
+            _ if capacity == Capacity::Enough => self.insert_jobs(group).await,
+            [one] => Ok(refuse(one, capacity).into_iter().collect()),
+            _ => self.admit_those_that_fit(group, counted).await,
+        }
+    }
+
+    async fn admit_those_that_fit(
+        &mut self,
+        group: &[&NewJob<'_>],
+        counted: Option<&Counted>,
+    ) -> Result<Decided, NotAdmitted> {
+        let mut decided = Decided::new();
+        let mut left = Vec::new();
+        for new in group {
+            match self.find_capacity(new.wanted(new.request.count), counted).await? {
+                Capacity::Enough => decided.extend(self.insert_jobs(slice::from_ref(new)).await?),
+                Capacity::TooFew { .. } | Capacity::Unsure => left.push(*new),
+            }
+        }
+        // A refusal reports the codes that are free after the other requests are in.
+        for new in left {
+            let capacity = self.find_capacity(new.wanted(new.request.count), counted).await?;
+            decided.extend(refuse(new, capacity));
+        }
+        Ok(decided)
+    }
+
+    /// Inserts jobs of one mask, their chunks and their events.
+    async fn insert_jobs(&mut self, group: &[&NewJob<'_>]) -> Result<Decided, NotAdmitted> {
+        let [first, ..] = group else { return Ok(Decided::new()) };
+        let codes = group.iter().map(|new| new.request.count).sum();
         let mask_no = self.use_mask(&NewMask { mask: &first.request.mask, codes }).await?;
         let mut jobs = Vec::with_capacity(group.len());
         for new in group {
-            let Some(job) = self.insert_job(new, mask_no).await? else { return Ok(Err(Overtaken)) };
-            jobs.push(job);
+            jobs.push(self.insert_job(new, mask_no).await?.ok_or(NotAdmitted::IdConflict)?);
         }
         let rounds: Vec<_> = jobs.iter().zip(group).map(|(job, new)| (job.no, &new.chunks[..])).collect();
         self.insert_chunks(mask_no, 0, &rounds).await?;
         self.put_accepted(jobs.iter()).await?;
-        Ok(Ok(jobs.into_iter().map(|job| (job.id, Admission::Stored(Box::new(job)))).collect()))
+        Ok(jobs.into_iter().map(|job| (job.id, PutJob::Stored(job))).collect())
+    }
+
+    async fn audit_requests(&mut self, news: &[NewJob<'_>], decided: &Decided) -> Result<(), StoreError> {
+        let entry = |new: &NewJob<'_>| {
+            let outcome = match decided.get(&new.id)? {
+                PutJob::Stored(_) => Outcome::Accepted,
+                PutJob::Repeated(_) => Outcome::Repeated,
+                PutJob::Conflict(_) => Outcome::Conflict,
+                PutJob::InsufficientKeyspace { .. } => return None,
+            };
+            Some(entry_of(outcome, new.id, new.request))
+        };
+        self.put_audit(&news.iter().filter_map(entry).collect::<Vec<_>>()).await
+    }
+}
+
+fn entry_of(outcome: Outcome, id: Uuid, request: &Request) -> AuditEntry {
+    let asked = (&*request.mask_text, request.count, request.campaign.as_deref());
+    AuditEntry::of_request(outcome, id, asked, &request.options)
+}
+
+fn group_by_mask<'a, 'b>(news: impl Iterator<Item = &'b NewJob<'a>>) -> Vec<Vec<&'b NewJob<'a>>> {
+    let mut groups: BTreeMap<&str, Vec<&NewJob<'_>>> = BTreeMap::new();
+    for new in news {
+        groups.entry(&new.canonical_mask).or_default().push(new);
+    }
+    groups.into_values().collect()
+}
+
+/// Returns the refusal of a job; `None` if only counting the codes decides.
+fn refuse(new: &NewJob<'_>, capacity: Capacity) -> Option<(Uuid, PutJob)> {
+    match capacity {
+        Capacity::TooFew { free, mintable, exact } => {
+            Some((new.id, PutJob::InsufficientKeyspace { free, mintable, exact }))
+        }
+        Capacity::Enough | Capacity::Unsure => None,
     }
 }

@@ -23,9 +23,6 @@ pub enum StoreTransaction {
     Sqlite(Transaction<'static, Sqlite>),
 }
 
-const POSTGRES_NOW: &str = "now()";
-const SQLITE_NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
-
 impl Store {
     /// Begins a transaction that writes. In SQLite it is the only writer from its start, or fails with `Conflict`.
     pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
@@ -84,27 +81,6 @@ impl StoreTransaction {
             .bind(OUTBOX_LOCK)
             .fetch_value()
             .await
-    }
-
-    /// Returns the database's clock as an SQL expression: all times of one store come from one clock.
-    pub(crate) const fn now(&self) -> &'static str {
-        match self {
-            Self::Postgres(_) => POSTGRES_NOW,
-            Self::Sqlite(_) => SQLITE_NOW,
-        }
-    }
-
-    /// Executes a statement whose only parameter is the job's number.
-    pub(crate) async fn execute_for_job(&mut self, sql: &str, job_no: i64) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(transaction) => {
-                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
-            }
-            Self::Sqlite(transaction) => {
-                sqlx::query(sql).bind(job_no).execute(&mut **transaction).await?;
-            }
-        }
-        Ok(())
     }
 
     /// # Errors

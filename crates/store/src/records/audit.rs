@@ -157,20 +157,20 @@ impl AuditEntry {
     }
 
     /// Returns an entry about a request, which may be one that cannot be met.
-    pub fn of_request(outcome: Outcome, id: Uuid, (mask_text, count, campaign): (&str, u64, Option<&str>)) -> Self {
-        let campaign = campaign.map(str::to_owned);
-        let entry = Self { job_id: Some(id), count: Some(count), campaign, ..Self::new(Action::Request, outcome) };
-        entry.of_mask(mask_text)
+    pub(crate) fn of_request(
+        outcome: Outcome,
+        id: Uuid,
+        (mask_text, count, campaign): (&str, u64, Option<&str>),
+        options: &JobOptions,
+    ) -> Self {
+        let (asked_by, campaign) = (options.asked_by.clone(), campaign.map(str::to_owned));
+        let (job_id, count) = (Some(id), Some(count));
+        Self { asked_by, job_id, count, campaign, ..Self::new(Action::Request, outcome) }.of_mask(mask_text)
     }
 
     #[must_use]
     pub fn of_mask(self, mask_text: &str) -> Self {
         Self { mask: Some(shown_mask(mask_text)), ..self }
-    }
-
-    #[must_use]
-    pub fn asked_by(self, options: &JobOptions) -> Self {
-        Self { asked_by: options.asked_by.clone(), ..self }
     }
 
     #[must_use]

@@ -8,7 +8,6 @@ use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
-use crate::records::audit::{Action, AuditEntry, Outcome};
 use crate::records::rows::{JobRow, select_jobs, unsigned};
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
@@ -111,8 +110,6 @@ impl Store {
         let mut transaction = self.begin_writing().await?;
         transaction.adopt_asker(job_no, reply_to, correlation_id).await?;
         let job = transaction.read_job(job_no).await?;
-        let entry = AuditEntry::of_job(Action::Request, Outcome::Repeated, &job);
-        transaction.put_audit(&[entry.asked_by(asked)]).await?;
         match (EventKind::of_end(job.state), job.finished_at) {
             (Some(kind), Some(time)) => {
                 transaction.put_events(&[(kind, &job)], time, None).await?;

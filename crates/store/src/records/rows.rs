@@ -114,7 +114,7 @@ impl TryFrom<JobRow> for Job {
 
 /// Returns the current code of an error: earlier versions stored `no_room` for `insufficient_keyspace`.
 fn current_code(code: String) -> String {
-    if code == "no_room" { "insufficient_keyspace".to_owned() } else { code }
+    if code == "no_room" { JobError::INSUFFICIENT_KEYSPACE.to_owned() } else { code }
 }
 
 /// The columns that count why candidates did not become codes. `rejected` is the total.

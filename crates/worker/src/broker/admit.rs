@@ -1,4 +1,4 @@
-//! Turns a job message into a stored job. This step does not know the broker.
+//! Turns job messages into stored jobs. These steps do not know the broker.
 
 use uuid::Uuid;
 
@@ -14,11 +14,10 @@ use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::records::actor::actor_of_message;
-use codemint_store::records::audit::{AuditEntry, Outcome};
 
-/// The store that jobs are admitted to, and the rules of admission.
+/// Admits the jobs of messages to a store, under an operator's rules.
 #[derive(Clone, Debug)]
-pub struct Admission {
+pub struct JobAdmitter {
     pub store: Store,
     pub policy: Policy,
     pub limits: Limits,
@@ -27,7 +26,7 @@ pub struct Admission {
 
 /// The outcome of a message. Each one is final: the message needs no further handling.
 #[derive(Debug)]
-pub enum Admitted {
+pub(super) enum MessageOutcome {
     /// A new job, which will be minted.
     New(Job),
     /// A repeated request; the event with the state of its job is published again.
@@ -38,87 +37,48 @@ pub enum Admitted {
     Dead(Undecodable),
 }
 
-impl Admitted {
-    pub const fn outcome(&self) -> &'static str {
-        match self {
-            Self::New(_) => "accepted",
-            Self::Repeated(_) => "repeated",
-            Self::Refused(_) => "refused",
-            Self::Dead(_) => "dead_lettered",
-        }
-    }
-}
-
-/// A message as it arrived.
-#[derive(Clone, Copy, Debug)]
-pub struct Incoming<'a> {
-    pub body: &'a [u8],
-    pub envelope: Envelope<'a>,
-}
-
-/// The request of one message, as far as it can be judged without the store.
-enum Parsed {
-    Valid(JobMessage, Box<Request>),
-    /// A request that cannot be met.
-    Unsatisfiable(JobMessage, JobOptions, JobError),
+/// A message, as far as it can be judged without the store.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    Valid(Uuid, Box<Request>),
+    Unsatisfiable(Box<RefusedRequest>),
     Malformed(Undecodable),
 }
 
-impl Admission {
+impl JobAdmitter {
     /// Stores the requested jobs, in one transaction where possible. Idempotent, so an unknown outcome may be retried.
     ///
     /// # Errors
     /// An error of the store says nothing about a message. Some of the jobs may be stored.
-    pub async fn admit(&self, messages: &[Incoming<'_>]) -> Result<Vec<Admitted>, StoreError> {
-        let parsed: Vec<Parsed> = messages.iter().map(|message| self.read(message)).collect();
-        let requests: Vec<(Uuid, &Request)> = parsed
-            .iter()
-            .filter_map(|parsed| match parsed {
-                Parsed::Valid(message, request) => Some((message.job_id, &**request)),
-                _ => None,
-            })
-            .collect();
-        let put = if requests.is_empty() { Vec::new() } else { self.store.put_jobs(&requests).await? };
-        let mut put = put.into_iter();
-        let mut admitted = Vec::with_capacity(messages.len());
-        for parsed in &parsed {
-            admitted.push(match parsed {
-                Parsed::Malformed(undecodable) => Admitted::Dead(undecodable.clone()),
-                Parsed::Unsatisfiable(message, options, error) => self.refuse(message, options, error.clone()).await?,
-                Parsed::Valid(message, request) => match put.next() {
-                    Some(PutJob::Stored(job)) => Admitted::New(job),
-                    Some(PutJob::InsufficientKeyspace { free, exact, .. }) => {
-                        self.refuse(message, &request.options, insufficient_keyspace(free, exact, message.count))
-                            .await?
-                    }
-                    Some(PutJob::Known(job)) => self.known(job, message, &request.options).await?,
+    pub(super) async fn admit(&self, messages: &[Parsed]) -> Result<Vec<MessageOutcome>, StoreError> {
+        let mut put = self.put_valid(messages).await?.into_iter();
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for message in messages {
+            outcomes.push(match message {
+                Parsed::Valid(id, request) => match put.next() {
+                    Some(put) => self.conclude(put, *id, request).await?,
                     // There is one result for each request.
                     None => continue,
                 },
+                Parsed::Unsatisfiable(request) => self.refuse(request).await?,
+                Parsed::Malformed(undecodable) => MessageOutcome::Dead(undecodable.clone()),
             });
         }
-        Ok(admitted)
+        Ok(outcomes)
     }
 
-    fn read(&self, incoming: &Incoming<'_>) -> Parsed {
-        let Incoming { body, envelope } = incoming;
+    pub(super) fn parse(&self, body: &[u8], envelope: &Envelope<'_>) -> Parsed {
         let message = match decode(body, envelope) {
             Ok(message) => message,
             Err(undecodable) => return Parsed::Malformed(undecodable),
         };
-        let options = JobOptions {
-            priority: message.priority,
-            emits_events: true,
-            reply_to: envelope.reply_to.map(str::to_owned),
-            correlation_id: envelope.correlation_id.map(str::to_owned),
-            traceparent: envelope.traceparent.and_then(valid_traceparent).map(str::to_owned),
-            asked_by: Some(actor_of_message(envelope.user_id, envelope.app_id)),
-        };
+        let options = options_of(&message, envelope);
         match self.request(&message) {
-            Ok(request) => Parsed::Valid(message, Box::new(request.with_options(options))),
+            Ok(request) => Parsed::Valid(message.job_id, Box::new(request.with_options(options))),
             Err(error) => {
                 let error = JobError { code: error.code().to_owned(), message: error.to_string() };
-                Parsed::Unsatisfiable(message, options, error)
+                let JobMessage { job_id: id, mask: mask_text, count, campaign, .. } = message;
+                Parsed::Unsatisfiable(Box::new(RefusedRequest { id, mask_text, count, campaign, options, error }))
             }
         }
     }
@@ -130,36 +90,71 @@ impl Admission {
             .under(self.policy.clone())
     }
 
-    async fn refuse(
-        &self,
-        message: &JobMessage,
-        options: &JobOptions,
-        error: JobError,
-    ) -> Result<Admitted, StoreError> {
-        let JobMessage { job_id, mask, count, campaign, .. } = message.clone();
-        let options = options.clone();
-        let request = RefusedRequest { id: job_id, mask_text: mask, count, campaign, options, error };
-        match self.store.put_refused(&request).await? {
-            PutRefused::Stored(job) => Ok(Admitted::Refused(job)),
-            PutRefused::Known(job) => self.known(job, message, &request.options).await,
+    async fn put_valid(&self, messages: &[Parsed]) -> Result<Vec<PutJob>, StoreError> {
+        let valid = messages.iter().filter_map(|message| match message {
+            Parsed::Valid(id, request) => Some((*id, &**request)),
+            Parsed::Unsatisfiable(_) | Parsed::Malformed(_) => None,
+        });
+        let requests: Vec<(Uuid, &Request)> = valid.collect();
+        if requests.is_empty() { Ok(Vec::new()) } else { self.store.put_jobs(&requests).await }
+    }
+
+    async fn conclude(&self, put: PutJob, id: Uuid, request: &Request) -> Result<MessageOutcome, StoreError> {
+        match put {
+            PutJob::Stored(job) => Ok(MessageOutcome::New(job)),
+            PutJob::Repeated(job) => self.repeat_event(job, &request.options).await,
+            PutJob::Conflict(job) => Ok(conflict(&job)),
+            PutJob::InsufficientKeyspace { free, exact, .. } => {
+                let Request { mask_text, count, campaign, options, .. } = request.clone();
+                let error = insufficient_keyspace(free, exact, count);
+                self.refuse(&RefusedRequest { id, mask_text, count, campaign, options, error }).await
+            }
         }
     }
 
-    async fn known(&self, job: Job, message: &JobMessage, options: &JobOptions) -> Result<Admitted, StoreError> {
-        if !job.asks_for(&message.mask, message.count, message.campaign.as_deref()) {
-            let parsed = (&*message.mask, message.count, message.campaign.as_deref());
-            let entry = AuditEntry::of_request(Outcome::Conflict, job.id, parsed).asked_by(options);
-            self.store.put_audit(&entry).await?;
-            let reason = format!("job {} exists already with another mask, count or campaign", job.id);
-            return Ok(Admitted::Dead(Undecodable { reason, position: "/job_id".to_owned() }));
+    async fn refuse(&self, request: &RefusedRequest) -> Result<MessageOutcome, StoreError> {
+        match self.store.put_refused(request).await? {
+            PutRefused::Stored(job) => Ok(MessageOutcome::Refused(job)),
+            PutRefused::Repeated(job) => self.repeat_event(job, &request.options).await,
+            PutRefused::Conflict(job) => Ok(conflict(&job)),
         }
-        self.store.repeat_event(job.no, options).await?;
-        Ok(Admitted::Repeated(job))
     }
+
+    async fn repeat_event(&self, job: Job, options: &JobOptions) -> Result<MessageOutcome, StoreError> {
+        self.store.repeat_event(job.no, options).await?;
+        Ok(MessageOutcome::Repeated(job))
+    }
+}
+
+impl MessageOutcome {
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::New(_) => "accepted",
+            Self::Repeated(_) => "repeated",
+            Self::Refused(_) => "refused",
+            Self::Dead(_) => "dead_lettered",
+        }
+    }
+}
+
+fn options_of(message: &JobMessage, envelope: &Envelope<'_>) -> JobOptions {
+    JobOptions {
+        priority: message.priority,
+        emits_events: true,
+        reply_to: envelope.reply_to.map(str::to_owned),
+        correlation_id: envelope.correlation_id.map(str::to_owned),
+        traceparent: envelope.traceparent.and_then(valid_traceparent).map(str::to_owned),
+        asked_by: Some(actor_of_message(envelope.user_id, envelope.app_id)),
+    }
+}
+
+fn conflict(job: &Job) -> MessageOutcome {
+    let reason = format!("job {} exists already with another mask, count or campaign", job.id);
+    MessageOutcome::Dead(Undecodable { reason, position: "/job_id".to_owned() })
 }
 
 fn insufficient_keyspace(free: u128, exact: bool, count: u64) -> JobError {
     let about = if exact { "" } else { "about " };
     let message = format!("the mask has {about}{free} free codes, {count} were requested");
-    JobError { code: "insufficient_keyspace".to_owned(), message }
+    JobError { code: JobError::INSUFFICIENT_KEYSPACE.to_owned(), message }
 }

@@ -1,11 +1,15 @@
 //! Dead letters, that is, invalid messages and those the broker gave up: how they are built, read and sent back. Pure.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable};
 
+use crate::broker::properties::{passed_on, text_of};
 use crate::broker::publish::Outgoing;
 use crate::broker::settings::BrokerNames;
+use codemint_codes::wire::message::Undecodable;
 
 pub const REASON_HEADER: &str = "x-codemint-reason";
 pub const POSITION_HEADER: &str = "x-codemint-position";
@@ -39,8 +43,6 @@ const NOT_PASSED_BACK: [&str; 18] = [
     "CC",
     "BCC",
 ];
-/// Maximum size of passed-on headers. Properties travel in one frame, by default of 128 KiB, which must also hold ours.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
 const REASON_CHARS_MAX: usize = 1000;
 
 /// Builds the dead letter of a message: the message as it arrived, with the reason in headers.
@@ -48,14 +50,13 @@ pub fn dead_letter(
     names: &BrokerNames,
     properties: &BasicProperties,
     body: &[u8],
-    reason: &str,
-    position: &str,
+    why: &Undecodable,
     now: DateTime<Utc>,
 ) -> Outgoing {
     let cut = |text: &str| text.chars().take(REASON_CHARS_MAX).collect::<String>();
     let mut headers = vec![
-        (REASON_HEADER, cut(reason)),
-        (POSITION_HEADER, cut(position)),
+        (REASON_HEADER, cut(&why.reason)),
+        (POSITION_HEADER, cut(&why.position)),
         (TIME_HEADER, now.to_rfc3339_opts(SecondsFormat::Millis, true)),
         (FROM_HEADER, names.jobs_queue.clone()),
     ];
@@ -100,12 +101,13 @@ impl Death {
     pub fn of(properties: &BasicProperties) -> Self {
         let Some(headers) = properties.headers() else { return Self::default() };
         let by_broker = Self::by_broker(headers);
-        let time = text_of(headers, TIME_HEADER).and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
+        let text = |name| text_of(headers, name).map(Cow::into_owned);
+        let time = text(TIME_HEADER).and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
         Self {
-            reason: text_of(headers, REASON_HEADER).or(by_broker.reason),
-            position: text_of(headers, POSITION_HEADER).filter(|position| !position.is_empty()),
+            reason: text(REASON_HEADER).or(by_broker.reason),
+            position: text(POSITION_HEADER).filter(|position| !position.is_empty()),
             time: time.map(|time| time.to_utc()).or(by_broker.time),
-            from: text_of(headers, FROM_HEADER).or(by_broker.from),
+            from: text(FROM_HEADER).or(by_broker.from),
         }
     }
 
@@ -119,78 +121,13 @@ impl Death {
             }
             _ => None,
         };
-        let reason = text_of(latest, "reason").map(|reason| match reason.as_str() {
+        let reason = text_of(latest, "reason").map(|reason| match &*reason {
             "delivery_limit" => "it was returned to its queue too often (delivery_limit)".to_owned(),
             "rejected" => "a consumer rejected it (rejected)".to_owned(),
             "expired" => "it expired while it waited (expired)".to_owned(),
             "maxlen" => "its queue was full (maxlen)".to_owned(),
-            _ => reason,
+            _ => reason.into_owned(),
         });
-        Self { reason, position: None, time, from: text_of(latest, "queue") }
+        Self { reason, position: None, time, from: text_of(latest, "queue").map(Cow::into_owned) }
     }
-}
-
-pub fn text_of(table: &FieldTable, name: &str) -> Option<String> {
-    match table.inner().get(name)? {
-        AMQPValue::LongString(text) => Some(text.to_string()),
-        AMQPValue::ShortString(text) => Some(text.to_string()),
-        _ => None,
-    }
-}
-
-/// Copies the properties for a new message, except the user, which the broker would compare with ours; the expiration,
-/// after which the message would be gone; and the cluster, which is not used.
-fn passed_on(properties: &BasicProperties, without: &[&str]) -> BasicProperties {
-    let from = properties;
-    let to = BasicProperties::default();
-    let to = with(to, from.content_type(), BasicProperties::with_content_type);
-    let to = with(to, from.content_encoding(), BasicProperties::with_content_encoding);
-    let to = with(to, &kept_headers(properties, without), BasicProperties::with_headers);
-    let to = with(to, from.priority(), BasicProperties::with_priority);
-    let to = with(to, from.correlation_id(), BasicProperties::with_correlation_id);
-    let to = with(to, from.reply_to(), BasicProperties::with_reply_to);
-    let to = with(to, from.message_id(), BasicProperties::with_message_id);
-    let to = with(to, from.timestamp(), BasicProperties::with_timestamp);
-    let to = with(to, from.kind(), BasicProperties::with_type);
-    with(to, from.app_id(), BasicProperties::with_app_id)
-}
-
-fn with<T: Clone>(
-    properties: BasicProperties,
-    value: &Option<T>,
-    set: impl FnOnce(BasicProperties, T) -> BasicProperties,
-) -> BasicProperties {
-    match value {
-        Some(value) => set(properties, value.clone()),
-        None => properties,
-    }
-}
-
-/// Returns the headers that are passed on; `None` if there are none, or they are too long to be sent with ours.
-fn kept_headers(properties: &BasicProperties, without: &[&str]) -> Option<FieldTable> {
-    let headers = properties.headers().as_ref()?;
-    let mut kept = FieldTable::default();
-    for (name, value) in headers.into_iter().filter(|(name, _)| !without.contains(&name.as_str())) {
-        kept.insert(ShortString::clone(name), value.clone());
-    }
-    let empty = kept.inner().is_empty();
-    (!empty && table_bytes(&kept) <= HEADER_BYTES_MAX).then_some(kept)
-}
-
-fn table_bytes(table: &FieldTable) -> usize {
-    table.into_iter().map(|(name, value)| name.as_str().len() + value_bytes(value)).sum()
-}
-
-/// Returns an upper bound of the size in a frame.
-fn value_bytes(value: &AMQPValue) -> usize {
-    const FRAMING: usize = 10;
-    FRAMING
-        + match value {
-            AMQPValue::LongString(text) => text.len(),
-            AMQPValue::ShortString(text) => text.as_str().len(),
-            AMQPValue::ByteArray(bytes) => bytes.len(),
-            AMQPValue::FieldArray(values) => values.as_slice().iter().map(value_bytes).sum(),
-            AMQPValue::FieldTable(table) => table_bytes(table),
-            _ => 0,
-        }
 }

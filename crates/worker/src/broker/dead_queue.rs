@@ -11,6 +11,7 @@ use lapin::options::{BasicAckOptions, BasicGetOptions, QueuePurgeOptions};
 use crate::broker::connection::BrokerConnection;
 use crate::broker::dead::{Death, back_to_jobs};
 use crate::broker::error::BrokerError;
+use crate::broker::properties::text;
 use crate::broker::publish::{Publisher, short};
 use crate::broker::settings::{BrokerNames, BrokerSettings};
 use crate::broker::topology::queue_depth;
@@ -111,15 +112,15 @@ impl fmt::Debug for DeadQueue {
 
 impl DeadMessage {
     pub fn message_id(&self) -> Option<&str> {
-        self.inner.properties.message_id().as_ref().map(lapin::types::ShortString::as_str)
+        text(self.inner.properties.message_id())
     }
 
     pub fn message_type(&self) -> Option<&str> {
-        self.inner.properties.kind().as_ref().map(lapin::types::ShortString::as_str)
+        text(self.inner.properties.kind())
     }
 
     pub fn content_type(&self) -> Option<&str> {
-        self.inner.properties.content_type().as_ref().map(lapin::types::ShortString::as_str)
+        text(self.inner.properties.content_type())
     }
 
     pub fn body(&self) -> &[u8] {

@@ -55,7 +55,7 @@ pub enum BrokerError {
 
 /// The way to handle an error of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
+pub enum BrokerErrorClass {
     /// Wait and retry.
     Away,
     /// A retry fails again until somebody changes the broker or the configuration.
@@ -63,7 +63,7 @@ pub enum ErrorClass {
 }
 
 impl BrokerError {
-    pub fn class(&self) -> ErrorClass {
+    pub fn class(&self) -> BrokerErrorClass {
         match self {
             Self::Unreachable { .. }
             | Self::Silent { .. }
@@ -71,7 +71,7 @@ impl BrokerError {
             | Self::Unreadable { .. }
             | Self::Blocked
             | Self::NotConfirmed { .. }
-            | Self::NotTaken => ErrorClass::Away,
+            | Self::NotTaken => BrokerErrorClass::Away,
             Self::Credentials { .. }
             | Self::VirtualHost { .. }
             | Self::Tls { .. }
@@ -81,7 +81,7 @@ impl BrokerError {
             | Self::NotPermitted { .. }
             | Self::Refused { .. }
             | Self::Unroutable { .. }
-            | Self::TooLong { .. } => ErrorClass::Permanent,
+            | Self::TooLong { .. } => BrokerErrorClass::Permanent,
         }
     }
 

@@ -10,8 +10,10 @@ pub mod connection;
 pub mod topology;
 pub mod publish;
 
-pub mod intake;
+pub(crate) mod intake;
+mod settle;
 pub mod admit;
-pub mod relay;
+mod relay;
 pub mod dead;
+mod properties;
 pub mod dead_queue;

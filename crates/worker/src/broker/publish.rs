@@ -234,22 +234,22 @@ async fn open_channel(connection: &BrokerConnection) -> Result<Channel, BrokerEr
 }
 
 /// Everything but the body, in the types of the library.
-struct Envelope {
+struct PublishEnvelope {
     exchange: ShortString,
     routing_key: ShortString,
     options: BasicPublishOptions,
     properties: BasicProperties,
 }
 
-async fn send(channel: &Channel, envelope: Envelope, body: &[u8]) -> Sent {
-    let Envelope { exchange, routing_key, options, properties } = envelope;
+async fn send(channel: &Channel, envelope: PublishEnvelope, body: &[u8]) -> Sent {
+    let PublishEnvelope { exchange, routing_key, options, properties } = envelope;
     let sent = channel.basic_publish(exchange, routing_key, options, body, properties).await;
     sent.map_err(|error| BrokerError::of_channel(&error))
 }
 
 impl Outgoing {
-    fn envelope(&self) -> Result<Envelope, BrokerError> {
-        Ok(Envelope {
+    fn envelope(&self) -> Result<PublishEnvelope, BrokerError> {
+        Ok(PublishEnvelope {
             exchange: short("exchange", &self.exchange)?,
             routing_key: short("routing key", &self.routing_key)?,
             options: BasicPublishOptions { mandatory: self.mandatory, ..BasicPublishOptions::default() },

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::error::{BrokerError, ErrorClass};
+use crate::broker::error::{BrokerError, BrokerErrorClass};
 use crate::broker::publish::{Outgoing, Publisher};
 use crate::runner::backoff::Backoff;
 use codemint_codes::wire::event::EVENT_CONTENT_TYPE;
@@ -146,7 +146,7 @@ impl Done {
                 metrics::event_published("confirmed");
                 self.published.push(event.no);
             }
-            Err(error) if error.class() == ErrorClass::Permanent => {
+            Err(error) if error.class() == BrokerErrorClass::Permanent => {
                 metrics::event_published("given_up");
                 tracing::warn!(message_id = event.message_id, %error, "a reply cannot be delivered and was given up");
                 self.published.push(event.no);

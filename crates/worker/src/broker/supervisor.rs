@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::connection::BrokerConnection;
-use crate::broker::error::{BrokerError, ErrorClass};
+use crate::broker::error::{BrokerError, BrokerErrorClass};
 use crate::broker::publish::Publisher;
 use crate::broker::settings::BrokerSettings;
 use crate::broker::topology;
@@ -150,7 +150,7 @@ pub async fn supervise<W: Future<Output = Result<(), BrokerError>>>(
                 }
             }
             Ok(None) => break,
-            Err(error) if error.class() == ErrorClass::Permanent && !attempts.had_session => return Err(error),
+            Err(error) if error.class() == BrokerErrorClass::Permanent && !attempts.had_session => return Err(error),
             Err(error) => error,
         };
         attempts.tell_away(status, &error);

@@ -14,8 +14,8 @@ use crate::broker::settings::BrokerSettings;
 /// # Errors
 /// `Mismatch` if something exists with other arguments, `Missing`, `NotPermitted`, or an error of the connection.
 pub async fn declare(connection: &BrokerConnection, settings: &BrokerSettings) -> Result<(), BrokerError> {
-    let steps = steps(settings)?;
-    if settings.declare { declare_all(connection, steps).await } else { look_for_all(connection, steps).await }
+    let entities = entities(settings)?;
+    if settings.declare { declare_all(connection, entities).await } else { check_all(connection, entities).await }
 }
 
 /// Returns how many messages wait in a queue, and how many consumers it has.
@@ -39,14 +39,14 @@ pub struct QueueDepth {
 }
 
 /// One entity to declare or to check.
-enum Step {
+enum Entity {
     Exchange { name: ShortString, kind: ExchangeKind },
     Queue { name: ShortString, arguments: FieldTable },
     Binding { queue: ShortString, exchange: ShortString, routing_key: ShortString },
 }
 
 /// Returns all entities. The dead-letter ones come first: the job queue must never be without a place for rejects.
-fn steps(settings: &BrokerSettings) -> Result<[Step; 7], BrokerError> {
+fn entities(settings: &BrokerSettings) -> Result<[Entity; 7], BrokerError> {
     let names = &settings.names;
     let dead_exchange = short("name of the dead exchange", &names.dead_exchange)?;
     let dead_queue = short("name of the dead queue", &names.dead_queue)?;
@@ -54,16 +54,16 @@ fn steps(settings: &BrokerSettings) -> Result<[Step; 7], BrokerError> {
     let jobs_queue = short("name of the jobs queue", &names.jobs_queue)?;
     let events_exchange = short("name of the events exchange", &names.events_exchange)?;
     Ok([
-        Step::Exchange { name: dead_exchange.clone(), kind: ExchangeKind::Fanout },
-        Step::Queue { name: dead_queue.clone(), arguments: dead_queue_arguments() },
-        Step::Binding { queue: dead_queue, exchange: dead_exchange.clone(), routing_key: "".into() },
-        Step::Exchange { name: jobs_exchange.clone(), kind: ExchangeKind::Direct },
-        Step::Queue {
+        Entity::Exchange { name: dead_exchange.clone(), kind: ExchangeKind::Fanout },
+        Entity::Queue { name: dead_queue.clone(), arguments: dead_queue_arguments() },
+        Entity::Binding { queue: dead_queue, exchange: dead_exchange.clone(), routing_key: "".into() },
+        Entity::Exchange { name: jobs_exchange.clone(), kind: ExchangeKind::Direct },
+        Entity::Queue {
             name: jobs_queue.clone(),
             arguments: jobs_queue_arguments(settings.delivery_limit, &dead_exchange),
         },
-        Step::Binding { queue: jobs_queue.clone(), exchange: jobs_exchange, routing_key: jobs_queue },
-        Step::Exchange { name: events_exchange, kind: ExchangeKind::Topic },
+        Entity::Binding { queue: jobs_queue.clone(), exchange: jobs_exchange, routing_key: jobs_queue },
+        Entity::Exchange { name: events_exchange, kind: ExchangeKind::Topic },
     ])
 }
 
@@ -85,24 +85,24 @@ fn jobs_queue_arguments(delivery_limit: u32, dead_exchange: &ShortString) -> Fie
     arguments
 }
 
-async fn declare_all(connection: &BrokerConnection, steps: [Step; 7]) -> Result<(), BrokerError> {
+async fn declare_all(connection: &BrokerConnection, entities: [Entity; 7]) -> Result<(), BrokerError> {
     let channel = connection.channel().await?;
-    for step in steps {
-        connection.answered(Box::pin(step.take(&channel))).await?;
+    for entity in entities {
+        connection.answered(Box::pin(entity.declare(&channel))).await?;
     }
     connection.answered(channel.close(200, "done".into())).await
 }
 
 /// Checks that everything exists, and reports all that is missing at once. Bindings and arguments cannot be checked.
 /// Each check that finds nothing closes its channel.
-async fn look_for_all(connection: &BrokerConnection, steps: [Step; 7]) -> Result<(), BrokerError> {
+async fn check_all(connection: &BrokerConnection, entities: [Entity; 7]) -> Result<(), BrokerError> {
     let mut missing = Vec::new();
-    for step in steps {
+    for entity in entities {
         let channel = connection.channel().await?;
-        match connection.answered(Box::pin(step.look_for(&channel))).await {
+        match connection.answered(Box::pin(entity.check(&channel))).await {
             Err(BrokerError::Missing { entities }) => missing.extend(entities),
-            looked => {
-                looked?;
+            checked => {
+                checked?;
                 connection.answered(channel.close(200, "done".into())).await?;
             }
         }
@@ -110,8 +110,8 @@ async fn look_for_all(connection: &BrokerConnection, steps: [Step; 7]) -> Result
     if missing.is_empty() { Ok(()) } else { Err(BrokerError::Missing { entities: missing }) }
 }
 
-impl Step {
-    async fn take(self, channel: &Channel) -> lapin::Result<()> {
+impl Entity {
+    async fn declare(self, channel: &Channel) -> lapin::Result<()> {
         match self {
             Self::Exchange { name, kind } => {
                 let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -128,7 +128,7 @@ impl Step {
         }
     }
 
-    async fn look_for(self, channel: &Channel) -> lapin::Result<()> {
+    async fn check(self, channel: &Channel) -> lapin::Result<()> {
         match self {
             Self::Exchange { name, kind } => {
                 let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };

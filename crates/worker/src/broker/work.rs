@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::admit::Admission;
+use crate::broker::admit::JobAdmitter;
 use crate::broker::error::BrokerError;
 use crate::broker::intake::Intake;
 use crate::broker::publish::Publisher;
@@ -50,13 +50,13 @@ pub struct BrokerStops {
 impl BrokerWork {
     pub fn new(
         settings: BrokerSettings,
-        admission: Admission,
+        admitter: JobAdmitter,
         pool: Pool,
         outbox_wake: Arc<Notify>,
         drains: bool,
     ) -> Self {
-        let store = admission.store.clone();
-        let intake = Intake::new(admission, settings.clone(), pool, Arc::clone(&outbox_wake));
+        let store = admitter.store.clone();
+        let intake = Intake::new(admitter, settings.clone(), pool, Arc::clone(&outbox_wake));
         Self { settings, store, intake, outbox_wake, drains, is_empty: AtomicBool::new(false) }
     }
 

@@ -6,7 +6,7 @@
 -- NOT RUN: this file and Codemint were never run on Citus. It follows Citus's documentation, and a test of Codemint checks
 -- its own statements for what Citus refuses (tests/store/citus.rs). Try it on a copy first. docs/scaling.md lists the differences.
 --
--- Use this instead of `codemint migrate --partitions`, not together with it. Workers connect to the coordinator.
+-- Use this instead of deploy/postgres/partitions.sql, not together with it. Workers connect to the coordinator.
 
 \set ON_ERROR_STOP on
 

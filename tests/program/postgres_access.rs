@@ -8,6 +8,7 @@ use uuid::Uuid;
 use codemint_test_support::authority::Authority;
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::postgres::{Database, Durability, Server, Setup};
+use codemint_test_support::psql::partition;
 use codemint_test_support::roles::{url_of_member, url_of_owner};
 use codemint_test_support::stores::TestStore;
 
@@ -76,7 +77,7 @@ async fn a_member_of_the_owner_creates_all_tables_that_minting_needs() {
     let owner = url_of_owner(&database.url).await;
     let codemint = |url: &str, args: &[&str]| Codemint::new(directory.path()).args(["--store", url]).args(args);
     codemint(&owner, &["migrate"]).run().await.expect_code(0);
-    codemint(&owner, &["migrate", "--partitions", "3"]).run().await.expect_code(0);
+    partition(&owner, "3").await.expect_code(0);
     let generator = url_of_member(&database.url, "generator").await;
     codemint(&generator, &["generate", "A####", "--count", "10"]).run().await.expect_code(0);
     let place = TestStore::postgres_in(database).await;

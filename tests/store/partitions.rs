@@ -7,6 +7,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use codemint_test_support::engine_steps::{assert_sound, codes_in, mint, put};
+use codemint_test_support::psql::partition;
 use codemint_test_support::stores::{PARTITIONS, TestStore};
 use codemint_test_support::waiting::wait_until;
 
@@ -21,13 +22,14 @@ async fn an_empty_store_is_partitioned_once_and_permanently() {
     let migrate = |args: &[&str]| place.codemint(["migrate", "--json"]).args(args).run();
     assert_eq!(migrate(&["--check"]).await.expect_code(0).json()["partitions"], 0);
     for _again in 0..2 {
-        let report = migrate(&["--partitions", "3"]).await.expect_code(0).json();
+        partition(&place.url, "3").await.expect_code(0);
+        let report = migrate(&[]).await.expect_code(0).json();
         assert_eq!((&report["partitions"], &report["schema"]), (&3.into(), &"current".into()));
     }
     let checked = place.codemint(["migrate", "--check"]).run().await.expect_code(0);
     assert!(checked.stdout.contains("with 3 partitions"), "{}", checked.stdout);
 
-    let other = migrate(&["--partitions", "4"]).await.expect_code(2);
+    let other = partition(&place.url, "4").await.expect_code(3);
     assert!(other.stderr.contains("has 3 partitions already"), "{}", other.stderr);
     let rights = format!(
         "has_table_privilege('{role}', 'codes', 'select') and has_table_privilege('{role}', 'codes', 'insert')"
@@ -45,14 +47,12 @@ async fn an_empty_store_is_partitioned_once_and_permanently() {
 async fn a_store_that_holds_codes_is_not_partitioned() {
     let place = TestStore::postgres().await;
     mint(&place, "A###", 123, 100).await;
-    let refused = place.codemint(["migrate", "--partitions", "8"]).run().await.expect_code(2);
+    let refused = partition(&place.url, "8").await.expect_code(3);
     assert!(refused.stderr.contains("holds 123 codes"), "{}", refused.stderr);
     assert_eq!(codes_in(&place).await.len(), 123);
-    let file = TestStore::sqlite().await;
-    let refused = file.codemint(["migrate", "--partitions", "8"]).run().await.expect_code(2);
-    assert!(refused.stderr.contains("an SQLite store has no partitions"), "{}", refused.stderr);
-    for number in ["0", "1", "1025"] {
-        place.codemint(["migrate", "--partitions", number]).run().await.expect_code(2);
+    for number in ["", "0", "1", "1025", "-2", "2.5", "8x"] {
+        let refused = partition(&place.url, number).await.expect_code(3);
+        assert!(refused.stderr.contains("set it to a number from 2 to 1024"), "{number}: {}", refused.stderr);
     }
 }
 

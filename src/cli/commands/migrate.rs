@@ -7,12 +7,9 @@ use serde::Serialize;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
-use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::print_report;
-use codemint_store::connection::error::StoreError;
 use codemint_store::connection::schema::SchemaStatus;
 use codemint_store::connection::store::Store;
-use codemint_store::upkeep::partitions::{PARTITIONS_MAX, PartitionsError};
 
 /// The report of `--json`.
 #[derive(Serialize)]
@@ -28,16 +25,13 @@ struct Report {
 #[command(after_help = "Examples:
   codemint --store postgres://owner@db/shop migrate
   codemint --store postgres://owner@db/shop migrate --check
-  codemint --store postgres://owner@db/shop migrate --partitions 16
 
-With --check, the exit code is 3 if the schema is missing or older.")]
+With --check, the exit code is 3 if the schema is missing or older. To cut the table of codes of an empty
+store into partitions, run deploy/postgres/partitions.sql with psql afterwards.")]
 pub struct Migrate {
     /// Only report the version of the schema
     #[arg(long)]
     check: bool,
-    /// Number of partitions for the table of codes; only while it is empty
-    #[arg(long, value_name = "N", conflicts_with = "check", value_parser = from_to::<u32>(2, PARTITIONS_MAX.into()))]
-    partitions: Option<u32>,
     /// Report as JSON
     #[arg(long)]
     json: bool,
@@ -46,14 +40,7 @@ pub struct Migrate {
 impl Migrate {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let location = &context.config.store;
-        if self.partitions.is_some() && location.file().is_some() {
-            // Checked before the file is created.
-            return Err(StoreError::from(PartitionsError::File).into());
-        }
         let status = if self.check { Store::check_schema(location).await? } else { Store::migrate(location).await? };
-        if let Some(partitions) = self.partitions {
-            Store::partition_codes(location, partitions).await?;
-        }
         let partitions = Store::count_partitions(location).await?;
         let report = Report { schema: status, partitions };
         print_report(self.json, &report)?;

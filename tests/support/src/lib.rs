@@ -21,6 +21,8 @@ pub mod pgbouncer;
 #[cfg(feature = "servers")]
 pub mod rabbitmq;
 #[cfg(feature = "servers")]
+pub mod psql;
+#[cfg(feature = "servers")]
 pub mod roles;
 #[cfg(feature = "servers")]
 pub mod stores;

@@ -1,12 +1,10 @@
 //! Users with the rights of the roles in `deploy/postgres/roles.sql`. Their names begin with that of a database, so
 //! that tests on one server do not collide.
 
-use std::process::Stdio;
-
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 use url::Url;
+
+use crate::psql::run_script;
 
 /// The password of all users that are created here.
 pub const PASSWORD: &str = "P0stgres-Pa55word";
@@ -48,17 +46,7 @@ async fn execute(database_url: &str, sql: &str) {
     connection.execute(sql).await.expect(sql);
 }
 
-/// Runs the script with psql, as its first lines demand: it contains commands of psql.
 async fn run(database_url: &str, script: &str) {
     let script = script.replace("codemint_", &format!("{}_", name_of(database_url)));
-    let mut psql = Command::new("psql")
-        .args(["--quiet", "--no-psqlrc", "--single-transaction", "-v", "ON_ERROR_STOP=1", "-f", "-", database_url])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("psql");
-    psql.stdin.take().expect("its input").write_all(script.as_bytes()).await.expect("a script");
-    let ran = psql.wait_with_output().await.expect("psql");
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    run_script(database_url, &["--single-transaction", "-v", "ON_ERROR_STOP=1"], &script).await.expect_code(0);
 }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::codemint::Codemint;
 use crate::pgbouncer::by_way_of_pgbouncer;
 use crate::postgres::Database;
+use crate::psql::partition;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -82,7 +83,7 @@ impl TestStore {
 
     pub async fn partitioned() -> Self {
         let place = Self { way: Way::Partitioned, ..Self::postgres().await };
-        Store::partition_codes(&place.location(), PARTITIONS).await.expect("partitions");
+        partition(&place.url, &PARTITIONS.to_string()).await.expect_code(0);
         place
     }
 
@@ -92,10 +93,6 @@ impl TestStore {
         let store = open(&url, Way::Pgbouncer).await;
         direct.store.close().await;
         Self { way: Way::Pgbouncer, store, url, ..direct }
-    }
-
-    fn location(&self) -> Location {
-        self.url.parse().expect("a location")
     }
 
     /// Opens the store in a database, which is migrated and kept as long as the store.

@@ -3,15 +3,12 @@
 use std::io::ErrorKind;
 
 use crate::connection::schema::SchemaError;
-use crate::upkeep::partitions::PartitionsError;
 use codemint_telemetry::failpoint;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    #[error(transparent)]
-    Partitions(#[from] PartitionsError),
     #[error("the server at {place} cannot be reached: {}", reason(source))]
     Unreachable { place: String, source: sqlx::Error },
     #[error("{place} cannot be opened: {}", reason(source))]

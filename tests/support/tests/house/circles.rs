@@ -17,7 +17,6 @@ const KNOWN: &[&str] = &[
     "store connection::sqlite",
     "store connection::store",
     "store records::rows",
-    "store upkeep::partitions",
     "worker mint",
     "worker mint::prepared",
     "server (root)",

@@ -169,47 +169,53 @@ impl Parser<'_> {
     }
 
     fn repeat(&mut self, start: usize) -> Result<(), MaskError> {
-        let set = match self.last {
-            Piece::Placeholder(set) => set,
-            Piece::Check => SAFE,
-            Piece::None => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "nothing" })),
-            Piece::Literal => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "a literal" })),
-            Piece::Repeat => return Err(self.error(start, MaskProblem::NothingToRepeat { after: "a repeat" })),
-        };
-        let times_max = if self.check.is_some() { CHECK_LENGTH_MAX } else { CODE_LENGTH_MAX };
-        let rest = &self.text[self.at..];
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let times = rest[..digits].parse::<usize>();
-        let closed = rest[digits..].starts_with('}');
-        match times {
-            Ok(times) if closed && (1..=times_max).contains(&times) => {
-                for _ in 1..times {
-                    match &mut self.check {
-                        Some(check) => {
-                            check.length += 1;
-                            self.push_character(start, set)?;
-                        }
-                        None => self.push(start, set)?,
-                    }
+        let set = self.repeated(start)?;
+        for _ in 1..self.times()? {
+            match &mut self.check {
+                Some(check) => {
+                    check.length += 1;
+                    self.push_character(start, set)?;
                 }
-                self.at += digits + 1;
-                self.last = Piece::Repeat;
-                Ok(())
-            }
-            _ => {
-                let (offset, found) = if digits > 0 && closed {
-                    (self.at, rest[..digits].to_owned())
-                } else {
-                    let found = rest[digits..].chars().next();
-                    (self.at + digits, found.map_or("the end of the mask".to_owned(), |c| format!("{c:?}")))
-                };
-                let problem = match self.check {
-                    Some(_) => MaskProblem::BadCheckRepeat { found },
-                    None => MaskProblem::BadRepeat { found },
-                };
-                Err(self.error(offset, problem))
+                None => self.push(start, set)?,
             }
         }
+        self.last = Piece::Repeat;
+        Ok(())
+    }
+
+    /// Returns the set before a repeat.
+    fn repeated(&self, start: usize) -> Result<SymbolSet, MaskError> {
+        let after = match self.last {
+            Piece::Placeholder(set) => return Ok(set),
+            Piece::Check => return Ok(SAFE),
+            Piece::None => "nothing",
+            Piece::Literal => "a literal",
+            Piece::Repeat => "a repeat",
+        };
+        Err(self.error(start, MaskProblem::NothingToRepeat { after }))
+    }
+
+    /// Parses the number of a repeat and its closing brace.
+    fn times(&mut self) -> Result<usize, MaskError> {
+        let rest = &self.text[self.at..];
+        let (digits, behind) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+        let is_closed = behind.starts_with('}');
+        let times_max = if self.check.is_some() { CHECK_LENGTH_MAX } else { CODE_LENGTH_MAX };
+        if let Some(times) = digits.parse().ok().filter(|times| is_closed && (1..=times_max).contains(times)) {
+            self.at += digits.len() + 1;
+            return Ok(times);
+        }
+        let (offset, found) = if is_closed && !digits.is_empty() {
+            (self.at, digits.to_owned())
+        } else {
+            let found = behind.chars().next().map_or("the end of the mask".to_owned(), |found| format!("{found:?}"));
+            (self.at + digits.len(), found)
+        };
+        let problem = match self.check {
+            Some(_) => MaskProblem::BadCheckRepeat { found },
+            None => MaskProblem::BadRepeat { found },
+        };
+        Err(self.error(offset, problem))
     }
 
     /// Parses what follows an opening bracket: a named set, or members up to the closing bracket.

@@ -193,7 +193,7 @@ impl Counts<'_> {
         }
     }
 
-    /// A node's text is a suffix of the texts that end there and of those that end at a node that fails to it.
+    /// Counts for each node the texts that end with its text: those that end there or at a node that fails to it.
     fn sum_up_suffixes(&mut self) {
         self.with_suffix.clone_from(&self.ended_at);
         for (at, node) in self.nodes.iter().enumerate().skip(1).rev() {
@@ -201,8 +201,9 @@ impl Counts<'_> {
         }
     }
 
-    /// A node is entered from all texts that have its parent's text as a suffix, except those with a longer suffix that
-    /// the symbol extends too; these enter a node that fails to it. The root is entered by every class.
+    /// Counts the texts that enter each node with the next symbol. A node is entered from all texts that have its parent's
+    /// text as a suffix, except those with a longer suffix that the symbol extends too; these enter a node that fails to
+    /// it. The root is entered by every class.
     fn enter_nodes(&mut self, times: &[u32; CLASSES]) {
         let extendable = |node: &Node| self.with_suffix[node.parent as usize];
         self.entered.clear();

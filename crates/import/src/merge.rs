@@ -60,7 +60,7 @@ impl Merge {
     fn advance(&mut self, cursor: usize) -> Result<(), ImportError> {
         let Some(file) = &self.file else { return Ok(()) };
         let advanced = self.cursors[cursor].advance(file);
-        self.workspace.named(advanced)
+        self.workspace.with_directory(advanced)
     }
 
     fn play_all(&mut self) {

@@ -29,7 +29,7 @@ pub struct Sorted {
     file: File,
 }
 
-/// The contents of an input: `lines_read` is the sum of different codes, `invalid`, `repeats` and `blank`.
+/// What was counted in an input: `lines_read` is the number of different codes plus `invalid`, `repeats` and `blank`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// The SHA-256 of the input's bytes; for a CSV input, that of this digest, the delimiter and the column's name.
@@ -174,7 +174,7 @@ impl SortedWriter {
         self.last_line = line;
         self.offset += (code.len() + NUMBER_BYTES) as u64;
         let written = self.file.write_all(code).and_then(|()| self.file.write_all(&line.to_be_bytes()));
-        self.workspace.named(written)
+        self.workspace.with_directory(written)
     }
 
     fn end_run(&mut self) {
@@ -191,7 +191,7 @@ impl SortedWriter {
 
     pub fn finish(mut self, counts: Counts) -> Result<Sorted, ImportError> {
         self.end_run();
-        let file = self.workspace.named(self.file.into_inner().map_err(IntoInnerError::into_error))?;
+        let file = self.workspace.with_directory(self.file.into_inner().map_err(IntoInnerError::into_error))?;
         let codes = self.groups.iter().map(|group| group.codes).sum();
         Ok(Sorted { counts, codes, runs: self.runs, groups: self.groups, file })
     }

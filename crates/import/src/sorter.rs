@@ -146,7 +146,7 @@ impl PieceWriter {
 
     fn append(&mut self, record: &[u8]) -> Result<(), ImportError> {
         self.offset += record.len() as u64;
-        self.workspace.named(self.file.write_all(record))
+        self.workspace.with_directory(self.file.write_all(record))
     }
 
     fn end_piece(&mut self) {
@@ -155,7 +155,7 @@ impl PieceWriter {
     }
 
     fn finish(self) -> Result<Pieces, ImportError> {
-        let file = self.workspace.named(self.file.into_inner().map_err(IntoInnerError::into_error))?;
+        let file = self.workspace.with_directory(self.file.into_inner().map_err(IntoInnerError::into_error))?;
         Ok(Pieces { file: Arc::new(file), ranges: self.ranges })
     }
 }

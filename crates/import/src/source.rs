@@ -14,7 +14,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(crate) struct Source<'a, R> {
     reader: BufReader<Chain<Cursor<Vec<u8>>, Hashing<R>>>,
     progress: Progress<'a>,
-    bytes_told: u64,
+    bytes_reported: u64,
 }
 
 impl<'a, R: Read> Source<'a, R> {
@@ -28,14 +28,14 @@ impl<'a, R: Read> Source<'a, R> {
             start.clear();
         }
         let reader = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(start).chain(input));
-        Ok(Self { reader, progress, bytes_told: 0 })
+        Ok(Self { reader, progress, bytes_reported: 0 })
     }
 
     /// Returns the bytes that have been read but not consumed; empty at the end of the input.
     pub fn fill(&mut self) -> Result<&[u8], ImportError> {
         let bytes = self.bytes_read();
-        if bytes != self.bytes_told {
-            self.bytes_told = bytes;
+        if bytes != self.bytes_reported {
+            self.bytes_reported = bytes;
             proceed(self.progress, bytes)?;
         }
         self.reader.fill_buf().map_err(|source| ImportError::Read { bytes, source })

@@ -29,11 +29,11 @@ impl Workspace {
 
     /// Creates a file that disappears when it is closed, and that only its owner can read while it is open.
     pub(crate) fn file(&self) -> Result<File, ImportError> {
-        self.named(tempfile::tempfile_in(&self.directory))
+        self.with_directory(tempfile::tempfile_in(&self.directory))
     }
 
-    /// Returns the result with the directory in its error.
-    pub(crate) fn named<T>(&self, result: io::Result<T>) -> Result<T, ImportError> {
+    /// Adds the directory to the error of a result.
+    pub(crate) fn with_directory<T>(&self, result: io::Result<T>) -> Result<T, ImportError> {
         result.map_err(|source| ImportError::Temporary { directory: self.directory.clone(), source })
     }
 }

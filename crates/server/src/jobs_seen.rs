@@ -25,7 +25,7 @@ const RUNNING_MAX: u32 = 20;
 const LATEST_MAX: u32 = 50;
 const ENDED_MAX: usize = 10;
 
-/// The state that was read last.
+/// The jobs as they were read last.
 #[derive(Debug, Default)]
 pub struct JobsSeen(Mutex<Look>);
 

@@ -7,7 +7,7 @@ pub enum BrokerStatus {
         reason: String,
     },
     Connected,
-    /// Connected, and jobs come in, but the broker accepts no messages.
+    /// Jobs come in, but the broker accepts no messages: it is short of memory or disk space.
     Blocked {
         reason: String,
     },

@@ -1,3 +1,5 @@
+//! The reasons for which this process cannot mint a chunk of a job.
+
 use codemint_codes::draw::GENERATOR_VERSION;
 use codemint_store::connection::error::StoreError;
 

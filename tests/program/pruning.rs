@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use codemint_test_support::cli_steps::{assert_names, exported};
 use codemint_test_support::codemint::Codemint;
-use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, mint, put, request, start};
+use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, mint, put, start};
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::{on_all_stores, on_both_stores};

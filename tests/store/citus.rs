@@ -43,7 +43,7 @@ fn literals(source: &str) -> Vec<String> {
 /// The statements on the table of codes that a PostgreSQL store may run.
 fn statements_with_codes() -> Vec<String> {
     let mut found = Vec::new();
-    for (path, text) in source("crates/store/src", "rs") {
+    for (_, text) in source("crates/store/src", "rs") {
         found.extend(literals(&text).into_iter().filter(|sql| names_codes(sql) && !is_of_sqlite(sql)));
     }
     found

@@ -14,7 +14,7 @@
 \set partitions ''
 \endif
 
-select set_config('codemint.partitions', :'partitions', false) as partitions;
+select set_config('codemint.partitions', :'partitions', false) as partitions \gset
 
 do $$
 declare

@@ -82,7 +82,7 @@ impl Layers {
         if !self.parse("store.pgbouncer", true_or_false)? {
             return store;
         }
-        let reached = store?.by_way_of_pgbouncer().map_err(|error| error.to_string());
+        let reached = store?.through_pgbouncer().map_err(|error| error.to_string());
         self.parse("store.pgbouncer", |_| reached)
     }
 

@@ -12,7 +12,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::grouped;
 use codemint_store::connection::store::{Access, Store};
-use codemint_store::upkeep::pruning::{Needless, NeedlessRow};
+use codemint_store::upkeep::pruning::{Prunable, PrunableRow};
 
 /// Remove unpublished events and filters of jobs that ended long ago
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ impl Prune {
         let ended_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
         let store = context.open_store(Access::Existing).await?;
         let mut pruned = Pruned::new(self.dry_run, ended_before);
-        for what in [Needless::Events, Needless::Filters] {
+        for what in [Prunable::Events, Prunable::Filters] {
             self.prune(context, &store, what, ended_before, &mut pruned).await?;
         }
         print_report(self.json, &pruned)
@@ -69,19 +69,19 @@ impl Prune {
         &self,
         context: &Context,
         store: &Store,
-        what: Needless,
+        what: Prunable,
         ended_before: DateTime<Utc>,
         pruned: &mut Pruned,
     ) -> Result<(), Failure> {
         let mut after_no = 0;
         loop {
             context.stop.check(|| format!("stopped; {pruned}"))?;
-            let list = async || store.list_needless(what, ended_before, after_no).await;
+            let list = async || store.list_prunable(what, ended_before, after_no).await;
             let mut rows = context.with_retries(list).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after_no = last.no;
             if !self.dry_run {
-                let removed = context.with_retries(async || store.remove_needless(what, &rows).await).await?;
+                let removed = context.with_retries(async || store.prune(what, &rows).await).await?;
                 rows.retain(|row| removed.contains(&row.no));
             }
             pruned.count(what, &rows);
@@ -95,10 +95,10 @@ impl Pruned {
         Self { dry_run, ended_before, jobs: 0, events: 0, filters: 0, bytes: 0, job_nos: BTreeSet::new() }
     }
 
-    fn count(&mut self, what: Needless, rows: &[NeedlessRow]) {
+    fn count(&mut self, what: Prunable, rows: &[PrunableRow]) {
         let counted = match what {
-            Needless::Events => &mut self.events,
-            Needless::Filters => &mut self.filters,
+            Prunable::Events => &mut self.events,
+            Prunable::Filters => &mut self.filters,
         };
         *counted += rows.len() as u64;
         self.bytes += rows.iter().map(|row| row.bytes).sum::<u64>();

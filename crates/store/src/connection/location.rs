@@ -59,9 +59,9 @@ pub enum LocationError {
     #[error("the parameter {name} takes {wanted}")]
     ParameterValue { name: &'static str, wanted: String },
     #[error("an SQLite store cannot be reached through pgbouncer; unset store.pgbouncer")]
-    FileByWayOfPgbouncer,
+    FileThroughPgbouncer,
     #[error("pgbouncer rejects the parameter options of the URL; set these options for the role with `alter role`")]
-    OptionsByWayOfPgbouncer,
+    OptionsThroughPgbouncer,
     #[error("{0}")]
     Value(String),
 }
@@ -179,12 +179,12 @@ impl Location {
     /// Returns the same place, reached through a pgbouncer in transaction mode.
     ///
     /// # Errors
-    /// `FileByWayOfPgbouncer` for a file, `OptionsByWayOfPgbouncer` if the URL has the parameter `options`.
-    pub fn by_way_of_pgbouncer(self) -> Result<Self, LocationError> {
+    /// `FileThroughPgbouncer` for a file, `OptionsThroughPgbouncer` if the URL has the parameter `options`.
+    pub fn through_pgbouncer(self) -> Result<Self, LocationError> {
         match self {
-            Self::Sqlite(_) => Err(LocationError::FileByWayOfPgbouncer),
+            Self::Sqlite(_) => Err(LocationError::FileThroughPgbouncer),
             Self::Postgres(server) if server.options.get_options().is_some() => {
-                Err(LocationError::OptionsByWayOfPgbouncer)
+                Err(LocationError::OptionsThroughPgbouncer)
             }
             Self::Postgres(mut server) => {
                 server.route = Route::Pgbouncer;

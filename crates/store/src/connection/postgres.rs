@@ -102,7 +102,7 @@ impl Address<'_> {
         let connection = self.connect().await?;
         // Not earlier: if the server allows one connection, the pool must not take it before the schema is read.
         store.connect_ahead(1);
-        self.schema_status_and_close(connection).await?.require_usable_and_tell()?;
+        self.schema_status_and_close(connection).await?.require_usable_and_log()?;
         Ok(store)
     }
 
@@ -130,7 +130,7 @@ impl Address<'_> {
         let mut status = self.schema_status(&mut connection).await?;
         if !status.is_usable() {
             if self.route == Route::Pgbouncer {
-                return Err(SchemaError::ByWayOfPgbouncer.into());
+                return Err(SchemaError::ThroughPgbouncer.into());
             }
             schema::POSTGRES.run(&mut connection).await.map_err(SchemaError::from)?;
             status = self.schema_status(&mut connection).await?;
@@ -164,7 +164,7 @@ where
     const TABLES: &str =
         "select to_regclass('_sqlx_migrations') is not null, to_regclass('schema_compatibility') is not null";
     let tables = session.fetch_one(TABLES).await?;
-    let (is_migrated, says_for_whom): (bool, bool) = (tables.try_get(0)?, tables.try_get(1)?);
+    let (is_migrated, has_compatibility): (bool, bool) = (tables.try_get(0)?, tables.try_get(1)?);
     let mut applied = Vec::new();
     if is_migrated {
         let sql = "select version, checksum, success from _sqlx_migrations order by version";
@@ -179,7 +179,7 @@ where
     }
     let mut programs_from = None;
     // Read only where it matters: a role that may not read it yet works as before.
-    if says_for_whom && schema::is_newer(&schema::POSTGRES, &applied) {
+    if has_compatibility && schema::is_newer(&schema::POSTGRES, &applied) {
         let row = session.fetch_optional(schema::PROGRAMS_FROM).await?;
         programs_from = row.map(|row| row.try_get(0)).transpose()?;
     }

@@ -52,7 +52,7 @@ pub enum SchemaError {
     #[error(
         "migrations need a direct connection to the server; run `codemint migrate` with a --store that names it, and without store.pgbouncer"
     )]
-    ByWayOfPgbouncer,
+    ThroughPgbouncer,
     #[error("the database holds tables of another application; give Codemint a file or a database of its own")]
     Foreign,
     #[error("failed to migrate the schema: {0}")]
@@ -145,7 +145,7 @@ impl SchemaStatus {
     }
 
     /// Does the same as [`Self::require_usable`] at the start of a program, and logs a newer schema.
-    pub(crate) fn require_usable_and_tell(self) -> Result<(), SchemaError> {
+    pub(crate) fn require_usable_and_log(self) -> Result<(), SchemaError> {
         if let Self::Newer { found, known } = self {
             tracing::info!(found, known, "the store's schema belongs to a newer program, and works with this one");
         }

@@ -125,7 +125,7 @@ async fn wait_while_busy<T>(
 async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let status = schema_status(connection).await?;
     if status.is_usable() {
-        return Ok(status.require_usable_and_tell()?);
+        return Ok(status.require_usable_and_log()?);
     }
     let mut transaction = connection.begin_with("begin immediate").await?;
     schema::SQLITE.run(&mut *transaction).await.map_err(SchemaError::from)?;
@@ -138,14 +138,14 @@ pub(crate) async fn schema_status(connection: &mut SqliteConnection) -> Result<S
         select count(*), coalesce(sum(name = '_sqlx_migrations'), 0) > 0, coalesce(sum(name = 'schema_compatibility'), 0) > 0,
                (select application_id from pragma_application_id)
           from sqlite_schema where type = 'table' and name not like 'sqlite\\_%' escape '\\'";
-    let (tables, migrated, says_for_whom, application_id): (i64, bool, bool, i64) =
+    let (tables, migrated, has_compatibility, application_id): (i64, bool, bool, i64) =
         sqlx::query_as(SQL).fetch_one(&mut *connection).await?;
     if tables > 0 && application_id != APPLICATION_ID {
         return Err(SchemaError::Foreign.into());
     }
     let applied = if migrated { schema::applied(connection).await? } else { Vec::new() };
     let mut programs_from = None;
-    if says_for_whom && schema::is_newer(&schema::SQLITE, &applied) {
+    if has_compatibility && schema::is_newer(&schema::SQLITE, &applied) {
         programs_from = sqlx::query_scalar(schema::PROGRAMS_FROM).fetch_optional(&mut *connection).await?;
     }
     Ok(schema::compare(&schema::SQLITE, &applied, programs_from)?)

@@ -108,7 +108,7 @@ impl Store {
     pub async fn repeat_event(&self, job_no: i64, asked: &JobOptions) -> Result<(), StoreError> {
         let (reply_to, correlation_id) = (asked.reply_to.as_deref(), asked.correlation_id.as_deref());
         let mut transaction = self.begin_writing().await?;
-        transaction.adopt_asker(job_no, reply_to, correlation_id).await?;
+        transaction.adopt_requester(job_no, reply_to, correlation_id).await?;
         let job = transaction.read_job(job_no).await?;
         match (EventKind::of_end(job.state), job.finished_at) {
             (Some(kind), Some(time)) => {
@@ -153,13 +153,13 @@ impl StoreTransaction {
 
     /// Writes the event `accepted` for those jobs that emit events.
     pub(crate) async fn put_accepted<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) -> Result<(), StoreError> {
-        let told = jobs.filter(|job| job.options.emits_events);
-        let rows: Result<Vec<_>, _> = told.map(|job| NewEvent::new(EventKind::Accepted, job, job.created_at)).collect();
+        let announced = jobs.filter(|job| job.options.emits_events);
+        let rows: Result<Vec<_>, _> = announced.map(|job| NewEvent::new(EventKind::Accepted, job, job.created_at)).collect();
         self.insert_events(&rows?).await
     }
 
     /// Stores where to reply. Also locks the job's row, so that the event is not outdated when it is written.
-    async fn adopt_asker(
+    async fn adopt_requester(
         &mut self,
         job_no: i64,
         reply_to: Option<&str>,

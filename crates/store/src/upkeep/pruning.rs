@@ -14,7 +14,7 @@ use crate::records::audit::{Action, AuditEntry, Outcome};
 
 /// What can be pruned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needless {
+pub enum Prunable {
     /// Rows of the outbox that are themselves that old: a newer one may be the reply to a repeated request.
     Events,
     Filters,
@@ -22,7 +22,7 @@ pub enum Needless {
 
 /// A row to delete, or one that loses its filter.
 #[derive(Clone, Debug, FromRow)]
-pub struct NeedlessRow {
+pub struct PrunableRow {
     /// The number of the outbox row or of the run.
     pub no: i64,
     pub job_no: i64,
@@ -49,7 +49,7 @@ const LIST_FILTERS: &str = "
      order by c.run_no
      limit $3";
 
-impl Needless {
+impl Prunable {
     /// Rows in one transaction: a fraction of a second's work, so that no minting process waits longer.
     const fn rows_at_once(self) -> i64 {
         match self {
@@ -87,19 +87,19 @@ impl Needless {
 impl Store {
     /// Lists the first rows after this number that belong to jobs which ended before this time, ascending; empty if
     /// there are no more.
-    pub async fn list_needless(
+    pub async fn list_prunable(
         &self,
-        what: Needless,
+        what: Prunable,
         ended_before: DateTime<Utc>,
         after_no: i64,
-    ) -> Result<Vec<NeedlessRow>, StoreError> {
+    ) -> Result<Vec<PrunableRow>, StoreError> {
         let query = self.query(what.list()).bind(after_no).bind(Time(ended_before));
         query.bind(what.rows_at_once()).fetch_all().await
     }
 
     /// Removes the listed rows in one transaction; returns the numbers of those that no other process had removed
     /// before. Idempotent.
-    pub async fn remove_needless(&self, what: Needless, rows: &[NeedlessRow]) -> Result<HashSet<i64>, StoreError> {
+    pub async fn prune(&self, what: Prunable, rows: &[PrunableRow]) -> Result<HashSet<i64>, StoreError> {
         let numbers: Vec<i64> = rows.iter().map(|row| row.no).collect();
         // Not flushed: after a server crash some rows may reappear, for the next pruning.
         let mut transaction = self.begin_writing_unflushed().await?;

@@ -1,7 +1,6 @@
 //! Looking up codes in PostgreSQL.
 
 use codemint_codes::batch::CodeBatch;
-use codemint_store::connection::transaction::StoreTransaction;
 
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
@@ -17,6 +16,6 @@ async fn regression_a_few_codes_are_looked_up_by_index_even_in_a_small_table(pla
     let StoreTransaction::Postgres(transaction) = &mut snapshot else { panic!("another store") };
     let sql = "select cast(sum(seq_scan) as bigint), cast(sum(idx_scan) as bigint)
                  from pg_stat_xact_user_tables where relname like 'codes%'";
-    let scans: (i64, i64) = sqlx::query_as(sql).fetch_one(&mut **transaction).await.expect("figures");
+    let scans: (i64, i64) = snapshot.query(sql).fetch_one().await.expect("figures");
     assert!(scans.0 == 0 && scans.1 > 0, "{scans:?}");
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::Store;
-use codemint_store::connection::transaction::StoreTransaction;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor, Row};
 
@@ -47,22 +46,17 @@ async fn strangers(place: &TestStore) -> Vec<PgConnection> {
 #[tokio::test]
 async fn every_transaction_has_its_timeouts_and_its_isolation_level() {
     let place = TestStore::pgbouncer().await;
-    let Store::Postgres(postgres) = &place.store else { panic!("no server") };
     for (name, value) in SETTINGS {
         let sql = format!("select current_setting('{name}')");
-        let alone: String = sqlx::query_scalar(&sql).fetch_one(postgres).await.expect("a setting");
+        let alone: String = place.store.query(&sql).fetch_value().await.expect("a setting");
         assert_eq!(alone, value, "{name} for a query by itself");
-        let StoreTransaction::Postgres(mut reading) = place.store.begin_reading().await.expect("a transaction") else {
-            panic!("no server")
-        };
-        let inside: String = sqlx::query_scalar(&sql).fetch_one(&mut *reading).await.expect("a setting");
+        let mut reading = place.store.begin_reading().await.expect("a transaction");
+        let inside: String = reading.query(&sql).fetch_value().await.expect("a setting");
         assert_eq!(inside, value, "{name} in a transaction");
-        let isolation: String = sqlx::query_scalar("select current_setting('transaction_isolation')")
-            .fetch_one(&mut *reading)
-            .await
-            .expect("it");
+        let isolation = "select current_setting('transaction_isolation')";
+        let isolation: String = reading.query(isolation).fetch_value().await.expect("it");
         assert_eq!(isolation, "repeatable read");
-        StoreTransaction::Postgres(reading).rollback().await.expect("an end");
+        reading.rollback().await.expect("an end");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use sqlx::migrate::AppliedMigration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, Postgres, Row};
+use sqlx::{ConnectOptions, Connection, Executor, Row};
 use tokio::time::Instant;
 
 use crate::connection::error::{ErrorClass, StoreError, classify};
@@ -150,25 +150,22 @@ impl Address<'_> {
 impl PostgresStore {
     pub(crate) async fn schema_status(&self) -> Result<SchemaStatus, StoreError> {
         let mut transaction = self.begin_with("begin read only").await?;
-        let status = schema_status_in(&mut *transaction).await?;
+        let status = transaction.with_connection(schema_status_in).await?;
         transaction.rollback().await?;
         Ok(status)
     }
 }
 
 /// Reads the status without the migrator, whose queries are prepared under names.
-async fn schema_status_in<S>(session: &mut S) -> Result<SchemaStatus, StoreError>
-where
-    for<'s> &'s mut S: Executor<'s, Database = Postgres>,
-{
+async fn schema_status_in(connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
     const TABLES: &str =
         "select to_regclass('_sqlx_migrations') is not null, to_regclass('schema_compatibility') is not null";
-    let tables = session.fetch_one(TABLES).await?;
+    let tables = connection.fetch_one(TABLES).await?;
     let (is_migrated, has_compatibility): (bool, bool) = (tables.try_get(0)?, tables.try_get(1)?);
     let mut applied = Vec::new();
     if is_migrated {
         let sql = "select version, checksum, success from _sqlx_migrations order by version";
-        for row in session.fetch_all(sql).await? {
+        for row in connection.fetch_all(sql).await? {
             let version = row.try_get("version")?;
             if !row.try_get::<bool, _>("success")? {
                 return Err(SchemaError::Dirty(version).into());
@@ -180,7 +177,7 @@ where
     let mut programs_from = None;
     // Read only where it matters: a role that may not read it yet works as before.
     if has_compatibility && schema::is_newer(&schema::POSTGRES, &applied) {
-        let row = session.fetch_optional(schema::PROGRAMS_FROM).await?;
+        let row = connection.fetch_optional(schema::PROGRAMS_FROM).await?;
         programs_from = row.map(|row| row.try_get(0)).transpose()?;
     }
     Ok(schema::compare(&schema::POSTGRES, &applied, programs_from)?)

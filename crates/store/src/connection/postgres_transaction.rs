@@ -1,27 +1,20 @@
 //! PostgreSQL sessions and transactions that behave the same directly and through pgbouncer.
 //!
-//! The executors here take care of that, so that no statement has to, and let no caller wait for a statement in vain.
+//! The sessions here take care of that, so that no statement has to, and let no caller wait for a statement in vain.
 
 use std::borrow::Cow;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, join_all};
-use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt, TryStreamExt};
-use sqlx::error::BoxDynError;
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{
-    PgArguments, PgPool, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo, Postgres,
-};
-use sqlx::{Describe, Either, Execute, Executor, TransactionManager};
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow, PgTransactionManager, Postgres};
+use sqlx::{Either, Executor, TransactionManager};
 
 use crate::connection::error::{StoreError, reach};
 use crate::connection::time_limit::in_time;
 use crate::connection::watch::Watch;
 use codemint_telemetry::failpoint;
-
-type Steps<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>;
 
 /// The number of bytes sent to the server at once; each piece is flushed.
 const COPY_PIECE_BYTES: usize = 256 * 1024;
@@ -44,13 +37,8 @@ pub struct PostgresStore {
     pub(crate) watch: Option<Arc<Watch>>,
 }
 
-/// An open transaction. Dropping it closes its connection, which rolls it back.
-#[derive(Debug)]
-pub struct PostgresTransaction {
-    session: PostgresSession,
-}
-
-/// The session on which statements are executed.
+/// A session, with an open transaction unless it is that of a single statement. Dropping an open transaction closes its
+/// connection, which rolls it back.
 #[derive(Debug)]
 pub struct PostgresSession {
     connection: PoolConnection<Postgres>,
@@ -82,17 +70,35 @@ pub(crate) fn begin_with_settings(begin: &'static str, route: Route) -> Cow<'sta
 }
 
 impl PostgresStore {
-    pub(crate) async fn begin(&self) -> Result<PostgresTransaction, sqlx::Error> {
+    pub(crate) async fn begin(&self) -> Result<PostgresSession, sqlx::Error> {
         self.begin_with("begin").await
     }
 
-    pub(crate) async fn begin_with(&self, begin: &'static str) -> Result<PostgresTransaction, sqlx::Error> {
+    pub(crate) async fn begin_with(&self, begin: &'static str) -> Result<PostgresSession, sqlx::Error> {
         let mut session = self.session().await?;
         let sql = begin_with_settings(begin, self.route);
         session.unclean = true;
         let PostgresSession { connection, watch, .. } = &mut session;
         answered(watch.as_deref(), "begin", PgTransactionManager::begin(connection, Some(sql))).await?;
-        Ok(PostgresTransaction { session })
+        Ok(session)
+    }
+
+    /// Runs a query on any session or, where sessions are shared, in a transaction of its own.
+    pub(crate) async fn run<T>(
+        &self,
+        query: impl AsyncFnOnce(&mut PostgresSession) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        if self.route == Route::Pgbouncer {
+            let mut transaction = self.begin().await?;
+            let answer = query(&mut transaction).await?;
+            transaction.commit().await?;
+            return Ok(answer);
+        }
+        let mut session = self.session().await?;
+        session.unclean = true;
+        let answer = query(&mut session).await?;
+        session.unclean = false;
+        Ok(answer)
     }
 
     /// Opens connections in the background until there are this many. Errors are ignored: a caller that needs one of
@@ -109,37 +115,36 @@ impl PostgresStore {
     }
 }
 
-impl PostgresTransaction {
+impl PostgresSession {
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let PostgresSession { connection, watch, unclean, .. } = &mut self.session;
-        answered(watch.as_deref(), "commit", PgTransactionManager::commit(connection)).await?;
-        *unclean = false;
+        answered(self.watch.as_deref(), "commit", PgTransactionManager::commit(&mut self.connection)).await?;
+        self.unclean = false;
         Ok(())
     }
 
     pub(crate) async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        let PostgresSession { connection, watch, unclean, .. } = &mut self.session;
-        answered(watch.as_deref(), "rollback", PgTransactionManager::rollback(connection)).await?;
-        *unclean = false;
+        answered(self.watch.as_deref(), "rollback", PgTransactionManager::rollback(&mut self.connection)).await?;
+        self.unclean = false;
         Ok(())
     }
-}
 
-impl Deref for PostgresTransaction {
-    type Target = PostgresSession;
-
-    fn deref(&self) -> &Self::Target {
-        &self.session
+    /// Does what a transaction needs besides statements with values.
+    pub(crate) async fn with_connection<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        in_time(answered(self.watch.as_deref(), "statement", work(&mut self.connection))).await
     }
-}
 
-impl DerefMut for PostgresTransaction {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.session
+    /// Executes statements without values, in one message.
+    pub(crate) async fn execute_text(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.with_connection(async |connection| {
+            connection.execute(sql).await?;
+            Ok(())
+        })
+        .await
     }
-}
 
-impl PostgresSession {
     /// Executes a statement and returns the number of changed rows.
     pub(crate) async fn run(
         &mut self,
@@ -159,15 +164,6 @@ impl PostgresSession {
             }
         }
         Ok(changed)
-    }
-
-    /// Executes statements without values, in one message.
-    pub(crate) async fn execute_text(&mut self, sql: &str) -> Result<(), StoreError> {
-        in_time(async {
-            answered(self.watch.as_deref(), "statement", self.connection.execute(sql)).await?;
-            Ok(())
-        })
-        .await
     }
 
     /// Copies rows in and returns how many the server took. A `COPY` prepares no statement.
@@ -195,155 +191,13 @@ impl Drop for PostgresSession {
     }
 }
 
-async fn answered<T>(
+async fn answered<T, E: From<sqlx::Error>>(
     watch: Option<&Watch>,
     what: &'static str,
-    statement: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
+    statement: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     match watch {
         Some(watch) => watch.answered(what, statement).await,
         None => statement.await,
     }
-}
-
-/// A query that is prepared without a name, whatever it requests itself. An empty statement cache would not suffice:
-/// the library names statements all the same.
-struct Unnamed<E>(E);
-
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
-    fn sql(&self) -> &'q str {
-        self.0.sql()
-    }
-
-    fn statement(&self) -> Option<&PgStatement<'q>> {
-        self.0.statement()
-    }
-
-    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
-        self.0.take_arguments()
-    }
-
-    fn persistent(&self) -> bool {
-        false
-    }
-}
-
-impl<'c> Executor<'c> for &'c mut PostgresSession {
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Steps<'e>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let PostgresSession { connection, route, watch, .. } = self;
-        let steps = match route {
-            Route::Direct => connection.fetch_many(query),
-            Route::Pgbouncer => connection.fetch_many(Unnamed(query)),
-        };
-        let watch = watch.as_deref();
-        stream::unfold(steps, move |mut steps| async move {
-            let step = answered(watch, "statement", steps.try_next()).await.transpose()?;
-            Some((step, steps))
-        })
-        .boxed()
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let PostgresSession { connection, route, watch, .. } = self;
-        let row = match route {
-            Route::Direct => connection.fetch_optional(query),
-            Route::Pgbouncer => connection.fetch_optional(Unnamed(query)),
-        };
-        Box::pin(answered(watch.as_deref(), "statement", row))
-    }
-
-    fn prepare_with<'e, 'q: 'e>(
-        self,
-        _sql: &'q str,
-        _parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement<'q>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async { Err(nothing_is_prepared()) })
-    }
-
-    fn describe<'e, 'q: 'e>(self, _sql: &'q str) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async { Err(nothing_is_prepared()) })
-    }
-}
-
-/// As an executor, a store runs a query on any session or, where sessions are shared, in a transaction of its own.
-impl PostgresStore {
-    pub(crate) async fn run<T>(
-        &self,
-        query: impl AsyncFnOnce(&mut PostgresSession) -> Result<T, sqlx::Error>,
-    ) -> Result<T, sqlx::Error> {
-        if self.route == Route::Pgbouncer {
-            let mut transaction = self.begin().await?;
-            let answer = query(&mut transaction).await?;
-            transaction.commit().await?;
-            return Ok(answer);
-        }
-        let mut session = self.session().await?;
-        session.unclean = true;
-        let answer = query(&mut session).await?;
-        session.unclean = false;
-        Ok(answer)
-    }
-}
-
-impl<'c> Executor<'c> for &'c PostgresStore {
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Steps<'e>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let steps = async move {
-            let steps: Vec<_> = self.run(async |session| session.fetch_many(query).try_collect().await).await?;
-            Ok::<_, sqlx::Error>(stream::iter(steps).map(Ok))
-        };
-        stream::once(steps).try_flatten().boxed()
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        Box::pin(self.run(async |session| session.fetch_optional(query).await))
-    }
-
-    fn prepare_with<'e, 'q: 'e>(
-        self,
-        _sql: &'q str,
-        _parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<PgStatement<'q>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async { Err(nothing_is_prepared()) })
-    }
-
-    fn describe<'e, 'q: 'e>(self, _sql: &'q str) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        Box::pin(async { Err(nothing_is_prepared()) })
-    }
-}
-
-/// The library prepares queries as they are run; our code needs no more.
-fn nothing_is_prepared() -> sqlx::Error {
-    sqlx::Error::Protocol("statements are never prepared separately".to_owned())
 }

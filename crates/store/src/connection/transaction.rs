@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use crate::connection::error::StoreError;
-use crate::connection::postgres_transaction::PostgresTransaction;
+use crate::connection::postgres_transaction::PostgresSession;
 use crate::connection::store::Store;
 use crate::connection::time_limit::in_time;
 
@@ -19,7 +19,7 @@ pub(crate) const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = 
 /// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]
 pub enum StoreTransaction {
-    Postgres(PostgresTransaction),
+    Postgres(PostgresSession),
     Sqlite(Transaction<'static, Sqlite>),
 }
 

@@ -65,11 +65,11 @@ impl Watch {
     ///
     /// # Errors
     /// The statement's own error, or `Io` with `TimedOut` if the watchdog gives up: the connection is then unusable.
-    pub async fn answered<T>(
+    pub async fn answered<T, E: From<sqlx::Error>>(
         &self,
         what: &'static str,
-        statement: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, sqlx::Error> {
+        statement: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let mut statement = pin!(statement);
         if let Ok(answer) = timeout(PATIENCE, &mut statement).await {
             return answer;
@@ -87,7 +87,7 @@ impl Watch {
                         tracing::warn!(what, seconds, reason, "gave up on a statement and closed its connection");
                         self.end_copies().await;
                         let problem = format!("no answer for {seconds} s: {reason}");
-                        return Err(Error::new(ErrorKind::TimedOut, problem).into());
+                        return Err(sqlx::Error::from(Error::new(ErrorKind::TimedOut, problem)).into());
                     };
                     return answer;
                 },

@@ -154,7 +154,8 @@ impl StoreTransaction {
     /// Writes the event `accepted` for those jobs that emit events.
     pub(crate) async fn put_accepted<'a>(&mut self, jobs: impl Iterator<Item = &'a Job>) -> Result<(), StoreError> {
         let announced = jobs.filter(|job| job.options.emits_events);
-        let rows: Result<Vec<_>, _> = announced.map(|job| NewEvent::new(EventKind::Accepted, job, job.created_at)).collect();
+        let rows: Result<Vec<_>, _> =
+            announced.map(|job| NewEvent::new(EventKind::Accepted, job, job.created_at)).collect();
         self.insert_events(&rows?).await
     }
 

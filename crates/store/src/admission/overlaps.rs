@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Executor, FromRow};
+use sqlx::FromRow;
 
 use crate::connection::blocking::off_the_async_threads;
 use crate::connection::error::{StoreError, reach};
@@ -125,7 +125,7 @@ impl StoreTransaction {
     pub async fn find_present(&mut self, codes: &CodeBatch) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "select code from codes where code = any($1) order by code";
         if let Self::Postgres(transaction) = self {
-            transaction.execute(LOOK_UP_SETTINGS).await?;
+            transaction.execute_text(LOOK_UP_SETTINGS).await?;
         }
         let wanted: Vec<&str> = codes.iter().collect();
         self.query(SQL).bind(List(&wanted)).fetch_values().await

@@ -1,6 +1,7 @@
 //! Statements that are written and bound once, for both databases.
 
 use std::borrow::Cow;
+use std::io::{self, Write};
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
@@ -278,8 +279,27 @@ impl<T> Type<Sqlite> for List<'_, T> {
 
 impl<'q, T: Serialize> Encode<'q, Sqlite> for List<'q, T> {
     fn encode_by_ref(&self, values: &mut Vec<SqliteArgumentValue<'q>>) -> Result<IsNull, BoxDynError> {
-        values.push(SqliteArgumentValue::Text(serde_json::to_string(self.0)?.into()));
+        // Text that does not grow: at the size of a chunk's codes the allocator would keep each copied megabyte.
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, self.0)?;
+        let mut json = Vec::with_capacity(length.0);
+        serde_json::to_writer(&mut json, self.0)?;
+        values.push(SqliteArgumentValue::Text(String::from_utf8(json)?.into()));
         Ok(IsNull::No)
+    }
+}
+
+/// Counts the bytes that are written to it.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

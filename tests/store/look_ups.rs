@@ -13,7 +13,6 @@ async fn regression_a_few_codes_are_looked_up_by_index_even_in_a_small_table(pla
     let codes = CodeBatch::from_lines((0..10).map(|code| format!("{code:04}\n")).collect());
     let mut snapshot = place.store.begin_reading().await.expect("a snapshot");
     assert_eq!(snapshot.find_present(&codes).await.expect("codes"), [] as [&str; 0]);
-    let StoreTransaction::Postgres(transaction) = &mut snapshot else { panic!("another store") };
     let sql = "select cast(sum(seq_scan) as bigint), cast(sum(idx_scan) as bigint)
                  from pg_stat_xact_user_tables where relname like 'codes%'";
     let scans: (i64, i64) = snapshot.query(sql).fetch_one().await.expect("figures");

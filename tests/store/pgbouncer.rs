@@ -155,7 +155,7 @@ async fn a_schema_is_migrated_only_at_the_server_and_checked_through_pgbouncer_t
 fn urls_that_pgbouncer_cannot_serve_are_refused_with_the_configuration() {
     let refusal = |url: &str| {
         let location: Location = url.parse().expect("a location");
-        location.by_way_of_pgbouncer().expect_err("a refusal").to_string()
+        location.through_pgbouncer().expect_err("a refusal").to_string()
     };
     assert!(refusal("sqlite://codemint.db").contains("an SQLite store cannot be reached through pgbouncer"));
     assert!(refusal("postgres://a@b/c?options=-c%20work_mem=1MB").contains("alter role"));

@@ -172,7 +172,7 @@ impl TestStore {
 async fn open(url: &str, way: Way) -> Store {
     let mut location: Location = url.parse().expect("a location");
     if way == Way::Pgbouncer {
-        location = location.by_way_of_pgbouncer().expect("a server");
+        location = location.through_pgbouncer().expect("a server");
     }
     Store::open(&location, Access::CreateFile).await.expect("a store")
 }

@@ -1,5 +1,6 @@
 //! The report of a load test, for people and for programs.
 
+use std::io::{Write, stdout};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 use crate::figures::{Figures, Shares, StoreFigures};
 use crate::measure::Measured;
 use crate::spread::Spread;
-use crate::text::{grouped, print_line};
+use crate::text::grouped;
 use crate::verdict::{Verdict, judge};
 
 /// The parameters of the test.
@@ -256,4 +257,12 @@ fn percent(share: f64) -> String {
 /// Rounds to three decimals, the precision of the measurement.
 fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
+}
+
+/// Prints one line of the report.
+///
+/// # Errors
+/// If standard output cannot be written.
+fn print_line(line: &str) -> Result<(), Failure> {
+    writeln!(stdout(), "{line}").map_err(|error| Failure::stdout(&error))
 }

@@ -1,8 +1,6 @@
 //! Formatting and printing of numbers and lines for people.
 
-use std::io::{Write, stderr, stdout};
-
-use crate::failure::Failure;
+use std::io::{Write, stderr};
 
 /// Formats 1234567 as 1,234,567.
 pub fn grouped(number: u128) -> String {
@@ -15,14 +13,6 @@ pub fn grouped(number: u128) -> String {
         text.push(digit);
     }
     text
-}
-
-/// Prints one line of the report.
-///
-/// # Errors
-/// If standard output cannot be written.
-pub fn print_line(line: &str) -> Result<(), Failure> {
-    writeln!(stdout(), "{line}").map_err(|error| Failure::stdout(&error))
 }
 
 /// Prints a line to standard error, beside the report. If that is closed, the load test does not fail.

@@ -25,7 +25,7 @@ impl Observer {
         Self(Some(listener))
     }
 
-    pub fn tell(&self, observed: Observed) {
+    pub fn report(&self, observed: Observed) {
         if let Some(listener) = &self.0 {
             // A listener that is gone needs no reports.
             let _unheard = listener.send(observed);

@@ -130,7 +130,7 @@ impl Turns {
     }
 
     fn new_execution(&self, job: &Job) -> JobExecution {
-        self.observer.tell(Observed::JobBegun { job_no: job.no, at: Instant::now() });
+        self.observer.report(Observed::JobBegun { job_no: job.no, at: Instant::now() });
         let (span, mask) = {
             let mut schedule = self.schedule();
             (schedule.span(job.no, || job_span(job)), schedule.shared_mask(job.no))
@@ -145,7 +145,7 @@ impl Turns {
         self.schedule().count_share(job_no, share);
         self.minted().add(share);
         if let Some(times) = execution.times.take() {
-            self.observer.tell(Observed::ChunkMinted { job_no, codes: share.codes, times });
+            self.observer.report(Observed::ChunkMinted { job_no, codes: share.codes, times });
         }
     }
 
@@ -252,7 +252,7 @@ impl Turns {
             TurnOutcome::Ended(job_id) => {
                 let share = schedule.remove(job_no);
                 if share.is_some() {
-                    self.observer.tell(Observed::JobEnded { job_no, at: Instant::now() });
+                    self.observer.report(Observed::JobEnded { job_no, at: Instant::now() });
                 }
                 if let (Some(job_id), Some(Share { chunks, codes })) = (job_id, share) {
                     tracing::debug!(%job_id, chunks, codes, "this process's share of an ended job");

@@ -121,7 +121,7 @@ impl StoreTransaction {
         let NewJob { id, request, canonical_mask, key, .. } = new;
         let (marks, options) = (request.policy.marks(&request.mask), &request.options);
         let insert = self.query(SQL).bind(id).bind(&request.mask_text).bind(canonical_mask).bind(mask_no);
-        let insert = insert.bind(request.count as i64).bind(&request.campaign).bind(&key.as_bytes()[..]);
+        let insert = insert.bind(request.count as i64).bind(&request.campaign).bind(key.as_bytes());
         let insert = insert.bind(GENERATOR_VERSION as i32).bind(request.chunk_size as i32);
         let insert = insert.bind(marks.check_fingerprint).bind(marks.deny_digest).bind(i16::from(options.priority));
         let insert = insert.bind(options.emits_events).bind(&options.reply_to).bind(&options.correlation_id);

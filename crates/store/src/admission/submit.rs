@@ -1,6 +1,7 @@
 //! Stores jobs if enough codes are free for them: one job, or all that came in at the same moment. Every request is
 //! recorded in the audit log, in the transaction that decides about it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::slice;
 
@@ -77,8 +78,8 @@ impl Store {
         }
         let mut decided = self.admit(&news, None).await?;
         for new in &news {
-            if !decided.contains_key(&new.id) {
-                decided.insert(new.id, self.decide_by_counting(new).await?);
+            if let Entry::Vacant(undecided) = decided.entry(new.id) {
+                undecided.insert(self.decide_by_counting(new).await?);
             }
         }
         let mut put = Vec::with_capacity(requests.len());

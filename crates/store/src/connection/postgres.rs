@@ -141,7 +141,7 @@ impl Address<'_> {
 
     async fn schema_status(&self, connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
         let mut transaction = connection.begin_with(self.begin()).await?;
-        let status = schema_status_in(&mut *transaction).await?;
+        let status = schema_status_in(&mut transaction).await?;
         transaction.commit().await?;
         Ok(status)
     }

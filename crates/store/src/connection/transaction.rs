@@ -14,7 +14,7 @@ const ADVISORY_LOCKS: i32 = 0x434d_4e54;
 const OUTBOX_LOCK: i32 = 0;
 
 /// Begins a transaction whose commit may be lost in a server crash.
-pub(crate) const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = off";
+const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = off";
 
 /// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::ground::Ground;
 use crate::lot::Lot;
 use crate::producer::Asked;
 use crate::worker_faults::Workers;
-use codemint_test_support::codemint::AS_PROGRAM;
+use codemint_test_support::codemint::{AS_PROGRAM, act_as_program};
 
 mod ending;
 mod ground;
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     if std::env::var_os(AS_PROGRAM).is_some() {
         return runtime.block_on(codemint::cli::dispatch::run());
     }
+    act_as_program();
     let Arguments { minutes, seed } = Arguments::parse();
     println!("soak of {minutes} minutes with seed {seed}");
     let ground = runtime.block_on(Ground::prepare());

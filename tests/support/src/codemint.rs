@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::OnceLock;
 
 use tokio::process::{Child, Command};
 
@@ -99,11 +100,21 @@ pub fn send_signal(name: &str, child: &Child) {
     assert!(crate::processes::send_signal(name, &[pid]), "kill");
 }
 
-/// Returns the path of the program. Cargo passes it to tests and benchmarks; an example has to act as the program as
-/// well when [`AS_PROGRAM`] is set.
+/// A program that can act as the program under test when [`AS_PROGRAM`] is set: itself.
+static STAND_IN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Declares that this process can act as the program under test.
+pub fn act_as_program() {
+    STAND_IN.get_or_init(|| std::env::current_exe().expect("the path of this process"));
+}
+
+/// Returns the path of the program under test, which Cargo passes to tests and benchmarks.
+///
+/// # Panics
+/// If neither Cargo nor [`act_as_program`] named it. A test program that took itself for it would start itself forever.
 pub fn program() -> PathBuf {
-    let built = std::env::var_os("CARGO_BIN_EXE_codemint").map(PathBuf::from);
-    built.unwrap_or_else(|| std::env::current_exe().expect("the place of this program"))
+    let built = std::env::var_os("CARGO_BIN_EXE_codemint").map(PathBuf::from).or_else(|| STAND_IN.get().cloned());
+    built.expect("the environment variable CARGO_BIN_EXE_codemint; run tests with cargo")
 }
 
 impl From<Output> for Ran {

@@ -45,11 +45,6 @@ impl Place {
                  on the disk to measure",
             ));
         }
-        // Reports what is wrong with the address; whatever store is there does not matter.
-        match Store::check_schema(&given).await {
-            Ok(_) | Err(codemint_store::connection::error::StoreError::Schema(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
         let schema = Schema::create(url, quiet).await?;
         let location = parsed(schema.url())?;
         Ok(Self { location, shown: given.to_string(), kind: Kind::Schema(schema) })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use codemint_codes::check::CheckKey;
 use codemint_codes::denied::DeniedWords;
 use codemint_codes::job::record::Job;
-use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
+use codemint_codes::job::request::{Limits, Request, RequestError};
 use codemint_codes::policy::Policy;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
@@ -95,9 +95,8 @@ fn policy(arguments: &Arguments) -> Result<Policy, Failure> {
 }
 
 fn request(arguments: &Arguments, count: i128, policy: &Policy) -> Result<Request, Failure> {
-    let chunk_size = fitting_chunk_size(arguments.chunk_size, u64::try_from(count).unwrap_or_default());
     let limits = Limits { guess_odds_min: 0, count_max: COUNT_MAX };
-    let request = Request::check(&arguments.mask, count, None, chunk_size, limits);
+    let request = Request::check(&arguments.mask, count, None, arguments.chunk_size, limits);
     request.and_then(|request| request.under(policy.clone())).map_err(|error| match error {
         RequestError::CountAboveLimit { count, limit } => {
             Failure::impossible(format!("count is {count}; a job has at most {limit} codes: use more --jobs"))

@@ -4,7 +4,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use codemint_store::connection::error::{ErrorClass, classify};
+use codemint_store::connection::error::{ErrorClass, StoreError, classify};
+use codemint_store::connection::location::Location;
+use codemint_store::connection::store::Store;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
@@ -49,6 +51,9 @@ impl Schema {
     pub async fn create(url: &str, quiet: bool) -> Result<Self, Failure> {
         let id = getrandom::u64().map_err(Failure::other)?;
         let url_of_schema = with_search_path(url, &name(id))?;
+        let location: Location = url_of_schema.parse().map_err(|error| Failure::usage(format!("--store: {error}")))?;
+        // Reports what is wrong with the address. In a schema that does not exist yet there is nothing else to find.
+        Store::check_schema(&location).await?;
         let options = options(&url_of_schema)?;
         let mut connection = connect(&options).await.map_err(failure)?;
         remove_leftovers(&mut connection, quiet).await.map_err(failure)?;
@@ -109,7 +114,7 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error
 async fn create(connection: &mut PgConnection, id: u64) -> Result<(), Failure> {
     let created = connection.execute(format!("create schema {}", name(id)).as_str()).await;
     created.map_err(|error| match error.as_database_error().and_then(|error| error.code()) {
-        Some(code) if code == NO_RIGHT => failure(error).with_hint(
+        Some(code) if code == NO_RIGHT => Failure::usage(StoreError::from(error)).with_hint(
             "a load test needs a schema of its own: `grant create on database NAME to USER`, see docs/loadtest.md",
         ),
         _ => failure(error),
@@ -187,5 +192,5 @@ async fn remove_leftovers(connection: &mut PgConnection, quiet: bool) -> Result<
 }
 
 fn failure(error: sqlx::Error) -> Failure {
-    codemint_store::connection::error::StoreError::from(error).into()
+    StoreError::from(error).into()
 }

@@ -24,7 +24,7 @@ pub struct Place {
 
 #[derive(Debug)]
 enum Kind {
-    Schema(Schema),
+    Schema(Box<Schema>),
     File(TemporaryFile),
 }
 
@@ -47,7 +47,7 @@ impl Place {
         }
         let schema = Schema::create(url, quiet).await?;
         let location = parsed(schema.url())?;
-        Ok(Self { location, shown: given.to_string(), kind: Kind::Schema(schema) })
+        Ok(Self { location, shown: given.to_string(), kind: Kind::Schema(Box::new(schema)) })
     }
 
     fn in_file() -> Result<Self, Failure> {

@@ -13,7 +13,7 @@ const KEY: [(&str, &str); 1] = [("CODEMINT__CHECK__KEY_FILE", "key")];
 
 #[tokio::test]
 async fn a_code_is_checked_against_a_mask_and_never_printed() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     place.write_with_mode("key", format!("{SECRET}\n"), 0o600);
     let check = async |code: &str, mask: &str, exit: i32| {
         let text = place.run(&KEY, &["mask", "check", code, "--mask", mask], exit).await;
@@ -50,7 +50,7 @@ async fn a_code_is_checked_against_a_mask_and_never_printed() {
 
 #[tokio::test]
 async fn check_characters_are_not_checked_without_their_secret() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     let ran = place.run(&[], &["mask", "check", CODE, "--mask", MASK], 2).await;
     assert_names(&ran.stderr, &["the mask has check characters; set check.key_file"]);
     place.run(&[], &["mask", "check", "ab-07", "--mask", "A?-##"], 0).await;
@@ -58,7 +58,7 @@ async fn check_characters_are_not_checked_without_their_secret() {
 
 #[tokio::test]
 async fn an_unusable_key_file_is_refused_with_the_fix() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     let refused = async |words: &[&str]| {
         let ran = place.run(&KEY, &["mask", "check", CODE, "--mask", MASK], 2).await;
         assert_names(&ran.stderr, &[&["error: check.key_file: key: "], words].concat());
@@ -90,7 +90,7 @@ async fn an_unusable_key_file_is_refused_with_the_fix() {
 
 #[tokio::test]
 async fn only_one_newline_is_stripped_from_the_secret() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     for (text, exit) in [("", 0), ("\n", 0), ("\n\n", 3), ("\r\n", 3), (" ", 3)] {
         place.write_with_mode("key", format!("{SECRET}{text}"), 0o400);
         place.run(&KEY, &["mask", "check", CODE, "--mask", MASK], exit).await;
@@ -101,7 +101,7 @@ async fn only_one_newline_is_stripped_from_the_secret() {
 
 #[tokio::test]
 async fn a_mask_is_explained_with_the_effect_of_its_check_characters() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     place.write_with_mode("key", SECRET, 0o600);
     let args = ["mask", "explain", "A##[:check:]{2}", "--count", "50"];
     let with_json = [&args[..], &["--json"]].concat();

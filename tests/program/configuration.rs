@@ -44,7 +44,7 @@ fn pair(value: &str, origin: &str) -> (String, String) {
 
 #[tokio::test]
 async fn a_later_layer_wins_and_every_value_is_shown_with_its_origin() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     let defaults = show(&place, &[], &[], 0).await;
     assert_eq!(setting(&defaults, "store.url"), pair("sqlite://codemint.db", "default"));
     assert_eq!(setting(&defaults, "job.chunk_size"), pair("100000", "default"));
@@ -73,7 +73,7 @@ async fn a_later_layer_wins_and_every_value_is_shown_with_its_origin() {
 
 #[tokio::test]
 async fn the_configured_store_is_the_one_that_is_used() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     place.write("url", "sqlite://named-in-a-file.db\n");
     place.write("codemint.toml", "[store]\nurl_file = \"url\"\n[limits]\ncount_max = 5");
     let run = async |count: &str| Codemint::new(place.path()).args(["generate", "####", "-n", count]).run().await;
@@ -85,7 +85,7 @@ async fn the_configured_store_is_the_one_that_is_used() {
 
 #[tokio::test]
 async fn all_problems_of_all_layers_are_reported_at_once() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     let text = format!(
         "chunk_size = 5\n[store]\nulr = \"postgres://u:{PASSWORD}@h/db\"\n[job]\nchunk_size = 0\n[limits]\ncount_max = \"many\"\n[log]\nlevel = [\"info\"]"
     );
@@ -108,7 +108,7 @@ async fn all_problems_of_all_layers_are_reported_at_once() {
 
 #[tokio::test]
 async fn an_unreadable_file_is_reported_with_the_place_but_without_its_text() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     std::fs::create_dir(place.path().join("directory")).expect("a directory");
     let named = async |file: &str, words: &[&str]| refused(&place, &[], &["--config", file], words).await;
     named("missing.toml", &["missing.toml: cannot be read: No such file"]).await;
@@ -128,7 +128,7 @@ async fn an_unreadable_file_is_reported_with_the_place_but_without_its_text() {
 
 #[tokio::test]
 async fn a_url_in_a_separate_file_is_used_and_redacted() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     place.write("url", &format!("postgres://u:{PASSWORD}@h/db?sslmode=require&password={PASSWORD}\n"));
     let variable = [("CODEMINT__STORE__URL_FILE", "url")];
     let shown = show(&place, &variable, &[], 0).await;
@@ -147,7 +147,7 @@ async fn a_url_in_a_separate_file_is_used_and_redacted() {
 
 #[tokio::test]
 async fn regression_an_endless_file_is_refused() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     let endless = [("CODEMINT__STORE__URL_FILE", "/dev/zero")];
     refused(&place, &endless, &[], &["/dev/zero: has more than 65536 bytes"]).await;
     refused(&place, &[], &["--config", "/dev/zero"], &["/dev/zero: has more than 1048576 bytes"]).await;
@@ -155,14 +155,14 @@ async fn regression_an_endless_file_is_refused() {
 
 #[tokio::test]
 async fn regression_a_url_file_of_two_lines_is_refused() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     place.write("url", &format!("postgres://u:{PASSWORD}@h/db\npostgres://u:{PASSWORD}@h/db\n"));
     refused(&place, &[("CODEMINT__STORE__URL_FILE", "url")], &[], &["line break", "on one line"]).await;
 }
 
 #[tokio::test]
 async fn an_invalid_store_url_is_refused_without_its_password() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     let cases = [
         ("", "there is no scheme"),
         ("shop.db", "there is no scheme; a store is sqlite://FILE or postgres://"),
@@ -184,7 +184,7 @@ async fn an_invalid_store_url_is_refused_without_its_password() {
 
 #[tokio::test]
 async fn regression_a_password_in_a_malformed_url_is_not_shown() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     let cases = [
         ("postgres:u:t0ps3cret@h/db", "names no host; write postgres://USER@HOST/DATABASE"),
         ("postgres:/u:t0ps3cret@h/db", "names no host"),

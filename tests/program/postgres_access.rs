@@ -14,7 +14,7 @@ use codemint_test_support::stores::TestStore;
 
 #[tokio::test]
 async fn a_server_is_trusted_only_with_a_certificate_of_the_given_authority_and_its_name() {
-    let authority = Authority::new();
+    let authority = Authority::create();
     let (certificate, key) = authority.server_certificate("127.0.0.1");
     let server = Server::start_with(&Setup {
         durability: Durability::None,
@@ -26,7 +26,7 @@ async fn a_server_is_trusted_only_with_a_certificate_of_the_given_authority_and_
     let directory = tempfile::tempdir().expect("a directory");
     let (right, wrong) = (directory.path().join("right.pem"), directory.path().join("wrong.pem"));
     std::fs::write(&right, authority.certificate_pem()).expect("a file");
-    std::fs::write(&wrong, Authority::new().certificate_pem()).expect("a file");
+    std::fs::write(&wrong, Authority::create().certificate_pem()).expect("a file");
     let url = |parameters: &str| format!("{}?{parameters}", server.url("postgres"));
 
     let verified = url(&format!("sslmode=verify-full&sslrootcert={}", right.display()));

@@ -96,7 +96,7 @@ async fn a_broker_that_hangs_up_at_once_is_a_retryable_error() {
 
 #[tokio::test]
 async fn a_broker_is_accepted_only_with_a_certificate_of_a_trusted_authority() {
-    let authority = Authority::new();
+    let authority = Authority::create();
     let (certificate, key) = authority.server_certificate("localhost");
     let lines = "listeners.ssl.default = 127.0.0.1:{tls_port}\nssl_options.certfile = {directory}/server.crt\n\
                  ssl_options.keyfile = {directory}/server.key";
@@ -114,7 +114,7 @@ async fn a_broker_is_accepted_only_with_a_certificate_of_a_trusted_authority() {
     settings.ca_file = file("right.pem", &authority.certificate_pem());
     BrokerConnection::open(&settings, "test").await.expect("a connection").close().await;
 
-    for ca_file in [None, file("wrong.pem", &Authority::new().certificate_pem())] {
+    for ca_file in [None, file("wrong.pem", &Authority::create().certificate_pem())] {
         settings.ca_file = ca_file;
         let error = BrokerConnection::open(&settings, "test").await.expect_err("no connection");
         assert_names(&error.to_string(), &["no encrypted connection", "certificate", "amqp.ca_file"]);

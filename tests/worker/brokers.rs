@@ -108,7 +108,7 @@ async fn clients_of_a_server_are_disconnected_blocked_and_accepted_again() {
 
 #[tokio::test]
 async fn a_server_is_reached_over_tls_only_with_its_own_authority() {
-    let authority = Authority::new();
+    let authority = Authority::create();
     let (certificate, key) = authority.server_certificate("localhost");
     let settings = "listeners.ssl.default = 127.0.0.1:{tls_port}\nssl_options.certfile = {directory}/server.crt\n\
                     ssl_options.keyfile = {directory}/server.key\nconsumer_timeout = 60000";
@@ -121,5 +121,5 @@ async fn a_server_is_reached_over_tls_only_with_its_own_authority() {
     peer.declare("jobs", quorum()).await;
     peer.publish("", "jobs", b"sealed", durable()).await;
     assert_eq!(peer.take("jobs").await.body, b"sealed");
-    assert!(Peer::try_connect(&url, Some(Authority::new().certificate_pem())).await.is_err());
+    assert!(Peer::try_connect(&url, Some(Authority::create().certificate_pem())).await.is_err());
 }

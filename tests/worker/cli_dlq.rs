@@ -40,7 +40,7 @@ impl Desk {
         declare(&connection, &settings).await.expect("a topology");
         let publisher = Publisher::open(connection).await.expect("a publisher");
         let peer = Peer::connect(&vhost.url()).await;
-        let place = EmptyPlace::new();
+        let place = EmptyPlace::create();
         // The store that the program uses by default.
         let location = Location::Sqlite(place.path().join("codemint.db"));
         Store::open(&location, Access::CreateFile).await.expect("a store").close().await;
@@ -239,7 +239,7 @@ async fn an_unreadable_message_is_reported_as_unreadable() {
 
 #[tokio::test]
 async fn without_a_broker_each_command_reports_what_is_missing() {
-    let place = EmptyPlace::new();
+    let place = EmptyPlace::create();
     for args in [["dlq", "list"].as_slice(), &["dlq", "show", "1"], &["dlq", "purge", "--yes"], &["dead", "list"]] {
         assert_names(&place.run(&[], args, 2).await.stderr, &["amqp.url"]);
     }

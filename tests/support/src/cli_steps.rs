@@ -28,7 +28,7 @@ pub struct EmptyPlace {
 }
 
 impl EmptyPlace {
-    pub fn new() -> Self {
+    pub fn create() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory") }
     }
 

@@ -245,7 +245,7 @@ async fn the_log_is_filtered_by_time_and_printed_for_people() {
     assert_eq!(told(&place, &["--since", "2026-01-01", "--until", "9999-01-01"]).await.len(), 1);
     assert_eq!(told(&place, &["--since", "9999-01-01"]).await.len(), 0);
     for (args, named) in
-        [(["audit", "--since", "yesterday"], "2026-11-25"), (["audit", "--action", "mint"], "there are request")]
+        [(["audit", "--since", "yesterday"], "2026-11-25"), (["audit", "--action", "mint"], "write one of request")]
     {
         let refused = place.codemint(args).run().await.expect_code(2);
         assert!(refused.stderr.contains(named), "{}", refused.stderr);

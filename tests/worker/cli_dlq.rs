@@ -232,7 +232,7 @@ async fn an_unreadable_message_is_reported_as_unreadable() {
     let broken = format!("rabbit_basic:publish({exchange}, <<>>, [{{message_id, <<255, 254>>}}], <<\"poison\">>)");
     rabbitmq::shared().ask(&broken);
     desk.expect_depth(DEAD, 1).await;
-    assert_names(&desk.dlq(&["list"], 5).await.stderr, &["cannot be read", "invalid text blocks the queue"]);
+    assert_names(&desk.dlq(&["list"], 5).await.stderr, &["cannot be decoded", "invalid text blocks the queue"]);
     desk.expect_depth(DEAD, 1).await;
     desk.dlq(&["purge", "--yes"], 0).await;
 }

@@ -22,7 +22,6 @@ pub struct Place {
     kind: Kind,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a run has one place")]
 #[derive(Debug)]
 enum Kind {
     Schema(Box<Schema>),

@@ -52,7 +52,7 @@ async fn one_of_two_concurrent_jobs_that_do_not_both_fit_is_always_refused(place
     let mut jobs = Vec::new();
     for turn in 0..turns {
         let same = format!("{turn:03}-##");
-        jobs.push(admit_two(&place, &other, [same.clone(), same], 60, &[40]).await);
+        jobs.push(Box::pin(admit_two(&place, &other, [same.clone(), same], 60, &[40])).await);
     }
     for job in &jobs {
         let job = run(&place.store, job).await;
@@ -68,7 +68,7 @@ async fn one_of_two_concurrent_jobs_of_overlapping_masks_is_refused_if_only_one_
     for turn in 0..40 {
         // The first mask has 100 codes, the second 90 of these: whichever job comes second finds too few.
         let masks = [format!("{turn:03}-##"), format!("{turn:03}-[0-8]#")];
-        jobs.push(admit_two(&place, &other, masks, 60, &[30, 40]).await);
+        jobs.push(Box::pin(admit_two(&place, &other, masks, 60, &[30, 40])).await);
     }
     for job in &jobs {
         assert_eq!(run(&place.store, job).await.state, State::Completed);
@@ -86,7 +86,7 @@ async fn one_of_two_concurrent_jobs_is_refused_even_if_both_counted_codes_first(
             (0..20).map(|at| format!("{turn:03}-{:02}", at * 5)).chain((0..10).map(|at| format!("{turn:03}-X{at}")));
         import(&place, &format!("{turn:03}-[0-9X]#"), &imported.collect()).await;
         let same = format!("{turn:03}-##");
-        jobs.push(admit_two(&place, &other, [same.clone(), same], 75, &[5]).await);
+        jobs.push(Box::pin(admit_two(&place, &other, [same.clone(), same], 75, &[5])).await);
     }
     for job in &jobs {
         assert_eq!(run(&place.store, job).await.state, State::Completed);

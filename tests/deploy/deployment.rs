@@ -136,9 +136,10 @@ fn manifests_stage(layer: &Path) {
     for (name, rest) in stage.take_while(|(name, _)| name != "FROM") {
         let mut command = match name.as_str() {
             "COPY" => {
-                let names = rest.split_whitespace().filter(|name| root().join(name).exists());
+                let mut names: Vec<&str> = rest.split_whitespace().collect();
+                let _destination = names.pop();
                 let mut copy = Command::new("cp");
-                copy.args(["-r", "--parents"]).args(names.collect::<BTreeSet<_>>()).arg(layer).current_dir(root());
+                copy.args(["-r", "--parents"]).args(names).arg(layer).current_dir(root());
                 copy
             }
             _ => {

@@ -1,4 +1,4 @@
-//! No two files of a package use each other, directly or by way of others.
+//! No two files of a package use each other, directly or through others.
 
 use std::collections::{BTreeMap, BTreeSet};
 

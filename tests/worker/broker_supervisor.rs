@@ -174,6 +174,30 @@ async fn a_frozen_broker_is_noticed_by_its_missing_heartbeats() {
     supervised.end().await.expect("a clean end");
 }
 
+/// The work may take ten seconds to end, in which readiness and metrics must not say "connected".
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_a_lost_connection_is_reported_while_the_work_still_ends() {
+    let (broker, vhost) = (rabbitmq::shared(), rabbitmq::shared().vhost());
+    let (settings, stop, work_ended) = (settings(&vhost.url()), CancellationToken::new(), CancellationToken::new());
+    let (sender, mut status) = watch::channel(BrokerStatus::Away { reason: "not yet".to_owned() });
+    let guarded = work_ended.clone();
+    let supervisor = tokio::spawn(async move {
+        let work = |_session: Arc<Session>| {
+            let guard = guarded.clone().drop_guard();
+            async move {
+                let _guard = guard;
+                std::future::pending().await
+            }
+        };
+        supervise(&settings, None, &sender, &stop, work).await
+    });
+    status.wait_for(|status| *status == BrokerStatus::Connected).await.expect("a running supervisor");
+    broker.close_connections_of(&vhost);
+    status.wait_for(|status| status.trouble().is_some()).await.expect("a running supervisor");
+    assert!(!work_ended.is_cancelled());
+    supervisor.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permanent_error_ends_the_supervisor_at_the_start_and_is_retried_later_on() {
     let (broker, vhost) = (rabbitmq::shared(), rabbitmq::shared().vhost());

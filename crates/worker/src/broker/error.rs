@@ -86,7 +86,7 @@ impl BrokerError {
     }
 
     /// Returns true if the connection is still usable, and the broker will accept the message later.
-    pub const fn passes_by_itself(&self) -> bool {
+    pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Blocked | Self::NotTaken | Self::NotConfirmed { .. })
     }
 

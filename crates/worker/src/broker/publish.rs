@@ -80,12 +80,12 @@ impl Publisher {
     /// attempt.
     ///
     /// # Errors
-    /// Errors that do not pass by themselves; after a stop also those that do.
+    /// Permanent errors; after a stop also temporary ones.
     pub async fn publish_until_taken(&self, message: &Outgoing, stop: &CancellationToken) -> Result<(), BrokerError> {
         let backoff = Backoff::new(stop);
         loop {
             match self.publish(message).await {
-                Err(error) if error.passes_by_itself() && !stop.is_cancelled() => backoff.wait(RETRY_PAUSE).await,
+                Err(error) if error.is_temporary() && !stop.is_cancelled() => backoff.wait(RETRY_PAUSE).await,
                 result => return result,
             }
         }

@@ -101,7 +101,7 @@ async fn relay_batch(store: &Store, publisher: &Publisher, exchange: &str) -> Re
         None if is_full => Ok(Relayed::Full),
         None => Ok(Relayed::All),
         // The publisher can be used again.
-        Some(error) if error.passes_by_itself() => Ok(Relayed::NotYet),
+        Some(error) if error.is_temporary() => Ok(Relayed::NotYet),
         Some(error) => Err(RelayError::Broker(error)),
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use url::Url;
 
-/// Heartbeat interval. A dead peer is noticed after two of them; with the library's 60 s that would be two minutes.
-const HEARTBEAT_SECONDS: u16 = 10;
+/// Heartbeat interval. RabbitMQ may need three of them to notice that a peer is dead, which has to take less than 30 s;
+/// with the library's 60 s that would be three minutes.
+const HEARTBEAT_SECONDS: u16 = 8;
 
 /// All settings of the broker.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ pub struct BrokerUrl {
 /// The reason why a broker URL is invalid. The URL itself is not repeated: it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerUrlError {
-    #[error("there is no scheme; write amqp://USER@HOST/VHOST or amqps://USER@HOST/VHOST")]
+    #[error("the scheme is not amqp or amqps; write amqp://USER@HOST/VHOST or amqps://USER@HOST/VHOST")]
     Scheme,
     #[error("holds a line break or another control character; write the URL alone, on one line")]
     ControlCharacter,

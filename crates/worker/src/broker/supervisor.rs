@@ -77,22 +77,28 @@ impl Session {
         tokio::join!(self.consuming.close(), publishing);
     }
 
-    /// Runs the work until it ends by itself or a connection ends.
+    /// Runs the work until it ends by itself or a connection ends. `report_away` learns at once why the session broke: the
+    /// work may take its time to end.
     async fn run(
         &self,
         status: &watch::Sender<BrokerStatus>,
         careful: bool,
         work: impl Future<Output = Result<(), BrokerError>>,
-    ) -> Result<Ended, BrokerError> {
+        report_away: impl FnOnce(&BrokerError),
+    ) -> Ended {
         let mut work = Box::pin(work);
         let mut broken = Box::pin(self.broken(status));
         let ended = tokio::select! {
             ended = &mut work => {
-                let Err(consequence) = ended else { return Ok(Ended::Done) };
-                return Err(timeout(CAUSE_TIMEOUT, broken).await.unwrap_or(consequence));
+                let Err(consequence) = ended else { return Ended::Done };
+                report_away(&timeout(CAUSE_TIMEOUT, broken).await.unwrap_or(consequence));
+                return Ended::Broken;
             }
-            cause = &mut broken => Err(cause),
-            () = tokio::time::sleep(CAREFUL_TIME), if careful => Ok(Ended::EnoughCare),
+            cause = &mut broken => {
+                report_away(&cause);
+                Ended::Broken
+            }
+            () = tokio::time::sleep(CAREFUL_TIME), if careful => Ended::EnoughCare,
         };
         self.over.cancel();
         if timeout(WORK_GRACE, work).await.is_err() {
@@ -109,13 +115,15 @@ impl Session {
     }
 }
 
-/// The end of a session that did not fail.
+/// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     /// The work is done.
     Done,
     /// The next session may hold more messages again.
     EnoughCare,
+    /// A connection is gone, or the work failed.
+    Broken,
 }
 
 /// Runs the work on one session after another, until it returns `Ok` or `stop` is cancelled. The work has to watch
@@ -132,28 +140,29 @@ pub async fn supervise<W: Future<Output = Result<(), BrokerError>>>(
 ) -> Result<(), BrokerError> {
     let mut attempts = Attempts::new(settings, first);
     while !stop.is_cancelled() {
-        let error = match attempts.next_session(stop).await {
+        match attempts.next_session(stop).await {
             Ok(Some(session)) => {
-                attempts.tell_connected(status);
+                attempts.report_connected(status);
+                let careful = attempts.is_careful();
                 let session = Arc::new(session);
-                let ended = session.run(status, attempts.is_careful(), work(Arc::clone(&session))).await;
+                let work = work(Arc::clone(&session));
+                let ended = session.run(status, careful, work, |error| attempts.report_away(status, error)).await;
                 if let Some(session) = Arc::into_inner(session) {
                     session.close().await;
                 }
                 match ended {
-                    Ok(Ended::Done) => return Ok(()),
-                    Ok(Ended::EnoughCare) => {
+                    Ended::Done => return Ok(()),
+                    Ended::EnoughCare => {
                         attempts.unreadable = 0;
                         continue;
                     }
-                    Err(error) => error,
+                    Ended::Broken => {}
                 }
             }
             Ok(None) => break,
             Err(error) if error.class() == BrokerErrorClass::Permanent && !attempts.had_session => return Err(error),
-            Err(error) => error,
-        };
-        attempts.tell_away(status, &error);
+            Err(error) => attempts.report_away(status, &error),
+        }
         attempts.wait(stop).await;
     }
     Ok(())
@@ -168,13 +177,13 @@ struct Attempts<'a> {
     unreadable: u32,
     delays: ExponentialBackoff,
     connected_at: Option<Instant>,
-    told_at: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
 impl<'a> Attempts<'a> {
     fn new(settings: &'a BrokerSettings, first: Option<Session>) -> Self {
-        let (connected_at, told_at) = (None, None);
-        Self { settings, first, had_session: false, unreadable: 0, delays: delays(), connected_at, told_at }
+        let (connected_at, logged_at) = (None, None);
+        Self { settings, first, had_session: false, unreadable: 0, delays: delays(), connected_at, logged_at }
     }
 
     /// Returns the next session; `None` if a stop came first.
@@ -190,7 +199,7 @@ impl<'a> Attempts<'a> {
         Ok(Some(Session { prefetch, ..opened }))
     }
 
-    fn tell_connected(&mut self, status: &watch::Sender<BrokerStatus>) {
+    fn report_connected(&mut self, status: &watch::Sender<BrokerStatus>) {
         let place = &self.settings.url;
         match self.had_session {
             true => {
@@ -200,19 +209,19 @@ impl<'a> Attempts<'a> {
             false => tracing::info!(%place, "connected to the broker"),
         }
         self.had_session = true;
-        self.told_at = None;
+        self.logged_at = None;
         self.connected_at = Some(Instant::now());
         metrics::broker_seen(true, false);
         status.send_replace(BrokerStatus::Connected);
     }
 
-    fn tell_away(&mut self, status: &watch::Sender<BrokerStatus>, error: &BrokerError) {
+    fn report_away(&mut self, status: &watch::Sender<BrokerStatus>, error: &BrokerError) {
         if self.connected_at.take().is_some_and(|at| at.elapsed() >= HEALTHY) {
             self.delays = delays();
         }
         self.unreadable = if matches!(error, BrokerError::Unreadable { .. }) { self.unreadable + 1 } else { 0 };
-        if self.told_at.is_none_or(|at| at.elapsed() >= REMIND_INTERVAL) {
-            self.told_at = Some(Instant::now());
+        if self.logged_at.is_none_or(|at| at.elapsed() >= REMIND_INTERVAL) {
+            self.logged_at = Some(Instant::now());
             tracing::warn!(%error, "no connection to the broker; trying again");
         }
         metrics::broker_seen(false, false);

@@ -159,7 +159,7 @@ async fn unusable_input_is_refused_with_the_fix() {
     input(&place, "");
     assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["holds no codes", "one code per line"]);
     input(&place, "\u{1}\u{2}\n\u{3}\n");
-    assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["none of the 2 lines", "line 1"]);
+    assert_names(&import(&place, &[]).await.expect_code(4).stderr, &["lines with text: 2", "line 1"]);
     std::fs::write(place.path().join("codes.csv"), "id,code\n1,aaa\n").expect("a file");
     let csv = |args: &[&str]| place.codemint(["import", "codes.csv"]).args(args).run();
     assert_names(&csv(&[]).await.expect_code(2).stderr, &["--column", "id, code"]);

@@ -29,7 +29,7 @@ async fn an_invalid_mask_is_refused_with_the_position_and_the_fix() {
         ("#{0}", "byte 3", "write a number from 1 to 64"),
         ("#{65}", "byte 3", "write a number from 1 to 64"),
         ("#{2", "byte 4", "a closing brace, such as {3}"),
-        ("##\\", "byte 3", "a backslash stands before the character"),
+        ("##\\", "byte 3", "write \\\\ for a backslash"),
         ("#[AB", "byte 2", "write ] after its last character"),
         ("#[]", "byte 2", "such as [A-F0-9]"),
         ("[Z-A]", "byte 2", "the range Z-A runs backwards; write A-Z"),

@@ -87,7 +87,7 @@ fn id_of(message: &Message) -> Option<String> {
 #[tokio::test]
 async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_in_the_queue() {
     let desk = Desk::new().await;
-    assert_names(&desk.dlq(&["list"], 0).await.stderr, &["no dead messages"]);
+    assert_names(&desk.dlq(&["list"], 0).await.stderr, &["no dead-lettered messages"]);
     desk.dead_letter(named("first"), br#"{"count": "12"}"#, "count is a string", "/count").await;
     desk.dead_letter(durable(), b"\x1b[2Jboo\r\n\xe2\x80\xae", "not \x1b[31mJSON", "line 1 column 1").await;
     desk.dead_letter(named("third"), b"\xff\xfe", "not UTF-8", "").await;
@@ -115,8 +115,11 @@ async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_in_the_qu
     assert_eq!(desk.dlq(&["show", "2", "--raw"], 0).await.stdout, "\x1b[2Jboo\r\n\u{202e}");
     let shown = desk.dlq(&["show", "third", "--json"], 0).await.json();
     assert_eq!((&shown["body"], &shown["body_hex"]), (&serde_json::Value::Null, &"fffe".into()));
-    assert_names(&desk.dlq(&["show", "fourth"], 3).await.stderr, &["no dead message \"fourth\" among 3", "dlq list"]);
-    assert_names(&desk.dlq(&["show", "4"], 3).await.stderr, &["no dead message"]);
+    assert_names(
+        &desk.dlq(&["show", "fourth"], 3).await.stderr,
+        &["no dead-lettered message \"fourth\" among 3", "dlq list"],
+    );
+    assert_names(&desk.dlq(&["show", "4"], 3).await.stderr, &["no dead-lettered message"]);
     desk.expect_depth(DEAD, 3).await;
 }
 
@@ -172,7 +175,7 @@ async fn messages_are_requeued_unchanged_one_by_one_or_all() {
     assert_names(&desk.dlq(&["requeue", "--all"], 0).await.stdout, &["2 messages put back"]);
     assert_eq!(id_of(&desk.peer.take(JOBS).await).as_deref(), Some("second"));
     assert_names(&desk.dlq(&["requeue", "--all"], 0).await.stdout, &["0 messages put back"]);
-    assert_names(&desk.dlq(&["requeue", "1"], 3).await.stderr, &["no dead message"]);
+    assert_names(&desk.dlq(&["requeue", "1"], 3).await.stderr, &["no dead-lettered message"]);
 }
 
 #[tokio::test]

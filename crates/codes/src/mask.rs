@@ -82,7 +82,7 @@ pub enum MaskProblem {
     #[error("found {found} in a repeat; write a number from 1 to {CODE_LENGTH_MAX} and a closing brace, such as {{3}}")]
     BadRepeat { found: String },
     #[error(
-        "found the end of the mask after a backslash; a backslash stands before the character that it makes literal"
+        "found the end of the mask after a backslash; write \\\\ for a backslash, or the character to make literal"
     )]
     NothingEscaped,
     #[error("the set that opens here is not closed; write ] after its last character")]
@@ -94,7 +94,7 @@ pub enum MaskProblem {
     #[error("the range {first}-{last} runs backwards; write {last}-{first}")]
     RangeBackwards { first: char, last: char },
     #[error(
-        "found no named set here; there are {} and, at the end of a mask, [:check:]; write \\: for a colon",
+        "unknown named set; the named sets are {} and, at the end of a mask, [:check:]; write \\: for a colon",
         named_sets()
     )]
     UnknownName,

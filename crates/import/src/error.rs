@@ -15,7 +15,7 @@ pub enum ImportError {
     Read { bytes: u64, source: io::Error },
     #[error("the input holds no codes; write one code per line")]
     Empty,
-    #[error("none of the {invalid} lines with text holds a valid code; line {line}: {reason}")]
+    #[error("the input holds no valid code (lines with text: {invalid}); line {line}: {reason}")]
     NoValidCode { invalid: u64, line: u64, reason: Invalid },
     #[error("the header has no column {column:?}; its columns are {}", listed(found))]
     ColumnMissing { column: String, found: Vec<String> },

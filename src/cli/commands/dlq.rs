@@ -38,7 +38,7 @@ impl DlqCommand {
     }
 }
 
-/// List dead messages, oldest first; they stay in the queue
+/// List dead-lettered messages, oldest first; they stay in the queue
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint dlq list
@@ -67,7 +67,7 @@ impl List {
             return print_json(&documents);
         }
         match documents.is_empty() {
-            true => print_note("no dead messages"),
+            true => print_note("no dead-lettered messages"),
             false => print_line(&format!("{:>5}  {:<20}  {:<36}  REASON", "NO", "DEAD SINCE", "MESSAGE"))?,
         }
         documents.iter().try_for_each(|document| print_line(&document.list_line()))?;
@@ -78,7 +78,7 @@ impl List {
     }
 }
 
-/// Show one dead message; it stays in the queue
+/// Show one dead-lettered message; it stays in the queue
 #[derive(Debug, Args)]
 pub struct Show {
     /// Number or message id from `codemint dlq list`
@@ -112,13 +112,13 @@ impl Show {
     }
 }
 
-/// Put dead messages back into the job queue in their original form
+/// Put dead-lettered messages back into the job queue in their original form
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint dlq requeue 3
   codemint dlq requeue --all")]
 pub struct Requeue {
-    /// Number or message id from `codemint dlq list`
+    /// Number or message id from `codemint dlq list`; or use --all
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     message: Option<String>,
     /// Requeue all messages that are in the queue now
@@ -163,7 +163,7 @@ async fn requeue_all(context: &Context, queue: &mut DeadQueue, back: &mut u32) -
     Ok(())
 }
 
-/// Remove all dead messages permanently
+/// Remove all dead-lettered messages permanently
 #[derive(Debug, Args)]
 pub struct Purge {
     /// Confirm the purge
@@ -203,7 +203,7 @@ fn messages(count: u32) -> String {
 fn settings(context: &Context) -> Result<&BrokerSettings, Failure> {
     let broker = context.config.broker.as_ref();
     broker.ok_or_else(|| {
-        Failure::usage("no broker is configured to read dead messages from; set amqp.url or amqp.url_file")
+        Failure::usage("no broker is configured to read dead-lettered messages from; set amqp.url or amqp.url_file")
     })
 }
 
@@ -236,5 +236,7 @@ async fn find(context: &Context, queue: &mut DeadQueue, wanted: &str) -> Result<
         }
     }
     let list = context.command("dlq list");
-    Err(Failure::negative_result(format!("there is no dead message {wanted:?} among {passed}; {list} lists them")))
+    Err(Failure::negative_result(format!(
+        "there is no dead-lettered message {wanted:?} among {passed}; {list} lists them"
+    )))
 }

@@ -52,8 +52,8 @@ const RUN_CODES: u32 = 50_000;
 
 Codes are folded to upper case. Existing codes, repeats and lines without a valid code are counted and \
 left out; --reject-file lists them with line and reason. Repeat the command to resume an interrupted \
-import. Sorting needs about three times the size of the codes on disk, in the directory for temporary \
-files (TMPDIR).")]
+import. Sorting needs free disk space of about three times the size of the codes, in the directory \
+for temporary files (TMPDIR).")]
 pub struct Import {
     /// Input file, or - for standard input
     input: String,
@@ -122,7 +122,7 @@ impl Import {
         let columns = self.open().and_then(|input| header(input, self.delimiter()).map_err(Failure::from));
         match columns {
             Ok(columns) => Failure::usage(format!(
-                "{} is a CSV file; name the column of the codes with --column: {}",
+                "{} is a CSV file, but --column is missing; add --column with one of its columns: {}",
                 self.input,
                 columns.join(", ")
             )),

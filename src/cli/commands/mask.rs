@@ -200,9 +200,9 @@ impl fmt::Display for Explanation {
 #[command(after_help = "Examples:
   codemint mask check SPRING-7K3XW9PLQM --mask 'SPRING-[:safe:]{8}[:check:]{2}'
 
-Lower case is folded to upper case. Put a code that begins with - last, after --. The command opens \
-no store, so it does not check whether the code was ever minted. Check characters are verified with \
-the secret in check.key_file.")]
+Lower case is folded to upper case. If the code begins with -, put it last: codemint mask check \
+--mask MASK -- -CODE. The command opens no store, so it does not check whether the code was ever \
+minted. Check characters are verified with the secret in check.key_file.")]
 pub struct Check {
     /// Code, as a customer typed it
     code: String,

@@ -26,8 +26,8 @@ struct Report {
   codemint --store postgres://owner@db/shop migrate
   codemint --store postgres://owner@db/shop migrate --check
 
-With --check, the exit code is 3 if the schema is missing or older. To cut the table of codes of an empty
-store into partitions, run deploy/postgres/partitions.sql with psql afterwards.")]
+With --check, the exit code is 3 if the schema is missing or older. To cut the table of codes of an \
+empty store into partitions, run deploy/postgres/partitions.sql with psql afterwards.")]
 pub struct Migrate {
     /// Only report the version of the schema
     #[arg(long)]

@@ -21,9 +21,9 @@ use codemint_store::upkeep::pruning::{Prunable, PrunableRow};
   codemint jobs prune --older-than 4w --json
 
 Codes are never deleted, nor is anything that export and verify need: a code that was handed out is \
-never minted again. Removed are events that no broker has taken, and the filters of runs, whose codes \
-new jobs then look up exactly. Freed space is reused; files do not shrink. PostgreSQL frees it by \
-vacuum, which runs automatically.")]
+never minted again. The command removes events that no broker has accepted, and filters; new jobs \
+then look up the codes of pruned jobs, which takes longer and gives the same result. Freed space is \
+reused; files do not shrink. In PostgreSQL, autovacuum frees the space.")]
 pub struct Prune {
     /// Minimum time since the end of a job in hours, days or weeks, such as 12h, 90d or 4w
     #[arg(long, value_name = "AGE", value_parser = age)]
@@ -39,7 +39,7 @@ pub struct Prune {
 /// The report of what was removed, or would be.
 #[derive(Debug, Serialize)]
 struct Pruned {
-    /// True if nothing was removed.
+    /// True for a dry run: the figures are what would be removed.
     dry_run: bool,
     /// The time before which the jobs ended.
     ended_before: String,
@@ -123,7 +123,7 @@ impl fmt::Display for Pruned {
 /// Parses a number of hours, days or weeks.
 fn age(text: &str) -> Result<TimeDelta, String> {
     let wrong =
-        || format!("found {text:?}; write a number and h, d or w for hours, days or weeks, as in 12h, 90d or 4w");
+        || "write a whole number from 1 and h, d or w for hours, days or weeks, such as 12h, 90d or 4w".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
     let number: u32 = text.strip_suffix(unit).and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
     let hours = match unit {

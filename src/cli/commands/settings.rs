@@ -34,9 +34,10 @@ impl Show {
         if self.json {
             return print_json(resolved);
         }
+        let width = resolved.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
         for setting in resolved {
             let value = setting.value.as_deref().unwrap_or("-");
-            print_line(&format!("{:<18}{value}  ({})", setting.key, setting.origin))?;
+            print_line(&format!("{:<width$}  {value}  ({})", setting.key, setting.origin))?;
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ impl Man {
     }
 }
 
-/// Print the version of the program and of its generator
+/// Print the versions of the program and of its code generator; a job needs the generator version that created it
 #[derive(Debug, Args)]
 pub struct Version {
     /// Report as JSON

@@ -31,7 +31,7 @@ const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// The consecutive checks that must find nothing left: a message may be on its way from the queue to the store.
 const DRAINED_LOOKS: u32 = 3;
 
-/// Take jobs from the broker and the store and mint them, until stopped
+/// Process jobs from the broker and the store until stopped
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint --store postgres://mint@db/shop worker

@@ -1,4 +1,4 @@
-//! The display of dead messages. They may hold anything, so their text is escaped before it reaches a terminal.
+//! The display of dead-lettered messages. They may hold anything, so their text is escaped before it reaches a terminal.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

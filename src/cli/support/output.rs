@@ -156,7 +156,9 @@ pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
 /// Returns a failure that names the requested file; the error itself may name a temporary file, unknown to the user.
 pub fn cannot_write(place: &Path, error: &io::Error) -> Failure {
     let reason = match error.kind() {
-        io::ErrorKind::NotFound if !directory_of(place).is_dir() => "its directory does not exist".to_owned(),
+        io::ErrorKind::NotFound if !directory_of(place).is_dir() => {
+            "its directory does not exist; create it or name another file".to_owned()
+        }
         kind if error.get_ref().is_some() => kind.to_string(),
         _ => error.to_string(),
     };

@@ -49,8 +49,8 @@ fn every_problem_names_its_position_and_the_fix() {
         ("#{0}", "mask, byte 3: found 0 in a repeat; write a number from 1 to 64 and a closing brace, such as {3}"),
         (
             "A\\",
-            "mask, byte 2: found the end of the mask after a backslash; a backslash stands before the character that \
-             it makes literal",
+            "mask, byte 2: found the end of the mask after a backslash; write \\\\ for a backslash, or the character to \
+             make literal",
         ),
         ("A[BC", "mask, byte 2: the set that opens here is not closed; write ] after its last character"),
         ("A[]", "mask, byte 2: the set is empty; write the characters that may stand here, such as [A-F0-9]"),
@@ -58,7 +58,7 @@ fn every_problem_names_its_position_and_the_fix() {
         ("[0Z-A]", "mask, byte 3: the range Z-A runs backwards; write A-Z"),
         (
             "#[:hex:]",
-            "mask, byte 2: found no named set here; there are [:digit:] [:alpha:] [:alnum:] [:safe:] and, at the end of \
+            "mask, byte 2: unknown named set; the named sets are [:digit:] [:alpha:] [:alnum:] [:safe:] and, at the end of \
              a mask, [:check:]; write \\: for a colon",
         ),
         (

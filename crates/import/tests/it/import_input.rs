@@ -92,7 +92,7 @@ fn a_code_of_maximum_length_may_have_any_line_ending() {
 }
 
 fn no_valid_code(invalid: u64, line: u64, reason: &str) -> String {
-    format!("none of the {invalid} lines with text holds a valid code; line {line}: {reason}")
+    format!("the input holds no valid code (lines with text: {invalid}); line {line}: {reason}")
 }
 
 #[test]

@@ -69,7 +69,9 @@ fn check_place(file: &Path) -> Result<(), StoreError> {
     let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
     let problem = match directory {
         _ if file.is_dir() => "it is a directory; name a file in it".to_owned(),
-        Some(directory) if !directory.is_dir() => format!("there is no directory {}", directory.display()),
+        Some(directory) if !directory.is_dir() => {
+            format!("there is no directory {}; create it or name another file", directory.display())
+        }
         _ => return Ok(()),
     };
     Err(StoreError::File { file: file.display().to_string(), problem })

@@ -36,7 +36,7 @@ fn every_metric_is_documented_with_its_type_and_its_labels() {
     let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
     let strangers: Vec<&&str> = documented.keys().filter(|name| !names.contains(name)).collect();
     assert!(strangers.is_empty(), "documented, but not in the source: {strangers:?}");
-    for metric in &METRICS {
+    for metric in METRICS {
         let (kind, labels) = documented.get(metric.name).unwrap_or_else(|| panic!("{} is not documented", metric.name));
         let expected = match metric.kind {
             Kind::Counter => "counter",

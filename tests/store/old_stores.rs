@@ -66,7 +66,7 @@ fn rows(kind: Kind) -> String {
             "insert into jobs (id, mask, canonical_mask, count, state, key, generator_version, chunk_size, minted, rejected, digest)
              values ({id}, '{}', '{mask}', {count}, '{}', {key}, 1, 20, {minted}, {}, {});\n",
             mask.to_lowercase(),
-            state.as_str(),
+            state.into_str(),
             if ended { "0" } else { "null" },
             if ended { &digest } else { "null" },
         );

@@ -14,6 +14,7 @@ use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::Value;
+use strum::VariantArray;
 
 use codemint_test_support::schemas::{assert_fits, validator};
 use codemint_test_support::site::Site;
@@ -94,11 +95,11 @@ fn names_in_the_document_match_the_code() {
 fn events_in_the_document_match_the_code() {
     let document = document();
     let messages = document["channels"]["events"]["messages"].as_object().expect("messages");
-    assert_eq!(messages.len(), EventKind::ALL.len());
+    assert_eq!(messages.len(), EventKind::VARIANTS.len());
     let keys = document["channels"]["events"]["parameters"]["happening"]["enum"].as_array().expect("keys");
     let keys: Vec<String> = keys.iter().map(|key| format!("job.{}", key.as_str().expect("a text"))).collect();
-    assert_eq!(keys, EventKind::ALL.map(EventKind::routing_key));
-    for kind in EventKind::ALL {
+    assert_eq!(keys, EventKind::VARIANTS.iter().map(|kind| kind.routing_key()).collect::<Vec<_>>());
+    for kind in EventKind::VARIANTS {
         let name = kind.routing_key().replace("job.", "");
         let message = format!("/components/messages/{name}");
         assert_eq!(text(&document, &format!("{message}/name")), kind.event_type());

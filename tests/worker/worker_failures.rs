@@ -115,7 +115,7 @@ async fn a_job_under_another_check_key_is_left_alone_and_logged_once(store: Test
     assert_eq!(ran.stderr.matches("the job is left to other workers").count(), 1, "{}", ran.stderr);
     assert!(ran.stderr.contains(&job.id.to_string()) && ran.stderr.contains("check.key_file"), "{}", ran.stderr);
     let still = site.store.store.find_job(job.id).await.expect("an answer").expect("the job");
-    assert_eq!((still.state.as_str(), still.minted), ("queued", 0));
+    assert_eq!((still.state.into_str(), still.minted), ("queued", 0));
     assert_eq!(site.count("select cast(sum(failures) as bigint) from chunks").await, 0);
 }
 

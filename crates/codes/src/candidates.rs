@@ -14,7 +14,7 @@ use crate::job::record::Rejections;
 use crate::keyspace::Keyspace;
 use crate::prefilter::Prefilter;
 use crate::rules::Rules;
-use crate::screening::{LookUpReason, Screening};
+use crate::screening::Screening;
 use crate::slice::Slice;
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub enum Need<'a> {
 
 #[derive(Debug)]
 pub enum Answer {
-    /// Those of the codes that exist, ascending.
+    /// The codes that exist, ascending.
     Present(Vec<String>),
     /// The existing codes of the page, one per line; codes that are not of the page are ignored.
     Page(String),
@@ -70,7 +70,7 @@ enum Stage {
 }
 
 /// After a conflict only looking up helps: the filters were as of an older snapshot.
-const EXACT: Screening = Screening::LookUp(LookUpReason::Cheaper);
+const EXACT: Screening = Screening::LookUpCheaper;
 
 impl FirstCandidates {
     /// Makes the first draw of a chunk. Its codes reuse the memory of `recycled`, a batch that is no longer needed.

@@ -295,8 +295,8 @@ fn read_literal(set: &SymbolSet) -> Option<u8> {
     set.single().map(|literal| READ[usize::from(literal)]).filter(|&symbol| symbol != 0)
 }
 
-/// Returns for each position how many symbols are read from the literals that end there: a word that is not longer lies
-/// wholly in literals.
+/// Returns for each position the number of readable symbols in the literals that end there. A word of at most that length
+/// lies wholly in literals.
 fn reaches(positions: &[SymbolSet]) -> Vec<u8> {
     let extend = |reach: &mut u8, set: &SymbolSet| {
         *reach = if is_placeholder(set) { 0 } else { *reach + u8::from(read_literal(set).is_some()) };

@@ -173,7 +173,7 @@ impl Prefilter {
         FilterSize { bytes: words * size_of::<u32>() as u64, fill }
     }
 
-    /// Returns those of the ascending codes that may exist. Each is tested against every run whose range contains it.
+    /// Returns the codes that may exist; all are ascending. Each is tested against every run whose range contains it.
     pub fn suspects(&self, codes: &CodeBatch) -> CodeBatch {
         let fingerprints: Vec<_> = codes.iter().map(fingerprint).collect();
         let mut suspect = vec![false; codes.len()];

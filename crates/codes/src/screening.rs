@@ -1,6 +1,6 @@
 //! Chooses by estimated cost how a chunk's candidates are compared with the codes that exist.
 
-use std::str::FromStr;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::batch::CodeBatch;
 use crate::prefilter::Prefilter;
@@ -21,29 +21,31 @@ pub struct Overlap {
 }
 
 /// The way in which candidates are compared with existing codes. All ways have the same result, but not the same cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A chunk's row has its name in snake case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str, parse_err_ty = String, parse_err_fn = unknown_screening)]
 pub enum Screening {
     /// No other run overlaps the slice.
     NothingOverlaps,
     /// The filters select the candidates that may exist; these are looked up.
     Filter,
-    /// Every candidate is looked up.
-    LookUp(LookUpReason),
+    /// Every candidate is looked up, for one of five reasons.
+    LookUpFewCodes,
+    LookUpTooManyRuns,
+    LookUpOverBudget,
+    LookUpCheaper,
+    LookUpSwitchedOff,
     /// Nothing is compared: a candidate that exists is detected when the chunk is written.
     LeftToTheIndex,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LookUpReason {
-    FewCodes,
-    TooManyRuns,
-    OverBudget,
-    Cheaper,
-    SwitchedOff,
+fn unknown_screening(text: &str) -> String {
+    format!("unknown screening {text:?}")
 }
 
 /// The ways that an operator allows. Duplicates cannot arise in any mode: the unique index rejects them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = unknown_mode)]
 pub enum ScreeningMode {
     /// The cheapest way.
     Auto,
@@ -53,17 +55,8 @@ pub enum ScreeningMode {
     None,
 }
 
-impl FromStr for ScreeningMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "look_up" => Ok(Self::LookUp),
-            "none" => Ok(Self::None),
-            other => Err(format!("found {other:?}; write auto, look_up or none")),
-        }
-    }
+fn unknown_mode(text: &str) -> String {
+    format!("found {text:?}; write auto, look_up or none")
 }
 
 /// The limits that an operator sets.
@@ -96,23 +89,12 @@ pub const LOAD_A_BYTE_US: f64 = 0.002;
 pub const READ_A_SINGLE_CODE_US: f64 = 0.7;
 
 impl Screening {
-    const ALL: [Self; 8] = [
-        Self::NothingOverlaps,
-        Self::Filter,
-        Self::LookUp(LookUpReason::FewCodes),
-        Self::LookUp(LookUpReason::TooManyRuns),
-        Self::LookUp(LookUpReason::OverBudget),
-        Self::LookUp(LookUpReason::Cheaper),
-        Self::LookUp(LookUpReason::SwitchedOff),
-        Self::LeftToTheIndex,
-    ];
-
     /// Returns the choice that needs no question to the store, if there is one.
     pub fn without_asking(candidates: u64, limits: &FilterLimits) -> Option<Self> {
         match limits.mode {
             ScreeningMode::None => Some(Self::LeftToTheIndex),
-            _ if candidates < FEW_CODES => Some(Self::LookUp(LookUpReason::FewCodes)),
-            ScreeningMode::LookUp => Some(Self::LookUp(LookUpReason::SwitchedOff)),
+            _ if candidates < FEW_CODES => Some(Self::LookUpFewCodes),
+            ScreeningMode::LookUp => Some(Self::LookUpSwitchedOff),
             ScreeningMode::Auto => None,
         }
     }
@@ -123,25 +105,25 @@ impl Screening {
             return Self::NothingOverlaps;
         }
         if overlap.runs > RUNS_MAX || overlap.single_codes > SINGLE_CODES_MAX {
-            return Self::LookUp(LookUpReason::TooManyRuns);
+            return Self::LookUpTooManyRuns;
         }
         if overlap.filter_bytes > limits.bytes_max {
-            return Self::LookUp(LookUpReason::OverBudget);
+            return Self::LookUpOverBudget;
         }
         let looked_up_anyway = overlap.pairs_unfiltered as f64 + overlap.pairs as f64 * limits.false_positive_rate;
         let filter = overlap.filter_bytes as f64 * LOAD_A_BYTE_US
             + overlap.pairs as f64 * TEST_A_PAIR_US
             + overlap.single_codes as f64 * READ_A_SINGLE_CODE_US
             + looked_up_anyway * LOOK_UP_A_CODE_US;
-        if filter < candidates as f64 * LOOK_UP_A_CODE_US { Self::Filter } else { Self::LookUp(LookUpReason::Cheaper) }
+        if filter < candidates as f64 * LOOK_UP_A_CODE_US { Self::Filter } else { Self::LookUpCheaper }
     }
 
-    /// Returns those of the ascending codes that may exist and must be looked up; `None` means all of them.
+    /// Returns the codes that may exist and must be looked up, ascending; `None` means all of them.
     pub fn suspects(self, codes: &CodeBatch, prefilter: &Prefilter) -> Option<CodeBatch> {
         match self {
             Self::NothingOverlaps | Self::LeftToTheIndex => Some(CodeBatch::default()),
-            Self::LookUp(_) => None,
             Self::Filter => Some(prefilter.suspects(codes)),
+            _ => None,
         }
     }
 
@@ -150,38 +132,13 @@ impl Screening {
         match self {
             Self::NothingOverlaps => "no other run overlaps the slice",
             Self::Filter => "few candidates exist already, and filters select those that may",
-            Self::LookUp(LookUpReason::FewCodes) => "so few codes are requested that looking them up is cheapest",
-            Self::LookUp(LookUpReason::TooManyRuns) => {
-                "so many runs overlap the slice that looking up every candidate is cheaper"
-            }
-            Self::LookUp(LookUpReason::OverBudget) => "the filters of the overlapping runs exceed prefilter.max_bytes",
-            Self::LookUp(LookUpReason::Cheaper) => "looking up every candidate is cheaper than testing filters",
-            Self::LookUp(LookUpReason::SwitchedOff) => "prefilter.screening is look_up",
+            Self::LookUpFewCodes => "so few codes are requested that looking them up is cheapest",
+            Self::LookUpTooManyRuns => "so many runs overlap the slice that looking up every candidate is cheaper",
+            Self::LookUpOverBudget => "the filters of the overlapping runs exceed prefilter.max_bytes",
+            Self::LookUpCheaper => "looking up every candidate is cheaper than testing filters",
+            Self::LookUpSwitchedOff => "prefilter.screening is look_up",
             Self::LeftToTheIndex => "prefilter.screening is none",
         }
-    }
-
-    /// Returns the name that is stored with a chunk.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NothingOverlaps => "nothing_overlaps",
-            Self::Filter => "filter",
-            Self::LookUp(LookUpReason::FewCodes) => "look_up_few_codes",
-            Self::LookUp(LookUpReason::TooManyRuns) => "look_up_too_many_runs",
-            Self::LookUp(LookUpReason::OverBudget) => "look_up_over_budget",
-            Self::LookUp(LookUpReason::Cheaper) => "look_up_cheaper",
-            Self::LookUp(LookUpReason::SwitchedOff) => "look_up_switched_off",
-            Self::LeftToTheIndex => "left_to_the_index",
-        }
-    }
-}
-
-impl FromStr for Screening {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|screening| screening.as_str() == text);
-        known.ok_or_else(|| format!("unknown screening {text:?}"))
     }
 }
 

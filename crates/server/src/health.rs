@@ -59,7 +59,7 @@ impl Health {
 
     pub(crate) async fn readiness(&self) -> ReadinessDocument {
         let missing = self.missing().await;
-        let broker = self.broker.as_ref().map(|status| status.borrow().as_str().to_owned());
+        let broker = self.broker.as_ref().map(|status| status.borrow().into_str().to_owned());
         ReadinessDocument { ready: missing.is_empty(), missing, broker }
     }
 

@@ -148,7 +148,7 @@ fn ended_line(job: &Job) -> EndedJob {
     EndedJob {
         id: job.id.to_string(),
         campaign: job.campaign.clone().unwrap_or_default(),
-        state: job.state.as_str(),
+        state: job.state.into_str(),
         codes: HumanCount(job.minted).to_string(),
         note,
         ago: format!("{} ago", HumanDuration(since)),

@@ -1,7 +1,10 @@
 //! The state of the connection to the message broker, for readiness and the page.
 
+use strum::IntoStaticStr;
+
 /// The state of the session with the broker, as readiness shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum BrokerStatus {
     Away {
         reason: String,
@@ -19,14 +22,6 @@ impl BrokerStatus {
         match self {
             Self::Away { reason } => Some(reason.clone()),
             Self::Connected | Self::Blocked { .. } => None,
-        }
-    }
-
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Away { .. } => "away",
-            Self::Connected => "connected",
-            Self::Blocked { .. } => "blocked",
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Log setup. Codes, keys and passwords are never logged, by any module.
 
-use std::str::FromStr;
-
+use strum::EnumString;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -12,25 +11,19 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::json_lines::JsonLines;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = unknown_format)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            other => Err(format!("found {other:?}; write auto, text or json")),
-        }
-    }
+fn unknown_format(text: &str) -> String {
+    format!("found {text:?}; write auto, text or json")
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = unknown_level)]
 pub enum LogLevel {
     Error,
     Warn,
@@ -39,19 +32,8 @@ pub enum LogLevel {
     Trace,
 }
 
-impl FromStr for LogLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "error" => Ok(Self::Error),
-            "warn" => Ok(Self::Warn),
-            "info" => Ok(Self::Info),
-            "debug" => Ok(Self::Debug),
-            "trace" => Ok(Self::Trace),
-            other => Err(format!("found {other:?}; write auto, error, warn, info, debug or trace")),
-        }
-    }
+fn unknown_level(text: &str) -> String {
+    format!("found {text:?}; write auto, error, warn, info, debug or trace")
 }
 
 /// Sends the process's log to `writer`. Called once, by the command line.

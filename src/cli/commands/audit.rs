@@ -37,7 +37,7 @@ pub struct Audit {
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     job: Option<Uuid>,
     /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune
-    #[arg(long, value_parser = action)]
+    #[arg(long)]
     action: Option<Action>,
     /// Report as JSON, one entry per line
     #[arg(long)]
@@ -129,9 +129,4 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let time = day.or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()));
     let of_four_digits = time.ok().filter(|time| (DateTime::UNIX_EPOCH..=LATEST).contains(time));
     of_four_digits.ok_or_else(|| "write a day as 2026-11-25, or a time as 2026-11-25T17:00:00Z".to_owned())
-}
-
-fn action(text: &str) -> Result<Action, String> {
-    let known = Action::ALL.into_iter().find(|action| action.as_str() == text);
-    known.ok_or_else(|| format!("write one of {}", Action::ALL.map(Action::as_str).join(", ")))
 }

@@ -105,7 +105,7 @@ fn list_line(job: &Job) -> String {
     format!(
         "{}  {:<10}  {:>13}  {:>13}  {}  {}{campaign}",
         job.id,
-        job.state.as_str(),
+        job.state.into_str(),
         grouped(job.minted.into()),
         grouped(job.count.into()),
         job.created_at.format("%Y-%m-%dT%H:%M:%SZ"),
@@ -134,7 +134,7 @@ impl Show {
         }
         report(&job, false)?;
         screenings.iter().try_for_each(|(screening, chunks)| {
-            let line = format!("{}, chunks: {chunks}; {}", screening.as_str(), screening.reason());
+            let line = format!("{}, chunks: {chunks}; {}", screening.into_str(), screening.reason());
             print_line(&format!("{:<10}{line}", "screening"))
         })
     }
@@ -158,7 +158,7 @@ struct ShownScreening {
 
 impl From<&(Screening, u64)> for ShownScreening {
     fn from(&(screening, chunks): &(Screening, u64)) -> Self {
-        Self { screening: screening.as_str(), reason: screening.reason(), chunks }
+        Self { screening: screening.into_str(), reason: screening.reason(), chunks }
     }
 }
 

@@ -95,7 +95,7 @@ impl Verdict {
     fn new(job: &Job) -> Self {
         Self {
             job_id: job.id,
-            state: job.state.as_str(),
+            state: job.state.into_str(),
             requested: job.count,
             found: 0,
             holds: true,

@@ -69,7 +69,7 @@ impl Conditions<'_> {
         let (begun, clock) = (Instant::now(), CpuClock::read());
         let minting = tokio::spawn({
             let (pool, end) = (pool.clone(), end.clone());
-            async move { pool.run_offered(&end).await }
+            async move { pool.run(&end).await }
         });
         let mut heard = Heard::listen(&mut reports, &pool, jobs, &end, &self.bar).await;
         let clock_then = CpuClock::read();
@@ -149,7 +149,7 @@ impl Heard {
                 self.begun.entry(job_no).or_insert(at);
             }
             Observed::ChunkMinted { times, .. } => {
-                self.chunk_sum.add(&times);
+                add(&mut self.chunk_sum, &times);
                 self.chunk_times.push(times.total());
             }
             Observed::JobEnded { job_no, at } => {
@@ -159,4 +159,16 @@ impl Heard {
             }
         }
     }
+}
+
+fn add(sum: &mut ChunkTimes, more: &ChunkTimes) {
+    sum.claim += more.claim;
+    sum.prepare += more.prepare;
+    sum.put_codes += more.put_codes;
+    sum.checkpoint += more.checkpoint;
+    sum.commit += more.commit;
+    sum.yield_writer += more.yield_writer;
+    sum.preparation.draw += more.preparation.draw;
+    sum.preparation.filter += more.preparation.filter;
+    sum.preparation.encode += more.preparation.encode;
 }

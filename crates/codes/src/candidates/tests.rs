@@ -17,10 +17,10 @@ use crate::mask::Mask;
 use crate::prefilter::{Filter, Prefilter, RunFilter};
 use crate::random::{Key, Stream};
 use crate::rules::Rules;
-use crate::screening::{LookUpReason, Screening};
+use crate::screening::Screening;
 use crate::slice::Slice;
 
-const LOOK_UP: Screening = Screening::LookUp(LookUpReason::Cheaper);
+const LOOK_UP: Screening = Screening::LookUpCheaper;
 
 /// The chunk of a mask, and what is asked about it.
 struct Chunk {

@@ -1,10 +1,10 @@
 //! The states of a job, and the reason for an end without all codes.
 
-use std::fmt;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-/// The state of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a job. Its name in tables, in messages and on the command line is in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case", const_into_str, parse_err_ty = String, parse_err_fn = unknown_state)]
 pub enum State {
     Queued,
     Running,
@@ -15,40 +15,14 @@ pub enum State {
 }
 
 impl State {
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Cancelling, Self::Cancelled, Self::Completed, Self::Failed];
-
-    /// Returns the name used in tables, in messages and on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-        }
-    }
-
     /// Returns true if nothing will change any more.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Cancelled | Self::Completed | Self::Failed)
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for State {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        known.ok_or_else(|| format!("unknown state; use one of {}", Self::ALL.map(Self::as_str).join(", ")))
-    }
+fn unknown_state(_text: &str) -> String {
+    format!("unknown state; use one of {}", State::VARIANTS.join(", "))
 }
 
 /// The reason why a job ended without all its codes.

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
+use strum::VariantNames;
 use uuid::Uuid;
 
 use crate::job::options::PRIORITY_MAX;
@@ -31,7 +32,7 @@ pub struct JobDocument {
     pub priority: u8,
     /// The state: `queued` and `running` become `completed` or `failed`, or first `cancelling` and then `cancelled`. A
     /// `completed` job has exactly the codes that were requested.
-    #[schemars(extend("enum" = State::ALL.map(State::as_str)))]
+    #[schemars(extend("enum" = State::VARIANTS))]
     pub state: &'static str,
     /// The number of requested codes; for an import, the number of codes in its input.
     pub requested: u64,
@@ -115,7 +116,7 @@ impl From<&Job> for JobDocument {
             mask,
             campaign: job.campaign.clone(),
             priority: job.options.priority,
-            state: job.state.as_str(),
+            state: job.state.into_str(),
             requested: job.count,
             minted: job.minted,
             rejected: job.rejections.total(),

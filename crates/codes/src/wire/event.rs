@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
+use strum::{IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
 use crate::job::record::Job;
@@ -17,7 +18,8 @@ const SPEC_VERSION: &str = "1.0";
 const DATA_CONTENT_TYPE: &str = "application/json";
 
 /// The kind of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum EventKind {
     Accepted,
     Progress,
@@ -42,7 +44,7 @@ pub struct EventDocument {
     pub source: &'static str,
     /// The event's type: what happened. The last three are final: no new event follows.
     #[serde(rename = "type")]
-    #[schemars(extend("enum" = EventKind::ALL.map(EventKind::event_type)))]
+    #[schemars(extend("enum" = EventKind::VARIANTS.iter().map(|kind| kind.event_type()).collect::<Vec<_>>()))]
     pub event_type: String,
     /// The job's id.
     pub subject: Uuid,
@@ -56,8 +58,6 @@ pub struct EventDocument {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 5] = [Self::Accepted, Self::Progress, Self::Completed, Self::Failed, Self::Cancelled];
-
     /// Returns the event that reports this final state; `None` for a state that is not final.
     pub const fn of_end(state: State) -> Option<Self> {
         match state {
@@ -68,23 +68,13 @@ impl EventKind {
         }
     }
 
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Progress => "progress",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     /// Returns the event's type, which is also the `type` property of the message.
     pub fn event_type(self) -> String {
-        format!("codemint.job.{}.v1", self.name())
+        format!("codemint.job.{}.v1", self.into_str())
     }
 
     pub fn routing_key(self) -> String {
-        format!("job.{}", self.name())
+        format!("job.{}", self.into_str())
     }
 
     /// Returns the event about a job in its current state; `time` is when it happened.
@@ -92,7 +82,7 @@ impl EventKind {
         let id = match self {
             // Two progress events of a job have the same number of codes only if they report the same.
             Self::Progress => format!("{}/progress/{}", job.id, job.minted),
-            other => format!("{}/{}", job.id, other.name()),
+            other => format!("{}/{}", job.id, other.into_str()),
         };
         EventDocument {
             specversion: SPEC_VERSION,

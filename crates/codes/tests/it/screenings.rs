@@ -1,12 +1,13 @@
 //! Tables of cases: how a chunk's candidates are compared with existing codes, and when a slice is crowded.
 
+use strum::VariantArray;
+
 use codemint_codes::screening::{
-    Attempts, FilterLimits, LookUpReason, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening, ScreeningMode,
+    Attempts, FilterLimits, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening, ScreeningMode,
 };
 
 const LIMITS: FilterLimits =
     FilterLimits { mode: ScreeningMode::Auto, false_positive_rate: 0.001, bytes_max: 64 << 20 };
-const LOOK_UP: fn(LookUpReason) -> Screening = Screening::LookUp;
 
 /// The overlap with one earlier job of the same mask and chunk size, which most chunks meet.
 const ONE_RUN: Overlap = Overlap { runs: 1, filter_bytes: 90_000, pairs: 50_000, pairs_unfiltered: 0, single_codes: 0 };
@@ -15,12 +16,12 @@ const ONE_RUN: Overlap = Overlap { runs: 1, filter_bytes: 90_000, pairs: 50_000,
 fn the_store_is_not_queried_for_few_candidates_or_without_filters() {
     let off = FilterLimits { mode: ScreeningMode::LookUp, ..LIMITS };
     for (candidates, limits, expected) in [
-        (0, LIMITS, Some(LOOK_UP(LookUpReason::FewCodes))),
-        (255, LIMITS, Some(LOOK_UP(LookUpReason::FewCodes))),
+        (0, LIMITS, Some(Screening::LookUpFewCodes)),
+        (255, LIMITS, Some(Screening::LookUpFewCodes)),
         (256, LIMITS, None),
         (50_000, LIMITS, None),
-        (255, off, Some(LOOK_UP(LookUpReason::FewCodes))),
-        (256, off, Some(LOOK_UP(LookUpReason::SwitchedOff))),
+        (255, off, Some(Screening::LookUpFewCodes)),
+        (256, off, Some(Screening::LookUpSwitchedOff)),
     ] {
         assert_eq!(Screening::without_asking(candidates, &limits), expected, "{candidates} {limits:?}");
     }
@@ -34,18 +35,18 @@ fn the_cheapest_screening_is_chosen() {
         (50_000, none, Screening::NothingOverlaps),
         (50_000, ONE_RUN, Screening::Filter),
         (50_000, many(10), Screening::Filter),
-        (50_000, many(200), LOOK_UP(LookUpReason::Cheaper)),
+        (50_000, many(200), Screening::LookUpCheaper),
         (50_000, Overlap { runs: RUNS_MAX, filter_bytes: 0, pairs: 0, ..none }, Screening::Filter),
-        (50_000, Overlap { runs: RUNS_MAX + 1, ..none }, LOOK_UP(LookUpReason::TooManyRuns)),
+        (50_000, Overlap { runs: RUNS_MAX + 1, ..none }, Screening::LookUpTooManyRuns),
         (50_000, Overlap { single_codes: 1, ..none }, Screening::Filter),
         (200_000, Overlap { single_codes: SINGLE_CODES_MAX, ..none }, Screening::Filter),
-        (10_000, Overlap { single_codes: SINGLE_CODES_MAX, ..none }, LOOK_UP(LookUpReason::Cheaper)),
-        (200_000, Overlap { single_codes: SINGLE_CODES_MAX + 1, ..none }, LOOK_UP(LookUpReason::TooManyRuns)),
+        (10_000, Overlap { single_codes: SINGLE_CODES_MAX, ..none }, Screening::LookUpCheaper),
+        (200_000, Overlap { single_codes: SINGLE_CODES_MAX + 1, ..none }, Screening::LookUpTooManyRuns),
         // A run without a filter: each candidate in it is looked up anyway, so looking all of them up costs no more.
-        (50_000, Overlap { filter_bytes: 0, pairs_unfiltered: 50_000, ..ONE_RUN }, LOOK_UP(LookUpReason::Cheaper)),
+        (50_000, Overlap { filter_bytes: 0, pairs_unfiltered: 50_000, ..ONE_RUN }, Screening::LookUpCheaper),
         (50_000, Overlap { pairs_unfiltered: 10_000, ..ONE_RUN }, Screening::Filter),
         // A big filter for few candidates.
-        (300, Overlap { filter_bytes: 1_800_000, pairs: 300, ..ONE_RUN }, LOOK_UP(LookUpReason::Cheaper)),
+        (300, Overlap { filter_bytes: 1_800_000, pairs: 300, ..ONE_RUN }, Screening::LookUpCheaper),
         (300, Overlap { filter_bytes: 90_000, pairs: 300, ..ONE_RUN }, Screening::Filter),
     ] {
         assert_eq!(Screening::choose(candidates, &overlap, &LIMITS), expected, "{candidates} {overlap:?}");
@@ -56,24 +57,28 @@ fn the_cheapest_screening_is_chosen() {
 fn filters_beyond_the_budget_are_not_loaded_and_imprecise_ones_not_used() {
     let budget = |bytes_max| FilterLimits { bytes_max, ..LIMITS };
     assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(90_000)), Screening::Filter);
-    assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(89_999)), LOOK_UP(LookUpReason::OverBudget));
+    assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(89_999)), Screening::LookUpOverBudget);
     let rate = |false_positive_rate| FilterLimits { false_positive_rate, ..LIMITS };
     let three = Overlap { runs: 3, pairs: 150_000, ..ONE_RUN };
     assert_eq!(Screening::choose(50_000, &three, &rate(0.1)), Screening::Filter);
-    assert_eq!(Screening::choose(50_000, &three, &rate(0.5)), LOOK_UP(LookUpReason::Cheaper));
+    assert_eq!(Screening::choose(50_000, &three, &rate(0.5)), Screening::LookUpCheaper);
 }
 
 #[test]
 fn screenings_are_stored_and_read_back() {
-    let reasons = [
-        LookUpReason::FewCodes,
-        LookUpReason::TooManyRuns,
-        LookUpReason::OverBudget,
-        LookUpReason::Cheaper,
-        LookUpReason::SwitchedOff,
+    let names = [
+        (Screening::NothingOverlaps, "nothing_overlaps"),
+        (Screening::Filter, "filter"),
+        (Screening::LookUpFewCodes, "look_up_few_codes"),
+        (Screening::LookUpTooManyRuns, "look_up_too_many_runs"),
+        (Screening::LookUpOverBudget, "look_up_over_budget"),
+        (Screening::LookUpCheaper, "look_up_cheaper"),
+        (Screening::LookUpSwitchedOff, "look_up_switched_off"),
+        (Screening::LeftToTheIndex, "left_to_the_index"),
     ];
-    for screening in [Screening::NothingOverlaps, Screening::Filter].into_iter().chain(reasons.map(LOOK_UP)) {
-        assert_eq!(screening.as_str().parse(), Ok(screening));
+    assert_eq!(names.map(|(screening, _)| screening).as_slice(), Screening::VARIANTS);
+    for (screening, name) in names {
+        assert_eq!((screening.into_str(), name.parse()), (name, Ok(screening)));
         assert!(!screening.reason().is_empty());
     }
     assert_eq!("guess".parse::<Screening>(), Err("unknown screening \"guess\"".to_owned()));

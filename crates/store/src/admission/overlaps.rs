@@ -71,7 +71,7 @@ impl StoreTransaction {
         rows.into_iter().map(in_use).collect()
     }
 
-    /// Returns the runs of these masks that have more than one code and meet the range, at most `limit`.
+    /// Returns at most `limit` runs of these masks that overlap the range; runs with a single code are left out.
     pub async fn find_runs(
         &mut self,
         mask_nos: &[i64],
@@ -116,7 +116,7 @@ impl StoreTransaction {
         self.query(SQL).bind(List(run_nos)).fetch_all().await
     }
 
-    /// Returns those of the given codes that already exist in the store, ascending.
+    /// Returns the given codes that already exist in the store, ascending.
     ///
     /// PostgreSQL by itself would rather read a table of millions from end to end than look up tens of thousands, which
     /// takes many times as long, and would plan at length; the settings make it look up each code, with a plan that is
@@ -148,19 +148,12 @@ impl StoreTransaction {
 
     /// Returns all codes in a range, of any mask, ascending, one per line; `None` if there are more than `limit`.
     async fn read_range(&mut self, range: CodeRange<'_>, limit: u64) -> Result<Option<String>, StoreError> {
+        const SQL: &str = "
+            select count(*), string_agg(code, $4)
+              from (select code from codes where code between $1 and $2 order by code limit $3) ordered";
         let CodeRange { first, last } = range;
         let most = limit as i64 + 1;
-        let sql = match self {
-            Self::Postgres(_) => {
-                "select count(*), string_agg(code, E'\\n')
-                   from (select code from codes where code between $1 and $2 order by code limit $3) ordered"
-            }
-            Self::Sqlite(_) => {
-                "select count(*), group_concat(code, '\n')
-                   from (select code from codes where code between $1 and $2 order by code limit $3)"
-            }
-        };
-        let query = self.query(sql).bind(first).bind(last).bind(most);
+        let query = self.query(SQL).bind(first).bind(last).bind(most).bind("\n");
         let (count, lines): (i64, Option<String>) = query.fetch_one().await?;
         Ok((count < most).then(|| lines.unwrap_or_default()))
     }

@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use strum::IntoStaticStr;
+
 use crate::connection::schema::SchemaError;
 use codemint_telemetry::failpoint;
 
@@ -39,7 +41,8 @@ fn reason(error: &sqlx::Error) -> String {
 }
 
 /// The reaction to an error of the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ErrorClass {
     /// The server is away or restarting: wait and retry.
     Away,
@@ -49,17 +52,6 @@ pub enum ErrorClass {
     NoSpace,
     /// A retry would fail in the same way.
     Permanent,
-}
-
-impl ErrorClass {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Away => "away",
-            Self::Conflict => "conflict",
-            Self::NoSpace => "no_space",
-            Self::Permanent => "permanent",
-        }
-    }
 }
 
 impl StoreError {

@@ -234,7 +234,7 @@ impl ClaimedChunk {
         let (first, last) = checkpoint.range.as_ref().map(|(first, last)| (first, last)).unzip();
         let update = self.transaction.query(SQL).bind(self.chunk.run_no).bind(checkpoint.minted as i32).bind(rejected);
         let update = update.bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
-        let update = update.bind(checkpoint.screening.as_str()).bind(&checkpoint.digest[..]).bind(first).bind(last);
+        let update = update.bind(checkpoint.screening.into_str()).bind(&checkpoint.digest[..]).bind(first).bind(last);
         let changed = update.bind(checkpoint.filter.as_deref()).execute().await?;
         require_rows("the checkpoint of a chunk", changed, 1)
     }

@@ -155,7 +155,7 @@ impl StoreTransaction {
         let digest = job_digest(&self.query(DIGESTS).bind(job_no).fetch_values().await?);
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
         let RejectionsRow { rejected, conflicts, reserved, denied, false_positives } = tally.rejections;
-        let update = self.query(SQL).bind(job_no).bind(state.as_str()).bind(code).bind(message).bind(tally.minted);
+        let update = self.query(SQL).bind(job_no).bind(state.into_str()).bind(code).bind(message).bind(tally.minted);
         let update = update.bind(rejected).bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
         update.bind(&digest[..]).execute().await?;
         Ok(digest)

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::FromRow;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use uuid::Uuid;
 
 use crate::connection::error::{StoreError, require_rows};
@@ -37,7 +38,8 @@ pub struct AuditEntry {
 }
 
 /// The action that was taken or requested.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case", const_into_str, parse_err_ty = String, parse_err_fn = unknown_action)]
 pub enum Action {
     /// Codes were requested.
     Request,
@@ -55,8 +57,13 @@ pub enum Action {
     Prune,
 }
 
+fn unknown_action(_text: &str) -> String {
+    format!("write one of {}", Action::VARIANTS.join(", "))
+}
+
 /// The result of an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Outcome {
     Accepted,
     Refused,
@@ -74,55 +81,10 @@ pub enum Outcome {
     Unchanged,
 }
 
-impl Action {
-    pub const ALL: [Self; 10] = [
-        Self::Request,
-        Self::Import,
-        Self::Cancel,
-        Self::End,
-        Self::Export,
-        Self::Reserve,
-        Self::Unreserve,
-        Self::DeadRequeue,
-        Self::DeadPurge,
-        Self::Prune,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Import => "import",
-            Self::Cancel => "cancel",
-            Self::End => "end",
-            Self::Export => "export",
-            Self::Reserve => "reserve",
-            Self::Unreserve => "unreserve",
-            Self::DeadRequeue => "dead_requeue",
-            Self::DeadPurge => "dead_purge",
-            Self::Prune => "prune",
-        }
-    }
-}
-
 impl Outcome {
     /// Returns the outcome of an action that had begun.
     pub const fn of<T, E>(result: &Result<T, E>) -> Self {
         if result.is_ok() { Self::Done } else { Self::Failed }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Refused => "refused",
-            Self::Repeated => "repeated",
-            Self::Conflict => "conflict",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Begun => "begun",
-            Self::Done => "done",
-            Self::Unchanged => "unchanged",
-        }
     }
 }
 
@@ -186,7 +148,7 @@ impl AuditEntry {
         let campaign: Option<String> = campaign.as_ref().map(|name| name.chars().take(CAMPAIGN_LENGTH_MAX).collect());
         let digest = digest.as_ref().map(|digest| format!("\\x{}", hexadecimal(digest)));
         let count = count.map(|count| count as i64);
-        json!([actor, action.as_str(), job_id, mask, count, campaign, outcome.as_str(), detail, digest])
+        json!([actor, action.into_str(), job_id, mask, count, campaign, outcome.into_str(), detail, digest])
     }
 }
 
@@ -259,7 +221,8 @@ impl Store {
         // The index finds a job's rows only if the statement has the condition.
         let of_job = if job_id.is_some() { "and job_id = $6" } else { "" };
         let query = self.query(format!("{SQL} {of_job} order by no limit $5"));
-        let query = query.bind(after_no).bind(Time(*since)).bind(Time(*until)).bind(action.map(Action::as_str));
+        let query =
+            query.bind(after_no).bind(Time(*since)).bind(Time(*until)).bind(action.map(|action| action.into_str()));
         let query = query.bind(i64::from(*limit));
         if job_id.is_some() { query.bind(job_id) } else { query }.fetch_all().await
     }

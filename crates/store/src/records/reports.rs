@@ -12,7 +12,8 @@ use codemint_codes::job::request::Request;
 use codemint_codes::job::state::State;
 use codemint_codes::screening::Screening;
 
-/// The index has a chunk's codes in order. The planner prefers a bitmap of its pages followed by a sort, which takes
+/// The statements that begin a reading transaction and make PostgreSQL use the index, which has a chunk's codes in order.
+/// By default the planner prefers a bitmap of its pages followed by a sort, which takes
 /// two to three times as long, and with few codes in the statistics it would read the whole table.
 const BEGIN_READING_CODES: &str = "
     begin read only;
@@ -71,7 +72,7 @@ impl Store {
         const MATCHING: &str = "
             (cast($1 as text) is null or j.state = $1) and (cast($2 as text) is null or j.campaign = $2) and j.no < $3";
         let query = self.query(select_jobs(MATCHING, "order by j.no desc limit $4"));
-        let query = query.bind(filter.state.map(State::as_str)).bind(&filter.campaign);
+        let query = query.bind(filter.state.map(|state| state.into_str())).bind(&filter.campaign);
         let query = query.bind(filter.before_no.unwrap_or(i64::MAX)).bind(i64::from(filter.limit));
         let rows: Vec<JobRow> = query.fetch_all().await?;
         rows.into_iter().map(Job::try_from).collect()

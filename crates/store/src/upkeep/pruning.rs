@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
+use strum::IntoStaticStr;
 
 use crate::connection::error::StoreError;
 use crate::connection::statement::{List, Time};
@@ -13,7 +14,8 @@ use crate::connection::store::Store;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 
 /// What can be pruned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Prunable {
     /// Rows of the outbox that are themselves that old: a newer one may be the reply to a repeated request.
     Events,
@@ -59,13 +61,6 @@ impl Prunable {
         }
     }
 
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Filters => "filters",
-        }
-    }
-
     const fn list(self) -> &'static str {
         match self {
             Self::Events => LIST_EVENTS,
@@ -105,7 +100,7 @@ impl Store {
         let mut transaction = self.begin_writing_unflushed().await?;
         let removed: Vec<i64> = transaction.query(what.remove()).bind(List(&numbers)).fetch_values().await?;
         if !removed.is_empty() {
-            let mut entry = AuditEntry::new(Action::Prune, Outcome::Done).with_detail(what.as_str());
+            let mut entry = AuditEntry::new(Action::Prune, Outcome::Done).with_detail(what.into_str());
             entry.count = Some(removed.len() as u64);
             transaction.put_audit(&[entry]).await?;
         }

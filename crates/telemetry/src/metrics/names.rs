@@ -2,45 +2,6 @@
 
 use metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
-pub(crate) const BUILD_INFO: &str = "codemint_build_info";
-pub(crate) const JOBS_RECEIVED: &str = "codemint_jobs_received_total";
-pub(crate) const JOBS_OPENED: &str = "codemint_jobs_opened_total";
-pub const JOBS_FINISHED: &str = "codemint_jobs_finished_total";
-pub const JOBS: &str = "codemint_jobs";
-pub const OLDEST_WAITING_JOB_AGE: &str = "codemint_oldest_waiting_job_age_seconds";
-pub(crate) const JOB_WAIT: &str = "codemint_job_wait_seconds";
-pub(crate) const JOB_RUN: &str = "codemint_job_run_seconds";
-pub const KEYSPACE_USED: &str = "codemint_keyspace_used_ratio";
-pub const CODES_MINTED: &str = "codemint_codes_minted_total";
-pub const CANDIDATES_REJECTED: &str = "codemint_candidates_rejected_total";
-pub(crate) const FALSE_POSITIVES: &str = "codemint_prefilter_false_positives_total";
-pub(crate) const CHUNKS_CLAIMED: &str = "codemint_chunks_claimed_total";
-pub(crate) const CHUNKS_MINTED: &str = "codemint_chunks_minted_total";
-pub(crate) const CHUNK_DURATION: &str = "codemint_chunk_duration_seconds";
-pub const CHUNK_CONFLICTS: &str = "codemint_chunk_conflicts_total";
-pub(crate) const CHUNK_RETRIES: &str = "codemint_chunk_retries_total";
-pub(crate) const COMMITS_AMBIGUOUS: &str = "codemint_commits_ambiguous_total";
-pub(crate) const PREFILTER_LOAD: &str = "codemint_prefilter_load_seconds";
-pub const PREFILTER_BYTES: &str = "codemint_prefilter_bytes";
-pub(crate) const PREFILTER_FILL: &str = "codemint_prefilter_fill_ratio";
-pub const WRITERS_BUSY: &str = "codemint_writers_busy";
-pub const WRITERS_ALLOWED: &str = "codemint_writers_allowed";
-pub const LAST_PROGRESS: &str = "codemint_last_progress_timestamp_seconds";
-pub const STORE_UP: &str = "codemint_store_up";
-pub const POOL_CONNECTIONS: &str = "codemint_store_pool_connections";
-pub const POOL_CONNECTIONS_MAX: &str = "codemint_store_pool_connections_max";
-pub const STORE_ERRORS: &str = "codemint_store_errors_total";
-pub(crate) const STATEMENTS_GIVEN_UP: &str = "codemint_store_statements_given_up_total";
-pub const OUTBOX_EVENTS: &str = "codemint_outbox_events";
-pub const BROKER_CONNECTED: &str = "codemint_broker_connected";
-pub const BROKER_BLOCKED: &str = "codemint_broker_blocked";
-pub const BROKER_RECONNECTS: &str = "codemint_broker_reconnects_total";
-pub(crate) const BROKER_MESSAGES: &str = "codemint_broker_messages_total";
-pub const EVENTS_PUBLISHED: &str = "codemint_events_published_total";
-pub(crate) const BROKER_CONFIRM: &str = "codemint_broker_confirm_seconds";
-pub const QUEUE_MESSAGES: &str = "codemint_broker_queue_messages";
-pub(crate) const QUEUE_CONSUMERS: &str = "codemint_broker_queue_consumers";
-
 /// Buckets from a round trip on the same machine to a chunk in a crowded slice.
 const CHUNK_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -70,112 +31,108 @@ pub enum Kind {
     JobSeconds,
 }
 
-const fn counter(name: &'static str, help: &'static str, series: &'static [Labels]) -> Metric {
-    Metric { name, kind: Kind::Counter, help, series }
+/// Declares the name of each metric as a constant, and the table of all metrics.
+macro_rules! metrics {
+    ($($visibility:vis $constant:ident: $kind:ident = $name:literal, $help:literal, $series:expr;)*) => {
+        $($visibility const $constant: &str = $name;)*
+        pub const METRICS: &[Metric] =
+            &[$(Metric { name: $name, kind: Kind::$kind, help: $help, series: $series }),*];
+    };
 }
 
-const fn gauge(name: &'static str, help: &'static str, series: &'static [Labels]) -> Metric {
-    Metric { name, kind: Kind::Gauge, help, series }
+/// One series for each value of a label.
+macro_rules! by {
+    ($label:literal: $($value:literal),*) => { &[$(&[($label, $value)]),*] };
 }
 
-const fn chunk_seconds(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::ChunkSeconds, help, series: &[] }
+metrics! {
+    pub(crate) BUILD_INFO: Gauge =
+        "codemint_build_info", "Version and store of this process, in the labels; always 1", NONE;
+    pub(crate) JOBS_RECEIVED: Counter = "codemint_jobs_received_total", "Jobs received, by source and outcome", &[
+        &[("source", "broker"), ("outcome", "accepted")],
+        &[("source", "broker"), ("outcome", "repeated")],
+        &[("source", "broker"), ("outcome", "refused")],
+        &[("source", "broker"), ("outcome", "dead_lettered")],
+        &[("source", "store"), ("outcome", "accepted")],
+    ];
+    pub(crate) JOBS_OPENED: Counter =
+        "codemint_jobs_opened_total", "Jobs that this process turned from queued to running", &[];
+    pub JOBS_FINISHED: Counter =
+        "codemint_jobs_finished_total", "Jobs that this process ended, by outcome",
+        by!("outcome": "completed", "failed", "cancelled");
+    pub JOBS: Gauge =
+        "codemint_jobs", "Unfinished jobs of the store, by state; the same for all workers",
+        by!("state": "queued", "running", "cancelling");
+    pub OLDEST_WAITING_JOB_AGE: Gauge =
+        "codemint_oldest_waiting_job_age_seconds", "Age of the oldest queued job of the store; the same for all workers",
+        &[];
+    pub(crate) JOB_WAIT: JobSeconds = "codemint_job_wait_seconds", "Time from storing a job to its first chunk", &[];
+    pub(crate) JOB_RUN: JobSeconds =
+        "codemint_job_run_seconds", "Time from a job's first chunk to its end, by outcome", &[];
+    pub KEYSPACE_USED: Gauge =
+        "codemint_keyspace_used_ratio", "Share of the fullest keyspace in use that is minted or promised; the same for all workers",
+        &[];
+    pub CODES_MINTED: Counter = "codemint_codes_minted_total", "Codes that this process has committed", &[];
+    pub CANDIDATES_REJECTED: Counter =
+        "codemint_candidates_rejected_total", "Candidates of committed chunks that did not become codes, by reason",
+        by!("reason": "existing", "conflict", "reserved", "denied");
+    pub(crate) FALSE_POSITIVES: Counter =
+        "codemint_prefilter_false_positives_total", "New candidates for which a filter said maybe", &[];
+    pub(crate) CHUNKS_CLAIMED: Counter =
+        "codemint_chunks_claimed_total", "Chunks that this process has begun to mint", &[];
+    pub(crate) CHUNKS_MINTED: Counter = "codemint_chunks_minted_total", "Chunks that this process has committed", &[];
+    pub(crate) CHUNK_DURATION: ChunkSeconds =
+        "codemint_chunk_duration_seconds", "Time of committed chunks, by phase", &[];
+    pub CHUNK_CONFLICTS: Counter =
+        "codemint_chunk_conflicts_total", "Times that a chunk met a code which another process had just stored", &[];
+    pub(crate) CHUNK_RETRIES: Counter =
+        "codemint_chunk_retries_total", "Chunks that were begun again after an error, by reason",
+        by!("reason": "away", "conflict", "no_space", "failed");
+    pub(crate) COMMITS_AMBIGUOUS: Counter =
+        "codemint_commits_ambiguous_total", "Commits that returned an error, by their outcome in the store",
+        by!("outcome": "done", "not_done");
+    pub(crate) PREFILTER_LOAD: ChunkSeconds =
+        "codemint_prefilter_load_seconds", "Time to read and open the filters that a chunk needs", &[];
+    pub PREFILTER_BYTES: Gauge = "codemint_prefilter_bytes", "Bytes of the filters held by chunks in progress", &[];
+    pub(crate) PREFILTER_FILL: Gauge =
+        "codemint_prefilter_fill_ratio", "Share of bits that are set in the filters loaded last", &[];
+    pub WRITERS_BUSY: Gauge = "codemint_writers_busy", "Chunks that are being minted now", &[];
+    pub WRITERS_ALLOWED: Gauge = "codemint_writers_allowed", "Chunks that may be minted at once", &[];
+    pub LAST_PROGRESS: Gauge =
+        "codemint_last_progress_timestamp_seconds", "Time of this process's last committed chunk or ended job; its start until then",
+        NONE;
+    pub STORE_UP: Gauge = "codemint_store_up", "Whether the store answered when it was last polled", &[];
+    pub POOL_CONNECTIONS: Gauge =
+        "codemint_store_pool_connections", "Connections of the pool, by state", by!("state": "idle", "used");
+    pub POOL_CONNECTIONS_MAX: Gauge =
+        "codemint_store_pool_connections_max", "Maximum number of connections of the pool", &[];
+    pub STORE_ERRORS: Counter =
+        "codemint_store_errors_total", "Errors of the store that this process met, by class",
+        by!("class": "away", "conflict", "no_space", "permanent");
+    pub(crate) STATEMENTS_GIVEN_UP: Counter =
+        "codemint_store_statements_given_up_total", "Statements given up because the store neither answered nor worked on them",
+        &[];
+    pub OUTBOX_EVENTS: Gauge =
+        "codemint_outbox_events", "Events in the store that wait to be published; the same for all workers", &[];
+    pub BROKER_CONNECTED: Gauge = "codemint_broker_connected", "Whether a session with the broker is open", &[];
+    pub BROKER_BLOCKED: Gauge = "codemint_broker_blocked", "Whether the broker accepts no messages at the moment", &[];
+    pub BROKER_RECONNECTS: Counter =
+        "codemint_broker_reconnects_total", "Sessions with the broker after the first one", &[];
+    pub(crate) BROKER_MESSAGES: Counter =
+        "codemint_broker_messages_total", "Messages taken from the job queue, by result",
+        by!("result": "acknowledged", "dead_lettered", "returned");
+    pub EVENTS_PUBLISHED: Counter =
+        "codemint_events_published_total", "Events published, by result",
+        by!("result": "confirmed", "refused", "given_up");
+    pub(crate) BROKER_CONFIRM: ChunkSeconds =
+        "codemint_broker_confirm_seconds", "Time from publishing a batch of events to the broker's confirmation", &[];
+    pub QUEUE_MESSAGES: Gauge =
+        "codemint_broker_queue_messages", "Messages ready in a queue of the broker; the same for all workers",
+        by!("queue": "jobs", "dead");
+    pub(crate) QUEUE_CONSUMERS: Gauge =
+        "codemint_broker_queue_consumers", "Consumers of a queue of the broker; the same for all workers",
+        by!("queue": "jobs");
 }
-
-const fn job_seconds(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::JobSeconds, help, series: &[] }
-}
-
-pub const METRICS: [Metric; 38] = [
-    gauge(BUILD_INFO, "Version and store of this process, in the labels; always 1", NONE),
-    counter(
-        JOBS_RECEIVED,
-        "Jobs received, by source and outcome",
-        &[
-            &[("source", "broker"), ("outcome", "accepted")],
-            &[("source", "broker"), ("outcome", "repeated")],
-            &[("source", "broker"), ("outcome", "refused")],
-            &[("source", "broker"), ("outcome", "dead_lettered")],
-            &[("source", "store"), ("outcome", "accepted")],
-        ],
-    ),
-    counter(JOBS_OPENED, "Jobs that this process turned from queued to running", &[]),
-    counter(
-        JOBS_FINISHED,
-        "Jobs that this process ended, by outcome",
-        &[&[("outcome", "completed")], &[("outcome", "failed")], &[("outcome", "cancelled")]],
-    ),
-    gauge(
-        JOBS,
-        "Unfinished jobs of the store, by state; the same for all workers",
-        &[&[("state", "queued")], &[("state", "running")], &[("state", "cancelling")]],
-    ),
-    gauge(OLDEST_WAITING_JOB_AGE, "Age of the oldest queued job of the store; the same for all workers", &[]),
-    job_seconds(JOB_WAIT, "Time from storing a job to its first chunk"),
-    job_seconds(JOB_RUN, "Time from a job's first chunk to its end, by outcome"),
-    gauge(
-        KEYSPACE_USED,
-        "Share of the fullest keyspace in use that is minted or promised; the same for all workers",
-        &[],
-    ),
-    counter(CODES_MINTED, "Codes that this process has committed", &[]),
-    counter(
-        CANDIDATES_REJECTED,
-        "Candidates of committed chunks that did not become codes, by reason",
-        &[&[("reason", "existing")], &[("reason", "conflict")], &[("reason", "reserved")], &[("reason", "denied")]],
-    ),
-    counter(FALSE_POSITIVES, "New candidates for which a filter said maybe", &[]),
-    counter(CHUNKS_CLAIMED, "Chunks that this process has begun to mint", &[]),
-    counter(CHUNKS_MINTED, "Chunks that this process has committed", &[]),
-    chunk_seconds(CHUNK_DURATION, "Time of committed chunks, by phase"),
-    counter(CHUNK_CONFLICTS, "Times that a chunk met a code which another process had just stored", &[]),
-    counter(
-        CHUNK_RETRIES,
-        "Chunks that were begun again after an error, by reason",
-        &[&[("reason", "away")], &[("reason", "conflict")], &[("reason", "no_space")], &[("reason", "failed")]],
-    ),
-    counter(
-        COMMITS_AMBIGUOUS,
-        "Commits that returned an error, by their outcome in the store",
-        &[&[("outcome", "done")], &[("outcome", "not_done")]],
-    ),
-    chunk_seconds(PREFILTER_LOAD, "Time to read and open the filters that a chunk needs"),
-    gauge(PREFILTER_BYTES, "Bytes of the filters held by chunks in progress", &[]),
-    gauge(PREFILTER_FILL, "Share of bits that are set in the filters loaded last", &[]),
-    gauge(WRITERS_BUSY, "Chunks that are being minted now", &[]),
-    gauge(WRITERS_ALLOWED, "Chunks that may be minted at once", &[]),
-    gauge(LAST_PROGRESS, "Time of this process's last committed chunk or ended job; its start until then", NONE),
-    gauge(STORE_UP, "Whether the store answered when it was last polled", &[]),
-    gauge(POOL_CONNECTIONS, "Connections of the pool, by state", &[&[("state", "idle")], &[("state", "used")]]),
-    gauge(POOL_CONNECTIONS_MAX, "Maximum number of connections of the pool", &[]),
-    counter(
-        STORE_ERRORS,
-        "Errors of the store that this process met, by class",
-        &[&[("class", "away")], &[("class", "conflict")], &[("class", "no_space")], &[("class", "permanent")]],
-    ),
-    counter(STATEMENTS_GIVEN_UP, "Statements given up because the store neither answered nor worked on them", &[]),
-    gauge(OUTBOX_EVENTS, "Events in the store that wait to be published; the same for all workers", &[]),
-    gauge(BROKER_CONNECTED, "Whether a session with the broker is open", &[]),
-    gauge(BROKER_BLOCKED, "Whether the broker accepts no messages at the moment", &[]),
-    counter(BROKER_RECONNECTS, "Sessions with the broker after the first one", &[]),
-    counter(
-        BROKER_MESSAGES,
-        "Messages taken from the job queue, by result",
-        &[&[("result", "acknowledged")], &[("result", "dead_lettered")], &[("result", "returned")]],
-    ),
-    counter(
-        EVENTS_PUBLISHED,
-        "Events published, by result",
-        &[&[("result", "confirmed")], &[("result", "refused")], &[("result", "given_up")]],
-    ),
-    chunk_seconds(BROKER_CONFIRM, "Time from publishing a batch of events to the broker's confirmation"),
-    gauge(
-        QUEUE_MESSAGES,
-        "Messages ready in a queue of the broker; the same for all workers",
-        &[&[("queue", "jobs")], &[("queue", "dead")]],
-    ),
-    gauge(QUEUE_CONSUMERS, "Consumers of a queue of the broker; the same for all workers", &[&[("queue", "jobs")]]),
-];
 
 /// The series of a gauge for which 0 would be wrong: none is exposed at the start.
 const NONE: &[Labels] = &[&[("", "")]];
@@ -235,7 +192,7 @@ mod tests {
     fn every_metric_has_a_name_of_its_own_that_ends_as_prometheus_expects() {
         let names: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), METRICS.len());
-        for metric in &METRICS {
+        for metric in METRICS {
             assert!(metric.name.starts_with("codemint_"), "{}", metric.name);
             assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
             let is_histogram = matches!(metric.kind, Kind::ChunkSeconds | Kind::JobSeconds);
@@ -246,7 +203,7 @@ mod tests {
 
     #[test]
     fn all_series_of_a_metric_have_the_same_labels() {
-        for metric in &METRICS {
+        for metric in METRICS {
             let names: Vec<&str> = metric.label_names().collect();
             for labels in metric.series.iter().filter(|labels| labels.iter().all(|(name, _)| !name.is_empty())) {
                 assert_eq!(labels.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{}", metric.name);

@@ -1,5 +1,6 @@
 //! Turns job messages into stored jobs. These steps do not know the broker.
 
+use strum::IntoStaticStr;
 use uuid::Uuid;
 
 use codemint_codes::job::options::JobOptions;
@@ -25,15 +26,18 @@ pub struct JobAdmitter {
 }
 
 /// The outcome of a message. Each one is final: the message needs no further handling.
-#[derive(Debug)]
+#[derive(Debug, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub(super) enum MessageOutcome {
     /// A new job, which will be minted.
+    #[strum(serialize = "accepted")]
     New(Job),
     /// A repeated request; the event with the state of its job is published again.
     Repeated(Job),
     /// A request that cannot be met: its job is stored as failed, and the event has the reason.
     Refused(Job),
     /// Not a valid request, or a different request under an id that is taken.
+    #[strum(serialize = "dead_lettered")]
     Dead(Undecodable),
 }
 
@@ -123,17 +127,6 @@ impl JobAdmitter {
     async fn repeat_event(&self, job: Job, options: &JobOptions) -> Result<MessageOutcome, StoreError> {
         self.store.repeat_event(job.no, options).await?;
         Ok(MessageOutcome::Repeated(job))
-    }
-}
-
-impl MessageOutcome {
-    pub(super) const fn as_str(&self) -> &'static str {
-        match self {
-            Self::New(_) => "accepted",
-            Self::Repeated(_) => "repeated",
-            Self::Refused(_) => "refused",
-            Self::Dead(_) => "dead_lettered",
-        }
     }
 }
 

@@ -114,7 +114,7 @@ impl BatchSettler {
     }
 
     fn conclude(&self, outcome: &MessageOutcome) {
-        message_received(outcome.as_str());
+        message_received(outcome.into_str());
         log_outcome(outcome);
         if let MessageOutcome::New(job) = outcome {
             self.pool.offer(job);

@@ -158,7 +158,7 @@ impl Minting {
     fn log_screening(&mut self, screening: Screening) {
         if self.screening.replace(screening) != Some(screening) {
             let reason = screening.reason();
-            tracing::debug!(screening = screening.as_str(), reason, "chose how to screen candidates");
+            tracing::debug!(screening = screening.into_str(), reason, "chose how to screen candidates");
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct ChunkTimes {
     pub commit: Duration,
     /// In SQLite, yielding the file to other processes.
     pub yield_writer: Duration,
-    /// Done while the previous chunk was written, as far as that took as long: not part of the sum.
+    /// The phases of the preparation. They overlap the writing of the previous chunk, so they are not part of the sum.
     pub preparation: PreparationTimes,
 }
 
@@ -54,18 +54,6 @@ impl ChunkTimes {
 
     pub fn total(&self) -> Duration {
         self.phases().iter().map(|(_, time)| *time).sum()
-    }
-
-    pub fn add(&mut self, more: &Self) {
-        self.claim += more.claim;
-        self.prepare += more.prepare;
-        self.put_codes += more.put_codes;
-        self.checkpoint += more.checkpoint;
-        self.commit += more.commit;
-        self.yield_writer += more.yield_writer;
-        self.preparation.draw += more.preparation.draw;
-        self.preparation.filter += more.preparation.filter;
-        self.preparation.encode += more.preparation.encode;
     }
 }
 

@@ -40,7 +40,7 @@ impl<'a> Backoff<'a> {
     pub async fn wait_after(&mut self, error: &StoreError) {
         let delay = self.delays.next().unwrap_or_default();
         self.has_waited = true;
-        store_error_met(error.class().as_str());
+        store_error_met(error.class().into_str());
         log_error(error, delay.as_millis() as u64);
         self.wait(delay).await;
     }

@@ -188,7 +188,7 @@ impl JobExecution {
         tracing::info!(run_no, done, "resolved an unknown commit");
         match self.unknown.take() {
             Some(unknown) if !done => {
-                chunks::chunk_retried(unknown.error.class().as_str());
+                chunks::chunk_retried(unknown.error.class().into_str());
                 Err(unknown.error.into())
             }
             Some(unknown) => {
@@ -240,10 +240,10 @@ pub fn job_span(job: &Job) -> Span {
 /// Logs and counts the end of a job that this process ended. If it had ended before, another process has reported it.
 pub fn log_end(end: Option<JobEnd>) {
     let Some(JobEnd { state, minted, rejected, digest, run_time }) = end else { return };
-    jobs::job_finished(state.as_str(), run_time);
+    jobs::job_finished(state.into_str(), run_time);
     let seconds = run_time.map(|time| time.as_secs_f64());
     let digest = hexadecimal(&digest);
-    tracing::info!(state = state.as_str(), codes = minted, rejected, seconds, digest, "a job has ended");
+    tracing::info!(state = state.into_str(), codes = minted, rejected, seconds, digest, "a job has ended");
 }
 
 /// Waits for a permit, if there is a limit. The semaphore is never closed.

@@ -65,13 +65,6 @@ impl Pool {
         while slots.join_next().await.is_some() {}
     }
 
-    /// Like [`Pool::run`], but only on jobs that were offered.
-    pub async fn run_offered(&self, stop: &CancellationToken) {
-        let mut slots = self.start_slots(stop);
-        self.has_polled.store(true, Ordering::Release);
-        while slots.join_next().await.is_some() {}
-    }
-
     fn start_slots(&self, stop: &CancellationToken) -> JoinSet<()> {
         chunks::writers_allowed(self.concurrency);
         let mut slots = JoinSet::new();

@@ -51,7 +51,7 @@ struct ScheduledJob {
 #[derive(Debug)]
 pub struct Turn {
     pub job_no: i64,
-    /// The job as it came in, at its first turn.
+    /// The job as it was offered to the pool; `None` if it came from a poll or has had a turn.
     pub job: Option<Job>,
     pub execution: Option<JobExecution>,
 }

@@ -35,7 +35,7 @@ async fn poll_once(store: &Store) {
     let backlog = timeout(ANSWER_TIMEOUT, store.read_backlog()).await;
     metrics::store_answered(matches!(backlog, Ok(Ok(_))));
     if let Ok(Ok(Backlog { jobs: by_state, oldest_waiting, events, keyspace_used })) = backlog {
-        jobs::backlog_seen(&by_state.map(|(state, count)| (state.as_str(), count)), oldest_waiting);
+        jobs::backlog_seen(&by_state.map(|(state, count)| (state.into_str(), count)), oldest_waiting);
         jobs::keyspace_used(keyspace_used);
         metrics::outbox_seen(events);
     }

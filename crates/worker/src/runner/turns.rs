@@ -177,7 +177,7 @@ impl Turns {
         match error {
             MintError::Store(error) if error.is_retryable() => {
                 if execution.as_ref().and_then(JobExecution::claimed).is_some() {
-                    chunks::chunk_retried(error.class().as_str());
+                    chunks::chunk_retried(error.class().into_str());
                 }
                 backoff.wait_after(&error).await;
                 TurnOutcome::Pauses(execution, Duration::ZERO)
@@ -188,7 +188,7 @@ impl Turns {
             | MintError::Import => TurnOutcome::SetAside(execution.map(|execution| execution.job.id), error),
             error => {
                 if let MintError::Store(error) = &error {
-                    store_error_met(error.class().as_str());
+                    store_error_met(error.class().into_str());
                 }
                 self.after_failure(job_no, execution.as_ref().and_then(JobExecution::claimed), &error.to_string()).await
             }

@@ -74,7 +74,7 @@ async fn add_small_jobs(place: &Place) {
         }
     };
     join_all((0..LANES).map(lane)).await;
-    store.close().await;
+    store.close().await.expect("a close");
     place.execute(&format!("alter database {BENCH} reset synchronous_commit")).await;
     // Autovacuum would soon have done this.
     place.execute("vacuum (analyze) jobs, chunks, masks").await;

@@ -27,7 +27,7 @@ pub async fn run(place: &mut Place) -> bool {
         mint(&store, SPARSE, 1, None).await;
         milliseconds.push(started.elapsed().as_secs_f64() * 1000.0);
     }
-    store.close().await;
+    store.close().await.expect("a close");
     let middle = median(&milliseconds);
     let holds = middle <= MILLISECONDS_MAX;
     println!("one code of {SPARSE} over 10 million, {JOBS} jobs in one process, milliseconds:");

@@ -54,6 +54,7 @@ pub enum Configured {
     #[command(subcommand)]
     Reserve(commands::reserve::ReserveCommand),
     Audit(commands::audit::Audit),
+    Backup(commands::backup::Backup),
     Migrate(commands::migrate::Migrate),
     #[command(subcommand)]
     Config(commands::settings::ConfigCommand),

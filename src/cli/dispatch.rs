@@ -36,8 +36,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Configured(command) => {
             let context = Context::new(&cli.global, matches!(command, Configured::Worker(_)))?;
             let result = command.run(&context).await;
-            context.close_store().await;
-            result
+            let closed = context.close_store().await;
+            result.and(closed)
         }
     }
 }
@@ -57,6 +57,7 @@ impl Configured {
             Self::Import(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
+            Self::Backup(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
         }

@@ -12,6 +12,7 @@ mod cli_reserve;
 mod cli_input;
 mod cli_mask;
 mod cli_store;
+mod store_file;
 mod guessing;
 mod postgres_access;
 

@@ -43,7 +43,7 @@ impl Desk {
         let place = EmptyPlace::create();
         // The store that the program uses by default.
         let location = Location::Sqlite(place.path().join("codemint.db"));
-        Store::open(&location, Access::CreateFile).await.expect("a store").close().await;
+        Store::open(&location, Access::CreateFile).await.expect("a store").close().await.expect("a close");
         Self { vhost, place, peer, publisher }
     }
 

@@ -6,6 +6,7 @@ pub(super) mod health;
 pub(super) mod enqueue;
 pub(super) mod dlq;
 pub(super) mod audit;
+pub(super) mod backup;
 pub(super) mod mask;
 pub(super) mod jobs;
 pub(super) mod prune;

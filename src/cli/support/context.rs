@@ -90,10 +90,13 @@ impl Context {
         chunks.saturating_mul(4).saturating_add(6)
     }
 
-    pub async fn close_store(&self) {
-        if let Some(store) = self.opened.get() {
+    /// Closes the store that the command opened.
+    pub async fn close_store(&self) -> Result<(), Failure> {
+        let Some(store) = self.opened.get() else { return Ok(()) };
+        match tokio::time::timeout(CLOSE_TIMEOUT, store.close()).await {
+            Ok(closed) => Ok(closed?),
             // Do not wait for a server that does not answer: everything is committed or never will be.
-            let _in_time = tokio::time::timeout(CLOSE_TIMEOUT, store.close()).await;
+            Err(_elapsed) => Ok(()),
         }
     }
 

@@ -107,7 +107,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::IsPgbouncer { .. } => USAGE,
-            StoreError::File { .. } => USAGE,
+            StoreError::File { .. } | StoreError::ReadOnly { .. } => USAGE,
             error if error.class() == ErrorClass::Away => UNREACHABLE,
             _ => FAILURE,
         };

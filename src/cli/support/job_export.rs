@@ -7,6 +7,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::output::{Sink, Target};
 use crate::cli::support::shuffle::Shuffle;
+use crate::cli::support::terminal::print_note;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Job;
 use codemint_store::connection::store::Store;
@@ -39,14 +40,24 @@ impl JobExport<'_> {
     /// # Errors
     /// If the store or the output fails, and on a stop request. An output file is then unchanged.
     pub async fn write(&self, sink: Sink, order: Order) -> Result<(), Failure> {
+        if self.store.is_archive() {
+            if !self.context.quiet {
+                print_note("note: the store is read-only, so its audit log does not record this export");
+            }
+            return self.write_codes(sink, order).await;
+        }
         self.record(Outcome::Begun).await?;
-        let written = match order {
-            Order::Code => self.write_in_order(sink).await,
-            Order::Random => self.write_shuffled(sink).await,
-        };
+        let written = self.write_codes(sink, order).await;
         let recorded = self.record(Outcome::of(&written)).await;
         // An error of the export takes precedence over an error of the record.
         written.and(recorded)
+    }
+
+    async fn write_codes(&self, sink: Sink, order: Order) -> Result<(), Failure> {
+        match order {
+            Order::Code => self.write_in_order(sink).await,
+            Order::Random => self.write_shuffled(sink).await,
+        }
     }
 
     /// Records in the audit log that codes leave the store: called before the first code and after the last one.

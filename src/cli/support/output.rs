@@ -141,7 +141,7 @@ fn real_path(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn directory_of(path: &Path) -> PathBuf {
+pub fn directory_of(path: &Path) -> PathBuf {
     let path = real_path(path);
     match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
@@ -150,7 +150,7 @@ fn directory_of(path: &Path) -> PathBuf {
 }
 
 pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
-    temporary_file(&directory_of(path), path).map_err(|error| cannot_write(path, &error))
+    temporary_file(&directory_of(path), &permissions_of(path)).map_err(|error| cannot_write(path, &error))
 }
 
 /// Returns a failure that names the requested file; the error itself may name a temporary file, unknown to the user.

@@ -3,7 +3,7 @@
 //! The process that writes a file holds a lock on it, which ends with the process: a file without a lock was left
 //! by a killed process.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -13,13 +13,12 @@ use tempfile::NamedTempFile;
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".codemint-tmp";
 
-/// Creates a temporary file in a directory, with the permissions that a file at `path` has or would have, and removes
-/// the files that killed processes have left there.
-pub fn temporary_file(directory: &Path, path: &Path) -> io::Result<NamedTempFile> {
+/// Creates a temporary file in a directory, and removes the files that killed processes have left there.
+pub fn temporary_file(directory: &Path, permissions: &Permissions) -> io::Result<NamedTempFile> {
     remove_abandoned(directory);
     loop {
         let file = tempfile::Builder::new()
-            .permissions(permissions_of(path))
+            .permissions(permissions.clone())
             .prefix(PREFIX)
             .suffix(SUFFIX)
             .tempfile_in(directory)?;
@@ -32,8 +31,8 @@ pub fn temporary_file(directory: &Path, path: &Path) -> io::Result<NamedTempFile
 }
 
 /// Returns the permissions of an output file: those of the file that it replaces, or 0666, which the umask restricts.
-pub fn permissions_of(path: &Path) -> fs::Permissions {
-    fs::metadata(path).map_or_else(|_| fs::Permissions::from_mode(0o666), |metadata| metadata.permissions())
+pub fn permissions_of(path: &Path) -> Permissions {
+    fs::metadata(path).map_or_else(|_| Permissions::from_mode(0o666), |metadata| metadata.permissions())
 }
 
 /// Removes abandoned files. A file that cannot be removed stays; it does no harm.

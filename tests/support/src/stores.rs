@@ -91,7 +91,7 @@ impl TestStore {
         let direct = Self::postgres().await;
         let url = by_way_of_pgbouncer(&direct.url);
         let store = open(&url, Way::Pgbouncer).await;
-        direct.store.close().await;
+        direct.store.close().await.expect("a close");
         Self { way: Way::Pgbouncer, store, url, ..direct }
     }
 

@@ -81,7 +81,8 @@ impl Conditions<'_> {
         while let Ok(observed) = reports.try_recv() {
             heard.take(observed);
         }
-        store.close().await;
+        // Its file or schema is removed anyway.
+        let _closed = store.close().await;
         let (store_figures, wal) = sampling.finish(store).await;
         let client = ClientFigures {
             cpu: clock_then.process_since(&clock),

@@ -19,6 +19,12 @@ pub enum StoreError {
     IsPgbouncer { place: String },
     #[error("the store's file {file} cannot be opened: {problem}")]
     File { file: String, problem: String },
+    #[error("the store's file {file} is read-only; to change it, make it and its directory writable")]
+    ReadOnly { file: String },
+    #[error(
+        "the store's file {file} was moved or removed while it was in use; what was written is in the moved file; put it back, or start again"
+    )]
+    Moved { file: String },
     #[error("the store reports: {}", reason(.0))]
     Database(#[from] sqlx::Error),
     #[error("the store has not answered for {seconds} s")]
@@ -57,7 +63,11 @@ pub enum ErrorClass {
 impl StoreError {
     /// Returns true if the store is a read-only copy, or a server that is becoming the primary one.
     pub fn is_read_only(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("25006"))
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().as_deref() == Some("25006"),
+            Self::ReadOnly { .. } => true,
+            _ => false,
+        }
     }
 
     pub fn class(&self) -> ErrorClass {

@@ -7,6 +7,7 @@ pub mod schema;
 pub mod postgres;
 pub mod postgres_transaction;
 pub(crate) mod sqlite;
+mod sqlite_file;
 pub mod transaction;
 pub mod statement;
 pub(crate) mod watch;

@@ -1,8 +1,5 @@
 //! Connections to an embedded SQLite file: one writer, several readers, write-ahead log.
 
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +10,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
 use crate::connection::error::{ErrorClass, StoreError, classify};
 use crate::connection::schema::{self, SchemaError, SchemaStatus};
+use crate::connection::sqlite_file::{StoreFile, check_place, is_archive, make_private, require_complete};
 
 /// "CMNT", set by the first migration.
 const APPLICATION_ID: i64 = 0x434d_4e54;
@@ -22,10 +20,15 @@ const READERS_MAX: u32 = 4;
 /// The page size of a new file. Inserts are an eighth faster than with 4096, SQLite's own; larger pages gain nothing.
 const PAGE_BYTES: u32 = 16_384;
 
+/// How long closing waits for other processes, before the file stays as it is, with the log beside it.
+const COMPLETE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The connection pools of one file.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
-    pub(crate) writer: SqlitePool,
+    pub(crate) file: StoreFile,
+    /// `None` for a file that must not change.
+    writer: Option<SqlitePool>,
     pub(crate) readers: SqlitePool,
 }
 
@@ -40,9 +43,12 @@ fn options(file: &Path, create: bool) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Opens the file, creates it if `create` is set, and upgrades its schema.
+/// Opens the file, creates it if `create` is set, and upgrades its schema. A file that must not change is only read.
 pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, StoreError> {
     check_place(file)?;
+    if is_archive(file) {
+        return open_archive(file).await;
+    }
     if create {
         make_private(file)?;
     }
@@ -61,36 +67,28 @@ pub(crate) async fn open(file: &Path, create: bool) -> Result<SqliteStore, Store
         .after_release(|connection, _| Box::pin(async { Ok(can_begin(connection).await) }))
         .connect_lazy_with(options.clone());
     let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options);
-    Ok(SqliteStore { writer, readers })
+    Ok(SqliteStore { file: StoreFile::opened(file)?, writer: Some(writer), readers })
 }
 
-/// Checks the path, because SQLite would only report "unable to open database file".
-fn check_place(file: &Path) -> Result<(), StoreError> {
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let problem = match directory {
-        _ if file.is_dir() => "it is a directory; name a file in it".to_owned(),
-        Some(directory) if !directory.is_dir() => {
-            format!("there is no directory {}; create it or name another file", directory.display())
-        }
-        _ => return Ok(()),
-    };
-    Err(StoreError::File { file: file.display().to_string(), problem })
+async fn open_archive(file: &Path) -> Result<SqliteStore, StoreError> {
+    require_complete(file)?;
+    let options = archive_options(file);
+    let mut connection = connect(&options, file).await?;
+    schema_status(&mut connection).await?.require_usable()?;
+    connection.close().await?;
+    let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options);
+    Ok(SqliteStore { file: StoreFile::opened(file)?, writer: None, readers })
+}
+
+/// Without locks and logs, which SQLite could not write there.
+fn archive_options(file: &Path) -> SqliteConnectOptions {
+    options(file, false).read_only(true).immutable(true)
 }
 
 async fn can_begin(connection: &mut SqliteConnection) -> bool {
     match connection.begin_with("begin").await {
         Ok(transaction) => transaction.rollback().await.is_ok(),
         Err(_) => false,
-    }
-}
-
-/// Creates a new file that only its owner can access: codes are worth money, and the key of an unfinished job reveals
-/// all of its codes. SQLite gives its logs the same permissions.
-fn make_private(file: &Path) -> Result<(), StoreError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Ok(_empty) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(StoreError::File { file: file.display().to_string(), problem: error.to_string() }),
     }
 }
 
@@ -157,14 +155,62 @@ impl SqliteStore {
     /// Begins a transaction that writes from its start: a later upgrade to writing fails at once if another process has
     /// written. After waiting [`BUSY_TIMEOUT`] for other processes it fails with `Conflict`, so that the waiting
     /// process can be stopped.
+    ///
+    /// # Errors
+    /// `ReadOnly` and `Moved`
     pub(crate) async fn begin_writing(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.writer.begin_with("begin immediate").await?)
+        let Some(writer) = &self.writer else {
+            return Err(StoreError::ReadOnly { file: self.file.path().display().to_string() });
+        };
+        self.file.begin_writing()?;
+        Ok(writer.begin_with("begin immediate").await?)
+    }
+
+    /// Returns true for a file that must not change.
+    pub(crate) fn is_archive(&self) -> bool {
+        self.writer.is_none()
+    }
+
+    /// Closes all connections. If this process has written, the file is then complete without the log beside it, unless
+    /// other processes are using it.
+    ///
+    /// # Errors
+    /// `Moved`
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        self.readers.close().await;
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+        if !self.file.is_written() {
+            return Ok(());
+        }
+        self.file.require_in_place()?;
+        if let Err(error) = self.complete().await {
+            let file = self.file.path().display();
+            tracing::warn!(%error, "the latest changes are in {file}-wal; copy it together with {file}");
+        }
+        Ok(())
+    }
+
+    /// Moves all changes from the log into the file.
+    async fn complete(&self) -> Result<(), StoreError> {
+        let path = self.file.path();
+        let mut connection = connect(&options(path, false).busy_timeout(COMPLETE_TIMEOUT), path).await?;
+        sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut connection).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Writes a copy of the store, as it is at this moment, into an empty file; others may go on writing meanwhile.
+    pub(crate) async fn copy_into(&self, target: &str) -> Result<(), StoreError> {
+        sqlx::query("vacuum into $1").bind(target).execute(&self.readers).await?;
+        Ok(())
     }
 }
 
 /// Returns the status of the schema and changes nothing.
 pub(crate) async fn check_schema(file: &Path) -> Result<SchemaStatus, StoreError> {
-    let mut connection = connect(&options(file, false), file).await?;
+    let options = if is_archive(file) { archive_options(file) } else { options(file, false) };
+    let mut connection = connect(&options, file).await?;
     let status = schema_status(&mut connection).await?;
     connection.close().await?;
     Ok(status)

@@ -36,7 +36,13 @@ impl Store {
     }
 
     /// Checks that the store answers.
+    ///
+    /// # Errors
+    /// `Moved` if another file or none is in the place of an SQLite file.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        if let Self::Sqlite(sqlite) = self {
+            sqlite.file.require_in_place()?;
+        }
         self.query("select 1").execute().await?;
         Ok(())
     }
@@ -69,14 +75,30 @@ impl Store {
         }
     }
 
-    /// Closes all connections. An SQLite file is then complete without the log beside it.
-    pub async fn close(&self) {
+    /// Returns true for an SQLite file that is read-only: its jobs and codes can be read, but nothing can be recorded.
+    pub fn is_archive(&self) -> bool {
+        matches!(self, Self::Sqlite(sqlite) if sqlite.is_archive())
+    }
+
+    /// Closes all connections. An SQLite file that was written is then complete without the log beside it, unless other
+    /// processes are using it.
+    ///
+    /// # Errors
+    /// `Moved` if what was written is no longer in its place.
+    pub async fn close(&self) -> Result<(), StoreError> {
         match self {
             Self::Postgres(postgres) => postgres.pool.close().await,
-            Self::Sqlite(sqlite) => {
-                sqlite.readers.close().await;
-                sqlite.writer.close().await;
-            }
+            Self::Sqlite(sqlite) => sqlite.close().await?,
+        }
+        Ok(())
+    }
+
+    /// Writes a copy of an SQLite store, as it is at this moment, into an empty file. Returns false for PostgreSQL, whose
+    /// own tools do that.
+    pub async fn copy_into(&self, target: &str) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(_) => Ok(false),
+            Self::Sqlite(sqlite) => sqlite.copy_into(target).await.map(|()| true),
         }
     }
 

@@ -104,6 +104,23 @@ async fn a_refusal_by_the_server_is_reported_at_once_without_the_password() {
 }
 
 #[tokio::test]
+async fn regression_a_database_that_is_not_utf8_is_refused_before_anything_is_stored() {
+    let database = Database::create().await;
+    let mut connection = PgConnection::connect(&database.url).await.expect("the server");
+    for (encoding, locale) in [("LATIN1", "C"), ("SQL_ASCII", "C")] {
+        let name = format!("{}_{}", database.url.rsplit('/').next().expect("a name"), encoding.to_lowercase());
+        let create = format!("create database {name} template template0 encoding '{encoding}' locale '{locale}'");
+        connection.execute(create.as_str()).await.expect("a database");
+        let url = database.url.replace(database.url.rsplit('/').next().expect("a name"), &name);
+        for command in [&["migrate"][..], &["migrate", "--check"], &MINT, &["worker", "--no-wait"]] {
+            let refused = run(&url, command, 2).await;
+            assert_names(&refused.stderr, &[&format!("the encoding {encoding}"), "createdb --encoding UTF8"]);
+        }
+        connection.execute(format!("drop database {name}").as_str()).await.expect("no database");
+    }
+}
+
+#[tokio::test]
 async fn only_migrate_creates_a_postgres_schema() {
     let database = Database::create().await;
     let url = &database.url;

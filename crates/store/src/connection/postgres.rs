@@ -158,10 +158,15 @@ impl PostgresStore {
 
 /// Reads the status without the migrator, whose queries are prepared under names.
 async fn schema_status_in(connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
-    const TABLES: &str =
-        "select to_regclass('_sqlx_migrations') is not null, to_regclass('schema_compatibility') is not null";
-    let tables = connection.fetch_one(TABLES).await?;
-    let (is_migrated, has_compatibility): (bool, bool) = (tables.try_get(0)?, tables.try_get(1)?);
+    const DATABASE: &str = "
+        select to_regclass('_sqlx_migrations') is not null, to_regclass('schema_compatibility') is not null,
+               current_setting('server_encoding')";
+    let database = connection.fetch_one(DATABASE).await?;
+    let (is_migrated, has_compatibility): (bool, bool) = (database.try_get(0)?, database.try_get(1)?);
+    let encoding: String = database.try_get(2)?;
+    if encoding != "UTF8" {
+        return Err(SchemaError::Encoding(encoding).into());
+    }
     let mut applied = Vec::new();
     if is_migrated {
         let sql = "select version, checksum, success from _sqlx_migrations order by version";

@@ -55,6 +55,10 @@ pub enum SchemaError {
     ThroughPgbouncer,
     #[error("the database holds tables of another application; give Codemint a file or a database of its own")]
     Foreign,
+    #[error(
+        "the database has the encoding {0}, which cannot hold every text of a job; create one with `createdb --encoding UTF8 --template template0 NAME`"
+    )]
+    Encoding(String),
     #[error("failed to migrate the schema: {0}")]
     Failed(#[source] Box<MigrateError>),
 }

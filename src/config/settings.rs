@@ -21,11 +21,7 @@ pub const SETTINGS: [Setting; 30] = [
     ),
     setting("store.url_file", "", "file that holds the store's URL, for URLs with a password; instead of store.url"),
     setting("store.pgbouncer", "false", "true if store.url leads to a pgbouncer in transaction mode"),
-    setting(
-        "store.require_least_privilege",
-        "false",
-        "true to refuse to work as a superuser of PostgreSQL; false only warns",
-    ),
+    setting("store.require_least_privilege", "false", "true refuses to work as a superuser of PostgreSQL; false warns"),
     setting("job.chunk_size", "100000", "codes per transaction, 1 to 1048576"),
     setting("limits.count_max", "1000000000", "maximum number of codes per job, 1 to 1000000000"),
     setting(
@@ -53,17 +49,9 @@ pub const SETTINGS: [Setting; 30] = [
         "",
         "file with the secret of [:check:], 16 to 4096 bytes, accessible to its owner alone (chmod 600)",
     ),
-    setting(
-        "deny.file",
-        "",
-        "file with words that no code may contain, one per line; a line that begins with # is a comment",
-    ),
+    setting("deny.file", "", "file with words that no code may contain, one per line; # begins a comment"),
     setting("deny.builtin", "false", "true to also deny well-known vulgar and offensive words of English"),
-    setting(
-        "amqp.url",
-        "",
-        "URL of the message broker: amqp://USER@HOST/VHOST or amqps://; without a URL no broker is used",
-    ),
+    setting("amqp.url", "", "URL of the broker: amqp://USER@HOST/VHOST or amqps://; empty for no broker"),
     setting("amqp.url_file", "", "file that holds the broker's URL, for URLs with a password; instead of amqp.url"),
     setting(
         "amqp.ca_file",

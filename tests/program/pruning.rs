@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use codemint_test_support::cli_steps::{assert_names, exported};
 use codemint_test_support::codemint::Codemint;
-use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, mint, put, start};
+use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, has_ended, mint, put, start};
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::{on_all_stores, on_both_stores};
@@ -59,7 +59,7 @@ async fn put_jobs(place: &TestStore) -> [Job; 4] {
     let cancelled = put(&place.store, "B####", 900, 300).await;
     start(&place.store, &cancelled).await.mint_chunk(&place.store).await.expect("a step");
     place.store.mark_job_cancelling(cancelled.no).await.expect("a mark");
-    while !place.store.close_job(cancelled.no).await.expect("closing").is_ended() {}
+    while !has_ended(&place.store.close_job(cancelled.no).await.expect("closing")) {}
     let young = mint(place, "C####", 900, 300).await;
     let unfinished = put(&place.store, "D####", 900, 300).await;
     start(&place.store, &unfinished).await.mint_chunk(&place.store).await.expect("a step");

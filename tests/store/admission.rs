@@ -9,8 +9,8 @@ use codemint_store::records::reports::JobFilter;
 use uuid::Uuid;
 
 use codemint_test_support::engine_steps::{
-    assert_sound, codes_in, denying, expect_refused, import, insert_codes, mint, mint_under, put, refusal_of, request,
-    run, start,
+    assert_sound, codes_in, denying, expect_refused, has_ended, import, insert_codes, mint, mint_under, put,
+    refusal_of, request, run, start,
 };
 use codemint_test_support::on_all_stores;
 use codemint_test_support::small_masks::mask;
@@ -18,7 +18,7 @@ use codemint_test_support::stores::{Kind, TestStore};
 
 async fn cancel(place: &TestStore, job: &Job) {
     place.store.mark_job_cancelling(job.no).await.expect("a mark");
-    assert!(place.store.close_job(job.no).await.expect("closing").is_ended());
+    assert!(has_ended(&place.store.close_job(job.no).await.expect("closing")));
 }
 
 /// Submits two jobs at the same time, of which only one fits, and returns that one. Each turn has new masks.

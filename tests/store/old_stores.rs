@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, mint, run};
+use codemint_test_support::engine_steps::{assert_sound, codes_in, expect_refused, has_ended, mint, run};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::Database;
 use codemint_test_support::stores::{Kind, TestStore};
@@ -180,7 +180,7 @@ async fn old_jobs_resume_and_new_ones_take_the_remaining_codes(fresh: TestStore)
         expect_refused(&place, "[A-F]#", 1, 0).await;
         place.store.mark_job_cancelling(job(&place, 1).await.no).await.expect("a mark");
         for no in [1, 3] {
-            assert!(place.store.close_job(i64::from(no)).await.expect("closing").is_ended());
+            assert!(has_ended(&place.store.close_job(i64::from(no)).await.expect("closing")));
             assert_eq!(job(&place, no).await.state, State::Cancelled);
         }
         // 32 codes exist, and 20 are owed to the running job.

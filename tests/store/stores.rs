@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use uuid::Uuid;
 
-use codemint_test_support::engine_steps::{put_request as put, request};
+use codemint_test_support::engine_steps::{has_ended, put_request as put, request};
 use codemint_test_support::on_all_stores;
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::waiting::wait_until;
@@ -124,7 +124,7 @@ async fn every_job_has_a_key_of_its_own_until_it_ends(place: TestStore) {
     ];
     assert_ne!(keys[0], keys[1]);
     place.store.mark_job_cancelling(jobs[0].no).await.expect("a mark");
-    assert!(place.store.close_job(jobs[0].no).await.expect("closing").is_ended());
+    assert!(has_ended(&place.store.close_job(jobs[0].no).await.expect("closing")));
     assert_eq!(place.store.read_key(jobs[0].no).await.expect("an answer"), None);
     assert_eq!(place.number("select count(*) from jobs where key is not null").await, 1);
 }
@@ -290,8 +290,8 @@ async fn a_job_is_completed_with_the_digest_over_its_chunks_and_without_its_key(
     mint_one(&place.store, &job).await;
     assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::ChunksOpen);
     mint_one(&place.store, &job).await;
-    assert!(place.store.close_job(job.no).await.expect("closing").is_ended());
-    assert!(place.store.close_job(job.no).await.expect("closing").is_ended(), "closing is idempotent");
+    assert!(has_ended(&place.store.close_job(job.no).await.expect("closing")));
+    assert!(has_ended(&place.store.close_job(job.no).await.expect("closing")), "closing is idempotent");
 
     let ended = found(&place.store, &job).await;
     assert_eq!((ended.state, ended.minted), (State::Completed, 20));
@@ -310,7 +310,7 @@ async fn a_cancelled_job_keeps_what_was_committed_and_skips_the_rest(place: Test
     mint_one(&place.store, &job).await;
     place.store.mark_job_cancelling(job.no).await.expect("a mark");
     assert!(place.store.claim_chunk(job.no).await.expect("an answer").is_none(), "no further chunk is claimed");
-    assert!(place.store.close_job(job.no).await.expect("closing").is_ended());
+    assert!(has_ended(&place.store.close_job(job.no).await.expect("closing")));
     let ended = found(&place.store, &job).await;
     assert_eq!((ended.state, ended.minted), (State::Cancelled, 10));
     let error = ended.error.expect("a reason");
@@ -336,7 +336,7 @@ async fn cancelling_waits_for_a_chunk_that_is_being_written_and_counts_it() {
     });
     wait_until("closing waits for the lock", async || lock_waiters(&place).await == 1).await;
     commit(chunk, checkpoint(&codes, 0)).await;
-    assert!(closing.await.expect("an end").is_ended());
+    assert!(has_ended(&closing.await.expect("an end")));
     let ended = found(&place.store, &job).await;
     assert_eq!((ended.state, ended.minted), (State::Cancelled, 10));
 }
@@ -411,7 +411,7 @@ async fn a_job_that_finds_no_free_code_in_a_further_round_fails_with_its_true_co
     mint_one_with(&place.store, &job, "0000\n0001\n").await;
     assert_eq!(place.store.close_job(job.no).await.expect("closing"), CloseJob::NextRound);
     mint_one_with(&place.store, &job, "").await;
-    assert!(place.store.close_job(job.no).await.expect("closing").is_ended());
+    assert!(has_ended(&place.store.close_job(job.no).await.expect("closing")));
     let ended = found(&place.store, &job).await;
     assert_eq!((ended.state, ended.minted), (State::Failed, 2));
     assert_eq!(ended.error.expect("a reason").code, "keyspace_exhausted");

@@ -94,7 +94,7 @@ impl Filter {
             return None;
         }
         let filter = Bloom::from_slice(bits).ok()?;
-        let is_usable = filter.len() > 0 && filter.number_of_hash_functions() <= HASH_FUNCTIONS_MAX;
+        let is_usable = filter.len() >= 8 && filter.number_of_hash_functions() <= HASH_FUNCTIONS_MAX;
         is_usable.then_some(Self(filter))
     }
 

@@ -12,6 +12,7 @@ use codemint_codes::keyspace::Keyspace;
 use codemint_codes::policy::Policy;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
+use codemint_store::minting::closing::CloseJob;
 use codemint_worker::mint::engine::Minting;
 use codemint_worker::mint::task::{MintSettings, SharedMask};
 use codemint_worker::runner::single::{RunEnd, run_job};
@@ -20,6 +21,10 @@ use uuid::Uuid;
 
 use crate::small_masks::mask;
 use crate::stores::{Kind, TestStore};
+
+pub const fn has_ended(closed: &CloseJob) -> bool {
+    matches!(closed, CloseJob::Ended(_))
+}
 
 pub fn request(mask: &str, count: i128, chunk_size: u64) -> Request {
     let limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };

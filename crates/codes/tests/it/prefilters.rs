@@ -3,7 +3,7 @@
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::prefilter::{Filter, fingerprint};
 use codemint_codes::wire::document::hexadecimal;
-use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use proptest::sample::select;
 use sha2::{Digest, Sha256};
 

@@ -18,7 +18,7 @@ use crate::connection::store::Store;
 use crate::connection::time_limit::in_time;
 use crate::connection::transaction::StoreTransaction;
 
-/// A statement in PostgreSQL's dialect, with its values. [`for_sqlite`] lists what it may hold that SQLite writes
+/// A statement in PostgreSQL's dialect, with its values. [`translated`] lists what it may hold that SQLite writes
 /// differently.
 #[derive(Debug)]
 pub struct Statement<'c, 'q> {
@@ -67,43 +67,31 @@ type OnRow<'a> = &'a mut (dyn FnMut(Row) -> Result<(), sqlx::Error> + Send);
 impl Store {
     /// Returns a statement that is executed by itself. In SQLite it may only read.
     pub fn query<'q>(&self, sql: impl Into<Cow<'q, str>>) -> Statement<'_, 'q> {
-        Statement::new(
-            sql.into(),
-            match self {
-                Self::Postgres(store) => {
-                    Bound::Postgres { by: PostgresExecutor::Store(store), values: PgArguments::default() }
-                }
-                Self::Sqlite(sqlite) => {
-                    let by = SqliteExecutor::Readers(&sqlite.readers);
-                    Bound::Sqlite { by, values: SqliteArguments::default() }
-                }
-            },
-        )
+        match self {
+            Self::Postgres(store) => Statement::for_postgres(sql.into(), PostgresExecutor::Store(store)),
+            Self::Sqlite(sqlite) => Statement::for_sqlite(&sql.into(), SqliteExecutor::Readers(&sqlite.readers)),
+        }
     }
 }
 
 impl StoreTransaction {
     /// Returns a statement that is executed in this transaction. After any error the transaction is unusable.
     pub fn query<'q>(&mut self, sql: impl Into<Cow<'q, str>>) -> Statement<'_, 'q> {
-        Statement::new(
-            sql.into(),
-            match self {
-                Self::Postgres(transaction) => {
-                    Bound::Postgres { by: PostgresExecutor::Transaction(transaction), values: PgArguments::default() }
-                }
-                Self::Sqlite(transaction) => {
-                    let by = SqliteExecutor::Transaction(transaction);
-                    Bound::Sqlite { by, values: SqliteArguments::default() }
-                }
-            },
-        )
+        match self {
+            Self::Postgres(session) => Statement::for_postgres(sql.into(), PostgresExecutor::Transaction(session)),
+            Self::Sqlite(transaction) => Statement::for_sqlite(&sql.into(), SqliteExecutor::Transaction(transaction)),
+        }
     }
 }
 
 impl<'c, 'q> Statement<'c, 'q> {
-    fn new(sql: Cow<'q, str>, bound: Bound<'c, 'q>) -> Self {
-        let sql = if let Bound::Sqlite { .. } = bound { for_sqlite(&sql).into() } else { sql };
-        Self { sql, bound, failed: None, is_limited: true }
+    fn for_postgres(sql: Cow<'q, str>, by: PostgresExecutor<'c>) -> Self {
+        Self { sql, bound: Bound::Postgres { by, values: PgArguments::default() }, failed: None, is_limited: true }
+    }
+
+    fn for_sqlite(sql: &str, by: SqliteExecutor<'c>) -> Self {
+        let bound = Bound::Sqlite { by, values: SqliteArguments::default() };
+        Self { sql: translated(sql).into(), bound, failed: None, is_limited: true }
     }
 
     /// Binds the next value.
@@ -220,7 +208,7 @@ async fn run_sqlite(
 const SQLITE_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
 /// Translates what SQLite writes differently: times, lists, rows as JSON, and row locks, which its only writer needs not.
-fn for_sqlite(sql: &str) -> String {
+fn translated(sql: &str) -> String {
     const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
     const SECOND_AGO: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 second')";
     let sql = sql.replace("now() - interval '1 second'", SECOND_AGO).replace("now()", NOW);

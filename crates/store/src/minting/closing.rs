@@ -30,12 +30,6 @@ pub enum CloseJob {
     ChunksOpen,
 }
 
-impl CloseJob {
-    pub const fn is_ended(&self) -> bool {
-        matches!(self, Self::Ended(_))
-    }
-}
-
 /// The end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobEnd {

@@ -60,12 +60,6 @@ impl Pool {
 
     /// Works until `stop` is cancelled, and returns when the current chunks are done.
     pub async fn run(&self, stop: &CancellationToken) {
-        let mut slots = self.start_slots(stop);
-        self.poll_for_jobs(stop).await;
-        while slots.join_next().await.is_some() {}
-    }
-
-    fn start_slots(&self, stop: &CancellationToken) -> JoinSet<()> {
         chunks::writers_allowed(self.concurrency);
         let mut slots = JoinSet::new();
         // Small jobs take longer to open and close than to mint: other slots mint meanwhile.
@@ -73,7 +67,8 @@ impl Pool {
             let (pool, stop) = (self.clone(), stop.clone());
             slots.spawn(async move { pool.work_in_slot(&stop).await });
         }
-        slots
+        self.poll_for_jobs(stop).await;
+        while slots.join_next().await.is_some() {}
     }
 
     /// Returns true if the last poll of the store found no work for this process.

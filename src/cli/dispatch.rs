@@ -9,6 +9,7 @@ use crate::cli::arguments::{Cli, Command, Configured};
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_note;
+use codemint_codes::text::printable_lines;
 use codemint_telemetry::{failpoint, traces};
 
 /// Disables core dumps, because the memory holds keys and passwords. The hard limit stays, so that an operator can
@@ -23,7 +24,10 @@ fn keep_memory_private() {
 pub async fn run() -> ExitCode {
     failpoint::read_environment();
     keep_memory_private();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return report_usage(&error),
+    };
     let quiet = cli.global.quiet;
     let result = dispatch(cli).await;
     traces::flush().await;
@@ -73,6 +77,19 @@ fn log_failure(result: Result<(), Failure>) -> Result<(), Failure> {
         }
         other => other,
     })
+}
+
+/// Prints help, the version, or the problem of an argument; without colour if it repeats a text that a terminal would
+/// act on.
+fn report_usage(error: &clap::Error) -> ExitCode {
+    let plain = error.render().to_string();
+    if error.use_stderr() && printable_lines(&plain) != plain {
+        print_note(plain.trim_end());
+    } else {
+        // If standard output or standard error is closed, there is nothing left to report to.
+        let _printed = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// Prints the message of a failure and returns the exit code.

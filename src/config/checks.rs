@@ -11,6 +11,7 @@ use crate::config::settings::{SETTINGS, Setting};
 use crate::config::values::{address_or_off, name_of_entity, readable_file, true_or_false, unless_auto, whole_number};
 use codemint_codes::job::request::{CHUNK_SIZE_MAX, Limits};
 use codemint_codes::screening::FilterLimits;
+use codemint_codes::text::printable;
 use codemint_store::connection::location::Location;
 use codemint_worker::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
 use codemint_worker::files;
@@ -160,8 +161,8 @@ impl Layers {
         }
         self.parse(file_key, |path| {
             let url = files::read_text(Path::new(path), URL_FILE_BYTES_MAX, "one line with the URL")
-                .map_err(|problem| format!("{path}: {problem}"))?;
-            url.trim().parse::<T>().map_err(|error| format!("{path}: {error}"))
+                .map_err(|problem| format!("{}: {problem}", printable(path)))?;
+            url.trim().parse::<T>().map_err(|error| format!("{}: {error}", printable(path)))
         })
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use config::{ConfigError as SourceError, Environment, File, FileFormat, Source, Value, ValueKind};
 
 use crate::config::settings::SETTINGS;
+use codemint_codes::text::printable;
 use codemint_worker::files;
 
 /// A limit many times the size of all settings with their meanings.
@@ -49,7 +50,7 @@ impl Layers {
         if named.is_none() && !path.exists() {
             return;
         }
-        let shown = path.display().to_string();
+        let shown = printable(&path.display().to_string());
         match files::read_text(path, FILE_BYTES_MAX, "TOML with a few settings") {
             Err(problem) => self.problems.push(format!("{shown}: {problem}")),
             Ok(text) => match File::from_str(&text, FileFormat::Toml).collect() {
@@ -89,7 +90,7 @@ impl Layers {
 
     fn set(&mut self, key: &str, value: Value, layer: u8, origin: &str) {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
-            self.problems.push(format!("{key} ({origin}) is not a known key; {}", nearest(key)));
+            self.problems.push(printable(&format!("{key} ({origin}) is not a known key; {}", nearest(key))));
             return;
         };
         match value.into_string() {

@@ -9,6 +9,7 @@ use crate::config::configuration::Config;
 use codemint_codes::check::{CheckKey, SECRET_LENGTH_MAX};
 use codemint_codes::denied::{DeniedWords, DeniedWordsError};
 use codemint_codes::policy::Policy;
+use codemint_codes::text::printable;
 use codemint_worker::files::{open, read_at_most, read_text};
 
 /// Far more than the largest accepted list of words.
@@ -60,7 +61,7 @@ fn with_builtin(text: &str, builtin: Option<&DeniedWords>) -> Result<DeniedWords
 }
 
 fn problem_of(key: &'static str, path: &Path, problem: String) -> PolicyError {
-    PolicyError { key, path: path.display().to_string(), problem }
+    PolicyError { key, path: printable(&path.display().to_string()), problem }
 }
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, String> {

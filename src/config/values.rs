@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
+use codemint_codes::text::printable;
 use codemint_worker::files;
 
 pub(super) fn whole_number(text: &str, min: u64, max: u64) -> Result<u64, String> {
@@ -31,7 +32,7 @@ pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
 
 /// Checks that a file can be read: a connection would only report a missing file, and look like an unreachable server.
 pub(super) fn readable_file(path: &str) -> Result<(), String> {
-    files::open(Path::new(path)).map(drop).map_err(|problem| format!("{path}: {problem}"))
+    files::open(Path::new(path)).map(drop).map_err(|problem| format!("{}: {problem}", printable(path)))
 }
 
 /// Checks the name of an exchange or queue: up to 255 bytes; names that begin with `amq.` are reserved by the broker.

@@ -2,6 +2,7 @@
 
 mod cli_generate;
 mod cli_output;
+mod outside_texts;
 mod cli_interrupt;
 mod cli_jobs;
 mod pruning;

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use codemint_codes::job::record::Job;
+use codemint_codes::text::printable;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::records::reports::JobFilter;
@@ -80,7 +81,7 @@ impl JobsSeen {
         }
         match timeout(ANSWER_TIMEOUT, read(store)).await {
             Ok(Ok((running, ended))) => look.renew(&running, &ended),
-            Ok(Err(error)) => look.lines.trouble = Some(error.to_string()),
+            Ok(Err(error)) => look.lines.trouble = Some(printable(&error.to_string())),
             Err(_elapsed) => look.lines.trouble = Some("the store does not answer".to_owned()),
         }
         look.at = Some(Instant::now());
@@ -127,7 +128,7 @@ fn running_line(job: &Job, rate: Option<f64>) -> RunningJob {
     let remaining = rate.and_then(|rate| Duration::try_from_secs_f64(job.missing() as f64 / rate).ok());
     RunningJob {
         id: job.id.to_string(),
-        campaign: job.campaign.clone().unwrap_or_default(),
+        campaign: job.campaign.as_deref().map(printable).unwrap_or_default(),
         minted: job.minted,
         count: job.count,
         progress: format!("{} of {}", HumanCount(job.minted), HumanCount(job.count)),
@@ -141,13 +142,13 @@ fn ended_line(job: &Job) -> EndedJob {
     let run_time = job.started_at.zip(job.finished_at).and_then(|(from, to)| (to - from).to_std().ok());
     let since = job.finished_at.and_then(|finished_at| (Utc::now() - finished_at).to_std().ok()).unwrap_or_default();
     let note = match (&job.error, run_time) {
-        (Some(error), _) => error.code.replace('_', " "),
+        (Some(error), _) => printable(&error.code.replace('_', " ")),
         (None, Some(run_time)) => format!("in {:.1} s", run_time.as_secs_f64()),
         (None, None) => String::new(),
     };
     EndedJob {
         id: job.id.to_string(),
-        campaign: job.campaign.clone().unwrap_or_default(),
+        campaign: job.campaign.as_deref().map(printable).unwrap_or_default(),
         state: job.state.into_str(),
         codes: HumanCount(job.minted).to_string(),
         note,

@@ -8,6 +8,7 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration};
 
 use crate::health::{Missing, ReadinessDocument};
 use crate::jobs_seen::JobLines;
+use codemint_codes::text::printable;
 use codemint_telemetry::metrics::names;
 
 /// The policy for the browser: it may use this page's own style, and nothing else.
@@ -49,6 +50,9 @@ impl Page {
         }
         panels.push(process_panel(&figures));
         let ReadinessDocument { ready, missing, .. } = readiness;
+        // The page is escaped as HTML, but its text can also mislead: a reason may quote what came from outside.
+        let shown = |Missing { what, reason }: Missing| Missing { what, reason: printable(&reason) };
+        let missing = missing.into_iter().map(shown).collect();
         Self { version: env!("CARGO_PKG_VERSION"), ready, missing, panels, jobs }
     }
 }

@@ -72,38 +72,20 @@ impl Visit for Fields<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use serde_json::Value;
     use tracing_subscriber::fmt::format::JsonFields;
     use tracing_subscriber::fmt::layer;
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::JsonLines;
-
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().map_err(|_| io::ErrorKind::Other)?.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::written::Written;
 
     /// Logs under a subscriber of its own and returns the lines.
     fn lines_of(log: impl FnOnce()) -> Vec<Value> {
         let written = Written::default();
-        let writer = written.clone();
-        let lines = layer().event_format(JsonLines).fmt_fields(JsonFields::new()).with_writer(move || writer.clone());
+        let lines = layer().event_format(JsonLines).fmt_fields(JsonFields::new()).with_writer(written.writer());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
-        let bytes = written.0.lock().expect("the only writer").clone();
-        let text = String::from_utf8(bytes).expect("UTF-8");
-        text.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
+        written.text().lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
     }
 
     #[test]

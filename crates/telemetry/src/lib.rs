@@ -2,6 +2,8 @@
 
 pub mod logs;
 mod json_lines;
+#[cfg(test)]
+mod written;
 pub mod traces;
 #[cfg(feature = "otel")]
 mod otlp;

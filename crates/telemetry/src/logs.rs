@@ -1,11 +1,14 @@
 //! Log setup. Codes, keys and passwords are never logged, by any module.
 
 use strum::EnumString;
-use tracing::Level;
+use tracing::field::Field;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::format::{JsonFields, Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
@@ -36,21 +39,52 @@ fn unknown_level(text: &str) -> String {
     format!("found {text:?}; write auto, error, warn, info, debug or trace")
 }
 
-/// Sends the process's log to `writer`. Called once, by the command line.
-pub fn install<W>(format: LogFormat, level: LogLevel, color: bool, writer: W)
+/// Sends the process's log to `writer`. Called once, by the command line. `printable` escapes texts for people.
+pub fn install<W>(format: LogFormat, level: LogLevel, color: bool, printable: fn(&str) -> String, writer: W)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = match format {
-        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(color).with_target(false).boxed(),
-        LogFormat::Json => {
-            fmt::layer().event_format(JsonLines).fmt_fields(JsonFields::new()).with_writer(writer).boxed()
-        }
-    };
-    let registry = tracing_subscriber::registry().with(layer.with_filter(filter(level)));
+    let registry =
+        tracing_subscriber::registry().with(layer(format, color, printable, writer).with_filter(filter(level)));
     #[cfg(feature = "otel")]
     let registry = registry.with(crate::otlp::layer());
     registry.init();
+}
+
+fn layer<S, W>(
+    format: LogFormat,
+    color: bool,
+    printable: fn(&str) -> String,
+    writer: W,
+) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    match format {
+        LogFormat::Text => {
+            let fields =
+                debug_fn(move |writer, field, value| write_field(writer, field, &printable(&format!("{value:?}"))));
+            fmt::layer()
+                .fmt_fields(fields.delimited(" "))
+                .with_writer(writer)
+                .with_ansi(color)
+                .with_target(false)
+                .boxed()
+        }
+        LogFormat::Json => {
+            fmt::layer().event_format(JsonLines).fmt_fields(JsonFields::new()).with_writer(writer).boxed()
+        }
+    }
+}
+
+/// Writes a field in text: its value was escaped, because the library leaves line breaks and many controls in it.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &str) -> std::fmt::Result {
+    match (field.name(), writer.has_ansi_escapes()) {
+        ("message", _) => writer.write_str(value),
+        (name, true) => write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}"),
+        (name, false) => write!(writer, "{name}={value}"),
+    }
 }
 
 /// Returns the filter: our own events at the configured level; libraries only from `warn` on, except at `trace`.
@@ -77,8 +111,25 @@ fn filter(level: LogLevel) -> Targets {
 #[cfg(test)]
 mod tests {
     use tracing::Level;
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::SubscriberExt;
 
-    use super::{LogFormat, LogLevel, filter};
+    use super::{LogFormat, LogLevel, filter, layer};
+    use crate::written::Written;
+
+    #[test]
+    fn regression_a_text_line_escapes_the_values_of_all_its_fields() {
+        let written = Written::default();
+        let escape = |text: &str| text.replace('\n', "(newline)").replace('\u{202e}', "(override)");
+        let text = layer(LogFormat::Text, false, escape, written.writer());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(text), || {
+            let _job = tracing::error_span!("job", campaign = %"a\nb").entered();
+            tracing::info!(count = 5, reason = "c\u{202e}d", "a message with {}", "e\nf");
+        });
+        let line = written.text();
+        assert!(line.contains("job{campaign=a(newline)b}: a message with e(newline)f count=5 reason="), "{line}");
+        assert!(!line.contains('\u{202e}') && line.lines().count() == 1, "{line}");
+    }
 
     #[test]
     fn unknown_formats_and_levels_are_named_with_the_known_ones() {

@@ -9,7 +9,8 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::terminal::{print_json, print_line, print_note};
-use crate::cli::support::text::{grouped, printable};
+use crate::cli::support::text::grouped;
+use codemint_codes::text::printable;
 use codemint_codes::wire::document::hexadecimal;
 use codemint_store::connection::store::Access;
 use codemint_store::records::audit::{Action, AuditFilter, AuditRow};
@@ -103,7 +104,12 @@ impl AuditDocument {
 
     fn line(&self) -> String {
         let at = self.at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut line = format!("{at}  {:<12}  {:<9}  {}", self.action, self.result, printable(&self.actor));
+        let mut line = format!(
+            "{at}  {:<12}  {:<9}  {}",
+            printable(&self.action),
+            printable(&self.result),
+            printable(&self.actor)
+        );
         let job = self.job_id.map(|id| id.to_string());
         let count = self.count.map(|count| grouped(count.into()));
         let details = [

@@ -12,7 +12,7 @@ use crate::cli::support::job_export::{JobExport, Order};
 use crate::cli::support::minting::{Summary, mint};
 use crate::cli::support::output::{Format, Target};
 use crate::cli::support::requests::{put_job, request_failure, whole_number};
-use crate::cli::support::terminal::{json, print_line, print_note};
+use crate::cli::support::terminal::{print_note, print_report, print_report_beside};
 use crate::cli::support::text::quoted;
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
@@ -75,12 +75,11 @@ impl Generate {
         }
         let summary = Summary::new(context, &job, share, minting, target.as_ref());
         if self.json || completed.is_ok() {
-            let line = if self.json { json(&summary)? } else { summary.to_string() };
             // If the codes go to standard output, it holds nothing else.
             if target.is_some_and(|target| target.is_stdout()) {
-                print_note(&line);
+                print_report_beside(self.json, &summary)?;
             } else {
-                print_line(&line)?;
+                print_report(self.json, &summary)?;
             }
         }
         completed

@@ -10,7 +10,8 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::print_line;
-use codemint_server::health::ReadinessDocument;
+use codemint_codes::text::printable;
+use codemint_server::health::{Missing, ReadinessDocument};
 
 /// A limit above the size of any answer of a worker.
 const ANSWER_MAX_BYTES: u64 = 64 * 1024;
@@ -73,7 +74,8 @@ fn what_is_missing(body: &str) -> String {
     let Ok(ReadinessDocument { missing, .. }) = serde_json::from_str(body) else {
         return "it gives no reason".to_owned();
     };
-    let reasons: Vec<String> = missing.iter().map(|missing| format!("{}: {}", missing.what, missing.reason)).collect();
+    let shown = |missing: &Missing| printable(&format!("{}: {}", missing.what, missing.reason));
+    let reasons: Vec<String> = missing.iter().map(shown).collect();
     reasons.join("; ")
 }
 

@@ -18,6 +18,7 @@ use crate::cli::support::text::grouped;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_codes::screening::Screening;
+use codemint_codes::text::printable;
 use codemint_codes::wire::document::JobDocument;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::minting::closing::CloseJob;
@@ -101,7 +102,7 @@ impl List {
 }
 
 fn list_line(job: &Job) -> String {
-    let campaign = job.campaign.as_deref().map(|name| format!("  ({name})")).unwrap_or_default();
+    let campaign = job.campaign.as_deref().map(|name| format!("  ({})", printable(name))).unwrap_or_default();
     format!(
         "{}  {:<10}  {:>13}  {:>13}  {}  {}{campaign}",
         job.id,
@@ -109,7 +110,7 @@ fn list_line(job: &Job) -> String {
         grouped(job.minted.into()),
         grouped(job.count.into()),
         job.created_at.format("%Y-%m-%dT%H:%M:%SZ"),
-        job.title(),
+        printable(job.title()),
     )
 }
 
@@ -272,6 +273,8 @@ fn report(job: &Job, as_json: bool) -> Result<(), Failure> {
         ("digest", document.digest.unwrap_or_else(|| "-".to_owned())),
         ("error", document.error.map_or("-".to_owned(), |error| format!("{}: {}", error.code, error.message))),
     ];
-    rows.iter().try_for_each(|(name, value)| print_line(&format!("{name:<10}{value}")))?;
-    document.warnings.iter().try_for_each(|warning| print_line(&format!("{:<10}{warning}", "warning")))
+    let warnings = document.warnings.into_iter().map(|warning| ("warning", warning));
+    rows.into_iter()
+        .chain(warnings)
+        .try_for_each(|(name, value)| print_line(&format!("{name:<10}{}", printable(&value))))
 }

@@ -10,6 +10,7 @@ use crate::cli::support::terminal::{print_json, print_line, print_note};
 use crate::cli::support::text::grouped;
 use codemint_codes::job::request::check_note;
 use codemint_codes::overlap::size;
+use codemint_codes::text::printable;
 use codemint_store::admission::reserved::Reserved;
 use codemint_store::connection::store::Access;
 
@@ -92,7 +93,7 @@ impl List {
             print_note("no masks are reserved");
         }
         for document in &documents {
-            let note = document.note.as_deref().map(|note| format!("  ({note})")).unwrap_or_default();
+            let note = document.note.as_deref().map(|note| format!("  ({})", printable(note))).unwrap_or_default();
             print_line(&format!("{}  {}{note}", document.created_at.format("%Y-%m-%dT%H:%M:%SZ"), document.mask))?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::{print_json, print_line};
+use codemint_codes::text::printable;
 
 /// Inspect the configuration
 #[derive(Debug, Subcommand)]
@@ -36,8 +37,8 @@ impl Show {
         }
         let width = resolved.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
         for setting in resolved {
-            let value = setting.value.as_deref().unwrap_or("-");
-            print_line(&format!("{:<width$}  {value}  ({})", setting.key, setting.origin))?;
+            let value = printable(setting.value.as_deref().unwrap_or("-"));
+            print_line(&format!("{:<width$}  {value}  ({})", setting.key, printable(&setting.origin)))?;
         }
         Ok(())
     }

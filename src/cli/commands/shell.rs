@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_report;
+use crate::cli::support::text::shown_path;
 use codemint_codes::draw::GENERATOR_VERSION;
 
 /// The commands that need neither configuration nor store.
@@ -60,7 +61,7 @@ impl Man {
         let directory = &self.directory;
         std::fs::create_dir_all(directory)
             .and_then(|()| clap_mangen::generate_to(program, directory))
-            .map_err(|error| Failure::other(format!("failed to write into {}: {error}", directory.display())))
+            .map_err(|error| Failure::other(format!("failed to write into {}: {error}", shown_path(directory))))
     }
 }
 

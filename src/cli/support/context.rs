@@ -10,9 +10,11 @@ use crate::cli::support::global_options::GlobalOptions;
 use crate::cli::support::progress::Bars;
 use crate::cli::support::signals::Stop;
 use crate::cli::support::terminal::{color_allowed, is_terminal};
+use crate::cli::support::text::shown_path;
 use crate::config::configuration::Config;
 use crate::config::load::load;
 use codemint_codes::job::options::JobOptions;
+use codemint_codes::text::printable;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::{Access, Store};
 use codemint_telemetry::logs::{LogFormat, LogLevel, install};
@@ -40,7 +42,7 @@ impl Context {
         let by_place = if is_terminal() { LogFormat::Text } else { LogFormat::Json };
         let by_command = if is_worker { LogLevel::Info } else { LogLevel::Warn };
         let (format, level) = (config.log_format.unwrap_or(by_place), config.log_level.unwrap_or(by_command));
-        install(format, level, color_allowed(), progress.log_writer());
+        install(format, level, color_allowed(), printable, progress.log_writer());
         let invocation = global.invocation(&config.store);
         let stop = Stop::on_signals()?;
         Ok(Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() })
@@ -60,7 +62,7 @@ impl Context {
         if let (Access::Existing, Some(file)) = (access, self.config.store.file())
             && !file.exists()
         {
-            let shown = file.display();
+            let shown = shown_path(file);
             return Err(Failure::usage(format!(
                 "there is no store at {shown}; create one with `codemint generate`, or name another one with --store URL"
             )));

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::{print_line, print_note};
-use crate::cli::support::text::{grouped, printable};
+use crate::cli::support::text::grouped;
+use codemint_codes::text::printable;
 use codemint_codes::wire::document::hexadecimal;
 use codemint_worker::broker::dead_queue::DeadMessage;
 

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use codemint_codes::job::record::Job;
-use codemint_codes::job::state::State;
+use codemint_codes::job::state::{JobError, State};
+use codemint_codes::text::printable;
 use codemint_store::connection::store::{Access, Store};
 
 /// Parses an argument that names a job.
@@ -35,9 +36,11 @@ pub fn require_completed(context: &Context, job: &Job) -> Result<(), Failure> {
     match (job.state, &job.error) {
         (State::Completed, _) => Ok(()),
         (State::Failed, Some(error)) => {
-            Err(Failure::negative_result(format!("job {} has failed: {}", job.id, error.message)))
+            Err(Failure::negative_result(format!("job {} has failed: {}", job.id, printable(&error.message))))
         }
-        (state, Some(error)) => Err(Failure::negative_result(format!("job {} is {state}: {}", job.id, error.message))),
+        (state, Some(JobError { message, .. })) => {
+            Err(Failure::negative_result(format!("job {} is {state}: {}", job.id, printable(message))))
+        }
         (State::Cancelling, None) => {
             let cancel = context.command(format_args!("jobs cancel {}", job.id));
             Err(Failure::negative_result(format!(

@@ -12,6 +12,7 @@ use crate::cli::support::output::Target;
 use crate::cli::support::text::grouped;
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
+use codemint_codes::text::printable;
 use codemint_codes::wire::document::JobDocument;
 use codemint_store::connection::store::Store;
 use codemint_worker::mint::error::MintError;
@@ -116,12 +117,12 @@ impl fmt::Display for Summary {
             write!(f, " ({} candidates rejected: {})", grouped(self.job.rejected.into()), self.job.rejected_by_reason)?;
         }
         writeln!(f, "\ntime      {:.2} s, {} codes/s", self.seconds, grouped(self.codes_per_second.into()))?;
-        write!(f, "store     {}", self.store)?;
+        write!(f, "store     {}", printable(&self.store))?;
         for warning in &self.job.warnings {
-            write!(f, "\nwarning   {warning}")?;
+            write!(f, "\nwarning   {}", printable(warning))?;
         }
         if let Some(output) = &self.output {
-            write!(f, "\noutput    {output}")?;
+            write!(f, "\noutput    {}", printable(output))?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::progress::Bar;
 use crate::cli::support::temporary::{permissions_of, temporary_file};
+use crate::cli::support::text::shown_path;
 use codemint_codes::batch::CodeBatch;
 use codemint_store::connection::location::Location;
 
@@ -45,7 +46,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdout => f.write_str("standard output"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) => f.write_str(&shown_path(path)),
         }
     }
 }
@@ -70,13 +71,13 @@ impl Target {
     pub fn check_writable(&self, store: &Location) -> Result<(), Failure> {
         match self {
             Self::File(path) if store.file().is_some_and(|file| is_of_store(path, file)) => {
-                Err(Failure::usage(format!("--output {} is the store itself; name another file", path.display())))
+                Err(Failure::usage(format!("--output {} is the store itself; name another file", shown_path(path))))
             }
             Self::File(path) if path.as_os_str().is_empty() => {
                 Err(Failure::usage("--output names no file; name one, or - for standard output"))
             }
             Self::File(path) if path.is_dir() => {
-                Err(Failure::usage(format!("--output {} is a directory; name a file in it", path.display())))
+                Err(Failure::usage(format!("--output {} is a directory; name a file in it", shown_path(path))))
             }
             Self::File(path) if !is_stream(path) => temporary_beside(path).map(drop),
             _ => Ok(()),
@@ -162,7 +163,7 @@ pub fn cannot_write(place: &Path, error: &io::Error) -> Failure {
         kind if error.get_ref().is_some() => kind.to_string(),
         _ => error.to_string(),
     };
-    Failure::other(format!("failed to write {}: {reason}", place.display()))
+    Failure::other(format!("failed to write {}: {reason}", shown_path(place)))
 }
 
 enum Destination {

@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::output::{cannot_write, is_of_store, temporary_beside};
+use crate::cli::support::text::shown_path;
 use codemint_codes::job::record::Job;
 use codemint_import::reason::Reason;
 use codemint_import::rejects::Rejects;
@@ -31,7 +32,7 @@ impl RejectFile {
     /// `usage` if the path is not a file, or is the store or the input.
     pub fn beside(path: &Path, store: &Location, input: &str) -> Result<Self, Failure> {
         let refuse =
-            |problem: &str| Failure::usage(format!("--reject-file {} is {problem}; name a file", path.display()));
+            |problem: &str| Failure::usage(format!("--reject-file {} is {problem}; name a file", shown_path(path)));
         if path.exists() && !path.is_file() {
             return Err(refuse("a directory or a device"));
         }

@@ -10,6 +10,7 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Request, RequestError};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
+use codemint_codes::text::printable;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
 
@@ -30,7 +31,7 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
                 "job {} belongs to another request: {} codes of {}, {campaign}; omit --job-id or name another id",
                 job.id,
                 job.count,
-                job.title()
+                printable(job.title())
             )))
         }
         PutJob::InsufficientKeyspace { free, mintable, exact } => {
@@ -46,7 +47,7 @@ fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: b
     format!(
         "{about}{} codes of {} are free, {} were requested; nothing was stored ({} are taken or promised to unfinished jobs, {} reserved or denied)",
         grouped(free),
-        request.mask_text,
+        printable(&request.mask_text),
         grouped(request.count.into()),
         grouped(mintable.saturating_sub(free)),
         grouped(forbidden)

@@ -1,27 +1,38 @@
 //! Formatting of texts and numbers for people.
 
+use std::path::Path;
+
+use codemint_codes::text::printable;
+
 /// Formats the campaign of a job within a sentence.
 pub fn campaign_text(campaign: Option<&str>) -> String {
-    campaign.map_or("no campaign".to_owned(), |name| format!("campaign {name}"))
+    campaign.map_or("no campaign".to_owned(), |name| format!("campaign {}", printable(name)))
 }
 
-/// Quotes a word for a shell.
+/// Formats a path within a sentence.
+pub fn shown_path(path: &Path) -> String {
+    printable(&path.display().to_string())
+}
+
+/// Quotes a word for a shell, and escapes what a terminal would act on in a form that bash and zsh read back.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
+    } else if printable(word) != word {
+        format!("$'{}'", word.chars().map(ansi_c).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
-/// Escapes an untrusted text for one line of output: any character that could move a cursor or be invisible.
-pub fn printable(text: &str) -> String {
-    let shown = |c: char| {
-        let hidden = c != '\t' && !matches!(c, '"' | '\'' | '\\') && c.escape_debug().len() > 1;
-        if hidden { c.escape_debug().to_string() } else { c.to_string() }
-    };
-    text.chars().map(shown).collect()
+/// Escapes a character within `$'...'`.
+fn ansi_c(c: char) -> String {
+    match c {
+        '\'' | '\\' => format!("\\{c}"),
+        ' '..='~' => c.to_string(),
+        _ => format!("\\U{:08X}", u32::from(c)),
+    }
 }
 
 /// Formats 1234567 as 1,234,567.
@@ -39,6 +50,6 @@ pub fn grouped(number: u128) -> String {
 
 /// Formats a text with a caret under one of its bytes.
 pub fn with_caret(text: &str, offset: usize) -> String {
-    let before = text.get(..offset).unwrap_or(text).chars().count();
-    format!("  {text}\n  {}^", " ".repeat(before))
+    let before = printable(text.get(..offset).unwrap_or(text)).chars().count();
+    format!("  {}\n  {}^", printable(text), " ".repeat(before))
 }

@@ -8,6 +8,7 @@ use clap::Parser;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_codes::screening::FilterLimits;
+use codemint_codes::text::printable;
 use codemint_store::connection::store::Store;
 use codemint_telemetry::logs::{self, LogFormat, LogLevel};
 use codemint_worker::mint::task::MintSettings;
@@ -27,7 +28,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Runs the load test that the command line asks for.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    logs::install(LogFormat::Text, LogLevel::Warn, stderr().is_terminal(), stderr);
+    logs::install(LogFormat::Text, LogLevel::Warn, stderr().is_terminal(), printable, stderr);
     match Box::pin(load(&arguments)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(arguments.quiet),

@@ -18,6 +18,7 @@ mod golden_draws;
 mod uniform_draws;
 mod free_slices;
 
+mod texts;
 mod wire_messages;
 mod contract;
 mod hostile_input;

@@ -54,6 +54,7 @@ pub fn all() -> Vec<Case> {
         wrong_counts(),
         wrong_texts(),
         wrong_priorities(),
+        repeated_fields(),
         no_json(),
         truncated(),
         shapes(),
@@ -70,18 +71,18 @@ fn wrong_counts() -> Vec<Case> {
         ("-1", "-1"),
         ("-100000", "-100000"),
         ("-9223372036854775808", "-9223372036854775808"),
-        ("-9223372036854775809", "-9.223372036854776e+18"),
+        ("-9223372036854775809", "-9223372036854775809"),
         ("9223372036854775808", "9223372036854775808"),
         ("18446744073709551615", "18446744073709551615"),
-        ("18446744073709551616", "1.8446744073709552e+19"),
+        ("18446744073709551616", "18446744073709551616"),
         ("1.5", "1.5"),
         ("100.0", "100.0"),
         ("0.0", "0.0"),
-        ("-0", "-0.0"),
-        ("1e3", "1000.0"),
-        ("1E3", "1000.0"),
-        ("1e-1", "0.1"),
-        ("1e300", "1e+300"),
+        ("-0", "-0"),
+        ("1e3", "1e3"),
+        ("1E3", "1E3"),
+        ("1e-1", "1e-1"),
+        ("1e300", "1e300"),
         ("true", "a boolean"),
         ("false", "a boolean"),
         ("[]", "an array"),
@@ -94,9 +95,7 @@ fn wrong_counts() -> Vec<Case> {
         dead(with("count", text), &reason, "/count")
     });
     let missing = ["null", ""].map(|text| dead(with("count", text), "count is missing", "/count"));
-    // If a field occurs twice, the last one counts.
-    let twice = format!(r#"{{"job_id":"{}","mask":"{MARK}#","count":5,"count":"5"}}"#, Uuid::now_v7());
-    wrong.chain(missing).chain([dead(twice, "count is a string", "/count")]).collect()
+    wrong.chain(missing).collect()
 }
 
 fn wrong_texts() -> Vec<Case> {
@@ -158,7 +157,7 @@ fn wrong_priorities() -> Vec<Case> {
         ("18446744073709551615", "18446744073709551615"),
         ("5.0", "5.0"),
         ("5.5", "5.5"),
-        ("1e0", "1.0"),
+        ("1e0", "1e0"),
         ("\"5\"", "a string"),
         ("\"high\"", "a string"),
         ("true", "a boolean"),
@@ -170,6 +169,23 @@ fn wrong_priorities() -> Vec<Case> {
         dead(with("priority", text), &reason, "/priority")
     };
     values.iter().map(case).collect()
+}
+
+fn repeated_fields() -> Vec<Case> {
+    let mut cases: Vec<Case> = ["5", "6", "\"5\"", "null"]
+        .map(|again| dead(with("count", &format!("5,\"count\":{again}")), "count occurs twice", "/count"))
+        .into();
+    for (field, text) in [("job_id", "\"1\""), ("mask", "\"A\""), ("campaign", "null"), ("priority", "1")] {
+        let twice = with(field, &format!("{text},\"{field}\":{text}"));
+        cases.push(dead(twice, &format!("{field} occurs twice"), &format!("/{field}")));
+    }
+    // The same name in another spelling, and inside of a field that is not read.
+    cases.push(dead(with("count", r#"5,"c\u006funt":6"#), "count occurs twice", "/count"));
+    for inner in [r#"{"a":1,"a":2}"#, r#"[{"b":{"c":1,"d":2,"c":3}}]"#] {
+        cases.push(dead(with("more", inner), "an object has two fields of the same name", ""));
+    }
+    cases.push(dead(with("more", "1,\"more\":2"), "an object has two fields of the same name", ""));
+    cases
 }
 
 fn no_json() -> Vec<Case> {
@@ -189,14 +205,16 @@ fn no_json() -> Vec<Case> {
         ("{\"mask\":\"\\x41\"}", "invalid escape", "line 1 column 11"),
         ("<job><mask>A</mask></job>", "expected value", "line 1 column 1"),
         ("mask=A&count=5", "expected value", "line 1 column 1"),
-        ("\u{feff}{\"count\":5}", "expected value", "line 1 column 1"),
+        ("\u{feff}{\"count\":5}", "it begins with a byte order mark (U+FEFF)", "line 1 column 1"),
         ("--- \nmask: A\n", "invalid number", "line 1 column 2"),
     ]
     .map(|(body, reason, position)| dead(body, &format!("the message is not JSON: {reason}"), position))
     .into();
     let body = with("count", "5");
     let utf_16: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked = [&[0xff, 0xfe], utf_16.as_slice()].concat();
     cases.push(dead(utf_16, "the message is not JSON", "line 1 column 2"));
+    cases.push(dead(marked, "it begins with the byte order mark of UTF-16", "line 1 column 1"));
     for (broken, reason) in [
         (vec![0xff], "invalid unicode"),
         (vec![0xc3], "invalid unicode"),

@@ -2,16 +2,25 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::job::options::PRIORITY_MAX;
+use crate::wire::fields::{Fields, FieldsError, NULL, NUMBER, STRING, kind_of, read_fields};
 
 /// The longest message that is read, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// The `type` property of a job message, if it has one.
 pub const JOB_MESSAGE_TYPE: &str = "codemint.job.v1";
 pub const JOB_CONTENT_TYPE: &str = "application/json";
+/// The longest text that an error or a report repeats from a message, in characters.
+const SHOWN_CHARS_MAX: usize = 64;
+/// What some programs put before a text, with the encoding that it marks.
+const BYTE_ORDER_MARKS: [(&[u8], &str); 3] = [
+    (b"\xef\xbb\xbf", "a byte order mark (U+FEFF)"),
+    (b"\xff\xfe", "the byte order mark of UTF-16"),
+    (b"\xfe\xff", "the byte order mark of UTF-16"),
+];
 /// The largest count that a table can hold.
 const COUNT_MAX: u64 = i64::MAX as u64;
 
@@ -23,7 +32,7 @@ const TEXT_PATTERN: &str = r"^[^\u0000]*$";
 
 /// A request for codes, in at most 64 KiB of JSON.
 ///
-/// Unknown fields are ignored. A message that fits this schema is a request; a request that cannot be met, such as
+/// Unknown fields are ignored; no object may have two fields of the same name. A message that fits this schema is a request; a request that cannot be met, such as
 /// one with a count of 0, becomes a failed job. A message that does not fit is dead-lettered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(title = "Job message")]
@@ -93,15 +102,11 @@ pub fn decode(body: &[u8], envelope: &Envelope<'_>) -> Result<JobMessage, Undeco
         let reason = format!("the message has {} bytes; at most {MESSAGE_BYTES_MAX} are allowed", body.len());
         return Err(Undecodable::at("body", reason));
     }
-    // The parser rejects messages that are nested deeper than 128 levels.
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        let position = format!("line {} column {}", error.line(), error.column());
-        Undecodable::at(position, format!("the message is not JSON: {}", without_position(&error)))
-    })?;
-    let Value::Object(fields) = value else {
-        return Err(Undecodable::at("/", format!("the message is {}, not an object", kind_of(&value))));
-    };
-    let fields = Fields(fields);
+    if let Some((_, name)) = BYTE_ORDER_MARKS.iter().find(|(mark, _)| body.starts_with(mark)) {
+        let reason = format!("the message is not JSON: it begins with {name}; send UTF-8 without one");
+        return Err(Undecodable::at("line 1 column 1", reason));
+    }
+    let fields = MessageFields(read_fields(body).map_err(undecodable)?);
     Ok(JobMessage {
         job_id: fields.job_id(envelope.message_id)?,
         mask: fields.required_text("mask")?,
@@ -109,6 +114,32 @@ pub fn decode(body: &[u8], envelope: &Envelope<'_>) -> Result<JobMessage, Undeco
         campaign: fields.text("campaign")?,
         priority: fields.priority()?,
     })
+}
+
+/// Returns the job id that the body of a message names, whatever else is wrong with it, without what is too long for one.
+pub fn named_job_id(body: &[u8]) -> Option<String> {
+    let body = BYTE_ORDER_MARKS.iter().find_map(|(mark, _)| body.strip_prefix(*mark)).unwrap_or(body);
+    let fields: Fields<'_> = serde_json::from_slice(body).ok()?;
+    let id: String = serde_json::from_str(fields.get("job_id")?.get()).ok()?;
+    Some(id.chars().take(SHOWN_CHARS_MAX).collect())
+}
+
+fn undecodable(error: FieldsError) -> Undecodable {
+    let position = |error: &serde_json::Error| format!("line {} column {}", error.line(), error.column());
+    match error {
+        FieldsError::NotJson(error) => {
+            let reason = format!("the message is not JSON: {}", without_position(&error));
+            Undecodable::at(position(&error), reason)
+        }
+        FieldsError::NotObject(kind) => Undecodable::at("/", format!("the message is {kind}, not an object")),
+        FieldsError::Repeated { field: Some(name), .. } if FIELDS.contains(&name.as_str()) => {
+            MessageFields::wrong(&name, format!("{name} occurs twice; send each field once"))
+        }
+        // The name of any other field is not repeated: it may be a code.
+        FieldsError::Repeated { at, .. } => {
+            Undecodable::at(position(&at), "an object has two fields of the same name; send each field once")
+        }
+    }
 }
 
 fn check_envelope(envelope: &Envelope<'_>) -> Result<(), Undecodable> {
@@ -137,7 +168,7 @@ fn check_envelope(envelope: &Envelope<'_>) -> Result<(), Undecodable> {
 
 /// Quotes foreign text for an error message: short, and without anything that a terminal would act on.
 fn shown(text: &str) -> String {
-    let start: String = text.chars().take(64).collect();
+    let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     format!("{start:?}")
 }
 
@@ -147,40 +178,34 @@ fn without_position(error: &serde_json::Error) -> String {
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-const fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
+/// The fields that are read.
+const FIELDS: [&str; 5] = ["job_id", "mask", "count", "campaign", "priority"];
 
 /// The fields of a message, read one by one, so that an error names its field.
-struct Fields(Map<String, Value>);
+struct MessageFields<'a>(Fields<'a>);
 
-impl Fields {
+impl MessageFields<'_> {
     fn wrong(name: &str, reason: impl Into<String>) -> Undecodable {
         Undecodable::at(format!("/{name}"), reason)
     }
 
     /// Returns a field; `None` if it is missing or null.
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+    fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.get(name).copied().filter(|value| kind_of(value) != NULL)
     }
 
     fn text(&self, name: &str) -> Result<Option<String>, Undecodable> {
-        match self.get(name) {
-            None => Ok(None),
-            // The only character that PostgreSQL cannot store.
-            Some(Value::String(text)) if text.contains('\0') => {
-                Err(Self::wrong(name, format!("{name} contains the character U+0000")))
-            }
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(Self::wrong(name, format!("{name} is {}; a string is expected", kind_of(other)))),
+        let Some(value) = self.get(name) else { return Ok(None) };
+        if kind_of(value) != STRING {
+            return Err(Self::wrong(name, format!("{name} is {}; a string is expected", kind_of(value))));
         }
+        let text: String = serde_json::from_str(value.get())
+            .map_err(|error| Self::wrong(name, format!("{name} is not text: {}", without_position(&error))))?;
+        // The only character that PostgreSQL cannot store.
+        if text.contains('\0') {
+            return Err(Self::wrong(name, format!("{name} contains the character U+0000")));
+        }
+        Ok(Some(text))
     }
 
     fn required_text(&self, name: &str) -> Result<String, Undecodable> {
@@ -189,11 +214,12 @@ impl Fields {
 
     fn whole_number(&self, name: &str, max: u64) -> Result<Option<u64>, Undecodable> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let number = value.as_u64().filter(|number| *number <= max);
-        let found = match value {
-            // A number may be shown: it is never a code.
-            Value::Number(number) => number.to_string(),
-            other => kind_of(other).to_owned(),
+        let number = value.get().parse().ok().filter(|number| *number <= max);
+        let found = match kind_of(value) {
+            // A number may be shown as it was written: it is never a code.
+            NUMBER if value.get().len() > SHOWN_CHARS_MAX => format!("{}...", &value.get()[..SHOWN_CHARS_MAX]),
+            NUMBER => value.get().to_owned(),
+            other => other.to_owned(),
         };
         let wrong = || Self::wrong(name, format!("{name} is {found}; a whole number from 0 to {max} is expected"));
         number.map(Some).ok_or_else(wrong)

@@ -2,7 +2,7 @@
 
 use codemint_codes::job::options::PRIORITY_MAX;
 use codemint_codes::wire::message::{
-    Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage, MESSAGE_BYTES_MAX, decode,
+    Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, JobMessage, MESSAGE_BYTES_MAX, decode, named_job_id,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -38,9 +38,73 @@ fn the_depth_of_nesting_is_bounded_everywhere() {
 }
 
 #[test]
-fn the_last_of_two_fields_with_one_name_counts() {
-    let text = format!(r#"{{"job_id":"{ID}","mask":"A##","count":1,"count":2}}"#);
-    assert_eq!(decode(text.as_bytes(), &no_envelope()).expect("a request").count, 2);
+fn regression_a_name_that_occurs_twice_in_an_object_is_refused_with_its_position() {
+    let with = |more: &str| format!("{{\"job_id\":\"{ID}\",\"mask\":\"A##\",\n\"count\":5,{more}}}");
+    let nested = "an object has two fields of the same name; send each field once";
+    let cases = [
+        (r#""count":6"#, "count occurs twice; send each field once", "/count"),
+        (r#""count":5"#, "count occurs twice; send each field once", "/count"),
+        (r#""mask":"B##""#, "mask occurs twice; send each field once", "/mask"),
+        (r#""c\u006funt":6"#, "count occurs twice; send each field once", "/count"),
+        (r#""campaign":null,"campaign":"x""#, "campaign occurs twice; send each field once", "/campaign"),
+        (r#""SECRET7":1,"SECRET7":2"#, nested, "line 2 column 31"),
+        (r#""more":{"a":1,"b":2,"a":3}"#, nested, "line 2 column 33"),
+        (r#""more":[[{"count":1,"count":1}]]"#, nested, "line 2 column 37"),
+    ];
+    for (more, reason, position) in cases {
+        let refused = decode(with(more).as_bytes(), &no_envelope()).expect_err(more);
+        assert_eq!((refused.reason.as_str(), refused.position.as_str()), (reason, position), "{more}");
+    }
+    // Equal names of different objects are no repeats.
+    for more in [r#""more":{"count":1,"more":{"count":2}}"#, r#""more":[{"a":1},{"a":1}]"#, r#""Count":6"#] {
+        assert!(decode(with(more).as_bytes(), &no_envelope()).is_ok(), "{more}");
+    }
+}
+
+#[test]
+fn regression_a_number_is_repeated_as_it_was_written() {
+    let long = "9".repeat(300);
+    let cut = format!("{}...", "9".repeat(64));
+    for (text, shown) in [("1e3", "1e3"), ("-0", "-0"), ("18446744073709551616", "18446744073709551616"), (&long, &cut)]
+    {
+        let body = format!(r#"{{"job_id":"{ID}","mask":"A##","count":{text}}}"#);
+        let refused = decode(body.as_bytes(), &no_envelope()).expect_err(text);
+        assert!(refused.reason.starts_with(&format!("count is {shown}; a whole number")), "{refused:?}");
+    }
+}
+
+#[test]
+fn regression_a_byte_order_mark_is_named() {
+    let body = format!(r#"{{"job_id":"{ID}","mask":"A##","count":1}}"#);
+    for (mark, name) in [
+        (&b"\xef\xbb\xbf"[..], "a byte order mark (U+FEFF)"),
+        (b"\xff\xfe", "the byte order mark of UTF-16"),
+        (b"\xfe\xff", "the byte order mark of UTF-16"),
+    ] {
+        let refused = decode(&[mark, body.as_bytes()].concat(), &no_envelope()).expect_err(name);
+        let reason = format!("the message is not JSON: it begins with {name}; send UTF-8 without one");
+        assert_eq!((refused.reason, refused.position), (reason, "line 1 column 1".to_owned()));
+    }
+}
+
+#[test]
+fn regression_the_job_id_of_a_message_is_found_whatever_else_is_wrong() {
+    let long = "x".repeat(100);
+    let cut = "x".repeat(64);
+    let long_body = format!(r#"{{"job_id":"{long}"}}"#);
+    let cases = [
+        (r#"{"job_id":"a\nb","count":"x"}"#, Some("a\nb")),
+        ("\u{feff}{\"count\":5,\"count\":6,\"job_id\":\"c\"}", Some("c")),
+        (&long_body, Some(cut.as_str())),
+        (r#"{"job_id":5}"#, None),
+        (r#"{"count":5}"#, None),
+        (r#"["job_id"]"#, None),
+        (r#"{"job_id":"c""#, None),
+        ("", None),
+    ];
+    for (body, id) in cases {
+        assert_eq!(named_job_id(body.as_bytes()).as_deref(), id, "{body}");
+    }
 }
 
 proptest! {

@@ -148,7 +148,7 @@ async fn minted_codes_avoid_imported_and_reserved_codes(place: TestStore) {
         generate(&place, &["####", "--count", &count.to_string(), "--chunk-size", "500"]).await;
     }
     let ran = place.codemint(["generate", "####", "--count", "1"]).run().await.expect_code(4);
-    assert_names(&ran.stderr, &["0 codes of #### are free, 1 were requested"]);
+    assert_names(&ran.stderr, &["0 codes of #### are free, 1 was requested"]);
     assert_eq!(place.number("select count(*) from codes").await, 9077);
     assert_eq!(place.number("select count(*) from codes where code like '1%'").await, 77);
 }

@@ -142,7 +142,7 @@ async fn a_generator_can_prune_and_a_reader_can_only_see_what_would_be_pruned() 
     let seen = prune(&reader, &["--dry-run"]).run().await.expect_code(0);
     assert_names(
         &seen.stdout,
-        &["would be removed: 2 events and 3 filters, ", " bytes, of 1 jobs that ended before 20"],
+        &["would be removed: 2 events and 3 filters, ", " bytes, of 1 job that ended before 20"],
     );
     assert_names(&prune(&reader, &[]).run().await.expect_code(1).stderr, &["permission denied"]);
     let pruned = prune(&generator, &[]).run().await.expect_code(0);

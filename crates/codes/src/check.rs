@@ -8,6 +8,7 @@ use sha2::Sha256;
 
 use crate::mask::CHECK_LENGTH_MAX;
 use crate::symbols::SAFE;
+use crate::text::plural;
 
 /// The shortest secret, in bytes: 128 bits are too many for an exhaustive search.
 pub const SECRET_LENGTH_MIN: usize = 16;
@@ -39,7 +40,7 @@ pub struct CheckKey {
 pub enum CheckKeyError {
     #[error("the secret is empty; {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} random bytes are expected")]
     Empty,
-    #[error("the secret has {length} bytes; at least {SECRET_LENGTH_MIN} random bytes are expected")]
+    #[error("the secret has {length} {}; at least {SECRET_LENGTH_MIN} random bytes are expected", plural(*length, "byte"))]
     TooShort { length: usize },
     #[error(
         "the secret has more than {SECRET_LENGTH_MAX} bytes; {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} random bytes are expected"

@@ -4,6 +4,7 @@ use crate::batch::CodeBatch;
 use crate::check::CheckKey;
 use crate::mask::Mask;
 use crate::symbols::{SAFE, SymbolSet};
+use crate::text::plural;
 
 /// The position of a code in its keyspace, counted from 0.
 pub type Rank = u128;
@@ -40,7 +41,7 @@ pub struct Keyspace {
 /// The reason why a text is not a code of a mask, without the text itself, which may be worth money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotACode {
-    #[error("it has {found} characters; codes of this mask have {expected}")]
+    #[error("it has {found} {}; codes of this mask have {expected}", plural(*found, "character"))]
     Length { found: usize, expected: usize },
     /// Positions are counted from 1.
     #[error("its character {position} is not one that the mask allows there")]

@@ -11,7 +11,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::{from_to, parse_mask, whole_number};
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::grouped;
+use crate::cli::support::text::{counted, grouped};
 use crate::config::policy_files;
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::draw::Draw;
@@ -165,17 +165,17 @@ fn samples(keyspace: &Keyspace, wanted: u32) -> Result<Vec<String>, Failure> {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Both numbers are kept as decimal digits.
-        let size = |digits: &str| grouped(digits.parse().unwrap_or_default());
+        let codes = |digits: &str| counted(digits.parse().unwrap_or_default(), "code");
         writeln!(f, "mask      {}", self.canonical_mask)?;
-        writeln!(f, "length    {} characters", self.code_length)?;
-        write!(f, "keyspace  {} codes ({:.1} bits)", size(&self.keyspace), self.bits)?;
+        writeln!(f, "length    {}", counted(self.code_length as u128, "character"))?;
+        write!(f, "keyspace  {} ({:.1} bits)", codes(&self.keyspace), self.bits)?;
         if let Some(allowed) = &self.allowed {
-            write!(f, "\nallowed   {} codes without a denied word", size(allowed))?;
+            write!(f, "\nallowed   {} without a denied word", codes(allowed))?;
         }
         if let Some(CheckCharacters { length, guesses_a_pass, key_configured }) = &self.check {
-            let characters = if *length == 1 { "character" } else { "characters" };
+            let characters = counted(*length as u128, "character");
             let guesses = grouped((*guesses_a_pass).into());
-            write!(f, "\ncheck     {length} {characters}: 1 random guess in {guesses} passes")?;
+            write!(f, "\ncheck     {characters}: 1 random guess in {guesses} passes")?;
             if !key_configured {
                 f.write_str("\nsamples   none without the secret of check characters; set check.key_file")?;
             }
@@ -185,13 +185,16 @@ impl fmt::Display for Explanation {
             write!(f, "\n{label}{sample}  (a sample, not minted)")?;
         }
         let Some(plan) = &self.plan else { return Ok(()) };
-        let count = grouped(plan.count.into());
+        let count = counted(plan.count.into(), "code");
         if !plan.feasible {
-            return write!(f, "\n{count} codes: not feasible, the mask has fewer");
+            return write!(f, "\n{count}: not feasible, the mask has fewer");
         }
-        let guesses = grouped(plan.guesses_a_hit.round() as u128);
+        let guesses = match plan.guesses_a_hit.round() as u128 {
+            0 | 1 => "more than 1 guess in 2".to_owned(),
+            guesses => format!("1 guess in {}", grouped(guesses)),
+        };
         let share = percent(plan.share);
-        write!(f, "\n{count} codes: feasible, {share} of the keyspace, 1 guess in {guesses} hits")
+        write!(f, "\n{count}: feasible, {share} of the keyspace, {guesses} hits")
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_report;
+use crate::cli::support::text::counted;
 use codemint_store::connection::schema::SchemaStatus;
 use codemint_store::connection::store::Store;
 
@@ -53,7 +54,10 @@ impl fmt::Display for Report {
         match &self.schema {
             SchemaStatus::Current { version } => {
                 write!(f, "the schema is current, version {version}")?;
-                if self.partitions > 0 { write!(f, ", with {} partitions", self.partitions) } else { Ok(()) }
+                match self.partitions {
+                    0 => Ok(()),
+                    partitions => write!(f, ", with {}", counted(partitions.into(), "partition")),
+                }
             }
             SchemaStatus::Newer { found, known } => {
                 write!(f, "the schema has version {found}, this program knows {known} and works with it")

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::grouped;
+use crate::cli::support::text::counted;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::upkeep::pruning::{Prunable, PrunableRow};
 
@@ -110,13 +110,11 @@ impl Pruned {
 impl fmt::Display for Pruned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ended_before, jobs, events, filters, bytes, .. } = self;
-        let [events, filters, bytes] = [events, filters, bytes].map(|number| grouped((*number).into()));
-        let jobs = grouped(*jobs as u128);
+        let [events, filters, bytes] = [(events, "event"), (filters, "filter"), (bytes, "byte")]
+            .map(|(number, noun)| counted((*number).into(), noun));
+        let jobs = counted(*jobs as u128, "job");
         let removed = if self.dry_run { "would be removed" } else { "removed" };
-        write!(
-            f,
-            "{removed}: {events} events and {filters} filters, {bytes} bytes, of {jobs} jobs that ended before {ended_before}"
-        )
+        write!(f, "{removed}: {events} and {filters}, {bytes}, of {jobs} that ended before {ended_before}")
     }
 }
 

@@ -14,6 +14,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::service;
 use crate::config::policy_files;
+use codemint_codes::text::plural;
 use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
@@ -168,7 +169,8 @@ impl Running {
             Ok(ended) => {
                 ended?;
                 let Share { chunks, codes } = self.pool.minted();
-                tracing::info!(codes, chunks, "the worker has ended; it minted {codes} codes in {chunks} chunks");
+                let minted = format!("{codes} {} in {chunks} {}", plural(codes, "code"), plural(chunks, "chunk"));
+                tracing::info!(codes, chunks, "the worker has ended; it minted {minted}");
                 Ok(())
             }
             Err(_elapsed) => {

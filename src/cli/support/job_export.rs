@@ -8,6 +8,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::output::{Sink, Target};
 use crate::cli::support::shuffle::Shuffle;
 use crate::cli::support::terminal::print_note;
+use crate::cli::support::text::counted;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Job;
 use codemint_store::connection::store::Store;
@@ -165,9 +166,9 @@ impl<'a> Round<'a> {
         let batch = context.with_retries(async || store.read_codes(chunk).await).await?;
         if batch.len() as u64 != u64::from(chunk.minted) {
             return Err(Failure::negative_result(format!(
-                "chunk {} has {} codes in the store, but its checkpoint records {}; run {} for details",
+                "chunk {} has {} in the store, but its checkpoint records {}; run {} for details",
                 chunk.planned.run_no,
-                batch.len(),
+                counted(batch.len() as u128, "code"),
                 chunk.minted,
                 context.command(format_args!("verify {}", self.job_id))
             )));

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::output::Target;
-use crate::cli::support::text::grouped;
+use crate::cli::support::text::{counted, grouped};
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
 use codemint_codes::text::printable;
@@ -114,7 +114,8 @@ impl fmt::Display for Summary {
             write!(f, ", {} of them by this process", grouped(self.minted_here.into()))?;
         }
         if self.job.rejected > 0 {
-            write!(f, " ({} candidates rejected: {})", grouped(self.job.rejected.into()), self.job.rejected_by_reason)?;
+            let rejected = counted(self.job.rejected.into(), "candidate");
+            write!(f, " ({rejected} rejected: {})", self.job.rejected_by_reason)?;
         }
         writeln!(f, "\ntime      {:.2} s, {} codes/s", self.seconds, grouped(self.codes_per_second.into()))?;
         write!(f, "store     {}", printable(&self.store))?;

@@ -5,12 +5,12 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::is_terminal;
-use crate::cli::support::text::{campaign_text, grouped, with_caret};
+use crate::cli::support::text::{campaign_text, counted, grouped, with_caret};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Request, RequestError};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
-use codemint_codes::text::printable;
+use codemint_codes::text::{one_or_many, printable};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
 
@@ -28,9 +28,9 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
         PutJob::Conflict(job) => {
             let campaign = campaign_text(job.campaign.as_deref());
             Err(Failure::impossible(format!(
-                "job {} belongs to another request: {} codes of {}, {campaign}; omit --job-id or name another id",
+                "job {} belongs to another request: {} of {}, {campaign}; omit --job-id or name another id",
                 job.id,
-                job.count,
+                counted(job.count.into(), "code"),
                 printable(job.title())
             )))
         }
@@ -45,10 +45,12 @@ fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: b
     let about = if exact { "" } else { "about " };
     let forbidden = size(request.mask.body()).saturating_sub(mintable);
     format!(
-        "{about}{} codes of {} are free, {} were requested; nothing was stored ({} are taken or promised to unfinished jobs, {} reserved or denied)",
-        grouped(free),
+        "{about}{} of {} {} free, {} {} requested; nothing was stored ({} taken or promised to unfinished jobs, {} reserved or denied)",
+        counted(free, "code"),
         printable(&request.mask_text),
+        one_or_many(free, "is", "are"),
         grouped(request.count.into()),
+        one_or_many(request.count, "was", "were"),
         grouped(mintable.saturating_sub(free)),
         grouped(forbidden)
     )

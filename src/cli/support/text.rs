@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use codemint_codes::text::printable;
+use codemint_codes::text::{plural, printable};
 
 /// Formats the campaign of a job within a sentence.
 pub fn campaign_text(campaign: Option<&str>) -> String {
@@ -46,6 +46,11 @@ pub fn grouped(number: u128) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Formats a number with its noun: "1 code", "2,000 codes".
+pub fn counted(number: u128, noun: &str) -> String {
+    format!("{} {}", grouped(number), plural(number, noun))
 }
 
 /// Formats a text with a caret under one of its bytes.

@@ -7,6 +7,7 @@ use codemint_codes::denied::DeniedWords;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request, RequestError};
 use codemint_codes::policy::Policy;
+use codemint_codes::text::{one_or_many, plural};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
 use uuid::Uuid;
@@ -107,9 +108,12 @@ fn request(arguments: &Arguments, count: i128, policy: &Policy) -> Result<Reques
 
 fn too_few(request: &Request, free: u128) -> Failure {
     Failure::impossible(format!(
-        "{} codes of {} are free, {} were requested; use another --mask or fewer --codes",
+        "{} {} of {} {} free, {} {} requested; use another --mask or fewer --codes",
         grouped(free),
+        plural(free, "code"),
         request.mask_text,
-        grouped(request.count.into())
+        one_or_many(free, "is", "are"),
+        grouped(request.count.into()),
+        one_or_many(request.count, "was", "were")
     ))
 }

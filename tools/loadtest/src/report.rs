@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use codemint_codes::job::record::Job;
+use codemint_codes::text::plural;
 
 use crate::failure::Failure;
 use crate::figures::{Figures, Shares, StoreFigures};
@@ -147,11 +148,16 @@ impl Report {
         line("mask", self.mask.clone())?;
         let crowd = match self.rejected {
             0 => String::new(),
-            rejected => format!("; {} candidates rejected", grouped(rejected.into())),
+            rejected => format!("; {} {} rejected", grouped(rejected.into()), plural(rejected, "candidate")),
         };
         line(
             "codes",
-            format!("{} in {jobs} jobs, {workers} chunks of {chunk_size} at once{crowd}", grouped((*codes).into())),
+            format!(
+                "{} in {jobs} {}, {workers} {} of {chunk_size} at once{crowd}",
+                grouped((*codes).into()),
+                plural(*jobs, "job"),
+                plural(*workers, "chunk")
+            ),
         )?;
         line("time", format!("{:.2} s, {} codes/s", self.seconds, grouped(self.codes_per_second.into())))?;
         line(

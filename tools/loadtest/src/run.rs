@@ -8,7 +8,7 @@ use clap::Parser;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_codes::screening::FilterLimits;
-use codemint_codes::text::printable;
+use codemint_codes::text::{plural, printable};
 use codemint_store::connection::store::Store;
 use codemint_telemetry::logs::{self, LogFormat, LogLevel};
 use codemint_worker::mint::task::MintSettings;
@@ -109,7 +109,10 @@ async fn find_completed(store: &Store, jobs: &[Job], stop: &Stop) -> Result<Vec<
             Some(job) if job.state == State::Completed => ended.push(job),
             Some(Job { state, minted, error, .. }) => {
                 let why = error.map(|error| format!(": {}", error.message)).unwrap_or_default();
-                return Err(Failure::other(format!("job {id} is {state} with {minted} codes{why}")));
+                return Err(Failure::other(format!(
+                    "job {id} is {state} with {minted} {}{why}",
+                    plural(minted, "code")
+                )));
             }
             None => return Err(Failure::other(format!("job {id} is missing: its schema was removed"))),
         }

@@ -1,5 +1,7 @@
 //! The verdict of a load test: one plain sentence on what limits throughput, with its figures, and what to change.
 
+use codemint_codes::text::plural;
+
 use crate::figures::{Figures, ROUND_TRIPS_A_CHUNK, ServerFigures, Shares, StoreFigures};
 
 /// Share of busy CPUs from which a machine counts as saturated.
@@ -177,7 +179,11 @@ fn reason(figures: &Figures, shares: &Shares) -> String {
             format!("the server hides from this user what its sessions do{busy}")
         }
         StoreFigures::Postgres(server) if !server.is_known() => {
-            format!("the server was sampled only {} times before the jobs were done{busy}", server.looks)
+            format!(
+                "the server was sampled only {} {} before the jobs were done{busy}",
+                server.looks,
+                plural(server.looks, "time")
+            )
         }
         StoreFigures::Postgres(server) => format!(
             "of the workers' time the database computed for {}, waited for its log for {}, for other files {}, for locks \

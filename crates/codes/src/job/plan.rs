@@ -4,6 +4,7 @@ use crate::job::state::{JobError, State};
 use crate::keyspace::Keyspace;
 use crate::random::Key;
 use crate::slice::{Slice, quotas};
+use crate::text::plural;
 
 /// One chunk of a round: a number of codes and the slice that they come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ pub fn decide_closing(state: State, failure: Option<JobError>, count: u64, tally
         return Closing::End { state: State::Completed, error: None };
     }
     if state == State::Cancelling {
-        let message = format!("cancelled after {} of {count} codes", tally.minted);
+        let message = format!("cancelled after {} of {count} {}", tally.minted, plural(count, "code"));
         let error = JobError { code: "cancelled".to_owned(), message };
         return Closing::End { state: State::Cancelled, error: Some(error) };
     }

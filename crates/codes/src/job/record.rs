@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::job::options::JobOptions;
-use crate::job::request::{GUESS_ODDS_WARNED, Request, guess_odds};
+use crate::job::request::{GUESS_ODDS_WARNED, Request, guess_odds, guesses_that_hit};
 use crate::job::state::{JobError, State};
 use crate::mask::Mask;
 use crate::policy::PolicyMarks;
@@ -75,7 +75,7 @@ impl Job {
     pub fn warnings(&self) -> Vec<String> {
         let odds = self.mask().and_then(|mask| guess_odds(mask, self.count));
         let easy = odds.filter(|odds| *odds < GUESS_ODDS_WARNED);
-        easy.map(|odds| format!("1 random guess in {odds} hits a code; use more placeholders")).into_iter().collect()
+        easy.map(|odds| format!("{} hits a code; use more placeholders", guesses_that_hit(odds))).into_iter().collect()
     }
 
     /// Returns how many codes are missing. Codes of an import that existed already are not missing.

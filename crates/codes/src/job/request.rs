@@ -4,6 +4,7 @@ use crate::job::options::JobOptions;
 use crate::keyspace::Keyspace;
 use crate::mask::{Mask, MaskError};
 use crate::policy::Policy;
+use crate::text::plural;
 
 /// The largest chunk, in codes: bounds a chunk's memory and the quota arithmetic.
 pub const CHUNK_SIZE_MAX: u32 = 1 << 20;
@@ -43,12 +44,13 @@ pub enum RequestError {
     Mask(#[from] MaskError),
     #[error("count is {0}; it must be at least 1")]
     CountNotPositive(i128),
-    #[error("count is {count}; limits.count_max allows {limit} codes a job")]
+    #[error("count is {count}; limits.count_max allows {limit} {} a job", plural(*limit, "code"))]
     CountAboveLimit { count: i128, limit: u64 },
-    #[error("count is {count}; the mask {mask} has {size} codes in all")]
+    #[error("count is {count}; the mask {mask} has {size} {} in all", plural(*size, "code"))]
     CountAboveKeyspace { count: i128, mask: String, size: u128 },
     #[error(
-        "1 random guess in {odds} would hit a code; limits.guess_odds_min asks for 1 in {limit} or better: use more placeholders or fewer codes"
+        "{} would hit a code; limits.guess_odds_min asks for 1 in {limit} or better: use more placeholders or fewer codes",
+        guesses_that_hit(*odds)
     )]
     EasyToGuess { odds: u64, limit: u64 },
     #[error("the campaign name has {0} characters; at most {CAMPAIGN_LENGTH_MAX} are allowed")]
@@ -64,7 +66,8 @@ pub enum RequestError {
     #[error("chunk size must be between 1 and {CHUNK_SIZE_MAX}, got {0}")]
     ChunkSize(u64),
     #[error(
-        "{count} codes in chunks of {chunk_size} make {chunks} chunks; at most {CHUNKS_MAX} are allowed: use a chunk size of {fitting} or more"
+        "{count} {} in chunks of {chunk_size} make {chunks} chunks; at most {CHUNKS_MAX} are allowed: use a chunk size of {fitting} or more",
+        plural(*count, "code")
     )]
     TooManyChunks { count: u64, chunk_size: u64, chunks: u64, fitting: u64 },
 }
@@ -153,6 +156,14 @@ fn checked_count(mask: &Mask, count: i128, limits: Limits) -> Result<u64, Reques
 pub(crate) fn guess_odds(mask: &Mask, count: u64) -> Option<u64> {
     // Far below 2^64 where it matters.
     (mask.positions().iter().any(|set| set.len() > 1)).then(|| mask.guesses_a_hit(count) as u64)
+}
+
+/// Formats how many random guesses hit a code; `odds` is the number of guesses per hit, rounded down.
+pub(crate) fn guesses_that_hit(odds: u64) -> String {
+    match odds {
+        0 | 1 => "more than 1 random guess in 2".to_owned(),
+        odds => format!("1 random guess in {odds}"),
+    }
 }
 
 fn check_guess_odds(mask: &Mask, count: u64, limit: u64) -> Result<(), RequestError> {

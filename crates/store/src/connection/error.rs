@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use strum::IntoStaticStr;
 
 use crate::connection::schema::SchemaError;
+use codemint_codes::text::plural;
 use codemint_telemetry::failpoint;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +31,7 @@ pub enum StoreError {
     #[error("the store has not answered for {seconds} s")]
     Silent { seconds: u64 },
     /// A statement did not do what makes its transaction true. Nothing was committed.
-    #[error("{statement} changed {changed} rows instead of {expected}")]
+    #[error("{statement} changed {changed} {} instead of {expected}", plural(*changed, "row"))]
     RowCount { statement: &'static str, changed: u64, expected: u64 },
     #[error("the table {table} has an invalid row: {problem}")]
     Corrupt { table: &'static str, problem: String },

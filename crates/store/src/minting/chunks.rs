@@ -16,6 +16,7 @@ use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Rejections;
 use codemint_codes::random::Key;
 use codemint_codes::screening::Screening;
+use codemint_codes::text::plural;
 use codemint_telemetry::failpoint;
 
 /// SQLite gives the file to the process that asks first, and a writer that returns at once is first: a second process
@@ -149,7 +150,10 @@ impl Store {
 /// `Corrupt` if the stored bytes are not a key.
 pub(crate) fn key_of_bytes(bytes: Vec<u8>) -> Result<Key, StoreError> {
     let key = <[u8; Key::LENGTH_BYTES]>::try_from(bytes).map(Key::new);
-    key.map_err(|bytes| StoreError::Corrupt { table: "jobs", problem: format!("the key has {} bytes", bytes.len()) })
+    key.map_err(|bytes| StoreError::Corrupt {
+        table: "jobs",
+        problem: format!("the key has {} {}", bytes.len(), plural(bytes.len(), "byte")),
+    })
 }
 
 impl ClaimedChunk {

@@ -8,6 +8,7 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
 use codemint_codes::job::state::JobError;
 use codemint_codes::policy::Policy;
+use codemint_codes::text::{one_or_many, plural};
 use codemint_codes::wire::message::{Envelope, JobMessage, Undecodable, decode};
 use codemint_codes::wire::trace::valid_traceparent;
 use codemint_store::admission::refused::{PutRefused, RefusedRequest};
@@ -148,6 +149,7 @@ fn conflict(job: &Job) -> MessageOutcome {
 
 fn insufficient_keyspace(free: u128, exact: bool, count: u64) -> JobError {
     let about = if exact { "" } else { "about " };
-    let message = format!("the mask has {about}{free} free codes, {count} were requested");
+    let (codes, were) = (plural(free, "code"), one_or_many(count, "was", "were"));
+    let message = format!("the mask has {about}{free} free {codes}, {count} {were} requested");
     JobError { code: JobError::INSUFFICIENT_KEYSPACE.to_owned(), message }
 }

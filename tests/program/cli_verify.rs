@@ -1,5 +1,8 @@
 //! `codemint export` and `codemint verify`: what the store holds, and whether that is what was minted.
 
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
 use uuid::Uuid;
 
 use codemint_test_support::cli_steps::{assert_names, exported, files_beside_the_store, generate, request};
@@ -69,7 +72,7 @@ async fn a_code_changed_to_one_that_does_not_match_the_mask_is_noticed(place: Te
         "update codes set code = (select range_first || '-' from chunks where run_no = {SECOND_RUN})
           where code = (select min(code) from codes where run_no = {SECOND_RUN})"
     );
-    problems_after(&place, &sql, &["1 codes that do not match the mask", "a digest that differs"]).await;
+    problems_after(&place, &sql, &["1 code that does not match the mask", "a digest that differs"]).await;
 }
 
 on_both_stores!(codes_moved_to_another_chunk_are_noticed);
@@ -82,7 +85,7 @@ on_both_stores!(a_code_outside_the_range_of_its_chunk_is_noticed);
 async fn a_code_outside_the_range_of_its_chunk_is_noticed(place: TestStore) {
     let sql =
         format!("insert into codes (code, run_no) select '!', max(run_no) from chunks where run_no = {SECOND_RUN}");
-    problems_found(&place, &["verify", "--everywhere"], &sql, &["1 codes are outside the range of their chunk"]).await;
+    problems_found(&place, &["verify", "--everywhere"], &sql, &["1 code is outside the range of its chunk"]).await;
 }
 
 on_both_stores!(a_changed_digest_of_a_chunk_is_noticed);
@@ -185,4 +188,47 @@ async fn a_job_of_two_rounds_is_exported_in_order(place: TestStore) {
     assert_eq!(codes[..3], ["00", "01", "02"]);
     assert!(codes.is_sorted_by(|a, b| a < b));
     place.codemint(["verify", &id.to_string()]).run().await.expect_code(0);
+}
+
+/// Mints with a key of check characters, which is in the file `key`.
+async fn minted_with_check_characters(place: &TestStore) -> String {
+    let write = |name: &str, secret: &str| {
+        let path = place.path().join(name);
+        std::fs::write(&path, secret).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("permissions");
+    };
+    write("key", "0123456789abcdef");
+    write("other", "fedcba9876543210");
+    let generate = place.codemint(["generate", "####[:check:]{2}", "--count", "5", "--json"]);
+    let ran = generate.env("CODEMINT__CHECK__KEY_FILE", "key").run().await.expect_code(0);
+    ran.json()["job_id"].as_str().expect("an id").to_owned()
+}
+
+on_both_stores!(regression_a_job_is_not_verified_without_the_key_of_its_check_characters);
+async fn regression_a_job_is_not_verified_without_the_key_of_its_check_characters(place: TestStore) {
+    let id = minted_with_check_characters(&place).await;
+    let verify = |key: &str| place.codemint(["verify", &id]).env("CODEMINT__CHECK__KEY_FILE", key);
+    let with_key = verify("key").run().await.expect_code(0);
+    assert_names(&with_key.stdout, &["5 of 5 codes found, every one checked; verification passed"]);
+    let json = verify("key").args(["--json"]).run().await.expect_code(0).json();
+    assert_eq!(
+        (&json["holds"], &json["fully_checked"], &json["unchecked"]),
+        (&true.into(), &true.into(), &Value::Null)
+    );
+
+    for (key, why) in
+        [("", "check.key_file is not set"), ("other", "check.key_file holds the key with the fingerprint ")]
+    {
+        let ran = verify(key).run().await.expect_code(3);
+        let words = ["5 of 5 codes found, NOT FULLY CHECKED; no problem found", "not checked: check characters", why];
+        assert_names(&ran.stdout, &words);
+        assert!(!ran.stdout.contains("passed") && ran.stderr.is_empty(), "{}{}", ran.stdout, ran.stderr);
+        let json = verify(key).args(["--json"]).run().await.expect_code(3).json();
+        assert_eq!((&json["holds"], &json["fully_checked"]), (&true.into(), &false.into()));
+        assert_names(json["unchecked"].as_str().expect("a reason"), &[why]);
+    }
+    let first = "(select min(code) from codes)";
+    place.execute(&format!("delete from codes where code = {first}")).await;
+    let ran = verify("").run().await.expect_code(3);
+    assert_names(&ran.stdout, &["NOT FULLY CHECKED; verification FAILED", "not checked: ", "the store has 4"]);
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::terminal::{print_note, print_report};
-use crate::cli::support::text::grouped;
+use crate::cli::support::terminal::print_report;
+use crate::cli::support::text::{counted, grouped};
 use crate::config::policy_files;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::check::CheckKey;
@@ -19,14 +19,21 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::matches;
+use codemint_codes::text::{one_or_many, printable};
 use codemint_store::minting::closing::job_digest;
 use codemint_store::records::rows::Chunk;
 
 /// The maximum number of problems that are listed.
 const PROBLEMS_MAX: usize = 20;
 
-/// Check a job's codes against its mask, its count and its digests; exit code 3 if a check fails
+/// Check a job's codes against its mask, its count and its digests; exit code 3 if a check fails or cannot be made
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint verify 01890a5d-ac96-774b-bcce-b302099a8057
+  codemint verify 01890a5d-ac96-774b-bcce-b302099a8057 --everywhere --json
+
+Check characters are checked with the secret in check.key_file, which must be the one that made them. \
+Without it the job is not fully checked, and the exit code is 3.")]
 pub struct Verify {
     /// Job id from `codemint jobs list`
     #[arg(value_parser = find::job_id)]
@@ -46,7 +53,12 @@ struct Verdict {
     requested: u64,
     /// The number of codes found in the store.
     found: u64,
+    /// True if no check found a problem.
     holds: bool,
+    /// False if a check could not be made: the check characters without their key.
+    fully_checked: bool,
+    /// The check that could not be made, and why.
+    unchecked: Option<String>,
     /// The first problems; they name chunks, but never codes.
     problems: Vec<String>,
     problems_total: usize,
@@ -55,8 +67,9 @@ struct Verdict {
 impl Verify {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let (store, job) = find::store_and_job(context, self.job).await?;
-        let check_key = self.check_key(context, &job)?;
-        let mut verdict = Verdict::new(&job);
+        let check_key = check_key(context, &job)?;
+        let mut verdict = Verdict::new(&job, check_key.as_ref().err().cloned());
+        let check_key = check_key.ok().flatten();
         let mut digests = Vec::new();
         for chunk in context.with_retries(async || store.list_chunks(job.no).await).await? {
             context.stop.check(|| "stopped before all codes were checked; there is no result".to_owned())?;
@@ -73,32 +86,34 @@ impl Verify {
             verdict.check_strays(context.with_retries(async || store.count_codes(job.no).await).await?);
         }
         print_report(self.json, &verdict)?;
-        Failure::unless(verdict.holds)
+        Failure::unless(verdict.holds && verdict.fully_checked)
     }
 }
 
-impl Verify {
-    /// Returns the key that the job's check characters were made with; without it they cannot be checked.
-    fn check_key(&self, context: &Context, job: &Job) -> Result<Option<CheckKey>, Failure> {
-        let Some(needed) = &job.policy_marks.check_fingerprint else { return Ok(None) };
-        let key = policy_files::check_key(&context.config)?.filter(|key| key.fingerprint() == *needed);
-        if key.is_none() && !context.quiet {
-            print_note(&format!(
-                "note: check characters are not checked: check.key_file does not name the key with the fingerprint {needed}"
-            ));
-        }
-        Ok(key)
-    }
+/// Returns the key that the job's check characters were made with, `None` if it has none. The inner error is the reason
+/// why they cannot be checked.
+fn check_key(context: &Context, job: &Job) -> Result<Result<Option<CheckKey>, String>, Failure> {
+    let Some(needed) = &job.policy_marks.check_fingerprint else { return Ok(Ok(None)) };
+    let key = policy_files::check_key(&context.config)?;
+    let found = match key.as_ref().map(CheckKey::fingerprint) {
+        Some(found) if found == *needed => return Ok(Ok(key)),
+        Some(found) => format!("check.key_file holds the key with the fingerprint {found}"),
+        None => "check.key_file is not set".to_owned(),
+    };
+    let needed = printable(needed);
+    Ok(Err(format!("check characters: they need the key with the fingerprint {needed}, but {found}")))
 }
 
 impl Verdict {
-    fn new(job: &Job) -> Self {
+    fn new(job: &Job, unchecked: Option<String>) -> Self {
         Self {
             job_id: job.id,
             state: job.state.into_str(),
             requested: job.count,
             found: 0,
             holds: true,
+            fully_checked: unchecked.is_none(),
+            unchecked,
             problems: Vec::new(),
             problems_total: 0,
         }
@@ -117,11 +132,8 @@ impl Verdict {
         let run_no = chunk.planned.run_no;
         self.found += batch.len() as u64;
         if batch.len() as u64 != u64::from(chunk.minted) {
-            let found = batch.len();
-            self.add_problem(format!(
-                "chunk {run_no} ({}) records {} codes, the store has {found}",
-                chunk.state, chunk.minted
-            ));
+            let (recorded, found) = (counted(chunk.minted.into(), "code"), grouped(batch.len() as u128));
+            self.add_problem(format!("chunk {run_no} ({}) records {recorded}, the store has {found}", chunk.state));
         }
         let body_length = mask.body().len();
         let is_of_mask = |code: &&str| {
@@ -130,7 +142,8 @@ impl Verdict {
         };
         let strangers = batch.iter().filter(|code| !is_of_mask(code)).count();
         if strangers > 0 {
-            self.add_problem(format!("chunk {run_no} has {strangers} codes that do not match the mask"));
+            let (codes, do_not) = (counted(strangers as u128, "code"), one_or_many(strangers, "does", "do"));
+            self.add_problem(format!("chunk {run_no} has {codes} that {do_not} not match the mask"));
         }
         // Ascending by byte without repeats: codes are drawn in this order, and the digest covers it.
         if !batch.iter().is_sorted_by(|a, b| a < b) {
@@ -146,16 +159,21 @@ impl Verdict {
     /// Reports codes outside the ranges of their chunks. `everywhere` is the number of the job's codes in any place.
     fn check_strays(&mut self, everywhere: u64) {
         if everywhere > self.found {
-            self.add_problem(format!("{} codes are outside the range of their chunk", everywhere - self.found));
+            let strays = everywhere - self.found;
+            let are_outside =
+                one_or_many(strays, "is outside the range of its chunk", "are outside the range of their chunk");
+            self.add_problem(format!("{} {are_outside}", counted(strays.into(), "code")));
         }
     }
 
     fn check_job(&mut self, job: &Job, digests: &[Vec<u8>]) {
         if self.found != job.minted && job.state.is_final() {
-            self.add_problem(format!("the job records {} codes, the store has {}", job.minted, self.found));
+            let (recorded, found) = (counted(job.minted.into(), "code"), grouped(self.found.into()));
+            self.add_problem(format!("the job records {recorded}, the store has {found}"));
         }
         if job.state == State::Completed && job.missing() != 0 {
-            self.add_problem(format!("the job is completed with {} of {} codes", job.minted, job.count));
+            let (minted, requested) = (grouped(job.minted.into()), counted(job.count.into(), "code"));
+            self.add_problem(format!("the job is completed with {minted} of {requested}"));
         }
         if job.state.is_final() && job.digest.is_none() {
             self.add_problem("the job has ended without a digest".to_owned());
@@ -168,15 +186,14 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outcome = if self.holds { "verification passed" } else { "verification FAILED" };
-        write!(
-            f,
-            "job {} is {}: {} of {} codes found, every one checked; {outcome}",
-            self.job_id,
-            self.state,
-            grouped(self.found.into()),
-            grouped(self.requested.into())
-        )?;
+        let (found, requested) = (grouped(self.found.into()), counted(self.requested.into(), "code"));
+        write!(f, "job {} is {}: {found} of {requested} found, ", self.job_id, self.state)?;
+        let failed = if self.holds { "no problem found" } else { "verification FAILED" };
+        match &self.unchecked {
+            Some(unchecked) => write!(f, "NOT FULLY CHECKED; {failed}\n  - not checked: {unchecked}")?,
+            None if self.holds => f.write_str("every one checked; verification passed")?,
+            None => write!(f, "every one checked; {failed}")?,
+        }
         self.problems.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))?;
         match self.problems_total - self.problems.len() {
             0 => Ok(()),

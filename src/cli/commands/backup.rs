@@ -1,9 +1,8 @@
 //! `codemint backup`: copies an SQLite store while it is in use.
 
 use std::fmt;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -50,8 +49,7 @@ impl Backup {
         }
         let store = context.open_store(Access::Existing).await?;
         let failed = |error: &io::Error| cannot_write(&self.file, error);
-        let private = Permissions::from_mode(0o600);
-        let copy = temporary_file(&directory_of(&self.file), &private).map_err(|error| failed(&error))?;
+        let copy = temporary_file(&directory_of(&self.file)).map_err(|error| failed(&error))?;
         let place = copy.path().to_str().ok_or_else(|| Failure::usage("the name of the file is not valid UTF-8"))?;
         let copied = tokio::select! {
             copied = store.copy_into(place) => copied?,

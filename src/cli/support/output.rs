@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 use crate::cli::support::failure::Failure;
 use crate::cli::support::progress::Bar;
-use crate::cli::support::temporary::{permissions_of, temporary_file};
+use crate::cli::support::temporary::Temporary;
 use crate::cli::support::text::shown_path;
 use codemint_codes::batch::CodeBatch;
 use codemint_store::connection::location::Location;
@@ -150,8 +149,8 @@ pub fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-pub fn temporary_beside(path: &Path) -> Result<NamedTempFile, Failure> {
-    temporary_file(&directory_of(path), &permissions_of(path)).map_err(|error| cannot_write(path, &error))
+pub fn temporary_beside(path: &Path) -> Result<Temporary, Failure> {
+    Temporary::create(&directory_of(path)).map_err(|error| cannot_write(path, &error))
 }
 
 /// Returns a failure that names the requested file; the error itself may name a temporary file, unknown to the user.
@@ -169,7 +168,7 @@ pub fn cannot_write(place: &Path, error: &io::Error) -> Failure {
 enum Destination {
     Stdout,
     Stream(PathBuf),
-    Replace { temporary: NamedTempFile, path: PathBuf },
+    Replace { temporary: Temporary, path: PathBuf },
 }
 
 /// An open output. Dropped before `finish`, it leaves no file behind.
@@ -230,12 +229,7 @@ impl Sink {
         self.put(|writer| writer.flush())?;
         let Destination::Replace { temporary, path } = self.destination else { return Ok(()) };
         let failed = |error: &io::Error| cannot_write(&path, error);
-        // The umask applies to a new file, but not to one that is replaced.
-        if path.exists() {
-            temporary.as_file().set_permissions(permissions_of(&path)).map_err(|error| failed(&error))?;
-        }
-        temporary.as_file().sync_all().map_err(|error| failed(&error))?;
-        temporary.persist(real_path(&path)).map_err(|error| failed(&error.error))?;
+        temporary.persist(&real_path(&path)).map_err(|error| failed(&error))?;
         // The new name survives a power cut only once its directory is synced.
         File::open(directory_of(&path)).and_then(|directory| directory.sync_all()).map_err(|error| failed(&error))?;
         Ok(())

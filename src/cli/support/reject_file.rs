@@ -5,11 +5,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::NamedTempFile;
-
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::output::{cannot_write, is_of_store, temporary_beside};
+use crate::cli::support::temporary::Temporary;
 use crate::cli::support::text::shown_path;
 use codemint_codes::job::record::Job;
 use codemint_import::reason::Reason;
@@ -22,7 +21,7 @@ use codemint_store::connection::store::Store;
 #[derive(Debug)]
 pub struct RejectFile {
     path: PathBuf,
-    temporary: NamedTempFile,
+    temporary: Temporary,
 }
 
 impl RejectFile {
@@ -62,8 +61,8 @@ impl RejectFile {
         let written = tokio::task::spawn_blocking(move || {
             let progress = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             let written = rejects.write_csv(self.temporary.as_file(), &progress).map_err(Failure::from);
-            let persist = || self.temporary.persist(&self.path).map_err(|error| cannot_write(&self.path, &error.error));
-            written.and_then(|_| persist().map(drop))
+            let persist = || self.temporary.persist(&self.path).map_err(|error| cannot_write(&self.path, &error));
+            written.and_then(|_| persist())
         });
         context.stop.check(|| {
             "stopped before the rejected lines were written; repeat the same command to write them".to_owned()

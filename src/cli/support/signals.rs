@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::support::failure::Failure;
 
+const SIGHUP: u8 = 1;
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;
 
-/// A stop request, made by the first SIGINT or SIGTERM.
+/// A stop request, made by the first SIGINT, SIGTERM or SIGHUP.
 #[derive(Clone, Debug)]
 pub struct Stop {
     token: CancellationToken,
@@ -25,16 +26,19 @@ impl Stop {
         let listen =
             |kind| signal(kind).map_err(|error| Failure::other(format!("failed to listen for signals: {error}")));
         let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        // Under `nohup` the signal is ignored, and must stay so.
+        let hangup = (!ignores_hangup()).then(|| listen(SignalKind::hangup())).transpose()?;
         let stop = Self { token: CancellationToken::new(), signal: Arc::new(AtomicU8::new(0)) };
-        tokio::spawn(stop.clone().watch(interrupt, terminate));
+        tokio::spawn(stop.clone().watch(interrupt, terminate, hangup));
         Ok(stop)
     }
 
-    async fn watch(self, mut interrupt: Signal, mut terminate: Signal) {
+    async fn watch(self, mut interrupt: Signal, mut terminate: Signal, mut hangup: Option<Signal>) {
         loop {
             let received = tokio::select! {
                 _ = interrupt.recv() => SIGINT,
                 _ = terminate.recv() => SIGTERM,
+                () = received(&mut hangup) => SIGHUP,
             };
             if self.token.is_cancelled() {
                 exit(i32::from(128 + received));
@@ -60,4 +64,19 @@ impl Stop {
     pub fn interrupted(&self, message: &str) -> Failure {
         Failure::interrupted(self.signal.load(Ordering::Relaxed), message)
     }
+}
+
+/// Waits for the signal; forever if it is ignored.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns true if this process was started with SIGHUP ignored, or if that is unknown.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
 }

@@ -13,15 +13,12 @@ use tempfile::NamedTempFile;
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".codemint-tmp";
 
-/// Creates a temporary file in a directory, and removes the files that killed processes have left there.
-pub fn temporary_file(directory: &Path, permissions: &Permissions) -> io::Result<NamedTempFile> {
+/// Creates a temporary file in a directory that only its owner can access, and removes the files that killed processes
+/// have left there.
+pub fn temporary_file(directory: &Path) -> io::Result<NamedTempFile> {
     remove_abandoned(directory);
     loop {
-        let file = tempfile::Builder::new()
-            .permissions(permissions.clone())
-            .prefix(PREFIX)
-            .suffix(SUFFIX)
-            .tempfile_in(directory)?;
+        let file = named(directory, 0o600)?;
         file.as_file().lock()?;
         // Before it was locked it looked abandoned, and another process may have removed it.
         if file.as_file().metadata()?.nlink() > 0 {
@@ -30,9 +27,40 @@ pub fn temporary_file(directory: &Path, permissions: &Permissions) -> io::Result
     }
 }
 
-/// Returns the permissions of an output file: those of the file that it replaces, or 0666, which the umask restricts.
-pub fn permissions_of(path: &Path) -> Permissions {
-    fs::metadata(path).map_or_else(|_| Permissions::from_mode(0o666), |metadata| metadata.permissions())
+/// Creates a file whose mode the umask and the directory restrict.
+fn named(directory: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let permissions = Permissions::from_mode(mode);
+    tempfile::Builder::new().permissions(permissions).prefix(PREFIX).suffix(SUFFIX).tempfile_in(directory)
+}
+
+/// A file of codes that only its owner can access until it is complete: a killed process leaves it behind.
+#[derive(Debug)]
+pub struct Temporary {
+    file: NamedTempFile,
+    permissions_of_new: Permissions,
+}
+
+impl Temporary {
+    pub fn create(directory: &Path) -> io::Result<Self> {
+        let file = temporary_file(directory)?;
+        // Only a file shows what the umask and the directory make of a mode.
+        let permissions_of_new = named(directory, 0o666)?.as_file().metadata()?.permissions();
+        Ok(Self { file, permissions_of_new })
+    }
+
+    pub fn as_file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Gives the file its name, with the permissions of the file that it replaces or of a new one.
+    pub fn persist(self, path: &Path) -> io::Result<()> {
+        let Self { file, permissions_of_new } = self;
+        let replaced = fs::metadata(path).map(|metadata| metadata.permissions());
+        file.as_file().set_permissions(replaced.unwrap_or(permissions_of_new))?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
 }
 
 /// Removes abandoned files. A file that cannot be removed stays; it does no harm.

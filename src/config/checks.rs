@@ -45,6 +45,7 @@ pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
         let (store, broker) = (store?, broker?);
         Some(Config {
             resolved: layers.resolved(&store, broker.as_ref()),
+            warnings: layers.warnings.clone(),
             store,
             require_least_privilege: require_least_privilege?,
             broker,

@@ -38,6 +38,8 @@ pub struct Config {
     pub log_level: Option<LogLevel>,
     /// The content of `config show`: each key with its redacted value and its source.
     pub resolved: Vec<Resolved>,
+    /// What was probably meant as a setting, but is none.
+    pub warnings: Vec<String>,
 }
 
 /// The settings of a worker.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use config::{ConfigError as SourceError, Environment, File, FileFormat, Source, Value, ValueKind};
 
+use crate::config::environment::{ENVIRONMENT_PREFIX, keys_like, misnamed, variable_of};
 use crate::config::settings::SETTINGS;
 use codemint_codes::text::printable;
 use codemint_worker::files;
@@ -14,13 +15,14 @@ use codemint_worker::files;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The file that is read if it exists in the working directory and `--config` names no other file.
 const DEFAULT_FILE: &str = "codemint.toml";
-const ENVIRONMENT_PREFIX: &str = "CODEMINT";
 
 /// The text of every key, each from the last layer that sets it, and the problems found in the layers.
 #[derive(Default)]
 pub(super) struct Layers {
     pub values: BTreeMap<&'static str, Layered>,
     pub problems: Vec<String>,
+    /// What was probably meant as a setting, but is none.
+    pub warnings: Vec<String>,
 }
 
 pub(super) struct Layered {
@@ -65,10 +67,10 @@ impl Layers {
         match environment.collect() {
             // The source's own message would repeat the value.
             Err(_) => self.problems.push("an environment variable that begins with CODEMINT__ is not text".to_owned()),
-            Ok(table) => self.set_table(String::new(), table, 2, |key| {
-                format!("environment {ENVIRONMENT_PREFIX}__{}", key.to_uppercase().replace('.', "__"))
-            }),
+            Ok(table) => self.set_table(String::new(), table, 2, |key| format!("environment {}", variable_of(key))),
         }
+        let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+        self.warnings.extend(misnamed(names));
     }
 
     fn set_table(
@@ -103,10 +105,9 @@ impl Layers {
 }
 
 fn nearest(key: &str) -> String {
-    let name = |key: &str| key.rsplit('.').next().unwrap_or(key).replace(['_', '-'], "");
-    match SETTINGS.iter().find(|setting| name(setting.key) == name(key)) {
-        Some(setting) => format!("did you mean {}?", setting.key),
-        None => format!("the known keys are {}", SETTINGS.map(|setting| setting.key).join(", ")),
+    match keys_like(key).as_slice() {
+        [] => format!("the known keys are {}", SETTINGS.map(|setting| setting.key).join(", ")),
+        keys => format!("did you mean {}?", keys.join(" or ")),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod load;
 pub mod configuration;
 pub mod settings;
 mod layers;
+mod environment;
 mod values;
 mod checks;
 pub mod policy_files;

@@ -1,7 +1,7 @@
 //! The common context of all commands that read the configuration: settings, store, stop requests and progress.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
 
@@ -9,7 +9,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::global_options::GlobalOptions;
 use crate::cli::support::progress::Bars;
 use crate::cli::support::signals::Stop;
-use crate::cli::support::terminal::{color_allowed, is_terminal};
+use crate::cli::support::terminal::{color_allowed, is_terminal, print_note};
 use crate::cli::support::text::shown_path;
 use crate::config::configuration::Config;
 use crate::config::load::load;
@@ -37,6 +37,7 @@ pub struct Context {
 
 impl Context {
     pub fn new(global: &GlobalOptions, is_worker: bool) -> Result<Self, Failure> {
+        check_clock(SystemTime::now())?;
         let config = load(&global.sources())?;
         let progress = Bars::new(global.quiet);
         let by_place = if is_terminal() { LogFormat::Text } else { LogFormat::Json };
@@ -45,7 +46,19 @@ impl Context {
         install(format, level, color_allowed(), printable, progress.log_writer());
         let invocation = global.invocation(&config.store);
         let stop = Stop::on_signals()?;
-        Ok(Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() })
+        let context = Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() };
+        for warning in &context.config.warnings {
+            // A worker prints nothing but its log.
+            if is_worker { tracing::warn!("{warning}") } else { context.note(&format!("warning: {warning}")) }
+        }
+        Ok(context)
+    }
+
+    /// Prints a note to standard error, unless only errors are wanted.
+    pub fn note(&self, line: &str) {
+        if !self.quiet {
+            print_note(line);
+        }
     }
 
     /// Formats a suggested command as the user would type it.
@@ -114,5 +127,29 @@ impl Context {
                 result => return Ok(result?),
             }
         }
+    }
+}
+
+/// Checks that the clock can be written into ids and tables.
+fn check_clock(now: SystemTime) -> Result<(), Failure> {
+    if now < UNIX_EPOCH {
+        return Err(Failure::usage("the system's clock shows a time before 1970; set it: ids and times come from it"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::check_clock;
+    use crate::cli::support::failure::Failure;
+
+    #[test]
+    fn regression_a_clock_before_1970_is_an_error_that_names_it() {
+        let refused = check_clock(UNIX_EPOCH - Duration::from_nanos(1));
+        let named = |message: &str| message.contains("clock shows a time before 1970; set it");
+        assert!(matches!(refused, Err(Failure::Message { code: 2, message }) if named(&message)));
+        assert!(check_clock(UNIX_EPOCH).is_ok() && check_clock(SystemTime::now()).is_ok());
     }
 }

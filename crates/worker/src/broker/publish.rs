@@ -276,7 +276,7 @@ impl Outgoing {
             properties = properties.with_app_id(APP_ID.into());
         }
         if properties.timestamp().is_none() {
-            properties = properties.with_timestamp(Utc::now().timestamp().unsigned_abs());
+            properties = properties.with_timestamp(u64::try_from(Utc::now().timestamp()).unwrap_or_default());
         }
         let mut headers = self.passed_on.headers().clone().unwrap_or_default();
         for (name, value) in &self.headers {

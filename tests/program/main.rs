@@ -3,6 +3,7 @@
 mod cli_generate;
 mod cli_output;
 mod outside_texts;
+mod plain_words;
 mod cli_interrupt;
 mod cli_jobs;
 mod pruning;

@@ -124,6 +124,24 @@ async fn dead_messages_are_listed_and_shown_with_their_reason_and_stay_in_the_qu
 }
 
 #[tokio::test]
+async fn regression_a_message_without_an_id_is_listed_and_found_by_the_job_id_in_its_body() {
+    let desk = Desk::new().await;
+    let id = "0193f0a4-6c1e-7b6e-9a53-2f6f0b1c9d77";
+    let body = format!(r#"{{"job_id":"{id}","mask":"A#","count":1e3}}"#);
+    desk.dead_letter(durable(), body.as_bytes(), "count is 1e3", "/count").await;
+    desk.dead_letter(named("second"), br#"{"job_id":"x\u001b[2J"}"#, "mask is missing", "/mask").await;
+    let list = desk.dlq(&["list"], 0).await.stdout;
+    assert_names(&list, &[id, "count is 1e3", "second"]);
+    let json = desk.dlq(&["list", "--json"], 0).await.json();
+    assert_eq!((&json[0]["message_id"], &json[0]["job_id"]), (&serde_json::Value::Null, &id.into()));
+    assert_names(&desk.dlq(&["show", id], 0).await.stdout, &["message   -", &format!("job       {id}"), "1e3"]);
+    assert_names(&desk.dlq(&["show", "second"], 0).await.stdout, &["message   second", r"job       x\u{1b}[2J"]);
+    desk.dlq(&["requeue", id], 0).await;
+    desk.expect_depth(DEAD, 1).await;
+    assert_eq!(desk.dlq(&["list", "-q", "--limit", "1"], 0).await.stderr, "");
+}
+
+#[tokio::test]
 async fn a_long_message_is_cut_when_shown_and_complete_with_raw() {
     let desk = Desk::new().await;
     let body = "€".repeat(500_000);

@@ -111,7 +111,6 @@ fn filter(level: LogLevel) -> Targets {
 #[cfg(test)]
 mod tests {
     use tracing::Level;
-    use tracing_subscriber::Layer;
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::{LogFormat, LogLevel, filter, layer};

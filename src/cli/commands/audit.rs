@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::terminal::{print_json, print_line, print_note};
+use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
 use codemint_codes::wire::document::hexadecimal;
@@ -59,8 +59,14 @@ impl Audit {
         loop {
             context.stop.check(|| "stopped before everything was listed".to_owned())?;
             let rows = context.with_retries(async || store.list_audit(&filter).await).await?;
-            if rows.is_empty() && filter.after_no == 0 && !self.json {
-                print_note("no audit entries");
+            if rows.is_empty() && filter.after_no == 0 {
+                if let Some(id) = self.job {
+                    // Without entries, the id is wrong or the other filters exclude them.
+                    find::job(context, &store, id).await?;
+                }
+                if !self.json {
+                    context.note("no audit entries");
+                }
             }
             let Some(last) = rows.last() else { return Ok(()) };
             filter.after_no = last.no;

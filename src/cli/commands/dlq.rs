@@ -5,11 +5,11 @@ use std::io::{Write, stdout};
 use clap::{Args, Subcommand};
 
 use crate::cli::support::context::Context;
-use crate::cli::support::dlq::{DeadDocument, ShownDocument};
+use crate::cli::support::dlq::{DeadDocument, ShownDocument, shown_id};
 use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::from_to;
-use crate::cli::support::terminal::{print_json, print_line, print_note};
-use crate::cli::support::text::grouped;
+use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::text::{counted, grouped};
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_worker::broker::dead_queue::{DeadMessage, DeadQueue};
@@ -67,12 +67,12 @@ impl List {
             return print_json(&documents);
         }
         match documents.is_empty() {
-            true => print_note("no dead-lettered messages"),
-            false => print_line(&format!("{:>5}  {:<20}  {:<36}  REASON", "NO", "DEAD SINCE", "MESSAGE"))?,
+            true => context.note("no dead-lettered messages"),
+            false => print_line(&format!("{:>5}  {:<20}  {:<36}  REASON", "NO", "DEAD SINCE", "MESSAGE OR JOB"))?,
         }
         documents.iter().try_for_each(|document| print_line(&document.list_line()))?;
         if left > 0 {
-            print_note(&format!("{} more; raise --limit to list them", grouped(left.into())));
+            context.note(&format!("{} more; raise --limit to list them", grouped(left.into())));
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl List {
 /// Show one dead-lettered message; it stays in the queue
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Number or message id from `codemint dlq list`
+    /// Number or id from `codemint dlq list`
     message: String,
     /// Report as JSON
     #[arg(long, conflicts_with = "raw")]
@@ -106,7 +106,7 @@ impl Show {
         if self.json {
             print_json(&document)?
         } else {
-            document.print()?
+            document.print(context)?
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Show {
   codemint dlq requeue 3
   codemint dlq requeue --all")]
 pub struct Requeue {
-    /// Number or message id from `codemint dlq list`; or use --all
+    /// Number or id from `codemint dlq list`; or use --all
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     message: Option<String>,
     /// Requeue all messages that are in the queue now
@@ -197,7 +197,7 @@ async fn record(
 }
 
 fn messages(count: u32) -> String {
-    format!("{} {}", grouped(count.into()), if count == 1 { "message" } else { "messages" })
+    counted(count.into(), "message")
 }
 
 fn settings(context: &Context) -> Result<&BrokerSettings, Failure> {
@@ -224,14 +224,15 @@ async fn next(context: &Context, queue: &mut DeadQueue) -> Result<Option<DeadMes
     })
 }
 
-/// Finds a message by its number, or else by its id.
+/// Finds a message by its number, or else by its id; without a message id, by the job id in its body.
 async fn find(context: &Context, queue: &mut DeadQueue, wanted: &str) -> Result<(usize, DeadMessage), Failure> {
     let wanted_number = wanted.parse::<usize>().ok();
     // Messages already read stay unacknowledged, or the broker would deliver them again.
     let mut passed = 0;
     while let Some(message) = next(context, queue).await? {
         passed += 1;
-        if wanted_number.map_or_else(|| message.message_id() == Some(wanted), |number| number == passed) {
+        let is_wanted = || shown_id(&message).is_some_and(|id| id == wanted);
+        if wanted_number.map_or_else(is_wanted, |number| number == passed) {
             return Ok((passed, message));
         }
     }

@@ -12,7 +12,7 @@ use crate::cli::support::job_export::{JobExport, Order};
 use crate::cli::support::minting::{Summary, mint};
 use crate::cli::support::output::{Format, Target};
 use crate::cli::support::requests::{put_job, request_failure, whole_number};
-use crate::cli::support::terminal::{print_note, print_report, print_report_beside};
+use crate::cli::support::terminal::{print_report, print_report_beside};
 use crate::cli::support::text::quoted;
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
@@ -77,7 +77,9 @@ impl Generate {
         if self.json || completed.is_ok() {
             // If the codes go to standard output, it holds nothing else.
             if target.is_some_and(|target| target.is_stdout()) {
-                print_report_beside(self.json, &summary)?;
+                if self.json || !context.quiet {
+                    print_report_beside(self.json, &summary)?;
+                }
             } else {
                 print_report(self.json, &summary)?;
             }
@@ -116,12 +118,11 @@ impl Generate {
 
     async fn submit(&self, context: &Context, store: &Store, request: &Request) -> Result<Job, Failure> {
         if self.job_id.is_none()
-            && !context.quiet
             && let Some(unfinished) = context.with_retries(async || store.find_unfinished_like(request).await).await?
         {
             let id = unfinished.id;
             let resume = context.command(format_args!("jobs resume {id}"));
-            print_note(&format!("note: job {id} has the same request and is not finished; {resume} resumes it"));
+            context.note(&format!("note: job {id} has the same request and is not finished; {resume} resumes it"));
         }
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);
         put_job(context, store, id, request).await

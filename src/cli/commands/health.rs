@@ -1,5 +1,6 @@
 //! `codemint health`: checks a worker on this machine, for containers without a shell.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -42,11 +43,8 @@ impl Health {
         let path = if self.live { "/livez" } else { "/readyz" };
         let (url, time_limit) = (format!("http://{address}{path}"), Duration::from_secs(self.timeout));
         let asked = tokio::task::spawn_blocking(move || ask(&url, time_limit)).await.map_err(Failure::other)?;
-        let (status, body) = asked.map_err(|error| {
-            Failure::unreachable(format!(
-                "no worker answers at {address} (admin.listen): {error}; start a worker, or correct the address"
-            ))
-        })?;
+        let no_answer = |error| Failure::unreachable(no_answer(&error, address, self.timeout));
+        let (status, body) = asked.map_err(no_answer)?;
         match status {
             200 => print_line(body.trim_end()),
             503 => Err(Failure::negative_result(format!(
@@ -68,6 +66,30 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+/// Formats why there is no answer, and what to do about it.
+fn no_answer(error: &ureq::Error, address: SocketAddr, timeout_seconds: u64) -> String {
+    let is_refused = |kind| [ErrorKind::ConnectionRefused, ErrorKind::AddrNotAvailable].contains(&kind);
+    match error {
+        ureq::Error::ConnectionFailed => nothing_listens(address),
+        ureq::Error::Io(error) if is_refused(error.kind()) => nothing_listens(address),
+        ureq::Error::Timeout(_) => format!(
+            "no answer from {address} (admin.listen) within {timeout_seconds} s; the worker or its machine may be \
+             overloaded: see the worker's log, raise --timeout, or correct the address"
+        ),
+        other => format!(
+            "no worker answers at {address} (admin.listen), but something else does: {}; correct the address",
+            printable(&other.to_string())
+        ),
+    }
+}
+
+fn nothing_listens(address: SocketAddr) -> String {
+    format!(
+        "no worker answers at {address} (admin.listen): nothing listens there; start a worker, see the log of one that \
+         has ended, or correct the address"
+    )
 }
 
 fn what_is_missing(body: &str) -> String {

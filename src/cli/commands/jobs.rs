@@ -13,8 +13,8 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::minting::{Summary, mint, watch_to_the_end};
 use crate::cli::support::requests::from_to;
-use crate::cli::support::terminal::{print_json, print_line, print_note};
-use crate::cli::support::text::grouped;
+use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::text::{counted, grouped, quoted};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_codes::screening::Screening;
@@ -51,7 +51,7 @@ impl JobsCommand {
     }
 }
 
-/// List jobs, newest first
+/// List jobs, newest first; a note says how many more there are than --limit
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint jobs list --state running
@@ -81,13 +81,13 @@ impl List {
             Some(id) => Some(find::job(context, &store, id).await?.no),
             None => None,
         };
-        let filter = JobFilter { state: self.state, campaign: self.campaign, before_no, limit: self.limit };
+        let filter = JobFilter { state: self.state, campaign: self.campaign.clone(), before_no, limit: self.limit };
         let jobs = store.list_jobs(&filter).await?;
         if self.json {
             return print_json(&jobs.iter().map(JobDocument::from).collect::<Vec<_>>());
         }
         if jobs.is_empty() {
-            print_note("no jobs");
+            context.note("no jobs");
         } else {
             print_line(&format!(
                 "{:<36}  {:<10}  {:>13}  {:>13}  {:<20}  MASK",
@@ -97,7 +97,25 @@ impl List {
         for job in &jobs {
             print_line(&list_line(job))?;
         }
-        Ok(())
+        match jobs.last() {
+            Some(last) if jobs.len() == self.limit as usize && !context.quiet => {
+                let filter = JobFilter { before_no: Some(last.no), ..filter };
+                self.note_more(context, store.count_jobs(&filter).await?, last.id);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints how many more jobs match, and the command that lists them.
+    fn note_more(&self, context: &Context, more: u64, last: Uuid) {
+        if more == 0 {
+            return;
+        }
+        let state = self.state.map(|state| format!(" --state {state}")).unwrap_or_default();
+        let campaign = self.campaign.as_deref().map(|name| format!(" --campaign {}", quoted(name))).unwrap_or_default();
+        let next = format_args!("jobs list{state}{campaign} --limit {} --after {last}", self.limit);
+        context.note(&format!("{} more; {} lists the next ones", counted(more.into(), "job"), context.command(next)));
     }
 }
 

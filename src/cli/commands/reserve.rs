@@ -6,8 +6,8 @@ use serde::Serialize;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::parse_mask;
-use crate::cli::support::terminal::{print_json, print_line, print_note};
-use crate::cli::support::text::grouped;
+use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::text::counted;
 use codemint_codes::job::request::check_note;
 use codemint_codes::overlap::size;
 use codemint_codes::text::printable;
@@ -56,7 +56,7 @@ impl Add {
         if !added {
             return Err(Failure::negative_result(format!("{mask} is reserved already; nothing was changed")));
         }
-        print_line(&format!("{mask} is reserved: {} codes", grouped(size(mask.positions()))))
+        print_line(&format!("{mask} is reserved: {}", counted(size(mask.positions()), "code")))
     }
 }
 
@@ -90,7 +90,7 @@ impl List {
             return print_json(&documents);
         }
         if documents.is_empty() {
-            print_note("no masks are reserved");
+            context.note("no masks are reserved");
         }
         for document in &documents {
             let note = document.note.as_deref().map(|note| format!("  ({})", printable(note))).unwrap_or_default();

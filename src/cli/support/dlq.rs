@@ -3,11 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
-use crate::cli::support::terminal::{print_line, print_note};
+use crate::cli::support::terminal::print_line;
 use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
 use codemint_codes::wire::document::hexadecimal;
+use codemint_codes::wire::message::named_job_id;
 use codemint_worker::broker::dead_queue::DeadMessage;
 
 /// The maximum length of the part of a body that is shown.
@@ -18,6 +20,8 @@ const SHOWN_BYTES_MAX: usize = 64 * 1024;
 pub struct DeadDocument {
     number: usize,
     message_id: Option<String>,
+    /// The id that the body names, if it can be read.
+    job_id: Option<String>,
     reason: Option<String>,
     position: Option<String>,
     dead_at: Option<DateTime<Utc>>,
@@ -35,6 +39,7 @@ impl DeadDocument {
         Self {
             number,
             message_id: owned(message.message_id()),
+            job_id: named_job_id(message.body()),
             reason: death.reason,
             position: death.position,
             dead_at: death.time,
@@ -51,11 +56,16 @@ impl DeadDocument {
             "{:>5}  {:<20}  {:<36}  {}{}",
             self.number,
             self.dead_at.map_or("-".to_owned(), |time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
-            or_dash(self.message_id.as_deref()),
+            or_dash(self.message_id.as_deref().or(self.job_id.as_deref())),
             or_dash(self.reason.as_deref()),
             position.unwrap_or_default(),
         )
     }
+}
+
+/// Returns the id under which a message is listed: its own or, without one, the job id in its body.
+pub fn shown_id(message: &DeadMessage) -> Option<String> {
+    message.message_id().map(str::to_owned).or_else(|| named_job_id(message.body()))
 }
 
 fn or_dash(text: Option<&str>) -> String {
@@ -88,13 +98,14 @@ impl ShownDocument {
     }
 
     /// Prints the message for people.
-    pub fn print(&self) -> Result<(), Failure> {
-        let DeadDocument { reason, position, dead_at, from, message_id, message_type, content_type, bytes, number } =
+    pub fn print(&self, context: &Context) -> Result<(), Failure> {
+        let DeadDocument { reason, position, dead_at, from, message_type, content_type, bytes, number, .. } =
             &self.message;
         let time = dead_at.map(|time| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
         let rows = [
             ("no", number.to_string()),
-            ("message", or_dash(message_id.as_deref())),
+            ("message", or_dash(self.message.message_id.as_deref())),
+            ("job", or_dash(self.message.job_id.as_deref())),
             ("reason", or_dash(reason.as_deref())),
             ("position", or_dash(position.as_deref())),
             ("dead", or_dash(time.as_deref())),
@@ -108,12 +119,12 @@ impl ShownDocument {
         match (&self.body, &self.body_hex) {
             (Some(text), _) => text.lines().try_for_each(|line| print_line(&printable(line)))?,
             (None, digits) => {
-                print_note("the body is not text; its hexadecimal digits follow, --raw writes the bytes");
+                context.note("the body is not text; its hexadecimal digits follow, --raw writes the bytes");
                 print_line(digits.as_deref().unwrap_or_default())?;
             }
         }
         if self.cut {
-            print_note(&format!("cut after {} bytes; --raw writes the whole body", grouped(SHOWN_BYTES_MAX as u128)));
+            context.note(&format!("cut after {} bytes; --raw writes the whole body", grouped(SHOWN_BYTES_MAX as u128)));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::{JobError, State};
-use codemint_codes::text::printable;
+use codemint_codes::text::{plural, printable};
 use codemint_store::connection::store::{Access, Store};
 
 /// Parses an argument that names a job.
@@ -20,8 +20,13 @@ pub fn job_id(text: &str) -> Result<Uuid, String> {
 /// Finds a job by its id; `negative_result` if there is none.
 pub async fn job(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
     let found = context.with_retries(async || store.find_job(id).await).await?;
-    let list = context.command("jobs list");
-    found.ok_or_else(|| Failure::negative_result(format!("there is no job {id} in this store; {list} shows its jobs")))
+    found.ok_or_else(|| {
+        let list = context.command("jobs list");
+        let queue = context.config.broker.as_ref().map(|broker| printable(&broker.names.jobs_queue));
+        let waiting = queue.map(|queue| format!("; its message may still wait in the broker's queue {queue}"));
+        let waiting = waiting.unwrap_or_default();
+        Failure::negative_result(format!("there is no job {id} in this store{waiting}; {list} shows its jobs"))
+    })
 }
 
 /// Opens the store and finds a job in it.
@@ -49,10 +54,11 @@ pub fn require_completed(context: &Context, job: &Job) -> Result<(), Failure> {
             )))
         }
         (state, None) => Err(Failure::negative_result(format!(
-            "job {} is {state} with {} of {} codes; {} resumes it",
+            "job {} is {state} with {} of {} {}; {} resumes it",
             job.id,
             job.minted,
             job.count,
+            plural(job.count, "code"),
             context.command(format_args!("jobs resume {}", job.id))
         ))),
     }

@@ -23,7 +23,7 @@ pub struct GlobalOptions {
     /// Log more: -v for info, -vv for debug, -vvv for trace
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
-    /// Show only errors, without progress
+    /// Print only data and errors: no notes, no warnings, no progress
     #[arg(short, long, global = true)]
     pub quiet: bool,
 }

@@ -47,7 +47,9 @@ pub enum SchemaError {
     TooNew { found: i64, known: i64, programs_from: i64 },
     #[error("migration {0} in the store differs from that of this program; use the codemint that made the schema")]
     Altered(i64),
-    #[error("migration {0} was left half done; see the server's log, fix it by hand and run `codemint migrate` again")]
+    #[error(
+        "migration {0} was left half done; restore the store from a backup, or finish the migration by hand and run `codemint migrate` again: the log of a PostgreSQL server has the reason, an SQLite file was changed by another program"
+    )]
     Dirty(i64),
     #[error(
         "migrations need a direct connection to the server; run `codemint migrate` with a --store that names it, and without store.pgbouncer"

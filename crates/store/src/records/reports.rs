@@ -32,6 +32,10 @@ pub struct JobFilter {
     pub limit: u32,
 }
 
+/// The condition of a [`JobFilter`].
+const MATCHING: &str = "
+    (cast($1 as text) is null or j.state = $1) and (cast($2 as text) is null or j.campaign = $2) and j.no < $3";
+
 impl Store {
     /// Finds a job by its id.
     pub async fn find_job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
@@ -69,13 +73,19 @@ impl Store {
     }
 
     pub async fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>, StoreError> {
-        const MATCHING: &str = "
-            (cast($1 as text) is null or j.state = $1) and (cast($2 as text) is null or j.campaign = $2) and j.no < $3";
         let query = self.query(select_jobs(MATCHING, "order by j.no desc limit $4"));
         let query = query.bind(filter.state.map(|state| state.into_str())).bind(&filter.campaign);
         let query = query.bind(filter.before_no.unwrap_or(i64::MAX)).bind(i64::from(filter.limit));
         let rows: Vec<JobRow> = query.fetch_all().await?;
         rows.into_iter().map(Job::try_from).collect()
+    }
+
+    /// Counts the jobs that match, without regard to the limit.
+    pub async fn count_jobs(&self, filter: &JobFilter) -> Result<u64, StoreError> {
+        let query = self.query(format!("select count(*) from jobs j where {MATCHING}"));
+        let query = query.bind(filter.state.map(|state| state.into_str())).bind(&filter.campaign);
+        let count: i64 = query.bind(filter.before_no.unwrap_or(i64::MAX)).fetch_value().await?;
+        unsigned("jobs", count)
     }
 
     /// Returns the newest job with the same request that can be resumed.

@@ -1,44 +1,39 @@
 //! `codemint import`: imports codes from another system.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
+use crate::cli::support::import_input::{has_ending, read};
+use crate::cli::support::import_report::Summary;
 use crate::cli::support::minting::run_to_end;
 use crate::cli::support::reject_file::RejectFile;
 use crate::cli::support::terminal::{print_note, print_report};
-use crate::cli::support::text::{campaign_text, grouped, quoted};
+use crate::cli::support::text::campaign_text;
 use codemint_codes::job::plan::PlannedChunk;
 use codemint_codes::job::record::{Job, Origin};
 use codemint_codes::job::request::check_campaign;
 use codemint_codes::job::state::State;
 use codemint_codes::mask::Mask;
-use codemint_codes::wire::document::{JobDocument, hexadecimal};
+use codemint_codes::wire::document::hexadecimal;
 use codemint_import::columns::header;
-use codemint_import::error::ImportError;
-use codemint_import::reader::{self, Format, Options};
-use codemint_import::rejects::Rejects;
-use codemint_import::sorted::{Counts, Sorted};
+use codemint_import::reader::{Format, Options};
+use codemint_import::sorted::Sorted;
 use codemint_import::workspace::Workspace;
 use codemint_store::admission::imports::{ImportGroup, NewImport, PutImport};
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_store::records::reports::JobFilter;
 use codemint_worker::mint::task::MintSettings;
-use codemint_worker::runner::job_execution::Share;
 
 /// The number of codes per transaction. Not a setting: a resumed import must have the same runs that it began with.
 const RUN_CODES: u32 = 50_000;
@@ -181,10 +176,6 @@ impl Import {
     }
 }
 
-fn has_ending(path: &str, ending: &str) -> bool {
-    Path::new(path).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
-}
-
 /// Returns the default job id of an input: the same input is the same job.
 fn id_of(source_digest: &[u8; 32]) -> Uuid {
     let digest = Sha256::new().chain_update("codemint import").chain_update(source_digest).finalize();
@@ -240,91 +231,6 @@ fn another(job: &Job, import: &NewImport) -> String {
                 "job {} is the import of the same input with {campaign}; name another --job-id to import it again",
                 job.id
             )
-        }
-    }
-}
-
-/// Reads on a separate thread: a read from a silent pipe cannot be stopped, and must not keep the process alive.
-async fn read(context: &Context, input: Box<dyn Read + Send>, options: Options) -> Result<(Sorted, Rejects), Failure> {
-    let bar = context.progress.reading();
-    let stop = context.stop.token().clone();
-    let (send, receive) = oneshot::channel();
-    std::thread::spawn(move || {
-        let progress = |bytes| {
-            bar.set_position(bytes);
-            if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        // The result is no longer awaited after a stop request.
-        let _unheard = send.send(reader::read(input, &options, &progress));
-    });
-    let interrupted = || context.stop.interrupted("stopped while reading; nothing was imported");
-    tokio::select! {
-        read = receive => match read {
-            Ok(Err(ImportError::Interrupted)) => Err(interrupted()),
-            Ok(read) => read.map_err(Failure::from),
-            Err(_) => Err(Failure::other("reading the input ended without a result")),
-        },
-        () = context.stop.token().cancelled() => Err(interrupted()),
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Summary {
-    #[serde(flatten)]
-    job: JobDocument,
-    lines_read: u64,
-    blank: u64,
-    invalid: u64,
-    repeats: u64,
-    /// The number of codes that were in the store already.
-    existing: u64,
-    /// The duration of writing, without reading and sorting.
-    seconds: f64,
-    imported_here: u64,
-    codes_per_second: u64,
-    store: String,
-    reject_file: Option<PathBuf>,
-}
-
-impl Summary {
-    fn new(
-        context: &Context,
-        job: &Job,
-        share: Share,
-        writing: Duration,
-        counts: &Counts,
-        reject_file: Option<&Path>,
-    ) -> Self {
-        let seconds = writing.as_secs_f64();
-        Self {
-            job: JobDocument::from(job),
-            lines_read: counts.lines_read,
-            blank: counts.blank,
-            invalid: counts.invalid,
-            repeats: counts.repeats,
-            existing: job.rejections.total(),
-            seconds: (seconds * 1000.0).round() / 1000.0,
-            imported_here: share.codes,
-            codes_per_second: (share.codes as f64 / seconds.max(0.001)).round() as u64,
-            store: context.config.store.to_string(),
-            reject_file: reject_file.map(Path::to_owned),
-        }
-    }
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |count: u64| grouped(count.into());
-        writeln!(f, "job       {}", self.job.job_id)?;
-        writeln!(f, "lines     {}, {} of them blank", count(self.lines_read), count(self.blank))?;
-        writeln!(f, "codes     {} imported", count(self.job.minted))?;
-        let (existing, repeats, invalid) = (count(self.existing), count(self.repeats), count(self.invalid));
-        writeln!(f, "left out  {existing} existing, {repeats} repeated, {invalid} invalid")?;
-        writeln!(f, "time      {:.2} s, {} codes/s", self.seconds, count(self.codes_per_second))?;
-        write!(f, "store     {}", self.store)?;
-        match &self.reject_file {
-            Some(file) => write!(f, "\nrejected  {}", quoted(&file.display().to_string())),
-            None => Ok(()),
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) mod job_export;
 pub(super) mod output;
 pub(super) mod temporary;
 pub(super) mod progress;
+pub(super) mod import_input;
+pub(super) mod import_report;
 pub(super) mod reject_file;
 pub(super) mod shuffle;
 pub(super) mod service;

@@ -9,30 +9,48 @@ use std::ops::ControlFlow;
 use csv_core::ReadFieldResult;
 
 use crate::error::ImportError;
-use crate::lines::{BYTES_KEPT, Content};
+use crate::lines::{BYTES_KEPT, Content, Place};
+use crate::quotes::QuoteCheck;
+use crate::separator::separator_line;
 use crate::source::Source;
 
 /// The longest row, including line breaks in quotation marks: an unclosed mark would swallow the rest of the file.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
+/// The column that holds the codes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Column<'a> {
+    /// The column of this name in the header row.
+    Named(&'a str),
+    /// The column of this number, counted from 1, in rows without a header.
+    Numbered(usize),
+}
+
 /// Returns the names of the columns, from the header row.
 ///
 /// # Errors
-/// If the input cannot be read, is empty, or its first row is longer than [`RECORD_BYTES_MAX`].
+/// If the input cannot be read or is empty, if its first row is longer than [`RECORD_BYTES_MAX`], or if quotation marks
+/// in it are not closed properly.
 pub fn header(input: impl Read, delimiter: u8) -> Result<Vec<String>, ImportError> {
     let mut source = Source::open(input, &|_bytes| ControlFlow::Continue(()))?;
-    Rows::new(&mut source, delimiter).header()
+    let mut rows = Rows::new(&mut source, delimiter);
+    rows.skip_separator_line()?;
+    rows.header()
 }
 
 /// Passes the column's field of every row to `take`, with the number of the line on which the row begins.
 pub(crate) fn each_field<R: Read>(
     source: &mut Source<'_, R>,
-    column: &str,
+    column: Column<'_>,
     delimiter: u8,
     mut take: impl FnMut(u64, Content<'_>) -> Result<(), ImportError>,
 ) -> Result<(), ImportError> {
     let mut rows = Rows::new(source, delimiter);
-    let wanted = position_of(column, rows.header()?)?;
+    rows.skip_separator_line()?;
+    let wanted = match column {
+        Column::Named(name) => position_of(name, rows.header()?)?,
+        Column::Numbered(number) => number.saturating_sub(1),
+    };
     loop {
         let line_before = rows.line_no;
         let another = rows.skip_line_ends()?;
@@ -44,7 +62,7 @@ pub(crate) fn each_field<R: Read>(
         }
         let line_no = rows.line_no;
         let found = rows.field_of_row(wanted)?;
-        take(line_no, if found { Content::Text(&rows.field) } else { Content::NoField })?;
+        take(line_no, if found { rows.content() } else { Content::NoField })?;
     }
 }
 
@@ -60,7 +78,13 @@ fn position_of(column: &str, found: Vec<String>) -> Result<usize, ImportError> {
 struct Rows<'s, 'a, R> {
     source: &'s mut Source<'a, R>,
     parser: csv_core::Reader,
+    quotes: QuoteCheck,
     field: Vec<u8>,
+    /// The length of the field, of which only the first bytes are kept.
+    field_length: usize,
+    field_is_quoted: bool,
+    /// The length of the field that is being read, wanted or not.
+    read_length: usize,
     /// The line of the next byte, counted from 1.
     line_no: u64,
     /// True if a line feed that comes now belongs to the carriage return before it, which has been counted.
@@ -72,8 +96,34 @@ struct Rows<'s, 'a, R> {
 impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
     fn new(source: &'s mut Source<'a, R>, delimiter: u8) -> Self {
         let parser = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
-        let field = Vec::with_capacity(BYTES_KEPT);
-        Self { source, parser, field, line_no: 1, after_carriage_return: false, row_line_no: 1, row_bytes: 0 }
+        Self {
+            source,
+            parser,
+            quotes: QuoteCheck::new(delimiter),
+            field: Vec::with_capacity(BYTES_KEPT),
+            field_length: 0,
+            field_is_quoted: false,
+            read_length: 0,
+            line_no: 1,
+            after_carriage_return: false,
+            row_line_no: 1,
+            row_bytes: 0,
+        }
+    }
+
+    /// Skips a line such as `sep=;` at the start of the input; the first bytes of an input come in one piece.
+    fn skip_separator_line(&mut self) -> Result<(), ImportError> {
+        if let Some((_separator, length)) = separator_line(self.source.fill()?) {
+            self.source.consume(length);
+            self.line_no += 1;
+        }
+        Ok(())
+    }
+
+    /// Returns the field that was read last.
+    fn content(&self) -> Content<'_> {
+        let place = if self.field_is_quoted { Place::Marked } else { Place::Field };
+        Content::Text { bytes: &self.field, is_cut_off: self.field_length > self.field.len(), place }
     }
 
     fn header(&mut self) -> Result<Vec<String>, ImportError> {
@@ -92,10 +142,14 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
 
     /// Leaves the field in `field`, cut off after [`BYTES_KEPT`] bytes; returns false if the row ends before it.
     fn field_of_row(&mut self, wanted: usize) -> Result<bool, ImportError> {
+        (self.field_length, self.field_is_quoted) = (0, false);
         self.field.clear();
         let (mut at, mut row_ended) = (0, false);
         while !row_ended {
             row_ended = self.next_field(if at == wanted { BYTES_KEPT } else { 0 })?;
+            if at == wanted {
+                (self.field_length, self.field_is_quoted) = (self.read_length, self.quotes.is_quoted());
+            }
             at += 1;
         }
         Ok(at > wanted)
@@ -126,15 +180,21 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
 
     /// Reads a field and adds its first bytes to `field`; returns true if the row ends with it.
     fn next_field(&mut self, bytes_kept: usize) -> Result<bool, ImportError> {
+        self.read_length = 0;
         loop {
             let mut piece = [0; 256];
             let bytes = self.source.fill()?;
+            if bytes.is_empty() {
+                self.quotes.end()?;
+            }
             let (result, consumed, length) = self.parser.read_field(bytes, &mut piece);
+            self.quotes.check(&bytes[..consumed], self.line_no)?;
             let line_feeds = bytes[..consumed].iter().filter(|&&byte| byte == b'\n').count();
             let carriage_return = bytes[..consumed].last() == Some(&b'\r');
             self.source.consume(consumed);
             self.line_no += line_feeds as u64;
             self.row_bytes += consumed;
+            self.read_length += length;
             if self.row_bytes > RECORD_BYTES_MAX {
                 return Err(ImportError::RowTooLong { line: self.row_line_no, bytes_max: RECORD_BYTES_MAX });
             }

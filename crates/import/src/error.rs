@@ -1,13 +1,10 @@
-//! Errors of imports. They name lines, bytes, columns and directories, but never codes.
+//! Errors of imports. They name lines, bytes, columns and directories, but never codes. For many, [`Advice`] is the fix.
 
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use crate::looks::{Advice, Looks, best_column, listed};
 use crate::reason::Invalid;
-
-/// The maximum number of columns that a message lists.
-const COLUMNS_LISTED_MAX: usize = 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -17,7 +14,25 @@ pub enum ImportError {
     Empty,
     #[error("the input holds no valid code (lines with text: {invalid}); line {line}: {reason}")]
     NoValidCode { invalid: u64, line: u64, reason: Invalid },
-    #[error("the header has no column {column:?}; its columns are {}", listed(found))]
+    #[error(
+        "{invalid} of {lines} lines hold no valid code, which is more than 1 in 100, so nothing was stored; the first is line {line}: {reason}"
+    )]
+    TooManyInvalid { invalid: u64, lines: u64, line: u64, reason: Invalid },
+    /// The content is not what it would be read as.
+    #[error("{0}")]
+    Unsuitable(Looks),
+    #[error("--no-header needs the number of a column, counted from 1, as --column, got {column:?}")]
+    ColumnNotNumbered { column: String },
+    #[error(
+        "the quotation mark on line {line} is not closed; close it, or double a mark that belongs to a quoted text; nothing was stored"
+    )]
+    UnclosedQuote { line: u64 },
+    #[error(
+        "{} is followed by text; double a mark that belongs to a quoted text; nothing was stored",
+        closed(*opened, *line)
+    )]
+    TextAfterQuote { opened: u64, line: u64 },
+    #[error("the header has no column {column:?}; its columns are {}", listed(found, |name| format!("{name:?}")))]
     ColumnMissing { column: String, found: Vec<String> },
     #[error("the header has {times} columns {column:?}; give each column a name of its own")]
     ColumnRepeated { column: String, times: usize },
@@ -34,14 +49,32 @@ pub enum ImportError {
     Interrupted,
 }
 
-fn listed(columns: &[String]) -> String {
-    let names: Vec<String> = columns.iter().take(COLUMNS_LISTED_MAX).map(|name| format!("{name:?}")).collect();
-    let mut text = names.join(", ");
-    if columns.len() > COLUMNS_LISTED_MAX {
-        let written = write!(text, " and {} more", columns.len() - COLUMNS_LISTED_MAX);
-        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+impl ImportError {
+    /// Returns what to do about the error, if a command can do it.
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::Unsuitable(looks) => looks.advice(),
+            Self::ColumnMissing { found, .. } => {
+                best_column(found).map(|name| Advice::Options(vec!["--column".to_owned(), name.to_owned()]))
+            }
+            Self::ColumnNotNumbered { .. } => {
+                Some(Advice::Options(["--no-header", "--column", "1"].map(str::to_owned).to_vec()))
+            }
+            Self::TooManyInvalid { .. } => {
+                Some(Advice::Options(["--dry-run", "--reject-file", "rejected.csv"].map(str::to_owned).to_vec()))
+            }
+            Self::UnclosedQuote { line } | Self::TextAfterQuote { opened: line, .. } => Some(Advice::ShowLine(*line)),
+            _ => None,
+        }
     }
-    text
+}
+
+fn closed(opened: u64, line: u64) -> String {
+    if opened == line {
+        format!("the closed quotation mark on line {line}")
+    } else {
+        format!("the quotation mark that opens on line {opened} is closed on line {line} and")
+    }
 }
 
 fn advice(error: &io::Error) -> &'static str {

@@ -11,9 +11,21 @@ pub mod reason;
 pub mod progress;
 pub mod error;
 
+pub mod detect;
+pub mod looks;
+mod separator;
+
 mod source;
+mod encoding;
 mod lines;
+mod json_lines;
+mod cut;
+mod quotes;
 pub mod columns;
+
+pub mod preview;
+pub mod damage;
+pub mod likeness;
 
 pub mod workspace;
 mod sorter;

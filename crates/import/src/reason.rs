@@ -3,6 +3,9 @@
 use codemint_codes::mask::CODE_LENGTH_MAX;
 use codemint_codes::symbols::is_printable;
 
+/// Enough bytes to see that a text is too long, even if a carriage return follows that is part of the line's end.
+const BYTES_JUDGED: usize = CODE_LENGTH_MAX + 2;
+
 /// The reason why a line gives no code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
@@ -29,6 +32,8 @@ pub enum Invalid {
     EmptyField,
     #[error("the row has no such column")]
     NoField,
+    #[error("is not a JSON object with a text \"code\"")]
+    NotJson,
 }
 
 impl Invalid {
@@ -43,7 +48,8 @@ impl Invalid {
     ///
     /// Characters outside ASCII are reported before the length, because the length is counted in bytes.
     pub fn problem_of(text: &[u8]) -> Option<Self> {
-        match text.iter().find(|&&byte| !is_printable(byte)) {
+        let start = &text[..text.len().min(BYTES_JUDGED)];
+        match start.iter().find(|&&byte| !is_printable(byte)) {
             _ if text.is_empty() => Some(Self::EmptyField),
             Some(128..) => Some(Self::NotAscii),
             _ if text.len() > CODE_LENGTH_MAX => Some(Self::TooLong),

@@ -110,8 +110,15 @@ const PRESENT: u8 = 0;
 const REPEAT: u8 = 1;
 /// The number of the first reason of [`INVALID`]; the others follow in this order.
 const FIRST_INVALID: u8 = 2;
-const INVALID: [Invalid; 6] =
-    [Invalid::TooLong, Invalid::Space, Invalid::Control, Invalid::NotAscii, Invalid::EmptyField, Invalid::NoField];
+const INVALID: [Invalid; 7] = [
+    Invalid::TooLong,
+    Invalid::Space,
+    Invalid::Control,
+    Invalid::NotAscii,
+    Invalid::EmptyField,
+    Invalid::NoField,
+    Invalid::NotJson,
+];
 
 fn encoded(reason: Reason) -> (u8, u64) {
     match reason {

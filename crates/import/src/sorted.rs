@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::FileExt;
 
 use crate::error::ImportError;
+use crate::preview::Preview;
+use crate::reason::Invalid;
 use crate::record::NUMBER_BYTES;
 use crate::workspace::Workspace;
 use codemint_codes::batch::CodeBatch;
@@ -26,13 +28,15 @@ pub struct Sorted {
     pub runs: Vec<RunPlan>,
     /// The groups, one for each length of codes, in ascending order.
     pub groups: Vec<Group>,
+    pub preview: Preview,
     file: File,
 }
 
 /// What was counted in an input: `lines_read` is the number of different codes plus `invalid`, `repeats` and `blank`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// The SHA-256 of the input's bytes; for a CSV input, that of this digest, the delimiter and the column's name.
+    /// The SHA-256 of the input's bytes; for other formats than plain lines, that of this digest and of what selects the
+    /// codes: for CSV, the delimiter and the column's name.
     pub digest: [u8; 32],
     pub bytes_read: u64,
     /// The number of lines, or of rows below the header and the blank lines between them.
@@ -40,6 +44,33 @@ pub struct Counts {
     pub invalid: u64,
     pub repeats: u64,
     pub blank: u64,
+    /// The number of codes around which blanks were cut off.
+    pub blanks_cut: u64,
+    /// The number of codes around which a pair of quotation marks was cut off.
+    pub quotes_cut: u64,
+    /// The first line without a valid code.
+    pub first_invalid: Option<(u64, Invalid)>,
+}
+
+impl Counts {
+    /// Returns the number of lines that should hold a code.
+    pub fn lines_with_text(&self) -> u64 {
+        self.lines_read - self.blank
+    }
+
+    /// Accepts at most 1 line in 100 without a valid code: more of them mean that the input is not what it is read as.
+    ///
+    /// # Errors
+    /// `TooManyInvalid`.
+    pub fn check_invalid(&self) -> Result<(), ImportError> {
+        let lines = self.lines_with_text();
+        match self.first_invalid {
+            Some((line, reason)) if u128::from(self.invalid) * 100 > u128::from(lines) => {
+                Err(ImportError::TooManyInvalid { invalid: self.invalid, lines, line, reason })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A run: consecutive codes of one length.
@@ -189,11 +220,11 @@ impl SortedWriter {
         self.runs.push(run);
     }
 
-    pub fn finish(mut self, counts: Counts) -> Result<Sorted, ImportError> {
+    pub fn finish(mut self, counts: Counts, preview: Preview) -> Result<Sorted, ImportError> {
         self.end_run();
         let file = self.workspace.with_directory(self.file.into_inner().map_err(IntoInnerError::into_error))?;
         let codes = self.groups.iter().map(|group| group.codes).sum();
-        Ok(Sorted { counts, codes, runs: self.runs, groups: self.groups, file })
+        Ok(Sorted { counts, codes, runs: self.runs, groups: self.groups, preview, file })
     }
 }
 

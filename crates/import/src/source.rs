@@ -1,34 +1,28 @@
-//! Reads the raw bytes of an input: hashes and counts them, and skips a byte order mark.
+//! Reads the raw bytes of an input: hashes and counts them, and decodes them by their byte order mark.
 
-use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::encoding::Decoded;
 use crate::error::ImportError;
 use crate::progress::{Progress, proceed};
 
 const BUFFER_BYTES: usize = 256 * 1024;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// An input that reports its progress each time more bytes have been read.
 pub(crate) struct Source<'a, R> {
-    reader: BufReader<Chain<Cursor<Vec<u8>>, Hashing<R>>>,
+    reader: BufReader<Decoded<Hashing<R>>>,
     progress: Progress<'a>,
     bytes_reported: u64,
 }
 
 impl<'a, R: Read> Source<'a, R> {
-    /// Opens an input and reads its first three bytes.
+    /// Opens an input and reads its first bytes.
     pub fn open(input: R, progress: Progress<'a>) -> Result<Self, ImportError> {
-        let mut input = Hashing { input, hash: Sha256::new(), bytes: 0 };
-        let mut start = Vec::new();
-        let read = (&mut input).take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start);
-        read.map_err(|source| ImportError::Read { bytes: input.bytes, source })?;
-        if start == BYTE_ORDER_MARK {
-            start.clear();
-        }
-        let reader = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(start).chain(input));
-        Ok(Self { reader, progress, bytes_reported: 0 })
+        let decoded = Decoded::open(Hashing { input, hash: Sha256::new(), bytes: 0 });
+        let decoded = decoded.map_err(|(input, source)| ImportError::Read { bytes: input.bytes, source })?;
+        Ok(Self { reader: BufReader::with_capacity(BUFFER_BYTES, decoded), progress, bytes_reported: 0 })
     }
 
     /// Returns the bytes that have been read but not consumed; empty at the end of the input.
@@ -46,13 +40,12 @@ impl<'a, R: Read> Source<'a, R> {
     }
 
     pub fn bytes_read(&self) -> u64 {
-        self.reader.get_ref().get_ref().1.bytes
+        self.reader.get_ref().input().bytes
     }
 
     /// Returns the SHA-256 of all bytes, once the end has been reached.
     pub fn into_digest(self) -> [u8; 32] {
-        let (_start, input) = self.reader.into_inner().into_inner();
-        input.hash.finalize().into()
+        self.reader.into_inner().into_input().hash.finalize().into()
     }
 }
 

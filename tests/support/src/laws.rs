@@ -3,6 +3,7 @@
 
 use codemint_codes::mask::{CODE_LENGTH_MAX, Mask};
 use codemint_codes::wire::message::{Envelope, decode};
+use codemint_import::detect::{Asked, decide};
 use codemint_import::error::ImportError;
 use codemint_import::reader::Format;
 use codemint_import::workspace::Workspace;
@@ -34,9 +35,14 @@ pub fn of_messages(body: &[u8]) {
     }
 }
 
-/// Imports in both formats, with bounds so small that little is kept in memory.
+/// Imports in every format, with bounds so small that little is kept in memory.
 pub fn of_imports(input: &[u8]) {
-    for format in [Format::Lines, column("code")] {
+    let detected = decide(input, true, &Asked::default());
+    if let Err(error) = &detected {
+        assert!(error.to_string().len() <= 5000, "{error}");
+    }
+    let numbered = Format::NumberedColumn { number: 2, delimiter: b';' };
+    for format in [Format::Lines, column("code"), Format::JsonLines, numbered].into_iter().chain(detected.ok()) {
         let workspace = Workspace { buffer_bytes: 100, pieces_merged_max: 2, ..roomy(&std::env::temp_dir()) };
         match import_with(input, format, RUN_CODES, workspace) {
             Ok((sorted, rejects)) => {

@@ -51,12 +51,10 @@ fn blank_lines_are_counted_and_not_rejected() {
 #[test]
 fn every_line_without_a_valid_code_is_rejected_with_its_number_and_reason() {
     let (longest, too_long) = ("x".repeat(64), "x".repeat(65));
-    let lines: [(&[u8], Option<&str>); 16] = [
+    let lines: [(&[u8], Option<&str>); 14] = [
         (b"GOOD1", None),
-        (b" GOOD2", Some("contains a space or a tab")),
-        (b"GOOD3 ", Some("contains a space or a tab")),
-        (b"\t", Some("contains a space or a tab")),
-        (b" ", Some("contains a space or a tab")),
+        (b"GO OD2", Some("contains a space or a tab")),
+        (b"GO\tOD3", Some("contains a space or a tab")),
         (longest.as_bytes(), None),
         (too_long.as_bytes(), Some("longer than 64 characters")),
         ("CAF\u{c9}".as_bytes(), Some("contains a character that is not ASCII")),
@@ -71,8 +69,8 @@ fn every_line_without_a_valid_code_is_rejected_with_its_number_and_reason() {
     ];
     let input: Vec<u8> = lines.iter().flat_map(|(line, _)| [line, &b"\r\n"[..]].concat()).collect();
     let (sorted, rejects) = import(&input[..], Format::Lines).expect("codes");
-    assert_eq!(codes_of(&sorted), owned(&[("GOOD1", 1), ("!~\"',;", 15), (&longest.to_uppercase(), 6)]));
-    assert_eq!((sorted.counts.invalid, sorted.counts.repeats, rejects.len()), (11, 2, 13));
+    assert_eq!(codes_of(&sorted), owned(&[("GOOD1", 1), ("!~\"',;", 13), (&longest.to_uppercase(), 4)]));
+    assert_eq!((sorted.counts.invalid, sorted.counts.repeats, rejects.len()), (9, 2, 11));
     let told: Vec<(u64, String)> =
         rejects_of(rejects).into_iter().map(|(line, reason)| (line, reason.to_string())).collect();
     let expected: Vec<(u64, String)> =
@@ -175,7 +173,7 @@ fn a_missing_column_is_an_error_that_lists_the_existing_columns() {
 
 #[test]
 fn an_unclosed_quotation_mark_is_an_error_that_names_its_line() {
-    let text = format!("code\nA1\n\"B2\n{}", "C3\n".repeat(RECORD_BYTES_MAX));
+    let text = format!("code\nA1\n\"B2\n{}", "C3 ".repeat(RECORD_BYTES_MAX));
     let message = refusal(text.as_bytes(), column("code"));
     assert!(message.starts_with("the row that begins on line 3 is longer than 1048576 bytes"), "{message}");
     let message = refusal(format!("\n\"{text}").replace("\"B2", "B2").as_bytes(), column("code"));

@@ -63,6 +63,25 @@ fn expected(entries: impl Iterator<Item = (u64, Option<Vec<u8>>)>, of_lines: boo
     expected
 }
 
+fn without_blanks(text: &[u8]) -> Vec<u8> {
+    let is_blank = |byte: &&u8| b" \t".contains(*byte);
+    let mut kept: Vec<u8> = text.iter().skip_while(is_blank).copied().collect();
+    kept.truncate(kept.len() - kept.iter().rev().take_while(is_blank).count());
+    kept
+}
+
+/// Returns the text without blanks and a pair of marks around it; `None` if a double mark at its start is unclear.
+fn without_marks(text: &[u8]) -> Option<Vec<u8>> {
+    let text = without_blanks(text);
+    let Some(&mark) = text.first().filter(|mark| b"\"'".contains(mark)) else { return Some(text) };
+    let is_pair = text.iter().filter(|&&byte| byte == mark).count() == 2 && text.last() == Some(&mark);
+    match mark {
+        _ if is_pair => Some(without_blanks(&text[1..text.len() - 1])),
+        b'"' => None,
+        _ => Some(text),
+    }
+}
+
 fn expected_of_lines(input: &[u8]) -> Expected {
     let text = input.strip_prefix(b"\xef\xbb\xbf").unwrap_or(input);
     let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
@@ -70,8 +89,8 @@ fn expected_of_lines(input: &[u8]) -> Expected {
         lines.pop();
     }
     let text_of = |line: &[u8]| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() { None } else { Some(line.to_vec()) }
+        let line = without_marks(line.strip_suffix(b"\r").unwrap_or(line)).expect("clear marks");
+        if line.is_empty() { None } else { Some(line) }
     };
     expected((1..).zip(lines.into_iter().map(text_of)), true)
 }
@@ -96,7 +115,7 @@ fn any_workspace() -> impl Strategy<Value = Workspace> {
 /// Lines of few different characters, so that codes repeat; some lines are not valid codes.
 fn any_line() -> impl Strategy<Value = Vec<u8>> {
     let one_of = |bytes: &'static [u8], lengths| vec(select(bytes), lengths);
-    prop_oneof![
+    let line = prop_oneof![
         8 => one_of(b"AaB1", 1_usize..4),
         4 => one_of(b"XY", 5_usize..9),
         2 => one_of(b"~!Z\"'", 1_usize..6),
@@ -104,7 +123,8 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
         1 => one_of(b"A ", 1_usize..4),
         1 => one_of(b"A\0\r\x1f\x7f\x80\xff\t", 1_usize..70),
         1 => Just(Vec::new()),
-    ]
+    ];
+    line.prop_filter("clear marks", |text| without_marks(text).is_some())
 }
 
 fn any_text() -> impl Strategy<Value = Vec<u8>> {
@@ -127,9 +147,9 @@ fn any_field() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let quoted = vec(select(&b"aB1,\"\n\r \xff"[..]), 0..6).prop_map(|meaning| {
         let doubled = meaning.iter().flat_map(|&byte| if byte == b'"' { vec![b'"', b'"'] } else { vec![byte] });
         let written = [b'"'].into_iter().chain(doubled).chain([b'"']).collect();
-        (written, meaning)
+        (written, without_blanks(&meaning))
     });
-    prop_oneof![4 => plain.prop_map(|text| (text.clone(), text)), 1 => quoted]
+    prop_oneof![4 => plain.prop_map(|text| (text.clone(), without_marks(&text).expect("clear marks"))), 1 => quoted]
 }
 
 /// Rows of fields, each with the number of blank lines before it.

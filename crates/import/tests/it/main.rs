@@ -2,4 +2,6 @@
 
 mod import_input;
 mod import_sort;
+mod import_detect;
+mod import_exact;
 mod hostile_input;

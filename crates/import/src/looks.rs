@@ -1,0 +1,172 @@
+//! What an input looks like that cannot be imported as it is, and what to do about it.
+
+use std::fmt;
+
+/// The names that a column of codes usually has, in lower case and without blanks, underscores and hyphens.
+const CODE_COLUMNS: [&str; 16] = [
+    "code",
+    "codes",
+    "coupon",
+    "coupons",
+    "couponcode",
+    "couponcodes",
+    "discountcode",
+    "giftcode",
+    "gutscheincode",
+    "promocode",
+    "promocodes",
+    "promotioncode",
+    "voucher",
+    "vouchers",
+    "vouchercode",
+    "vouchercodes",
+];
+/// Parts of names of columns that may hold codes, the most telling one first.
+const CODE_WORDS: [&str; 5] = ["code", "coupon", "voucher", "promo", "gutschein"];
+/// The maximum number of columns that a message lists.
+const COLUMNS_LISTED_MAX: usize = 20;
+
+/// What an input looks like instead of codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// A zip archive, as files of spreadsheet programs are.
+    Zip,
+    /// A file of an old spreadsheet program.
+    OldSpreadsheet,
+    Gzip,
+    Utf16WithoutMark,
+    /// A JSON array that begins on this line.
+    JsonArray {
+        line: u64,
+        of_objects: bool,
+    },
+    /// JSON without a code per line.
+    JsonWithoutCode {
+        line: u64,
+    },
+    /// A single line that is a usual name of a column.
+    Header {
+        line: u64,
+        name: String,
+    },
+    /// Rows of columns. The names are empty if the first row does not look like a header: it may hold codes.
+    Table {
+        line: u64,
+        separator: u8,
+        columns: Vec<String>,
+    },
+}
+
+/// What a command can do about an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Repeat the import with these options.
+    Options(Vec<String>),
+    /// Convert the input with this program, which writes the import's input to standard output.
+    Through(&'static str),
+    /// Save the spreadsheet as CSV, and import that.
+    SaveAsCsv,
+    /// Look at this line of the input.
+    ShowLine(u64),
+}
+
+impl Looks {
+    /// Recognizes files that are not text by their first bytes.
+    pub fn of_first_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [b'P', b'K', 3 | 5, 4 | 6, ..] => Some(Self::Zip),
+            [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, ..] => Some(Self::OldSpreadsheet),
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => None,
+            _ => {
+                let start = &bytes[..bytes.len().min(1024)];
+                let zeros = start.iter().filter(|&&byte| byte == 0).count();
+                (zeros >= 2 && zeros * 3 >= start.len()).then_some(Self::Utf16WithoutMark)
+            }
+        }
+    }
+
+    pub fn advice(&self) -> Option<Advice> {
+        let options = |words: &[&str]| Advice::Options(words.iter().map(|&word| word.to_owned()).collect());
+        Some(match self {
+            Self::Zip | Self::OldSpreadsheet => Advice::SaveAsCsv,
+            Self::Gzip => Advice::Through("gzip -dc"),
+            Self::Utf16WithoutMark => Advice::Through("iconv -f UTF-16LE -t UTF-8"),
+            Self::JsonArray { of_objects: true, .. } => Advice::Through("jq -c '.[]'"),
+            Self::JsonArray { of_objects: false, .. } => Advice::Through("jq -c '.[] | {code: .}'"),
+            Self::JsonWithoutCode { .. } => Advice::Through("jq -c '{code: .NAME}'"),
+            Self::Header { name, .. } => options(&["--column", name]),
+            Self::Table { columns, .. } => match best_column(columns) {
+                Some(name) => options(&["--column", name]),
+                None => options(&["--no-header", "--column", "1"]),
+            },
+        })
+    }
+}
+
+/// Returns the name of the column that most likely holds the codes.
+pub fn best_column(names: &[String]) -> Option<&str> {
+    let exact = names.iter().find(|name| is_usual_name(name));
+    let containing = |word: &&str| names.iter().find(|name| name.to_lowercase().contains(word));
+    exact.or_else(|| CODE_WORDS.iter().find_map(containing)).or(names.first()).map(String::as_str)
+}
+
+/// Returns true for a usual name of a column of codes, however it is written.
+pub(crate) fn is_usual_name(name: &str) -> bool {
+    let plain: String = name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).collect();
+    CODE_COLUMNS.contains(&plain.to_lowercase().as_str())
+}
+
+/// Returns true for a row that looks like names of columns and not like codes.
+pub(crate) fn is_header(names: &[String]) -> bool {
+    let is_name = |name: &String| {
+        name.chars().any(char::is_lowercase) && !name.chars().any(|c| c.is_ascii_digit()) || name.is_empty()
+    };
+    names.iter().any(|name| is_usual_name(name))
+        || names.iter().all(is_name) && names.iter().any(|name| !name.is_empty())
+}
+
+/// Returns the names of columns for a message, without characters that could move a cursor.
+pub(crate) fn listed(columns: &[String], shown: impl Fn(&String) -> String) -> String {
+    let names: Vec<String> = columns.iter().take(COLUMNS_LISTED_MAX).map(shown).collect();
+    let more = columns.len().saturating_sub(COLUMNS_LISTED_MAX);
+    if more > 0 { format!("{} and {more} more", names.join(", ")) } else { names.join(", ") }
+}
+
+fn separator_name(separator: u8) -> String {
+    match separator {
+        b',' => "commas".to_owned(),
+        b';' => "semicolons".to_owned(),
+        b'\t' => "tabs".to_owned(),
+        other => format!("{:?}", char::from(other)),
+    }
+}
+
+impl fmt::Display for Looks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zip => f.write_str("the input is a zip archive, as .xlsx and .ods files are, not text"),
+            Self::OldSpreadsheet => f.write_str("the input is a file of a spreadsheet program (.xls), not text"),
+            Self::Gzip => f.write_str("the input is compressed"),
+            Self::Utf16WithoutMark => f.write_str("the input is not text, or UTF-16 without a byte order mark"),
+            Self::JsonArray { line, .. } => write!(f, "line {line} begins a JSON array, not one code per line"),
+            Self::JsonWithoutCode { line } => {
+                write!(f, "line {line} is JSON, but not an object with a text \"code\" on one line")
+            }
+            Self::Header { line, name } => {
+                write!(f, "line {line} is {name:?}, the name of a column; if it is a code, add --format txt")
+            }
+            Self::Table { line, separator, columns } if columns.is_empty() => write!(
+                f,
+                "line {line} does not look like a header of columns, nor, with its {}, like one code per line; if each line is a code, add --format txt",
+                separator_name(*separator)
+            ),
+            Self::Table { line, separator, columns } => write!(
+                f,
+                "line {line} is a header of columns separated by {}, and --column is missing; name the column of the codes: {}",
+                separator_name(*separator),
+                listed(columns, |name| name.escape_debug().to_string())
+            ),
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use codemint_test_support::cli_steps::{
-    assert_names, exported, files_beside_the_store, generate, job_id, wait_for_a_chunk,
+    EmptyPlace, assert_names, exported, files_beside_the_store, generate, job_id, proposed, wait_for_a_chunk,
 };
 use codemint_test_support::codemint::{Ran, finish, send_signal};
 use codemint_test_support::on_both_stores;
@@ -49,7 +49,8 @@ on_both_stores!(valid_codes_are_imported_and_every_other_line_is_counted_and_lis
 async fn valid_codes_are_imported_and_every_other_line_is_counted_and_listed(place: TestStore) {
     generate(&place, &["TAKEN", "--count", "1"]).await;
     input(&place, "abc-1\nABC-1\n\nde f\ntaken\n12345\r\nxyz99");
-    let ran = import(&place, &["--campaign", "old", "--reject-file", "rejected.csv"]).await.expect_code(0);
+    let args = ["--campaign", "old", "--reject-file", "rejected.csv", "--allow-invalid"];
+    let ran = import(&place, &args).await.expect_code(0);
     let summary = ran.json();
     assert_eq!(counts(&summary), [7, 1, 1, 1, 1, 3]);
     assert_eq!(
@@ -111,7 +112,8 @@ async fn an_import_that_is_killed_repeatedly_ends_like_an_undisturbed_one(place:
         send_signal(name, &child);
         finish(child).await;
     }
-    let ran = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(0);
+    let ran = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(3);
+    assert_names(&ran.stderr, &["1 of 400,001 lines hold no valid code", "line 400001", "listed in rejected.csv"]);
     let summary = ran.json();
     let existing = summary["existing"].as_u64().expect("a number");
     assert!(existing > 0, "some codes of the earlier job are in the input");
@@ -241,4 +243,132 @@ async fn regression_a_reject_file_never_replaces_the_store_the_input_or_a_device
     }
     assert_eq!(place.number("select count(*) from jobs").await, 0, "no job was stored");
     assert_eq!(std::fs::read_to_string(place.path().join("input.txt")).expect("the input"), "AAA\n");
+}
+
+/// Runs an import of these bytes from standard input.
+async fn import_from_pipe(place: &TestStore, bytes: &[u8], args: &[&str]) -> Ran {
+    let file = place.path().join("piped");
+    std::fs::write(&file, bytes).expect("a file");
+    let from_file = std::fs::File::open(file).expect("the file");
+    place.codemint(["import", "-"]).args(args).stdin(from_file.into()).run().await
+}
+
+async fn assert_nothing_is_stored(place: &TestStore) {
+    assert_eq!(place.number("select count(*) from jobs").await, 0);
+    assert_eq!(place.number("select count(*) from codes").await, 0);
+}
+
+on_both_stores!(regression_an_unclosed_quotation_mark_is_an_error_and_nothing_is_stored);
+async fn regression_an_unclosed_quotation_mark_is_an_error_and_nothing_is_stored(place: TestStore) {
+    let swallowed = (0..1000).fold(String::new(), |text, number| text + &format!("GOOD{number},x\n"));
+    std::fs::write(place.path().join("codes.csv"), format!("code,note\nGOOD1,x\nBAD,\"5 inch\n{swallowed}"))
+        .expect("a file");
+    let ran = place.codemint(["import", "codes.csv", "--column", "code"]).run().await.expect_code(4);
+    assert_names(&ran.stderr, &["line 3 is not closed", "nothing was stored", "`sed -n 3p codes.csv`"]);
+    input(&place, "GOOD1\n\"GOOD2\"x\n");
+    let ran = import(&place, &[]).await.expect_code(4);
+    assert_names(&ran.stderr, &["line 2 is followed by text", "nothing was stored"]);
+    assert_nothing_is_stored(&place).await;
+}
+
+#[tokio::test]
+async fn regression_what_is_not_one_code_per_line_is_refused_with_the_command_that_reads_it() {
+    let place = TestStore::sqlite().await;
+    let refusals: [(&[u8], &[&str]); 7] = [
+        (b"code,discount\nAAA,10\n", &["line 1 is a header", "commas", "code, discount", "import - --column code"]),
+        (b"AAA;10\nBBB;20\n", &["line 1", "semicolons", "--no-header --column 1", "--format txt"]),
+        (b"Coupon\nAAA\n", &["line 1 is \"Coupon\"", "--column Coupon", "--format txt"]),
+        (b"[\"AAA\"]\n", &["JSON array", "jq -c '.[] | {code: .}' | codemint", "import -"]),
+        (b"PK\x03\x04\0\0", &["zip archive", "save the sheet as CSV"]),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", &[".xls", "save the sheet as CSV"]),
+        (b"\x1f\x8b\x08\0", &["compressed", "gzip -dc | codemint", "import -"]),
+    ];
+    for (bytes, parts) in refusals {
+        let ran = import_from_pipe(&place, bytes, &[]).await.expect_code(2);
+        assert_names(&ran.stderr, parts);
+        assert!(!ran.stderr.contains("AAA"), "no error contains a code: {}", ran.stderr);
+    }
+    let ran = import_from_pipe(&place, b"AAA\n", &["--format", "txt", "--column", "code"]).await.expect_code(2);
+    assert_names(&ran.stderr, &["--column", "--format csv"]);
+    assert_nothing_is_stored(&place).await;
+    // A command that is proposed works as printed, and repeats the other options.
+    input(&place, "id;code\n1;AAA\n2;BBB\n");
+    let ran = import(&place, &["--campaign", "old"]).await.expect_code(2);
+    let ran = proposed(&place, &ran.stderr).run().await.expect_code(0);
+    assert_eq!(ran.json()["campaign"], "old");
+    assert_eq!(place.texts("select code from codes order by code").await, ["AAA", "BBB"]);
+}
+
+on_both_stores!(regression_own_exports_are_taken_exactly_by_pipe_as_from_a_file);
+async fn regression_own_exports_are_taken_exactly_by_pipe_as_from_a_file(place: TestStore) {
+    let id = generate(&place, &["A\",'##", "--count", "5"]).await.to_string();
+    let codes = place.texts("select code from codes order by code").await;
+    for format in ["csv", "jsonl"] {
+        let exported = place.codemint(["export", &id, "--format", format]).run().await.expect_code(0).stdout;
+        let other = TestStore::sqlite().await;
+        import_from_pipe(&other, exported.as_bytes(), &[]).await.expect_code(0);
+        assert_eq!(other.texts("select code from codes order by code").await, codes, "{format} by pipe");
+        let other = TestStore::sqlite().await;
+        let name = format!("codes.{format}");
+        std::fs::write(other.path().join(&name), exported).expect("a file");
+        other.codemint(["import", &name]).run().await.expect_code(0);
+        assert_eq!(other.texts("select code from codes order by code").await, codes, "{format} from a file");
+    }
+}
+
+on_both_stores!(regression_invalid_lines_are_never_left_out_with_exit_code_0_unless_allowed);
+async fn regression_invalid_lines_are_never_left_out_with_exit_code_0_unless_allowed(place: TestStore) {
+    input(&place, "AAA\nB B\nCCC\n");
+    let ran = import(&place, &["--reject-file", "rejected.csv"]).await.expect_code(4);
+    let parts = ["1 of 3 lines", "more than 1 in 100", "nothing was stored", "line 2", "--dry-run", "--allow-invalid"];
+    assert_names(&ran.stderr, &parts);
+    assert_eq!(rejected(&place), ["line,reason", "2,contains a space or a tab"]);
+    assert_nothing_is_stored(&place).await;
+    let ran = import(&place, &["--allow-invalid"]).await.expect_code(0);
+    assert_eq!(counts(&ran.json()), [3, 0, 1, 0, 0, 2]);
+    input(&place, &(many_codes(200) + "B B\n"));
+    for _first_and_repeated in 0..2 {
+        let ran = import(&place, &[]).await.expect_code(3);
+        assert_names(&ran.stderr, &["1 of 201 lines", "left out", "line 201", "--reject-file rejected.csv"]);
+        assert_eq!(ran.json()["minted"], 200);
+    }
+    import(&place, &["--allow-invalid"]).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn regression_a_dry_run_shows_what_would_be_imported_and_stores_nothing() {
+    let place = EmptyPlace::create();
+    let codes = (0..300).fold(String::new(), |text, number| text + &format!(" spring-{:03}x\n", number * 7 % 1000));
+    place.write("codes.txt", &format!("{codes}1.00E+10\n#N/A\nB B\n"));
+    let ran = place.run(&[], &["import", "codes.txt", "--dry-run"], 3).await;
+    let parts = [
+        "one code per line",
+        "302 different ones",
+        "blanks around 300 codes",
+        "SPRING-000X\n          SPRING-007X",
+        "SPRING-###X, 300 codes",
+        "1.00E+10; the first is line 301",
+        "#N/A; the first is line 302",
+        "nothing: this was a dry run",
+    ];
+    assert_names(&ran.stdout, &parts);
+    assert_names(&ran.stderr, &["1 of 303 lines", "would be left out", "line 303"]);
+    let report = place.run(&[], &["import", "codes.txt", "--dry-run", "--json", "--allow-invalid"], 0).await.json();
+    assert_eq!((&report["codes"], &report["blanks_cut"], &report["stored"]), (&302.into(), &300.into(), &false.into()));
+    assert_eq!(report["first_codes"].as_array().expect("codes").len(), 10);
+    let files: Vec<_> = std::fs::read_dir(place.path()).expect("a directory").collect();
+    assert_eq!(files.len(), 1, "no store was created: {files:?}");
+}
+
+#[tokio::test]
+async fn regression_utf16_separator_lines_and_rows_without_a_header_are_read() {
+    let place = TestStore::sqlite().await;
+    let sheet: Vec<u8> = "\u{feff}sep=;\r\nid;code\r\n1;AAA\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    import_from_pipe(&place, &sheet, &["--column", "code"]).await.expect_code(0);
+    let rows = b"1|BBB|x\n2|CCC|y\n";
+    let args = ["--no-header", "--column", "2", "--delimiter", "|"];
+    import_from_pipe(&place, rows, &args).await.expect_code(0);
+    let ran = import_from_pipe(&place, rows, &["--no-header", "--column", "code"]).await.expect_code(2);
+    assert_names(&ran.stderr, &["--no-header needs the number of a column", "--no-header --column 1"]);
+    assert_eq!(place.texts("select code from codes order by code").await, ["AAA", "BBB", "CCC"]);
 }

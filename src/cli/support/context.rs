@@ -66,6 +66,11 @@ impl Context {
         format!("`{} {rest}`", self.invocation)
     }
 
+    /// Formats a suggested command that reads the output of another program.
+    pub fn pipe(&self, program: &str, rest: impl Display) -> String {
+        format!("`{program} | {} {rest}`", self.invocation)
+    }
+
     /// Returns the options of jobs that this process creates: they emit events if a broker is configured.
     pub fn job_options(&self) -> JobOptions {
         JobOptions { emits_events: self.config.broker.is_some(), ..JobOptions::default() }

@@ -98,6 +98,7 @@ impl From<ImportError> for Failure {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::Temporary { .. } | ImportError::Read { .. } | ImportError::RejectFile(_) => Self::other(error),
+            ImportError::Unsuitable(_) | ImportError::ColumnNotNumbered { .. } => Self::usage(error),
             _ => Self::impossible(error),
         }
     }

@@ -57,6 +57,14 @@ impl RejectFile {
         rejects: Rejects,
     ) -> Result<(), Failure> {
         let rejects = add_present(context, store, job, sorted, rejects).await?;
+        self.write_list(context, rejects).await
+    }
+
+    /// Lists the rejected lines of the input only.
+    ///
+    /// # Errors
+    /// If the file fails, and on a stop request. The file is then unchanged.
+    pub async fn write_list(self, context: &Context, rejects: Rejects) -> Result<(), Failure> {
         let stop = context.stop.token().clone();
         let written = tokio::task::spawn_blocking(move || {
             let progress = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };

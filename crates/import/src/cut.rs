@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn regression_blanks_and_pairs_of_quotation_marks_around_a_line_are_cut() {
-        let table: [(&str, Result<(&str, bool, bool), Unclear>); 16] = [
+        let table = [
             ("A1", Ok(("A1", false, false))),
             (" A1\t ", Ok(("A1", true, false))),
             ("\"A1\"", Ok(("A1", false, true))),

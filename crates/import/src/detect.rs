@@ -40,12 +40,15 @@ impl Asked {
     }
 }
 
+/// An input whose first bytes have been read, and are read once more.
+pub type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
+
 /// Reads the first bytes of an input, which may be a pipe, and decides its format. The input that is returned still
 /// begins with them.
 ///
 /// # Errors
 /// `Read`, and the errors of [`decide`].
-pub fn detect<R: Read>(mut input: R, asked: &Asked) -> Result<(Format, Chain<Cursor<Vec<u8>>, R>), ImportError> {
+pub fn detect<R: Read>(mut input: R, asked: &Asked) -> Result<(Format, Whole<R>), ImportError> {
     let mut head = Vec::new();
     let read = (&mut input).take(HEAD_BYTES as u64).read_to_end(&mut head);
     read.map_err(|source| ImportError::Read { bytes: head.len() as u64, source })?;

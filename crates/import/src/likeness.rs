@@ -1,5 +1,7 @@
 //! The masks that the codes of an input seem to have.
 
+use std::cmp::Reverse;
+
 use crate::sorted::{Group, Sorted};
 use codemint_codes::mask::Mask;
 use codemint_codes::symbols::{ALNUM, ALPHA, DIGIT, SymbolSet};
@@ -11,13 +13,15 @@ pub struct Likeness {
     pub codes: u64,
 }
 
-/// Returns one mask for each length of codes, in ascending order of length.
+/// Returns one mask for each length of codes, the one of most codes first.
 pub fn likenesses(sorted: &Sorted) -> Vec<Likeness> {
     let of_group = |group: &Group| {
         let positions = group.symbols.iter().map(|&symbols| widened(symbols)).collect();
         Likeness { mask: Mask::of_symbols(positions), codes: group.codes }
     };
-    sorted.groups.iter().map(of_group).collect()
+    let mut likenesses: Vec<Likeness> = sorted.groups.iter().map(of_group).collect();
+    likenesses.sort_by_key(|likeness| Reverse(likeness.codes));
+    likenesses
 }
 
 /// Returns the set of the placeholder that produces these symbols; sets of one symbol and of signs stay as they are.

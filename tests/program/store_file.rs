@@ -1,4 +1,4 @@
-//! The file of an SQLite store: one file is the whole store, whoever copies, links, moves, archives or backs it up.
+//! The file of an SQLite store, alone and whole: copied, linked, moved, archived, backed up.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -13,8 +13,8 @@ use codemint_codes::job::state::State;
 use codemint_codes::screening::Screening;
 
 /// The statements that begin a reading transaction and make PostgreSQL use the index, which has a chunk's codes in order.
-/// By default the planner prefers a bitmap of its pages followed by a sort, which takes
-/// two to three times as long, and with few codes in the statistics it would read the whole table.
+/// By default the planner reads a bitmap of the index's pages and sorts, which takes two to three times as long; with few
+/// codes in the statistics it reads the whole table.
 const BEGIN_READING_CODES: &str = "
     begin read only;
     set local plan_cache_mode = force_generic_plan;

@@ -41,7 +41,7 @@ async fn ten_jobs_of_several_processes_fill_a_mask_exactly_and_the_eleventh_is_r
         }
     }
     let refused = generate("1").run().await.expect_code(4);
-    assert!(refused.stderr.contains("0 codes of #### are free, 1 were requested"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("0 codes of #### are free, 1 was requested"), "{}", refused.stderr);
     assert_eq!(codes_in(&place).await, four_digits());
     assert_sound(&place).await;
 }

@@ -11,8 +11,10 @@ use codemint_test_support::engine_steps::{
 use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::{Kind, TestStore};
 
-/// The offset of the bits, after the format and the checksum.
-const BITS_START: usize = 9;
+/// The offset of what the checksum covers, after the format and the checksum: the library's filter.
+const LIBRARY_START: usize = 9;
+/// The offset of the bits, after the library's header.
+const BITS_START: usize = LIBRARY_START + 45;
 
 /// Rewrites every stored filter.
 async fn rewrite_filters(place: &TestStore, rewritten: impl Fn(Vec<u8>) -> Vec<u8>) {
@@ -31,11 +33,11 @@ async fn rewrite_filters(place: &TestStore, rewritten: impl Fn(Vec<u8>) -> Vec<u
     }
 }
 
-/// A filter of the right format whose every byte is this one, with a valid checksum.
+/// A filter of the right format whose every byte of bits is this one, with a valid checksum.
 fn all_bits(mut filter: Vec<u8>, byte: u8) -> Vec<u8> {
     filter[BITS_START..].fill(byte);
-    let checksum = Sha256::digest(&filter[BITS_START..]);
-    filter[1..BITS_START].copy_from_slice(&checksum[..8]);
+    let checksum = Sha256::digest(&filter[LIBRARY_START..]);
+    filter[1..LIBRARY_START].copy_from_slice(&checksum[..8]);
     filter
 }
 
@@ -125,7 +127,7 @@ async fn codes_of_runs_without_a_filter_of_this_format_are_looked_up(place: Test
         first_job(&place).await;
         if is_outdated {
             rewrite_filters(&place, |mut filter| {
-                filter[0] = 1;
+                filter[0] = 2;
                 filter
             })
             .await;

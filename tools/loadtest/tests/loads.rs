@@ -171,7 +171,7 @@ async fn a_load_test_prints_a_table_or_json_whose_fields_are_all_documented() {
     let place = Ground::server().await;
     let args = ["--codes", "1000", "--workers", "1"];
     let table = place.run(&args, 0).await;
-    let words = ["store  ", "1,000 in 1 jobs", "codes/s", "p99", "checkpoint", "of the workers' time", "bytes a code"];
+    let words = ["store  ", "1,000 in 1 job,", "codes/s", "p99", "checkpoint", "of the workers' time", "bytes a code"];
     assert_names(&table.stdout, &words);
     assert_names(&table.stdout, &["limit  ", "try  "]);
 

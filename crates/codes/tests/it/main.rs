@@ -10,7 +10,7 @@ mod denied_words;
 mod overlaps;
 mod prefilters;
 mod screenings;
-mod rooms;
+mod capacities;
 
 mod slices;
 mod drawing;

@@ -124,8 +124,9 @@ proptest! {
         let mintable = Mintable::new(&mask, &reserved, words.as_deref());
         prop_assert_eq!((mintable.codes, mintable.exact), (codes.len() as u128, true));
         let rules = Rules::new(&mask, &reserved, words);
+        let reserved: Vec<_> = reserved.iter().map(|other| codes_of(other.positions())).collect();
         for code in codes_of(mask.positions()) {
-            let is_reserved = reserved.iter().any(|other| codes_of(other.positions()).contains(&code));
+            let is_reserved = reserved.iter().any(|codes| codes.contains(&code));
             let forbidden = rules.forbids(&code);
             prop_assert_eq!(forbidden.is_none(), codes.contains(&code));
             prop_assert_eq!(forbidden == Some(Forbidden::Reserved), is_reserved);

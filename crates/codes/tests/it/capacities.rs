@@ -19,9 +19,10 @@ fn denied(mask: &Mask, words: &[&str]) -> DeniedInMask {
 /// Returns the codes that may be minted, checked one by one.
 fn mintable_codes(mask: &Mask, reserved: &[Mask], denied: Option<&DeniedInMask>) -> BTreeSet<String> {
     let mut codes = codes_of(mask.positions());
+    let reserved: Vec<_> = reserved.iter().map(|other| codes_of(other.positions())).collect();
     codes.retain(|code| {
-        let reserved = reserved.iter().any(|other| codes_of(other.positions()).contains(code));
-        !reserved && !denied.is_some_and(|denied| denied.is_denied(code.as_bytes()))
+        let is_reserved = reserved.iter().any(|codes| codes.contains(code));
+        !is_reserved && !denied.is_some_and(|denied| denied.is_denied(code.as_bytes()))
     });
     codes
 }

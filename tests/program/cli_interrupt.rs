@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use codemint_test_support::cli_steps::{assert_names, files_beside_the_store, job_id, proposed, wait_for_a_chunk};
+use codemint_test_support::cli_steps::{
+    assert_names, catches_signals, files_beside_the_store, job_id, proposed, wait_for_a_chunk,
+};
 use codemint_test_support::codemint::{finish, send_signal};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::free_port;
@@ -72,16 +74,6 @@ async fn interrupting_jobs_watch_does_not_affect_the_job(place: TestStore) {
     // The signal may come before the first look at the job.
     assert!(ran.stderr.starts_with("stopped "), "{}", ran.stderr);
     assert_eq!(place.texts("select state from jobs").await, ["queued"]);
-}
-
-/// Waits until the program has a handler for SIGINT; before, the signal would kill it.
-async fn catches_signals(pid: u32) {
-    codemint_test_support::waiting::wait_until("the program catches signals", async || {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running program");
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask").trim();
-        u64::from_str_radix(caught, 16).expect("a mask") & (1 << 1) != 0
-    })
-    .await;
 }
 
 #[tokio::test]

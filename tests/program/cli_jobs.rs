@@ -10,7 +10,8 @@ use codemint_test_support::on_both_stores;
 use codemint_test_support::schemas::{assert_fits, validator};
 use codemint_test_support::stores::TestStore;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
+    "waits_for",
     "priority",
     "warnings",
     "job_id",

@@ -1,6 +1,7 @@
 //! Tests of the command line and its configuration. They need PostgreSQL.
 
 mod cli_generate;
+mod waiting_for_room;
 mod cli_output;
 mod outside_texts;
 mod plain_words;

@@ -75,7 +75,8 @@ const WORK: &[(&str, f64)] = &[
     ("codemint_jobs_opened_total", 3.0),
     ("codemint_job_wait_seconds_count", 3.0),
     ("codemint_job_run_seconds_count{outcome=\"completed\"}", 3.0),
-    ("codemint_jobs{state=\"queued\"}", 1.0),
+    ("codemint_jobs{state=\"queued\"}", 2.0),
+    ("codemint_jobs_waiting_for_room", 1.0),
     ("codemint_oldest_waiting_job_age_seconds", 0.1),
     ("codemint_keyspace_used_ratio", 60_000.0 / 17_576_000.0),
     ("codemint_candidates_rejected_total{reason=\"existing\"}", 1.0),
@@ -107,9 +108,11 @@ async fn the_work_of_a_worker_updates_its_metrics() {
         ("CODEMINT__JOB__CHUNK_SIZE", "1000"),
         ("CODEMINT__PREFILTER__FALSE_POSITIVE_RATE", "0.5"),
     ];
-    // This job has other rules and was enqueued without a broker: the worker leaves it alone, and it waits.
+    // These jobs have other rules and were enqueued without a broker: the worker leaves them alone, and they wait, the
+    // second one for room.
     let without_broker = |args: &[&str]| site.codemint(args).env("CODEMINT__AMQP__URL", "");
     without_broker(&["enqueue", "LEFT-???#", "--count", "10"]).run().await.expect_code(0);
+    without_broker(&["enqueue", "LEFT-AAA#", "--count", "8"]).run().await.expect_code(0);
     site.store.execute("insert into reserved (mask, code_length) values ('BB?###', 6)").await;
     let worker = site.start(&environment, &[]);
     worker.wait_until_ready().await;

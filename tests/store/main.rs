@@ -10,6 +10,7 @@ mod filters_lie;
 mod forbidden_codes;
 mod policies_of_jobs;
 mod admission;
+mod waiting;
 mod counting;
 mod contention;
 mod sharing;

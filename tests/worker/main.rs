@@ -13,6 +13,7 @@ mod worker_repeats;
 mod worker_sharing;
 mod worker_starts;
 mod worker_ends;
+mod deadlines;
 mod worker_failures;
 mod worker_faults;
 mod worker_outages;

@@ -1,10 +1,11 @@
 //! Several workers on the same jobs: large ones are shared chunk by chunk, small ones do not wait for large ones.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use codemint_test_support::engine_steps::import;
 use codemint_test_support::on_both_stores;
 use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::TestStore;
@@ -60,36 +61,10 @@ async fn of_three_workers_one_is_killed_one_is_stopped_and_one_completes_the_job
 }
 
 /// Starts a job that takes minutes, and waits until it is well under way.
-async fn start_large_job(site: &Site, peer: &codemint_test_support::amqp::Peer, message: &Value) -> Uuid {
+pub async fn start_large_job(site: &Site, peer: &codemint_test_support::amqp::Peer, message: &Value) -> Uuid {
     publish(peer, message).await;
     wait_for_chunks(site, 2).await;
     message["job_id"].as_str().expect("an id").parse().expect("an id")
-}
-
-#[tokio::test]
-async fn a_small_job_is_done_in_two_seconds_beside_a_large_one_that_can_be_cancelled() {
-    let site = Site::new(TestStore::postgres().await).await;
-    let worker = site.start_ready().await;
-    let peer = site.peer().await;
-    let mut inbox = peer.listen(EVENTS, "job.*").await;
-    let large = start_large_job(&site, &peer, &request(Uuid::now_v7(), "[:safe:]{12}", 50_000_000)).await;
-
-    let (small, started) = (Uuid::now_v7(), Instant::now());
-    publish(&peer, &request(small, "TEN????####", 10)).await;
-    wait_for_end(&mut inbox, small).await;
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
-
-    let started = Instant::now();
-    let cancelled = site.codemint(&["jobs", "cancel", &large.to_string(), "--json"]).run().await.expect_code(0).json();
-    // A chunk takes a fraction of a second.
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    let kinds = wait_for_end(&mut inbox, large).await;
-    assert_eq!(kinds.last().map(String::as_str), Some("job.cancelled"), "{kinds:?}");
-    worker.terminate().await.expect_code(0);
-    let minted = site.count("select count(*) from codes").await - 10;
-    assert_eq!(cancelled["minted"], minted);
-    let event = inbox.messages.iter().find(|event| event.routing_key == "job.cancelled").expect("the end").json();
-    assert_eq!((&event["data"]["minted"], &event["data"]["state"]), (&minted.into(), &"cancelled".into()));
 }
 
 on_both_stores!(a_job_of_higher_priority_goes_first);
@@ -114,4 +89,45 @@ async fn a_job_of_higher_priority_goes_first(store: TestStore) {
     assert_eq!(inbox.messages.len(), 1);
     wait_for_end(&mut inbox, low_id).await;
     worker.terminate().await.expect_code(0);
+}
+
+on_both_stores!(regression_overlapping_jobs_that_come_together_all_complete);
+async fn regression_overlapping_jobs_that_come_together_all_complete(store: TestStore) {
+    let site = Site::new(store).await;
+    // 715 codes are in the way of all three.
+    let imported: BTreeSet<String> = (0..715).map(|number| format!("AB{number:04}")).collect();
+    import(&site.store, "AB####", &imported).await;
+    site.drain().await;
+    let peer = site.peer().await;
+    let mut inbox = peer.listen(EVENTS, "job.*").await;
+    let ids = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
+    for (id, mask) in ids.iter().zip(["A?####", "?B####", "[A-C][A-D]####"]) {
+        publish(&peer, &request(*id, mask, 60_000)).await;
+    }
+    let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "5000")], &[]);
+    worker.wait_until_ready().await;
+    for id in ids {
+        let kinds = wait_for_end(&mut inbox, id).await;
+        assert_eq!(kinds.last().map(String::as_str), Some("job.completed"), "{kinds:?}");
+    }
+    assert_eq!(site.count("select count(*) from codes").await, 180_715);
+    let accepted: Vec<Value> =
+        inbox.messages.iter().filter(|event| event.routing_key == "job.accepted").map(|event| event.json()).collect();
+    let mut reasons = accepted.iter().filter_map(|event| event["data"]["waits_for"].as_str());
+    let reason = reasons.next_back().expect("the third job waits");
+    assert!(reason.ends_with("if unfinished jobs take others; 60000 were requested"), "{reason}");
+    worker.terminate().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_draining_worker_also_does_the_jobs_that_wait_for_the_others() {
+    let site = Site::new(TestStore::postgres().await).await;
+    site.drain().await;
+    let peer = site.peer().await;
+    let ids = [Uuid::now_v7(), Uuid::now_v7()];
+    publish(&peer, &request(ids[0], "[AB]###", 900)).await;
+    publish(&peer, &request(ids[1], "A###", 50)).await;
+    let ran = site.drain().await;
+    assert!(ran.stderr.contains("it minted 950 codes"), "{}", ran.stderr);
+    assert_eq!(site.completed().await, 2);
 }

@@ -4,6 +4,7 @@ use crate::denied::DeniedInMask;
 use crate::mask::Mask;
 use crate::overlap::{Positions, covers, intersection, parts_outside, size};
 use crate::symbols::SymbolSet;
+use crate::text::{one_or_many, plural};
 
 /// The codes of a mask that may be minted at all: codes that are neither reserved nor denied.
 #[derive(Debug)]
@@ -38,7 +39,26 @@ pub enum Capacity {
         /// False if the numbers are estimates.
         exact: bool,
     },
+    /// Only the codes that unfinished jobs will take decide.
+    Depends {
+        /// The number of codes that are free whatever those jobs take.
+        certain: u128,
+        /// The number of codes that are free if those jobs take as few as they can.
+        possible: u128,
+    },
+    /// The masks leave it open; counting decides.
     Unsure,
+}
+
+/// The codes of a mask that a count found, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// The number of codes in the store.
+    pub present: u128,
+    /// How many of the other codes unfinished jobs will take.
+    pub owed: Taken,
+    /// True if `present` is exact, not an upper bound.
+    pub exact: bool,
 }
 
 impl<'a> Mintable<'a> {
@@ -55,12 +75,20 @@ impl<'a> Mintable<'a> {
     /// Returns how many of these codes are taken, at least and at most, by `codes` codes of another mask in use: codes
     /// that do not fit outside this mask lie inside.
     pub fn taken_by(&self, other: &Mask, codes: u64) -> Taken {
+        // Even codes of the same mask may have other check characters, if they were made under another key.
+        self.taken(other, codes, other.check_length() + self.mask.check_length() == 0)
+    }
+
+    /// Does the same as [`Mintable::taken_by`] for codes whose check characters are made under the same key.
+    pub fn taken_under_the_same_key(&self, other: &Mask, codes: u64) -> Taken {
+        self.taken(other, codes, other.check_length() == self.mask.check_length())
+    }
+
+    fn taken(&self, other: &Mask, codes: u64, comparable: bool) -> Taken {
         let codes = u128::from(codes);
         let body = body_part(other, self.mask);
         let shared: Vec<Positions> = self.parts.iter().filter_map(|part| intersection(part, body)).collect();
         let at_most = codes.min(shared.iter().map(|part| size(part)).fold(0, u128::saturating_add));
-        // Even codes of the same mask may have other check characters, if they were made under another key.
-        let comparable = other.check_length() + self.mask.check_length() == 0;
         let fit_outside = codes <= size(other.body()).saturating_sub(shared.iter().map(|part| size(part)).sum());
         if !comparable || fit_outside {
             return Taken { at_least: 0, at_most };
@@ -92,6 +120,45 @@ impl<'a> Mintable<'a> {
             return Capacity::TooFew { free: free_at_most, mintable: self.codes, exact: self.exact };
         }
         Capacity::Unsure
+    }
+
+    /// Decides whether `count` codes are free after the taken ones were counted: `Enough`, `TooFew` or `Depends`.
+    ///
+    /// ```
+    /// use codemint_codes::capacity::{Capacity, Count, Mintable, Taken};
+    ///
+    /// let mask = "A##".parse()?;
+    /// let mintable = Mintable::new(&mask, &[], None);
+    /// let count = Count { present: 10, owed: Taken { at_least: 20, at_most: 30 }, exact: true };
+    /// assert_eq!(mintable.capacity_after(&count, 60), Capacity::Enough);
+    /// assert_eq!(mintable.capacity_after(&count, 61), Capacity::Depends { certain: 60, possible: 70 });
+    /// assert_eq!(mintable.capacity_after(&count, 71), Capacity::TooFew { free: 70, mintable: 100, exact: true });
+    /// # Ok::<(), codemint_codes::mask::MaskError>(())
+    /// ```
+    pub fn capacity_after(&self, counted: &Count, count: u64) -> Capacity {
+        let Count { present, owed, exact } = *counted;
+        let free_after = |owed| self.codes_at_least.saturating_sub(present).saturating_sub(owed);
+        let (certain, possible) = (free_after(owed.at_most), free_after(owed.at_least));
+        let exact = exact && self.exact;
+        match u128::from(count) {
+            count if count <= certain => Capacity::Enough,
+            count if owed.at_least < owed.at_most && (count <= possible || !exact) => {
+                Capacity::Depends { certain, possible }
+            }
+            _ => Capacity::TooFew { free: possible, mintable: self.codes, exact },
+        }
+    }
+}
+
+impl Capacity {
+    /// Returns the reason why a job for `count` codes waits, for people; `None` unless it depends on other jobs.
+    pub fn reason_to_wait(self, count: u64) -> Option<String> {
+        let Self::Depends { certain, possible } = self else { return None };
+        let (are, were) = (one_or_many(certain, "is", "are"), one_or_many(count, "was", "were"));
+        Some(format!(
+            "{certain} {} {are} free for certain, up to {possible} if unfinished jobs take others; {count} {were} requested",
+            plural(certain, "code"),
+        ))
     }
 }
 

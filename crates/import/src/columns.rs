@@ -10,7 +10,7 @@ use csv_core::ReadFieldResult;
 
 use crate::error::ImportError;
 use crate::lines::{BYTES_KEPT, Content, Place};
-use crate::quotes::QuoteCheck;
+use crate::quotes::{QuoteCheck, Shape};
 use crate::separator::separator_line;
 use crate::source::Source;
 
@@ -47,10 +47,15 @@ pub(crate) fn each_field<R: Read>(
 ) -> Result<(), ImportError> {
     let mut rows = Rows::new(source, delimiter);
     rows.skip_separator_line()?;
-    let wanted = match column {
-        Column::Named(name) => position_of(name, rows.header()?)?,
-        Column::Numbered(number) => number.saturating_sub(1),
+    let (wanted, fields) = match column {
+        Column::Named(name) => {
+            let names = rows.header()?;
+            let fields = names.len();
+            (position_of(name, names)?, Some(fields))
+        }
+        Column::Numbered(number) => (number.saturating_sub(1), None),
     };
+    rows.quotes.shape = fields.map(|fields| Shape { fields, wanted });
     loop {
         let line_before = rows.line_no;
         let another = rows.skip_line_ends()?;
@@ -61,8 +66,17 @@ pub(crate) fn each_field<R: Read>(
             return Ok(());
         }
         let line_no = rows.line_no;
-        let found = rows.field_of_row(wanted)?;
-        take(line_no, if found { rows.content() } else { Content::NoField })?;
+        let Row { fields: found, last_filled } = rows.read_row(wanted)?;
+        // Without a header, the first row shows how many fields a row has.
+        rows.quotes.shape.get_or_insert(Shape { fields: found, wanted });
+        take(
+            line_no,
+            match fields {
+                _ if found <= wanted => Content::NoField,
+                Some(fields) if last_filled >= fields => Content::ExtraFields,
+                _ => rows.content(),
+            },
+        )?;
     }
 }
 
@@ -73,6 +87,13 @@ fn position_of(column: &str, found: Vec<String>) -> Result<usize, ImportError> {
         1 => Ok(found.iter().position(|name| *name == column).unwrap_or_default()),
         times => Err(ImportError::ColumnRepeated { column, times }),
     }
+}
+
+/// The fields of a row.
+struct Row {
+    fields: usize,
+    /// The position of the last field that is not empty, counted from 0; 0 if all are empty.
+    last_filled: usize,
 }
 
 struct Rows<'s, 'a, R> {
@@ -140,19 +161,24 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
         Ok(names)
     }
 
-    /// Leaves the field in `field`, cut off after [`BYTES_KEPT`] bytes; returns false if the row ends before it.
-    fn field_of_row(&mut self, wanted: usize) -> Result<bool, ImportError> {
+    /// Reads a row, and leaves the wanted field in `field`, cut off after [`BYTES_KEPT`] bytes.
+    fn read_row(&mut self, wanted: usize) -> Result<Row, ImportError> {
         (self.field_length, self.field_is_quoted) = (0, false);
         self.field.clear();
-        let (mut at, mut row_ended) = (0, false);
+        let mut row = Row { fields: 0, last_filled: 0 };
+        let mut row_ended = false;
         while !row_ended {
+            let at = row.fields;
             row_ended = self.next_field(if at == wanted { BYTES_KEPT } else { 0 })?;
             if at == wanted {
                 (self.field_length, self.field_is_quoted) = (self.read_length, self.quotes.is_quoted());
             }
-            at += 1;
+            if self.read_length > 0 {
+                row.last_filled = at;
+            }
+            row.fields += 1;
         }
-        Ok(at > wanted)
+        Ok(row)
     }
 
     /// Moves to the first byte of the next row; returns false at the end of the input. The parser skips blank lines

@@ -62,6 +62,8 @@ fn next_line<R: Read>(source: &mut Source<'_, R>, line: &mut Vec<u8>, bytes_kept
 pub(crate) enum Content<'a> {
     Blank,
     NoField,
+    /// A row with more fields than the header: some mark or separator is missing or too many, so any field may be wrong.
+    ExtraFields,
     /// A line that is not a JSON object with a code.
     NotJson,
     /// The first bytes of a text; if `is_cut_off`, more follow.

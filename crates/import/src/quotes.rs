@@ -1,6 +1,8 @@
 //! Checks the quotation marks of a CSV text. The parser itself accepts everything: it reads to the end of the input for a
 //! mark that is never closed, and joins text that follows a closed one.
 
+use codemint_codes::symbols::is_printable;
+
 use crate::error::ImportError;
 
 /// The maximum number of line breaks in a quoted field. A mark that is never closed would swallow the lines after it
@@ -16,6 +18,26 @@ enum State {
     AfterMark,
 }
 
+/// The shape of the rows of a CSV text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub fields: usize,
+    /// The position of the field that holds the code, counted from 0.
+    pub wanted: usize,
+}
+
+/// A line that began within a quoted field, as far as it has been read.
+#[derive(Clone, Copy, Debug, Default)]
+struct InnerLine {
+    /// False on the line of the opening mark.
+    has_begun: bool,
+    delimiters: usize,
+    /// The length of what would be the code.
+    code_length: usize,
+    /// True if that contains a blank or another character that no code has.
+    is_no_code: bool,
+}
+
 /// A check that receives every byte of a CSV text once.
 #[derive(Debug)]
 pub(crate) struct QuoteCheck {
@@ -24,11 +46,15 @@ pub(crate) struct QuoteCheck {
     /// The line of the mark that opened the current field.
     opened: u64,
     is_quoted: bool,
+    inner: InnerLine,
+    /// The shape of the rows, once it is known.
+    pub shape: Option<Shape>,
 }
 
 impl QuoteCheck {
     pub fn new(delimiter: u8) -> Self {
-        Self { delimiter, state: State::FieldStart, opened: 1, is_quoted: false }
+        let inner = InnerLine::default();
+        Self { delimiter, state: State::FieldStart, opened: 1, is_quoted: false, inner, shape: None }
     }
 
     /// Returns true if the last field that began was quoted.
@@ -39,9 +65,10 @@ impl QuoteCheck {
     /// Checks the next bytes, which begin on this line.
     pub fn check(&mut self, bytes: &[u8], mut line: u64) -> Result<(), ImportError> {
         for &byte in bytes {
+            self.watch_inner_line(byte)?;
             self.state = match (self.state, byte) {
                 (State::FieldStart, b'"') => {
-                    (self.opened, self.is_quoted) = (line, true);
+                    (self.opened, self.is_quoted, self.inner) = (line, true, InnerLine::default());
                     State::Quoted
                 }
                 (State::Quoted, b'"') => State::AfterMark,
@@ -66,18 +93,77 @@ impl QuoteCheck {
         Ok(())
     }
 
+    /// Refuses a line within a quoted field that looks like a row: a mark that is not closed has probably swallowed it, and
+    /// a later mark closes the field by accident.
+    fn watch_inner_line(&mut self, byte: u8) -> Result<(), ImportError> {
+        let Some(shape) = self.shape.filter(|_| matches!(self.state, State::Quoted | State::AfterMark)) else {
+            return Ok(());
+        };
+        match byte {
+            b'\n' => {
+                if self.inner.looks_like_row(shape) {
+                    return Err(ImportError::UnclosedQuote { line: self.opened });
+                }
+                self.inner = InnerLine { has_begun: true, ..InnerLine::default() };
+            }
+            b'\r' => {}
+            byte if byte == self.delimiter => self.inner.delimiters += 1,
+            byte if self.inner.delimiters == shape.wanted && byte != b'"' => {
+                self.inner.code_length += 1;
+                self.inner.is_no_code |= !is_printable(byte);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Checks that the input may end here.
     pub fn end(&self) -> Result<(), ImportError> {
         match self.state {
             State::Quoted => Err(ImportError::UnclosedQuote { line: self.opened }),
+            State::AfterMark if self.shape.is_some_and(|shape| self.inner.looks_like_row(shape)) => {
+                Err(ImportError::UnclosedQuote { line: self.opened })
+            }
             State::FieldStart | State::Plain | State::AfterMark => Ok(()),
         }
     }
 }
 
+impl InnerLine {
+    const fn looks_like_row(self, shape: Shape) -> bool {
+        self.has_begun && self.delimiters + 1 == shape.fields && self.code_length > 0 && !self.is_no_code
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::QuoteCheck;
+    use super::{QuoteCheck, Shape};
+
+    #[test]
+    fn regression_a_mark_that_encloses_rows_is_not_closed() {
+        let table = [
+            ("BAD,\"5 inch\nGOOD,x\nLAST,5\"\n", Err("1")),
+            ("BAD,\"5 inch\r\nGOOD,5\"\r\nNEXT,x\r\n", Err("1")),
+            ("A1,\"a note\nof two lines\"\nB2,x\n", Ok(())),
+            ("A1,\"Dear customer,\nuse this code, please\n\"\nB2,x\n", Ok(())),
+        ];
+        for (text, expected) in table {
+            for size in [1, 3, 100] {
+                let (mut check, mut line) = (QuoteCheck::new(b','), 1);
+                check.shape = Some(Shape { fields: 2, wanted: 0 });
+                let fed = text.as_bytes().chunks(size).try_for_each(|piece| {
+                    let checked = check.check(piece, line);
+                    line += piece.iter().filter(|&&byte| byte == b'\n').count() as u64;
+                    checked
+                });
+                let lines = |message: String| {
+                    let lines = message.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty());
+                    lines.collect::<Vec<_>>().join(" ")
+                };
+                assert_eq!(fed.map_err(|error| lines(error.to_string())), expected.map_err(str::to_owned), "{text:?}");
+            }
+        }
+    }
 
     #[test]
     fn every_misplaced_quotation_mark_is_found_with_its_line() {

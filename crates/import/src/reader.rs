@@ -108,6 +108,7 @@ impl ImportReader {
                 Ok(())
             }
             Content::NoField => self.reject(line, Invalid::NoField),
+            Content::ExtraFields => self.reject(line, Invalid::ExtraFields),
             Content::NotJson => self.reject(line, Invalid::NotJson),
             Content::Text { bytes, is_cut_off: true, .. } => {
                 self.reject(line, Invalid::problem_of(bytes).unwrap_or(Invalid::TooLong))

@@ -32,6 +32,8 @@ pub enum Invalid {
     EmptyField,
     #[error("the row has no such column")]
     NoField,
+    #[error("the row has more fields than the header; put quotation marks around a text with separators")]
+    ExtraFields,
     #[error("is not a JSON object with a text \"code\"")]
     NotJson,
 }

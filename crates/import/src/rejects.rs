@@ -110,13 +110,14 @@ const PRESENT: u8 = 0;
 const REPEAT: u8 = 1;
 /// The number of the first reason of [`INVALID`]; the others follow in this order.
 const FIRST_INVALID: u8 = 2;
-const INVALID: [Invalid; 7] = [
+const INVALID: [Invalid; 8] = [
     Invalid::TooLong,
     Invalid::Space,
     Invalid::Control,
     Invalid::NotAscii,
     Invalid::EmptyField,
     Invalid::NoField,
+    Invalid::ExtraFields,
     Invalid::NotJson,
 ];
 

@@ -74,6 +74,7 @@ fn jobs_panel(figures: &Figures) -> Panel {
         title: "Jobs",
         figures: vec![
             figure("queued", jobs("queued")),
+            figure("wait for room", HumanCount(figures.count(names::JOBS_WAITING_FOR_ROOM))),
             figure("running", jobs("running")),
             figure("oldest has waited", waiting),
             figure("completed here", HumanCount(ended("completed"))),

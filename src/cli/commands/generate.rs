@@ -15,6 +15,7 @@ use crate::cli::support::requests::{put_job, request_failure, whole_number};
 use crate::cli::support::terminal::{print_report, print_report_beside};
 use crate::cli::support::text::quoted;
 use crate::config::policy_files;
+use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
 use codemint_store::connection::store::{Access, Store};
@@ -45,6 +46,9 @@ pub struct Generate {
     /// Approximate number of codes per transaction; a crash loses only uncommitted ones [default: 100000, from job.chunk_size]
     #[arg(long, value_name = "N")]
     chunk_size: Option<u64>,
+    /// Refuse the job if unfinished jobs may take codes that it needs, instead of waiting until enough are certain to be free
+    #[arg(long)]
+    no_wait_for_room: bool,
     /// Output file for the whole job, written at the end; - for standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<String>,
@@ -112,7 +116,10 @@ impl Generate {
         let policy = policy_files::load(&context.config)?;
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
-            .map(|request| request.with_options(context.job_options()))
+            .map(|request| {
+                let refuses_to_wait = self.no_wait_for_room;
+                request.with_options(JobOptions { refuses_to_wait, ..context.job_options() })
+            })
             .map_err(|error| request_failure(&self.mask, error))
     }
 

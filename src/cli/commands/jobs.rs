@@ -121,8 +121,9 @@ impl List {
 
 fn list_line(job: &Job) -> String {
     let campaign = job.campaign.as_deref().map(|name| format!("  ({})", printable(name))).unwrap_or_default();
+    let waits = if job.waits_for.is_some() { "  waits for room" } else { "" };
     format!(
-        "{}  {:<10}  {:>13}  {:>13}  {}  {}{campaign}",
+        "{}  {:<10}  {:>13}  {:>13}  {}  {}{campaign}{waits}",
         job.id,
         job.state.into_str(),
         grouped(job.minted.into()),
@@ -291,8 +292,10 @@ fn report(job: &Job, as_json: bool) -> Result<(), Failure> {
         ("digest", document.digest.unwrap_or_else(|| "-".to_owned())),
         ("error", document.error.map_or("-".to_owned(), |error| format!("{}: {}", error.code, error.message))),
     ];
+    let reason_to_wait = document.waits_for.map(|reason| ("waits for", format!("room: {reason}")));
     let warnings = document.warnings.into_iter().map(|warning| ("warning", warning));
     rows.into_iter()
+        .chain(reason_to_wait)
         .chain(warnings)
         .try_for_each(|(name, value)| print_line(&format!("{name:<10}{}", printable(&value))))
 }

@@ -1,7 +1,7 @@
 //! Minting and following jobs until they end, with a progress bar and a final report.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -12,8 +12,10 @@ use crate::cli::support::output::Target;
 use crate::cli::support::text::{counted, grouped};
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
+use codemint_codes::policy::Policy;
 use codemint_codes::text::printable;
 use codemint_codes::wire::document::JobDocument;
+use codemint_store::admission::waiting::pause_after_deciding;
 use codemint_store::connection::store::Store;
 use codemint_worker::mint::error::MintError;
 use codemint_worker::mint::task::MintSettings;
@@ -30,7 +32,31 @@ pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, S
     let settings =
         MintSettings { policy: policy_files::load(&context.config)?, filters: context.config.filters, import: None };
     let resume = format!("{} resumes the job", context.command(format_args!("jobs resume {}", job.id)));
+    wait_for_room(context, store, job, &settings.policy).await.map_err(|failure| failure.with_hint(&resume))?;
     run_to_end(context, store, job, &settings, &resume).await
+}
+
+/// Waits until a job that waits for room may start or has ended.
+///
+/// # Errors
+/// `interrupted` on a stop request; the job still waits.
+async fn wait_for_room(context: &Context, store: &Store, job: &Job, policy: &Policy) -> Result<(), Failure> {
+    let Some(reason) = &job.waits_for else { return Ok(()) };
+    let cancel = context.command(format_args!("jobs cancel {}", job.id));
+    context.note(&format!("note: job {} waits for room: {reason}; Ctrl-C stops waiting, {cancel} gives it up", job.id));
+    loop {
+        let started = Instant::now();
+        context.with_retries(async || store.decide_waiting(policy).await).await?;
+        let found = context.with_retries(async || store.find_job(job.id).await).await?;
+        if found.is_none_or(|job| job.waits_for.is_none()) {
+            return Ok(());
+        }
+        context.stop.check(|| format!("stopped; job {} still waits for room", job.id))?;
+        tokio::select! {
+            () = tokio::time::sleep(pause_after_deciding(started.elapsed())) => {}
+            () = context.stop.token().cancelled() => {}
+        }
+    }
 }
 
 /// Works on a job until it has ended; `resume` describes how to resume it.

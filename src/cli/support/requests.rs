@@ -37,6 +37,15 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
         PutJob::InsufficientKeyspace { free, mintable, exact } => {
             Err(Failure::impossible(insufficient_keyspace(request, free, mintable, exact)))
         }
+        PutJob::RoomUncertain { certain, possible } => Err(Failure::impossible(format!(
+            "{} of {} {} free for certain, {} {} requested; nothing was stored; up to {} become free if unfinished jobs take others: leave out --no-wait-for-room to wait for them",
+            counted(certain, "code"),
+            printable(&request.mask_text),
+            one_or_many(certain, "is", "are"),
+            grouped(request.count.into()),
+            one_or_many(request.count, "was", "were"),
+            grouped(possible)
+        ))),
     }
 }
 

@@ -96,3 +96,13 @@ pub fn request(mask: &str, count: i128) -> Request {
     let limits = Limits { count_max: 1_000_000_000, guess_odds_min: 0 };
     Request::check(mask, count, None, 1000, limits).expect("a request")
 }
+
+/// Waits until the program has a handler for SIGINT; before, the signal would kill it.
+pub async fn catches_signals(pid: u32) {
+    wait_until("the program catches signals", async || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running program");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask").trim();
+        u64::from_str_radix(caught, 16).expect("a mask") & (1 << 1) != 0
+    })
+    .await;
+}

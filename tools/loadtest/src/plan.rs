@@ -74,7 +74,9 @@ impl Plan {
             for (put, (_, request)) in put.into_iter().zip(batch) {
                 match put {
                     PutJob::Stored(job) | PutJob::Repeated(job) | PutJob::Conflict(job) => jobs.push(job),
-                    PutJob::InsufficientKeyspace { free, .. } => return Err(too_few(request, free)),
+                    PutJob::InsufficientKeyspace { free, .. } | PutJob::RoomUncertain { certain: free, .. } => {
+                        return Err(too_few(request, free));
+                    }
                 }
             }
         }

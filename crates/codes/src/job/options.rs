@@ -15,6 +15,9 @@ pub struct JobOptions {
     pub traceparent: Option<String>,
     /// The requester, for the audit log; `None` means the user who runs this process. Not stored with the job.
     pub asked_by: Option<String>,
+    /// True if the request is refused unless enough codes are certain to be free; else it may wait until unfinished jobs
+    /// have left enough. Not stored with the job.
+    pub refuses_to_wait: bool,
 }
 
 /// The highest priority: that of a job that goes first.

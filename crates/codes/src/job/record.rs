@@ -20,6 +20,8 @@ pub struct Job {
     pub campaign: Option<String>,
     pub options: JobOptions,
     pub state: State,
+    /// The reason, for people, why a queued job may not start: unfinished jobs may take the codes that it needs.
+    pub waits_for: Option<String>,
     pub generator_version: u32,
     pub chunk_size: u32,
     /// The policy under which it was created.

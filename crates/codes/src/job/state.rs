@@ -2,6 +2,8 @@
 
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
+use crate::text::{one_or_many, plural};
+
 /// The state of a job. Its name in tables, in messages and on the command line is in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case", const_into_str, parse_err_ty = String, parse_err_fn = unknown_state)]
@@ -36,4 +38,12 @@ pub struct JobError {
 impl JobError {
     /// The code of a request for which too few codes of the mask are free.
     pub const INSUFFICIENT_KEYSPACE: &str = "insufficient_keyspace";
+
+    /// Returns the reason of a job that requests `count` codes where `free` are free; `exact` is false for an estimate.
+    pub fn insufficient_keyspace(free: u128, exact: bool, count: u64) -> Self {
+        let about = if exact { "" } else { "about " };
+        let (codes, were) = (plural(free, "code"), one_or_many(count, "was", "were"));
+        let message = format!("the mask has {about}{free} free {codes}, {count} {were} requested");
+        Self { code: Self::INSUFFICIENT_KEYSPACE.to_owned(), message }
+    }
 }

@@ -34,6 +34,9 @@ pub struct JobDocument {
     /// `completed` job has exactly the codes that were requested.
     #[schemars(extend("enum" = State::VARIANTS))]
     pub state: &'static str,
+    /// The reason, for people, why a `queued` job may not start: unfinished jobs may take the codes that it needs. It
+    /// starts, or fails, when these have ended or have left enough.
+    pub waits_for: Option<String>,
     /// The number of requested codes; for an import, the number of codes in its input.
     pub requested: u64,
     /// The number of codes in the store.
@@ -117,6 +120,7 @@ impl From<&Job> for JobDocument {
             campaign: job.campaign.clone(),
             priority: job.options.priority,
             state: job.state.into_str(),
+            waits_for: job.waits_for.clone(),
             requested: job.count,
             minted: job.minted,
             rejected: job.rejections.total(),

@@ -161,3 +161,23 @@ fn regression_a_preview_shows_the_first_codes_their_masks_and_damage() {
     assert_eq!(sorted.preview.damage.failed_formulas, Lines { count: 1, first: 503 });
     assert!(!format!("{sorted:?}").contains("PROMO"), "debug output shows no code");
 }
+
+#[test]
+fn regression_a_row_that_a_quotation_mark_swallows_is_not_lost() {
+    // The mark of the third row closes that of the first one, and all rows have as many fields as the header.
+    let text = "code,size\nBAD,\"5 inch\nGOOD,x\nLAST,5\"\n";
+    assert!(refusal(text.as_bytes(), column("code")).starts_with("the quotation mark on line 2 is not closed"));
+    let by_number = Format::NumberedColumn { number: 1, delimiter: b',' };
+    let text = "FIRST,x\nBAD,\"5 inch\nLAST,5\"\n";
+    assert!(refusal(text.as_bytes(), by_number).starts_with("the quotation mark on line 2 is not closed"));
+    let notes = "code,note\nA1,\"for you\nand for all, gladly\"\nB2,\n";
+    assert_eq!(codes(notes.as_bytes(), column("code")), ["A1", "B2"]);
+}
+
+#[test]
+fn regression_a_row_with_more_fields_than_the_header_is_no_code() {
+    let text = "note,code\nx,A1\nDear all, welcome,B2\ny,C3,,\n";
+    let (sorted, rejects) = import(text.as_bytes(), column("code")).expect("codes");
+    assert_eq!(codes_of(&sorted).into_iter().map(|(code, _)| code).collect::<Vec<_>>(), ["A1", "C3"]);
+    assert_eq!(rejects_of(rejects), [(3, Reason::Invalid(Invalid::ExtraFields))]);
+}

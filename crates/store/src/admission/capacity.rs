@@ -1,9 +1,10 @@
 //! Admission: whether enough codes are free for a job, according to the masks in use if they suffice, else by counting.
 //!
 //! Counting may read millions of codes, so it happens outside the admission's transaction, in a snapshot of its own;
-//! codes that were promised to other jobs since are added.
+//! codes that were promised to other jobs since are added. A job that waits for room comes after all jobs that were there
+//! before it: what later ones wait for is not counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::admission::overlaps::{CodeRange, MaskInUse};
@@ -13,7 +14,7 @@ use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
-use codemint_codes::capacity::{Capacity, Mintable, Taken};
+use codemint_codes::capacity::{Capacity, Count, Mintable, Taken};
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::free_ranks::FreeRanks;
 use codemint_codes::keyspace::Keyspace;
@@ -31,8 +32,17 @@ const COUNTS_MAX: u32 = 3;
 pub(crate) struct Counted {
     /// How many times the codes were counted for this job.
     times: u32,
-    taken: u128,
+    count: Count,
     promised: BTreeMap<i64, u64>,
+}
+
+/// The codes that unfinished jobs of one mask may still take.
+struct Owed {
+    mask_no: i64,
+    check_fingerprint: Option<String>,
+    codes: u64,
+    /// False if the jobs may take fewer: jobs that wait or are being cancelled, and imports of codes that may exist.
+    certain: bool,
 }
 
 /// A request for `count` codes of this mask.
@@ -41,7 +51,10 @@ pub(crate) struct Wanted<'a> {
     pub mask: &'a Mask,
     pub keyspace: &'a Arc<Keyspace>,
     pub denied: Option<&'a Arc<DeniedInMask>>,
+    pub check_fingerprint: Option<&'a str>,
     pub count: u64,
+    /// The number of the job if it waits already: other waiting jobs with higher numbers come after it.
+    pub waiting_no: Option<i64>,
 }
 
 impl Wanted<'_> {
@@ -70,16 +83,19 @@ impl Store {
         let reserved = snapshot.find_reserved(wanted.mask.code_length()).await?;
         let mintable = wanted.mintable(&reserved);
         let in_use = snapshot.find_overlapping(wanted).await?;
-        let mut taken = snapshot.count_present(wanted, &reserved).await?;
-        for (mask_no, owed) in snapshot.find_owed().await? {
-            if let Some(other) = in_use.iter().find(|other| other.mask_no == mask_no) {
-                // These codes are promised and therefore not free, wherever they will lie.
-                taken += mintable.taken_by(&other.mask, owed).at_most;
-            }
-        }
+        let present = snapshot.count_present(wanted, &reserved).await?;
+        let owed = snapshot.find_owed(wanted.waiting_no).await?;
         snapshot.rollback().await?;
+        let taken = |owed: &Owed| {
+            let other = in_use.iter().find(|other| other.mask_no == owed.mask_no)?;
+            Some(owed.taken(&mintable, wanted, &other.mask))
+        };
+        // Existing codes may include denied ones and ones made under another check key; how many is known only where
+        // the codes were read.
+        let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
+        let count = Count { present, owed: owed.iter().filter_map(taken).sum(), exact: plain || wanted.is_read() };
         let times = before.map_or(1, |before| before.times + 1);
-        Ok(Counted { times, taken, promised: in_use.iter().map(|other| (other.mask_no, other.codes)).collect() })
+        Ok(Counted { times, count, promised: in_use.iter().map(|other| (other.mask_no, other.codes)).collect() })
     }
 }
 
@@ -95,43 +111,73 @@ impl StoreTransaction {
         let in_use = self.find_overlapping(wanted).await?;
         let Some(counted) = counted else {
             let taken = in_use.iter().map(|other| mintable.taken_by(&other.mask, other.codes)).sum();
-            return Ok(mintable.capacity_for(wanted.count, taken));
+            return match mintable.capacity_for(wanted.count, taken) {
+                Capacity::TooFew { .. } if self.some_may_take_fewer().await? => Ok(Capacity::Unsure),
+                decided => Ok(decided),
+            };
         };
         let since: u128 = in_use.iter().map(|other| counted.promised_since(&mintable, other)).sum();
-        let at_most = counted.taken + since;
-        let capacity = mintable.capacity_for(wanted.count, Taken { at_least: counted.taken, at_most });
-        if capacity == Capacity::Enough || since > 0 && counted.times < COUNTS_MAX {
-            return Ok(capacity);
-        }
-        // Existing codes may include denied ones and ones made under another check key; how many is known only where
-        // the codes were read.
-        let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
-        let exact = since == 0 && mintable.exact && (plain || wanted.is_read());
-        Ok(Capacity::TooFew { free: mintable.codes_at_least.saturating_sub(at_most), mintable: mintable.codes, exact })
+        let mut count = counted.count;
+        count.owed.at_most += since;
+        let capacity = mintable.capacity_after(&count, wanted.count);
+        let is_final = capacity == Capacity::Enough || since == 0 || counted.times >= COUNTS_MAX;
+        Ok(if is_final { capacity } else { Capacity::Unsure })
     }
 
     async fn find_overlapping(&mut self, wanted: Wanted<'_>) -> Result<Vec<MaskInUse>, StoreError> {
         let (first, last) = wanted.range();
         let mut in_use = self.find_masks_in_use(CodeRange { first: &first, last: &last }).await?;
         in_use.retain(|other| other.mask.meets(wanted.mask));
+        if let Some(waiting_no) = wanted.waiting_no {
+            let behind = self.find_waiting_from(waiting_no).await?;
+            for other in &mut in_use {
+                other.codes = other.codes.saturating_sub(behind.get(&other.mask_no).copied().unwrap_or_default());
+            }
+        }
         Ok(in_use)
     }
 
-    /// Returns how many codes unfinished jobs may still mint, by mask.
-    async fn find_owed(&mut self) -> Result<Vec<(i64, u64)>, StoreError> {
+    /// Returns how many codes the waiting jobs from this number on are waiting for, by mask.
+    async fn find_waiting_from(&mut self, job_no: i64) -> Result<HashMap<i64, u64>, StoreError> {
         const SQL: &str = "
-            select mask_no, cast(sum(owed) as bigint)
-              from (select j.mask_no, j.count - coalesce((select sum(c.minted) from chunks c where c.job_no = j.no), 0) as owed
+            select mask_no, cast(sum(count) as bigint) from jobs
+             where kind = 'waiting' and state in ('queued', 'running', 'cancelling') and no >= $1
+             group by mask_no";
+        let rows: Vec<(i64, i64)> = self.query(SQL).bind(job_no).fetch_all().await?;
+        rows.into_iter().map(|(mask_no, codes)| Ok((mask_no, unsigned("jobs", codes)?))).collect()
+    }
+
+    /// Returns true if the masks in use may count codes that no job will take.
+    async fn some_may_take_fewer(&mut self) -> Result<bool, StoreError> {
+        const SQL: &str = "
+            select exists (
+                select 1 from jobs
+                 where state in ('queued', 'running', 'cancelling') and (kind <> 'mint' or state = 'cancelling'))";
+        self.query(SQL).fetch_value().await
+    }
+
+    /// Returns how many codes unfinished jobs may still mint, by mask; with `before`, only jobs that do not wait, and
+    /// waiting ones with lower numbers.
+    async fn find_owed(&mut self, before: Option<i64>) -> Result<Vec<Owed>, StoreError> {
+        const SQL: &str = "
+            select mask_no, check_fingerprint, certain, cast(sum(owed) as bigint)
+              from (select j.mask_no, j.check_fingerprint, j.kind = 'mint' and j.state <> 'cancelling' as certain,
+                           j.count - coalesce((select sum(c.minted) from chunks c where c.job_no = j.no), 0) as owed
                       from jobs j
-                     where j.state in ('queued', 'running', 'cancelling') and j.kind = 'mint'
+                     where j.state in ('queued', 'running', 'cancelling')
+                       and (j.kind = 'mint' or j.kind = 'waiting' and j.no < $1)
                     union all
-                    select c.mask_no, c.quota
+                    select c.mask_no, null, false, c.quota
                       from jobs j
                       join chunks c on c.job_no = j.no and c.state = 'open'
                      where j.state in ('queued', 'running', 'cancelling') and j.kind = 'import') unfinished
-             group by mask_no";
-        let rows: Vec<(i64, i64)> = self.query(SQL).fetch_all().await?;
-        rows.into_iter().map(|(mask_no, owed)| Ok((mask_no, unsigned("chunks", owed)?))).collect()
+             group by mask_no, check_fingerprint, certain";
+        let query = self.query(SQL).bind(before.unwrap_or(i64::MAX));
+        let rows: Vec<(i64, Option<String>, bool, i64)> = query.fetch_all().await?;
+        let owed = |(mask_no, check_fingerprint, certain, codes)| {
+            Ok(Owed { mask_no, check_fingerprint, codes: unsigned("chunks", codes)?, certain })
+        };
+        rows.into_iter().map(owed).collect()
     }
 
     /// Counts the codes of the mask that are in the store and that the rules allow.
@@ -167,6 +213,20 @@ impl StoreTransaction {
         let count = self.query(sql).bind(first).bind(last).bind(pattern(wanted.mask)).bind(List(&others));
         let count: i64 = count.without_time_limit().fetch_value().await?;
         unsigned("codes", count)
+    }
+}
+
+impl Owed {
+    /// Returns how many of the wanted mask's codes these are. Such codes are promised and therefore not free, wherever
+    /// they will lie.
+    fn taken(&self, mintable: &Mintable<'_>, wanted: Wanted<'_>, mask: &Mask) -> Taken {
+        let is_same_key =
+            self.check_fingerprint.is_some() && self.check_fingerprint.as_deref() == wanted.check_fingerprint;
+        let taken = match is_same_key {
+            true => mintable.taken_under_the_same_key(mask, self.codes),
+            false => mintable.taken_by(mask, self.codes),
+        };
+        Taken { at_least: if self.certain { taken.at_least } else { 0 }, ..taken }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a request to a job: capacity, overlaps with what exists, the rows of a job.
 
 pub mod submit;
+pub mod waiting;
 pub(crate) mod new_jobs;
 pub mod refused;
 pub mod imports;

@@ -20,6 +20,7 @@ use codemint_codes::job::request::Request;
 use codemint_codes::job::state::State;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
+use codemint_codes::policy::PolicyMarks;
 use codemint_codes::random::Key;
 
 /// A job to insert.
@@ -29,6 +30,7 @@ pub(crate) struct NewJob<'a> {
     pub canonical_mask: String,
     pub keyspace: Arc<Keyspace>,
     pub denied: Option<Arc<DeniedInMask>>,
+    pub marks: PolicyMarks,
     pub key: Key,
     pub chunks: Vec<PlannedChunk>,
 }
@@ -39,14 +41,14 @@ impl<'a> NewJob<'a> {
         let key = fresh_key()?;
         let keyspace = Arc::new(request.policy.keyspace(&request.mask));
         let denied = request.policy.denied_in(&request.mask).map(Arc::new);
-        let chunks = plan_chunks(Arc::clone(&keyspace), key.clone(), request).await;
-        Ok(Self { id, request, canonical_mask: request.mask.to_string(), keyspace, denied, key, chunks })
+        let chunks = plan_chunks(Arc::clone(&keyspace), key.clone(), request.count, request.chunk_size).await;
+        let marks = request.policy.marks(&request.mask);
+        Ok(Self { id, request, canonical_mask: request.mask.to_string(), keyspace, denied, marks, key, chunks })
     }
 }
 
 /// Plans the chunks of the first round; on a blocking thread if they are several, because many take a while.
-async fn plan_chunks(keyspace: Arc<Keyspace>, key: Key, request: &Request) -> Vec<PlannedChunk> {
-    let (count, chunk_size) = (request.count, request.chunk_size);
+pub(crate) async fn plan_chunks(keyspace: Arc<Keyspace>, key: Key, count: u64, chunk_size: u32) -> Vec<PlannedChunk> {
     if count <= u64::from(chunk_size) {
         return plan_round(&keyspace, &key, 0, count, chunk_size).collect();
     }
@@ -56,21 +58,29 @@ async fn plan_chunks(keyspace: Arc<Keyspace>, key: Key, request: &Request) -> Ve
 impl NewJob<'_> {
     /// Returns a request for `count` codes of the job's mask.
     pub(crate) fn wanted(&self, count: u64) -> Wanted<'_> {
-        Wanted { mask: &self.request.mask, keyspace: &self.keyspace, denied: self.denied.as_ref(), count }
+        Wanted {
+            mask: &self.request.mask,
+            keyspace: &self.keyspace,
+            denied: self.denied.as_ref(),
+            check_fingerprint: self.marks.check_fingerprint.as_deref(),
+            count,
+            waiting_no: None,
+        }
     }
 
     /// Returns the job as it is stored, before anything has happened to it.
-    fn job(&self, no: i64, created_at: DateTime<Utc>) -> Job {
-        let Request { mask_text, mask, count, campaign, chunk_size, policy, options } = self.request.clone();
+    fn job(&self, no: i64, created_at: DateTime<Utc>, waits_for: Option<String>) -> Job {
+        let Request { mask_text, mask, count, campaign, chunk_size, options, .. } = self.request.clone();
         Job {
             no,
             id: self.id,
-            policy_marks: policy.marks(&mask),
+            policy_marks: self.marks.clone(),
             origin: Origin::Minted { mask_text, mask },
             count,
             campaign,
             options,
             state: State::Queued,
+            waits_for,
             generator_version: GENERATOR_VERSION,
             chunk_size,
             minted: 0,
@@ -110,23 +120,32 @@ impl StoreTransaction {
         insert.fetch_value().await
     }
 
-    /// Inserts a job and returns it as it is stored; `None` if the id is known.
-    pub(crate) async fn insert_job(&mut self, new: &NewJob<'_>, mask_no: i64) -> Result<Option<Job>, StoreError> {
+    /// Inserts a job and returns it as it is stored; `None` if the id is known. With `waits_for`, the reason, the job
+    /// waits for room.
+    pub(crate) async fn insert_job(
+        &mut self,
+        new: &NewJob<'_>,
+        mask_no: i64,
+        waits_for: Option<String>,
+    ) -> Result<Option<Job>, StoreError> {
         const SQL: &str = "
             insert into jobs (id, mask, canonical_mask, mask_no, count, campaign, key, generator_version, chunk_size,
-                              check_fingerprint, deny_digest, priority, announced, reply_to, correlation_id, traceparent)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                              check_fingerprint, deny_digest, priority, announced, reply_to, correlation_id, traceparent,
+                              kind, waits_for)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
             on conflict (id) do nothing
             returning no, created_at";
-        let NewJob { id, request, canonical_mask, key, .. } = new;
-        let (marks, options) = (request.policy.marks(&request.mask), &request.options);
+        let NewJob { id, request, canonical_mask, marks, key, .. } = new;
+        let options = &request.options;
         let insert = self.query(SQL).bind(id).bind(&request.mask_text).bind(canonical_mask).bind(mask_no);
         let insert = insert.bind(request.count as i64).bind(&request.campaign).bind(key.as_bytes());
         let insert = insert.bind(GENERATOR_VERSION as i32).bind(request.chunk_size as i32);
-        let insert = insert.bind(marks.check_fingerprint).bind(marks.deny_digest).bind(i16::from(options.priority));
+        let insert = insert.bind(&marks.check_fingerprint).bind(&marks.deny_digest).bind(i16::from(options.priority));
         let insert = insert.bind(options.emits_events).bind(&options.reply_to).bind(&options.correlation_id);
-        let stored: Option<(i64, DateTime<Utc>)> = insert.bind(&options.traceparent).fetch_optional().await?;
-        Ok(stored.map(|(no, created_at)| new.job(no, created_at)))
+        let kind = if waits_for.is_some() { "waiting" } else { "mint" };
+        let insert = insert.bind(&options.traceparent).bind(kind).bind(&waits_for);
+        let stored: Option<(i64, DateTime<Utc>)> = insert.fetch_optional().await?;
+        Ok(stored.map(|(no, created_at)| new.job(no, created_at, waits_for)))
     }
 
     /// Inserts the chunks of one round, of one job or of several with the same mask.

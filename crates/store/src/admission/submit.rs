@@ -21,7 +21,7 @@ use codemint_codes::job::state::JobError;
 /// The result of a request to store a job.
 #[derive(Debug)]
 pub enum PutJob {
-    /// The job and its first round of chunks are stored.
+    /// The job is stored, with its first round of chunks unless it waits for room.
     Stored(Job),
     /// The same request was made before: nothing was changed.
     Repeated(Job),
@@ -35,6 +35,8 @@ pub enum PutJob {
         /// False if this is an estimate.
         exact: bool,
     },
+    /// Nothing was stored: it depends on unfinished jobs whether enough codes are free, and the request refuses to wait.
+    RoomUncertain { certain: u128, possible: u128 },
 }
 
 /// The decisions about jobs, by id. A job is missing if the masks in use leave open whether enough codes are free.
@@ -58,7 +60,7 @@ impl Store {
     /// Idempotent: a repeated id changes nothing, so after an unknown outcome the call can be repeated.
     pub async fn put_job(&self, id: Uuid, request: &Request) -> Result<PutJob, StoreError> {
         let put = self.decide_one(id, request).await?;
-        if let PutJob::InsufficientKeyspace { .. } = put {
+        if let PutJob::InsufficientKeyspace { .. } | PutJob::RoomUncertain { .. } = put {
             let entry = entry_of(Outcome::Refused, id, request).with_detail(JobError::INSUFFICIENT_KEYSPACE);
             self.put_audit(&entry).await?;
         }
@@ -177,7 +179,7 @@ impl StoreTransaction {
         let capacity = self.find_capacity(first.wanted(codes), counted).await?;
         match group {
             _ if capacity == Capacity::Enough => self.insert_jobs(group).await,
-            [one] => Ok(refuse(one, capacity).into_iter().collect()),
+            [one] => self.refuse_or_let_wait(one, capacity).await,
             _ => self.admit_those_that_fit(group, counted).await,
         }
     }
@@ -192,15 +194,40 @@ impl StoreTransaction {
         for new in group {
             match self.find_capacity(new.wanted(new.request.count), counted).await? {
                 Capacity::Enough => decided.extend(self.insert_jobs(slice::from_ref(new)).await?),
-                Capacity::TooFew { .. } | Capacity::Unsure => left.push(*new),
+                Capacity::TooFew { .. } | Capacity::Depends { .. } | Capacity::Unsure => left.push(*new),
             }
         }
         // A refusal reports the codes that are free after the other requests are in.
         for new in left {
             let capacity = self.find_capacity(new.wanted(new.request.count), counted).await?;
-            decided.extend(refuse(new, capacity));
+            decided.extend(self.refuse_or_let_wait(new, capacity).await?);
         }
         Ok(decided)
+    }
+
+    /// Decides about a job for which it is not certain that enough codes are free. Decides nothing if only counting
+    /// the codes does.
+    async fn refuse_or_let_wait(&mut self, new: &NewJob<'_>, capacity: Capacity) -> Result<Decided, NotAdmitted> {
+        let refusal = match capacity {
+            Capacity::TooFew { free, mintable, exact } => PutJob::InsufficientKeyspace { free, mintable, exact },
+            Capacity::Depends { certain, possible } if new.request.options.refuses_to_wait => {
+                PutJob::RoomUncertain { certain, possible }
+            }
+            Capacity::Enough | Capacity::Depends { .. } | Capacity::Unsure => {
+                let Some(reason) = capacity.reason_to_wait(new.request.count) else { return Ok(Decided::new()) };
+                return self.insert_waiting(new, reason).await;
+            }
+        };
+        Ok(Decided::from([(new.id, refusal)]))
+    }
+
+    /// Inserts a job that waits for room. Its codes are promised to it, so that no later job takes them.
+    async fn insert_waiting(&mut self, new: &NewJob<'_>, reason: String) -> Result<Decided, NotAdmitted> {
+        let mask = NewMask { mask: &new.request.mask, codes: new.request.count };
+        let mask_no = self.use_mask(&mask).await?;
+        let job = self.insert_job(new, mask_no, Some(reason)).await?.ok_or(NotAdmitted::IdConflict)?;
+        self.put_accepted([&job].into_iter()).await?;
+        Ok(Decided::from([(job.id, PutJob::Stored(job))]))
     }
 
     /// Inserts jobs of one mask, their chunks and their events.
@@ -210,7 +237,7 @@ impl StoreTransaction {
         let mask_no = self.use_mask(&NewMask { mask: &first.request.mask, codes }).await?;
         let mut jobs = Vec::with_capacity(group.len());
         for new in group {
-            jobs.push(self.insert_job(new, mask_no).await?.ok_or(NotAdmitted::IdConflict)?);
+            jobs.push(self.insert_job(new, mask_no, None).await?.ok_or(NotAdmitted::IdConflict)?);
         }
         let rounds: Vec<_> = jobs.iter().zip(group).map(|(job, new)| (job.no, &new.chunks[..])).collect();
         self.insert_chunks(mask_no, 0, &rounds).await?;
@@ -224,7 +251,7 @@ impl StoreTransaction {
                 PutJob::Stored(_) => Outcome::Accepted,
                 PutJob::Repeated(_) => Outcome::Repeated,
                 PutJob::Conflict(_) => Outcome::Conflict,
-                PutJob::InsufficientKeyspace { .. } => return None,
+                PutJob::InsufficientKeyspace { .. } | PutJob::RoomUncertain { .. } => return None,
             };
             Some(entry_of(outcome, new.id, new.request))
         };
@@ -243,14 +270,4 @@ fn group_by_mask<'a, 'b>(news: impl Iterator<Item = &'b NewJob<'a>>) -> Vec<Vec<
         groups.entry(&new.canonical_mask).or_default().push(new);
     }
     groups.into_values().collect()
-}
-
-/// Returns the refusal of a job; `None` if only counting the codes decides.
-fn refuse(new: &NewJob<'_>, capacity: Capacity) -> Option<(Uuid, PutJob)> {
-    match capacity {
-        Capacity::TooFew { free, mintable, exact } => {
-            Some((new.id, PutJob::InsufficientKeyspace { free, mintable, exact }))
-        }
-        Capacity::Enough | Capacity::Unsure => None,
-    }
 }

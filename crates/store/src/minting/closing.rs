@@ -26,7 +26,7 @@ pub enum CloseJob {
     Ended(Option<JobEnd>),
     /// A further round was planned for the missing codes: there are chunks to claim.
     NextRound,
-    /// Chunks are open, and other workers are writing them.
+    /// Chunks are open, and other workers are writing them; or the job waits for room.
     ChunksOpen,
 }
 
@@ -59,6 +59,7 @@ struct OpenJobRow {
     chunk_size: i32,
     key: Option<Vec<u8>>,
     progress_told: bool,
+    waits: bool,
 }
 
 const TALLY: &str = "
@@ -86,7 +87,7 @@ impl StoreTransaction {
             self.query(sql).bind(job_no).execute().await?;
         }
         let tally = self.tally(job_no).await?;
-        if tally.open > 0 {
+        if tally.open > 0 || job.waits && job.state == State::Queued && failure.is_none() {
             return Ok(CloseJob::ChunksOpen);
         }
         let mut sums = tally.checked()?;
@@ -123,7 +124,8 @@ impl StoreTransaction {
     /// Locks the job's row: if two writers finish the last two chunks at once, the second waits and then sees both.
     async fn lock_job(&mut self, job_no: i64) -> Result<OpenJobRow, StoreError> {
         const SQL: &str = "
-            select state, mask_no, canonical_mask, count, chunk_size, key, progress_at is not null as progress_told
+            select state, mask_no, canonical_mask, count, chunk_size, key, progress_at is not null as progress_told,
+                   kind = 'waiting' as waits
               from jobs
              where no = $1
                for update";
@@ -144,7 +146,8 @@ impl StoreTransaction {
     ) -> Result<[u8; 32], StoreError> {
         const SQL: &str = "
             update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6, conflicts = $7,
-                            reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = now()
+                            reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = now(),
+                            kind = case when kind = 'waiting' then 'mint' else kind end, waits_for = null
              where no = $1";
         let digest = job_digest(&self.query(DIGESTS).bind(job_no).fetch_values().await?);
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
@@ -192,6 +195,8 @@ struct OpenJob {
     count: u64,
     /// Whether a progress event was written.
     progress_told: bool,
+    /// Whether it waits for room.
+    waits: bool,
     /// `None` for an import.
     plan: Option<RoundPlan>,
 }
@@ -220,9 +225,9 @@ impl OpenJob {
         if state.is_final() {
             return Ok(None);
         }
-        let (count, progress_told) = (unsigned("jobs", row.count)?, row.progress_told);
+        let (count, progress_told, waits) = (unsigned("jobs", row.count)?, row.progress_told, row.waits);
         let (Some(mask_no), Some(mask)) = (row.mask_no, row.canonical_mask) else {
-            return Ok(Some(Self { state, count, progress_told, plan: None }));
+            return Ok(Some(Self { state, count, progress_told, waits, plan: None }));
         };
         let plan = RoundPlan {
             mask_no,
@@ -230,7 +235,7 @@ impl OpenJob {
             chunk_size: unsigned("jobs", row.chunk_size)?,
             key: key_of_bytes(row.key.ok_or_else(|| corrupt("an unfinished job has no key".to_owned()))?)?,
         };
-        Ok(Some(Self { state, count, progress_told, plan: Some(plan) }))
+        Ok(Some(Self { state, count, progress_told, waits, plan: Some(plan) }))
     }
 }
 

@@ -15,12 +15,12 @@ use codemint_codes::random::Key;
 use codemint_telemetry::failpoint;
 
 impl Store {
-    /// Turns a `queued` job `running`; any other state stays.
+    /// Turns a `queued` job `running`, unless it waits for room; any other state stays.
     pub async fn start_job(&self, job_no: i64) -> Result<StartJob, StoreError> {
         // Not flushed to disk: a job that is queued again after a crash is started again.
         let mut transaction = self.begin_writing_unflushed().await?;
         let update = transaction.query(
-            "update jobs set state = 'running', started_at = now() where no = $1 and state = 'queued'
+            "update jobs set state = 'running', started_at = now() where no = $1 and state = 'queued' and kind <> 'waiting'
              returning key, created_at, started_at",
         );
         let started: Option<StartedRow> = update.bind(job_no).fetch_optional().await?;

@@ -18,6 +18,8 @@ use codemint_codes::mask::Mask;
 pub struct Backlog {
     /// Unfinished jobs, by state.
     pub jobs: [(State, u64); 3],
+    /// Those of the queued jobs that wait for room.
+    pub waiting_for_room: u64,
     /// How long the oldest queued job has waited; zero if none waits.
     pub oldest_waiting: Duration,
     /// The number of events that wait to be published.
@@ -32,6 +34,7 @@ struct BacklogRow {
     queued: i64,
     running: i64,
     cancelling: i64,
+    waiting_for_room: i64,
     oldest: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
     events: i64,
@@ -64,20 +67,22 @@ impl Store {
             select count(case when state = 'queued' then 1 end) as queued,
                     count(case when state = 'running' then 1 end) as running,
                     count(case when state = 'cancelling' then 1 end) as cancelling,
+                    count(case when state = 'queued' and kind = 'waiting' then 1 end) as waiting_for_room,
                     min(case when state = 'queued' then created_at end) as oldest,
                     now() as now,
                     (select count(*) from outbox) as events
                from jobs
-              where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')";
+              where state in ('queued', 'running', 'cancelling') and (kind <> 'import' or state = 'cancelling')";
         let row: BacklogRow = self.query(SQL).fetch_one().await?;
         let masks = self.query(MASKS).bind(MASKS_MAX).fetch_all().await?;
-        let BacklogRow { queued, running, cancelling, oldest, now, events } = row;
+        let BacklogRow { queued, running, cancelling, waiting_for_room, oldest, now, events } = row;
         Ok(Backlog {
             jobs: [
                 (State::Queued, unsigned("jobs", queued)?),
                 (State::Running, unsigned("jobs", running)?),
                 (State::Cancelling, unsigned("jobs", cancelling)?),
             ],
+            waiting_for_room: unsigned("jobs", waiting_for_room)?,
             oldest_waiting: oldest.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default(),
             events: unsigned("outbox", events)?,
             keyspace_used: fullest(&masks)?,

@@ -19,7 +19,7 @@ use codemint_codes::policy::PolicyMarks;
 pub(crate) fn select_jobs(conditions: &str, order: &str) -> String {
     format!(
         "select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.priority, j.announced,
-                j.reply_to, j.correlation_id, j.traceparent, j.state, j.generator_version, j.chunk_size,
+                j.reply_to, j.correlation_id, j.traceparent, j.state, j.waits_for, j.generator_version, j.chunk_size,
                 j.check_fingerprint, j.deny_digest, j.digest, j.error_code, j.error_message,
                 j.created_at, j.started_at, j.finished_at,
                 coalesce(j.minted, cast(sum(c.minted) as bigint), 0) as minted,
@@ -52,6 +52,7 @@ pub(crate) struct JobRow {
     correlation_id: Option<String>,
     traceparent: Option<String>,
     state: String,
+    waits_for: Option<String>,
     generator_version: i32,
     chunk_size: i32,
     check_fingerprint: Option<String>,
@@ -95,9 +96,10 @@ impl TryFrom<JobRow> for Job {
                 reply_to: row.reply_to,
                 correlation_id: row.correlation_id,
                 traceparent: row.traceparent,
-                asked_by: None,
+                ..JobOptions::default()
             },
             state: row.state.parse().map_err(corrupt)?,
+            waits_for: row.waits_for,
             generator_version: unsigned("jobs", row.generator_version)?,
             chunk_size: unsigned("jobs", row.chunk_size)?,
             policy_marks: PolicyMarks { check_fingerprint: row.check_fingerprint, deny_digest: row.deny_digest },

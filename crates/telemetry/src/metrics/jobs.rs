@@ -31,11 +31,13 @@ pub fn job_finished(outcome: &'static str, run_time: Option<Duration>) {
     progress_made();
 }
 
-/// Records the unfinished jobs of the store by state, and how long the oldest queued one has waited.
-pub fn backlog_seen(states: &[(&'static str, u64)], oldest_waiting: Duration) {
+/// Records the unfinished jobs of the store by state, how many queued ones wait for room, and how long the oldest queued
+/// one has waited.
+pub fn backlog_seen(states: &[(&'static str, u64)], waiting_for_room: u64, oldest_waiting: Duration) {
     for (state, jobs) in states {
         gauge!(names::JOBS, "state" => *state).set(*jobs as f64);
     }
+    gauge!(names::JOBS_WAITING_FOR_ROOM).set(waiting_for_room as f64);
     gauge!(names::OLDEST_WAITING_JOB_AGE).set(oldest_waiting.as_secs_f64());
 }
 

@@ -66,6 +66,9 @@ metrics! {
     pub OLDEST_WAITING_JOB_AGE: Gauge =
         "codemint_oldest_waiting_job_age_seconds", "Age of the oldest queued job of the store; the same for all workers",
         &[];
+    pub JOBS_WAITING_FOR_ROOM: Gauge =
+        "codemint_jobs_waiting_for_room", "Queued jobs of the store that may not start because unfinished jobs may take the codes that they need; the same for all workers",
+        &[];
     pub(crate) JOB_WAIT: JobSeconds = "codemint_job_wait_seconds", "Time from storing a job to its first chunk", &[];
     pub(crate) JOB_RUN: JobSeconds =
         "codemint_job_run_seconds", "Time from a job's first chunk to its end, by outcome", &[];

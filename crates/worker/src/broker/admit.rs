@@ -8,7 +8,6 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
 use codemint_codes::job::state::JobError;
 use codemint_codes::policy::Policy;
-use codemint_codes::text::{one_or_many, plural};
 use codemint_codes::wire::message::{Envelope, JobMessage, Undecodable, decode};
 use codemint_codes::wire::trace::valid_traceparent;
 use codemint_store::admission::refused::{PutRefused, RefusedRequest};
@@ -110,11 +109,22 @@ impl JobAdmitter {
             PutJob::Repeated(job) => self.repeat_event(job, &request.options).await,
             PutJob::Conflict(job) => Ok(conflict(&job)),
             PutJob::InsufficientKeyspace { free, exact, .. } => {
-                let Request { mask_text, count, campaign, options, .. } = request.clone();
-                let error = insufficient_keyspace(free, exact, count);
-                self.refuse(&RefusedRequest { id, mask_text, count, campaign, options, error }).await
+                self.refuse_for_want_of_codes(id, request, free, exact).await
             }
+            PutJob::RoomUncertain { certain, .. } => self.refuse_for_want_of_codes(id, request, certain, false).await,
         }
+    }
+
+    async fn refuse_for_want_of_codes(
+        &self,
+        id: Uuid,
+        request: &Request,
+        free: u128,
+        exact: bool,
+    ) -> Result<MessageOutcome, StoreError> {
+        let Request { mask_text, count, campaign, options, .. } = request.clone();
+        let error = JobError::insufficient_keyspace(free, exact, count);
+        self.refuse(&RefusedRequest { id, mask_text, count, campaign, options, error }).await
     }
 
     async fn refuse(&self, request: &RefusedRequest) -> Result<MessageOutcome, StoreError> {
@@ -139,17 +149,11 @@ fn options_of(message: &JobMessage, envelope: &Envelope<'_>) -> JobOptions {
         correlation_id: envelope.correlation_id.map(str::to_owned),
         traceparent: envelope.traceparent.and_then(valid_traceparent).map(str::to_owned),
         asked_by: Some(actor_of_message(envelope.user_id, envelope.app_id)),
+        refuses_to_wait: false,
     }
 }
 
 fn conflict(job: &Job) -> MessageOutcome {
     let reason = format!("job {} exists already with another mask, count or campaign", job.id);
     MessageOutcome::Dead(Undecodable { reason, position: "/job_id".to_owned() })
-}
-
-fn insufficient_keyspace(free: u128, exact: bool, count: u64) -> JobError {
-    let about = if exact { "" } else { "about " };
-    let (codes, were) = (plural(free, "code"), one_or_many(count, "was", "were"));
-    let message = format!("the mask has {about}{free} free {codes}, {count} {were} requested");
-    JobError { code: JobError::INSUFFICIENT_KEYSPACE.to_owned(), message }
 }

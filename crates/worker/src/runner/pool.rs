@@ -2,7 +2,7 @@
 //! stop is requested.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,6 +16,7 @@ use crate::runner::job_execution::Share;
 use crate::runner::observer::Observer;
 use crate::runner::turns::Turns;
 use codemint_codes::job::record::Job;
+use codemint_store::admission::waiting::pause_after_deciding;
 use codemint_store::connection::store::Store;
 use codemint_telemetry::metrics::chunks;
 
@@ -31,6 +32,8 @@ const JOBS_KNOWN_MAX: u32 = 1000;
 pub struct Pool {
     turns: Turns,
     has_polled: Arc<AtomicBool>,
+    /// The number of turns before the last look at the waiting jobs that decided about none.
+    no_room_at_turn: Arc<AtomicU64>,
     /// Number of chunks minted at once.
     concurrency: usize,
     /// Signals that there may be work for a slot.
@@ -40,7 +43,8 @@ pub struct Pool {
 impl Pool {
     pub fn new(store: Store, settings: MintSettings, concurrency: usize, outbox_wake: Arc<Notify>) -> Self {
         let turns = Turns::new(store, settings, concurrency, outbox_wake);
-        Self { turns, has_polled: Arc::default(), concurrency, work: Arc::default() }
+        let no_room_at_turn = Arc::new(AtomicU64::new(u64::MAX));
+        Self { turns, has_polled: Arc::default(), no_room_at_turn, concurrency, work: Arc::default() }
     }
 
     /// Returns the pool with an observer of its progress.
@@ -52,7 +56,9 @@ impl Pool {
 
     /// Adds a job that has just come in, so that it need not wait for the next poll of the store.
     pub fn offer(&self, job: &Job) {
-        if !job.state.is_final() {
+        if job.waits_for.is_some() {
+            self.turns.schedule().pass_turn();
+        } else if !job.state.is_final() {
             self.turns.schedule().add_new(job);
             self.work.notify_one();
         }
@@ -67,13 +73,15 @@ impl Pool {
             let (pool, stop) = (self.clone(), stop.clone());
             slots.spawn(async move { pool.work_in_slot(&stop).await });
         }
-        self.poll_for_jobs(stop).await;
+        tokio::join!(self.poll_for_jobs(stop), self.decide_waiting(stop));
         while slots.join_next().await.is_some() {}
     }
 
-    /// Returns true if the last poll of the store found no work for this process.
+    /// Returns true if the last poll of the store found no work for this process, and no waiting job that may start.
     pub fn is_idle(&self) -> bool {
-        self.has_polled.load(Ordering::Acquire) && self.turns.schedule().is_empty()
+        let schedule = self.turns.schedule();
+        let is_polled = self.has_polled.load(Ordering::Acquire);
+        is_polled && schedule.is_empty() && self.no_room_at_turn.load(Ordering::Acquire) == schedule.turns()
     }
 
     /// Returns all work that this process has done so far.
@@ -90,6 +98,26 @@ impl Pool {
                     backoff.reset();
                     self.update(&unfinished);
                     backoff.wait(POLL_INTERVAL).await;
+                }
+                Err(error) => backoff.wait_after(&error).await,
+            }
+        }
+    }
+
+    /// Decides about the jobs that wait for room, as often as the time that it takes allows.
+    async fn decide_waiting(&self, stop: &CancellationToken) {
+        let mut backoff = Backoff::new(stop);
+        while !stop.is_cancelled() {
+            let (started, turn) = (Instant::now(), self.turns.schedule().turns());
+            match self.turns.decide_waiting().await {
+                Ok(decided) => {
+                    backoff.reset();
+                    if decided == 0 {
+                        self.no_room_at_turn.store(turn, Ordering::Release);
+                    } else {
+                        self.work.notify_waiters();
+                    }
+                    backoff.wait(pause_after_deciding(started.elapsed())).await;
                 }
                 Err(error) => backoff.wait_after(&error).await,
             }

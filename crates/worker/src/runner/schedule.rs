@@ -84,6 +84,16 @@ impl Schedule {
         });
     }
 
+    /// Returns the number of turns so far.
+    pub const fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// Counts a turn without work, so that whoever looks at the number of turns looks again.
+    pub const fn pass_turn(&mut self) {
+        self.turns += 1;
+    }
+
     /// Forgets jobs that others have ended: all but these, and those that slots of this process work on.
     pub fn keep(&mut self, unfinished: &[(i64, u8)]) {
         self.jobs.retain(|job_no, entry| entry.slots > 0 || unfinished.iter().any(|(no, _)| no == job_no));

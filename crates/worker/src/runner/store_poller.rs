@@ -34,8 +34,9 @@ pub async fn poll(store: &Store, stop: &CancellationToken) {
 async fn poll_once(store: &Store) {
     let backlog = timeout(ANSWER_TIMEOUT, store.read_backlog()).await;
     metrics::store_answered(matches!(backlog, Ok(Ok(_))));
-    if let Ok(Ok(Backlog { jobs: by_state, oldest_waiting, events, keyspace_used })) = backlog {
-        jobs::backlog_seen(&by_state.map(|(state, count)| (state.into_str(), count)), oldest_waiting);
+    if let Ok(Ok(Backlog { jobs: by_state, waiting_for_room, oldest_waiting, events, keyspace_used })) = backlog {
+        let by_state = by_state.map(|(state, count)| (state.into_str(), count));
+        jobs::backlog_seen(&by_state, waiting_for_room, oldest_waiting);
         jobs::keyspace_used(keyspace_used);
         metrics::outbox_seen(events);
     }

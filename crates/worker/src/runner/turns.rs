@@ -16,6 +16,7 @@ use crate::runner::observer::{Observed, Observer};
 use crate::runner::schedule::{Schedule, Turn};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::JobError;
+use codemint_store::admission::waiting::DecidedWaiting;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::minting::closing::CloseJob;
@@ -102,6 +103,22 @@ impl Turns {
     /// Returns the total of all work.
     pub fn minted(&self) -> MutexGuard<'_, Share> {
         self.minted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides about the jobs that wait for room, and schedules those that may start. Returns how many no longer wait.
+    pub async fn decide_waiting(&self) -> Result<usize, StoreError> {
+        let decided = self.store.decide_waiting(&self.settings.policy).await?;
+        for DecidedWaiting { job_no, end } in &decided {
+            let Some(job) = self.store.find_job_by_no(*job_no).await? else { continue };
+            match end {
+                Some(end) => job_span(&job).in_scope(|| log_end(Some(*end))),
+                None => self.schedule().add_new(&job),
+            }
+        }
+        if !decided.is_empty() {
+            self.outbox_wake.notify_one();
+        }
+        Ok(decided.len())
     }
 
     /// Performs one step of a job.

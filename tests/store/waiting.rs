@@ -49,7 +49,7 @@ async fn regression_a_job_is_not_refused_for_codes_that_overlapping_jobs_leave(p
     let (one, other) = (put(&place.store, "A?##", 600, 100).await, put(&place.store, "?B##", 600, 100).await);
     let waiting = put_waiting(&place, "[A-C][A-D]##", 600).await;
     assert_eq!(waiting.state, State::Queued);
-    let reason = "593 codes are free for certain, up to 1193 if unfinished jobs take others; 600 were requested";
+    let reason = "493 codes are free for certain, up to 1193 if unfinished jobs take others; 600 were requested";
     assert_eq!(waiting.waits_for.as_deref(), Some(reason), "in {:?}", place.kind);
     assert_eq!(read(&place, &waiting).await.waits_for.as_deref(), Some(reason));
     assert_eq!(decide(&place.store).await, [] as [i64; 0]);
@@ -192,11 +192,11 @@ async fn a_request_that_refuses_to_wait_stores_nothing(place: TestStore) {
 
 on_all_stores!(only_a_process_of_the_same_policy_decides_about_a_waiting_job);
 async fn only_a_process_of_the_same_policy_decides_about_a_waiting_job(place: TestStore) {
-    let policies = [denying(&["7"]), checking("one secret")];
-    for (policy, mask) in policies.iter().zip(["A#", "A#[:check:]"]) {
+    let policies = [denying(&["77"]), checking("one secret of sixteen bytes")];
+    for (policy, (mask, rival)) in policies.iter().zip([("A##", 99), ("A#[:check:]", 10)]) {
         let under =
             |mask: &str, count| -> Request { request(mask, count, 100).under(policy.clone()).expect("a request") };
-        let running = put_request(&place.store, &under(&mask.replace('A', "[AB]"), 10)).await;
+        let running = put_request(&place.store, &under(&mask.replace('A', "[AB]"), rival)).await;
         let waiting = put_request(&place.store, &under(mask, 8)).await;
         assert!(waiting.waits_for.is_some(), "{mask}");
         cancel(&place, &running).await;
@@ -215,7 +215,7 @@ async fn a_job_that_cannot_fit_whatever_the_others_take_is_refused_at_once(place
     assert_eq!(refusal_of(&place, &request("A#", 9, 100)).await, (8, true), "in {:?}", place.kind);
     put_waiting(&place, "A#", 8).await;
     // With check characters under the same key, too.
-    let policy = checking("one secret");
+    let policy = checking("one secret of sixteen bytes");
     let under = |count| request("C#[:check:]", count, 100).under(policy.clone()).expect("a request");
     put_request(&place.store, &under(6)).await;
     assert_eq!(refusal_of(&place, &under(5)).await, (4, true), "in {:?}", place.kind);

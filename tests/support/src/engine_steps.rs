@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use codemint_codes::check::CheckKey;
 use codemint_codes::denied::DeniedWords;
+use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request};
 use codemint_codes::job::state::State;
@@ -74,6 +75,16 @@ pub async fn expect_refused(place: &TestStore, mask: &str, count: i128, free: u1
         "{count} of {mask} in {:?}",
         place.kind
     );
+}
+
+/// Panics unless it depends on unfinished jobs whether this many codes are free: `certain` are, and `possible` may be.
+pub async fn expect_uncertain(place: &TestStore, mask: &str, count: i128, certain: u128, possible: u128) {
+    let options = JobOptions { refuses_to_wait: true, ..JobOptions::default() };
+    let put = place.store.put_job(Uuid::now_v7(), &request(mask, count, 1000).with_options(options)).await;
+    let PutJob::RoomUncertain { certain: free, possible: most } = put.expect("an answer") else {
+        panic!("{count} of {mask} in {:?}: certain", place.kind)
+    };
+    assert_eq!((free, most), (certain, possible), "{count} of {mask} in {:?}", place.kind);
 }
 
 pub async fn run_under(store: &Store, job: &Job, policy: &Policy) -> Job {

@@ -99,13 +99,13 @@ impl QuoteCheck {
         let Some(shape) = self.shape.filter(|_| matches!(self.state, State::Quoted | State::AfterMark)) else {
             return Ok(());
         };
+        // A carriage return after a mark ends the field, and the row.
+        let is_end = byte == b'\n' || byte == b'\r' && self.state == State::AfterMark;
         match byte {
-            b'\n' => {
-                if self.inner.looks_like_row(shape) {
-                    return Err(ImportError::UnclosedQuote { line: self.opened });
-                }
-                self.inner = InnerLine { has_begun: true, ..InnerLine::default() };
+            _ if is_end && self.inner.looks_like_row(shape) => {
+                return Err(ImportError::UnclosedQuote { line: self.opened });
             }
+            b'\n' => self.inner = InnerLine { has_begun: true, ..InnerLine::default() },
             b'\r' => {}
             byte if byte == self.delimiter => self.inner.delimiters += 1,
             byte if self.inner.delimiters == shape.wanted && byte != b'"' => {

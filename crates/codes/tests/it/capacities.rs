@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use codemint_codes::capacity::{Capacity, Mintable, Taken};
+use codemint_codes::capacity::{Capacity, Count, Mintable, Taken};
 use codemint_codes::denied::{DeniedInMask, DeniedWords};
 use codemint_codes::mask::Mask;
 use codemint_codes::rules::{Forbidden, Rules};
@@ -159,7 +159,34 @@ proptest! {
                 prop_assert!(free < count);
                 prop_assert_eq!((told, exact), (u128::from(free), true));
             }
+            Capacity::Depends { .. } => prop_assert!(false, "nothing was counted"),
             Capacity::Unsure => {}
+        }
+    }
+
+    #[test]
+    fn prop_a_count_is_right_whatever_unfinished_jobs_take(
+        mask in small_mask(4), reserved in vec(small_mask(4), 0..3),
+        others in vec((small_mask(4), vec(any::<usize>(), 0..150), 0..150_usize), 1..4), with_words in any::<bool>(),
+        count in 1_u64..200
+    ) {
+        let words = with_words.then(|| denied(&mask, &["aa", "la", "b1"]));
+        let mintable = Mintable::new(&mask, &reserved, words.as_ref());
+        let ours = mintable_codes(&mask, &reserved, words.as_ref());
+        let (mut counted, mut taken) = (Count { exact: true, ..Count::default() }, BTreeSet::new());
+        for (other, picks, present) in others.iter().filter(|(other, ..)| other.meets(&mask)) {
+            let codes: Vec<String> = picked(other, picks).difference(&taken).cloned().collect();
+            let (present, owed) = codes.split_at((*present).min(codes.len()));
+            counted.present += present.iter().filter(|code| ours.contains(*code)).count() as u128;
+            counted.owed = [counted.owed, mintable.taken_by(other, owed.len() as u64)].into_iter().sum();
+            taken.extend(codes);
+        }
+        let free = ours.difference(&taken).count() as u128;
+        match mintable.capacity_after(&counted, count) {
+            Capacity::Enough => prop_assert!(free >= u128::from(count)),
+            Capacity::TooFew { free: told, .. } => prop_assert!(free <= told && told < u128::from(count)),
+            Capacity::Depends { certain, possible } => prop_assert!(certain <= free && free <= possible),
+            Capacity::Unsure => prop_assert!(false, "everything was counted"),
         }
     }
 }

@@ -138,7 +138,8 @@ fn rows_are_numbered_by_line_with_any_line_ending() {
 
 #[test]
 fn rows_without_a_valid_field_are_rejected() {
-    let text = format!("name,code\nAnn,A1\nBob\nCy,\n,\"two words\"\nDee,{}\nEve,a1,more\n \n", "x".repeat(1000));
+    let text =
+        format!("name,code\nAnn,A1\nBob\nCy,\n,\"two words\"\nDee,{}\nEve,a1,\nFay,B2,more\n \n", "x".repeat(1000));
     let (sorted, rejects) = import(text.as_bytes(), column("code")).expect("codes");
     assert_eq!(codes_of(&sorted), owned(&[("A1", 2)]));
     let told: Vec<(u64, String)> =
@@ -149,7 +150,8 @@ fn rows_without_a_valid_field_are_rejected() {
         (5, "contains a space or a tab"),
         (6, "longer than 64 characters"),
         (7, "repeat of line 2"),
-        (8, "the row has no such column"),
+        (8, "the row has more fields than the header; put quotation marks around a text with separators"),
+        (9, "the row has no such column"),
     ];
     assert_eq!(told, expected.map(|(line, reason)| (line, reason.to_owned())));
 }

@@ -53,7 +53,7 @@ async fn an_interrupted_generate_leaves_a_job_that_still_waits(place: TestStore)
     let shown = place.codemint(["jobs", "show", jobs[0]["job_id"].as_str().expect("an id")]).run().await.expect_code(0);
     assert!(shown.stdout.contains("waits for room: 0 codes are free for certain"), "{}", shown.stdout);
     place.codemint(["jobs", "resume", &rival]).run().await.expect_code(0);
-    // Nobody has decided yet; whoever resumes the job does.
+    // No process has decided about the job yet; the one that resumes it does.
     let taken = place.number("select count(*) from codes where code like 'A%'").await;
     let (_note, stopped) = ran.stderr.split_once("stopped").expect("what was said last");
     let resumed = proposed(&place, stopped).run().await;

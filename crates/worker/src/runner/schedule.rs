@@ -89,7 +89,7 @@ impl Schedule {
         self.turns
     }
 
-    /// Counts a turn without work, so that whoever looks at the number of turns looks again.
+    /// Counts a turn without work. A process that compares the number of turns notices it.
     pub const fn pass_turn(&mut self) {
         self.turns += 1;
     }

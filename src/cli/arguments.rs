@@ -54,6 +54,7 @@ pub enum Configured {
     Import(commands::import::Import),
     #[command(subcommand)]
     Reserve(commands::reserve::ReserveCommand),
+    Code(commands::code::Code),
     Audit(commands::audit::Audit),
     Backup(commands::backup::Backup),
     Migrate(commands::migrate::Migrate),

@@ -60,6 +60,7 @@ impl Configured {
             Self::Verify(command) => command.run(context).await,
             Self::Import(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
+            Self::Code(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
             Self::Backup(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,

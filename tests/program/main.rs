@@ -12,6 +12,7 @@ mod cli_verify;
 
 mod cli_import;
 mod cli_reserve;
+mod cli_code;
 mod cli_input;
 mod cli_mask;
 mod cli_store;

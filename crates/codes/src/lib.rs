@@ -28,6 +28,7 @@ mod denied_automaton;
 
 pub mod batch;
 pub mod text;
+pub mod typed;
 
 pub mod job;
 pub mod wire;

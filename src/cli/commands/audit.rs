@@ -79,7 +79,7 @@ impl Audit {
 }
 
 /// The end of the year 9999: times whose year has four digits also sort correctly as texts.
-const LATEST: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
+pub(super) const LATEST: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
     Some(time) => time,
     None => DateTime::UNIX_EPOCH,
 };

@@ -5,6 +5,7 @@ pub(super) mod worker;
 pub(super) mod health;
 pub(super) mod enqueue;
 pub(super) mod dlq;
+pub(super) mod code;
 pub(super) mod audit;
 pub(super) mod backup;
 pub(super) mod mask;

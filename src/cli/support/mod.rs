@@ -6,6 +6,7 @@ pub(super) mod context;
 pub(super) mod failure;
 pub(super) mod global_options;
 pub(super) mod find;
+pub(super) mod code_report;
 pub(super) mod requests;
 pub(super) mod minting;
 pub(super) mod job_export;

@@ -6,6 +6,7 @@ mod keyspaces;
 mod keyspace_order;
 mod check_characters;
 mod denied_words;
+mod typed_codes;
 
 mod overlaps;
 mod prefilters;

@@ -20,7 +20,7 @@ use codemint_codes::slice::Slice;
 use codemint_telemetry::failpoint;
 
 /// Planner settings for look-ups, until the end of the transaction.
-const LOOK_UP_SETTINGS: &str = "
+pub(crate) const LOOK_UP_SETTINGS: &str = "
     set local plan_cache_mode = force_generic_plan;
     set local enable_seqscan = off;
     set local enable_bitmapscan = off";

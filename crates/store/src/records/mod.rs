@@ -5,4 +5,5 @@ pub mod outbox;
 pub mod audit;
 pub mod actor;
 pub mod reports;
+pub mod look_up;
 pub mod backlog;

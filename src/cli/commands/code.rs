@@ -1,0 +1,167 @@
+//! `codemint code`: looks up one code as a customer typed it.
+
+use std::io::{self, BufRead, IsTerminal, Read};
+
+use chrono::DateTime;
+use clap::Args;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::cli::commands::audit::LATEST;
+use crate::cli::support::code_report::{CodeReport, ShownCode};
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::print_report;
+use crate::cli::support::text::grouped;
+use crate::config::policy_files;
+use codemint_codes::typed::{KnownMask, TYPED_BYTES_MAX, Typed};
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::records::audit::AuditFilter;
+use codemint_store::records::look_up::{FoundCode, LOOK_UP_MAX};
+
+/// The maximum number of masks with which a code is compared: the newest ones.
+const MASKS_MAX: u32 = 10_000;
+/// The maximum number of codes that are reported.
+const SHOWN_MAX: usize = 10;
+
+/// Look up one code as a customer typed it: its job, campaign and time; exit code 3 if it does not exist
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint code -                                    # read the code from standard input, then press Enter
+  pbpaste | codemint code - --json
+  codemint code 'spring 7kx9 i2'
+
+Blanks, case, missing or additional hyphens and look-alikes such as O and 0 do not matter. If no such \
+code exists, the report names the reason and the existing codes at one typing error: one wrong \
+character, or two neighbours swapped. A code that is an argument stays in the history of the shell; \
+- reads it from standard input instead. Check characters are verified with the secret in \
+check.key_file. Nothing is recorded.")]
+pub struct Code {
+    /// Code as it was typed, or - for standard input
+    code: String,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Code {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let key = policy_files::check_key(&context.config)?;
+        let typed = self.typed(context).await?;
+        let store = context.open_store(Access::Existing).await?;
+        let of_jobs = context.with_retries(async || store.list_masks(typed.shortest(), MASKS_MAX).await).await?;
+        if of_jobs.len() == MASKS_MAX as usize {
+            context.note(&format!("note: compared with the newest {} masks only", grouped(MASKS_MAX.into())));
+        }
+        let known = of_jobs.into_iter().map(|of_jobs| {
+            let fingerprints: Vec<&str> = of_jobs.check_fingerprints.iter().map(String::as_str).collect();
+            KnownMask::new(of_jobs.mask, &fingerprints, key.as_ref())
+        });
+        let look_up = LookUp { context, store: &store, typed: &typed };
+        let report = look_up.report(&known.collect::<Vec<_>>()).await?;
+        print_report(self.json, &report)?;
+        Failure::unless(report.found)
+    }
+
+    /// # Errors
+    /// `usage` if the text cannot be a code.
+    async fn typed(&self, context: &Context) -> Result<Typed, Failure> {
+        let text = if self.code == "-" { read_input(context).await? } else { self.code.clone() };
+        text.parse().map_err(Failure::usage)
+    }
+}
+
+/// Reads on a separate thread: a read from a silent pipe cannot be stopped, and must not keep the process alive.
+async fn read_input(context: &Context) -> Result<String, Failure> {
+    if io::stdin().is_terminal() {
+        context.note("type the code and press Enter");
+    }
+    let (send, receive) = oneshot::channel();
+    // The result is no longer awaited after a stop request.
+    std::thread::spawn(move || drop(send.send(read_text())));
+    tokio::select! {
+        read = receive => read.unwrap_or_else(|_| Err(Failure::other("reading standard input ended without a result"))),
+        () = context.stop.token().cancelled() => Err(context.stop.interrupted("stopped before a code was read")),
+    }
+}
+
+/// Reads one byte more than a code may have, so that a longer text is refused.
+fn read_text() -> Result<String, Failure> {
+    let cannot_read = |problem: String| Failure::usage(format!("standard input cannot be read: {problem}"));
+    let mut bytes = Vec::new();
+    let mut input = io::stdin().lock().take(TYPED_BYTES_MAX as u64 + 1);
+    let is_typed = io::stdin().is_terminal();
+    let read = if is_typed { input.read_until(b'\n', &mut bytes) } else { input.read_to_end(&mut bytes) };
+    read.map_err(|error| cannot_read(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| cannot_read("it is not UTF-8 text".to_owned()))?;
+    if text.trim().lines().count() > 1 {
+        return Err(cannot_read("it has more than one line; write one code".to_owned()));
+    }
+    Ok(text)
+}
+
+/// The look-up of one code.
+struct LookUp<'a> {
+    context: &'a Context,
+    store: &'a Store,
+    typed: &'a Typed,
+}
+
+impl LookUp<'_> {
+    async fn report(&self, masks: &[KnownMask]) -> Result<CodeReport, Failure> {
+        let written = [self.typed.written().to_owned()];
+        let mut found = self.find(&written).await?;
+        if found.is_empty() {
+            found = self.find(&self.typed.spellings(masks)).await?;
+        }
+        if !found.is_empty() {
+            return Ok(CodeReport::found(self.shown(&found).await?));
+        }
+        let nearest = self.find(&self.typed.neighbours(masks)).await?;
+        Ok(CodeReport::missing(self.typed.judge(masks), self.shown(&nearest).await?))
+    }
+
+    /// Returns the first of these codes that exist.
+    async fn find(&self, codes: &[String]) -> Result<Vec<FoundCode>, Failure> {
+        let mut found = Vec::new();
+        for batch in codes.chunks(LOOK_UP_MAX) {
+            self.context.stop.check(|| "stopped before every spelling was looked up".to_owned())?;
+            found.extend(self.context.with_retries(async || self.store.find_codes(batch).await).await?);
+            if found.len() >= SHOWN_MAX {
+                found.truncate(SHOWN_MAX);
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn shown(&self, found: &[FoundCode]) -> Result<Vec<ShownCode>, Failure> {
+        let mut shown = Vec::with_capacity(found.len());
+        for code in found {
+            let job = match &code.run {
+                Some(run) => self.context.with_retries(async || self.store.find_job_by_no(run.job_no).await).await?,
+                None => None,
+            };
+            let requested_by = match &job {
+                Some(job) => self.requester(job.id).await?,
+                None => None,
+            };
+            shown.push(ShownCode::new(code, code.code == self.typed.written(), job.as_ref(), requested_by));
+        }
+        Ok(shown)
+    }
+
+    /// Returns who requested a job: the actor of the first entry about it; `None` for jobs of versions without an audit log.
+    async fn requester(&self, job_id: Uuid) -> Result<Option<String>, Failure> {
+        let filter = AuditFilter {
+            since: DateTime::UNIX_EPOCH,
+            until: LATEST,
+            job_id: Some(job_id),
+            action: None,
+            after_no: 0,
+            limit: 1,
+        };
+        let rows = self.context.with_retries(async || self.store.list_audit(&filter).await).await?;
+        Ok(rows.into_iter().next().map(|row| row.actor))
+    }
+}

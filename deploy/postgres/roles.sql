@@ -2,7 +2,7 @@
 --   create role mint login password '...' in role codemint_generator;
 -- Run this file in the store's database as a role that may create roles, and again after each `codemint migrate`:
 --   psql --single-transaction -v ON_ERROR_STOP=1 -f roles.sql postgres://admin@db/shop
--- Nobody but codemint_owner may delete codes, and no part of Codemint does.
+-- Nobody but codemint_owner may delete codes: members of it run `jobs withdraw`, the only command that does.
 -- Run `codemint migrate` itself as a member of codemint_owner, created once the part above the line has been run:
 --   create role migrate login password '...' in role codemint_owner;
 --   alter role migrate set role codemint_owner; -- so that the tables belong to the role, not to the user who creates them

@@ -8,6 +8,7 @@ mod plain_words;
 mod cli_interrupt;
 mod cli_jobs;
 mod pruning;
+mod withdrawing;
 mod cli_verify;
 
 mod cli_import;

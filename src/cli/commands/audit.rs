@@ -37,7 +37,7 @@ pub struct Audit {
     /// Only entries about this job
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     job: Option<Uuid>,
-    /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune
+    /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune, withdraw
     #[arg(long)]
     action: Option<Action>,
     /// Report as JSON, one entry per line

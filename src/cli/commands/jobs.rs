@@ -1,4 +1,4 @@
-//! `codemint jobs`: lists, shows, follows, resumes, cancels and prunes jobs.
+//! `codemint jobs`: lists, shows, follows, resumes, cancels, prunes and withdraws jobs.
 
 use std::time::Instant;
 
@@ -8,6 +8,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::cli::commands::prune::Prune;
+use crate::cli::commands::withdraw::Withdraw;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
@@ -27,7 +28,7 @@ use codemint_worker::runner::job_execution::{job_span, log_end};
 
 const LIST_MAX: u32 = 10_000;
 
-/// List, follow, resume, cancel and prune jobs
+/// List, follow, resume, cancel and prune jobs, and withdraw imports
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
     List(List),
@@ -36,6 +37,7 @@ pub enum JobsCommand {
     Resume(Resume),
     Cancel(Cancel),
     Prune(Prune),
+    Withdraw(Withdraw),
 }
 
 impl JobsCommand {
@@ -47,6 +49,7 @@ impl JobsCommand {
             Self::Resume(resume) => resume.run(context).await,
             Self::Cancel(cancel) => cancel.run(context).await,
             Self::Prune(prune) => prune.run(context).await,
+            Self::Withdraw(withdraw) => withdraw.run(context).await,
         }
     }
 }

@@ -11,6 +11,7 @@ pub(super) mod backup;
 pub(super) mod mask;
 pub(super) mod jobs;
 pub(super) mod prune;
+pub(super) mod withdraw;
 pub(super) mod export;
 pub(super) mod verify;
 pub(super) mod import;

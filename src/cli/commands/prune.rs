@@ -20,7 +20,7 @@ use codemint_store::upkeep::pruning::{Prunable, PrunableRow};
   codemint jobs prune --older-than 90d --dry-run
   codemint jobs prune --older-than 4w --json
 
-Codes are never deleted, nor is anything that export and verify need: a code that was handed out is \
+The command deletes no code, nor anything that export and verify need: a code that was handed out is \
 never minted again. The command removes events that no broker has accepted, and filters; new jobs \
 then look up the codes of pruned jobs, which takes longer and gives the same result. Freed space is \
 reused; files do not shrink. In PostgreSQL, autovacuum frees the space.")]

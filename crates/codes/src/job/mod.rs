@@ -5,3 +5,4 @@ pub mod options;
 pub mod plan;
 pub mod record;
 pub mod state;
+pub mod withdrawal;

@@ -38,6 +38,8 @@ pub struct JobError {
 impl JobError {
     /// The code of a request for which too few codes of the mask are free.
     pub const INSUFFICIENT_KEYSPACE: &str = "insufficient_keyspace";
+    /// The code of an import whose codes were withdrawn, or are being withdrawn.
+    pub const WITHDRAWN: &str = "withdrawn";
 
     /// Returns the reason of a job that requests `count` codes where `free` are free; `exact` is false for an estimate.
     pub fn insufficient_keyspace(free: u128, exact: bool, count: u64) -> Self {

@@ -71,6 +71,11 @@ impl StoreError {
         }
     }
 
+    /// Returns true if the database user lacks a right.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501"))
+    }
+
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Unreachable { .. } | Self::Silent { .. } => ErrorClass::Away,

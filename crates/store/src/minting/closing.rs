@@ -149,13 +149,17 @@ impl StoreTransaction {
                             reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = now(),
                             kind = case when kind = 'waiting' then 'mint' else kind end, waits_for = null
              where no = $1";
-        let digest = job_digest(&self.query(DIGESTS).bind(job_no).fetch_values().await?);
+        let digest = self.digest_of_job(job_no).await?;
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
         let RejectionsRow { rejected, conflicts, reserved, denied, false_positives } = tally.rejections;
         let update = self.query(SQL).bind(job_no).bind(state.into_str()).bind(code).bind(message).bind(tally.minted);
         let update = update.bind(rejected).bind(conflicts).bind(reserved).bind(denied).bind(false_positives);
         update.bind(&digest[..]).execute().await?;
         Ok(digest)
+    }
+
+    pub(crate) async fn digest_of_job(&mut self, job_no: i64) -> Result<[u8; 32], StoreError> {
+        Ok(job_digest(&self.query(DIGESTS).bind(job_no).fetch_values().await?))
     }
 
     /// Writes the event of the end. A job of one chunk ends before any progress event: then that comes first.
@@ -171,7 +175,7 @@ impl StoreTransaction {
 
     /// Frees the codes that the job will no longer mint. The mask's row is updated only if a job ends short; otherwise
     /// all jobs of the mask would wait for this row.
-    async fn release_mask(&mut self, mask_no: i64, codes: u64) -> Result<(), StoreError> {
+    pub(crate) async fn release_mask(&mut self, mask_no: i64, codes: u64) -> Result<(), StoreError> {
         if codes > 0 {
             let update = self.query("update masks set codes = codes - $2 where mask_no = $1");
             update.bind(mask_no).bind(codes as i64).execute().await?;

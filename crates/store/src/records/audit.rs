@@ -55,6 +55,8 @@ pub enum Action {
     DeadPurge,
     /// What ended jobs no longer need was removed.
     Prune,
+    /// The codes of an import were removed.
+    Withdraw,
 }
 
 fn unknown_action(_text: &str) -> String {

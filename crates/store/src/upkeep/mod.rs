@@ -1,4 +1,5 @@
 //! What operators do with a store beside its jobs.
 
 pub mod pruning;
+pub mod withdrawal;
 pub mod partitions;

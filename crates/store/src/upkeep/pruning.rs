@@ -1,5 +1,5 @@
 //! Pruning: removes what jobs that ended long ago no longer need, namely events that no broker took, and the filters of
-//! their runs, which then need exact look-ups. Codes and chunk rows are never deleted: a code that was handed out must
+//! their runs, which then need exact look-ups. Codes and chunk rows are not deleted: a code that was handed out must
 //! never be minted again, and chunks record where it is stored.
 
 use std::collections::HashSet;

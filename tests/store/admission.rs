@@ -265,6 +265,7 @@ async fn requests_submitted_together_are_admitted_only_if_they_fit_together(plac
             PutJob::Conflict(job) => format!("conflict with {}", job.count),
             PutJob::InsufficientKeyspace { free, .. } => format!("{free} free"),
             PutJob::RoomUncertain { certain, .. } => format!("{certain} free for certain"),
+            PutJob::OtherCheckKey(other) => other.to_string(),
         })
         .collect();
     // A refusal reports the codes that are free after the other requests are in.

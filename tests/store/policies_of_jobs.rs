@@ -4,15 +4,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use codemint_codes::check::CheckKey;
+use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
-use codemint_codes::job::request::RequestError;
+use codemint_codes::job::request::{Request, RequestError};
 use codemint_codes::job::state::State;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::policy::Policy;
+use codemint_store::admission::submit::PutJob;
+use uuid::Uuid;
 
 use codemint_test_support::codemint::{Codemint, finish};
 use codemint_test_support::engine_steps::{
-    assert_sound, checking, codes_in, denying, mint_under, put_request, refusal_of, request, run_under,
+    assert_sound, checking, codes_in, denying, has_ended, mint_under, put_request, refusal_of, request, run_under,
 };
 use codemint_test_support::on_both_stores;
 use codemint_test_support::small_masks::mask;
@@ -53,13 +56,97 @@ async fn every_minted_code_has_correct_check_characters_until_the_mask_is_full(p
     assert_sound(&place).await;
 }
 
+fn accepting_new_key(request: Request) -> Request {
+    request.with_options(JobOptions { new_check_key: true, ..JobOptions::default() })
+}
+
+async fn mint_with_new_key(place: &TestStore, secret: &str, mask: &str, count: i128) {
+    let request = accepting_new_key(request(mask, count, 30).under(checking(secret)).expect("a request"));
+    let job = put_request(&place.store, &request).await;
+    assert_eq!(run_under(&place.store, &job, &checking(secret)).await.state, State::Completed);
+}
+
+/// The error for a job under the check key of this secret; `None` if it is stored.
+async fn other_key(place: &TestStore, request: &Request) -> Option<String> {
+    match place.store.put_job(Uuid::now_v7(), request).await.expect("an answer") {
+        PutJob::Stored(_) => None,
+        PutJob::OtherCheckKey(other) => Some(other.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+on_both_stores!(a_mask_with_codes_under_another_check_key_needs_a_request_that_accepts_the_new_one);
+async fn a_mask_with_codes_under_another_check_key_needs_a_request_that_accepts_the_new_one(place: TestStore) {
+    let asking = |mask: &str, secret: &str| request(mask, 5, 10).under(checking(secret)).expect("a request");
+    let (first, second) = (asking("##[:check:]{2}", SECRET), asking("##[:check:]{2}", OTHER_SECRET));
+    mint_under(&place, &checking(SECRET), "##[:check:]{2}", 5, 10).await;
+    assert_eq!(other_key(&place, &first).await, None);
+    let before = place.number("select count(*) from jobs").await;
+    let refused = other_key(&place, &second).await.expect("a refusal");
+    assert!(refused.contains(&keyed_fingerprint(SECRET)) && refused.contains(&keyed_fingerprint(OTHER_SECRET)));
+    assert_eq!(place.number("select count(*) from jobs").await, before);
+    // Neither other masks nor masks without check characters matter.
+    assert_eq!(other_key(&place, &asking("#?[:check:]{2}", OTHER_SECRET)).await, None);
+    assert_eq!(other_key(&place, &asking("##??", OTHER_SECRET)).await, None);
+
+    assert_eq!(other_key(&place, &accepting_new_key(second.clone())).await, None);
+    assert_eq!(other_key(&place, &second).await, None, "the change is accepted once");
+    assert!(other_key(&place, &first).await.is_some(), "the earlier key is another one now");
+    let details = "select result || ' ' || coalesce(detail, '-') from audit where action = 'request' order by no";
+    let details = place.texts(details).await;
+    assert_eq!(details[2], "refused other_check_key", "{details:?}");
+    assert_eq!(details[5], "accepted new_check_key", "{details:?}");
+}
+
+fn keyed_fingerprint(secret: &str) -> String {
+    CheckKey::new(secret.as_bytes()).expect("a secret").fingerprint()
+}
+
+on_both_stores!(requests_of_one_batch_are_refused_or_accepted_by_their_own_check_keys);
+async fn requests_of_one_batch_are_refused_or_accepted_by_their_own_check_keys(place: TestStore) {
+    mint_under(&place, &checking(SECRET), "##[:check:]", 5, 10).await;
+    let asking = |secret| request("##[:check:]", 5, 10).under(checking(secret)).expect("a request");
+    let requests = [asking(SECRET), asking(OTHER_SECRET), accepting_new_key(asking(OTHER_SECRET))];
+    let batch: Vec<(Uuid, &Request)> = requests.iter().map(|request| (Uuid::now_v7(), request)).collect();
+    let put = place.store.put_jobs(&batch).await.expect("an answer");
+    assert!(matches!(put[..], [PutJob::Stored(_), PutJob::OtherCheckKey(_), PutJob::Stored(_)]), "{put:?}");
+}
+
+on_both_stores!(a_job_that_ended_without_codes_does_not_decide_about_the_check_key);
+async fn a_job_that_ended_without_codes_does_not_decide_about_the_check_key(place: TestStore) {
+    let asking = |secret| request("##[:check:]", 5, 10).under(checking(secret)).expect("a request");
+    let by_mistake = put_request(&place.store, &asking(OTHER_SECRET)).await;
+    assert!(other_key(&place, &asking(SECRET)).await.is_some(), "it may still get codes");
+    place.store.mark_job_cancelling(by_mistake.no).await.expect("a mark");
+    assert!(has_ended(&place.store.close_job(by_mistake.no).await.expect("closing")));
+    assert_eq!(other_key(&place, &asking(SECRET)).await, None);
+}
+
+on_both_stores!(a_change_of_the_check_key_is_confirmed_on_the_command_line);
+async fn a_change_of_the_check_key_is_confirmed_on_the_command_line(place: TestStore) {
+    write_secret(place.path(), "first", SECRET);
+    write_secret(place.path(), "second", OTHER_SECRET);
+    let generate = |file: &str| with_key(place.codemint(["generate", "####[:check:]", "-n", "5"]), file);
+    generate("first").run().await.expect_code(0);
+    let refused = generate("second").run().await.expect_code(4);
+    for part in ["fe5147bdb7c4d31b", "set check.key_file", "--new-check-key"] {
+        assert!(refused.stderr.contains(part), "{part} in {}", refused.stderr);
+    }
+    assert_eq!(place.number("select count(*) from jobs").await, 1);
+    generate("second").args(["--new-check-key"]).run().await.expect_code(0);
+    let enqueue = with_key(place.codemint(["enqueue", "####[:check:]", "-n", "5"]), "first");
+    enqueue.run().await.expect_code(4);
+    let enqueue = with_key(place.codemint(["enqueue", "####[:check:]", "-n", "5", "--new-check-key"]), "first");
+    enqueue.run().await.expect_code(0);
+}
+
 on_both_stores!(regression_codes_made_under_another_check_key_leave_capacity);
 async fn regression_codes_made_under_another_check_key_leave_capacity(place: TestStore) {
     mint_under(&place, &checking(OTHER_SECRET), "##[:check:]{2}", 100, 30).await;
     let before = codes_in(&place).await;
     let ours = all_codes("##[:check:]{2}", SECRET);
     let free = ours.iter().filter(|code| !before.contains(code)).count() as i128;
-    mint_under(&place, &checking(SECRET), "##[:check:]{2}", free, 30).await;
+    mint_with_new_key(&place, SECRET, "##[:check:]{2}", free).await;
     let further = request("##[:check:]{2}", 1, 10).under(checking(SECRET)).expect("a request");
     assert_eq!(refusal_of(&place, &further).await, (0, true));
     let all: std::collections::BTreeSet<String> = before.into_iter().chain(ours).collect();

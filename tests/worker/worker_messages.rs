@@ -185,3 +185,42 @@ async fn a_bad_message_that_the_dead_queue_refuses_outlives_a_killed_worker() {
     wait_until("all messages are acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
     worker.terminate().await.expect_code(0);
 }
+
+#[tokio::test]
+async fn a_change_of_the_check_key_is_refused_unless_the_message_accepts_it() {
+    let site = Site::new(TestStore::postgres().await).await;
+    let key = |name: &str, secret: &str| {
+        let path = site.store.path().join(name);
+        std::fs::write(&path, secret).expect("a file");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("permissions");
+        path.display().to_string()
+    };
+    let (first, second) = (key("first", "0123456789abcdef"), key("second", "fedcba9876543210"));
+    let peer = site.peer().await;
+    let order = async |more: serde_json::Value| {
+        let id = Uuid::now_v7();
+        let mut message = request(id, "####[:check:]", 5);
+        more.as_object().expect("an object").iter().for_each(|(name, value)| message[name] = value.clone());
+        publish(&peer, &message).await;
+        id
+    };
+    let worker = site.start(&[("CODEMINT__CHECK__KEY_FILE", &first)], &[]);
+    worker.wait_until_ready().await;
+    let mut events = peer.listen(EVENTS, "job.*").await;
+    let id = order(json!({})).await;
+    assert_eq!(wait_for_end(&mut events, id).await.last().map(String::as_str), Some("job.completed"));
+    worker.terminate().await.expect_code(0);
+
+    let worker = site.start(&[("CODEMINT__CHECK__KEY_FILE", &second)], &[]);
+    worker.wait_until_ready().await;
+    let id = order(json!({ "new_check_key": false })).await;
+    assert_eq!(wait_for_end(&mut events, id).await, ["job.failed"]);
+    let error = site.store.store.find_job(id).await.expect("an answer").expect("the job").error.expect("an error");
+    assert_eq!(error.code, "other_check_key");
+    assert!(error.message.contains("\"new_check_key\": true"), "{}", error.message);
+    for more in [json!({ "new_check_key": true }), json!({})] {
+        let id = order(more).await;
+        assert_eq!(wait_for_end(&mut events, id).await.last().map(String::as_str), Some("job.completed"));
+    }
+    worker.terminate().await.expect_code(0);
+}

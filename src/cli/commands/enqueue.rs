@@ -44,6 +44,9 @@ pub struct Enqueue {
     /// Job id; the same id with the same request is the same job [default: a new id]
     #[arg(long, value_name = "UUID", value_parser = find::job_id)]
     job_id: Option<Uuid>,
+    /// Accept a check key other than that of the mask's newest job
+    #[arg(long)]
+    new_check_key: bool,
     /// Wait until the job ends; exit code 3 if it fails or is cancelled
     #[arg(long)]
     wait: bool,
@@ -89,7 +92,8 @@ impl Enqueue {
         let limits = context.config.limits;
         let count = u64::try_from(self.count).unwrap_or_default().min(limits.count_max);
         let chunk_size = fitting_chunk_size(context.config.chunk_size, count);
-        let options = JobOptions { priority: self.priority, ..context.job_options() };
+        let (priority, new_check_key) = (self.priority, self.new_check_key);
+        let options = JobOptions { priority, new_check_key, ..context.job_options() };
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, limits)
             .map(|request| request.with_options(options))
             .map_err(|error| request_failure(&self.mask, error))
@@ -129,6 +133,7 @@ impl Enqueue {
             count: u64::try_from(self.count).unwrap_or_default(),
             campaign: self.campaign.clone(),
             priority: self.priority,
+            new_check_key: self.new_check_key,
         };
         Ok(Outgoing {
             exchange: settings.names.jobs_exchange.clone(),

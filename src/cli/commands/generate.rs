@@ -43,6 +43,9 @@ pub struct Generate {
     /// Job id; the same id with the same request resumes or reports that job [default: a new id]
     #[arg(long, value_name = "UUID", value_parser = find::job_id)]
     job_id: Option<Uuid>,
+    /// Accept a check key other than that of the mask's newest job
+    #[arg(long)]
+    new_check_key: bool,
     /// Approximate number of codes per transaction; a crash loses only uncommitted ones [default: 100000, from job.chunk_size]
     #[arg(long, value_name = "N")]
     chunk_size: Option<u64>,
@@ -116,11 +119,13 @@ impl Generate {
         let policy = policy_files::load(&context.config)?;
         Request::check(&self.mask, self.count, self.campaign.as_deref(), chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
-            .map(|request| {
-                let refuses_to_wait = self.no_wait_for_room;
-                request.with_options(JobOptions { refuses_to_wait, ..context.job_options() })
-            })
+            .map(|request| request.with_options(self.options(context)))
             .map_err(|error| request_failure(&self.mask, error))
+    }
+
+    fn options(&self, context: &Context) -> JobOptions {
+        let (new_check_key, refuses_to_wait) = (self.new_check_key, self.no_wait_for_room);
+        JobOptions { new_check_key, refuses_to_wait, ..context.job_options() }
     }
 
     async fn submit(&self, context: &Context, store: &Store, request: &Request) -> Result<Job, Failure> {

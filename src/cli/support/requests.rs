@@ -17,7 +17,8 @@ use codemint_store::connection::store::Store;
 /// Stores a job, or finds the one that has this id and the same request.
 ///
 /// # Errors
-/// `impossible` if there are too few free codes, or if the id belongs to another request.
+/// `impossible` if there are too few free codes, if the id belongs to another request, or if the mask's newest job has another
+/// check key.
 pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
     match context.with_retries(async || store.put_job(id, request).await).await? {
         PutJob::Stored(job) => {
@@ -34,6 +35,9 @@ pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Reque
                 printable(job.title())
             )))
         }
+        PutJob::OtherCheckKey(other) => Err(Failure::impossible(format!(
+            "{other}; set check.key_file to the key of the earlier jobs, or confirm the change with --new-check-key"
+        ))),
         PutJob::InsufficientKeyspace { free, mintable, exact } => {
             Err(Failure::impossible(insufficient_keyspace(request, free, mintable, exact)))
         }

@@ -77,6 +77,8 @@ impl Plan {
                     PutJob::InsufficientKeyspace { free, .. } | PutJob::RoomUncertain { certain: free, .. } => {
                         return Err(too_few(request, free));
                     }
+                    // A new schema has no earlier jobs.
+                    PutJob::OtherCheckKey(other) => return Err(Failure::other(other)),
                 }
             }
         }

@@ -13,6 +13,8 @@ pub struct JobOptions {
     pub correlation_id: Option<String>,
     /// The trace of the request, in the form of <https://www.w3.org/TR/trace-context/#traceparent-header>.
     pub traceparent: Option<String>,
+    /// True if the request accepts a check key other than that of the newest job of its mask. Stored in the audit log only.
+    pub new_check_key: bool,
     /// The requester, for the audit log; `None` means the user who runs this process. Not stored with the job.
     pub asked_by: Option<String>,
     /// True if the request is refused unless enough codes are certain to be free; else it may wait until unfinished jobs

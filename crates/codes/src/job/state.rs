@@ -38,6 +38,8 @@ pub struct JobError {
 impl JobError {
     /// The code of a request for which too few codes of the mask are free.
     pub const INSUFFICIENT_KEYSPACE: &str = "insufficient_keyspace";
+    /// The code of a request under another check key than that of the newest job of its mask.
+    pub const OTHER_CHECK_KEY: &str = "other_check_key";
     /// The code of an import whose codes were withdrawn, or are being withdrawn.
     pub const WITHDRAWN: &str = "withdrawn";
 

@@ -54,7 +54,7 @@ pub(super) fn kind_of(value: &RawValue) -> &'static str {
 pub(super) const NULL: &str = "null";
 pub(super) const STRING: &str = "a string";
 pub(super) const NUMBER: &str = "a number";
-const BOOLEAN: &str = "a boolean";
+pub(super) const BOOLEAN: &str = "a boolean";
 const ARRAY: &str = "an array";
 const OBJECT: &str = "an object";
 

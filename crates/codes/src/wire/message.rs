@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::job::options::PRIORITY_MAX;
-use crate::wire::fields::{Fields, FieldsError, NULL, NUMBER, STRING, kind_of, read_fields};
+use crate::wire::fields::{BOOLEAN, Fields, FieldsError, NULL, NUMBER, STRING, kind_of, read_fields};
 
 /// The longest message that is read, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -58,6 +58,11 @@ pub struct JobMessage {
     #[serde(default)]
     #[schemars(with = "Option<u8>", range(max = PRIORITY_MAX))]
     pub priority: u8,
+    /// True to accept a change of the key of check characters. Otherwise a request cannot be met if the newest job of the same
+    /// mask has check characters of another key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(with = "Option<bool>", extend("default" = false))]
+    pub new_check_key: bool,
 }
 
 /// The properties of a message that are used.
@@ -113,6 +118,7 @@ pub fn decode(body: &[u8], envelope: &Envelope<'_>) -> Result<JobMessage, Undeco
         count: fields.count()?,
         campaign: fields.text("campaign")?,
         priority: fields.priority()?,
+        new_check_key: fields.boolean("new_check_key")?,
     })
 }
 
@@ -179,7 +185,7 @@ fn without_position(error: &serde_json::Error) -> String {
 }
 
 /// The fields that are read.
-const FIELDS: [&str; 5] = ["job_id", "mask", "count", "campaign", "priority"];
+const FIELDS: [&str; 6] = ["job_id", "mask", "count", "campaign", "priority", "new_check_key"];
 
 /// The fields of a message, read one by one, so that an error names its field.
 struct MessageFields<'a>(Fields<'a>);
@@ -232,6 +238,15 @@ impl MessageFields<'_> {
     fn priority(&self) -> Result<u8, Undecodable> {
         // At most 9.
         Ok(self.whole_number("priority", u64::from(PRIORITY_MAX))?.unwrap_or_default() as u8)
+    }
+
+    /// Returns false if the field is missing or null.
+    fn boolean(&self, name: &str) -> Result<bool, Undecodable> {
+        let Some(value) = self.get(name) else { return Ok(false) };
+        match kind_of(value) {
+            BOOLEAN => Ok(value.get() == "true"),
+            other => Err(Self::wrong(name, format!("{name} is {other}; true or false is expected"))),
+        }
     }
 
     fn job_id(&self, message_id: Option<&str>) -> Result<Uuid, Undecodable> {

@@ -81,6 +81,9 @@ fn a_job_message_is_read_exactly_if_it_fits_the_schema() {
     let requests = [
         with("priority", json!(9)),
         with("priority", json!(null)),
+        with("new_check_key", json!(true)),
+        with("new_check_key", json!(false)),
+        with("new_check_key", json!(null)),
         with("campaign", json!(null)),
         with("campaign", json!("")),
         with("campaign", json!("Sömmer \n 🎁")),
@@ -110,6 +113,8 @@ fn a_job_message_is_read_exactly_if_it_fits_the_schema() {
         with("count", json!(i64::MAX as u64 + 1)),
         with("count", json!(u64::MAX)),
         with("count", json!(true)),
+        with("new_check_key", json!("true")),
+        with("new_check_key", json!(1)),
         with("priority", json!(10)),
         with("priority", json!(-1)),
         with("priority", json!("high")),
@@ -176,7 +181,7 @@ proptest! {
 
     #[test]
     fn prop_a_message_is_read_exactly_if_it_fits_the_schema(
-        fields in proptest::collection::vec((select(vec!["job_id", "mask", "count", "campaign", "priority", "other"]), value()), 0..4),
+        fields in proptest::collection::vec((select(vec!["job_id", "mask", "count", "campaign", "priority", "new_check_key", "other"]), value()), 0..4),
         starts_right in any::<bool>(),
     ) {
         let mut document = if starts_right { without("campaign") } else { Value::Object(Map::new()) };

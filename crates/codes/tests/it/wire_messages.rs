@@ -155,9 +155,10 @@ proptest! {
 
     #[test]
     fn prop_an_invalid_field_is_refused_with_its_name(
-        name in select(vec!["job_id", "count", "priority", "mask", "campaign"]),
+        name in select(vec!["job_id", "count", "priority", "mask", "campaign", "new_check_key"]),
         wrong in select(vec![json!([]), json!({}), json!(true)]),
     ) {
+        let wrong = if name == "new_check_key" && wrong == json!(true) { json!("true") } else { wrong };
         let mut request = json!({ "job_id": ID, "mask": "A##", "count": 1 });
         request[name] = wrong;
         let refused = decode(request.to_string().as_bytes(), &no_envelope()).expect_err("a wrong type");
@@ -172,8 +173,9 @@ proptest! {
         count in 0..=i64::MAX as u64,
         campaign in option::of("[^\0]{0,80}"),
         priority in 0..=PRIORITY_MAX,
+        new_check_key in any::<bool>(),
     ) {
-        let message = JobMessage { job_id: Uuid::from_u128(id), mask, count, campaign, priority };
+        let message = JobMessage { job_id: Uuid::from_u128(id), mask, count, campaign, priority, new_check_key };
         let body = serde_json::to_vec(&message).expect("JSON");
         let envelope = Envelope {
             message_id: Some("of no importance"),

@@ -5,6 +5,7 @@ pub mod waiting;
 pub(crate) mod new_jobs;
 pub mod refused;
 pub mod imports;
+pub(crate) mod check_keys;
 pub mod capacity;
 pub mod overlaps;
 pub mod reserved;

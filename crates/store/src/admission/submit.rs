@@ -17,6 +17,7 @@ use codemint_codes::capacity::Capacity;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
 use codemint_codes::job::state::JobError;
+use codemint_codes::policy::OtherCheckKey;
 
 /// The result of a request to store a job.
 #[derive(Debug)]
@@ -37,6 +38,19 @@ pub enum PutJob {
     },
     /// Nothing was stored: it depends on unfinished jobs whether enough codes are free, and the request refuses to wait.
     RoomUncertain { certain: u128, possible: u128 },
+    /// Nothing was stored: the mask's newest job has another check key.
+    OtherCheckKey(OtherCheckKey),
+}
+
+impl PutJob {
+    /// Returns the error code of a refusal.
+    const fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::InsufficientKeyspace { .. } | Self::RoomUncertain { .. } => Some(JobError::INSUFFICIENT_KEYSPACE),
+            Self::OtherCheckKey(_) => Some(JobError::OTHER_CHECK_KEY),
+            Self::Stored(_) | Self::Repeated(_) | Self::Conflict(_) => None,
+        }
+    }
 }
 
 /// The decisions about jobs, by id. A job is missing if the masks in use leave open whether enough codes are free.
@@ -60,8 +74,8 @@ impl Store {
     /// Idempotent: a repeated id changes nothing, so after an unknown outcome the call can be repeated.
     pub async fn put_job(&self, id: Uuid, request: &Request) -> Result<PutJob, StoreError> {
         let put = self.decide_one(id, request).await?;
-        if let PutJob::InsufficientKeyspace { .. } | PutJob::RoomUncertain { .. } = put {
-            let entry = entry_of(Outcome::Refused, id, request).with_detail(JobError::INSUFFICIENT_KEYSPACE);
+        if let Some(code) = put.refusal() {
+            let entry = entry_of(Outcome::Refused, id, request).with_detail(code);
             self.put_audit(&entry).await?;
         }
         Ok(put)
@@ -142,6 +156,9 @@ impl StoreTransaction {
     async fn admit(&mut self, news: &[NewJob<'_>], counted: Option<&Counted>) -> Result<Decided, NotAdmitted> {
         self.lock_admissions_of(news).await?;
         let mut decided = self.recognize_known(news).await?;
+        let undecided: Vec<&NewJob<'_>> = news.iter().filter(|new| !decided.contains_key(&new.id)).collect();
+        let refused = self.find_other_check_keys(&undecided).await?;
+        decided.extend(refused.into_iter().map(|(id, other)| (id, PutJob::OtherCheckKey(other))));
         for group in group_by_mask(news.iter().filter(|new| !decided.contains_key(&new.id))) {
             decided.extend(self.admit_group(&group, counted).await?);
         }
@@ -251,7 +268,9 @@ impl StoreTransaction {
                 PutJob::Stored(_) => Outcome::Accepted,
                 PutJob::Repeated(_) => Outcome::Repeated,
                 PutJob::Conflict(_) => Outcome::Conflict,
-                PutJob::InsufficientKeyspace { .. } | PutJob::RoomUncertain { .. } => return None,
+                PutJob::InsufficientKeyspace { .. } | PutJob::RoomUncertain { .. } | PutJob::OtherCheckKey(_) => {
+                    return None;
+                }
             };
             Some(entry_of(outcome, new.id, new.request))
         };

@@ -83,6 +83,9 @@ pub enum Outcome {
     Unchanged,
 }
 
+/// The detail of a request that accepts a check key other than that of the newest job of its mask.
+const NEW_CHECK_KEY: &str = "new_check_key";
+
 impl Outcome {
     /// Returns the outcome of an action that had begun.
     pub const fn of<T, E>(result: &Result<T, E>) -> Self {
@@ -129,7 +132,8 @@ impl AuditEntry {
     ) -> Self {
         let (asked_by, campaign) = (options.asked_by.clone(), campaign.map(str::to_owned));
         let (job_id, count) = (Some(id), Some(count));
-        Self { asked_by, job_id, count, campaign, ..Self::new(Action::Request, outcome) }.of_mask(mask_text)
+        let detail = options.new_check_key.then(|| NEW_CHECK_KEY.to_owned());
+        Self { asked_by, job_id, count, campaign, detail, ..Self::new(Action::Request, outcome) }.of_mask(mask_text)
     }
 
     #[must_use]

@@ -109,21 +109,21 @@ impl JobAdmitter {
             PutJob::Repeated(job) => self.repeat_event(job, &request.options).await,
             PutJob::Conflict(job) => Ok(conflict(&job)),
             PutJob::InsufficientKeyspace { free, exact, .. } => {
-                self.refuse_for_want_of_codes(id, request, free, exact).await
+                self.refuse_job(id, request, JobError::insufficient_keyspace(free, exact, request.count)).await
             }
-            PutJob::RoomUncertain { certain, .. } => self.refuse_for_want_of_codes(id, request, certain, false).await,
+            PutJob::OtherCheckKey(other) => {
+                let message = format!("{other}; to change the key, order with \"new_check_key\": true");
+                let code = JobError::OTHER_CHECK_KEY.to_owned();
+                self.refuse_job(id, request, JobError { code, message }).await
+            }
+            PutJob::RoomUncertain { certain, .. } => {
+                self.refuse_job(id, request, JobError::insufficient_keyspace(certain, false, request.count)).await
+            }
         }
     }
 
-    async fn refuse_for_want_of_codes(
-        &self,
-        id: Uuid,
-        request: &Request,
-        free: u128,
-        exact: bool,
-    ) -> Result<MessageOutcome, StoreError> {
+    async fn refuse_job(&self, id: Uuid, request: &Request, error: JobError) -> Result<MessageOutcome, StoreError> {
         let Request { mask_text, count, campaign, options, .. } = request.clone();
-        let error = JobError::insufficient_keyspace(free, exact, count);
         self.refuse(&RefusedRequest { id, mask_text, count, campaign, options, error }).await
     }
 
@@ -148,6 +148,7 @@ fn options_of(message: &JobMessage, envelope: &Envelope<'_>) -> JobOptions {
         reply_to: envelope.reply_to.map(str::to_owned),
         correlation_id: envelope.correlation_id.map(str::to_owned),
         traceparent: envelope.traceparent.and_then(valid_traceparent).map(str::to_owned),
+        new_check_key: message.new_check_key,
         asked_by: Some(actor_of_message(envelope.user_id, envelope.app_id)),
         refuses_to_wait: false,
     }

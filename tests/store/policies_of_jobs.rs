@@ -166,6 +166,21 @@ async fn check_characters_and_denied_words_hold_together(place: TestStore) {
     assert_sound(&place).await;
 }
 
+on_both_stores!(denied_words_hold_for_sets_of_a_mask_and_not_for_its_own_literals);
+async fn denied_words_hold_for_sets_of_a_mask_and_not_for_its_own_literals(place: TestStore) {
+    let policy = denying(&["cat"]);
+    let asking = |mask: &str, count| request(mask, count, 10).under(policy.clone()).expect("a request");
+    assert_eq!(refusal_of(&place, &asking("CA[BTXY]", 4)).await, (3, true));
+    mint_under(&place, &policy, "CA[BTXY]", 1, 10).await;
+    mint_under(&place, &policy, "CA[BTXY]", 2, 10).await;
+    assert_eq!(codes_in(&place).await, ["CAB", "CAX", "CAY"]);
+    // Every choice spells the word.
+    assert_eq!(refusal_of(&place, &asking("C[A4]T", 1)).await, (0, true));
+    // Without a choice, the word is the requester's own.
+    mint_under(&place, &policy, "CA[T]", 1, 10).await;
+    assert_eq!(codes_in(&place).await, ["CAB", "CAT", "CAX", "CAY"]);
+}
+
 #[tokio::test]
 async fn without_a_check_key_not_even_a_store_is_created() {
     assert_eq!(request("##[:check:]", 1, 1).under(Policy::default()).map(|_| ()), Err(RequestError::NoCheckKey));

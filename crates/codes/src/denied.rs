@@ -229,7 +229,7 @@ fn forms(word: &[u8]) -> Vec<Vec<u8>> {
 /// The denied words, as far as a mask can produce them.
 ///
 /// A word that lies wholly in the mask's literals is the mask's own and does not count; a word with a placeholder or a
-/// check character between its first and its last symbol does.
+/// check character between its first and its last symbol does. A set of one symbol is a literal, a larger one is a placeholder.
 pub struct DeniedInMask {
     words: Arc<DeniedWords>,
     /// The symbols that are read, from the first placeholder on.

@@ -110,6 +110,13 @@ fn a_word_that_is_entirely_in_literals_is_not_denied() {
         ("CA[:check:]", "CAT", true),
         ("CAT[:check:]", "CATT", false),
         ("CAT", "CAT", false),
+        // A choice is the mask's, whatever it stands between; a set of one character leaves none.
+        ("CA[BTXY]", "CAT", true),
+        ("CA[BTXY]", "CAX", false),
+        ("C[A4]T", "CAT", true),
+        ("C[A4]T", "C4T", true),
+        ("CA[T]", "CAT", false),
+        ("[C][A]{1}[T]", "CAT", false),
     ] {
         assert_eq!(is_denied(&["cat"], mask_text, code), denied, "{mask_text} {code}");
     }

@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use uuid::Uuid;
 
+use codemint_test_support::amqp::Message;
 use codemint_test_support::engine_steps::{assert_sound, checking, put_request, request as store_request};
 use codemint_test_support::on_both_stores;
-use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
+use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::waiting::wait_until;
 
@@ -147,4 +148,100 @@ async fn transient_errors_do_not_count_towards_the_failures_of_a_chunk() {
     assert_eq!(site.count("select last_value from attempts").await, 8, "seven attempts failed");
     assert_eq!(site.count("select cast(sum(failures) as bigint) from chunks").await, 0);
     worker.terminate().await.expect_code(0);
+}
+
+/// Makes the store reject jobs of the campaign `bad`; PostgreSQL reports it as this SQLSTATE.
+async fn refuse_campaign(place: &TestStore, sqlstate: &str) {
+    let sql = match place.kind {
+        Kind::Postgres => format!(
+            "create function no_bad_campaign() returns trigger language plpgsql as $$
+             begin
+                 if new.campaign = 'bad' then
+                     raise exception 'not this campaign' using errcode = '{sqlstate}';
+                 end if;
+                 return new;
+             end $$;
+             create trigger no_bad_campaign before insert on jobs for each row execute function no_bad_campaign()"
+        ),
+        Kind::Sqlite => "create trigger no_bad_campaign before insert on jobs when new.campaign = 'bad'
+                         begin select raise(abort, 'not this campaign'); end"
+            .to_owned(),
+    };
+    place.execute(&sql).await;
+}
+
+fn header(letter: &Message, name: &str) -> String {
+    match letter.header(name) {
+        Some(lapin::types::AMQPValue::LongString(text)) => text.to_string(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// Publishes a message of the campaign `bad` between two others; returns its id and theirs.
+async fn publish_bad_among_good(peer: &codemint_test_support::amqp::Peer) -> (Uuid, [Uuid; 2]) {
+    let (bad, good) = (Uuid::now_v7(), [Uuid::now_v7(), Uuid::now_v7()]);
+    publish(peer, &request(good[0], "A####", 10)).await;
+    let mut rejected = request(bad, "B####", 10);
+    rejected["campaign"] = "bad".into();
+    publish(peer, &rejected).await;
+    publish(peer, &request(good[1], "C####", 10)).await;
+    (bad, good)
+}
+
+on_both_stores!(regression_a_message_that_the_store_rejects_is_dead_lettered_and_holds_up_no_other);
+async fn regression_a_message_that_the_store_rejects_is_dead_lettered_and_holds_up_no_other(store: TestStore) {
+    let site = Site::new(store).await;
+    refuse_campaign(&site.store, "P0001").await;
+    let peer = site.peer().await;
+    let worker = site.start_ready().await;
+    let mut inbox = peer.listen(EVENTS, "job.*").await;
+    let (bad, good) = publish_bad_among_good(&peer).await;
+    for id in good {
+        assert_eq!(wait_for_end(&mut inbox, id).await.last().map(String::as_str), Some("job.completed"));
+    }
+    let letter = peer.take(DEAD).await;
+    assert_eq!(letter.json()["job_id"], bad.to_string());
+    let reason = header(&letter, "x-codemint-reason");
+    assert!(reason.starts_with("the store rejected the job 5 times: not this campaign"), "{reason}");
+    assert_eq!(header(&letter, "x-codemint-position"), "store");
+    wait_until("all messages are acknowledged", async || {
+        let depth = codemint_test_support::rabbitmq::shared().queue_depth(site.vhost(), JOBS);
+        (depth.ready, depth.unacknowledged) == (0, 0)
+    })
+    .await;
+    assert_eq!(site.count("select count(*) from jobs").await, 2);
+    worker.terminate().await.expect_code(0);
+    assert_sound(&site.store).await;
+}
+
+/// The value of a data exception may be a code: the dead letter names its class only.
+#[tokio::test]
+async fn a_rejected_value_is_not_repeated() {
+    let site = Site::new(TestStore::postgres().await).await;
+    refuse_campaign(&site.store, "22P02").await;
+    let peer = site.peer().await;
+    let worker = site.start_ready().await;
+    publish_bad_among_good(&peer).await;
+    let reason = header(&peer.take(DEAD).await, "x-codemint-reason");
+    assert_eq!(reason, "the store rejected the job 5 times: a value is invalid (SQLSTATE 22P02)");
+    worker.terminate().await.expect_code(0);
+}
+
+/// A missing right says nothing about the message that met it.
+#[tokio::test]
+async fn a_message_that_meets_a_missing_right_is_kept_until_the_right_is_granted() {
+    let site = Site::new(TestStore::postgres().await).await;
+    refuse_campaign(&site.store, "42501").await;
+    let peer = site.peer().await;
+    let worker = site.start_ready().await;
+    let mut inbox = peer.listen(EVENTS, "job.*").await;
+    let (bad, good) = publish_bad_among_good(&peer).await;
+    worker.wait_until_metric("codemint_store_errors_total{class=\"permanent\"}", |errors| errors > 7.0).await;
+    assert_eq!(peer.depth(DEAD).await, 0);
+    site.store.execute("drop trigger no_bad_campaign on jobs").await;
+    for id in [good[0], bad, good[1]] {
+        assert_eq!(wait_for_end(&mut inbox, id).await.last().map(String::as_str), Some("job.completed"));
+    }
+    worker.terminate().await.expect_code(0);
+    assert_eq!(peer.depth(DEAD).await, 0);
 }

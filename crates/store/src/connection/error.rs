@@ -76,6 +76,19 @@ impl StoreError {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501"))
     }
 
+    /// Returns why the store rejects what it is asked to store, without what may hold a code; `None` for an error that says
+    /// nothing about the request: about the server, its space, rights or the schema.
+    pub fn rejection(&self) -> Option<String> {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return None };
+        let code = error.code()?;
+        match error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+            // The messages of this class repeat the value.
+            Some(_) if code.starts_with("22") => Some(format!("a value is invalid (SQLSTATE {code})")),
+            Some(_) => rejects_row(&code).then(|| format!("{} (SQLSTATE {code})", error.message())),
+            None => rejects_row_in_sqlite(&code).then(|| error.message().to_owned()),
+        }
+    }
+
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Unreachable { .. } | Self::Silent { .. } => ErrorClass::Away,
@@ -119,6 +132,16 @@ fn classify_sqlstate(code: &str) -> ErrorClass {
         "53100" | "53200" => ErrorClass::NoSpace,
         _ => ErrorClass::Permanent,
     }
+}
+
+/// Returns true for violated constraints and check options, exceeded limits of the program, and errors raised by a trigger.
+fn rejects_row(code: &str) -> bool {
+    ["23", "44", "54"].iter().any(|class| code.starts_with(class)) || code == "P0001"
+}
+
+/// Returns true for `SQLITE_TOOBIG`, `SQLITE_CONSTRAINT`, which triggers raise too, and `SQLITE_MISMATCH`.
+fn rejects_row_in_sqlite(code: &str) -> bool {
+    matches!(code.parse::<i32>().map(|code| code & 0xff), Ok(18..=20))
 }
 
 /// Classifies an error by result code, <https://www.sqlite.org/rescode.html>; the primary code is the low byte.

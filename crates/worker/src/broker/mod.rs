@@ -12,6 +12,7 @@ pub mod publish;
 
 pub(crate) mod intake;
 mod settle;
+mod admission;
 pub mod admit;
 mod relay;
 pub mod dead;

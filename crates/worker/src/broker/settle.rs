@@ -11,13 +11,13 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::admission::admit;
 use crate::broker::admit::{JobAdmitter, MessageOutcome, Parsed};
 use crate::broker::dead::dead_letter;
 use crate::broker::error::BrokerError;
 use crate::broker::properties::envelope_of;
 use crate::broker::publish::Publisher;
 use crate::broker::settings::BrokerSettings;
-use crate::runner::backoff::Backoff;
 use crate::runner::pool::Pool;
 use codemint_codes::wire::message::Undecodable;
 use codemint_telemetry::failpoint;
@@ -120,21 +120,6 @@ impl BatchSettler {
             self.pool.offer(job);
         }
         self.outbox_wake.notify_one();
-    }
-}
-
-/// Retries until the store answers; `None` if a stop comes first. An error of the store says nothing of a message.
-async fn admit(admitter: &JobAdmitter, messages: &[Parsed], stop: &CancellationToken) -> Option<Vec<MessageOutcome>> {
-    let mut backoff = Backoff::new(stop);
-    loop {
-        match Box::pin(admitter.admit(messages)).await {
-            Ok(outcomes) => {
-                backoff.reset();
-                return Some(outcomes);
-            }
-            Err(_) if stop.is_cancelled() => return None,
-            Err(error) => backoff.wait_after(&error).await,
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::cli::support::global_options::GlobalOptions;
 
 Exit codes: 0 done, 1 failure, 2 usage or configuration error, 3 negative result (a job or check \
 failed, lines of an import left out as invalid, nothing found, nothing changed), 4 impossible request, \
-5 server unreachable, 129, 130 or 143 interrupted."
+5 server unreachable or store unavailable, 129, 130 or 143 interrupted."
 )]
 pub struct Cli {
     #[command(flatten)]

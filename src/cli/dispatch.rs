@@ -39,6 +39,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Shell(command) => command.run(Cli::command()),
         Command::Configured(command) => {
             let context = Context::new(&cli.global, matches!(command, Configured::Worker(_)))?;
+            let context = if command.is_impatient() { context.without_waiting() } else { context };
             let result = command.run(&context).await;
             let closed = context.close_store().await;
             result.and(closed)
@@ -47,6 +48,11 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
 }
 
 impl Configured {
+    /// Returns true for a command that is to end while the store is unavailable.
+    const fn is_impatient(&self) -> bool {
+        matches!(self, Self::Generate(generate) if generate.no_wait)
+    }
+
     async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Generate(command) => command.run(context).await,

@@ -17,6 +17,7 @@ mod cli_code;
 mod cli_input;
 mod cli_mask;
 mod cli_store;
+mod cli_waits;
 mod store_file;
 mod guessing;
 mod postgres_access;

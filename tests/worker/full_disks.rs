@@ -40,6 +40,24 @@ async fn sqlite_on_a_full_disk_waits_for_space() {
 }
 
 #[tokio::test]
+async fn a_command_that_may_not_wait_ends_on_a_full_disk_and_is_resumed() {
+    let Some(disk) = SmallDisk::mount(256) else { return };
+    let place = TestStore::sqlite_in(tempfile::tempdir_in(disk.path()).expect("a directory")).await;
+    let id = Uuid::now_v7();
+    let (count, id_text) = (COUNT.to_string(), id.to_string());
+    let generate = ["generate", MASK, "--count", &count, "--chunk-size", "1000", "--job-id", &id_text, "--no-wait"];
+    let running = place.codemint(generate).start();
+    wait_until("a chunk is committed", async || place.number(CHUNKS_DONE).await > 0).await;
+    disk.fill();
+    let ended = finish(running).await.expect_code(5);
+    assert!(ended.stderr.contains(&format!("jobs resume {id}` resumes the job")), "{}", ended.stderr);
+    disk.free();
+    place.codemint(["jobs", "resume", &id_text]).run().await.expect_code(0);
+    let asked = [Asked { id, mask: MASK.to_owned(), count: COUNT }];
+    judge(&place, &Known { asked: &asked, ..Known::default() }).await;
+}
+
+#[tokio::test]
 async fn a_worker_whose_server_has_a_full_disk_waits_for_space() {
     let Some(disk) = SmallDisk::mount(256) else { return };
     let server = Server::start(Durability::None);

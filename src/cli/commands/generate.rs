@@ -58,6 +58,9 @@ pub struct Generate {
     /// Format of the codes [default: by the file name extension, else csv]
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Exit with code 5 while the store is unreachable, read-only or out of space, instead of waiting
+    #[arg(long)]
+    pub no_wait: bool,
     /// Report as JSON
     #[arg(long)]
     json: bool,

@@ -1,6 +1,8 @@
 //! The common context of all commands that read the configuration: settings, store, stop requests and progress.
 
 use std::fmt::Display;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
@@ -11,12 +13,14 @@ use crate::cli::support::progress::Bars;
 use crate::cli::support::signals::Stop;
 use crate::cli::support::terminal::{color_allowed, is_terminal, print_note};
 use crate::cli::support::text::shown_path;
+use crate::cli::support::waits::{self, NOTE_AFTER, Wait};
 use crate::config::configuration::Config;
 use crate::config::load::load;
 use codemint_codes::job::options::JobOptions;
-use codemint_codes::text::printable;
+use codemint_codes::text::{printable, printable_lines};
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::{Access, Store};
+use codemint_telemetry::failpoint;
 use codemint_telemetry::logs::{LogFormat, LogLevel, install};
 use codemint_worker::runner::backoff::Backoff;
 
@@ -31,6 +35,12 @@ pub struct Context {
     /// True to print nothing but data and errors.
     pub quiet: bool,
     pub progress: Bars,
+    /// True to end the command while the store is unavailable, instead of waiting.
+    no_wait: bool,
+    /// The time after which a wait is reported; `None` for a worker, which prints nothing but its log.
+    note_after: Option<Duration>,
+    /// True if the current wait was reported.
+    is_wait_noted: AtomicBool,
     /// The store that the command opened; it is closed after the command.
     opened: OnceCell<Store>,
 }
@@ -46,12 +56,56 @@ impl Context {
         install(format, level, color_allowed(), printable, progress.log_writer());
         let invocation = global.invocation(&config.store);
         let stop = Stop::on_signals()?;
-        let context = Self { config, invocation, stop, quiet: global.quiet, progress, opened: OnceCell::new() };
+        let context = Self {
+            config,
+            invocation,
+            stop,
+            quiet: global.quiet,
+            progress,
+            no_wait: false,
+            note_after: (!is_worker).then(|| failpoint::milliseconds(failpoint::WAIT_NOTED).unwrap_or(NOTE_AFTER)),
+            is_wait_noted: AtomicBool::new(false),
+            opened: OnceCell::new(),
+        };
         for warning in &context.config.warnings {
             // A worker prints nothing but its log.
             if is_worker { tracing::warn!("{warning}") } else { context.note(&format!("warning: {warning}")) }
         }
         Ok(context)
+    }
+
+    /// Returns the context of a command that ends while the store is unavailable.
+    #[must_use]
+    pub fn without_waiting(self) -> Self {
+        Self { no_wait: true, ..self }
+    }
+
+    /// Returns true if the command is to wait for the store after this error, and reports a long wait.
+    pub fn may_wait(&self, error: &StoreError, waited: Duration) -> bool {
+        let note_after = self.note_after.unwrap_or(Duration::MAX);
+        match waits::decide(error.class(), waited, note_after, self.no_wait) {
+            Wait::Never => return false,
+            Wait::Silently => self.is_wait_noted.store(false, Ordering::Relaxed),
+            Wait::AndReport => {
+                if !self.is_wait_noted.swap(true, Ordering::Relaxed) {
+                    self.note_wait(error, waited);
+                }
+            }
+        }
+        true
+    }
+
+    fn note_wait(&self, error: &StoreError, waited: Duration) {
+        if self.quiet {
+            return;
+        }
+        let (seconds, cause, error) = (waited.as_secs(), waits::cause(error), printable(&error.to_string()));
+        let note = printable_lines(&format!(
+            "note: waiting for {seconds} s: {cause} ({error}); the command continues by itself when the store is available \
+             again; Ctrl-C stops it, and nothing that was stored is lost"
+        ));
+        // If standard error is closed, the command does not fail.
+        let _unheard = writeln!(self.progress.log_writer(), "{note}");
     }
 
     /// Prints a note to standard error, unless only errors are wanted.
@@ -125,7 +179,7 @@ impl Context {
         let mut backoff = Backoff::new(self.stop.token());
         loop {
             match ask().await {
-                Err(error) if error.is_retryable() => {
+                Err(error) if error.is_retryable() && self.may_wait(&error, backoff.waited()) => {
                     backoff.wait_after(&error).await;
                     self.stop.check(|| "stopped while the store was unreachable".to_owned())?;
                 }

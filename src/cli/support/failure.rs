@@ -109,7 +109,7 @@ impl From<StoreError> for Failure {
         let code = match &error {
             StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::IsPgbouncer { .. } => USAGE,
             StoreError::File { .. } | StoreError::ReadOnly { .. } => USAGE,
-            error if error.class() == ErrorClass::Away => UNREACHABLE,
+            error if matches!(error.class(), ErrorClass::Away | ErrorClass::NoSpace) => UNREACHABLE,
             _ => FAILURE,
         };
         Self::Message { code, message: error.to_string() }

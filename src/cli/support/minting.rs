@@ -16,11 +16,12 @@ use codemint_codes::policy::Policy;
 use codemint_codes::text::printable;
 use codemint_codes::wire::document::JobDocument;
 use codemint_store::admission::waiting::pause_after_deciding;
+use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_worker::mint::error::MintError;
 use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::job_execution::Share;
-use codemint_worker::runner::single::{RunEnd, run_job};
+use codemint_worker::runner::single::{RunEnd, run_job_while};
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -69,7 +70,9 @@ pub async fn run_to_end(
 ) -> Result<(Job, Share), Failure> {
     let (end, share) = {
         let _bar = context.progress.follow(store, job);
-        run_job(store, job, settings, context.stop.token()).await.map_err(|error| match error {
+        let may_wait = |error: &StoreError, waited| context.may_wait(error, waited);
+        let run = run_job_while(store, job, settings, context.stop.token(), &may_wait);
+        run.await.map_err(|error| match error {
             // Only a process with another input or policy can resume it.
             MintError::Import | MintError::CheckKey { .. } | MintError::DeniedWords { .. } => Failure::from(error),
             _ => Failure::from(error).with_hint(resume),

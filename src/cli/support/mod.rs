@@ -12,6 +12,7 @@ pub(super) mod minting;
 pub(super) mod job_export;
 pub(super) mod output;
 pub(super) mod temporary;
+pub(super) mod waits;
 pub(super) mod progress;
 pub(super) mod import_input;
 pub(super) mod import_report;

@@ -18,17 +18,18 @@ const LOG_INTERVAL: Duration = Duration::from_secs(30);
 pub struct Backoff<'a> {
     stop: &'a CancellationToken,
     delays: ExponentialBackoff,
-    has_waited: bool,
+    /// The time of the first error after a success.
+    waiting_since: Option<Instant>,
 }
 
 impl<'a> Backoff<'a> {
     pub fn new(stop: &'a CancellationToken) -> Self {
-        Self { stop, delays: delays(), has_waited: false }
+        Self { stop, delays: delays(), waiting_since: None }
     }
 
     /// Resets the backoff; called after a success.
     pub fn reset(&mut self) {
-        if std::mem::take(&mut self.has_waited) {
+        if self.waiting_since.take().is_some() {
             self.delays = delays();
             if !std::mem::replace(&mut logged().is_over, true) {
                 tracing::info!("the store answers again");
@@ -39,10 +40,15 @@ impl<'a> Backoff<'a> {
     /// Logs the error and waits; a stop ends the wait early.
     pub async fn wait_after(&mut self, error: &StoreError) {
         let delay = self.delays.next().unwrap_or_default();
-        self.has_waited = true;
+        self.waiting_since.get_or_insert_with(Instant::now);
         store_error_met(error.class().into_str());
         log_error(error, delay.as_millis() as u64);
         self.wait(delay).await;
+    }
+
+    /// Returns how long the store has been waited for; zero before the first error.
+    pub fn waited(&self) -> Duration {
+        self.waiting_since.map(|since| since.elapsed()).unwrap_or_default()
     }
 
     pub async fn wait(&self, delay: Duration) {

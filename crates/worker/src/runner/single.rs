@@ -37,6 +37,23 @@ pub async fn run_job(
     settings: &MintSettings,
     stop: &CancellationToken,
 ) -> Result<(RunEnd, Share), MintError> {
+    run_job_while(store, job, settings, stop, &|_error, _waited| true).await
+}
+
+/// Decides whether to wait for the store after an error, given how long it has been waited for.
+pub type MayWait<'a> = &'a (dyn Fn(&StoreError, Duration) -> bool + Sync);
+
+/// Does the same as [`run_job`] as long as the caller waits for the store.
+///
+/// # Errors
+/// Permanent errors, and the first error after which the caller does not wait.
+pub async fn run_job_while(
+    store: &Store,
+    job: &Job,
+    settings: &MintSettings,
+    stop: &CancellationToken,
+    may_wait: MayWait<'_>,
+) -> Result<(RunEnd, Share), MintError> {
     let mut execution = JobExecution::new(store, job, Arc::new(settings.clone()), job_span(job));
     let mut backoff = Backoff::new(stop);
     while !stop.is_cancelled() {
@@ -46,7 +63,9 @@ pub async fn run_job(
             }
             Ok(StepOutcome::Advanced) => backoff.reset(),
             Ok(StepOutcome::OthersAtWork) => backoff.wait(OTHERS_AT_WORK_PAUSE).await,
-            Err(MintError::Store(error)) if error.is_retryable() => backoff.wait_after(&error).await,
+            Err(MintError::Store(error)) if error.is_retryable() && may_wait(&error, backoff.waited()) => {
+                backoff.wait_after(&error).await;
+            }
             Err(error) => return Err(error),
         }
     }

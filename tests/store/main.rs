@@ -22,4 +22,5 @@ mod pgbouncer;
 mod write_orders;
 
 mod outbox;
+mod clocks;
 mod schedule;

@@ -212,6 +212,7 @@ fn translated(sql: &str) -> String {
     const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
     const SECOND_AGO: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 second')";
     let sql = sql.replace("now() - interval '1 second'", SECOND_AGO).replace("now()", NOW);
+    let sql = sql.replace("clock_timestamp()", NOW);
     let sql = sql.replace("for update of c skip locked", "").replace("for update", "");
     let sql = replace_each(&sql, "= any(", ")", |list| match list.strip_suffix("::uuid[]") {
         Some(ids) => format!("in (select unhex(value, '-') from json_each({ids}))"),

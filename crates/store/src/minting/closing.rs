@@ -265,3 +265,26 @@ pub fn job_digest(chunk_digests: &[Vec<u8>]) -> [u8; 32] {
 pub(crate) fn time_between(earlier: DateTime<Utc>, later: DateTime<Utc>) -> Duration {
     (later - earlier).to_std().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, Utc};
+
+    use super::time_between;
+
+    #[test]
+    fn no_time_passes_while_the_clock_is_set_back() {
+        let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+        let at = |seconds| DateTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (earlier, later, between) in [
+            (at(5), at(7), Duration::from_secs(2)),
+            (at(7), at(7), Duration::ZERO),
+            (at(7), at(5), Duration::ZERO),
+            (last, first, Duration::ZERO),
+        ] {
+            assert_eq!(time_between(earlier, later), between, "from {earlier} to {later}");
+        }
+    }
+}

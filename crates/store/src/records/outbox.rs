@@ -84,14 +84,17 @@ impl Store {
         unsigned("outbox", count)
     }
 
-    /// Writes a progress event of a running job, unless one was written within the last second; true if it was written.
+    /// Writes a progress event of a running job, unless one was written within the last second; true if it was written. A time in
+    /// the future means that the clock was set back. It is compared with `clock_timestamp()`: `now()` is the start of the transaction, and
+    /// another process may have written an event since.
     /// The job's row is locked for a moment, so this is not part of a chunk's transaction.
     pub async fn announce_progress(&self, job_no: i64) -> Result<bool, StoreError> {
         let mut transaction = self.begin_writing().await?;
         let update = transaction.query(
             "update jobs set progress_at = now()
               where no = $1 and announced and state = 'running'
-                and (progress_at is null or progress_at <= now() - interval '1 second')
+                and (progress_at is null or progress_at <= now() - interval '1 second'
+                     or progress_at > clock_timestamp())
           returning progress_at",
         );
         let logged_at: Option<(DateTime<Utc>,)> = update.bind(job_no).fetch_optional().await?;

@@ -88,16 +88,17 @@ impl StoreTransaction {
         self.query(SQL).bind(job_no).fetch_values().await
     }
 
-    /// Returns an import that could have met codes of this one and left them out: one that is unfinished, or that ended after
-    /// this one was stored and left out codes that existed. Withdrawing those codes would take them from both.
+    /// Returns an import that could have met codes of this one and left them out: one that is unfinished, or that left out codes
+    /// that existed, and was stored or ended after this one was stored. Withdrawing those codes would take them from both.
     async fn find_import_in_need_of(&mut self, job_no: i64) -> Result<Option<Uuid>, StoreError> {
         const SQL: &str = "
             select j.id
               from jobs j
              where j.kind = 'import' and j.no <> $1
                and (j.finished_at is null
-                    or j.rejected > 0 and j.finished_at >= (select created_at from jobs where no = $1)
-                       and not (coalesce(j.error_code, '') = 'withdrawn' and j.minted = 0))
+                    or j.rejected > 0
+                       and not (coalesce(j.error_code, '') = 'withdrawn' and j.minted = 0)
+                       and (j.no > $1 or j.finished_at >= (select created_at from jobs where no = $1)))
                and exists (select 1
                              from masks theirs
                              join masks ours on theirs.code_length = ours.code_length

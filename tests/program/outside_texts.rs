@@ -80,6 +80,39 @@ async fn regression_a_campaign_that_reorders_text_is_escaped_where_it_is_repeate
     assert_names(&run(&["reserve", "list"], 0).await.stdout, &[SHOWN_TURNED]);
 }
 
+const COLUMN: &str = "a\x1b[J\u{202e}b";
+const SHOWN_COLUMN: &str = r"a\u{1b}[J\u{202e}b";
+
+#[tokio::test]
+async fn regression_names_from_an_input_are_escaped_in_messages_of_an_import_and_plain_ones_stay() {
+    let place = TestStore::sqlite().await;
+    let import = async |text: &str, args: &[&str], code| {
+        std::fs::write(place.path().join("in.csv"), text).expect("a file");
+        assert_harmless(place.codemint(["import", "in.csv"]).args(args).run().await.expect_code(code))
+    };
+    let table = format!("{COLUMN},l'avoir\n1,2\n");
+    let no_column = import(&table, &[], 2).await.stderr;
+    assert_names(&no_column, &[&format!("name the column of the codes: {SHOWN_COLUMN}, l'avoir\n")]);
+    let missing = import(&table, &["--column", COLUMN.trim_end_matches('b')], 4).await.stderr;
+    assert_names(&missing, &[&format!("its columns are \"{SHOWN_COLUMN}\", \"l'avoir\"")]);
+    let broken = import("\"co\nde\",x\n1,2\n", &["--column", "none"], 4).await.stderr;
+    assert_names(&broken, &[r#"its columns are "co\nde", "x""#]);
+    let report = import(&table, &["--column", COLUMN, "--dry-run"], 0).await.stdout;
+    assert_names(&report, &[&format!("CSV, column \"{SHOWN_COLUMN}\", separated by ,")]);
+    let not_there = place.codemint(["import", "no\nFORGED\x1b[2J"]).run().await.expect_code(2);
+    assert_eq!(assert_harmless(not_there).stderr.lines().count(), 1);
+}
+
+on_both_stores!(regression_the_mask_of_a_message_is_escaped_where_an_import_has_its_id);
+async fn regression_the_mask_of_a_message_is_escaped_where_an_import_has_its_id(place: TestStore) {
+    let id = refused(&place).await;
+    std::fs::write(place.path().join("in.txt"), "AA\n").expect("a file");
+    let ran = place.codemint(["import", "in.txt", "--job-id", &id]).run().await.expect_code(4);
+    let said = assert_harmless(ran).stderr;
+    assert_names(&said, &[SHOWN_MASK, "is not an import"]);
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
 #[tokio::test]
 async fn regression_an_argument_is_escaped_where_an_error_repeats_it() {
     let place = EmptyPlace::create();

@@ -3,8 +3,9 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use crate::looks::{Advice, Looks, best_column, listed};
+use crate::looks::{Advice, Looks, best_column, listed, quoted_name};
 use crate::reason::Invalid;
+use codemint_codes::text::printable;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -21,7 +22,7 @@ pub enum ImportError {
     /// The content is not what it would be read as.
     #[error("{0}")]
     Unsuitable(Looks),
-    #[error("--no-header needs the number of a column, counted from 1, as --column, got {column:?}")]
+    #[error("--no-header needs the number of a column, counted from 1, as --column, got {}", quoted_name(column))]
     ColumnNotNumbered { column: String },
     #[error(
         "the quotation mark on line {line} is not closed; close it, or double a mark that belongs to a quoted text; nothing was stored"
@@ -32,15 +33,15 @@ pub enum ImportError {
         closed(*opened, *line)
     )]
     TextAfterQuote { opened: u64, line: u64 },
-    #[error("the header has no column {column:?}; its columns are {}", listed(found, |name| format!("{name:?}")))]
+    #[error("the header has no column {}; its columns are {}", quoted_name(column), listed(found, |name| quoted_name(name)))]
     ColumnMissing { column: String, found: Vec<String> },
-    #[error("the header has {times} columns {column:?}; give each column a name of its own")]
+    #[error("the header has {times} columns {}; give each column a name of its own", quoted_name(column))]
     ColumnRepeated { column: String, times: usize },
     #[error(
         "the row that begins on line {line} is longer than {bytes_max} bytes; look there for a quotation mark that is never closed"
     )]
     RowTooLong { line: u64, bytes_max: usize },
-    #[error("a temporary file in {} failed: {source}{}", directory.display(), advice(source))]
+    #[error("a temporary file in {} failed: {source}{}", printable(&directory.display().to_string()), advice(source))]
     Temporary { directory: PathBuf, source: io::Error },
     #[error("the rejected lines cannot be written: {0}")]
     RejectFile(io::Error),

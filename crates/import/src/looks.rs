@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use codemint_codes::text::printable;
+
 /// The names that a column of codes usually has, in lower case and without blanks, underscores and hyphens.
 const CODE_COLUMNS: [&str; 16] = [
     "code",
@@ -126,7 +128,12 @@ pub(crate) fn is_header(names: &[String]) -> bool {
         || names.iter().all(is_name) && names.iter().any(|name| !name.is_empty())
 }
 
-/// Returns the names of columns for a message, without characters that could move a cursor.
+/// Returns a name from outside for a message.
+pub(crate) fn quoted_name(name: &str) -> String {
+    format!("\"{}\"", printable(name))
+}
+
+/// Returns the names of columns for a message.
 pub(crate) fn listed(columns: &[String], shown: impl Fn(&String) -> String) -> String {
     let names: Vec<String> = columns.iter().take(COLUMNS_LISTED_MAX).map(shown).collect();
     let more = columns.len().saturating_sub(COLUMNS_LISTED_MAX);
@@ -154,7 +161,11 @@ impl fmt::Display for Looks {
                 write!(f, "line {line} is JSON, but not an object with a text \"code\" on one line")
             }
             Self::Header { line, name } => {
-                write!(f, "line {line} is {name:?}, the name of a column; if it is a code, add --format txt")
+                write!(
+                    f,
+                    "line {line} is {}, the name of a column; if it is a code, add --format txt",
+                    quoted_name(name)
+                )
             }
             Self::Table { line, separator, columns } if columns.is_empty() => write!(
                 f,
@@ -165,7 +176,7 @@ impl fmt::Display for Looks {
                 f,
                 "line {line} is a header of columns separated by {}, and --column is missing; name the column of the codes: {}",
                 separator_name(*separator),
-                listed(columns, |name| name.escape_debug().to_string())
+                listed(columns, |name| printable(name))
             ),
         }
     }

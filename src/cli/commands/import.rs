@@ -23,6 +23,7 @@ use codemint_codes::job::record::{Job, Origin};
 use codemint_codes::job::request::check_campaign;
 use codemint_codes::job::state::State;
 use codemint_codes::mask::Mask;
+use codemint_codes::text::printable;
 use codemint_codes::wire::document::hexadecimal;
 use codemint_import::detect::Asked;
 use codemint_import::error::ImportError;
@@ -279,7 +280,8 @@ fn another(job: &Job, import: &NewImport) -> String {
     let ours = hexadecimal(&import.source_digest);
     match &job.origin {
         Origin::Minted { mask_text, .. } | Origin::Refused { mask_text } => {
-            format!("job {} is not an import, it mints codes of {mask_text}; name another --job-id", job.id)
+            let mask = printable(mask_text);
+            format!("job {} is not an import, it mints codes of {mask}; name another --job-id", job.id)
         }
         Origin::Imported { source_digest } if source_digest[..] != import.source_digest => format!(
             "job {} is the import of another input, or of this one before a change: its SHA-256 is {}, this input's is {ours}; name another --job-id",

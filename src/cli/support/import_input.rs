@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::text::quoted;
+use codemint_codes::text::printable;
 use codemint_import::detect::{Asked, Kind, detect};
 use codemint_import::error::ImportError;
 use codemint_import::looks::Advice;
@@ -78,7 +79,8 @@ impl Input {
         if self.path == "-" {
             return Ok(Box::new(io::stdin()));
         }
-        let cannot_read = |problem: String| Failure::usage(format!("{} cannot be read: {problem}", self.path));
+        let cannot_read =
+            |problem: String| Failure::usage(format!("{} cannot be read: {problem}", printable(&self.path)));
         let file = File::open(&self.path).map_err(|error| cannot_read(error.to_string()))?;
         let metadata = file.metadata().map_err(|error| cannot_read(error.to_string()))?;
         if metadata.is_dir() {

@@ -10,6 +10,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::import_input::Reading;
 use crate::cli::support::text::{grouped, quoted};
 use codemint_codes::job::record::Job;
+use codemint_codes::text::printable;
 use codemint_codes::wire::document::JobDocument;
 use codemint_import::likeness::likenesses;
 use codemint_import::reader::Format;
@@ -78,7 +79,9 @@ fn format_text(format: &Format) -> String {
     match format {
         Format::Lines => "one code per line".to_owned(),
         Format::JsonLines => "JSON lines".to_owned(),
-        Format::Column { name, delimiter } => format!("CSV, column {name:?}, separated by {}", separator(delimiter)),
+        Format::Column { name, delimiter } => {
+            format!("CSV, column \"{}\", separated by {}", printable(name), separator(delimiter))
+        }
         Format::NumberedColumn { number, delimiter } => {
             format!("CSV without a header, column {number}, separated by {}", separator(delimiter))
         }
@@ -187,7 +190,7 @@ impl fmt::Display for Summary {
         writeln!(f, "left out  {existing} existing, {repeats} repeated, {invalid} invalid")?;
         self.read.write_changes(f)?;
         writeln!(f, "time      {:.2} s, {} codes/s", self.seconds, count(self.codes_per_second))?;
-        write!(f, "store     {}", self.store)?;
+        write!(f, "store     {}", printable(&self.store))?;
         match &self.reject_file {
             Some(file) => write!(f, "\nrejected  {}", quoted(&file.display().to_string())),
             None => Ok(()),

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use codemint_codes::text::printable;
 use codemint_store::connection::error::{ErrorClass, StoreError};
 
 use crate::text::say;
@@ -83,13 +84,15 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        // The server's message may have several lines.
+        let message = printable(&error.to_string());
         match &error {
             StoreError::IsPgbouncer { place } => {
                 Self::usage(format!("the server at {place} is a pgbouncer; a load test needs a direct connection"))
             }
-            StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::File { .. } => Self::usage(error),
-            _ if error.class() == ErrorClass::Away => Self::unreachable(error),
-            _ => Self::other(error),
+            StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::File { .. } => Self::usage(message),
+            _ if error.class() == ErrorClass::Away => Self::unreachable(message),
+            _ => Self::other(message),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use codemint_codes::job::record::Job;
-use codemint_codes::text::plural;
+use codemint_codes::text::{plural, printable, printable_lines};
 
 use crate::failure::Failure;
 use crate::figures::{Figures, Shares, StoreFigures};
@@ -136,7 +136,7 @@ impl Report {
 
     /// Prints the report as one line of JSON.
     pub fn print_json(&self) -> Result<(), Failure> {
-        print_line(&serde_json::to_string(self).map_err(Failure::other)?)
+        print_raw(&serde_json::to_string(self).map_err(Failure::other)?)
     }
 
     /// Prints the report for people.
@@ -144,8 +144,8 @@ impl Report {
         let Self { codes, jobs, workers, chunk_size, .. } = self;
         let temporary = if self.temporary { " (temporary; --store URL measures a server)" } else { "" };
         let line = |name: &str, value: String| print_line(&format!("{name:<12}{value}"));
-        line("store", format!("{}{temporary}", self.store))?;
-        line("mask", self.mask.clone())?;
+        line("store", format!("{}{temporary}", printable(&self.store)))?;
+        line("mask", printable(&self.mask))?;
         let crowd = match self.rejected {
             0 => String::new(),
             rejected => format!("; {} {} rejected", grouped(rejected.into()), plural(rejected, "candidate")),
@@ -265,10 +265,14 @@ fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 
-/// Prints one line of the report.
+/// Prints one line of the report for people. Whatever it contains, a terminal does not act on it.
 ///
 /// # Errors
 /// If standard output cannot be written.
 fn print_line(line: &str) -> Result<(), Failure> {
+    print_raw(&printable_lines(line))
+}
+
+fn print_raw(line: &str) -> Result<(), Failure> {
     writeln!(stdout(), "{line}").map_err(|error| Failure::stdout(&error))
 }

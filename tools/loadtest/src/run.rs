@@ -41,7 +41,7 @@ async fn load(arguments: &Arguments) -> Result<(), Failure> {
     let place = Place::create(arguments).await?;
     let is_temporary = place.is_temporary_file();
     if !arguments.quiet {
-        say(&format!("loadtest: {}{}", place.shown, if is_temporary { ", a temporary file" } else { "" }));
+        say(&format!("loadtest: {}{}", printable(&place.shown), if is_temporary { ", a temporary file" } else { "" }));
     }
     let asked = Asked {
         store: place.shown.clone(),

@@ -2,6 +2,8 @@
 
 use std::io::{Write, stderr};
 
+use codemint_codes::text::printable_lines;
+
 /// Formats 1234567 as 1,234,567.
 pub fn grouped(number: u128) -> String {
     let digits = number.to_string();
@@ -15,7 +17,7 @@ pub fn grouped(number: u128) -> String {
     text
 }
 
-/// Prints a line to standard error, beside the report. If that is closed, the load test does not fail.
+/// Prints a line to standard error, beside the report. Whatever it contains, a terminal does not act on it. If that is closed, the load test does not fail.
 pub fn say(line: &str) {
-    let _unheard = writeln!(stderr(), "{line}");
+    let _unheard = writeln!(stderr(), "{}", printable_lines(line));
 }

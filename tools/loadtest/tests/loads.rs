@@ -335,3 +335,15 @@ async fn a_pgbouncer_is_refused_because_it_loses_the_schema() {
     assert_names(&refused.stderr, &["is a pgbouncer; a load test needs a direct connection"]);
     assert_eq!(place.contents().await, before);
 }
+
+#[tokio::test]
+async fn regression_a_path_with_control_characters_is_escaped_in_the_report() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let directory = parent.path().join("a\x1b[2J\nFORGED");
+    std::fs::create_dir(&directory).expect("a directory");
+    let ran = loadtest_in(&directory).args(["--codes", "100", "--jobs", "1"]).run().await.expect_code(0);
+    assert_names(&ran.stdout, &[r"a\u{1b}[2J\nFORGED"]);
+    for text in [&ran.stdout, &ran.stderr] {
+        assert!(!text.contains('\x1b') && !text.lines().any(|line| line.starts_with("FORGED")), "{text:?}");
+    }
+}

@@ -70,6 +70,7 @@ mod tests {
             campaign: None,
             options: JobOptions::default(),
             state,
+            waits_for: None,
             generator_version: 0,
             chunk_size: 10,
             policy_marks: PolicyMarks::default(),

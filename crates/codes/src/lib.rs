@@ -27,6 +27,7 @@ pub mod denied;
 mod denied_automaton;
 
 pub mod batch;
+pub mod spreadsheet;
 pub mod text;
 pub mod typed;
 

@@ -19,6 +19,7 @@ mod golden_draws;
 mod uniform_draws;
 mod free_slices;
 
+mod spreadsheets;
 mod texts;
 mod wire_messages;
 mod contract;

@@ -8,9 +8,11 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::job_export::{JobExport, Order};
+use crate::cli::support::job_export::JobExport;
 use crate::cli::support::minting::{Summary, mint};
-use crate::cli::support::output::{Format, Target};
+use crate::cli::support::output::Target;
+use crate::cli::support::output_format::Encoding;
+use crate::cli::support::output_options::OutputOptions;
 use crate::cli::support::requests::{put_job, request_failure, whole_number};
 use crate::cli::support::terminal::{print_report, print_report_beside};
 use crate::cli::support::text::quoted;
@@ -55,9 +57,8 @@ pub struct Generate {
     /// Output file for the whole job, written at the end; - for standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<String>,
-    /// Format of the codes [default: by the file name extension, else csv]
-    #[arg(long, value_enum)]
-    format: Option<Format>,
+    #[command(flatten)]
+    options: OutputOptions,
     /// Exit with code 5 while the store is unreachable, read-only or out of space, instead of waiting
     #[arg(long)]
     pub no_wait: bool,
@@ -66,13 +67,16 @@ pub struct Generate {
     json: bool,
 }
 
+/// Where and how the codes are written.
+struct Output {
+    target: Target,
+    encoding: Encoding,
+}
+
 impl Generate {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(context)?;
-        let target = self.output.as_deref().map(Target::from);
-        if let Some(target) = &target {
-            target.check_writable(&context.config.store)?;
-        }
+        let output = self.check_output(context, &request)?;
         let store = context.open_store(Access::CreateFile).await?;
         store.connect_ahead();
         let job = self.submit(context, &store, &request).await?;
@@ -80,10 +84,11 @@ impl Generate {
         let (job, share) = mint(context, &store, &job).await.map_err(|failure| self.hint_at_output(failure))?;
         let minting = started.elapsed();
         let completed = find::require_completed(context, &job);
-        if let (Ok(()), Some(target)) = (&completed, &target) {
-            self.write(context, &store, &job, target).await?;
+        if let (Ok(()), Some(output)) = (&completed, &output) {
+            self.write(context, &store, &job, output).await?;
         }
-        let summary = Summary::new(context, &job, share, minting, target.as_ref());
+        let target = output.as_ref().map(|output| &output.target);
+        let summary = Summary::new(context, &job, share, minting, target);
         if self.json || completed.is_ok() {
             // If the codes go to standard output, it holds nothing else.
             if target.is_some_and(|target| target.is_stdout()) {
@@ -97,24 +102,40 @@ impl Generate {
         completed
     }
 
-    async fn write(&self, context: &Context, store: &Store, job: &Job, target: &Target) -> Result<(), Failure> {
-        let written = match target.open(self.format) {
-            Ok(sink) => JobExport { context, store, job, target }.write(sink, Order::Code).await,
-            Err(failure) => Err(failure),
+    /// Checks before anything is minted that the codes can be written.
+    fn check_output(&self, context: &Context, request: &Request) -> Result<Option<Output>, Failure> {
+        let Some(target) = self.output.as_deref().map(Target::from) else {
+            self.options.check_unused()?;
+            return Ok(None);
         };
-        written.map_err(|failure| {
-            let output = self.output.as_deref().unwrap_or("-");
-            let export = context.command(format_args!("export {} --output {}", job.id, quoted(output)));
+        target.check_writable(&context.config.store)?;
+        let encoding = target.encoding(&self.options)?;
+        encoding.check_count(request.count).map_err(Failure::usage)?;
+        Ok(Some(Output { target, encoding }))
+    }
+
+    async fn write(&self, context: &Context, store: &Store, job: &Job, output: &Output) -> Result<(), Failure> {
+        let Output { target, encoding } = output;
+        let jobs = std::slice::from_ref(job);
+        let export = JobExport { context, store, jobs, target, encoding: *encoding, options: &self.options };
+        export.write().await.map_err(|failure| {
+            let export = context.command(format_args!("export {}{}", job.id, self.repeated_output()));
             failure.with_hint(format!("the codes are in the store; write them with {export}"))
         })
     }
 
     /// Adds how to export the codes later: resuming the job does not write the file of this command.
     fn hint_at_output(&self, failure: Failure) -> Failure {
-        match &self.output {
-            Some(output) => failure.with_hint(format!("then export it with --output {}", quoted(output))),
-            None => failure,
+        match self.repeated_output() {
+            output if output.is_empty() => failure,
+            output => failure.with_hint(format!("then export it with{output}")),
         }
+    }
+
+    /// Formats `--output` and its options for a suggested command, each after a space.
+    fn repeated_output(&self) -> String {
+        let output = self.output.as_deref().map(|output| format!(" --output {}", quoted(output)));
+        output.map(|output| output + &self.options.repeated()).unwrap_or_default()
     }
 
     fn request(&self, context: &Context) -> Result<Request, Failure> {

@@ -1,16 +1,18 @@
-//! Writing the codes of a job, in order or shuffled, in constant memory. Every export is recorded in the audit log.
+//! Writing the codes of jobs, in order or shuffled, in constant memory. Every export is recorded in the audit log.
 
-use clap::ValueEnum;
 use uuid::Uuid;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::output::{Sink, Target};
+use crate::cli::support::output_format::Encoding;
+use crate::cli::support::output_options::{Order, OutputOptions};
 use crate::cli::support::shuffle::Shuffle;
 use crate::cli::support::terminal::print_note;
 use crate::cli::support::text::counted;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Job;
+use codemint_codes::mask::CODE_LENGTH_MAX;
 use codemint_store::connection::store::Store;
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_store::records::rows::Chunk;
@@ -18,56 +20,60 @@ use codemint_telemetry::failpoint;
 
 const MERGED_BYTES: usize = 256 * 1024;
 
-/// The order of exported codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Order {
-    /// Ascending byte order
-    Code,
-    /// Random order, all orders equally likely
-    Random,
-}
-
-/// The codes of a job on their way to an output.
+/// The codes of jobs on their way to an output, one job after the other.
 pub struct JobExport<'a> {
     pub context: &'a Context,
     pub store: &'a Store,
-    pub job: &'a Job,
+    pub jobs: &'a [Job],
     pub target: &'a Target,
+    pub encoding: Encoding,
+    pub options: &'a OutputOptions,
 }
 
 impl JobExport<'_> {
-    /// Writes all codes of the job.
+    /// Writes all codes of the jobs.
     ///
     /// # Errors
     /// If the store or the output fails, and on a stop request. An output file is then unchanged.
-    pub async fn write(&self, sink: Sink, order: Order) -> Result<(), Failure> {
+    pub async fn write(&self) -> Result<(), Failure> {
+        let codes = self.codes();
+        self.encoding.check_count(codes).map_err(Failure::usage)?;
+        let sink = self.target.open(self.encoding, codes)?;
         if self.store.is_archive() {
             if !self.context.quiet {
                 print_note("note: the store is read-only, so its audit log does not record this export");
             }
-            return self.write_codes(sink, order).await;
+            return self.write_codes(sink).await;
         }
         self.record(Outcome::Begun).await?;
-        let written = self.write_codes(sink, order).await;
+        let written = self.write_codes(sink).await;
         let recorded = self.record(Outcome::of(&written)).await;
         // An error of the export takes precedence over an error of the record.
         written.and(recorded)
     }
 
-    async fn write_codes(&self, sink: Sink, order: Order) -> Result<(), Failure> {
-        match order {
-            Order::Code => self.write_in_order(sink).await,
-            Order::Random => self.write_shuffled(sink).await,
+    /// Returns the number of codes of all jobs.
+    fn codes(&self) -> u64 {
+        self.jobs.iter().map(|job| job.minted).sum()
+    }
+
+    async fn write_codes(&self, mut sink: Sink) -> Result<(), Failure> {
+        sink.show_progress(self.context.progress.bar(self.codes(), 0));
+        match self.options.order {
+            Order::Code => {
+                for job in self.jobs {
+                    self.write_in_order(job, &mut sink).await?;
+                }
+            }
+            Order::Random => self.write_shuffled(&mut sink).await?,
         }
+        sink.finish()
     }
 
     /// Records in the audit log that codes leave the store: called before the first code and after the last one.
     async fn record(&self, outcome: Outcome) -> Result<(), Failure> {
-        let mut entry = AuditEntry::of_job(Action::Export, outcome, self.job);
-        let to = if self.target.is_stdout() { "to standard output" } else { "to a file" };
-        (entry.count, entry.detail, entry.digest) =
-            (Some(self.job.minted), Some(to.to_owned()), self.job.digest.clone());
-        let put = async || match self.store.put_audit(&entry).await {
+        let entries: Vec<AuditEntry> = self.jobs.iter().map(|job| self.entry(outcome, job)).collect();
+        let put = async || match self.store.put_audit_entries(&entries).await {
             Err(error) if error.is_read_only() => Ok(Err(error)),
             recorded => recorded.map(Ok),
         };
@@ -78,49 +84,57 @@ impl JobExport<'_> {
         })
     }
 
-    async fn write_in_order(&self, mut sink: Sink) -> Result<(), Failure> {
+    fn entry(&self, outcome: Outcome, job: &Job) -> AuditEntry {
+        let mut entry = AuditEntry::of_job(Action::Export, outcome, job);
+        let to = if self.target.is_stdout() { "to standard output" } else { "to a file" };
+        (entry.count, entry.detail, entry.digest) = (Some(job.minted), Some(to.to_owned()), job.digest.clone());
+        entry
+    }
+
+    async fn write_in_order(&self, job: &Job, sink: &mut Sink) -> Result<(), Failure> {
         let (context, store) = (self.context, self.store);
-        sink.show_progress(context.progress.bar(self.job.minted, 0));
-        let chunks = self.done_chunks().await?;
-        let mut rounds: Vec<Round> = chunks
-            .chunk_by(|a, b| a.planned.round == b.planned.round)
-            .map(|round| Round::new(self.job, round))
-            .collect();
+        let chunks = self.done_chunks(job).await?;
+        let mut rounds: Vec<Round> =
+            chunks.chunk_by(|a, b| a.planned.round == b.planned.round).map(|round| Round::new(job, round)).collect();
         if let [only] = rounds.as_mut_slice() {
             while let Some(batch) = only.next_batch(context, store).await? {
                 sink.write(&batch)?;
                 let reached = failpoint::reach(failpoint::EXPORT_HALF_WRITTEN).await;
                 reached.map_err(Failure::other)?;
             }
+            Ok(())
         } else {
-            merge(context, store, &mut rounds, &mut sink).await?;
+            merge(context, store, &mut rounds, sink).await
         }
-        sink.finish()
     }
 
-    async fn write_shuffled(&self, mut sink: Sink) -> Result<(), Failure> {
-        sink.show_progress(self.context.progress.bar(self.job.minted, 0));
-        let chunks = self.done_chunks().await?;
-        let bytes =
-            chunks.iter().map(|chunk| u64::from(chunk.minted) * (chunk.planned.range_first.len() as u64 + 1)).sum();
-        let mut shuffle = Shuffle::new(bytes, self.target.directory())?;
-        let mut all = Round::new(self.job, &chunks);
-        while let Some(batch) = all.next_batch(self.context, self.store).await? {
-            shuffle.push(&batch)?;
+    async fn write_shuffled(&self, sink: &mut Sink) -> Result<(), Failure> {
+        let mut shuffle = Shuffle::new(self.jobs.iter().map(bytes_at_most).sum(), self.target.directory())?;
+        for job in self.jobs {
+            let chunks = self.done_chunks(job).await?;
+            let mut all = Round::new(job, &chunks);
+            while let Some(batch) = all.next_batch(self.context, self.store).await? {
+                shuffle.push(&batch)?;
+            }
         }
         shuffle.drain(&mut |batch| {
             self.context.stop.check(stopped)?;
             sink.write(&batch)
-        })?;
-        sink.finish()
+        })
     }
 
     /// Returns the chunks whose codes are in the store, in order.
-    async fn done_chunks(&self) -> Result<Vec<Chunk>, Failure> {
-        let mut chunks = self.context.with_retries(async || self.store.list_chunks(self.job.no).await).await?;
+    async fn done_chunks(&self, job: &Job) -> Result<Vec<Chunk>, Failure> {
+        let mut chunks = self.context.with_retries(async || self.store.list_chunks(job.no).await).await?;
         chunks.retain(|chunk| chunk.state == "done");
         Ok(chunks)
     }
+}
+
+/// Returns the size of a job's codes as lines; an upper bound for an import, whose codes may have any length.
+fn bytes_at_most(job: &Job) -> u64 {
+    let length = job.mask().map_or(CODE_LENGTH_MAX, |mask| mask.code_length());
+    job.minted * (length as u64 + 1)
 }
 
 fn stopped() -> String {

@@ -2,31 +2,18 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use serde::Serialize;
-
+use crate::cli::support::encoder::Encoder;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::output_format::Encoding;
+use crate::cli::support::output_options::OutputOptions;
 use crate::cli::support::progress::Bar;
 use crate::cli::support::temporary::Temporary;
 use crate::cli::support::text::shown_path;
 use codemint_codes::batch::CodeBatch;
 use codemint_store::connection::location::Location;
-
-const BUFFER_BYTES: usize = 256 * 1024;
-
-/// The format of written codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Header row `code`, then one code per row
-    Csv,
-    /// One code per line, nothing else
-    Txt,
-    /// One object per line, {"code":"..."}
-    Jsonl,
-}
 
 /// The target that `--output` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +70,26 @@ impl Target {
         }
     }
 
-    /// Opens the target for writing.
-    pub fn open(&self, format: Option<Format>) -> Result<Sink, Failure> {
+    /// Decides on the encoding.
+    ///
+    /// # Errors
+    /// If format and file name contradict each other, or if a spreadsheet would go to a terminal.
+    pub fn encoding(&self, options: &OutputOptions) -> Result<Encoding, Failure> {
+        let file = match self {
+            Self::Stdout => None,
+            Self::File(path) => Some(path.as_path()),
+        };
+        let encoding = Encoding::decide(file, options.format).map_err(Failure::usage)?;
+        if self.is_stdout() && encoding == Encoding::Xlsx && io::stdout().is_terminal() {
+            return Err(Failure::usage(
+                "a terminal cannot show a spreadsheet; name a file, such as --output codes.xlsx",
+            ));
+        }
+        Ok(encoding)
+    }
+
+    /// Opens the target for at most `codes` codes.
+    pub fn open(&self, encoding: Encoding, codes: u64) -> Result<Sink, Failure> {
         let (stream, destination): (Box<dyn Write>, _) = match self {
             Self::Stdout => (Box::new(io::stdout().lock()), Destination::Stdout),
             Self::File(path) if is_stream(path) => {
@@ -97,23 +102,9 @@ impl Target {
                 (Box::new(file), Destination::Replace { temporary, path: path.clone() })
             }
         };
-        let format = format.unwrap_or_else(|| self.format_by_name());
-        let mut sink = Sink { writer: BufWriter::with_capacity(BUFFER_BYTES, stream), format, destination, bar: None };
-        if format == Format::Csv {
-            sink.put(|writer| writer.write_all(b"code\n"))?;
-        }
-        Ok(sink)
-    }
-
-    fn format_by_name(&self) -> Format {
-        let ending = match self {
-            Self::File(path) => path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase),
-            Self::Stdout => None,
-        };
-        match ending.as_deref() {
-            Some("txt") => Format::Txt,
-            Some("jsonl" | "ndjson") => Format::Jsonl,
-            _ => Format::Csv,
+        match Encoder::new(stream, encoding, codes) {
+            Ok(encoder) => Ok(Sink { encoder, destination, bar: None }),
+            Err(error) => Err(destination.failure(&error)),
         }
     }
 }
@@ -173,24 +164,10 @@ enum Destination {
 
 /// An open output. Dropped before `finish`, it leaves no file behind.
 pub struct Sink {
-    writer: BufWriter<Box<dyn Write>>,
-    format: Format,
+    encoder: Encoder,
     destination: Destination,
     /// The progress bar, shown only while a file is written: lines on a screen are visible themselves.
     bar: Option<Bar>,
-}
-
-/// Converts an error; the CSV library's own conversion loses the information that a pipe was closed.
-fn io_error(error: csv::Error) -> io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-#[derive(Serialize)]
-struct CodeLine<'a> {
-    code: &'a str,
 }
 
 impl Sink {
@@ -203,31 +180,14 @@ impl Sink {
         if let Some(bar) = &self.bar {
             bar.add(batch.len());
         }
-        match self.format {
-            Format::Txt => self.put(|writer| writer.write_all(batch.as_lines().as_bytes())),
-            Format::Csv => self.put(|writer| {
-                let mut rows = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
-                batch.iter().try_for_each(|code| rows.write_record([code])).map_err(io_error)?;
-                rows.flush()
-            }),
-            Format::Jsonl => self.put(|writer| {
-                for code in batch.iter() {
-                    serde_json::to_writer(&mut *writer, &CodeLine { code })?;
-                    writer.write_all(b"\n")?;
-                }
-                Ok(())
-            }),
-        }
-    }
-
-    fn put(&mut self, write: impl FnOnce(&mut BufWriter<Box<dyn Write>>) -> io::Result<()>) -> Result<(), Failure> {
-        write(&mut self.writer).map_err(|error| self.destination.failure(&error))
+        self.encoder.write(batch).map_err(|error| self.destination.failure(&error))
     }
 
     /// Makes the file appear under its name, or flushes the stream.
-    pub fn finish(mut self) -> Result<(), Failure> {
-        self.put(|writer| writer.flush())?;
-        let Destination::Replace { temporary, path } = self.destination else { return Ok(()) };
+    pub fn finish(self) -> Result<(), Failure> {
+        let Self { encoder, destination, bar: _bar } = self;
+        encoder.finish().map_err(|error| destination.failure(&error))?;
+        let Destination::Replace { temporary, path } = destination else { return Ok(()) };
         let failed = |error: &io::Error| cannot_write(&path, error);
         temporary.persist(&real_path(&path)).map_err(|error| failed(&error))?;
         // The new name survives a power cut only once its directory is synced.

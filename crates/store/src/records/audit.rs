@@ -211,8 +211,13 @@ impl AuditRow {
 impl Store {
     /// Records an action that changes nothing in the store.
     pub async fn put_audit(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.put_audit_entries(std::slice::from_ref(entry)).await
+    }
+
+    /// Does the same as [`Store::put_audit`] for several actions, all of which are recorded or none.
+    pub async fn put_audit_entries(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing().await?;
-        transaction.put_audit(std::slice::from_ref(entry)).await?;
+        transaction.put_audit(entries).await?;
         transaction.commit().await
     }
 

@@ -1,0 +1,135 @@
+//! Exports: several jobs in one file, formats and endings of file names.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use zip::ZipArchive;
+
+use codemint_test_support::cli_steps::{assert_names, exported, files_beside_the_store, generate, proposed};
+use codemint_test_support::on_both_stores;
+use codemint_test_support::stores::TestStore;
+
+/// The texts of a sheet's cells, row by row.
+fn cells(xlsx: &Path, sheet: usize) -> Vec<String> {
+    let bytes = std::fs::read(xlsx).expect("the output");
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("an archive");
+    let mut xml = String::new();
+    let name = format!("xl/worksheets/sheet{sheet}.xml");
+    archive.by_name(&name).expect("a sheet").read_to_string(&mut xml).expect("XML");
+    let texts = xml.split("<t>").skip(1).map(|cell| cell.split("</t>").next().expect("a text"));
+    texts.map(|text| text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")).collect()
+}
+
+async fn export(place: &TestStore, args: &[&str], code: i32) -> String {
+    place.codemint(["export"]).args(args).run().await.expect_code(code).stderr
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    std::fs::read_to_string(file).expect("the output").lines().map(str::to_owned).collect()
+}
+
+on_both_stores!(regression_a_spreadsheet_is_written_with_every_code_as_text);
+async fn regression_a_spreadsheet_is_written_with_every_code_as_text(place: TestStore) {
+    let args = ["[=<>&0]#E#", "--count", "300", "--chunk-size", "100"];
+    let to_xlsx = place.codemint(["generate", "--output", "a.xlsx", "--json"]).args(args).run().await.expect_code(0);
+    assert_eq!(to_xlsx.stderr, "", "no warning: the cells are texts");
+    let id = to_xlsx.json()["job_id"].as_str().expect("an id").to_owned();
+    let mut expected = exported(&place, id.parse().expect("a UUID")).await;
+    assert_eq!(expected.len(), 300);
+    expected.insert(0, "code".to_owned());
+    assert_eq!(cells(&place.path().join("a.xlsx"), 1), expected);
+
+    assert_eq!(export(&place, &[&id, "--output", "b.xlsx", "--order", "random"], 0).await, "");
+    let mut shuffled = cells(&place.path().join("b.xlsx"), 1);
+    assert_ne!(shuffled, expected);
+    shuffled[1..].sort_unstable();
+    assert_eq!(shuffled, expected);
+    assert_eq!(files_beside_the_store(place.path()), ["a.xlsx", "b.xlsx"]);
+}
+
+on_both_stores!(a_spreadsheet_goes_through_a_pipe_and_a_full_disk_is_reported);
+async fn a_spreadsheet_goes_through_a_pipe_and_a_full_disk_is_reported(place: TestStore) {
+    let id = generate(&place, &["*{8}", "--count", "20"]).await;
+    let file = std::fs::File::create(place.path().join("piped")).expect("a file");
+    let piped = place.codemint(["export", &id.to_string(), "--format", "xlsx"]).stdout(file.into());
+    piped.run().await.expect_code(0);
+    assert_eq!(cells(&place.path().join("piped"), 1)[1..], exported(&place, id).await);
+    let full = export(&place, &[&id.to_string(), "--format", "xlsx", "--output", "/dev/full"], 1).await;
+    assert_names(&full, &["failed to write /dev/full", "No space left"]);
+    assert!(!full.contains("ZipWriter") && !full.contains("panicked"), "{full}");
+}
+
+#[tokio::test]
+async fn regression_a_count_that_no_spreadsheet_holds_is_refused_before_minting() {
+    let place = TestStore::sqlite().await;
+    let args = ["generate", "*{12}", "--count", "16777201", "--output", "codes.xlsx"];
+    let refused = place.codemint(args).run().await.expect_code(2).stderr;
+    assert_names(&refused, &["at most 16,777,200 codes, and there are 16,777,201", "--format csv"]);
+    assert_eq!(place.number("select count(*) from jobs").await, 0);
+}
+
+#[tokio::test]
+async fn regression_a_compressed_file_holds_the_lines_that_its_name_promises() {
+    let place = TestStore::sqlite().await;
+    let id = generate(&place, &["*{8}", "--count", "500", "--output", "codes.txt.gz"]).await;
+    let decompressed = |name: &str| {
+        let mut text = String::new();
+        let file = std::fs::File::open(place.path().join(name)).expect("the output");
+        GzDecoder::new(file).read_to_string(&mut text).expect("a complete file");
+        text
+    };
+    let codes = exported(&place, id).await;
+    assert_eq!(decompressed("codes.txt.gz").lines().collect::<Vec<_>>(), codes);
+    export(&place, &[&id.to_string(), "--output", "codes.csv.gz"], 0).await;
+    assert_eq!(decompressed("codes.csv.gz"), format!("code\n{}\n", codes.join("\n")));
+    export(&place, &[&id.to_string(), "--output", "codes.jsonl.gz"], 0).await;
+    assert_eq!(decompressed("codes.jsonl.gz").lines().next(), Some(&*format!("{{\"code\":\"{}\"}}", codes[0])));
+}
+
+#[tokio::test]
+async fn regression_an_ending_that_is_not_written_is_refused_before_minting() {
+    let place = TestStore::sqlite().await;
+    let id = generate(&place, &["####", "--count", "5"]).await.to_string();
+    let cases: [(&[&str], &str); 7] = [
+        (&["--output", "codes.json"], "a format that is not written; name it codes.jsonl"),
+        (&["--output", "codes.xls"], "a format that is not written; name it codes.xlsx"),
+        (&["--output", "codes.csv.zip"], "name it codes.csv.gz"),
+        (&["--output", "codes.cvs"], "names no format; add --format csv (or txt, jsonl, xlsx)"),
+        (&["--output", "codes.xlsx", "--format", "csv"], "contradicts the ending of --output codes.xlsx"),
+        (&["--output", "codes.csv", "--format", "jsonl"], "or name the file codes.jsonl"),
+        (&["--output", "codes.xlsx.gz"], "a spreadsheet is compressed already"),
+    ];
+    for (args, message) in cases {
+        for command in [&["generate", "A###", "--count", "5"][..], &["export", &id]] {
+            let refused = place.codemint(command).args(args).run().await.expect_code(2);
+            assert_names(&refused.stderr, &[message]);
+        }
+    }
+    assert_eq!(place.number("select count(*) from jobs").await, 1);
+    assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
+}
+
+on_both_stores!(regression_minted_codes_are_written_in_random_order);
+async fn regression_minted_codes_are_written_in_random_order(place: TestStore) {
+    let written = async |output: &str| {
+        let args = ["generate", "*{6}", "-n", "300", "--order", "random", "--format", "txt", "--output", output];
+        place.codemint(args).run().await.expect_code(0).stdout
+    };
+    written("codes.txt").await;
+    let to_file = lines(&place.path().join("codes.txt"));
+    let to_stdout: Vec<String> = written("-").await.lines().map(str::to_owned).collect();
+    for codes in [to_file, to_stdout] {
+        assert_eq!(codes.len(), 300);
+        assert!(!codes.is_sorted(), "{codes:?}");
+    }
+
+    for options in [&["--order", "random"][..], &["--format", "xlsx"]] {
+        let refused = place.codemint(["generate", "####", "-n", "5"]).args(options).run().await.expect_code(2);
+        assert_names(&refused.stderr, &[&format!("{} needs --output FILE", options.join(" "))]);
+    }
+    let full = ["generate", "####", "-n", "5", "--order", "random", "--output", "/dev/full"];
+    let failed = place.codemint(full).run().await.expect_code(1).stderr;
+    assert_names(&failed, &["No space left", "--output /dev/full --order random`"]);
+    proposed(&place, &failed).run().await.expect_code(1);
+}

@@ -1,6 +1,7 @@
-//! Exports: several jobs in one file, formats and endings of file names.
+//! Exports: several jobs in one file, formats and endings of file names, permissions.
 
 use std::io::{Cursor, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
@@ -29,6 +30,10 @@ fn lines(file: &Path) -> Vec<String> {
     std::fs::read_to_string(file).expect("the output").lines().map(str::to_owned).collect()
 }
 
+fn mode(file: &Path) -> u32 {
+    std::fs::metadata(file).expect("a file").permissions().mode() & 0o777
+}
+
 on_both_stores!(regression_a_spreadsheet_is_written_with_every_code_as_text);
 async fn regression_a_spreadsheet_is_written_with_every_code_as_text(place: TestStore) {
     let args = ["[=<>&0]#E#", "--count", "300", "--chunk-size", "100"];
@@ -39,6 +44,7 @@ async fn regression_a_spreadsheet_is_written_with_every_code_as_text(place: Test
     assert_eq!(expected.len(), 300);
     expected.insert(0, "code".to_owned());
     assert_eq!(cells(&place.path().join("a.xlsx"), 1), expected);
+    assert_eq!(mode(&place.path().join("a.xlsx")), 0o600);
 
     assert_eq!(export(&place, &[&id, "--output", "b.xlsx", "--order", "random"], 0).await, "");
     let mut shuffled = cells(&place.path().join("b.xlsx"), 1);
@@ -110,6 +116,51 @@ async fn regression_an_ending_that_is_not_written_is_refused_before_minting() {
     assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
 }
 
+#[tokio::test]
+async fn regression_a_new_output_is_private_unless_a_mode_is_given() {
+    let place = TestStore::sqlite().await;
+    let path = |name: &str| place.path().join(name);
+    let id = generate(&place, &["*{6}", "--count", "10", "--output", "codes.txt"]).await.to_string();
+    assert_eq!(mode(&path("codes.txt")), 0o600);
+    std::fs::write(path("old.txt"), "A-1\nA-1\n").expect("a file");
+    let import = ["import", "old.txt", "--reject-file"];
+    place.codemint(import).args(["rejected.csv"]).run().await.expect_code(0);
+    place.codemint(import).args(["shown.csv", "--mode", "640"]).run().await.expect_code(0);
+    assert_eq!((mode(&path("rejected.csv")), mode(&path("shown.csv"))), (0o600, 0o640));
+
+    for (given, expected) in [("0640", 0o640), ("644", 0o644), ("0o400", 0o400), ("0660", 0o660)] {
+        assert_eq!(export(&place, &[&id, "--output", "new.txt", "--mode", given], 0).await, "");
+        // The file exists from the second turn on.
+        assert_eq!(mode(&path("new.txt")), expected, "{given}");
+    }
+    let refused: [(&[&str], &str); 5] = [
+        (&["--output", "x.csv", "--mode", "0666"], "everyone could change the file; use 0600"),
+        (&["--output", "x.csv", "--mode", "0755"], "not a program"),
+        (&["--output", "x.csv", "--mode", "rw"], "write octal digits"),
+        (&["--mode", "0640"], "standard output is no file that is created; omit --mode"),
+        (&["--output", "/dev/null", "--mode", "0640"], "/dev/null is no file that is created"),
+    ];
+    for (args, message) in refused {
+        assert_names(&export(&place, &[&[&*id][..], args].concat(), 2).await, &[message]);
+    }
+    assert!(!path("x.csv").exists());
+}
+
+#[tokio::test]
+async fn a_replaced_file_that_others_can_read_is_noted_with_the_fix() {
+    let place = TestStore::sqlite().await;
+    let id = generate(&place, &["*{6}", "--count", "10"]).await.to_string();
+    let file = place.path().join("codes.txt");
+    std::fs::write(&file, "").expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    let noted = export(&place, &[&id, "--output", "codes.txt"], 0).await;
+    assert_names(&noted, &["note: codes.txt keeps its mode 0644, so other users can access the codes", "--mode 0600"]);
+    assert_eq!(mode(&file), 0o644);
+    assert_eq!(export(&place, &[&id, "--output", "codes.txt", "-q"], 0).await, "");
+    assert_eq!(export(&place, &[&id, "--output", "codes.txt", "--mode", "0600"], 0).await, "");
+    assert_eq!(mode(&file), 0o600);
+}
+
 on_both_stores!(regression_minted_codes_are_written_in_random_order);
 async fn regression_minted_codes_are_written_in_random_order(place: TestStore) {
     let written = async |output: &str| {
@@ -124,7 +175,7 @@ async fn regression_minted_codes_are_written_in_random_order(place: TestStore) {
         assert!(!codes.is_sorted(), "{codes:?}");
     }
 
-    for options in [&["--order", "random"][..], &["--format", "xlsx"]] {
+    for options in [&["--order", "random"][..], &["--format", "xlsx"], &["--mode", "0640"]] {
         let refused = place.codemint(["generate", "####", "-n", "5"]).args(options).run().await.expect_code(2);
         assert_names(&refused.stderr, &[&format!("{} needs --output FILE", options.join(" "))]);
     }

@@ -210,13 +210,3 @@ async fn regression_a_hangup_that_is_ignored_stays_ignored() {
     let written = std::fs::read_to_string(place.path().join("codes.txt")).expect("the output");
     assert_eq!(written.lines().count(), 600);
 }
-
-#[tokio::test]
-async fn a_new_output_has_the_mode_that_the_umask_leaves() {
-    let place = TestStore::sqlite().await;
-    generate(&place, &["*{6}", "--count", "10", "--output", "codes.txt"]).await;
-    std::fs::write(place.path().join("old.txt"), "A-1\nA-1\n").expect("a file");
-    place.codemint(["import", "old.txt", "--reject-file", "rejected.csv"]).run().await.expect_code(0);
-    let mode = |name: &str| std::fs::metadata(place.path().join(name)).expect("a file").permissions().mode() & 0o777;
-    assert_eq!((mode("codes.txt"), mode("rejected.csv")), (mode("old.txt"), mode("old.txt")));
-}

@@ -14,7 +14,7 @@ use crate::cli::support::output_options::OutputOptions;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --output codes.csv
-  codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --output codes.xlsx
+  codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --output codes.xlsx --mode 0640
   codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --output codes.csv.gz
   codemint export 01890a5d-ac96-774b-bcce-b302099a8057 --order random --format txt | head
 

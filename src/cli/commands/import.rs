@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::file_mode::{FileMode, file_mode};
 use crate::cli::support::find;
 use crate::cli::support::import_input::{self, Input, Reading};
 use crate::cli::support::import_report::{DryRun, Summary};
@@ -71,6 +72,9 @@ pub struct Import {
     /// File for the list of rejected lines, as line,reason
     #[arg(long, value_name = "FILE")]
     reject_file: Option<PathBuf>,
+    /// Permissions of the reject file in octal, such as 0640 [default: those of the file it replaces, else 0600]
+    #[arg(long, value_name = "MODE", value_parser = file_mode, requires = "reject_file")]
+    mode: Option<FileMode>,
     /// Leave out lines without a valid code, any number of them
     #[arg(long)]
     allow_invalid: bool,
@@ -87,7 +91,7 @@ impl Import {
         if let Some(campaign) = &self.campaign {
             check_campaign(campaign).map_err(Failure::impossible)?;
         }
-        let beside = |path| RejectFile::beside(path, &context.config.store, &self.input.path);
+        let beside = |path| RejectFile::beside(path, self.mode, &context.config.store, &self.input.path);
         let reject_file = self.reject_file.as_deref().map(beside).transpose()?;
         let asked = self.input.asked()?;
         let input = self.input.open()?;

@@ -38,7 +38,8 @@ impl JobExport<'_> {
     pub async fn write(&self) -> Result<(), Failure> {
         let codes = self.codes();
         self.encoding.check_count(codes).map_err(Failure::usage)?;
-        let sink = self.target.open(self.encoding, codes)?;
+        let sink = self.target.open(self.encoding, codes, self.options.mode)?;
+        self.note_open_file();
         if self.store.is_archive() {
             if !self.context.quiet {
                 print_note("note: the store is read-only, so its audit log does not record this export");
@@ -55,6 +56,16 @@ impl JobExport<'_> {
     /// Returns the number of codes of all jobs.
     fn codes(&self) -> u64 {
         self.jobs.iter().map(|job| job.minted).sum()
+    }
+
+    /// A replaced file keeps its permissions, which may be wider than the user remembers.
+    fn note_open_file(&self) {
+        if let (None, Some(mode)) = (self.options.mode, self.target.mode_open_to_others()) {
+            self.context.note(&format!(
+                "note: {} keeps its mode {mode:04o}, so other users can access the codes; --mode 0600 makes it private",
+                self.target
+            ));
+        }
     }
 
     async fn write_codes(&self, mut sink: Sink) -> Result<(), Failure> {

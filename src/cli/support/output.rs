@@ -3,10 +3,12 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::support::encoder::Encoder;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::file_mode::FileMode;
 use crate::cli::support::output_format::Encoding;
 use crate::cli::support::output_options::OutputOptions;
 use crate::cli::support::progress::Bar;
@@ -70,16 +72,19 @@ impl Target {
         }
     }
 
-    /// Decides on the encoding.
+    /// Decides on the encoding, and checks that the options make sense for this target.
     ///
     /// # Errors
-    /// If format and file name contradict each other, or if a spreadsheet would go to a terminal.
+    /// If format and file name contradict each other, or if something that is not a file is to have a mode.
     pub fn encoding(&self, options: &OutputOptions) -> Result<Encoding, Failure> {
         let file = match self {
             Self::Stdout => None,
             Self::File(path) => Some(path.as_path()),
         };
         let encoding = Encoding::decide(file, options.format).map_err(Failure::usage)?;
+        if let Some(mode) = options.mode.filter(|_| file.is_none_or(is_stream)) {
+            return Err(Failure::usage(format!("--mode {mode}: {self} is no file that is created; omit --mode")));
+        }
         if self.is_stdout() && encoding == Encoding::Xlsx && io::stdout().is_terminal() {
             return Err(Failure::usage(
                 "a terminal cannot show a spreadsheet; name a file, such as --output codes.xlsx",
@@ -88,8 +93,15 @@ impl Target {
         Ok(encoding)
     }
 
-    /// Opens the target for at most `codes` codes.
-    pub fn open(&self, encoding: Encoding, codes: u64) -> Result<Sink, Failure> {
+    /// Returns the mode of the file to be replaced if users other than its owner and its group can access it.
+    pub fn mode_open_to_others(&self) -> Option<u32> {
+        let Self::File(path) = self else { return None };
+        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some(metadata.permissions().mode() & 0o777).filter(|mode| mode & 0o007 != 0)
+    }
+
+    /// Opens the target for at most `codes` codes. A new file gets `mode`, or is private.
+    pub fn open(&self, encoding: Encoding, codes: u64, mode: Option<FileMode>) -> Result<Sink, Failure> {
         let (stream, destination): (Box<dyn Write>, _) = match self {
             Self::Stdout => (Box::new(io::stdout().lock()), Destination::Stdout),
             Self::File(path) if is_stream(path) => {
@@ -99,7 +111,7 @@ impl Target {
             Self::File(path) => {
                 let temporary = temporary_beside(path)?;
                 let file = temporary.as_file().try_clone().map_err(|error| cannot_write(path, &error))?;
-                (Box::new(file), Destination::Replace { temporary, path: path.clone() })
+                (Box::new(file), Destination::Replace { temporary, path: path.clone(), mode })
             }
         };
         match Encoder::new(stream, encoding, codes) {
@@ -159,7 +171,7 @@ pub fn cannot_write(place: &Path, error: &io::Error) -> Failure {
 enum Destination {
     Stdout,
     Stream(PathBuf),
-    Replace { temporary: Temporary, path: PathBuf },
+    Replace { temporary: Temporary, path: PathBuf, mode: Option<FileMode> },
 }
 
 /// An open output. Dropped before `finish`, it leaves no file behind.
@@ -187,9 +199,9 @@ impl Sink {
     pub fn finish(self) -> Result<(), Failure> {
         let Self { encoder, destination, bar: _bar } = self;
         encoder.finish().map_err(|error| destination.failure(&error))?;
-        let Destination::Replace { temporary, path } = destination else { return Ok(()) };
+        let Destination::Replace { temporary, path, mode } = destination else { return Ok(()) };
         let failed = |error: &io::Error| cannot_write(&path, error);
-        temporary.persist(&real_path(&path)).map_err(|error| failed(&error))?;
+        temporary.persist(&real_path(&path), mode).map_err(|error| failed(&error))?;
         // The new name survives a power cut only once its directory is synced.
         File::open(directory_of(&path)).and_then(|directory| directory.sync_all()).map_err(|error| failed(&error))?;
         Ok(())

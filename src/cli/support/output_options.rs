@@ -1,10 +1,11 @@
-//! The options of commands that write codes: format and order.
+//! The options of commands that write codes: format, order and permissions.
 
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 
 use crate::cli::support::failure::Failure;
+use crate::cli::support::file_mode::{FileMode, file_mode};
 use crate::cli::support::output_format::Format;
 
 /// The order of written codes.
@@ -24,6 +25,9 @@ pub struct OutputOptions {
     /// Order of the codes
     #[arg(long, value_enum, default_value_t = Order::Code)]
     pub order: Order,
+    /// Permissions of the output file in octal, such as 0640 [default: those of the file it replaces, else 0600]
+    #[arg(long, value_name = "MODE", value_parser = file_mode)]
+    pub mode: Option<FileMode>,
 }
 
 impl OutputOptions {
@@ -36,6 +40,9 @@ impl OutputOptions {
         }
         if self.order == Order::Random {
             options.push_str(" --order random");
+        }
+        if let Some(mode) = self.mode {
+            let _written = write!(options, " --mode {mode}");
         }
         options
     }

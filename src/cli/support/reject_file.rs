@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::file_mode::FileMode;
 use crate::cli::support::output::{cannot_write, is_of_store, temporary_beside};
 use crate::cli::support::temporary::Temporary;
 use crate::cli::support::text::shown_path;
@@ -22,14 +23,16 @@ use codemint_store::connection::store::Store;
 pub struct RejectFile {
     path: PathBuf,
     temporary: Temporary,
+    mode: Option<FileMode>,
 }
 
 impl RejectFile {
-    /// Creates the temporary file before any work is done, to find out early whether the list can be written.
+    /// Creates the temporary file before any work is done, to find out early whether the list can be written. A new list
+    /// gets `mode`, or is private.
     ///
     /// # Errors
     /// `usage` if the path is not a file, or is the store or the input.
-    pub fn beside(path: &Path, store: &Location, input: &str) -> Result<Self, Failure> {
+    pub fn beside(path: &Path, mode: Option<FileMode>, store: &Location, input: &str) -> Result<Self, Failure> {
         let refuse =
             |problem: &str| Failure::usage(format!("--reject-file {} is {problem}; name a file", shown_path(path)));
         if path.exists() && !path.is_file() {
@@ -41,7 +44,7 @@ impl RejectFile {
         if fs::canonicalize(path).is_ok_and(|path| fs::canonicalize(input).is_ok_and(|input| input == path)) {
             return Err(refuse("the input"));
         }
-        Ok(Self { path: path.to_owned(), temporary: temporary_beside(path)? })
+        Ok(Self { path: path.to_owned(), temporary: temporary_beside(path)?, mode })
     }
 
     /// Lists the rejected lines of the input, and the lines of codes that existed before.
@@ -69,7 +72,8 @@ impl RejectFile {
         let written = tokio::task::spawn_blocking(move || {
             let progress = |_| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             let written = rejects.write_csv(self.temporary.as_file(), &progress).map_err(Failure::from);
-            let persist = || self.temporary.persist(&self.path).map_err(|error| cannot_write(&self.path, &error));
+            let persist =
+                || self.temporary.persist(&self.path, self.mode).map_err(|error| cannot_write(&self.path, &error));
             written.and_then(|_| persist())
         });
         context.stop.check(|| {

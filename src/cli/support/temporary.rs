@@ -3,12 +3,14 @@
 //! The process that writes a file holds a lock on it, which ends with the process: a file without a lock was left
 //! by a killed process.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
+
+use crate::cli::support::file_mode::FileMode;
 
 const PREFIX: &str = ".";
 const SUFFIX: &str = ".codemint-tmp";
@@ -18,7 +20,7 @@ const SUFFIX: &str = ".codemint-tmp";
 pub fn temporary_file(directory: &Path) -> io::Result<NamedTempFile> {
     remove_abandoned(directory);
     loop {
-        let file = named(directory, 0o600)?;
+        let file = named(directory)?;
         file.as_file().lock()?;
         // Before it was locked it looked abandoned, and another process may have removed it.
         if file.as_file().metadata()?.nlink() > 0 {
@@ -27,38 +29,33 @@ pub fn temporary_file(directory: &Path) -> io::Result<NamedTempFile> {
     }
 }
 
-/// Creates a file whose mode the umask and the directory restrict.
-fn named(directory: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    let permissions = Permissions::from_mode(mode);
+/// Creates a file that only its owner can access.
+fn named(directory: &Path) -> io::Result<NamedTempFile> {
+    let permissions = FileMode::PRIVATE.permissions();
     tempfile::Builder::new().permissions(permissions).prefix(PREFIX).suffix(SUFFIX).tempfile_in(directory)
 }
 
 /// A file of codes that only its owner can access until it is complete: a killed process leaves it behind.
 #[derive(Debug)]
-pub struct Temporary {
-    file: NamedTempFile,
-    permissions_of_new: Permissions,
-}
+pub struct Temporary(NamedTempFile);
 
 impl Temporary {
     pub fn create(directory: &Path) -> io::Result<Self> {
-        let file = temporary_file(directory)?;
-        // Only a file shows what the umask and the directory make of a mode.
-        let permissions_of_new = named(directory, 0o666)?.as_file().metadata()?.permissions();
-        Ok(Self { file, permissions_of_new })
+        temporary_file(directory).map(Self)
     }
 
     pub fn as_file(&self) -> &File {
-        self.file.as_file()
+        self.0.as_file()
     }
 
-    /// Gives the file its name, with the permissions of the file that it replaces or of a new one.
-    pub fn persist(self, path: &Path) -> io::Result<()> {
-        let Self { file, permissions_of_new } = self;
-        let replaced = fs::metadata(path).map(|metadata| metadata.permissions());
-        file.as_file().set_permissions(replaced.unwrap_or(permissions_of_new))?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+    /// Gives the file its name. Its permissions are `mode`, or those of the file that it replaces, or private.
+    pub fn persist(self, path: &Path, mode: Option<FileMode>) -> io::Result<()> {
+        let replaced = || fs::metadata(path).map(|metadata| metadata.permissions()).ok();
+        let permissions = mode.map(FileMode::permissions).or_else(replaced);
+        let file = self.0.as_file();
+        file.set_permissions(permissions.unwrap_or_else(|| FileMode::PRIVATE.permissions()))?;
+        file.sync_all()?;
+        self.0.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
 }

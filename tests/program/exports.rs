@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
+use uuid::Uuid;
 use zip::ZipArchive;
 
-use codemint_test_support::cli_steps::{assert_names, exported, files_beside_the_store, generate, proposed};
+use codemint_test_support::cli_steps::{assert_names, exported, files_beside_the_store, generate, proposed, request};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
 
@@ -114,6 +115,65 @@ async fn regression_an_ending_that_is_not_written_is_refused_before_minting() {
     }
     assert_eq!(place.number("select count(*) from jobs").await, 1);
     assert_eq!(files_beside_the_store(place.path()), [] as [&str; 0]);
+}
+
+on_both_stores!(regression_several_jobs_are_written_into_one_file_in_the_given_order);
+async fn regression_several_jobs_are_written_into_one_file_in_the_given_order(place: TestStore) {
+    let (first, second) =
+        (generate(&place, &["B###", "-n", "30"]).await, generate(&place, &["A###", "-n", "20"]).await);
+    let (first_codes, second_codes) = (exported(&place, first).await, exported(&place, second).await);
+    let (first, second) = (first.to_string(), second.to_string());
+    export(&place, &[&first, &second, "--output", "both.txt"], 0).await;
+    assert_eq!(lines(&place.path().join("both.txt")), [first_codes.clone(), second_codes.clone()].concat());
+    export(&place, &[&second, &first, "--output", "both.csv"], 0).await;
+    let in_order = [vec!["code".to_owned()], second_codes.clone(), first_codes.clone()].concat();
+    assert_eq!(lines(&place.path().join("both.csv")), in_order);
+
+    export(&place, &[&first, &second, "--output", "mixed.txt", "--order", "random"], 0).await;
+    let mut mixed = lines(&place.path().join("mixed.txt"));
+    assert!(mixed[..30].iter().any(|code| code.starts_with('A')), "jobs are mixed: {mixed:?}");
+    mixed.sort_unstable();
+    assert_eq!(mixed, [second_codes, first_codes].concat());
+
+    assert_names(&export(&place, &[&first, &second, &first], 2).await, &[&first, "is named twice"]);
+    let unknown = Uuid::now_v7().to_string();
+    assert_names(&export(&place, &[&first, &unknown, "--output", "no.csv"], 3).await, &["there is no job", &unknown]);
+    assert!(!place.path().join("no.csv").exists());
+    let begun = "select count(*) from audit where action = 'export' and result = 'begun'";
+    // Both before, and three times both together.
+    assert_eq!(place.number(begun).await, 8);
+    assert_eq!(place.number("select count(*) from audit where action = 'export' and result = 'done'").await, 8);
+}
+
+on_both_stores!(regression_a_campaign_is_exported_with_all_its_jobs);
+async fn regression_a_campaign_is_exported_with_all_its_jobs(place: TestStore) {
+    let spring = ["--count", "10", "--campaign", "spring"];
+    let mint = async |mask: &str, args: &[&str]| generate(&place, &[&[mask][..], args].concat()).await;
+    let (old, _other) = (mint("Z###", &spring).await, mint("B###", &["--count", "10", "--campaign", "SPRING"]).await);
+    std::fs::write(place.path().join("old.txt"), "LONGER-CODE\nC-1\n").expect("a file");
+    let import = place.codemint(["import", "old.txt", "--campaign", "spring", "--json"]).run().await.expect_code(0);
+    let imported: Uuid = import.json()["job_id"].as_str().expect("an id").parse().expect("a UUID");
+    let young = mint("A###", &spring).await;
+    let expected =
+        [exported(&place, old).await, exported(&place, imported).await, exported(&place, young).await].concat();
+    assert_eq!(expected.len(), 22);
+    export(&place, &["--campaign", "spring", "--output", "spring.txt"], 0).await;
+    assert_eq!(lines(&place.path().join("spring.txt")), expected);
+    export(&place, &["--campaign", "spring", "--output", "spring.xlsx"], 0).await;
+    assert_eq!(cells(&place.path().join("spring.xlsx"), 1)[1..], expected);
+
+    let none = export(&place, &["--campaign", "autumn", "--output", "autumn.csv"], 3).await;
+    assert_names(&none, &["no job has the campaign autumn", "jobs list`"]);
+    assert_names(&export(&place, &["--campaign", "spring", &old.to_string()], 2).await, &["cannot be used with"]);
+    assert_names(&export(&place, &[], 2).await, &["--campaign", "JOB"]);
+
+    let unfinished = Uuid::now_v7();
+    let mut request = request("Q###", 5);
+    request.campaign = Some("spring".to_owned());
+    place.store.put_job(unfinished, &request).await.expect("a job");
+    let refused = export(&place, &["--campaign", "spring", "--output", "more.csv"], 3).await;
+    assert_names(&refused, &[&unfinished.to_string(), "is queued with 0 of 5 codes", "jobs resume"]);
+    assert_eq!(files_beside_the_store(place.path()), ["old.txt", "spring.txt", "spring.xlsx"]);
 }
 
 #[tokio::test]

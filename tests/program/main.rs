@@ -4,6 +4,7 @@ mod cli_generate;
 mod waiting_for_room;
 mod cli_output;
 mod exports;
+mod spreadsheets;
 mod outside_texts;
 mod plain_words;
 mod cli_interrupt;

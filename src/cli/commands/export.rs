@@ -31,7 +31,8 @@ const JOBS_MAX: u32 = 10_000;
 
 Use random order to hand out codes line by line: in a sorted list, each code hints at its neighbours.
 
---format xlsx writes a spreadsheet whose cells are texts, with further sheets after 1,048,575 codes.")]
+Spreadsheets change codes that look like numbers, dates or formulas when they open CSV; a warning counts \
+them. --format xlsx writes a spreadsheet whose cells are texts, with further sheets after 1,048,575 codes.")]
 pub struct Export {
     /// Job ids from `codemint jobs list`; the codes of several jobs follow one another in this order
     #[arg(value_name = "JOB", value_parser = find::job_id)]
@@ -62,7 +63,7 @@ impl Export {
         }
         let export =
             JobExport { context, store: &store, jobs: &jobs, target: &target, encoding, options: &self.options };
-        export.write().await
+        export.write(true).await
     }
 
     /// Checks that no code is written twice, and that the jobs fit in memory.

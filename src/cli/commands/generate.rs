@@ -14,6 +14,7 @@ use crate::cli::support::output::Target;
 use crate::cli::support::output_format::Encoding;
 use crate::cli::support::output_options::OutputOptions;
 use crate::cli::support::requests::{put_job, request_failure, whole_number};
+use crate::cli::support::spreadsheet_warning::warning_of_mask;
 use crate::cli::support::terminal::{print_report, print_report_beside};
 use crate::cli::support::text::quoted;
 use crate::config::policy_files;
@@ -71,6 +72,8 @@ pub struct Generate {
 struct Output {
     target: Target,
     encoding: Encoding,
+    /// True if the user knows what spreadsheets do to the codes.
+    is_warned: bool,
 }
 
 impl Generate {
@@ -102,7 +105,7 @@ impl Generate {
         completed
     }
 
-    /// Checks before anything is minted that the codes can be written.
+    /// Checks before anything is minted that the codes can be written, and warns if a spreadsheet would change them.
     fn check_output(&self, context: &Context, request: &Request) -> Result<Option<Output>, Failure> {
         let Some(target) = self.output.as_deref().map(Target::from) else {
             self.options.check_unused()?;
@@ -111,14 +114,17 @@ impl Generate {
         target.check_writable(&context.config.store)?;
         let encoding = target.encoding(&self.options)?;
         encoding.check_count(request.count).map_err(Failure::usage)?;
-        Ok(Some(Output { target, encoding }))
+        let warning = if encoding.is_csv() { warning_of_mask(&request.mask, request.count)? } else { None };
+        let is_warned = warning.is_some();
+        warning.iter().for_each(|warning| context.note(warning));
+        Ok(Some(Output { target, encoding, is_warned }))
     }
 
     async fn write(&self, context: &Context, store: &Store, job: &Job, output: &Output) -> Result<(), Failure> {
-        let Output { target, encoding } = output;
+        let Output { target, encoding, is_warned } = output;
         let jobs = std::slice::from_ref(job);
         let export = JobExport { context, store, jobs, target, encoding: *encoding, options: &self.options };
-        export.write().await.map_err(|failure| {
+        export.write(!is_warned).await.map_err(|failure| {
             let export = context.command(format_args!("export {}{}", job.id, self.repeated_output()));
             failure.with_hint(format!("the codes are in the store; write them with {export}"))
         })

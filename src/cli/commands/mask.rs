@@ -1,5 +1,6 @@
 //! `codemint mask`: explains masks and checks codes, without a store.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use crate::cli::support::context::Context;
 
 use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::{from_to, parse_mask, whole_number};
+use crate::cli::support::spreadsheet_warning::{describe, exposure};
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::{counted, grouped};
+use crate::cli::support::text::{counted, grouped, percent};
 use crate::config::policy_files;
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::draw::Draw;
@@ -21,6 +23,7 @@ use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
 use codemint_codes::random::Stream;
 use codemint_codes::slice::Slice;
+use codemint_codes::spreadsheet::Exposure;
 use codemint_codes::symbols::SAFE;
 use codemint_store::admission::entropy::fresh_key;
 
@@ -77,6 +80,29 @@ struct Explanation {
     /// Codes drawn with a throw-away key, stored nowhere; none for a mask with check characters without their secret.
     samples: Vec<String>,
     plan: Option<Plan>,
+    /// What spreadsheets do to the codes when they open CSV; none if they keep all of them.
+    spreadsheet: Option<Spreadsheet>,
+}
+
+/// The codes that a spreadsheet changes or runs.
+#[derive(Debug, Serialize)]
+struct Spreadsheet {
+    /// The share of the codes, 0 to 1.
+    share: f64,
+    /// False if the shares are estimates, because check characters depend on their secret.
+    exact: bool,
+    /// The share of each kind.
+    kinds: BTreeMap<&'static str, f64>,
+    #[serde(skip)]
+    description: String,
+}
+
+impl From<Exposure> for Spreadsheet {
+    fn from(exposure: Exposure) -> Self {
+        let kinds = exposure.kinds().map(|(kind, share)| (kind.into_str(), share)).collect();
+        let (share, exact, description) = (exposure.share(), exposure.is_exact(), describe(&exposure));
+        Self { share, exact, kinds, description }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -122,6 +148,7 @@ impl Explain {
             check,
             samples,
             plan,
+            spreadsheet: exposure(&mask)?.map(Spreadsheet::from),
         };
         print_report(self.json, &explanation)?;
         Failure::unless(feasible)
@@ -183,6 +210,9 @@ impl fmt::Display for Explanation {
         for (at, sample) in self.samples.iter().enumerate() {
             let label = if at == 0 { "samples   " } else { "          " };
             write!(f, "\n{label}{sample}  (a sample, not minted)")?;
+        }
+        if let Some(spreadsheet) = &self.spreadsheet {
+            write!(f, "\ncsv       {}", spreadsheet.description)?;
         }
         let Some(plan) = &self.plan else { return Ok(()) };
         let count = counted(plan.count.into(), "code");
@@ -255,10 +285,4 @@ impl fmt::Display for CheckVerdict {
             Some(problem) => write!(f, "not a code of {}: {problem}", self.canonical_mask),
         }
     }
-}
-
-/// Formats a share as a percentage with meaningful digits, however small it is.
-fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent >= 0.01 { format!("{percent:.2} %") } else { format!("{percent:.1e} %") }
 }

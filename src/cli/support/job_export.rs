@@ -8,6 +8,7 @@ use crate::cli::support::output::{Sink, Target};
 use crate::cli::support::output_format::Encoding;
 use crate::cli::support::output_options::{Order, OutputOptions};
 use crate::cli::support::shuffle::Shuffle;
+use crate::cli::support::spreadsheet_warning::MisreadWatch;
 use crate::cli::support::terminal::print_note;
 use crate::cli::support::text::counted;
 use codemint_codes::batch::CodeBatch;
@@ -30,24 +31,32 @@ pub struct JobExport<'a> {
     pub options: &'a OutputOptions,
 }
 
+/// An open output, and the codes in it that spreadsheets change.
+struct Written {
+    sink: Sink,
+    watch: Option<MisreadWatch>,
+}
+
 impl JobExport<'_> {
-    /// Writes all codes of the jobs.
+    /// Writes all codes of the jobs. With `warn`, codes that spreadsheets change are counted and reported.
     ///
     /// # Errors
     /// If the store or the output fails, and on a stop request. An output file is then unchanged.
-    pub async fn write(&self) -> Result<(), Failure> {
+    pub async fn write(&self, warn: bool) -> Result<(), Failure> {
         let codes = self.codes();
         self.encoding.check_count(codes).map_err(Failure::usage)?;
         let sink = self.target.open(self.encoding, codes, self.options.mode)?;
+        let watch = if warn { MisreadWatch::of(self.jobs, self.encoding)? } else { None };
         self.note_open_file();
+        let written = Written { sink, watch };
         if self.store.is_archive() {
             if !self.context.quiet {
                 print_note("note: the store is read-only, so its audit log does not record this export");
             }
-            return self.write_codes(sink).await;
+            return self.write_codes(written).await;
         }
         self.record(Outcome::Begun).await?;
-        let written = self.write_codes(sink).await;
+        let written = self.write_codes(written).await;
         let recorded = self.record(Outcome::of(&written)).await;
         // An error of the export takes precedence over an error of the record.
         written.and(recorded)
@@ -68,17 +77,22 @@ impl JobExport<'_> {
         }
     }
 
-    async fn write_codes(&self, mut sink: Sink) -> Result<(), Failure> {
-        sink.show_progress(self.context.progress.bar(self.codes(), 0));
+    async fn write_codes(&self, mut written: Written) -> Result<(), Failure> {
+        written.sink.show_progress(self.context.progress.bar(self.codes(), 0));
         match self.options.order {
             Order::Code => {
                 for job in self.jobs {
-                    self.write_in_order(job, &mut sink).await?;
+                    self.write_in_order(job, &mut written).await?;
                 }
             }
-            Order::Random => self.write_shuffled(&mut sink).await?,
+            Order::Random => self.write_shuffled(&mut written).await?,
         }
-        sink.finish()
+        let Written { sink, watch } = written;
+        sink.finish()?;
+        if let Some(warning) = watch.and_then(|watch| watch.warning(self.codes())) {
+            self.context.note(&warning);
+        }
+        Ok(())
     }
 
     /// Records in the audit log that codes leave the store: called before the first code and after the last one.
@@ -102,24 +116,24 @@ impl JobExport<'_> {
         entry
     }
 
-    async fn write_in_order(&self, job: &Job, sink: &mut Sink) -> Result<(), Failure> {
+    async fn write_in_order(&self, job: &Job, written: &mut Written) -> Result<(), Failure> {
         let (context, store) = (self.context, self.store);
         let chunks = self.done_chunks(job).await?;
         let mut rounds: Vec<Round> =
             chunks.chunk_by(|a, b| a.planned.round == b.planned.round).map(|round| Round::new(job, round)).collect();
         if let [only] = rounds.as_mut_slice() {
             while let Some(batch) = only.next_batch(context, store).await? {
-                sink.write(&batch)?;
+                written.write(&batch)?;
                 let reached = failpoint::reach(failpoint::EXPORT_HALF_WRITTEN).await;
                 reached.map_err(Failure::other)?;
             }
             Ok(())
         } else {
-            merge(context, store, &mut rounds, sink).await
+            merge(context, store, &mut rounds, written).await
         }
     }
 
-    async fn write_shuffled(&self, sink: &mut Sink) -> Result<(), Failure> {
+    async fn write_shuffled(&self, written: &mut Written) -> Result<(), Failure> {
         let mut shuffle = Shuffle::new(self.jobs.iter().map(bytes_at_most).sum(), self.target.directory())?;
         for job in self.jobs {
             let chunks = self.done_chunks(job).await?;
@@ -130,7 +144,7 @@ impl JobExport<'_> {
         }
         shuffle.drain(&mut |batch| {
             self.context.stop.check(stopped)?;
-            sink.write(&batch)
+            written.write(&batch)
         })
     }
 
@@ -139,6 +153,15 @@ impl JobExport<'_> {
         let mut chunks = self.context.with_retries(async || self.store.list_chunks(job.no).await).await?;
         chunks.retain(|chunk| chunk.state == "done");
         Ok(chunks)
+    }
+}
+
+impl Written {
+    fn write(&mut self, batch: &CodeBatch) -> Result<(), Failure> {
+        if let Some(watch) = &mut self.watch {
+            watch.add(batch);
+        }
+        self.sink.write(batch)
     }
 }
 
@@ -153,7 +176,12 @@ fn stopped() -> String {
 }
 
 /// Merges the rounds: each one is ascending, but further rounds span the range of the first one. There are only a few.
-async fn merge(context: &Context, store: &Store, rounds: &mut [Round<'_>], sink: &mut Sink) -> Result<(), Failure> {
+async fn merge(
+    context: &Context,
+    store: &Store,
+    rounds: &mut [Round<'_>],
+    written: &mut Written,
+) -> Result<(), Failure> {
     for round in rounds.iter_mut() {
         round.advance(context, store).await?;
     }
@@ -165,10 +193,10 @@ async fn merge(context: &Context, store: &Store, rounds: &mut [Round<'_>], sink:
         merged.push('\n');
         least.advance(context, store).await?;
         if merged.len() >= MERGED_BYTES {
-            sink.write(&CodeBatch::from_lines(std::mem::take(&mut merged)))?;
+            written.write(&CodeBatch::from_lines(std::mem::take(&mut merged)))?;
         }
     }
-    sink.write(&CodeBatch::from_lines(merged))
+    written.write(&CodeBatch::from_lines(merged))
 }
 
 /// The chunks of one round, read one after the other.

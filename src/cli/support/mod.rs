@@ -16,6 +16,7 @@ pub(super) mod output_format;
 pub(super) mod encoder;
 pub(super) mod xlsx;
 pub(super) mod file_mode;
+pub(super) mod spreadsheet_warning;
 pub(super) mod temporary;
 pub(super) mod waits;
 pub(super) mod progress;

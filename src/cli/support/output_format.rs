@@ -129,6 +129,10 @@ impl Encoding {
         }
     }
 
+    pub const fn is_csv(self) -> bool {
+        matches!(self, Self::Lines { style: LineStyle::Csv, .. })
+    }
+
     /// Checks that the format holds this number of codes.
     pub fn check_count(self, codes: u64) -> Result<(), FormatError> {
         let fits = self != Self::Xlsx || codes <= xlsx::CODES_MAX;

@@ -53,6 +53,12 @@ pub fn counted(number: u128, noun: &str) -> String {
     format!("{} {}", grouped(number), plural(number, noun))
 }
 
+/// Formats a share as a percentage with meaningful digits, however small it is.
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent >= 0.01 { format!("{percent:.2} %") } else { format!("{percent:.1e} %") }
+}
+
 /// Formats a text with a caret under one of its bytes.
 pub fn with_caret(text: &str, offset: usize) -> String {
     let before = printable(text.get(..offset).unwrap_or(text)).chars().count();

@@ -72,4 +72,6 @@ async fn generate_can_refuse_to_wait_for_room(place: TestStore) {
     let refusal = "0 codes of A# are free for certain, 1 was requested; nothing was stored; up to 10 become free if unfinished jobs take others: leave out --no-wait-for-room to wait for them";
     assert_names(&ran.stderr, &[refusal]);
     assert_eq!(place.number("select count(*) from jobs").await, 1);
+    let enqueued = place.codemint(["enqueue", "A#", "--count", "1"]).run().await.expect_code(0);
+    assert_names(&enqueued.stderr, &["note: the job waits for room: 0 codes are free for certain"]);
 }

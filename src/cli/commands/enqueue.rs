@@ -74,7 +74,9 @@ impl Enqueue {
             (Some(settings), _) => self.publish(context, settings, id).await?,
             (None, Some(store)) => {
                 let request = request.clone().under(policy_files::load(&context.config)?)?;
-                put_job(context, store, id, &request).await?;
+                if let Some(reason) = put_job(context, store, id, &request).await?.waits_for {
+                    context.note(&format!("note: the job waits for room: {reason}"));
+                }
             }
             (None, None) => {}
         }

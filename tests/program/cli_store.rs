@@ -138,7 +138,7 @@ async fn only_migrate_creates_a_postgres_schema() {
         assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 7"]);
     }
     let json = run(url, &["migrate", "--json"], 0).await.json();
-    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 6, "partitions": 0 }));
+    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 7, "partitions": 0 }));
     run(url, &MINT, 0).await;
 }
 

@@ -244,3 +244,15 @@ async fn regression_minted_codes_are_written_in_random_order(place: TestStore) {
     assert_names(&failed, &["No space left", "--output /dev/full --order random`"]);
     proposed(&place, &failed).run().await.expect_code(1);
 }
+
+on_both_stores!(regression_an_export_checks_the_digest_of_what_it_writes);
+async fn regression_an_export_checks_the_digest_of_what_it_writes(place: TestStore) {
+    let id = generate(&place, &["A####", "--count", "100"]).await.to_string();
+    place.execute("update codes set code = 'AZZZZ' where code = (select max(code) from codes)").await;
+    place.execute("update chunks set range_last = 'AZZZZ'").await;
+    for order in ["code", "random"] {
+        let said = export(&place, &[&id, "--order", order, "--output", "codes.csv"], 3).await;
+        assert_names(&said, &["the codes of chunk 1 differ from those that its checkpoint records", "verify"]);
+        assert!(!place.path().join("codes.csv").exists());
+    }
+}

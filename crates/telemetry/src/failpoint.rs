@@ -50,19 +50,17 @@ pub fn read_environment() {
 #[cfg(not(feature = "failpoints"))]
 pub const fn read_environment() {}
 
-/// Not a place: the time in milliseconds after which a command reports that it waits, where a test has set one.
-pub const WAIT_NOTED: &str = "wait-noted";
-
-/// Returns the time that a test has set by `return(MILLISECONDS)`.
+/// Returns the time after which a command reports that it waits, where a test has set one:
+/// `wait-noted=return(MILLISECONDS)`.
 #[cfg(feature = "failpoints")]
-pub fn milliseconds(point: &'static str) -> Option<std::time::Duration> {
-    let number = fail::eval(point, |number| number.unwrap_or_default())?;
+pub fn wait_noted_after() -> Option<std::time::Duration> {
+    let number = fail::eval("wait-noted", |number| number.unwrap_or_default())?;
     number.parse().ok().map(std::time::Duration::from_millis)
 }
 
 /// Returns `None`: this build has no failpoints.
 #[cfg(not(feature = "failpoints"))]
-pub const fn milliseconds(_point: &'static str) -> Option<std::time::Duration> {
+pub const fn wait_noted_after() -> Option<std::time::Duration> {
     None
 }
 

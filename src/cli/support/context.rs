@@ -63,7 +63,7 @@ impl Context {
             quiet: global.quiet,
             progress,
             no_wait: false,
-            note_after: (!is_worker).then(|| failpoint::milliseconds(failpoint::WAIT_NOTED).unwrap_or(NOTE_AFTER)),
+            note_after: (!is_worker).then(|| failpoint::wait_noted_after().unwrap_or(NOTE_AFTER)),
             is_wait_noted: AtomicBool::new(false),
             opened: OnceCell::new(),
         };

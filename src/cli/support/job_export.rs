@@ -1,5 +1,6 @@
 //! Writing the codes of jobs, in order or shuffled, in constant memory. Every export is recorded in the audit log.
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::cli::support::context::Context;
@@ -226,7 +227,20 @@ impl<'a> Round<'a> {
                 context.command(format_args!("verify {}", self.job_id))
             )));
         }
+        self.check_digest(context, chunk, &batch)?;
         Ok(Some(batch))
+    }
+
+    /// A count is right even if a code was replaced, or if a server returns the codes in another order.
+    fn check_digest(&self, context: &Context, chunk: &Chunk, batch: &CodeBatch) -> Result<(), Failure> {
+        if chunk.digest.as_deref().is_none_or(|digest| *digest == Sha256::digest(batch.as_lines())[..]) {
+            return Ok(());
+        }
+        Err(Failure::negative_result(format!(
+            "the codes of chunk {} differ from those that its checkpoint records; run {} for details",
+            chunk.planned.run_no,
+            context.command(format_args!("verify {}", self.job_id))
+        )))
     }
 
     fn head(&self) -> Option<&str> {

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use codemint_test_support::engine_steps::{
     assert_sound, checking, denying, has_ended, import, put, put_request, refusal_of, request, run, run_under, start,
 };
-use codemint_test_support::on_all_stores;
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::{on_all_stores, on_both_stores};
 
 /// Stores a job that must wait.
 async fn put_waiting(place: &TestStore, mask: &str, count: i128) -> Job {
@@ -219,4 +219,73 @@ async fn a_job_that_cannot_fit_whatever_the_others_take_is_refused_at_once(place
     let under = |count| request("C#[:check:]", count, 100).under(policy.clone()).expect("a request");
     put_request(&place.store, &under(6)).await;
     assert_eq!(refusal_of(&place, &under(5)).await, (4, true), "in {:?}", place.kind);
+}
+
+on_all_stores!(regression_a_later_job_does_not_take_codes_that_an_earlier_one_needs);
+async fn regression_a_later_job_does_not_take_codes_that_an_earlier_one_needs(place: TestStore) {
+    // The first job needs 90 of its 120 codes, which the second one could take.
+    let first = put(&place.store, "[A-C][A-D]#", 90, 30).await;
+    let second = put_waiting(&place, "[A-D][A-D]#", 60).await;
+    let reason = "30 codes are free for certain, up to 60 if unfinished jobs take others; 60 were requested";
+    assert_eq!(second.waits_for.as_deref(), Some(reason), "in {:?}", place.kind);
+    let mut started = vec![first];
+    for (mask, count, leaves_enough) in [("[A-D][A-D]#", 10, true), ("[C-F]D#", 10, true), ("[B-F]D#", 20, false)] {
+        let job = put(&place.store, mask, count, 100).await;
+        assert_eq!(job.waits_for.is_none(), leaves_enough, "{count} of {mask} in {:?}", place.kind);
+        started.extend(leaves_enough.then_some(job));
+    }
+    // The first job is the last to take its codes.
+    for job in started.iter().rev() {
+        assert_eq!(run(&place.store, job).await.state, State::Completed, "{} in {:?}", job.title(), place.kind);
+    }
+    let unfinished = [second.no, second.no + 3];
+    for job_no in unfinished {
+        decide(&place.store).await;
+        let job = place.store.find_job_by_no(job_no).await.expect("an answer").expect("the job");
+        assert_eq!(job.waits_for, None, "all it depends on has ended");
+        if !job.state.is_final() {
+            assert_eq!(run(&place.store, &job).await.state, State::Completed, "in {:?}", place.kind);
+        }
+    }
+    assert_sound(&place).await;
+}
+
+on_both_stores!(jobs_that_overlap_at_random_never_fail_for_want_of_codes_once_they_have_started);
+async fn jobs_that_overlap_at_random_never_fail_for_want_of_codes_once_they_have_started(place: TestStore) {
+    const MASKS: [&str; 6] = ["A?#", "?B#", "[A-C][A-D]#", "[A-D][A-D]#", "[A-C][B-D]#", "[B-E][A-C]#"];
+    let mut seed = 7_u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) % below
+    };
+    let mut started: Vec<Job> = Vec::new();
+    for _ in 0..60 {
+        let (mask, count) = (MASKS[random(6) as usize], 5 + random(60));
+        let put = place.store.put_job(Uuid::now_v7(), &request(mask, i128::from(count), 7)).await.expect("an answer");
+        if let PutJob::Stored(job) = put
+            && job.waits_for.is_none()
+        {
+            started.push(job);
+        }
+        for _ in 0..random(6) {
+            let Some(at) = (!started.is_empty()).then(|| random(started.len() as u64) as usize) else { break };
+            let mut chunks = 0;
+            started[at] = step(&place, &started[at].clone(), &mut chunks).await;
+            if started[at].state.is_final() {
+                let ended = started.swap_remove(at);
+                assert_eq!(ended.state, State::Completed, "{ended:?} in {:?}", place.kind);
+            }
+        }
+        for job_no in decide(&place.store).await {
+            let job = place.store.find_job_by_no(job_no).await.expect("an answer").expect("the job");
+            if !job.state.is_final() {
+                started.push(job);
+            }
+        }
+    }
+    for job in started {
+        let ended = run(&place.store, &job).await;
+        assert_eq!(ended.state, State::Completed, "{ended:?} in {:?}", place.kind);
+    }
+    assert_sound(&place).await;
 }

@@ -34,15 +34,25 @@ pub(crate) struct Counted {
     times: u32,
     count: Count,
     promised: BTreeMap<i64, u64>,
+    /// What neighbours can spare, by the numbers of their masks.
+    pub spare: BTreeMap<i64, Spare>,
+}
+
+/// The codes of a neighbour's mask that nobody needs, and what was promised at that moment.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub codes: u128,
+    pub promised: BTreeMap<i64, u64>,
 }
 
 /// The codes that unfinished jobs of one mask may still take.
-struct Owed {
-    mask_no: i64,
+pub(crate) struct Owed {
+    pub mask_no: i64,
     check_fingerprint: Option<String>,
     codes: u64,
     /// False if the jobs may take fewer: jobs that wait or are being cancelled, and imports of codes that may exist.
     certain: bool,
+    pub waits: bool,
 }
 
 /// A request for `count` codes of this mask.
@@ -85,6 +95,7 @@ impl Store {
         let in_use = snapshot.find_overlapping(wanted).await?;
         let present = snapshot.count_present(wanted, &reserved).await?;
         let owed = snapshot.find_owed(wanted.waiting_no).await?;
+        let spare = snapshot.count_spare(wanted, &reserved, &in_use, &owed).await?;
         snapshot.rollback().await?;
         let taken = |owed: &Owed| {
             let other = in_use.iter().find(|other| other.mask_no == owed.mask_no)?;
@@ -95,7 +106,8 @@ impl Store {
         let plain = wanted.denied.is_none() && wanted.mask.check_length() == 0;
         let count = Count { present, owed: owed.iter().filter_map(taken).sum(), exact: plain || wanted.is_read() };
         let times = before.map_or(1, |before| before.times + 1);
-        Ok(Counted { times, count, promised: in_use.iter().map(|other| (other.mask_no, other.codes)).collect() })
+        let promised = in_use.iter().map(|other| (other.mask_no, other.codes)).collect();
+        Ok(Counted { times, count, promised, spare })
     }
 }
 
@@ -113,6 +125,9 @@ impl StoreTransaction {
             let taken = in_use.iter().map(|other| mintable.taken_by(&other.mask, other.codes)).sum();
             return match mintable.capacity_for(wanted.count, taken) {
                 Capacity::TooFew { .. } if self.some_may_take_fewer().await? => Ok(Capacity::Unsure),
+                Capacity::Enough if !self.neighbours_can_spare(wanted, &reserved, &in_use).await? => {
+                    Ok(Capacity::Unsure)
+                }
                 decided => Ok(decided),
             };
         };
@@ -120,7 +135,11 @@ impl StoreTransaction {
         let mut count = counted.count;
         count.owed.at_most += since;
         let capacity = mintable.capacity_after(&count, wanted.count);
-        let is_final = capacity == Capacity::Enough || since == 0 || counted.times >= COUNTS_MAX;
+        let capacity = match capacity {
+            Capacity::Enough => self.capacity_beside(wanted, &reserved, &in_use, counted).await?,
+            other => other,
+        };
+        let is_final = capacity == Capacity::Enough || since == 0 || counted.is_last();
         Ok(if is_final { capacity } else { Capacity::Unsure })
     }
 
@@ -128,13 +147,22 @@ impl StoreTransaction {
         let (first, last) = wanted.range();
         let mut in_use = self.find_masks_in_use(CodeRange { first: &first, last: &last }).await?;
         in_use.retain(|other| other.mask.meets(wanted.mask));
-        if let Some(waiting_no) = wanted.waiting_no {
-            let behind = self.find_waiting_from(waiting_no).await?;
-            for other in &mut in_use {
-                other.codes = other.codes.saturating_sub(behind.get(&other.mask_no).copied().unwrap_or_default());
-            }
-        }
+        self.leave_out_waiting(&mut in_use, wanted.waiting_no).await?;
         Ok(in_use)
+    }
+
+    /// Subtracts the codes that jobs wait for, from the waiting job of this number on.
+    pub(crate) async fn leave_out_waiting(
+        &mut self,
+        in_use: &mut [MaskInUse],
+        waiting_no: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let Some(waiting_no) = waiting_no else { return Ok(()) };
+        let behind = self.find_waiting_from(waiting_no).await?;
+        for other in in_use {
+            other.codes = other.codes.saturating_sub(behind.get(&other.mask_no).copied().unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// Returns how many codes the waiting jobs from this number on are waiting for, by mask.
@@ -160,28 +188,29 @@ impl StoreTransaction {
     /// waiting ones with lower numbers.
     async fn find_owed(&mut self, before: Option<i64>) -> Result<Vec<Owed>, StoreError> {
         const SQL: &str = "
-            select mask_no, check_fingerprint, certain, cast(sum(owed) as bigint)
+            select mask_no, check_fingerprint, certain, waits, cast(sum(owed) as bigint)
               from (select j.mask_no, j.check_fingerprint, j.kind = 'mint' and j.state <> 'cancelling' as certain,
+                           j.kind = 'waiting' as waits,
                            j.count - coalesce((select sum(c.minted) from chunks c where c.job_no = j.no), 0) as owed
                       from jobs j
                      where j.state in ('queued', 'running', 'cancelling')
                        and (j.kind = 'mint' or j.kind = 'waiting' and j.no < $1)
                     union all
-                    select c.mask_no, null, false, c.quota
+                    select c.mask_no, null, false, false, c.quota
                       from jobs j
                       join chunks c on c.job_no = j.no and c.state = 'open'
                      where j.state in ('queued', 'running', 'cancelling') and j.kind = 'import') unfinished
-             group by mask_no, check_fingerprint, certain";
+             group by mask_no, check_fingerprint, certain, waits";
         let query = self.query(SQL).bind(before.unwrap_or(i64::MAX));
-        let rows: Vec<(i64, Option<String>, bool, i64)> = query.fetch_all().await?;
-        let owed = |(mask_no, check_fingerprint, certain, codes)| {
-            Ok(Owed { mask_no, check_fingerprint, codes: unsigned("chunks", codes)?, certain })
+        let rows: Vec<(i64, Option<String>, bool, bool, i64)> = query.fetch_all().await?;
+        let owed = |(mask_no, check_fingerprint, certain, waits, codes)| {
+            Ok(Owed { mask_no, check_fingerprint, codes: unsigned("chunks", codes)?, certain, waits })
         };
         rows.into_iter().map(owed).collect()
     }
 
     /// Counts the codes of the mask that are in the store and that the rules allow.
-    async fn count_present(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
+    pub(crate) async fn count_present(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
         if !wanted.is_read() {
             return self.count_matching(wanted, reserved).await;
         }
@@ -195,7 +224,7 @@ impl StoreTransaction {
         Ok(present)
     }
 
-    async fn count_matching(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
+    pub(crate) async fn count_matching(&mut self, wanted: Wanted<'_>, reserved: &[Mask]) -> Result<u128, StoreError> {
         let (first, last) = wanted.range();
         let (pattern, sql): (fn(&Mask) -> String, _) = match self {
             Self::Postgres(_) => (
@@ -219,7 +248,7 @@ impl StoreTransaction {
 impl Owed {
     /// Returns how many of the wanted mask's codes these are. Such codes are promised and therefore not free, wherever
     /// they will lie.
-    fn taken(&self, mintable: &Mintable<'_>, wanted: Wanted<'_>, mask: &Mask) -> Taken {
+    pub(crate) fn taken(&self, mintable: &Mintable<'_>, wanted: Wanted<'_>, mask: &Mask) -> Taken {
         let is_same_key =
             self.check_fingerprint.is_some() && self.check_fingerprint.as_deref() == wanted.check_fingerprint;
         let taken = match is_same_key {
@@ -231,6 +260,11 @@ impl Owed {
 }
 
 impl Counted {
+    /// Returns true if the codes are not counted again for this job.
+    pub(crate) const fn is_last(&self) -> bool {
+        self.times >= COUNTS_MAX
+    }
+
     /// Returns an upper bound of the codes that were promised to jobs of this mask after the count.
     fn promised_since(&self, mintable: &Mintable, other: &MaskInUse) -> u128 {
         let before = self.promised.get(&other.mask_no).copied().unwrap_or_default();

@@ -7,6 +7,7 @@ pub mod refused;
 pub mod imports;
 pub(crate) mod check_keys;
 pub mod capacity;
+mod neighbours;
 pub mod overlaps;
 pub mod reserved;
 pub mod entropy;

@@ -299,6 +299,25 @@ async fn regression_what_is_not_one_code_per_line_is_refused_with_the_command_th
     assert_eq!(place.texts("select code from codes order by code").await, ["AAA", "BBB"]);
 }
 
+on_both_stores!(regression_lines_of_another_kind_are_found_far_behind_the_first_ones);
+async fn regression_lines_of_another_kind_are_found_far_behind_the_first_ones(place: TestStore) {
+    let codes: String = (0..20_000).map(|number| format!("AAA{number:05}\n")).collect();
+    for (odd, what) in [
+        ("BB1;x\n", "1 of 20001 lines has semicolons, unlike the others; the first is line 20001"),
+        ("{\"code\":\"BB1\"}\n", "1 of 20001 lines is JSON, unlike the others; the first is line 20001"),
+        ("code\n", "1 of 20001 lines is the name of a column; the first is line 20001"),
+    ] {
+        let text = format!("{codes}{odd}");
+        let ran = import_from_pipe(&place, text.as_bytes(), &[]).await.expect_code(2);
+        assert_names(&ran.stderr, &[what, "if each line is a code, add --format txt"]);
+        import_from_pipe(&place, text.as_bytes(), &["--dry-run"]).await.expect_code(2);
+    }
+    assert_nothing_is_stored(&place).await;
+    let text = format!("{codes}BB1;x\n");
+    import_from_pipe(&place, text.as_bytes(), &["--format", "txt"]).await.expect_code(0);
+    assert_eq!(place.number("select count(*) from codes").await, 20_001);
+}
+
 on_both_stores!(regression_own_exports_are_taken_exactly_by_pipe_as_from_a_file);
 async fn regression_own_exports_are_taken_exactly_by_pipe_as_from_a_file(place: TestStore) {
     let id = generate(&place, &["A\",'##", "--count", "5"]).await.to_string();

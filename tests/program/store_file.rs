@@ -140,6 +140,15 @@ async fn regression_a_store_that_is_moved_or_removed_while_in_use_is_an_error() 
         }
         let ran = finish(minting).await.expect_code(1);
         assert_names(&ran.stderr, &["codemint.db was moved or removed while it was in use"]);
+        let log = fs::metadata(place.at("codemint.db-wal")).map_or(0, |log| log.len());
+        assert_eq!(log, 0, "a log that is left behind would be taken for that of the next file");
+        if is_moved {
+            fs::rename(place.at("moved.db"), place.at("alone.db")).expect("a move");
+            let jobs = place.run(&["--store", "sqlite://alone.db", "jobs", "list", "--json"], 0).await.json();
+            let id = jobs[0]["job_id"].as_str().expect("an id");
+            assert!(jobs[0]["minted"].as_u64().expect("a number") >= 1000, "{jobs}");
+            place.run(&["--store", "sqlite://alone.db", "verify", id], 0).await;
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod error;
 pub mod detect;
 pub mod looks;
 mod separator;
+mod odd_lines;
 
 mod source;
 mod encoding;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use codemint_codes::text::printable;
+use codemint_codes::text::{one_or_many, printable};
 
 /// The names that a column of codes usually has, in lower case and without blanks, underscores and hyphens.
 const CODE_COLUMNS: [&str; 16] = [
@@ -51,12 +51,31 @@ pub enum Looks {
         line: u64,
         name: String,
     },
+    /// Some lines are of another kind than the others.
+    Mixed {
+        line: u64,
+        kind: OddKind,
+        odd: u64,
+        lines: u64,
+    },
     /// Rows of columns. The names are empty if the first row does not look like a header: it may hold codes.
     Table {
         line: u64,
         separator: u8,
         columns: Vec<String>,
     },
+}
+
+/// The kind of an odd line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OddKind {
+    /// It has this separator, which other lines have not.
+    Row {
+        separator: u8,
+    },
+    Json,
+    /// It is the usual name of a column of codes, below the first line.
+    Header,
 }
 
 /// What a command can do about an error.
@@ -97,6 +116,7 @@ impl Looks {
             Self::JsonArray { of_objects: true, .. } => Advice::Through("jq -c '.[]'"),
             Self::JsonArray { of_objects: false, .. } => Advice::Through("jq -c '.[] | {code: .}'"),
             Self::JsonWithoutCode { .. } => Advice::Through("jq -c '{code: .NAME}'"),
+            Self::Mixed { line, .. } => Advice::ShowLine(*line),
             Self::Header { name, .. } => options(&["--column", name]),
             Self::Table { columns, .. } => match best_column(columns) {
                 Some(name) => options(&["--column", name]),
@@ -117,6 +137,12 @@ pub fn best_column(names: &[String]) -> Option<&str> {
 pub(crate) fn is_usual_name(name: &str) -> bool {
     let plain: String = name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).collect();
     CODE_COLUMNS.contains(&plain.to_lowercase().as_str())
+}
+
+/// Returns true for a usual name of a column in one word that is not in upper case, as codes are. Does not allocate.
+pub(crate) fn is_name_and_no_code(text: &[u8]) -> bool {
+    text.iter().any(u8::is_ascii_lowercase)
+        && CODE_COLUMNS.iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Returns true for a row that looks like names of columns and not like codes.
@@ -159,6 +185,23 @@ impl fmt::Display for Looks {
             Self::JsonArray { line, .. } => write!(f, "line {line} begins a JSON array, not one code per line"),
             Self::JsonWithoutCode { line } => {
                 write!(f, "line {line} is JSON, but not an object with a text \"code\" on one line")
+            }
+            Self::Mixed { line, kind, odd, lines } => {
+                let kind = match kind {
+                    OddKind::Row { separator } => {
+                        format!(
+                            "{} {}, unlike the others",
+                            one_or_many(*odd, "has", "have"),
+                            separator_name(*separator)
+                        )
+                    }
+                    OddKind::Json => format!("{} JSON, unlike the others", one_or_many(*odd, "is", "are")),
+                    OddKind::Header => one_or_many(*odd, "is the name of a column", "are names of columns").to_owned(),
+                };
+                write!(
+                    f,
+                    "{odd} of {lines} lines {kind}; the first is line {line}; if each line is a code, add --format txt"
+                )
             }
             Self::Header { line, name } => {
                 write!(

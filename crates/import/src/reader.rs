@@ -9,6 +9,7 @@ use crate::cut::{Cut, Unclear};
 use crate::error::ImportError;
 use crate::json_lines;
 use crate::lines::{Content, Place, each_line};
+use crate::odd_lines::OddLines;
 use crate::preview::Previewer;
 use crate::progress::Progress;
 use crate::reason::{Invalid, Reason};
@@ -34,6 +35,8 @@ pub enum Format {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub format: Format,
+    /// True if nobody has said that each line is a code: then lines of another kind are an error.
+    pub is_detected: bool,
     /// The maximum number of codes in a run.
     pub run_codes: u32,
     pub workspace: Workspace,
@@ -87,6 +90,7 @@ struct ImportReader {
     counts: Counts,
     preview: Previewer,
     folded: Vec<u8>,
+    odd_lines: OddLines,
 }
 
 impl ImportReader {
@@ -97,6 +101,7 @@ impl ImportReader {
             counts: Counts::default(),
             preview: Previewer::default(),
             folded: Vec::new(),
+            odd_lines: OddLines::default(),
         }
     }
 
@@ -132,6 +137,9 @@ impl ImportReader {
         if let Some(problem) = Invalid::problem_of(cut.code) {
             return self.reject(line, problem);
         }
+        if place == Place::Line {
+            self.odd_lines.take(line, cut.code);
+        }
         self.counts.blanks_cut += u64::from(cut.blanks);
         self.counts.quotes_cut += u64::from(cut.quotes);
         self.folded.clear();
@@ -153,6 +161,9 @@ impl ImportReader {
                 Some((line, reason)) => ImportError::NoValidCode { invalid, line, reason },
                 None => ImportError::Empty,
             });
+        }
+        if let Some(looks) = self.odd_lines.looks().filter(|_| options.is_detected) {
+            return Err(ImportError::Unsuitable(looks));
         }
         let progress: Progress<'_> = &|_codes| progress(self.counts.bytes_read);
         let mut merge = self.codes.finish(progress)?;

@@ -203,7 +203,8 @@ fn read_detected(
     progress: Progress<'_>,
 ) -> Result<Reading, ImportError> {
     let (format, input) = detect(input, asked)?;
-    let options = Options { format, run_codes, workspace: Workspace::new(std::env::temp_dir()) };
+    let is_detected = asked.kind != Some(Kind::Lines);
+    let options = Options { format, is_detected, run_codes, workspace: Workspace::new(std::env::temp_dir()) };
     let (sorted, rejects) = reader::read(input, &options, progress)?;
     Ok(Reading { format: options.format, sorted, rejects })
 }

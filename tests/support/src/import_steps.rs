@@ -59,7 +59,7 @@ pub fn import_with(
     run_codes: u32,
     workspace: Workspace,
 ) -> Result<(Sorted, Rejects), ImportError> {
-    read(input, &Options { format, run_codes, workspace }, &go_on)
+    read(input, &Options { format, is_detected: false, run_codes, workspace }, &go_on)
 }
 
 pub fn import(input: impl Read, format: Format) -> Result<(Sorted, Rejects), ImportError> {

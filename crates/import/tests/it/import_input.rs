@@ -264,7 +264,7 @@ fn a_read_error_is_reported_with_its_byte_offset() {
 fn the_progress_callback_is_called_for_every_piece_and_can_stop_the_reading() {
     let text = "code\nA1\nB2\n".repeat(100);
     for format in [Format::Lines, column("code")] {
-        let options = Options { format, run_codes: 10, workspace: roomy(&std::env::temp_dir()) };
+        let options = Options { format, is_detected: false, run_codes: 10, workspace: roomy(&std::env::temp_dir()) };
         let heard = Cell::new(0);
         let listen = |bytes| {
             assert!(bytes >= heard.get(), "bytes only grow");

@@ -334,7 +334,7 @@ fn an_interrupt_at_any_check_leaves_no_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let text: String = many_lines().lines().take(2000).map(|line| line.to_owned() + "\n").collect();
     let workspace = Workspace { buffer_bytes: 1000, pieces_merged_max: 2, ..roomy(directory.path()) };
-    let options = Options { format: Format::Lines, run_codes: 100, workspace };
+    let options = Options { format: Format::Lines, is_detected: false, run_codes: 100, workspace };
     let questions = Cell::new(0_u32);
     for last_question in 0.. {
         questions.set(0);

@@ -179,6 +179,9 @@ impl SqliteStore {
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
         self.readers.close().await;
         if let Some(writer) = &self.writer {
+            if self.file.is_written() && self.file.require_in_place().is_err() {
+                self.complete_elsewhere(writer).await;
+            }
             writer.close().await;
         }
         if !self.file.is_written() {
@@ -190,6 +193,15 @@ impl SqliteStore {
             tracing::warn!(%error, "the latest changes are in {file}-wal; copy it together with {file}");
         }
         Ok(())
+    }
+
+    /// Moves all changes from the log into the file that was moved, which only an open connection still reaches: a log
+    /// that is left behind would be taken for that of the next file in its place.
+    async fn complete_elsewhere(&self, writer: &SqlitePool) {
+        if let Err(error) = sqlx::query("pragma wal_checkpoint(truncate)").execute(writer).await {
+            let file = self.file.path().display();
+            tracing::warn!(%error, "the latest changes are in {file}-wal; move it beside the moved file, under its name");
+        }
     }
 
     /// Moves all changes from the log into the file.

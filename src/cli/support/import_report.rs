@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::import_input::Reading;
-use crate::cli::support::text::{grouped, quoted};
+use crate::cli::support::text::{counted, grouped, quoted};
 use codemint_codes::job::record::Job;
-use codemint_codes::text::printable;
+use codemint_codes::text::{one_or_many, printable};
 use codemint_codes::wire::document::JobDocument;
 use codemint_import::likeness::likenesses;
 use codemint_import::reader::Format;
@@ -60,11 +60,12 @@ impl Read {
 
     fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.blanks_cut + self.quotes_cut > 0 {
-            let (blanks, quotes) = (count(self.blanks_cut), count(self.quotes_cut));
-            writeln!(f, "cut off   blanks around {blanks} codes, quotation marks around {quotes}")?;
+            let (blanks, quotes) = (counted(self.blanks_cut.into(), "code"), count(self.quotes_cut));
+            writeln!(f, "cut off   blanks around {blanks}, quotation marks around {quotes}")?;
         }
         for Damaged { kind, lines, first_line } in &self.damaged {
-            writeln!(f, "damaged?  {} lines are {kind}; the first is line {first_line}", count(*lines))?;
+            let (lines, are) = (counted((*lines).into(), "line"), one_or_many(*lines, "is", "are"));
+            writeln!(f, "damaged?  {lines} {are} {kind}; the first is line {first_line}")?;
         }
         Ok(())
     }
@@ -132,7 +133,7 @@ impl fmt::Display for DryRun {
             writeln!(f, "{}{code}", if at == 0 { "first     " } else { "          " })?;
         }
         for MaskCodes { mask, codes } in self.masks.iter().take(MASKS_LISTED_MAX) {
-            writeln!(f, "mask      {mask}, {} codes", count(*codes))?;
+            writeln!(f, "mask      {mask}, {}", counted((*codes).into(), "code"))?;
         }
         if self.masks.len() > MASKS_LISTED_MAX {
             writeln!(f, "          and {} more lengths", self.masks.len() - MASKS_LISTED_MAX)?;

@@ -40,18 +40,26 @@ impl Store {
     /// # Errors
     /// `Moved` if another file or none is in the place of an SQLite file.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        if let Self::Sqlite(sqlite) = self {
-            sqlite.file.require_in_place()?;
-        }
+        self.require_in_place()?;
         self.query("select 1").execute().await?;
         Ok(())
+    }
+
+    /// # Errors
+    /// `Moved` if another file or none is in the place of an SQLite file.
+    pub(crate) fn require_in_place(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Sqlite(sqlite) => sqlite.file.require_in_place(),
+        }
     }
 
     /// Checks that this program can still work with the schema.
     ///
     /// # Errors
-    /// `Schema` if it cannot.
+    /// `Schema` if it cannot, `Moved` if another file or none is in the place of an SQLite file.
     pub async fn require_schema(&self) -> Result<(), StoreError> {
+        self.require_in_place()?;
         let status = match self {
             Self::Postgres(postgres) => postgres.schema_status().await?,
             Self::Sqlite(sqlite) => sqlite::schema_status(&mut *sqlite.readers.acquire().await?).await?,

@@ -62,6 +62,9 @@ pub struct PoolStatus {
 
 impl Store {
     /// Reads the figures about all jobs.
+    ///
+    /// # Errors
+    /// `Moved`, so that an idle worker notices, too.
     pub async fn read_backlog(&self) -> Result<Backlog, StoreError> {
         const SQL: &str = "
             select count(case when state = 'queued' then 1 end) as queued,
@@ -73,6 +76,7 @@ impl Store {
                     (select count(*) from outbox) as events
                from jobs
               where state in ('queued', 'running', 'cancelling') and (kind <> 'import' or state = 'cancelling')";
+        self.require_in_place()?;
         let row: BacklogRow = self.query(SQL).fetch_one().await?;
         let masks = self.query(MASKS).bind(MASKS_MAX).fetch_all().await?;
         let BacklogRow { queued, running, cancelling, waiting_for_room, oldest, now, events } = row;

@@ -127,6 +127,15 @@ async fn a_backup_replaces_no_file_and_a_server_is_left_to_its_own_tools() {
 }
 
 #[tokio::test]
+async fn regression_a_backup_is_not_written_to_standard_output() {
+    let place = Place::new();
+    place.run(&["generate", "A###", "--count", "1"], 0).await;
+    let refused = place.run(&["backup", "-"], 2).await;
+    assert_names(&refused.stderr, &["not to standard output"]);
+    assert!(!place.at("-").exists());
+}
+
+#[tokio::test]
 async fn regression_a_store_that_is_moved_or_removed_while_in_use_is_an_error() {
     for is_moved in [true, false] {
         let place = Place::new();

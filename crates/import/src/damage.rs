@@ -18,6 +18,12 @@ pub struct Damage {
     pub failed_formulas: Lines,
     /// Whole numbers with decimal places, such as `12345.0`.
     pub decimals: Lines,
+    /// Dates, such as `1-Mar`, where most codes are none.
+    pub dates: Lines,
+    /// Columns that were too narrow: `########`.
+    pub hidden: Lines,
+    /// Numbers of 16 digits or more, all of which have only zeros after the 15th.
+    pub cut_digits: Lines,
     /// Numbers that are shorter than most, while none of those begins with a zero.
     pub lost_zeros: Lines,
 }
@@ -29,6 +35,9 @@ impl Damage {
             ("rounded to an exponent, such as 1.00E+10", self.rounded),
             ("results of failed formulas, such as #N/A", self.failed_formulas),
             ("numbers with decimal places, such as 12345.0", self.decimals),
+            ("dates, such as 1-Mar", self.dates),
+            ("numbers that a column was too narrow for, such as ########", self.hidden),
+            ("numbers that have only zeros after the 15th digit", self.cut_digits),
             ("numbers that may have lost leading zeros", self.lost_zeros),
         ];
         kinds.into_iter().filter(|(_, lines)| lines.count > 0)
@@ -51,26 +60,40 @@ pub(crate) struct DamageWatch {
     numbers: [Lines; CODE_LENGTH_MAX + 1],
     /// The number of those that begin with a zero.
     with_zero: [u64; CODE_LENGTH_MAX + 1],
+    /// The number of those that have only zeros after the 15th digit.
+    cut: [u64; CODE_LENGTH_MAX + 1],
+    codes: u64,
 }
+
+/// The number of digits that spreadsheets keep.
+const DIGITS_KEPT: usize = 15;
+/// Fewer numbers than this may have zeros by chance.
+const CUT_MIN: u64 = 3;
 
 impl Default for DamageWatch {
     fn default() -> Self {
         let numbers = [Lines::default(); CODE_LENGTH_MAX + 1];
-        Self { damage: Damage::default(), numbers, with_zero: [0; CODE_LENGTH_MAX + 1] }
+        let none = [0; CODE_LENGTH_MAX + 1];
+        Self { damage: Damage::default(), numbers, with_zero: none, cut: none, codes: 0 }
     }
 }
 
 impl DamageWatch {
     /// Takes a valid code in upper case.
     pub fn take(&mut self, code: &[u8], line: u64) {
+        self.codes += 1;
         match code {
+            [b'#', b'#', ..] if code.iter().all(|&byte| byte == b'#') => self.damage.hidden.add(line),
             [b'#', ..] if is_failed_formula(code) => self.damage.failed_formulas.add(line),
             [b'0'..=b'9', ..] if code.iter().all(u8::is_ascii_digit) => {
                 self.numbers[code.len()].add(line);
                 self.with_zero[code.len()] += u64::from(code[0] == b'0');
+                let is_cut = code.len() > DIGITS_KEPT && code[DIGITS_KEPT..].iter().all(|&digit| digit == b'0');
+                self.cut[code.len()] += u64::from(is_cut);
             }
             [b'0'..=b'9', ..] if is_rounded(code) => self.damage.rounded.add(line),
             [b'0'..=b'9', ..] if is_decimal(code) => self.damage.decimals.add(line),
+            [b'0'..=b'9' | b'A'..=b'Z', ..] if is_date(code) => self.damage.dates.add(line),
             _ => {}
         }
     }
@@ -86,6 +109,14 @@ impl DamageWatch {
         });
         if lost.count.saturating_mul(4) < self.numbers[usual].count && self.with_zero[usual] == 0 {
             self.damage.lost_zeros = lost;
+        }
+        let cut = (DIGITS_KEPT..self.numbers.len())
+            .filter(|&length| self.cut[length] >= CUT_MIN && self.cut[length] == self.numbers[length].count);
+        if let Some(length) = cut.max_by_key(|&length| self.cut[length]) {
+            self.damage.cut_digits = self.numbers[length];
+        }
+        if self.damage.dates.count * 2 > self.codes {
+            self.damage.dates = Lines::default();
         }
         self.damage
     }
@@ -103,6 +134,27 @@ fn is_rounded(code: &[u8]) -> bool {
     let mut parts = number.splitn(2, |byte| matches!(byte, b'.' | b','));
     parts.all(is_number) && matches!(exponent, [b'+' | b'-', digits @ ..] if is_number(digits))
 }
+
+/// Returns true for a date as spreadsheets write it: `1-MAR`, `MAR-07`, `07.03.2026`, `3/7/2026`, `2026-03-07`.
+fn is_date(code: &[u8]) -> bool {
+    if code.len() > "2026-03-07".len() {
+        return false;
+    }
+    let mut parts = code.split(|byte| matches!(byte, b'-' | b'/' | b'.'));
+    let is_number = |part: &[u8]| matches!(part.len(), 1 | 2 | 4) && part.iter().all(u8::is_ascii_digit);
+    let is_month = |part: &[u8]| MONTHS.contains(&part);
+    match [parts.next(), parts.next(), parts.next(), parts.next()] {
+        [Some(a), Some(b), None, None] => is_month(a) && is_number(b) || is_number(a) && is_month(b),
+        [Some(a), Some(b), Some(c), None] => {
+            let is_dated = is_month(b) || is_number(b) && (a.len() == 4 || c.len() == 4);
+            is_dated && is_number(a) && is_number(c)
+        }
+        _ => false,
+    }
+}
+
+const MONTHS: [&[u8]; 12] =
+    [b"JAN", b"FEB", b"MAR", b"APR", b"MAY", b"JUN", b"JUL", b"AUG", b"SEP", b"OCT", b"NOV", b"DEC"];
 
 fn is_decimal(code: &[u8]) -> bool {
     let Some(at) = code.iter().position(|&byte| byte == b'.') else { return false };

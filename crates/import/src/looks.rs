@@ -36,7 +36,9 @@ pub enum Looks {
     /// A file of an old spreadsheet program.
     OldSpreadsheet,
     Gzip,
-    Utf16WithoutMark,
+    Utf16WithoutMark {
+        is_big_endian: bool,
+    },
     /// A JSON array that begins on this line.
     JsonArray {
         line: u64,
@@ -101,8 +103,10 @@ impl Looks {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => None,
             _ => {
                 let start = &bytes[..bytes.len().min(1024)];
-                let zeros = start.iter().filter(|&&byte| byte == 0).count();
-                (zeros >= 2 && zeros * 3 >= start.len()).then_some(Self::Utf16WithoutMark)
+                let zeros = |from| start.iter().skip(from).step_by(2).filter(|&&byte| byte == 0).count();
+                let (even, odd) = (zeros(0), zeros(1));
+                let is_utf16 = even + odd >= 2 && (even + odd) * 3 >= start.len();
+                is_utf16.then_some(Self::Utf16WithoutMark { is_big_endian: even > odd })
             }
         }
     }
@@ -112,7 +116,8 @@ impl Looks {
         Some(match self {
             Self::Zip | Self::OldSpreadsheet => Advice::SaveAsCsv,
             Self::Gzip => Advice::Through("gzip -dc"),
-            Self::Utf16WithoutMark => Advice::Through("iconv -f UTF-16LE -t UTF-8"),
+            Self::Utf16WithoutMark { is_big_endian: true } => Advice::Through("iconv -f UTF-16BE -t UTF-8"),
+            Self::Utf16WithoutMark { is_big_endian: false } => Advice::Through("iconv -f UTF-16LE -t UTF-8"),
             Self::JsonArray { of_objects: true, .. } => Advice::Through("jq -c '.[]'"),
             Self::JsonArray { of_objects: false, .. } => Advice::Through("jq -c '.[] | {code: .}'"),
             Self::JsonWithoutCode { .. } => Advice::Through("jq -c '{code: .NAME}'"),
@@ -181,7 +186,7 @@ impl fmt::Display for Looks {
             Self::Zip => f.write_str("the input is a zip archive, as .xlsx and .ods files are, not text"),
             Self::OldSpreadsheet => f.write_str("the input is a file of a spreadsheet program (.xls), not text"),
             Self::Gzip => f.write_str("the input is compressed"),
-            Self::Utf16WithoutMark => f.write_str("the input is not text, or UTF-16 without a byte order mark"),
+            Self::Utf16WithoutMark { .. } => f.write_str("the input is not text, or UTF-16 without a byte order mark"),
             Self::JsonArray { line, .. } => write!(f, "line {line} begins a JSON array, not one code per line"),
             Self::JsonWithoutCode { line } => {
                 write!(f, "line {line} is JSON, but not an object with a text \"code\" on one line")

@@ -43,6 +43,9 @@ struct Report {
 
 impl Backup {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.file == Path::new("-") {
+            return Err(Failure::usage("a backup is written to a file, not to standard output; name a new file"));
+        }
         if self.file.symlink_metadata().is_ok() {
             let file = self.file.display();
             return Err(Failure::usage(format!("{file} exists already; name a new file, so that no backup is lost")));

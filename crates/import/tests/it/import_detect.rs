@@ -121,11 +121,20 @@ fn regression_json_lines_are_read_and_other_json_is_refused_with_a_filter() {
 
 #[test]
 fn regression_files_that_are_not_text_are_recognized_by_their_first_bytes() {
-    let files: [(&[u8], Looks, Advice); 4] = [
+    let files: [(&[u8], Looks, Advice); 5] = [
         (b"PK\x03\x04\x14\0", Looks::Zip, Advice::SaveAsCsv),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", Looks::OldSpreadsheet, Advice::SaveAsCsv),
         (b"\x1f\x8b\x08\0", Looks::Gzip, Advice::Through("gzip -dc")),
-        (b"A\x001\0\n\0", Looks::Utf16WithoutMark, Advice::Through("iconv -f UTF-16LE -t UTF-8")),
+        (
+            b"A\x001\0\n\0",
+            Looks::Utf16WithoutMark { is_big_endian: false },
+            Advice::Through("iconv -f UTF-16LE -t UTF-8"),
+        ),
+        (
+            b"\0A\x001\0\n",
+            Looks::Utf16WithoutMark { is_big_endian: true },
+            Advice::Through("iconv -f UTF-16BE -t UTF-8"),
+        ),
     ];
     for (bytes, looks, advice) in files {
         for asked in [Asked::default(), of_kind(Kind::Lines), of_kind(Kind::JsonLines), of_column("code")] {

@@ -163,6 +163,20 @@ fn regression_a_preview_shows_the_first_codes_their_masks_and_damage() {
 }
 
 #[test]
+fn regression_more_damage_by_spreadsheets_is_found() {
+    let damage = |text: &str| import(text.as_bytes(), Format::Lines).expect("codes").0.preview.damage;
+    let dates = damage("GIFT-AAA\nGIFT-BBB\nGIFT-CCC\nGIFT-DDD\nGIFT-EEE\n1-Mar\n07.03.2026\n2026-03-07\n12-34\n");
+    assert_eq!(dates.dates, Lines { count: 3, first: 6 });
+    // Here they are the codes.
+    assert_eq!(damage("MAR-01\nMAR-02\nX-1\n").dates, Lines::default());
+    assert_eq!(damage("A1\n########\n").hidden, Lines { count: 1, first: 2 });
+    let cut = damage("1234567890123450\n9876543210987650\n5555555555555550\n");
+    assert_eq!(cut.cut_digits, Lines { count: 3, first: 1 });
+    let whole = damage("1234567890123450\n9876543210987650\n5555555555555551\n");
+    assert_eq!(whole.cut_digits, Lines::default());
+}
+
+#[test]
 fn regression_a_row_that_a_quotation_mark_swallows_is_not_lost() {
     // The mark of the third row closes that of the first one, and all rows have as many fields as the header.
     let text = "code,size\nBAD,\"5 inch\nGOOD,x\nLAST,5\"\n";

@@ -54,7 +54,7 @@ impl StoreTransaction {
             }
             let Some(spare) = counted.spare.get(&neighbour.mask.mask_no) else {
                 return Ok(if counted.is_last() {
-                    Capacity::Depends { certain: 0, possible: 0 }
+                    Capacity::Depends { certain: 0, possible: u128::from(wanted.count) }
                 } else {
                     Capacity::Unsure
                 });

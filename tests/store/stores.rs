@@ -59,7 +59,7 @@ async fn claim(store: &Store, job: &Job) -> ClaimedChunk {
 async fn mint_one(store: &Store, job: &Job) {
     let mut chunk = claim(store, job).await;
     let codes = codes_of(&chunk);
-    assert_eq!(put_codes(&mut chunk, store, &codes).await.expect("codes"), PutCodes::Stored);
+    assert!(matches!(put_codes(&mut chunk, store, &codes).await.expect("codes"), PutCodes::Stored));
     commit(chunk, checkpoint(&codes, 0)).await;
 }
 
@@ -220,12 +220,12 @@ async fn existing_codes_are_reported_and_leave_the_claim_usable(place: TestStore
     place.execute("insert into codes (code, run_no) values ('0003', 0), ('0007', 0)").await;
     let mut chunk = claim(&place.store, &job).await;
     let codes = codes_of(&chunk);
-    assert_eq!(put_codes(&mut chunk, &place.store, &codes).await.expect("an answer"), PutCodes::DuplicateMet);
+    assert!(matches!(put_codes(&mut chunk, &place.store, &codes).await.expect("an answer"), PutCodes::DuplicateMet));
     let mut snapshot = place.store.begin_reading().await.expect("a snapshot");
     assert_eq!(snapshot.find_present(&codes).await.expect("codes"), ["0003", "0007"]);
     let others = CodeBatch::from_lines("0010\n0011\n".to_owned());
     assert_eq!(snapshot.find_present(&others).await.expect("codes"), [] as [&str; 0]);
-    assert_eq!(put_codes(&mut chunk, &place.store, &others).await.expect("an answer"), PutCodes::Stored);
+    assert!(matches!(put_codes(&mut chunk, &place.store, &others).await.expect("an answer"), PutCodes::Stored));
     commit(chunk, checkpoint(&others, 8)).await;
     let all = place.texts("select code from codes order by code").await;
     assert_eq!(all, ["0003", "0007", "0010", "0011"], "nothing of the rejected batch was stored");

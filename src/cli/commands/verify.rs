@@ -85,6 +85,9 @@ impl Verify {
         if self.everywhere && job.state.is_final() {
             verdict.check_strays(context.with_retries(async || store.count_codes(job.no).await).await?);
         }
+        if !verdict.holds {
+            context.require_recovered(&store).await?;
+        }
         print_report(self.json, &verdict)?;
         Failure::unless(verdict.holds && verdict.fully_checked)
     }

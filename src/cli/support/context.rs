@@ -174,6 +174,21 @@ impl Context {
         }
     }
 
+    /// Checks, after codes were missing, that no node of a cluster is still committing codes of before its crash.
+    ///
+    /// # Errors
+    /// If a node is: then the codes are not lost.
+    pub async fn require_recovered(&self, store: &Store) -> Result<(), Failure> {
+        match self.with_retries(async || store.is_recovering().await).await {
+            Ok(true) => Err(Failure::recovering()),
+            Ok(false) => Ok(()),
+            Err(_unknown) => {
+                tracing::warn!("the nodes of the store cannot be asked for transactions that they have yet to commit");
+                Ok(())
+            }
+        }
+    }
+
     /// Sends a request to the store and retries it while the store is unreachable, until a stop is requested.
     pub async fn with_retries<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
         let mut backoff = Backoff::new(self.stop.token());

@@ -50,6 +50,12 @@ impl Failure {
         Self::Message { code: IMPOSSIBLE_REQUEST, message: message.to_string() }
     }
 
+    /// The codes of a job are complete, but not all of them are visible yet.
+    pub fn recovering() -> Self {
+        let message = "codes are still being recovered at a node of the cluster after a crash; nothing is lost; try again in a minute";
+        Self::Message { code: UNREACHABLE, message: message.to_owned() }
+    }
+
     /// The failure of a write to standard output.
     pub fn stdout(error: &io::Error) -> Self {
         match error.kind() {
@@ -108,6 +114,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::IsPgbouncer { .. } => USAGE,
+            StoreError::Tls { .. } | StoreError::RoleWithoutLogin { .. } => USAGE,
             StoreError::File { .. } | StoreError::ReadOnly { .. } => USAGE,
             error if matches!(error.class(), ErrorClass::Away | ErrorClass::NoSpace) => UNREACHABLE,
             _ => FAILURE,

@@ -200,6 +200,12 @@ async fn merge(
     written.write(&CodeBatch::from_lines(merged))
 }
 
+/// Returns true if the codes are those of the checkpoint. A count is right even if a code was replaced, or if a server
+/// returns the codes in another order.
+fn has_its_digest(chunk: &Chunk, batch: &CodeBatch) -> bool {
+    chunk.digest.as_deref().is_none_or(|digest| *digest == Sha256::digest(batch.as_lines())[..])
+}
+
 /// The chunks of one round, read one after the other.
 struct Round<'a> {
     job_id: Uuid,
@@ -219,6 +225,7 @@ impl<'a> Round<'a> {
         let Some(chunk) = self.chunks.next() else { return Ok(None) };
         let batch = context.with_retries(async || store.read_codes(chunk).await).await?;
         if batch.len() as u64 != u64::from(chunk.minted) {
+            context.require_recovered(store).await?;
             return Err(Failure::negative_result(format!(
                 "chunk {} has {} in the store, but its checkpoint records {}; run {} for details",
                 chunk.planned.run_no,
@@ -227,20 +234,15 @@ impl<'a> Round<'a> {
                 context.command(format_args!("verify {}", self.job_id))
             )));
         }
-        self.check_digest(context, chunk, &batch)?;
-        Ok(Some(batch))
-    }
-
-    /// A count is right even if a code was replaced, or if a server returns the codes in another order.
-    fn check_digest(&self, context: &Context, chunk: &Chunk, batch: &CodeBatch) -> Result<(), Failure> {
-        if chunk.digest.as_deref().is_none_or(|digest| *digest == Sha256::digest(batch.as_lines())[..]) {
-            return Ok(());
+        if !has_its_digest(chunk, &batch) {
+            context.require_recovered(store).await?;
+            return Err(Failure::negative_result(format!(
+                "the codes of chunk {} differ from those that its checkpoint records; run {} for details",
+                chunk.planned.run_no,
+                context.command(format_args!("verify {}", self.job_id))
+            )));
         }
-        Err(Failure::negative_result(format!(
-            "the codes of chunk {} differ from those that its checkpoint records; run {} for details",
-            chunk.planned.run_no,
-            context.command(format_args!("verify {}", self.job_id))
-        )))
+        Ok(Some(batch))
     }
 
     fn head(&self) -> Option<&str> {

@@ -7,6 +7,9 @@ use codemint_store::connection::error::{ErrorClass, StoreError};
 /// The time after which a command reports that it waits: shorter outages need no attention.
 pub const NOTE_AFTER: Duration = Duration::from_secs(60);
 
+/// How long an error without a cause is waited for.
+const UNCLEAR_FOR: Duration = Duration::from_secs(30);
+
 /// What to do about a store that is unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -20,6 +23,8 @@ pub enum Wait {
 pub fn decide(class: ErrorClass, waited: Duration, note_after: Duration, no_wait: bool) -> Wait {
     match class {
         ErrorClass::Away | ErrorClass::NoSpace if no_wait => Wait::Never,
+        // A cause that passes has passed by then.
+        ErrorClass::Unclear if waited >= UNCLEAR_FOR => Wait::Never,
         _ if waited >= note_after => Wait::AndReport,
         _ => Wait::Silently,
     }
@@ -41,7 +46,7 @@ mod tests {
 
     use codemint_store::connection::error::ErrorClass;
 
-    use super::{NOTE_AFTER, Wait, decide};
+    use super::{NOTE_AFTER, UNCLEAR_FOR, Wait, decide};
 
     #[test]
     fn a_wait_is_reported_after_a_minute_and_refused_where_the_user_wants_none() {
@@ -55,6 +60,8 @@ mod tests {
             (ErrorClass::Away, Duration::ZERO, true, Wait::Never),
             (ErrorClass::NoSpace, Duration::ZERO, true, Wait::Never),
             (ErrorClass::Conflict, Duration::ZERO, true, Wait::Silently),
+            (ErrorClass::Unclear, UNCLEAR_FOR - second, true, Wait::Silently),
+            (ErrorClass::Unclear, UNCLEAR_FOR, false, Wait::Never),
         ] {
             assert_eq!(decide(class, waited, NOTE_AFTER, no_wait), decided, "{class:?} after {waited:?}");
         }

@@ -90,7 +90,9 @@ impl From<StoreError> for Failure {
             StoreError::IsPgbouncer { place } => {
                 Self::usage(format!("the server at {place} is a pgbouncer; a load test needs a direct connection"))
             }
-            StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::File { .. } => Self::usage(message),
+            StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::File { .. } | StoreError::Tls { .. } => {
+                Self::usage(message)
+            }
             _ if error.class() == ErrorClass::Away => Self::unreachable(message),
             _ => Self::other(message),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use codemint_store::connection::error::{ErrorClass, StoreError, classify};
 use codemint_store::connection::location::Location;
+use codemint_store::connection::postgres::{self, AT_COORDINATOR_ONLY};
 use codemint_store::connection::store::Store;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
@@ -103,11 +104,12 @@ fn with_search_path(url: &str, schema: &str) -> Result<String, Failure> {
 
 fn options(url: &str) -> Result<PgConnectOptions, Failure> {
     let options = PgConnectOptions::from_str(url).map_err(|error| Failure::usage(format!("--store: {error}")))?;
-    Ok(options.application_name("codemint-loadtest").disable_statement_logging())
+    Ok(options.application_name("codemint-loadtest").options(AT_COORDINATOR_ONLY).disable_statement_logging())
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let connected = timeout(CONNECT_TIMEOUT, options.connect()).await;
+    let mut options = options.clone();
+    let connected = timeout(CONNECT_TIMEOUT, postgres::connect(&mut options)).await;
     connected.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 

@@ -8,6 +8,7 @@ pub mod imports;
 pub(crate) mod check_keys;
 pub mod capacity;
 mod neighbours;
+mod node_look_ups;
 pub mod overlaps;
 pub mod reserved;
 pub mod entropy;

@@ -20,10 +20,13 @@ use codemint_codes::slice::Slice;
 use codemint_telemetry::failpoint;
 
 /// Planner settings for look-ups, until the end of the transaction.
-pub(crate) const LOOK_UP_SETTINGS: &str = "
+const LOOK_UP_SETTINGS: &str = "
     set local plan_cache_mode = force_generic_plan;
     set local enable_seqscan = off;
     set local enable_bitmapscan = off";
+
+/// Reads those of these codes that exist, ascending.
+pub(crate) const PRESENT: &str = "select code from codes where code = any($1) order by code";
 
 /// A mask that jobs use, and how many codes these hold or may still mint.
 #[derive(Clone, Debug)]
@@ -123,12 +126,21 @@ impl StoreTransaction {
     /// made once. This includes look-ups of a few codes: a plan made while the table was empty would read all of it
     /// when it no longer is.
     pub async fn find_present(&mut self, codes: &CodeBatch) -> Result<Vec<String>, StoreError> {
-        const SQL: &str = "select code from codes where code = any($1) order by code";
-        if let Self::Postgres(transaction) = self {
-            transaction.execute_text(LOOK_UP_SETTINGS).await?;
-        }
         let wanted: Vec<&str> = codes.iter().collect();
-        self.query(SQL).bind(List(&wanted)).fetch_values().await
+        if self.is_distributed() {
+            return self.find_present_at_nodes(&wanted).await;
+        }
+        self.plan_look_ups().await?;
+        self.query(PRESENT).bind(List(&wanted)).fetch_values().await
+    }
+
+    /// Makes PostgreSQL look codes up by the primary key, until the end of the transaction. The settings would not reach
+    /// nodes, and there a plan for unknown values cannot be made.
+    pub(crate) async fn plan_look_ups(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(session) if !session.is_distributed() => session.execute_text(LOOK_UP_SETTINGS).await,
+            _ => Ok(()),
+        }
     }
 
     /// Returns the codes of these ranks that are in the store, one per line, and perhaps others that lie between them.
@@ -151,8 +163,14 @@ impl StoreTransaction {
         const SQL: &str = "
             select count(*), string_agg(code, $4)
               from (select code from codes where code between $1 and $2 order by code limit $3) ordered";
+        const ROWS: &str = "select code from codes where code between $1 and $2 order by code limit $3";
         let CodeRange { first, last } = range;
         let most = limit as i64 + 1;
+        if self.is_distributed() {
+            // As in `read_codes`: only rows keep their order.
+            let codes: Vec<String> = self.query(ROWS).bind(first).bind(last).bind(most).fetch_values().await?;
+            return Ok(((codes.len() as i64) < most).then(|| codes.join("\n")));
+        }
         let query = self.query(SQL).bind(first).bind(last).bind(most).bind("\n");
         let (count, lines): (i64, Option<String>) = query.fetch_one().await?;
         Ok((count < most).then(|| lines.unwrap_or_default()))

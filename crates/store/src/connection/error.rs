@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use sqlx::error::DatabaseError;
 use strum::IntoStaticStr;
 
 use crate::connection::schema::SchemaError;
@@ -18,6 +19,15 @@ pub enum StoreError {
     NotOpened { place: String, source: sqlx::Error },
     #[error("the server at {place} is a pgbouncer; set store.pgbouncer to true")]
     IsPgbouncer { place: String },
+    #[error(
+        "TLS with the server at {place} fails: {}; give the server a certificate of X.509 version 3, or set sslmode=prefer, which falls back to a connection without TLS",
+        reason(source)
+    )]
+    Tls { place: String, source: sqlx::Error },
+    #[error(
+        "the codes of this store are distributed over nodes, to which the coordinator connects as the role {role}, and that role may not log in; use a user who keeps its own role: a member of {role} without `alter role ... set role`"
+    )]
+    RoleWithoutLogin { role: String },
     #[error("the store's file {file} cannot be opened: {problem}")]
     File { file: String, problem: String },
     #[error("the store's file {file} is read-only; to change it, make it and its directory writable")]
@@ -44,7 +54,12 @@ pub enum StoreError {
 
 /// Returns the database's message, without its source line and without details, which may hold codes.
 fn reason(error: &sqlx::Error) -> String {
-    error.as_database_error().map_or_else(|| error.to_string(), |database| database.message().to_owned())
+    let Some(database) = error.as_database_error() else { return error.to_string() };
+    let message = database.message();
+    if is_refused_by_node(database) {
+        return format!("{message}; let this role log in at each node, as docs/scaling.md describes");
+    }
+    message.to_owned()
 }
 
 /// The reaction to an error of the database.
@@ -55,6 +70,8 @@ pub enum ErrorClass {
     Away,
     /// Another writer was in the way: retry.
     Conflict,
+    /// The server names no cause, as a coordinator does for what fails at its nodes: retry, but not forever.
+    Unclear,
     /// The disk is full: wait, and report it.
     NoSpace,
     /// A retry would fail in the same way.
@@ -112,6 +129,7 @@ pub fn classify(error: &sqlx::Error) -> ErrorClass {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
             match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                Some(_) if is_refused_by_node(&**database) => ErrorClass::Permanent,
                 Some(_) => classify_sqlstate(&code),
                 None => classify_sqlite(&code),
             }
@@ -130,8 +148,26 @@ fn classify_sqlstate(code: &str) -> ErrorClass {
         "40001" | "40P01" | "55P03" => ErrorClass::Conflict,
         // Disk full, out of memory.
         "53100" | "53200" => ErrorClass::NoSpace,
+        // Internal error, I/O error: a coordinator reports so that rows could not be written at a node, whatever the reason.
+        "XX000" | "58030" => ErrorClass::Unclear,
         _ => ErrorClass::Permanent,
     }
+}
+
+/// Returns true if a node refuses the coordinator's connection as this role. The coordinator reports it with the code of
+/// a node that is away; only the words of the node tell them apart. In another language than English this is
+/// taken for an outage, and the wait for it names the reason.
+fn is_refused_by_node(error: &dyn DatabaseError) -> bool {
+    const REFUSALS: [&str; 5] = [
+        "is not permitted to log in",
+        "authentication failed",
+        "no pg_hba.conf entry",
+        "no password supplied",
+        "permission denied for database",
+    ];
+    let names_a_role = |message: &str| message.contains("role \"") && message.contains("does not exist");
+    error.code().is_some_and(|code| code.starts_with("08"))
+        && (REFUSALS.iter().any(|refusal| error.message().contains(refusal)) || names_a_role(error.message()))
 }
 
 /// Returns true for violated constraints and check options, exceeded limits of the program, and errors raised by a trigger.

@@ -2,6 +2,7 @@
 
 pub mod store;
 pub mod location;
+pub(crate) mod cluster;
 pub mod error;
 pub mod schema;
 pub mod postgres;

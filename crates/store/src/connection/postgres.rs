@@ -1,17 +1,17 @@
 //! Connections to a PostgreSQL server, directly or through pgbouncer.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use sqlx::migrate::AppliedMigration;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 use tokio::time::Instant;
 
+use crate::connection::cluster;
 use crate::connection::error::{ErrorClass, StoreError, classify};
-use crate::connection::postgres_transaction::{PostgresStore, Route, TIMEOUTS, begin_with_settings};
+use crate::connection::postgres_transaction::{Begin, PostgresStore, Route, TIMEOUTS};
 use crate::connection::schema::{self, SchemaError, SchemaStatus};
 use crate::connection::watch::Watch;
 use crate::records::actor::hostname;
@@ -26,6 +26,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "15"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 
+/// Makes the coordinator of a Citus cluster carry out what creates or changes tables by itself: the tables of migrations
+/// are there, and the owner of the schema need not exist at the nodes. A migration of `codes`, which may be distributed,
+/// must set this to `on`. Other servers ignore it.
+pub const AT_COORDINATOR_ONLY: [(&str, &str); 1] = [("citus.enable_ddl_propagation", "off")];
+
 /// The address of a server, and how to connect to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address<'a> {
@@ -37,8 +42,9 @@ pub(crate) struct Address<'a> {
 }
 
 impl Address<'_> {
-    /// Waits for the server, at most [`FIRST_CONNECT_TIMEOUT`]. A server that refuses the connection is not retried.
-    async fn connect_first(&self, options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    /// Waits for the server, at most [`FIRST_CONNECT_TIMEOUT`]. A server that refuses the connection is not retried. The
+    /// options change as in [`connect`].
+    async fn connect_first(&self, options: &mut PgConnectOptions) -> Result<PgConnection, StoreError> {
         let place = || self.place.to_owned();
         let deadline = Instant::now() + FIRST_CONNECT_TIMEOUT;
         let mut delays = ExponentialBuilder::default()
@@ -47,10 +53,15 @@ impl Address<'_> {
             .without_max_times()
             .build();
         loop {
-            let source = match tokio::time::timeout_at(deadline, options.connect()).await {
+            let source = match tokio::time::timeout_at(deadline, connect(options)).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) if self.route == Route::Direct && is_refusal_of_pgbouncer(&error) => {
                     return Err(StoreError::IsPgbouncer { place: place() });
+                }
+                Ok(Err(error))
+                    if is_failed_handshake(&error) && matches!(options.get_ssl_mode(), PgSslMode::Require) =>
+                {
+                    return Err(StoreError::Tls { place: place(), source: error });
                 }
                 Ok(Err(error)) if classify(&error) == ErrorClass::Permanent => {
                     return Err(StoreError::NotOpened { place: place(), source: error });
@@ -75,21 +86,18 @@ impl Address<'_> {
         }
     }
 
-    /// Returns the statement that begins a transaction there.
-    pub fn begin(&self) -> Cow<'static, str> {
-        begin_with_settings("begin", self.route)
-    }
-
     /// Opens a connection of its own, for a single task.
     pub async fn connect(&self) -> Result<PgConnection, StoreError> {
-        self.connect_first(&self.session_options()).await
+        self.connect_first(&mut self.session_options()).await
     }
 
     /// Connects and checks the schema, while the first connection of the pool is being opened.
     pub async fn open(&self) -> Result<PostgresStore, StoreError> {
         let route = self.route;
-        let (options, name) = (self.session_options(), application_name());
-        let watch = (route == Route::Direct).then(|| Arc::new(Watch::new(&options, &name)));
+        let (mut options, name) = (self.session_options(), application_name());
+        let mut connection = self.connect_first(&mut options).await?;
+        let is_distributed = cluster::is_distributed(&mut connection).await?;
+        let watch = (route == Route::Direct).then(|| Arc::new(Watch::new(&options, &name, is_distributed)));
         let pool = PgPoolOptions::new()
             .max_connections(self.connections_max)
             .acquire_timeout(CONNECT_TIMEOUT)
@@ -98,8 +106,7 @@ impl Address<'_> {
             .test_before_acquire(false)
             .before_acquire(move |connection, used| Box::pin(is_usable(connection, route, used.idle_for)));
         let pool = pool.connect_lazy_with(options.application_name(&name));
-        let store = PostgresStore { pool, route, watch };
-        let connection = self.connect().await?;
+        let store = PostgresStore { pool, route, watch, is_distributed };
         // Not earlier: if the server allows one connection, the pool must not take it before the schema is read.
         store.connect_ahead(1);
         self.schema_status_and_close(connection).await?.require_usable_and_log()?;
@@ -121,12 +128,12 @@ impl Address<'_> {
     /// Creates or upgrades the schema over a connection of its own: the migrator holds a session lock, so several
     /// migrations may be started at once.
     pub async fn migrate(&self) -> Result<SchemaStatus, StoreError> {
-        let options = match self.route {
+        let mut options = match self.route {
             // A migration may take longer than our sessions may.
-            Route::Direct => self.options.clone().disable_statement_logging(),
+            Route::Direct => self.options.clone().disable_statement_logging().options(AT_COORDINATOR_ONLY),
             Route::Pgbouncer => self.session_options(),
         };
-        let mut connection = self.connect_first(&options).await?;
+        let mut connection = self.connect_first(&mut options).await?;
         let mut status = self.schema_status(&mut connection).await?;
         if !status.is_usable() {
             if self.route == Route::Pgbouncer {
@@ -140,7 +147,7 @@ impl Address<'_> {
     }
 
     async fn schema_status(&self, connection: &mut PgConnection) -> Result<SchemaStatus, StoreError> {
-        let mut transaction = connection.begin_with(self.begin()).await?;
+        let mut transaction = connection.begin_with(Begin::READING.message(self.route)).await?;
         let status = schema_status_in(&mut transaction).await?;
         transaction.commit().await?;
         Ok(status)
@@ -149,7 +156,7 @@ impl Address<'_> {
 
 impl PostgresStore {
     pub(crate) async fn schema_status(&self) -> Result<SchemaStatus, StoreError> {
-        let mut transaction = self.begin_with("begin read only").await?;
+        let mut transaction = self.begin(Begin::READING).await?;
         let status = transaction.with_connection(schema_status_in).await?;
         transaction.rollback().await?;
         Ok(status)
@@ -202,6 +209,24 @@ async fn is_usable(connection: &mut PgConnection, route: Route, idle_for: Durati
         connection.ping().await?;
     }
     Ok(true)
+}
+
+/// Connects. If the server's certificate cannot be used, which the mode `prefer` does not verify, the connection is made
+/// without TLS, as libpq does, and the options are changed for further ones.
+pub async fn connect(options: &mut PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    match options.connect().await {
+        Err(error) if is_failed_handshake(&error) && matches!(options.get_ssl_mode(), PgSslMode::Prefer) => {
+            tracing::warn!(%error, "TLS with the server fails; connecting without it, as sslmode=prefer allows");
+            *options = options.clone().ssl_mode(PgSslMode::Disable);
+            options.connect().await
+        }
+        connected => connected,
+    }
+}
+
+/// Returns true if the server agreed to TLS and then failed at it, as with a certificate that cannot be read.
+fn is_failed_handshake(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Recognizes pgbouncer by its error for a client that takes it for a server; a server knows every parameter of ours.

@@ -2,7 +2,6 @@
 //!
 //! The sessions here take care of that, so that no statement has to, and let no caller wait for a statement in vain.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
@@ -35,6 +34,8 @@ pub struct PostgresStore {
     pub(crate) route: Route,
     /// `None` behind pgbouncer, where the server does not see our sessions as they are.
     pub(crate) watch: Option<Arc<Watch>>,
+    /// The server is the coordinator of a Citus cluster, and `codes` is distributed over the nodes.
+    pub(crate) is_distributed: bool,
 }
 
 /// A session, with an open transaction unless it is that of a single statement. Dropping an open transaction closes its
@@ -45,6 +46,7 @@ pub struct PostgresSession {
     route: Route,
     /// `None` behind pgbouncer, where nothing shows what happens to a statement.
     watch: Option<Arc<Watch>>,
+    is_distributed: bool,
     /// A transaction is open or a statement was left unfinished: no other caller may get this connection.
     unclean: bool,
 }
@@ -59,27 +61,50 @@ pub enum Route {
     Pgbouncer,
 }
 
-/// Returns the statement that begins a transaction. Where sessions are shared it also sets the timeouts, for this
-/// transaction alone; in one statement, so that it takes no more messages.
-pub(crate) fn begin_with_settings(begin: &'static str, route: Route) -> Cow<'static, str> {
-    if route == Route::Direct {
-        return begin.into();
+/// The beginning of a transaction: its statement, and settings that last as long as the transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begin {
+    pub statement: &'static str,
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+impl Begin {
+    pub const WRITING: Self = Self { statement: "begin", settings: &[] };
+    /// The commit may be lost in a crash of the server.
+    pub const WRITING_UNFLUSHED: Self = Self { settings: &[("synchronous_commit", "off")], ..Self::WRITING };
+    pub const READING: Self = Self { statement: "begin read only", settings: &[] };
+    /// Every statement sees the store as the first one did.
+    pub const SNAPSHOT: Self = Self { statement: "begin isolation level repeatable read read only", settings: &[] };
+
+    /// Returns all statements in one message, so that they take one round trip. Where sessions are shared, the timeouts
+    /// are among the settings.
+    pub fn message(self, route: Route) -> String {
+        self.statements(route).join("; ")
     }
-    let settings = TIMEOUTS.iter().map(|(name, value)| format!("; set local {name} = '{value}'"));
-    (begin.to_owned() + &settings.collect::<String>()).into()
+
+    fn statements(self, route: Route) -> Vec<String> {
+        let timeouts = if route == Route::Pgbouncer { &TIMEOUTS[..] } else { &[] };
+        let settings =
+            self.settings.iter().chain(timeouts).map(|(name, value)| format!("set local {name} = '{value}'"));
+        std::iter::once(self.statement.to_owned()).chain(settings).collect()
+    }
 }
 
 impl PostgresStore {
-    pub(crate) async fn begin(&self) -> Result<PostgresSession, sqlx::Error> {
-        self.begin_with("begin").await
-    }
-
-    pub(crate) async fn begin_with(&self, begin: &'static str) -> Result<PostgresSession, sqlx::Error> {
+    pub(crate) async fn begin(&self, begin: Begin) -> Result<PostgresSession, sqlx::Error> {
         let mut session = self.session().await?;
-        let sql = begin_with_settings(begin, self.route);
         session.unclean = true;
+        // A coordinator forwards the whole message to its nodes once for each setting in it, and the nodes complain.
+        let mut messages = match self.is_distributed {
+            true => begin.statements(self.route),
+            false => vec![begin.message(self.route)],
+        };
         let PostgresSession { connection, watch, .. } = &mut session;
-        answered(watch.as_deref(), "begin", PgTransactionManager::begin(connection, Some(sql))).await?;
+        let first = Some(messages.remove(0).into());
+        answered(watch.as_deref(), "begin", PgTransactionManager::begin(connection, first)).await?;
+        for setting in messages {
+            answered(watch.as_deref(), "begin", connection.execute(&*setting)).await?;
+        }
         Ok(session)
     }
 
@@ -89,7 +114,7 @@ impl PostgresStore {
         query: impl AsyncFnOnce(&mut PostgresSession) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
         if self.route == Route::Pgbouncer {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.begin(Begin::WRITING).await?;
             let answer = query(&mut transaction).await?;
             transaction.commit().await?;
             return Ok(answer);
@@ -111,11 +136,17 @@ impl PostgresStore {
     async fn session(&self) -> Result<PostgresSession, sqlx::Error> {
         let pool: &PgPool = &self.pool;
         let (connection, watch) = (pool.acquire().await?, self.watch.clone());
-        Ok(PostgresSession { connection, route: self.route, watch, unclean: false })
+        let (route, is_distributed) = (self.route, self.is_distributed);
+        Ok(PostgresSession { connection, route, watch, is_distributed, unclean: false })
     }
 }
 
 impl PostgresSession {
+    /// Returns true if `codes` is distributed over the nodes of a cluster.
+    pub(crate) fn is_distributed(&self) -> bool {
+        self.is_distributed
+    }
+
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         answered(self.watch.as_deref(), "commit", PgTransactionManager::commit(&mut self.connection)).await?;
         self.unclean = false;

@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use crate::connection::error::StoreError;
-use crate::connection::postgres_transaction::PostgresSession;
+use crate::connection::postgres_transaction::{Begin, PostgresSession};
 use crate::connection::store::Store;
 use crate::connection::time_limit::in_time;
 
@@ -12,9 +12,6 @@ const ADVISORY_LOCKS: i32 = 0x434d_4e54;
 
 /// The lock for publishing events: 0, because code lengths begin at 1.
 const OUTBOX_LOCK: i32 = 0;
-
-/// Begins a transaction whose commit may be lost in a server crash.
-const BEGIN_UNFLUSHED: &str = "begin; set local synchronous_commit = off";
 
 /// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]
@@ -26,28 +23,28 @@ pub enum StoreTransaction {
 impl Store {
     /// Begins a transaction that writes. In SQLite it is the only writer from its start, or fails with `Conflict`.
     pub(crate) async fn begin_writing(&self) -> Result<StoreTransaction, StoreError> {
-        self.begin("begin", true).await
+        self.begin(Begin::WRITING, true).await
     }
 
     /// Begins a transaction that writes, and whose commit may be lost in a server crash.
     pub(crate) async fn begin_writing_unflushed(&self) -> Result<StoreTransaction, StoreError> {
-        self.begin(BEGIN_UNFLUSHED, true).await
+        self.begin(Begin::WRITING_UNFLUSHED, true).await
     }
 
     /// Begins a transaction that only reads, and sees the store as it was at its first statement.
     pub async fn begin_reading(&self) -> Result<StoreTransaction, StoreError> {
-        self.begin("begin isolation level repeatable read read only", false).await
+        self.begin(Begin::SNAPSHOT, false).await
     }
 
-    /// Begins a transaction that only reads, in PostgreSQL with this statement.
-    pub(crate) async fn begin_reading_with(&self, begin: &'static str) -> Result<StoreTransaction, StoreError> {
+    /// Begins a transaction that only reads, in PostgreSQL in this way.
+    pub(crate) async fn begin_reading_with(&self, begin: Begin) -> Result<StoreTransaction, StoreError> {
         self.begin(begin, false).await
     }
 
-    async fn begin(&self, postgres_begin: &'static str, writes: bool) -> Result<StoreTransaction, StoreError> {
+    async fn begin(&self, postgres_begin: Begin, writes: bool) -> Result<StoreTransaction, StoreError> {
         in_time(async {
             Ok(match self {
-                Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin_with(postgres_begin).await?),
+                Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin(postgres_begin).await?),
                 Self::Sqlite(sqlite) if writes => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
                 Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.readers.begin().await?),
             })
@@ -64,6 +61,11 @@ impl Store {
 }
 
 impl StoreTransaction {
+    /// Returns true if `codes` is distributed over the nodes of a cluster.
+    pub(crate) fn is_distributed(&self) -> bool {
+        matches!(self, Self::Postgres(session) if session.is_distributed())
+    }
+
     /// Makes admissions of masks whose codes can meet take turns, until the end of the transaction; codes of different
     /// lengths cannot meet. In SQLite the writer is alone anyway.
     pub(crate) async fn lock_admissions(&mut self, code_length: usize) -> Result<(), StoreError> {

@@ -31,6 +31,12 @@ const AT_WORK: &str = "
      where application_name = $1 and state = 'active' and wait_event_type is distinct from 'Client'
        and query_start < clock_timestamp() - interval '2 seconds'";
 
+/// The same at the coordinator of a cluster, where a session that waits for its nodes looks as if it waited for its
+/// client. A client that is gone ends by the timeout of the statement.
+const AT_WORK_OR_AT_NODES: &str = "
+    select count(*) from pg_stat_activity
+     where application_name = $1 and state = 'active' and query_start < clock_timestamp() - interval '2 seconds'";
+
 /// Ends our sessions that have waited in the middle of a `COPY` for rows from us for longer than a statement may be
 /// silent. Of the server's timeouts only the one for statements ends such a wait, and its chunk is locked until then. A
 /// session that is slow, not dead, loses a chunk that is then made again.
@@ -46,14 +52,16 @@ pub(crate) struct Watch {
     options: PgConnectOptions,
     /// The name of the store's sessions, and of no others.
     application_name: String,
+    /// The server is the coordinator of a cluster.
+    is_coordinator: bool,
     /// The number of statements that have taken longer than [`PATIENCE`].
     overdue: AtomicU32,
 }
 
 impl Watch {
-    pub fn new(options: &PgConnectOptions, application_name: &str) -> Self {
+    pub fn new(options: &PgConnectOptions, application_name: &str, is_coordinator: bool) -> Self {
         let options = options.clone().application_name(&format!("watch of {application_name}"));
-        Self { options, application_name: application_name.to_owned(), overdue: AtomicU32::new(0) }
+        Self { options, application_name: application_name.to_owned(), is_coordinator, overdue: AtomicU32::new(0) }
     }
 
     /// Returns the name of the store's sessions, and of no others.
@@ -101,7 +109,8 @@ impl Watch {
     /// # Errors
     /// The reason why an overdue statement will not be answered.
     async fn ask(&self) -> Result<(), &'static str> {
-        match timeout(ANSWER_TIMEOUT, self.count(AT_WORK)).await {
+        let at_work = if self.is_coordinator { AT_WORK_OR_AT_NODES } else { AT_WORK };
+        match timeout(ANSWER_TIMEOUT, self.count(at_work)).await {
             Ok(Ok(at_work)) if at_work >= i64::from(self.overdue.load(Ordering::Relaxed)) => Ok(()),
             Ok(Ok(_)) => Err("the server is not working on the statement"),
             // The server answered with an error, so it is alive.
@@ -113,6 +122,9 @@ impl Watch {
 
     /// Ends these sessions at the server, which does not see a close over a line that is dead in one direction.
     async fn end_copies(&self) {
+        if self.is_coordinator {
+            return;
+        }
         // A server that cannot be asked has ended them itself, or is given up as a whole.
         let _ended = timeout(ANSWER_TIMEOUT, self.count(END_COPIES)).await;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serializer;
 use sqlx::FromRow;
 
-use crate::connection::error::{StoreError, is_duplicate, reach, require_rows};
+use crate::connection::error::{ErrorClass, StoreError, is_duplicate, reach, require_rows};
 use crate::connection::postgres_transaction::PostgresSession;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
@@ -55,11 +55,13 @@ pub struct EncodedCodes {
 }
 
 /// The result of storing a batch of codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum PutCodes {
     Stored,
     /// At least one code existed already; none of the batch was stored, and the transaction continues.
     DuplicateMet,
+    /// The server does not say why it rejects the batch. Like `DuplicateMet`, if some of its codes exist.
+    Unclear(StoreError),
 }
 
 /// The columns of [`OpenChunk`].
@@ -117,6 +119,9 @@ impl Store {
             transaction.rollback().await?;
             return Ok(None);
         };
+        if let StoreTransaction::Postgres(session) = &mut transaction {
+            session.write_sequentially_at_nodes().await?;
+        }
         reach(failpoint::CHUNK_CLAIMED).await?;
         Ok(Some(ClaimedChunk { chunk, transaction }))
     }
@@ -198,15 +203,25 @@ impl ClaimedChunk {
         match stored {
             Ok(()) => Ok(PutCodes::Stored),
             Err(StoreError::Database(error)) if is_duplicate(&error) => {
-                if let StoreTransaction::Postgres(transaction) = &mut self.transaction {
-                    // SQLite itself undoes just the statement. A savepoint that is not released would enclose the next
-                    // ones, and each level slows the server down.
-                    let undo = "rollback to savepoint before_codes; release savepoint before_codes";
-                    transaction.execute_text(undo).await?;
-                }
+                self.undo_codes().await?;
                 Ok(PutCodes::DuplicateMet)
             }
+            Err(error) if error.class() == ErrorClass::Unclear => {
+                self.undo_codes().await?;
+                Ok(PutCodes::Unclear(error))
+            }
             Err(error) => Err(error),
+        }
+    }
+
+    async fn undo_codes(&mut self) -> Result<(), StoreError> {
+        match &mut self.transaction {
+            // A savepoint that is not released would enclose the next ones, and each level slows the server down.
+            StoreTransaction::Postgres(transaction) => {
+                transaction.execute_text("rollback to savepoint before_codes; release savepoint before_codes").await
+            }
+            // SQLite itself undoes just the statement.
+            StoreTransaction::Sqlite(_) => Ok(()),
         }
     }
 

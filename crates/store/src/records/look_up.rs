@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::admission::overlaps::LOOK_UP_SETTINGS;
 use crate::connection::error::StoreError;
 use crate::connection::statement::List;
 use crate::connection::store::Store;
@@ -42,9 +41,7 @@ impl Store {
     pub async fn find_codes(&self, codes: &[String]) -> Result<Vec<FoundCode>, StoreError> {
         const SQL: &str = "select code, run_no from codes where code = any($1) order by code";
         let mut snapshot = self.begin_reading().await?;
-        if let StoreTransaction::Postgres(session) = &mut snapshot {
-            session.execute_text(LOOK_UP_SETTINGS).await?;
-        }
+        snapshot.plan_look_ups().await?;
         let found: Vec<(String, i64)> = snapshot.query(SQL).bind(List(codes)).fetch_all().await?;
         let run_nos: Vec<i64> = found.iter().map(|(_, run_no)| *run_no).collect();
         let runs = if run_nos.is_empty() { HashMap::new() } else { snapshot.find_runs_of(&run_nos).await? };

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::connection::error::StoreError;
+use crate::connection::postgres_transaction::Begin;
 use crate::connection::store::Store;
 use crate::minting::chunks::OpenChunk;
 use crate::records::rows::{Chunk, JobRow, select_chunks, select_jobs, unsigned};
@@ -12,15 +13,18 @@ use codemint_codes::job::request::Request;
 use codemint_codes::job::state::State;
 use codemint_codes::screening::Screening;
 
-/// The statements that begin a reading transaction and make PostgreSQL use the index, which has a chunk's codes in order.
-/// By default the planner reads a bitmap of the index's pages and sorts, which takes two to three times as long; with few
-/// codes in the statistics it reads the whole table.
-const BEGIN_READING_CODES: &str = "
-    begin read only;
-    set local plan_cache_mode = force_generic_plan;
-    set local enable_seqscan = off;
-    set local enable_bitmapscan = off;
-    set local enable_sort = off";
+/// Begins a reading transaction in which PostgreSQL uses the index, which has a chunk's codes in order. By default the
+/// planner reads a bitmap of the index's pages and sorts, which takes two to three times as long; with few codes in the
+/// statistics it reads the whole table.
+const READING_CODES: Begin = Begin {
+    settings: &[
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_sort", "off"),
+    ],
+    ..Begin::READING
+};
 
 /// The jobs to list, newest first.
 #[derive(Clone, Debug, Default)]
@@ -127,10 +131,17 @@ impl Store {
 
     /// Reads the codes that a chunk put into the store, ascending.
     pub async fn read_codes(&self, chunk: &Chunk) -> Result<CodeBatch, StoreError> {
+        const ROWS: &str = "select code from codes where run_no = $1 and code between $2 and $3 order by code";
         let OpenChunk { run_no, range_first, range_last, .. } = &chunk.planned;
+        if self.is_distributed() {
+            // An aggregate over an ordered subquery is computed at the nodes, and loses the order.
+            let query = self.query(ROWS).bind(run_no).bind(range_first).bind(range_last);
+            let codes: Vec<String> = query.fetch_values().await?;
+            return Ok(CodeBatch::from_lines(codes.iter().flat_map(|code| [code, "\n"]).collect()));
+        }
         let (mut transaction, sql) = match self {
             Self::Postgres(_) => (
-                self.begin_reading_with(BEGIN_READING_CODES).await?,
+                self.begin_reading_with(READING_CODES).await?,
                 "select string_agg(code, E'\\n')
                    from (select code from codes where run_no = $1 and code between $2 and $3 order by code) ordered",
             ),

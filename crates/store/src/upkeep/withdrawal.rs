@@ -5,7 +5,6 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::admission::overlaps::LOOK_UP_SETTINGS;
 use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
@@ -126,9 +125,7 @@ impl StoreTransaction {
         let next: Option<DoneRun> = self.query(NEXT).bind(job_no).fetch_optional().await?;
         let Some(DoneRun { run_no, mask_no, range_first, range_last, minted }) = next else { return Ok(0) };
         let codes: u64 = unsigned("chunks", minted)?;
-        if let Self::Postgres(session) = self {
-            session.execute_text(LOOK_UP_SETTINGS).await?;
-        }
+        self.plan_look_ups().await?;
         let delete = self.query(DELETE).bind(run_no).bind(range_first).bind(range_last);
         require_rows("the withdrawal of a run", delete.execute().await?, codes)?;
         require_rows("the withdrawal of a run", self.query(SKIP).bind(run_no).execute().await?, 1)?;

@@ -34,7 +34,7 @@ pub fn chunk_conflicted() {
     counter!(names::CHUNK_CONFLICTS).increment(1);
 }
 
-/// Counts a chunk that is begun again, by reason: `away`, `conflict`, `no_space` or `failed`.
+/// Counts a chunk that is begun again, by reason: `away`, `conflict`, `unclear`, `no_space` or `failed`.
 pub fn chunk_retried(reason: &'static str) {
     counter!(names::CHUNK_RETRIES, "reason" => reason).increment(1);
 }

@@ -90,7 +90,7 @@ metrics! {
         "codemint_chunk_conflicts_total", "Times that a chunk met a code which another process had just stored", &[];
     pub(crate) CHUNK_RETRIES: Counter =
         "codemint_chunk_retries_total", "Chunks that were begun again after an error, by reason",
-        by!("reason": "away", "conflict", "no_space", "failed");
+        by!("reason": "away", "conflict", "unclear", "no_space", "failed");
     pub(crate) COMMITS_AMBIGUOUS: Counter =
         "codemint_commits_ambiguous_total", "Commits that returned an error, by their outcome in the store",
         by!("outcome": "done", "not_done");
@@ -111,7 +111,7 @@ metrics! {
         "codemint_store_pool_connections_max", "Maximum number of connections of the pool", &[];
     pub STORE_ERRORS: Counter =
         "codemint_store_errors_total", "Errors of the store that this process met, by class",
-        by!("class": "away", "conflict", "no_space", "permanent");
+        by!("class": "away", "conflict", "unclear", "no_space", "permanent");
     pub(crate) STATEMENTS_GIVEN_UP: Counter =
         "codemint_store_statements_given_up_total", "Statements given up because the store neither answered nor worked on them",
         &[];

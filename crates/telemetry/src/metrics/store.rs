@@ -16,7 +16,7 @@ pub fn pool_seen(idle: usize, used: usize, max: usize) {
     gauge!(names::POOL_CONNECTIONS_MAX).set(max as f64);
 }
 
-/// Counts an error by class: `away`, `conflict`, `no_space` or `permanent`.
+/// Counts an error by class: `away`, `conflict`, `unclear`, `no_space` or `permanent`.
 pub fn store_error_met(class: &'static str) {
     counter!(names::STORE_ERRORS, "class" => class).increment(1);
 }

@@ -167,9 +167,17 @@ impl Minting {
 /// iteration uses up at least one rank of the slice, so the loop ends.
 async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepared) -> Result<Encoded, MintError> {
     let mut phantoms = 0;
-    while claimed.put_codes(&prepared.encoded.codes).await? == PutCodes::DuplicateMet {
+    loop {
+        let unclear = match claimed.put_codes(&prepared.encoded.codes).await? {
+            PutCodes::Stored => return Ok(prepared.encoded),
+            PutCodes::DuplicateMet => None,
+            PutCodes::Unclear(error) => Some(error),
+        };
         let run_no = claimed.chunk.run_no;
         let (replaced, conflicts) = while_claimed(claimed, Box::pin(prepared.replace_conflicting(task))).await??;
+        if let Some(error) = unclear.filter(|_| conflicts == 0) {
+            return Err(error.into());
+        }
         chunks::chunk_conflicted();
         tracing::debug!(run_no, conflicts, "another process has just stored some of these codes; others were drawn");
         phantoms = if conflicts == 0 { phantoms + 1 } else { 0 };
@@ -178,7 +186,6 @@ async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepar
         }
         prepared = replaced;
     }
-    Ok(prepared.encoded)
 }
 
 /// Waits for work on a claimed chunk without a time limit: a crowded slice of many millions of ranks takes minutes.

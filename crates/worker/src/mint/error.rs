@@ -21,6 +21,8 @@ pub enum MintError {
     DeniedWords { found: String, needed: String },
     #[error("the job is an import; run `codemint import` with the same input to resume it")]
     Import,
+    #[error("the store failed {attempts} times in a row without naming a cause; the last time: {source}")]
+    Unclear { attempts: u32, source: StoreError },
     #[error("chunk {run_no} met a duplicate code {attempts} times, but the store does not have it")]
     PhantomDuplicate { run_no: i64, attempts: u32 },
 }

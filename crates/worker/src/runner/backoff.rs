@@ -61,10 +61,10 @@ impl<'a> Backoff<'a> {
 
 /// When this process last logged each kind of error, and whether the outage is over. Many tasks wait for the same store
 /// at the same time, and only one of them logs it.
-static LOGGED: Mutex<Logged> = Mutex::new(Logged { at: [None; 4], is_over: true });
+static LOGGED: Mutex<Logged> = Mutex::new(Logged { at: [None; 5], is_over: true });
 
 struct Logged {
-    at: [Option<Instant>; 4],
+    at: [Option<Instant>; 5],
     is_over: bool,
 }
 
@@ -77,9 +77,10 @@ fn log_error(error: &StoreError, delay_ms: u64) {
         return;
     }
     *logged_at = Some(Instant::now());
-    logged.is_over = logged.is_over && class == ErrorClass::Conflict;
+    logged.is_over = logged.is_over && matches!(class, ErrorClass::Conflict | ErrorClass::Unclear);
     match class {
         ErrorClass::Conflict => tracing::info!(%error, delay_ms, "another writer was in the way; retrying"),
+        ErrorClass::Unclear => tracing::info!(%error, delay_ms, "the store failed without naming a cause; retrying"),
         ErrorClass::NoSpace => {
             tracing::warn!(%error, delay_ms, "the store is out of disk space or memory; waiting until there is space")
         }

@@ -14,7 +14,7 @@ use crate::mint::times::ChunkTimes;
 use codemint_codes::job::record::{Job, Rejections};
 use codemint_codes::job::state::State;
 use codemint_codes::wire::document::hexadecimal;
-use codemint_store::connection::error::StoreError;
+use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_store::connection::store::Store;
 use codemint_store::minting::closing::{CloseJob, JobEnd};
 use codemint_telemetry::metrics::{chunks, jobs};
@@ -25,6 +25,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Interval between two checks of a job whose open chunks are all being written by other processes.
 pub(crate) const OTHERS_AT_WORK_PAUSE: Duration = Duration::from_millis(200);
+
+/// The number of errors without a cause in a row after which a job's work counts as failed.
+const UNCLEAR_ERRORS_MAX: u32 = 10;
 
 /// A job that this process works on.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct JobExecution {
     chunks: Option<Arc<Semaphore>>,
     minting: Option<Minting>,
     unknown: Option<UnknownCommit>,
+    /// The number of errors without a cause since the last success.
+    unclear_errors: u32,
     progress_stored_at: Option<Instant>,
     pub share: Share,
     /// Adds the job's id to log lines and traces.
@@ -88,6 +93,7 @@ impl JobExecution {
             chunks: None,
             minting: None,
             unknown: None,
+            unclear_errors: 0,
             progress_stored_at: None,
             share,
             span,
@@ -118,7 +124,27 @@ impl JobExecution {
         let span = self.span.clone();
         // Inside both spans: if debug spans are off, the span of the step is disabled and leads to no job.
         let step = tracing::debug_span!(parent: &span, "step");
-        self.step_in_span().instrument(step).instrument(span).await
+        let result = self.step_in_span().instrument(step).instrument(span).await;
+        self.bound_unclear_errors(result)
+    }
+
+    /// Lets errors without a cause be retried [`UNCLEAR_ERRORS_MAX`] times in a row: a node that is gone or a duplicate is
+    /// clear by then, and what fails even so would fail forever.
+    fn bound_unclear_errors(&mut self, result: Result<StepOutcome, MintError>) -> Result<StepOutcome, MintError> {
+        match result {
+            Err(MintError::Store(source)) if source.class() == ErrorClass::Unclear => {
+                self.unclear_errors += 1;
+                match self.unclear_errors {
+                    attempts if attempts > UNCLEAR_ERRORS_MAX => Err(MintError::Unclear { attempts, source }),
+                    _ => Err(source.into()),
+                }
+            }
+            Ok(outcome) => {
+                self.unclear_errors = 0;
+                Ok(outcome)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn step_in_span(&mut self) -> Result<StepOutcome, MintError> {

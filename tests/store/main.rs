@@ -18,6 +18,7 @@ mod old_stores;
 
 mod partitions;
 mod citus;
+mod cluster;
 mod pgbouncer;
 mod write_orders;
 

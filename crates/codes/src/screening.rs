@@ -84,6 +84,9 @@ const FEW_CODES: u64 = 256;
 
 // From benches/screening.rs.
 pub const LOOK_UP_A_CODE_US: f64 = 1.5;
+/// The same at the nodes of a cluster, where the coordinator adds its share. Computed from measurements on one server and
+/// from those of a cluster that sent each shard all codes: decision 20.
+pub const LOOK_UP_A_CODE_AT_NODES_US: f64 = 10.0;
 pub const TEST_A_PAIR_US: f64 = 0.055;
 pub const LOAD_A_BYTE_US: f64 = 0.002;
 pub const READ_A_SINGLE_CODE_US: f64 = 0.7;
@@ -99,8 +102,8 @@ impl Screening {
         }
     }
 
-    /// Chooses the way for a chunk with this number of candidates.
-    pub fn choose(candidates: u64, overlap: &Overlap, limits: &FilterLimits) -> Self {
+    /// Chooses the way for a chunk with this number of candidates, if looking one up takes this many microseconds.
+    pub fn choose(candidates: u64, overlap: &Overlap, limits: &FilterLimits, look_up_a_code_us: f64) -> Self {
         if overlap.runs == 0 && overlap.single_codes == 0 {
             return Self::NothingOverlaps;
         }
@@ -114,8 +117,8 @@ impl Screening {
         let filter = overlap.filter_bytes as f64 * LOAD_A_BYTE_US
             + overlap.pairs as f64 * TEST_A_PAIR_US
             + overlap.single_codes as f64 * READ_A_SINGLE_CODE_US
-            + looked_up_anyway * LOOK_UP_A_CODE_US;
-        if filter < candidates as f64 * LOOK_UP_A_CODE_US { Self::Filter } else { Self::LookUpCheaper }
+            + looked_up_anyway * look_up_a_code_us;
+        if filter < candidates as f64 * look_up_a_code_us { Self::Filter } else { Self::LookUpCheaper }
     }
 
     /// Returns the codes that may exist and must be looked up, ascending; `None` means all of them.

@@ -27,6 +27,8 @@ pub mod roles;
 #[cfg(feature = "servers")]
 pub mod stores;
 #[cfg(feature = "servers")]
+pub mod coordinator;
+#[cfg(feature = "servers")]
 pub mod cases;
 #[cfg(feature = "servers")]
 pub mod codemint;

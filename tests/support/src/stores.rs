@@ -110,6 +110,11 @@ impl TestStore {
         Self { kind: Kind::Postgres, way: Way::Plain, store, url: url.to_owned(), directory, eyes, _database: None }
     }
 
+    /// Returns the same place with the store opened again.
+    pub async fn reopened(self) -> Self {
+        Self { store: self.open_again().await, ..self }
+    }
+
     /// Opens the store as another process would.
     pub async fn open_again(&self) -> Store {
         open(&self.url, self.way).await

@@ -3,7 +3,8 @@
 use strum::VariantArray;
 
 use codemint_codes::screening::{
-    Attempts, FilterLimits, Overlap, RUNS_MAX, SINGLE_CODES_MAX, Screening, ScreeningMode,
+    Attempts, FilterLimits, LOOK_UP_A_CODE_AT_NODES_US, LOOK_UP_A_CODE_US, Overlap, RUNS_MAX, SINGLE_CODES_MAX,
+    Screening, ScreeningMode,
 };
 
 const LIMITS: FilterLimits =
@@ -49,19 +50,33 @@ fn the_cheapest_screening_is_chosen() {
         (300, Overlap { filter_bytes: 1_800_000, pairs: 300, ..ONE_RUN }, Screening::LookUpCheaper),
         (300, Overlap { filter_bytes: 90_000, pairs: 300, ..ONE_RUN }, Screening::Filter),
     ] {
-        assert_eq!(Screening::choose(candidates, &overlap, &LIMITS), expected, "{candidates} {overlap:?}");
+        assert_eq!(
+            Screening::choose(candidates, &overlap, &LIMITS, LOOK_UP_A_CODE_US),
+            expected,
+            "{candidates} {overlap:?}"
+        );
+    }
+}
+
+#[test]
+fn filters_pay_for_more_runs_where_look_ups_go_to_nodes() {
+    let hundred = Overlap { runs: 100, filter_bytes: 9_000_000, pairs: 5_000_000, ..ONE_RUN };
+    for (look_up_a_code_us, expected) in
+        [(LOOK_UP_A_CODE_US, Screening::LookUpCheaper), (LOOK_UP_A_CODE_AT_NODES_US, Screening::Filter)]
+    {
+        assert_eq!(Screening::choose(50_000, &hundred, &LIMITS, look_up_a_code_us), expected);
     }
 }
 
 #[test]
 fn filters_beyond_the_budget_are_not_loaded_and_imprecise_ones_not_used() {
     let budget = |bytes_max| FilterLimits { bytes_max, ..LIMITS };
-    assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(90_000)), Screening::Filter);
-    assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(89_999)), Screening::LookUpOverBudget);
+    assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(90_000), LOOK_UP_A_CODE_US), Screening::Filter);
+    assert_eq!(Screening::choose(50_000, &ONE_RUN, &budget(89_999), LOOK_UP_A_CODE_US), Screening::LookUpOverBudget);
     let rate = |false_positive_rate| FilterLimits { false_positive_rate, ..LIMITS };
     let three = Overlap { runs: 3, pairs: 150_000, ..ONE_RUN };
-    assert_eq!(Screening::choose(50_000, &three, &rate(0.1)), Screening::Filter);
-    assert_eq!(Screening::choose(50_000, &three, &rate(0.5)), Screening::LookUpCheaper);
+    assert_eq!(Screening::choose(50_000, &three, &rate(0.1), LOOK_UP_A_CODE_US), Screening::Filter);
+    assert_eq!(Screening::choose(50_000, &three, &rate(0.5), LOOK_UP_A_CODE_US), Screening::LookUpCheaper);
 }
 
 #[test]

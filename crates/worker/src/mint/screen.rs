@@ -44,7 +44,8 @@ impl Screen {
             masks.iter().filter(|other| mask.meets(&other.mask)).map(|other| other.mask_no).collect();
         let runs = snapshot.find_runs(&overlapping, range, RUNS_MAX + 1).await?;
         let single_codes = snapshot.find_single_codes(&overlapping, range, SINGLE_CODES_MAX + 1).await?;
-        let screening = Screening::choose(count, &overlap(candidates, &runs, single_codes.len()), limits);
+        let overlap = overlap(candidates, &runs, single_codes.len());
+        let screening = Screening::choose(count, &overlap, limits, snapshot.look_up_a_code_us());
         match screening {
             Screening::Filter => Self::with_filters(runs, single_codes, snapshot).await,
             Screening::NothingOverlaps => {

@@ -19,6 +19,7 @@ mod old_stores;
 mod partitions;
 mod citus;
 mod cluster;
+mod citus_files;
 mod pgbouncer;
 mod write_orders;
 

@@ -9,6 +9,10 @@ use crate::codemint::Ran;
 
 /// The script that cuts the table of codes into partitions.
 const PARTITIONS: &str = include_str!("../../../deploy/postgres/partitions.sql");
+/// The script that distributes the table of codes over the nodes of Citus.
+const DISTRIBUTE: &str = include_str!("../../../deploy/citus/distribute.sql");
+/// The tables and functions of a coordinator of Citus, for a server without Citus.
+const STAGED_CITUS: &str = include_str!("staged_citus.sql");
 
 /// Runs a script.
 pub async fn run_script(database_url: &str, arguments: &[&str], script: &str) -> Ran {
@@ -28,4 +32,19 @@ pub async fn run_script(database_url: &str, arguments: &[&str], script: &str) ->
 /// Cuts the table of codes into this many partitions.
 pub async fn partition(database_url: &str, partitions: &str) -> Ran {
     run_script(database_url, &["-v", &format!("partitions={partitions}")], PARTITIONS).await
+}
+
+/// Gives a database what the scripts need of Citus, with as many active nodes: `node-1`, `node-2` and so on.
+pub async fn stage_citus(database_url: &str, nodes: u32) {
+    let nodes = format!(
+        "{STAGED_CITUS}\nselect citus_set_coordinator_host('coordinator');\n\
+         select citus_add_node('node-' || n, 5432) from generate_series(1, {nodes}) n;\n"
+    );
+    run_script(database_url, &["--set=ON_ERROR_STOP=1", "--output=/dev/null"], &nodes).await.expect_code(0);
+}
+
+/// Distributes the table of codes. The roles of codemint have names that begin with that of the database instead.
+pub async fn distribute(database_url: &str, arguments: &[&str]) -> Ran {
+    let database = database_url.rsplit('/').next().expect("a name");
+    run_script(database_url, arguments, &DISTRIBUTE.replace("'codemint_", &format!("'{database}_"))).await
 }

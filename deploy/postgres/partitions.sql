@@ -6,7 +6,7 @@
 --
 -- A table cannot be turned into a partitioned one, so the empty table is replaced; owner and rights stay, and rights on the
 -- whole suffice for its partitions. It waits for current writers. Repeating it with the same number changes nothing. No
--- statement of Codemint depends on partitions.
+-- statement of Codemint depends on partitions. On Citus, run it before deploy/citus/distribute.sql.
 
 \set ON_ERROR_STOP on
 \if :{?partitions}
@@ -36,6 +36,17 @@ begin
         raise exception 'partitions is "%"; set it to a number from 2 to 1024 with -v partitions=N', given;
     end if;
     wanted := given::integer;
+
+    -- Dropping a distributed table would take its shards from the nodes, and the new one would be on the coordinator alone.
+    if to_regclass('pg_dist_partition') is not null then
+        if exists (select from pg_dist_partition where logicalrelid = 'codes'::regclass) then
+            select count(*) into found from pg_inherits where inhparent = 'codes'::regclass;
+            if found = wanted then
+                return;
+            end if;
+            raise exception 'table "codes" is distributed over the nodes of Citus, and must be partitioned before it is distributed; create a new store, partition it, run deploy/citus/distribute.sql there, and move the contents of this one there, as described in docs/scaling.md';
+        end if;
+    end if;
 
     lock table codes in access exclusive mode;
     select count(*) into found from pg_inherits where inhparent = 'codes'::regclass

@@ -1,8 +1,9 @@
-//! deploy/citus/distribute.sql: psql runs the real file. There is no Citus here; its tables and functions are staged, with its names and signatures, and record what the files call.
+//! deploy/citus/distribute.sql, and deploy/postgres/partitions.sql on Citus: psql runs the real files. There is no Citus here;
+//! its tables and functions are staged, with its names and signatures, and record what the files call.
 
 use codemint_test_support::codemint::Ran;
 use codemint_test_support::engine_steps::mint;
-use codemint_test_support::psql::{distribute, stage_citus};
+use codemint_test_support::psql::{distribute, partition, stage_citus};
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 
@@ -183,4 +184,34 @@ async fn roles_that_cannot_log_in_at_a_node_are_named() {
     assert!(ran.stderr.contains(&missing) && ran.stderr.contains(silent), "{}", ran.stderr);
     assert!(ran.stderr.contains("set citus.enable_ddl_propagation = off; create role ROLE login"), "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("WARNING:").count(), 2, "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_distributed_table_is_not_partitioned() {
+    let place = coordinator(2).await;
+    let name = database(&place).to_owned();
+    url_of_member(&place.url, "generator").await;
+    let table = "select format('%s %s %s %s', oid, relkind, relowner::regrole, relacl) from pg_class
+                  where oid = 'codes'::regclass";
+    let before = place.texts(table).await;
+    distribute(&place.url, &[]).await.expect_code(0);
+    let message = "table \"codes\" is distributed over the nodes of Citus, and must be partitioned before it is distributed; \
+                   create a new store, partition it, run deploy/citus/distribute.sql there, and move the contents of this one \
+                   there, as described in docs/scaling.md";
+    assert_refused(partition(&place.url, "8").await, message);
+    assert_eq!(place.texts(table).await, before);
+    assert!(before[0].contains(&format!("{name}_generator=ar/")), "{before:?}");
+}
+
+#[tokio::test]
+async fn a_table_in_partitions_is_distributed() {
+    let place = coordinator(2).await;
+    partition(&place.url, "3").await.expect_code(0);
+    distribute(&place.url, &[]).await.expect_code(0);
+    assert_eq!(place.texts(CALLS).await, ["codes code hash none 16"]);
+    // Repeating either file changes nothing.
+    partition(&place.url, "3").await.expect_code(0);
+    distribute(&place.url, &[]).await.expect_code(0);
+    assert_eq!(place.number("select count(*) from pg_inherits where inhparent = 'codes'::regclass").await, 3);
+    assert_eq!(partition(&place.url, "4").await.code, 3);
 }

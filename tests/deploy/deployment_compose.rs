@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
 
 use crate::deployment::{assert_arguments, assert_settings, default_of};
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::postgres::{self, Durability, Server};
+use codemint_test_support::psql::stage_citus;
 use codemint_test_support::rabbitmq::{self, Broker};
 use codemint_test_support::tools::{expect_content, python_tool, read, root};
 
@@ -21,7 +23,7 @@ const SECRETS: &str = "/run/secrets";
 fn compose() -> Value {
     let mut document: yaml_serde::Value = yaml_serde::from_str(&read(FILE)).expect("YAML");
     // Once for each level of merges inside merges.
-    for _ in 0..2 {
+    for _ in 0..3 {
         document.apply_merge().expect("what << refers to");
     }
     serde_json::to_value(document).expect("a document")
@@ -110,9 +112,12 @@ fn every_file_that_a_service_is_given_exists() {
 #[tokio::test]
 async fn services_of_codemint_run_valid_commands_and_have_the_time_to_shut_down() {
     let compose = compose();
-    for name in ["migrate", "worker"] {
+    for name in ["migrate", "worker", "citus-migrate", "citus-worker"] {
         let service = &compose["services"][name];
-        let command: Vec<&str> = texts(&service["command"]).into_iter().skip_while(|word| *word != name).collect();
+        let subcommand = name.trim_start_matches("citus-");
+        let command: Vec<&str> =
+            texts(&service["command"]).into_iter().skip_while(|word| *word != subcommand).collect();
+        assert!(!command.is_empty(), "{name} does not run {subcommand}");
         assert_arguments(&command).await;
         assert_settings(name, service["environment"].as_object().expect("variables").keys().map(String::as_str));
     }
@@ -136,7 +141,7 @@ fn secrets_are_random_created_once_and_in_no_file_of_the_repository() {
     assert_eq!(contents(first.path()), made, "servers already use the first secrets");
     make_secrets(second.path());
     let texts: BTreeSet<String> = made.into_iter().chain(contents(second.path())).map(|(_, text)| text).collect();
-    assert_eq!(texts.len(), 22, "all secrets differ");
+    assert_eq!(texts.len(), 28, "all secrets differ");
 
     let compose = compose();
     for (name, service) in services(&compose) {
@@ -153,7 +158,8 @@ fn secrets_are_random_created_once_and_in_no_file_of_the_repository() {
 
 #[test]
 fn scripts_stop_at_errors_and_pass_shellcheck() {
-    let scripts = ["make-secrets", "create-roles", "grant-rights"].map(|name| root().join(DIRECTORY).join(name));
+    let names = ["make-secrets", "create-roles", "grant-rights", "start-citus", "set-up-citus", "distribute-codes"];
+    let scripts = names.map(|name| root().join(DIRECTORY).join(name));
     for script in &scripts {
         assert!(read(script).contains("\nset -euo pipefail\n"), "{} continues after an error", script.display());
     }
@@ -184,25 +190,41 @@ fn start_servers(secrets: &Path) -> Servers {
     };
     move_url("store-url", "@postgres/", servers.postgres.port());
     move_url("store-url-migrate", "@postgres/", servers.postgres.port());
+    move_url("store-url-citus", "@citus-coordinator/", servers.postgres.port());
+    move_url("store-url-citus-migrate", "@citus-coordinator/", servers.postgres.port());
     move_url("amqp-url", "@rabbitmq/", servers.broker.port());
     servers
 }
 
-/// Runs a script of deploy/compose as a container of PostgreSQL does.
-fn run_script(name: &str, secrets: &Path, server: &Server) {
+/// A script of deploy/compose, with the variables that a container of PostgreSQL gives it.
+fn script(name: &str, secrets: &Path, server: &Server) -> Command {
     let mut script = Command::new(root().join(DIRECTORY).join(name));
     let port = server.port().to_string();
     let place =
         [("PGHOST", "127.0.0.1"), ("PGPORT", port.as_str()), ("PGUSER", "postgres"), ("PGDATABASE", "codemint")];
     script.envs(place).env("POSTGRES_DB", "codemint").env("SECRETS_DIRECTORY", secrets);
-    expect_content(script.env("ROLES_FILE", root().join("deploy/postgres/roles.sql")));
+    script.env("ROLES_FILE", root().join("deploy/postgres/roles.sql"));
+    script.env("DISTRIBUTE_FILE", root().join("deploy/citus/distribute.sql"));
+    script
 }
 
-/// The program with the variables that compose gives to a service.
+fn run_script(name: &str, secrets: &Path, server: &Server) {
+    expect_content(&mut script(name, secrets, server));
+}
+
+/// The program with the variables and secrets that compose gives to a service.
 fn service(compose: &Value, name: &str, secrets: &Path) -> Codemint {
-    let environment = compose["services"][name]["environment"].as_object().expect("variables");
+    let service = &compose["services"][name];
+    // A secret may be mounted under another name than its own.
+    let mounted = |value: &str| {
+        let mut given = service["secrets"].as_array().into_iter().flatten();
+        let renamed = given.find(|secret| secret["target"].as_str().is_some_and(|target| value.ends_with(target)));
+        let source = renamed.and_then(|secret| secret["source"].as_str()).map(|source| format!("{SECRETS}/{source}"));
+        source.unwrap_or_else(|| value.to_owned()).replace(SECRETS, &secrets.display().to_string())
+    };
+    let environment = service["environment"].as_object().expect("variables");
     let program = environment.iter().fold(Codemint::new(secrets), |program, (name, value)| {
-        program.env(name, &value.as_str().expect("a text").replace(SECRETS, &secrets.display().to_string()))
+        program.env(name, &mounted(value.as_str().expect("a text")))
     });
     // Another test may be using the address.
     program.env("CODEMINT__ADMIN__LISTEN", "off")
@@ -237,4 +259,100 @@ async fn a_worker_mints_with_the_users_the_secrets_and_the_definitions_of_compos
     fs::write(secrets.join("store-url"), wrong).expect("a URL");
     let ran = service(&compose, "worker", secrets).args(["jobs", "list"]).run().await;
     assert!(ran.code != 0 && ran.stderr.contains("password"), "{ran:?}");
+}
+
+#[test]
+fn the_profile_citus_is_a_cluster_of_two_nodes_beside_the_other_services() {
+    let compose = compose();
+    for (name, service) in services(&compose) {
+        let profiles: &[&str] = if name.starts_with("citus-") { &["citus"] } else { &[] };
+        assert_eq!(texts(&service["profiles"]), profiles, "{name}");
+        for needed in service["depends_on"].as_object().into_iter().flat_map(|needed| needed.keys()) {
+            let is_citus = needed.starts_with("citus-");
+            assert!(is_citus == name.starts_with("citus-") || needed == "rabbitmq", "{name} needs {needed}");
+        }
+    }
+    let of = |name: &str| &compose["services"][name];
+    let servers = ["citus-coordinator", "citus-node-1", "citus-node-2"];
+    let mut data = BTreeSet::new();
+    for name in servers {
+        assert_eq!(of(name)["image"], "citusdata/citus:13.2.0-pg15", "{name}: the version that Codemint ran on");
+        assert!(texts(&of(name)["command"]).contains(&"wal_level=logical"), "{name}: shards cannot move");
+        assert!(of(name)["environment"].get("POSTGRES_HOST_AUTH_METHOD").is_none(), "{name} trusts its network");
+        data.extend(texts(&of(name)["volumes"]).into_iter().filter(|volume| volume.ends_with("/data")));
+        assert_eq!(of("citus-setup")["depends_on"][name]["condition"], "service_healthy");
+    }
+    assert_eq!(data.len(), servers.len(), "servers share data");
+    let nodes = of("citus-setup")["environment"]["CITUS_NODES"].as_str().expect("names");
+    assert_eq!(nodes.split(' ').collect::<Vec<_>>(), servers[1..]);
+    assert_eq!(of("citus-setup")["environment"]["CITUS_COORDINATOR"], servers[0]);
+    for (earlier, later) in
+        [("citus-setup", "citus-migrate"), ("citus-migrate", "citus-distribute"), ("citus-distribute", "citus-worker")]
+    {
+        assert_eq!(of(later)["depends_on"][earlier]["condition"], "service_completed_successfully", "{later}");
+    }
+}
+
+/// Runs `start-citus` with programs of the image that call psql as `mint` instead; returns what they printed.
+fn start_citus(secrets: &Path, server: &Server) -> String {
+    let image = tempfile::tempdir().expect("a directory");
+    let look_up = "psql --no-psqlrc --tuples-only --no-align --username mint --command 'select current_user'";
+    for (name, content) in [
+        ("docker-ensure-initdb.sh", "export PGPASSWORD=of-postgres; echo \"created for $*\"".to_owned()),
+        ("docker-entrypoint.sh", format!("echo \"started as $*\"; {look_up}; stat --format %a \"$PGPASSFILE\"")),
+    ] {
+        let path = image.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{content}\n")).expect("a script");
+        expect_content(Command::new("chmod").args(["755"]).arg(path));
+    }
+    let path = format!("{}:{}", image.path().display(), std::env::var("PATH").expect("a path"));
+    let mut start = script("start-citus", secrets, server);
+    start.args(["postgres", "-c", "wal_level=logical"]).env("PATH", path);
+    expect_content(start.env("PASSWORD_FILE", image.path().join("passwords")))
+}
+
+#[tokio::test]
+async fn a_worker_mints_into_a_staged_cluster_that_the_scripts_of_compose_set_up() {
+    let place = tempfile::tempdir().expect("a directory");
+    let secrets = place.path();
+    make_secrets(secrets);
+    let Servers { postgres, broker: _broker } = start_servers(secrets);
+    let url = postgres.url("codemint");
+    postgres::create_database(&postgres.url("postgres"), "codemint").await;
+    stage_citus(&url).await;
+
+    let compose = compose();
+    let set_up = || {
+        let mut script = script("set-up-citus", secrets, &postgres);
+        let environment = compose["services"]["citus-setup"]["environment"].as_object().expect("variables");
+        for name in ["CITUS_COORDINATOR", "CITUS_NODES"] {
+            script.env(name, environment[name].as_str().expect("a text"));
+        }
+        expect_content(&mut script)
+    };
+    // Each is repeated whenever the services are started.
+    for _again in 0..2 {
+        set_up();
+        service(&compose, "citus-migrate", secrets).args(["migrate"]).run().await.expect_code(0);
+        let distributed = expect_content(&mut script("distribute-codes", secrets, &postgres));
+        assert!(distributed.contains("over 16 shards"), "{distributed}");
+        assert!(!distributed.contains("WARNING"), "{distributed}");
+    }
+    let mut database = PgConnection::connect(&url).await.expect("the server");
+    let nodes = "select string_agg(groupid || ' ' || nodename || ' ' || shouldhaveshards, ', ' order by groupid)
+                   from pg_dist_node";
+    let nodes: String = sqlx::query_scalar(nodes).fetch_one(&mut database).await.expect("nodes");
+    assert_eq!(nodes, "0 citus-coordinator false, 1 citus-node-1 true, 2 citus-node-2 true");
+
+    postgres.demand_password_of("migrate,mint");
+    assert_eq!(
+        start_citus(secrets, &postgres),
+        "created for postgres -c wal_level=logical\nstarted as postgres -c \
+                wal_level=logical\nmint\n600\n"
+    );
+    let worker = || service(&compose, "citus-worker", secrets);
+    worker().args(["enqueue", "SPRING-[:safe:]{8}", "-n", "50"]).run().await.expect_code(0);
+    worker().args(["worker", "--drain", "--no-wait"]).run().await.expect_code(0);
+    let jobs = worker().args(["jobs", "list", "--json"]).run().await.expect_code(0).json();
+    assert_eq!((jobs[0]["state"].as_str(), jobs[0]["minted"].as_u64()), (Some("completed"), Some(50)), "{jobs}");
 }

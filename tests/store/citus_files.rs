@@ -3,7 +3,7 @@
 
 use codemint_test_support::codemint::Ran;
 use codemint_test_support::engine_steps::mint;
-use codemint_test_support::psql::{distribute, partition, stage_citus};
+use codemint_test_support::psql::{distribute, partition, stage_cluster};
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 
@@ -14,7 +14,7 @@ const NO_NODE: &str = "no active node may hold shards; run \"select citus_add_no
 /// A store with a staged coordinator and nodes.
 async fn coordinator(nodes: u32) -> TestStore {
     let place = TestStore::postgres().await;
-    stage_citus(&place.url, nodes).await;
+    stage_cluster(&place.url, nodes).await;
     place
 }
 
@@ -52,7 +52,7 @@ async fn a_user_a_number_and_a_database_that_cannot_work_are_refused() {
     );
     assert_refused(distribute(&place.url, &[]).await, &message);
 
-    stage_citus(&place.url, 2).await;
+    stage_cluster(&place.url, 2).await;
     place.execute("drop table codes").await;
     let message = format!("table \"codes\" is missing in database \"{name}\"; run \"codemint migrate\" first");
     assert_refused(distribute(&place.url, &[]).await, &message);

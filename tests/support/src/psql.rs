@@ -34,13 +34,19 @@ pub async fn partition(database_url: &str, partitions: &str) -> Ran {
     run_script(database_url, &["-v", &format!("partitions={partitions}")], PARTITIONS).await
 }
 
-/// Gives a database what the scripts need of Citus, with as many active nodes: `node-1`, `node-2` and so on.
-pub async fn stage_citus(database_url: &str, nodes: u32) {
+/// Gives a database the tables and functions of Citus that the scripts use.
+pub async fn stage_citus(database_url: &str) {
+    run_script(database_url, &["--set=ON_ERROR_STOP=1"], STAGED_CITUS).await.expect_code(0);
+}
+
+/// Gives a database what the scripts use of Citus, and active nodes: `node-1`, `node-2` and so on.
+pub async fn stage_cluster(database_url: &str, nodes: u32) {
+    stage_citus(database_url).await;
     let nodes = format!(
-        "{STAGED_CITUS}\nselect citus_set_coordinator_host('coordinator');\n\
-         select citus_add_node('node-' || n, 5432) from generate_series(1, {nodes}) n;\n"
+        "select citus_set_coordinator_host('coordinator');
+         select citus_add_node('node-' || n, 5432) from generate_series(1, {nodes}) n;"
     );
-    run_script(database_url, &["--set=ON_ERROR_STOP=1", "--output=/dev/null"], &nodes).await.expect_code(0);
+    run_script(database_url, &["--set=ON_ERROR_STOP=1"], &nodes).await.expect_code(0);
 }
 
 /// Distributes the table of codes. The roles of codemint have names that begin with that of the database instead.

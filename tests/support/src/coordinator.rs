@@ -14,7 +14,7 @@ use crate::stores::TestStore;
 pub const SHARDS: i64 = 32;
 
 const STAGE: &str = r#"
-    create table pg_dist_partition (logicalrelid regclass primary key);
+    create table pg_dist_partition (logicalrelid regclass primary key, partmethod "char");
     grant select on pg_dist_partition to public;
     alter table codes rename to codes_at_nodes;
 
@@ -26,7 +26,7 @@ const STAGE: &str = r#"
         return true;
     end $$;
     create view codes as select code, run_no from codes_at_nodes where refuse_generic_plans();
-    insert into pg_dist_partition values ('codes');
+    insert into pg_dist_partition values ('codes', 'h');
 
     create table faults (code text, message text, times int, seconds float);
     create sequence faults_met;

@@ -1,7 +1,7 @@
 //! What differs if the server is the coordinator of a Citus cluster and `codes` is distributed over its nodes.
 //!
 //! The coordinator plans, but the rows and their indexes are at the nodes: settings of a session do not reach them, and they
-//! report errors without an SQLSTATE. docs/scaling.md describes the set-up.
+//! report errors without an SQLSTATE. docs/citus.md describes the set-up.
 
 use sqlx::{Executor, PgConnection, Row};
 
@@ -37,7 +37,7 @@ impl Store {
 /// `RoleWithoutLogin` if it is, and the coordinator cannot connect to the nodes as the current role.
 pub(crate) async fn is_distributed(connection: &mut PgConnection) -> Result<bool, StoreError> {
     const DISTRIBUTED: &str = "
-        select exists (select from pg_dist_partition where logicalrelid = to_regclass('codes')), rolcanlogin, rolname::text
+        select exists (select from pg_dist_partition where logicalrelid = to_regclass('codes') and partmethod = 'h'), rolcanlogin, rolname::text
           from pg_roles where rolname = current_user";
     let is_coordinator: bool =
         connection.fetch_one("select to_regclass('pg_dist_partition') is not null").await?.try_get(0)?;

@@ -57,7 +57,7 @@ fn reason(error: &sqlx::Error) -> String {
     let Some(database) = error.as_database_error() else { return error.to_string() };
     let message = database.message();
     if is_refused_by_node(database) {
-        return format!("{message}; let this role log in at each node, as docs/scaling.md describes");
+        return format!("{message}; let this role log in at each node, as docs/citus.md describes");
     }
     message.to_owned()
 }

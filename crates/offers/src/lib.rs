@@ -1,0 +1,12 @@
+//! What codes are for: money, discounts, conditions, campaigns and verdicts. Every decision about an offer is made here.
+//!
+//! Pure and synchronous: no I/O, no clock, no log, no randomness from the system. The caller hands in the instant and
+//! everything that is known from the store.
+
+pub mod money;
+pub mod problem;
+mod text;
+
+pub mod cart;
+pub mod discount;
+pub mod condition;

@@ -10,3 +10,6 @@ mod text;
 pub mod cart;
 pub mod discount;
 pub mod condition;
+pub mod campaign;
+pub mod verdict;
+pub mod read;

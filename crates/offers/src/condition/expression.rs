@@ -216,10 +216,10 @@ fn value(attribute: &Attribute) -> Value {
         Attribute::Integer(found) => Value::Int(*found),
         Attribute::Boolean(found) => Value::Bool(*found),
         Attribute::Day { day } => text(&day.to_string()),
-        Attribute::Money(money) => map(
-            [("currency".to_owned(), text(money.currency.code())), ("amount".to_owned(), Value::Int(money.amount))]
-                .into_iter(),
-        ),
+        Attribute::Money(money) => {
+            map([("currency".to_owned(), text(money.currency.code())), ("amount".to_owned(), Value::Int(money.amount))]
+                .into_iter())
+        }
     }
 }
 

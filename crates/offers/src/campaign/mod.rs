@@ -1,0 +1,4 @@
+//! Campaigns: their definition and their status.
+
+pub mod definition;
+pub mod status;

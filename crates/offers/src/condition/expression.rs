@@ -1,6 +1,6 @@
 //! Conditions for more complex needs: a text in CEL, the Common Expression Language.
 //!
-//! The text is checked when a campaign is saved: its length, its brackets and signs before the parser sees it, then every node
+//! The text is checked when a campaign is saved: its length and its brackets before the parser sees it, then every node
 //! of what was parsed. Loops (`all`, `exists`, `map`, `filter`) and functions other than those of [`FUNCTIONS`] are refused.
 //! Without loops every node is evaluated at most once, so the length of the text bounds the time.
 
@@ -17,12 +17,15 @@ use crate::text::cut;
 
 /// The longest text, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 1000;
-/// The deepest nesting of brackets in the text, and of nodes in what is parsed.
+/// The maximum number of opening brackets and question marks in the text. They are counted instead of their depth, because
+/// only the parser knows which of them stand in texts or are closed; for each it calls itself at most once.
+pub const EXPRESSION_BRACKETS_MAX: usize = 40;
+/// The maximum number of signs such as `+`, `<` and dots, for each of which what is parsed may become one level deeper.
+pub const EXPRESSION_SIGNS_MAX: usize = 200;
+/// The maximum number of levels of nodes of what is parsed.
 pub const EXPRESSION_DEPTH_MAX: usize = 24;
 /// The maximum number of nodes of what is parsed.
 pub const EXPRESSION_NODES_MAX: usize = 200;
-/// The longest run of signs such as `!!!`.
-const SIGNS_MAX: usize = 4;
 /// The functions that may be called. The work of each is proportional to its arguments.
 pub const FUNCTIONS: [&str; 6] = ["contains", "endsWith", "int", "size", "startsWith", "string"];
 /// The names that an expression may use.
@@ -66,12 +69,14 @@ pub enum ExpressionError {
     Empty,
     #[error("the expression has {0} bytes; at most {EXPRESSION_BYTES_MAX} are allowed")]
     TooLong(usize),
-    #[error("the expression has brackets or operators nested deeper than {EXPRESSION_DEPTH_MAX}; write it flatter")]
+    #[error("the expression has more than {EXPRESSION_BRACKETS_MAX} opening brackets and question marks; shorten it")]
+    TooManyBrackets,
+    #[error("the expression has more than {EXPRESSION_SIGNS_MAX} operators and dots; shorten it")]
+    TooManySigns,
+    #[error("the expression is nested deeper than {EXPRESSION_DEPTH_MAX} levels; write it flatter")]
     TooDeep,
     #[error("the expression has more than {EXPRESSION_NODES_MAX} parts; shorten it")]
     TooManyNodes,
-    #[error("the expression has more than {SIGNS_MAX} signs in a row; leave out those that cancel out")]
-    TooManySigns,
     #[error("the expression is not CEL: {0}")]
     NotCel(String),
     #[error("loops such as all, exists, map and filter are not allowed; compare single attributes, or use a segment")]
@@ -137,7 +142,7 @@ impl PartialEq for Expression {
 
 impl Eq for Expression {}
 
-/// Checks what the parser, which calls itself for each bracket and sign, must not see.
+/// Checks what the parser, which calls itself for each bracket, must not see.
 fn check_text(text: &str) -> Result<(), ExpressionError> {
     if text.trim().is_empty() {
         return Err(ExpressionError::Empty);
@@ -145,25 +150,11 @@ fn check_text(text: &str) -> Result<(), ExpressionError> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(ExpressionError::TooLong(text.len()));
     }
-    // Brackets inside of texts count as well: that errs on the safe side.
-    let (mut depth, mut signs) = (0_usize, 0_usize);
-    for character in text.chars() {
-        match character {
-            '(' | '[' | '{' | '?' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        match character {
-            '!' | '-' => signs += 1,
-            blank if blank.is_whitespace() => {}
-            _ => signs = 0,
-        }
-        if depth > EXPRESSION_DEPTH_MAX {
-            return Err(ExpressionError::TooDeep);
-        }
-        if signs > SIGNS_MAX {
-            return Err(ExpressionError::TooManySigns);
-        }
+    if text.matches(['(', '[', '{', '?']).count() > EXPRESSION_BRACKETS_MAX {
+        return Err(ExpressionError::TooManyBrackets);
+    }
+    if text.matches(['.', '+', '-', '*', '/', '%', '<', '>', '=', '!']).count() > EXPRESSION_SIGNS_MAX {
+        return Err(ExpressionError::TooManySigns);
     }
     Ok(())
 }

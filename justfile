@@ -28,7 +28,7 @@ long:
 bench *names:
     ./benches/run-all {{names}}
 
-# Fuzz masks, messages, configurations or imports; needs `./tests/run --install fuzzing`
+# Fuzz masks, messages, configurations, imports or offers; needs `./tests/run --install fuzzing`
 fuzz target seconds='300':
     PATH="$PWD/target/tools/bin:$PATH" cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}} -timeout=10 -rss_limit_mb=2048
 
@@ -36,9 +36,9 @@ fuzz target seconds='300':
 soak minutes='30' seed='1':
     cargo run --locked --release --example soak -- --minutes {{minutes}} --seed {{seed}}
 
-# Write docs/schemas from the types of messages, jobs and events
+# Write docs/schemas from the types of messages, jobs, events and campaigns
 schemas:
-    CODEMINT_WRITE_SCHEMAS=1 cargo test --locked --package codemint-codes contract
+    CODEMINT_WRITE_SCHEMAS=1 cargo test --locked --package codemint-codes --package codemint-offers contract
 
 # Build the program as releases have it
 dist:

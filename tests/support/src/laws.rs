@@ -7,6 +7,10 @@ use codemint_import::detect::{Asked, decide};
 use codemint_import::error::ImportError;
 use codemint_import::reader::Format;
 use codemint_import::workspace::Workspace;
+use codemint_offers::condition::expression::Expression;
+use codemint_offers::read::campaign::{NameFrom, read_definition};
+use codemint_offers::read::node::PROBLEMS_MAX;
+use serde_json::Value;
 
 use crate::import_steps::{assert_is_sound, column, import_with, rejects_of, roomy};
 
@@ -32,6 +36,27 @@ pub fn of_messages(body: &[u8]) {
     if let Err(refused) = decode(body, &Envelope::default()) {
         assert!(refused.reason.len() + refused.position.len() <= SAID_BYTES_MAX, "{refused:?}");
         assert!(!refused.reason.contains(char::is_control), "{refused:?}");
+    }
+}
+
+/// Reads the bytes as the definition of a campaign and as an expression.
+pub fn of_offers(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Err(error) = Expression::new(text)
+    {
+        assert!(error.to_string().len() <= SAID_BYTES_MAX, "{text:?}: {error}");
+    }
+    let Ok(document) = serde_json::from_slice::<Value>(bytes) else { return };
+    match read_definition(&document, NameFrom::Path("fuzzed")) {
+        Ok(definition) => {
+            let written = serde_json::to_value(&definition).expect("JSON");
+            assert_eq!(read_definition(&written, NameFrom::Document), Ok(definition), "{document}");
+        }
+        Err(problems) => {
+            assert!((1..=PROBLEMS_MAX).contains(&problems.len()), "{document}");
+            let long = problems.iter().find(|problem| problem.message.len() > SAID_BYTES_MAX);
+            assert_eq!(long, None, "{document}");
+        }
     }
 }
 

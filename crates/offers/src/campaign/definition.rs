@@ -112,6 +112,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
+    /// An offer of the shop to its customers.
     Regular,
     /// Codes that customers pass on to friends.
     Referral,

@@ -52,7 +52,7 @@ pub enum Target {
     Items { selector: Selector },
     /// All selected units together, once.
     Group { selector: Selector },
-    /// For every `buy_quantity` units of `buy`, `get_quantity` units of `get`, the cheapest first. A unit that was needed as
+    /// Discounts `get_quantity` units of `get` for every `buy_quantity` units of `buy`, the cheapest first. A unit that was needed as
     /// bought is not discounted itself.
     BuyGet {
         buy: Selector,

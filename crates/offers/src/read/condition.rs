@@ -103,7 +103,7 @@ impl TreeReader {
         }
         let object = node.object(&NODE_TYPES.map(|(name, _)| name))?;
         let mut parts = NODE_TYPES.iter().filter_map(|(name, node_type)| Some((*node_type, object.get(name)?)));
-        let (Some((node_type, part)), None) = (parts.next(), parts.next()) else {
+        let (Some((node_type, part)), 1) = (parts.next(), object.len()) else {
             return node.wrong("each node has exactly one field: all, any, not, compare, in or member");
         };
         match node_type {

@@ -216,7 +216,12 @@ impl<'a> Object<'a> {
         self.get(name).map_or(Some(None), |node| read(&node).map(Some))
     }
 
-    pub(super) fn pointer(&self, name: &str) -> String {
+    /// Returns the number of fields, null or not, known or not.
+    pub(super) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    fn pointer(&self, name: &str) -> String {
         format!("{}/{name}", self.node.pointer)
     }
 

@@ -42,7 +42,7 @@ pub enum ReasonCode {
 }
 
 impl ReasonCode {
-    /// Returns the code as it stands in JSON.
+    /// Returns the code as JSON has it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CodeNotFound => "code-not-found",

@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::steps::{any_selector, cart, line, percent, total};
 
-/// Units are few, so that there are at most 3^7 ways.
+/// Bounds the number of ways to 3^7.
 const UNITS_MAX: u64 = 7;
 const CARTS: usize = 12_000;
 

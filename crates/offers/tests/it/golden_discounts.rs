@@ -1,4 +1,4 @@
-//! Frozen amounts: whoever changes one changes what customers pay.
+//! Frozen amounts: a change here changes what customers pay.
 
 use codemint_offers::cart::Cart;
 use codemint_offers::discount::grant::{NotGranted, grant};

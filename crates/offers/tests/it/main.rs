@@ -18,3 +18,4 @@ mod requests;
 mod statuses;
 mod verdicts;
 mod contract;
+mod hostile_input;

@@ -1,4 +1,4 @@
--- Four roles, each with no more rights than it needs. Nobody logs in as one of them; make users their members instead:
+-- Five roles, each with no more rights than it needs. Nobody logs in as one of them; make users their members instead:
 --   create role mint login password '...' in role codemint_generator;
 -- Run this file in the store's database as a role that may create roles, and again after each `codemint migrate`:
 --   psql --single-transaction -v ON_ERROR_STOP=1 -f roles.sql postgres://admin@db/shop
@@ -8,14 +8,14 @@
 --   alter role migrate set role codemint_owner; -- so that the tables belong to the role, not to the user who creates them
 
 select format('create role %I', name)
-  from unnest(array['codemint_owner', 'codemint_generator', 'codemint_reader', 'codemint_producer']) name
+  from unnest(array['codemint_owner', 'codemint_generator', 'codemint_reader', 'codemint_producer', 'codemint_marketer']) name
  where not exists (select from pg_roles where rolname = name)
 \gexec
 grant usage, create on schema public to codemint_owner;
 
 -- --------------------------------------------------------------------------------------------------------------------
 
-grant usage on schema public to codemint_generator, codemint_reader, codemint_producer;
+grant usage on schema public to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;
 
 -- For minting: workers, `generate`, `import`, `jobs resume`, `cancel` and `prune`. A stored code can never be changed.
 grant select, insert, update on jobs, chunks, masks to codemint_generator;
@@ -23,20 +23,33 @@ grant select, insert on codes to codemint_generator;
 grant select on reserved, schema_compatibility, _sqlx_migrations to codemint_generator;
 grant select, insert, delete on outbox to codemint_generator;
 
+-- Codes of restricted campaigns go to identities or into the pool.
+grant select on campaigns, campaign_versions to codemint_generator;
+grant select, insert, update, delete on job_identities, pool to codemint_generator;
+grant select, insert on assignments, secrets to codemint_generator;
+grant select, update on allowances to codemint_generator;
+
 -- For requesting codes that workers then mint: `enqueue` without a broker.
 grant select, insert, update on jobs, masks to codemint_producer;
 grant select, insert on chunks, outbox to codemint_producer;
 grant select on codes, reserved, schema_compatibility, _sqlx_migrations to codemint_producer;
 
+-- For marketing: `campaign` and `segment`. Codes are ordered here and minted by workers; stored codes cannot be changed.
+grant select, insert, update on campaigns, segments, jobs, masks to codemint_marketer;
+grant select, insert on campaign_versions, chunks, outbox, job_identities, secrets to codemint_marketer;
+grant select, insert, update, delete on allowances, segment_members to codemint_marketer;
+grant delete on segments to codemint_marketer;
+grant select on codes, pool, assignments, reserved, schema_compatibility, _sqlx_migrations to codemint_marketer;
+
 -- For the audit log, in which every action is recorded: roles may insert rows and nothing else. The number, the time and the
 -- role of a row come from the database: nobody may set them.
-grant select on audit to codemint_generator, codemint_reader, codemint_producer;
+grant select on audit to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;
 grant insert (actor, action, job_id, mask, count, campaign, result, detail, digest) on audit
-   to codemint_generator, codemint_reader, codemint_producer;
+   to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;
 
 -- For reading: `jobs list`, `jobs show`, `export`, `verify`. Not the key: that of an unfinished job reveals all of its codes.
-grant select on chunks, masks, codes, reserved, outbox, schema_compatibility, _sqlx_migrations
-    to codemint_reader;
+grant select on chunks, masks, codes, reserved, outbox, schema_compatibility, _sqlx_migrations to codemint_reader;
+grant select on campaigns, campaign_versions, allowances, assignments, pool, segments to codemint_reader;
 do $$
 begin
     execute (select format('grant select (%s) on jobs to codemint_reader', string_agg(quote_ident(attname), ', '))

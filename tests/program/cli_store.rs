@@ -135,10 +135,10 @@ async fn only_migrate_creates_a_postgres_schema() {
         }
     }
     for args in [&["migrate"][..], &["migrate"], &["migrate", "--check"]] {
-        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 7"]);
+        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 8"]);
     }
     let json = run(url, &["migrate", "--json"], 0).await.json();
-    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 7, "partitions": 0 }));
+    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 8, "partitions": 0 }));
     run(url, &MINT, 0).await;
 }
 
@@ -159,9 +159,9 @@ async fn the_first_job_creates_an_sqlite_store_and_checking_creates_none() {
 
 on_both_stores!(a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_store);
 async fn a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_store(place: TestStore) {
-    place.execute("update _sqlx_migrations set version = 99 where version = 7").await;
+    place.execute("update _sqlx_migrations set version = 99 where version = 8").await;
     for command in [&MINT[..], &["jobs", "list"], &["migrate"], &["migrate", "--check"]] {
         let ran = place.codemint(command).run().await.expect_code(2);
-        assert_names(&ran.stderr, &["version 99, this program knows 7 at most"]);
+        assert_names(&ran.stderr, &["version 99, this program knows 8 at most"]);
     }
 }

@@ -23,6 +23,7 @@ mod citus_files;
 mod pgbouncer;
 mod write_orders;
 
+mod campaigns;
 mod outbox;
 mod clocks;
 mod schedule;

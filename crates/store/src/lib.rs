@@ -6,4 +6,5 @@ pub mod connection;
 pub mod admission;
 pub mod minting;
 pub mod records;
+pub mod campaigns;
 pub mod upkeep;

@@ -1,4 +1,5 @@
 //! Campaigns: their definition and their status.
 
 pub mod definition;
+pub mod change;
 pub mod status;

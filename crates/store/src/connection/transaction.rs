@@ -13,6 +13,9 @@ const ADVISORY_LOCKS: i32 = 0x434d_4e54;
 /// The lock for publishing events: 0, because code lengths begin at 1.
 const OUTBOX_LOCK: i32 = 0;
 
+/// "CMPG": the first half of the keys of the locks of campaigns; the second half is the campaign's number.
+const CAMPAIGN_LOCKS: i32 = 0x434d_5047;
+
 /// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]
 pub enum StoreTransaction {
@@ -72,6 +75,16 @@ impl StoreTransaction {
         if let Self::Postgres(_) = self {
             let query = self.query("select pg_advisory_xact_lock($1, $2)");
             query.bind(ADVISORY_LOCKS).bind(code_length as i32).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes changes of a campaign take turns, until the end of the transaction; waits for all that use it. In SQLite the
+    /// writer is alone anyway.
+    pub(crate) async fn lock_campaign_no(&mut self, campaign_no: i64) -> Result<(), StoreError> {
+        if let Self::Postgres(_) = self {
+            let query = self.query("select pg_advisory_xact_lock($1, $2)");
+            query.bind(CAMPAIGN_LOCKS).bind(campaign_no as i32).execute().await?;
         }
         Ok(())
     }

@@ -57,6 +57,13 @@ pub enum Action {
     Prune,
     /// The codes of an import were removed.
     Withdraw,
+    CampaignCreate,
+    CampaignChange,
+    CampaignActivate,
+    CampaignDeactivate,
+    /// The condition or the members of a segment were changed.
+    SegmentChange,
+    SegmentRemove,
 }
 
 fn unknown_action(_text: &str) -> String {

@@ -14,11 +14,11 @@ use crate::source::modules;
 
 /// All arrows that the layout allows. ARCHITECTURE.md lists those that exist.
 const ALLOWED: [(&str, &[&str]); 9] = [
-    ("program", &["server", "worker", "import", "store", "codes", "telemetry"]),
+    ("program", &["server", "worker", "import", "store", "offers", "codes", "telemetry"]),
     ("server", &["store", "codes", "telemetry"]),
     ("worker", &["import", "store", "codes", "telemetry"]),
     ("import", &["codes"]),
-    ("store", &["codes", "telemetry"]),
+    ("store", &["offers", "codes", "telemetry"]),
     ("offers", &["codes"]),
     ("codes", &[]),
     ("telemetry", &[]),

@@ -1,0 +1,127 @@
+//! Campaigns as they are stored: the current definition, its version, and what is used up.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use crate::connection::error::StoreError;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::records::rows::unsigned;
+use codemint_offers::campaign::definition::Definition;
+use codemint_offers::campaign::status::{Counts, Status, status};
+use codemint_offers::read::campaign::{NameFrom, read_definition};
+
+/// A campaign at an instant.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    pub no: i64,
+    /// The version of the definition, from 1.
+    pub version: u32,
+    pub definition: Definition,
+    pub counts: Counts,
+    pub created_at: DateTime<Utc>,
+    /// The store's time of the reading.
+    pub read_at: DateTime<Utc>,
+}
+
+/// A version of a definition.
+#[derive(Clone, Debug)]
+pub struct CampaignVersion {
+    pub version: u32,
+    pub definition: Definition,
+    pub made_at: DateTime<Utc>,
+    pub made_by: String,
+}
+
+#[derive(FromRow)]
+struct CampaignRow {
+    no: i64,
+    #[sqlx(try_from = "i32")]
+    version: u32,
+    definition: String,
+    codes: i64,
+    issued: i64,
+    created_at: DateTime<Utc>,
+    read_at: DateTime<Utc>,
+}
+
+/// Reads campaigns `p` with what belongs to them. Codes are those of all jobs with the campaign's name.
+const SELECT: &str = "
+    select p.no, p.version, cast(v.definition as text) as definition, p.created_at, now() as read_at,
+           (select cast(coalesce(sum(coalesce(j.minted, (select sum(c.minted) from chunks c where c.job_no = j.no))), 0) as bigint)
+              from jobs j where j.campaign = p.name) as codes,
+           (select count(*) from assignments a where a.campaign_no = p.no) as issued
+      from campaigns p
+      join campaign_versions v on v.campaign_no = p.no and v.version = p.version";
+
+impl Campaign {
+    /// Returns the status at the time of the reading.
+    pub fn status(&self) -> Status {
+        status(&self.definition, &self.counts, self.read_at)
+    }
+}
+
+impl TryFrom<CampaignRow> for Campaign {
+    type Error = StoreError;
+
+    fn try_from(row: CampaignRow) -> Result<Self, StoreError> {
+        let (codes, issued) = (unsigned("jobs", row.codes)?, unsigned("assignments", row.issued)?);
+        Ok(Self {
+            no: row.no,
+            version: row.version,
+            definition: definition_of(&row.definition)?,
+            counts: Counts { codes, issued, ..Counts::default() },
+            created_at: row.created_at,
+            read_at: row.read_at,
+        })
+    }
+}
+
+/// # Errors
+/// `Corrupt` if the text is not a definition.
+pub(crate) fn definition_of(json: &str) -> Result<Definition, StoreError> {
+    let corrupt = |problem: String| StoreError::Corrupt { table: "campaign_versions", problem };
+    let value = serde_json::from_str(json).map_err(|error| corrupt(error.to_string()))?;
+    read_definition(&value, NameFrom::Document)
+        .map_err(|problems| corrupt(problems.first().map(ToString::to_string).unwrap_or_default()))
+}
+
+impl Store {
+    pub async fn find_campaign(&self, name: &str) -> Result<Option<Campaign>, StoreError> {
+        let query = self.query(format!("{SELECT} where p.name = $1"));
+        let row: Option<CampaignRow> = query.bind(name).fetch_optional().await?;
+        row.map(Campaign::try_from).transpose()
+    }
+
+    /// Lists campaigns in the order of their names, at most `limit`, from the first one after this name.
+    pub async fn list_campaigns(&self, after: &str, limit: u32) -> Result<Vec<Campaign>, StoreError> {
+        let query = self.query(format!("{SELECT} where p.name > $1 order by p.name limit $2"));
+        let rows: Vec<CampaignRow> = query.bind(after).bind(i64::from(limit)).fetch_all().await?;
+        rows.into_iter().map(Campaign::try_from).collect()
+    }
+
+    /// Lists all versions of a campaign, newest first.
+    pub async fn list_campaign_versions(&self, campaign_no: i64) -> Result<Vec<CampaignVersion>, StoreError> {
+        const SQL: &str = "
+            select version, cast(definition as text), made_at, made_by
+              from campaign_versions where campaign_no = $1 order by version desc";
+        let rows: Vec<(i32, String, DateTime<Utc>, String)> = self.query(SQL).bind(campaign_no).fetch_all().await?;
+        let version = |(version, definition, made_at, made_by): (i32, String, DateTime<Utc>, String)| {
+            let (version, definition) = (unsigned("campaign_versions", version)?, definition_of(&definition)?);
+            Ok(CampaignVersion { version, definition, made_at, made_by })
+        };
+        rows.into_iter().map(version).collect()
+    }
+}
+
+impl StoreTransaction {
+    /// Finds a campaign and makes changes of it take turns until the end of the transaction.
+    pub(crate) async fn lock_campaign(&mut self, name: &str) -> Result<Option<Campaign>, StoreError> {
+        let no: Option<(i64,)> =
+            self.query("select no from campaigns where name = $1").bind(name).fetch_optional().await?;
+        let Some((no,)) = no else { return Ok(None) };
+        self.lock_campaign_no(no).await?;
+        let row: CampaignRow = self.query(format!("{SELECT} where p.no = $1")).bind(no).fetch_one().await?;
+        Ok(Some(row.try_into()?))
+    }
+}

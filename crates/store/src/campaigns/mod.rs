@@ -1,0 +1,6 @@
+//! Campaigns, and who belongs to which segment.
+
+pub mod definitions;
+pub mod changes;
+mod limits;
+pub mod segments;

@@ -4,7 +4,7 @@
 //!   500,000 a second.
 //! - `million`: the same cart with 1,000,000 units a line. It does the same work, so it may take at most a tenth longer.
 //! - `order`: 10 % off the order, without a condition; no bound.
-//! - `refused`: the first campaign for a buyer who does not meet the condition, with messages; no bound.
+//! - `refused`: the first campaign where its condition is not met, with the message; no bound.
 //! - `expression`: the first campaign with a condition in CEL instead; no bound.
 //!
 //! Bounds apply to the best repetition of each row, because other load on the machine can only slow a repetition down.

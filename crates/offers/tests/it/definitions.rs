@@ -120,6 +120,13 @@ fn the_examples_of_the_documentation_are_valid() {
     assert_eq!(names, ["Buy two get one", "Ten euros off", "Ten percent off", "Welcome new locations"]);
 }
 
+/// Caches share definitions between threads.
+#[test]
+fn a_definition_may_be_shared_between_threads() {
+    const fn assert_shared<T: Send + Sync>() {}
+    assert_shared::<Definition>();
+}
+
 /// The parts of a definition that are more than one field, as JSON.
 pub fn any_document() -> impl Strategy<Value = Value> {
     let conditions = select(vec![

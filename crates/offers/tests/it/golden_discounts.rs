@@ -1,9 +1,9 @@
 //! Frozen amounts: a change here changes what customers pay.
 
-use codemint_offers::cart::Cart;
+use codemint_offers::cart::{Cart, Line};
 use codemint_offers::discount::grant::{NotGranted, grant};
 use codemint_offers::discount::left::Left;
-use codemint_offers::discount::rule::{Discount, Effect, Selector, Target};
+use codemint_offers::discount::rule::{Discount, Selector, Target};
 use codemint_offers::money::Money;
 
 use crate::steps::{all, amount, buy_get, cart, currency, eur, granted_lines, line, percent, skus, total};
@@ -167,7 +167,42 @@ fn a_stored_discount_is_found_again_by_sku_after_lines_have_moved() {
     assert_eq!(left.lines(), [500, 0, 0]);
 }
 
+/// The cart and the amounts of docs/discounts.md.
 #[test]
-fn an_effect_is_what_its_type_says() {
-    assert_ne!(Effect::Percent { basis_points: 1000 }, Effect::Amount(eur(1000)));
+fn the_examples_of_the_documentation_hold() {
+    let item =
+        |sku, group: &str, quantity, price| Line { groups: vec![group.to_owned()], ..line(sku, quantity, price) };
+    let toys = || [item("BALL", "dog toys", 3, 1000), item("ROPE", "dog toys", 1, 2500)];
+    let cart = cart([toys().as_slice(), &[item("SNACK", "treats", 5, 400)]].concat());
+    let group = |name: &str| Selector { groups: [name.to_owned()].into(), ..Selector::default() };
+    let limited = |limit_per_order, discount| Discount { limit_per_order, ..discount };
+    let offer = |buy_quantity, get: &str, get_quantity| {
+        percent(10_000, Target::BuyGet { buy: group("dog toys"), buy_quantity, get: group(get), get_quantity })
+    };
+    let of_toys = || Target::Group { selector: group("dog toys") };
+    for (discount, expected) in [
+        (percent(1000, Target::Order), 750),
+        (percent(1000, of_toys()), 550),
+        (percent(1000, items(group("treats"))), 200),
+        (amount(600, Target::Order), 600),
+        (amount(600, of_toys()), 600),
+        (amount(600, items(group("treats"))), 2000),
+        (limited(4, percent(5000, items(all()))), 800),
+        (offer(2, "treats", 1), 800),
+        (limited(1, offer(2, "treats", 1)), 400),
+        (offer(2, "dog toys", 1), 1000),
+        (amount(10_000, Target::Order), 7500),
+        (Discount { cap: Some(eur(2000)), ..percent(5000, Target::Order) }, 2000),
+    ] {
+        assert_eq!(total(&discount, &cart), expected, "{discount:?}");
+    }
+    let both = |first: &Discount, second: &Discount| {
+        let mut left = Left::of(&cart);
+        for discount in [first, second] {
+            left.take_off(&grant(discount, &cart, &left).expect("a discount").lines);
+        }
+        left.lines().iter().sum::<i64>()
+    };
+    let (half, six) = (percent(5000, Target::Order), amount(600, Target::Order));
+    assert_eq!([both(&half, &six), both(&six, &half)], [3150, 3450]);
 }

@@ -8,6 +8,7 @@ create table campaigns (
     no bigint generated always as identity primary key,
     name text collate "C" not null unique,
     -- What is asked often; the rest is in the definition.
+    kind text not null check (kind in ('public', 'private', 'restricted')),
     active boolean not null,
     version integer not null check (version > 0),
     starts_at timestamptz,
@@ -47,7 +48,7 @@ create table pool (
 create table assignments (
     campaign_no bigint not null references campaigns (no),
     -- The keyed digest of the identity.
-    identity bytea not null,
+    identity text collate "C" not null,
     code text collate "C" not null unique,
     -- The identity itself; null once it was forgotten.
     identity_text text,
@@ -77,21 +78,24 @@ create table secrets (
     bytes bytea not null
 );
 
--- The identities of a job that are not bound yet: those of one chunk, one per line, in the order of its codes.
+-- The list of a job: identities, one per line, in the order in which its codes go to them. A list is loaded before its job
+-- is accepted, and removed when the job has ended.
 create table job_identities (
-    job_no bigint not null references jobs (no),
-    round integer not null,
-    chunk_no integer not null,
+    list_id uuid not null,
+    -- The number of identities before this page.
+    first_place bigint not null check (first_place >= 0),
     identities text not null,
-    primary key (job_no, round, chunk_no)
+    loaded_at timestamptz not null default now(),
+    primary key (list_id, first_place)
 );
 
--- A list of identities is read once.
+-- A list is read once.
 alter table job_identities alter column identities set storage external;
 
 alter table jobs
     -- Where the codes of a restricted campaign go: to the identities of a list, or into the pool.
     add column restricted_to text check (restricted_to in ('list', 'pool')),
+    add column list_id uuid,
     drop constraint jobs_kind_check,
     add constraint jobs_kind_check check (kind in ('mint', 'import', 'waiting', 'restricted')),
     add constraint jobs_restricted_alike check (kind <> 'restricted' or restricted_to is not null);

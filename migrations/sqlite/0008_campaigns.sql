@@ -24,6 +24,7 @@ create table jobs (
         check (state in ('queued', 'running', 'cancelling', 'cancelled', 'completed', 'failed')),
     waits_for text,
     restricted_to text check (restricted_to in ('list', 'pool')),
+    list_id blob,
     key blob,
     generator_version integer not null,
     chunk_size integer not null check (chunk_size > 0),
@@ -72,6 +73,7 @@ create index jobs_by_campaign on jobs (campaign, no) where campaign is not null;
 create table campaigns (
     no integer primary key,
     name text not null unique,
+    kind text not null check (kind in ('public', 'private', 'restricted')),
     active integer not null check (active in (0, 1)),
     version integer not null check (version > 0),
     starts_at text,
@@ -107,7 +109,7 @@ create table pool (
 
 create table assignments (
     campaign_no integer not null references campaigns (no),
-    identity blob not null,
+    identity text not null,
     code text not null unique,
     identity_text text,
     cause text not null check (cause in ('list', 'issue', 'trigger')),
@@ -136,11 +138,11 @@ create table secrets (
 ) strict, without rowid;
 
 create table job_identities (
-    job_no integer not null references jobs (no),
-    round integer not null,
-    chunk_no integer not null,
+    list_id blob not null,
+    first_place integer not null check (first_place >= 0),
     identities text not null,
-    primary key (job_no, round, chunk_no)
+    loaded_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    primary key (list_id, first_place)
 ) strict;
 
 insert into schema_compatibility (schema_version, programs_from) values (8, 4);

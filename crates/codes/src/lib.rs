@@ -30,6 +30,7 @@ pub mod batch;
 pub mod spreadsheet;
 pub mod text;
 pub mod typed;
+pub mod identity;
 
 pub mod job;
 pub mod wire;

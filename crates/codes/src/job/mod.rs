@@ -3,6 +3,7 @@
 pub mod request;
 pub mod options;
 pub mod plan;
+pub mod restriction;
 pub mod record;
 pub mod state;
 pub mod withdrawal;

@@ -1,5 +1,7 @@
 //! What a request says about a job apart from its codes.
 
+use crate::job::restriction::RestrictedTo;
+
 /// The options of a job, apart from what it asks for: two requests that differ only in this are the same request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobOptions {
@@ -13,6 +15,8 @@ pub struct JobOptions {
     pub correlation_id: Option<String>,
     /// The trace of the request, in the form of <https://www.w3.org/TR/trace-context/#traceparent-header>.
     pub traceparent: Option<String>,
+    /// Where the codes go, if they belong to a restricted campaign.
+    pub restricted_to: Option<RestrictedTo>,
     /// True if the request accepts a check key other than that of the newest job of its mask. Stored in the audit log only.
     pub new_check_key: bool,
     /// The requester, for the audit log; `None` means the user who runs this process. Not stored with the job.

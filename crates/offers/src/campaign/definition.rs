@@ -9,6 +9,7 @@ use codemint_codes::job::request::CAMPAIGN_LENGTH_MAX;
 use codemint_codes::mask::{MASK_TEXT_MAX, Mask};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
+use strum::IntoStaticStr;
 
 use crate::condition::attribute::TEXT_LENGTH_MAX;
 use crate::condition::expression::{EXPRESSION_BYTES_MAX, Expression};
@@ -97,8 +98,9 @@ pub struct Definition {
 }
 
 /// Who may use the codes of a campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Kind {
     /// One code for all.
     Public,

@@ -180,7 +180,7 @@ impl StoreTransaction {
         const SQL: &str = "
             select exists (
                 select 1 from jobs
-                 where state in ('queued', 'running', 'cancelling') and (kind <> 'mint' or state = 'cancelling'))";
+                 where state in ('queued', 'running', 'cancelling') and (kind not in ('mint', 'restricted') or state = 'cancelling'))";
         self.query(SQL).fetch_value().await
     }
 
@@ -189,12 +189,12 @@ impl StoreTransaction {
     async fn find_owed(&mut self, before: Option<i64>) -> Result<Vec<Owed>, StoreError> {
         const SQL: &str = "
             select mask_no, check_fingerprint, certain, waits, cast(sum(owed) as bigint)
-              from (select j.mask_no, j.check_fingerprint, j.kind = 'mint' and j.state <> 'cancelling' as certain,
+              from (select j.mask_no, j.check_fingerprint, j.kind in ('mint', 'restricted') and j.state <> 'cancelling' as certain,
                            j.kind = 'waiting' as waits,
                            j.count - coalesce((select sum(c.minted) from chunks c where c.job_no = j.no), 0) as owed
                       from jobs j
                      where j.state in ('queued', 'running', 'cancelling')
-                       and (j.kind = 'mint' or j.kind = 'waiting' and j.no < $1)
+                       and (j.kind in ('mint', 'restricted') or j.kind = 'waiting' and j.no < $1)
                     union all
                     select c.mask_no, null, false, false, c.quota
                       from jobs j

@@ -129,11 +129,11 @@ impl StoreTransaction {
         in_use: &[MaskInUse],
     ) -> Result<Vec<Neighbour>, StoreError> {
         const SQL: &str = "
-            select mask_no, cast(sum(case when kind = 'mint' then 1 else 0 end) as bigint),
+            select mask_no, cast(sum(case when kind in ('mint', 'restricted') then 1 else 0 end) as bigint),
                    cast(sum(case when kind = 'waiting' then count else 0 end) as bigint)
               from jobs
              where state in ('queued', 'running', 'cancelling') and state <> 'cancelling' and mask_no = any($1)
-               and (kind = 'mint' or kind = 'waiting' and no < $2)
+               and (kind in ('mint', 'restricted') or kind = 'waiting' and no < $2)
              group by mask_no
              order by mask_no
              limit $3";

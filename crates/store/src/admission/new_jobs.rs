@@ -14,9 +14,11 @@ use crate::connection::statement::List;
 use crate::connection::transaction::StoreTransaction;
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::draw::GENERATOR_VERSION;
+use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::plan::{PlannedChunk, plan_round};
 use codemint_codes::job::record::{Job, Origin, Rejections};
 use codemint_codes::job::request::Request;
+use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::job::state::State;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
@@ -69,7 +71,13 @@ impl NewJob<'_> {
     }
 
     /// Returns the job as it is stored, before anything has happened to it.
-    fn job(&self, no: i64, created_at: DateTime<Utc>, waits_for: Option<String>) -> Job {
+    fn job(
+        &self,
+        no: i64,
+        created_at: DateTime<Utc>,
+        waits_for: Option<String>,
+        restricted_to: Option<RestrictedTo>,
+    ) -> Job {
         let Request { mask_text, mask, count, campaign, chunk_size, options, .. } = self.request.clone();
         Job {
             no,
@@ -78,7 +86,7 @@ impl NewJob<'_> {
             origin: Origin::Minted { mask_text, mask },
             count,
             campaign,
-            options,
+            options: JobOptions { restricted_to, ..options },
             state: State::Queued,
             waits_for,
             generator_version: GENERATOR_VERSION,
@@ -131,21 +139,45 @@ impl StoreTransaction {
         const SQL: &str = "
             insert into jobs (id, mask, canonical_mask, mask_no, count, campaign, key, generator_version, chunk_size,
                               check_fingerprint, deny_digest, priority, announced, reply_to, correlation_id, traceparent,
-                              kind, waits_for)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                              kind, waits_for, restricted_to, list_id)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
             on conflict (id) do nothing
             returning no, created_at";
         let NewJob { id, request, canonical_mask, marks, key, .. } = new;
+        let restriction = self.find_restriction(request).await?;
         let options = &request.options;
         let insert = self.query(SQL).bind(id).bind(&request.mask_text).bind(canonical_mask).bind(mask_no);
         let insert = insert.bind(request.count as i64).bind(&request.campaign).bind(key.as_bytes());
         let insert = insert.bind(GENERATOR_VERSION as i32).bind(request.chunk_size as i32);
         let insert = insert.bind(&marks.check_fingerprint).bind(&marks.deny_digest).bind(i16::from(options.priority));
         let insert = insert.bind(options.emits_events).bind(&options.reply_to).bind(&options.correlation_id);
-        let kind = if waits_for.is_some() { "waiting" } else { "mint" };
-        let insert = insert.bind(&options.traceparent).bind(kind).bind(&waits_for);
+        let (restricted_to, list_id) = match restriction {
+            Some(RestrictedTo::List { list_id }) => (Some("list"), Some(list_id)),
+            Some(RestrictedTo::Pool) => (Some("pool"), None),
+            None => (None, None),
+        };
+        let kind = match (&waits_for, restricted_to) {
+            (Some(_), _) => "waiting",
+            (None, Some(_)) => "restricted",
+            (None, None) => "mint",
+        };
+        let insert = insert.bind(&options.traceparent).bind(kind).bind(&waits_for).bind(restricted_to).bind(list_id);
         let stored: Option<(i64, DateTime<Utc>)> = insert.fetch_optional().await?;
-        Ok(stored.map(|(no, created_at)| new.job(no, created_at, waits_for)))
+        if stored.is_some() && list_id.is_some() {
+            let campaign_no = self.find_campaign_no(request.campaign.as_deref().unwrap_or_default()).await?;
+            self.change_issued(campaign_no, request.count as i64).await?;
+        }
+        Ok(stored.map(|(no, created_at)| new.job(no, created_at, waits_for, restriction)))
+    }
+
+    /// Returns where the codes of a request go: those for a restricted campaign into its pool, unless there is a list.
+    async fn find_restriction(&mut self, request: &Request) -> Result<Option<RestrictedTo>, StoreError> {
+        const SQL: &str = "select exists (select 1 from campaigns where name = $1 and kind = 'restricted')";
+        let (None, Some(campaign)) = (request.options.restricted_to, &request.campaign) else {
+            return Ok(request.options.restricted_to);
+        };
+        let is_restricted: bool = self.query(SQL).bind(campaign).fetch_value().await?;
+        Ok(is_restricted.then_some(RestrictedTo::Pool))
     }
 
     /// Inserts the chunks of one round, of one job or of several with the same mask.

@@ -18,6 +18,7 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
 use codemint_codes::job::state::JobError;
 use codemint_codes::policy::OtherCheckKey;
+use codemint_codes::random::Key;
 
 /// The result of a request to store a job.
 #[derive(Debug)]
@@ -81,6 +82,23 @@ impl Store {
         Ok(put)
     }
 
+    /// Does the same as [`Store::put_job`] for a job with a list, which `load` stores in the order that follows from the
+    /// key of the job. A list whose job is not stored is the caller's to remove.
+    pub async fn put_list_job(
+        &self,
+        id: Uuid,
+        request: &Request,
+        load: impl AsyncFnOnce(&Key) -> Result<(), StoreError>,
+    ) -> Result<PutJob, StoreError> {
+        let new = NewJob::plan(id, request).await?;
+        load(&new.key).await?;
+        let put = self.decide_new(&new).await?;
+        if let Some(code) = put.refusal() {
+            self.put_audit(&entry_of(Outcome::Refused, id, request).with_detail(code)).await?;
+        }
+        Ok(put)
+    }
+
     /// Stores many jobs in one transaction, as [`Store::put_job`] does one: a flush to disk costs more than a job. The
     /// same id may occur more than once. The caller records refusals, for example with [`Store::put_refused`].
     ///
@@ -110,10 +128,13 @@ impl Store {
     }
 
     async fn decide_one(&self, id: Uuid, request: &Request) -> Result<PutJob, StoreError> {
-        let new = NewJob::plan(id, request).await?;
-        match self.admit(slice::from_ref(&new), None).await?.remove(&id) {
+        self.decide_new(&NewJob::plan(id, request).await?).await
+    }
+
+    async fn decide_new(&self, new: &NewJob<'_>) -> Result<PutJob, StoreError> {
+        match self.admit(slice::from_ref(new), None).await?.remove(&new.id) {
             Some(decision) => Ok(decision),
-            None => self.decide_by_counting(&new).await,
+            None => self.decide_by_counting(new).await,
         }
     }
 

@@ -166,7 +166,9 @@ impl StoreTransaction {
 
     /// Turns a waiting job into a job like any other.
     async fn end_waiting(&mut self, job_no: i64) -> Result<(), StoreError> {
-        let sql = "update jobs set kind = 'mint', waits_for = null where no = $1";
+        let sql =
+            "update jobs set kind = case when restricted_to is null then 'mint' else 'restricted' end, waits_for = null
+                    where no = $1";
         self.query(sql).bind(job_no).execute().await?;
         Ok(())
     }

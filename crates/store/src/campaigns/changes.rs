@@ -47,11 +47,12 @@ impl Store {
     /// Creates a campaign with its first version and its limits.
     pub async fn create_campaign(&self, definition: &Definition) -> Result<CreateCampaign, StoreError> {
         const SQL: &str = "
-            insert into campaigns (name, active, version, starts_at, ends_at) values ($1, $2, 1, $3, $4)
+            insert into campaigns (name, kind, active, version, starts_at, ends_at) values ($1, $2, $3, 1, $4, $5)
             on conflict (name) do nothing
             returning no";
         let mut transaction = self.begin_writing().await?;
-        let insert = transaction.query(SQL).bind(&definition.name).bind(definition.active);
+        let insert = transaction.query(SQL).bind(&definition.name).bind(definition.kind.into_str());
+        let insert = insert.bind(definition.active);
         let insert = insert.bind(definition.starts_at.map(|at| Time(at.with_timezone(&Utc))));
         let insert = insert.bind(definition.ends_at.map(|at| Time(at.with_timezone(&Utc))));
         let no: Option<(i64,)> = insert.fetch_optional().await?;

@@ -11,7 +11,7 @@ impl StoreTransaction {
     pub(crate) async fn find_taken(&mut self, campaign_no: i64) -> Result<Taken, StoreError> {
         const SQL: &str = "select scope, max(taken) from allowances where campaign_no = $1 group by scope";
         let rows: Vec<(String, i64)> = self.query(SQL).bind(campaign_no).fetch_all().await?;
-        let mut taken = Taken { issued: self.count_assignments(campaign_no).await?, ..Taken::default() };
+        let mut taken = Taken { issued: self.count_issued(campaign_no).await?, ..Taken::default() };
         for (scope, most) in rows {
             let most = unsigned("allowances", most)?;
             match &*scope {
@@ -28,7 +28,7 @@ impl StoreTransaction {
     /// Makes the rows agree with the definition, which was checked against what is taken.
     pub(crate) async fn put_limits(&mut self, campaign_no: i64, definition: &Definition) -> Result<(), StoreError> {
         let limits = &definition.limits;
-        let issued = self.count_assignments(campaign_no).await?;
+        let issued = self.count_issued(campaign_no).await?;
         self.put_limit(campaign_no, "campaign", "", limits.redeemed, 0).await?;
         self.put_limit(campaign_no, "issued", "", limits.issued, issued).await?;
         let (currency, budget) =
@@ -74,8 +74,15 @@ impl StoreTransaction {
         Ok(())
     }
 
-    async fn count_assignments(&mut self, campaign_no: i64) -> Result<u64, StoreError> {
-        let sql = "select count(*) from assignments where campaign_no = $1";
-        unsigned("assignments", self.query(sql).bind(campaign_no).fetch_value::<i64>().await?)
+    /// Counts the codes that are issued, and those that unfinished jobs will issue to the identities of their lists.
+    async fn count_issued(&mut self, campaign_no: i64) -> Result<u64, StoreError> {
+        const SQL: &str = "
+            select (select count(*) from assignments where campaign_no = $1)
+                 + (select cast(coalesce(sum(j.count - (select coalesce(sum(c.minted), 0) from chunks c where c.job_no = j.no)), 0)
+                                as bigint)
+                      from jobs j
+                     where j.campaign = (select name from campaigns where no = $1)
+                       and j.list_id is not null and j.state in ('queued', 'running', 'cancelling'))";
+        unsigned("assignments", self.query(SQL).bind(campaign_no).fetch_value::<i64>().await?)
     }
 }

@@ -3,4 +3,5 @@
 pub mod definitions;
 pub mod changes;
 mod limits;
+pub mod lists;
 pub mod segments;

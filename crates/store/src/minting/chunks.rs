@@ -11,6 +11,7 @@ use crate::connection::error::{ErrorClass, StoreError, is_duplicate, reach, requ
 use crate::connection::postgres_transaction::PostgresSession;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
+use crate::minting::copy_format::CopyRows;
 use crate::minting::write_order::{ROW, WriteOrder};
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Rejections;
@@ -28,7 +29,7 @@ const SQLITE_PAUSE: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub struct ClaimedChunk {
     pub chunk: OpenChunk,
-    transaction: StoreTransaction,
+    pub(crate) transaction: StoreTransaction,
 }
 
 /// A chunk whose codes are yet to be drawn: its row, in which only the state and the results ever change.
@@ -275,24 +276,18 @@ async fn put_codes_postgres(session: &mut PostgresSession, codes: &EncodedCodes)
     require_rows("the copy of codes", copied, codes.count)
 }
 
-/// Encodes the codes of a run for PostgreSQL:
-/// <https://www.postgresql.org/docs/15/sql-copy.html>, "Binary Format".
+/// Encodes the codes of a run for PostgreSQL.
 pub fn copy_rows(run_no: i64, codes: &CodeBatch, order: WriteOrder) -> Vec<u8> {
-    const SIGNATURE_FLAGS_EXTENSION: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-    // A row adds 18 bytes to its code, which has a newline in the batch; the end takes 2.
-    let mut rows = Vec::with_capacity(SIGNATURE_FLAGS_EXTENSION.len() + codes.as_lines().len() + 17 * codes.len() + 2);
-    rows.extend_from_slice(SIGNATURE_FLAGS_EXTENSION);
+    // A row adds 18 bytes to its code, which has a newline in the batch.
+    let mut rows = CopyRows::with_capacity(codes.as_lines().len() + 17 * codes.len());
     for pass in order.passes() {
         for (_, code) in codes.iter().enumerate().filter(|(index, _)| pass.contains(&(index % ROW))) {
-            rows.extend_from_slice(&2_i16.to_be_bytes());
-            rows.extend_from_slice(&(code.len() as i32).to_be_bytes());
-            rows.extend_from_slice(code.as_bytes());
-            rows.extend_from_slice(&8_i32.to_be_bytes());
-            rows.extend_from_slice(&run_no.to_be_bytes());
+            rows.begin_row(2);
+            rows.text(code);
+            rows.integer(run_no);
         }
     }
-    rows.extend_from_slice(&(-1_i16).to_be_bytes());
-    rows
+    rows.finish()
 }
 
 /// Encodes codes straight from the batch and without growing: at this size the allocator keeps each copied megabyte.

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::connection::blocking::off_the_async_threads;
 use crate::connection::error::StoreError;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::chunks::key_of_bytes;
 use crate::records::audit::{Action, AuditEntry, Outcome};
-use crate::records::rows::{RejectionsRow, TallyRow, unsigned};
+use crate::records::rows::{RejectionsRow, TallyRow, restriction_of, unsigned};
 use codemint_codes::job::plan::{Closing, PlannedChunk, decide_closing, plan_round};
 use codemint_codes::job::record::Job;
+use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::job::state::{JobError, State};
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
@@ -60,6 +62,9 @@ struct OpenJobRow {
     key: Option<Vec<u8>>,
     progress_told: bool,
     waits: bool,
+    restricted_to: Option<String>,
+    list_id: Option<Uuid>,
+    campaign: Option<String>,
 }
 
 const TALLY: &str = "
@@ -109,6 +114,9 @@ impl StoreTransaction {
                     Some(plan) => self.release_mask(plan.mask_no, job.count - sums.minted).await?,
                     None => self.release_masks_of_import(job_no).await?,
                 }
+                if let Some((list_id, campaign)) = &job.list {
+                    self.end_list(*list_id, campaign, job.count - sums.minted).await?;
+                }
                 let progress_owed = !job.progress_told && tally.minted > 0;
                 let digest = self.end_job(job_no, state, error, &tally).await?;
                 let job = self.read_job(job_no).await?;
@@ -125,7 +133,7 @@ impl StoreTransaction {
     async fn lock_job(&mut self, job_no: i64) -> Result<OpenJobRow, StoreError> {
         const SQL: &str = "
             select state, mask_no, canonical_mask, count, chunk_size, key, progress_at is not null as progress_told,
-                   kind = 'waiting' as waits
+                   kind = 'waiting' as waits, restricted_to, list_id, campaign
               from jobs
              where no = $1
                for update";
@@ -147,7 +155,9 @@ impl StoreTransaction {
         const SQL: &str = "
             update jobs set state = $2, error_code = $3, error_message = $4, minted = $5, rejected = $6, conflicts = $7,
                             reserved = $8, denied = $9, false_positives = $10, digest = $11, key = null, finished_at = now(),
-                            kind = case when kind = 'waiting' then 'mint' else kind end, waits_for = null
+                            waits_for = null,
+                            kind = case when kind <> 'waiting' then kind
+                                        when restricted_to is null then 'mint' else 'restricted' end
              where no = $1";
         let digest = self.digest_of_job(job_no).await?;
         let (code, message) = error.map(|error| (error.code, error.message)).unzip();
@@ -201,6 +211,8 @@ struct OpenJob {
     progress_told: bool,
     /// Whether it waits for room.
     waits: bool,
+    /// The identities that its codes go to, and the campaign.
+    list: Option<(Uuid, String)>,
     /// `None` for an import.
     plan: Option<RoundPlan>,
 }
@@ -230,8 +242,12 @@ impl OpenJob {
             return Ok(None);
         }
         let (count, progress_told, waits) = (unsigned("jobs", row.count)?, row.progress_told, row.waits);
+        let list = match restriction_of(row.restricted_to.as_deref(), row.list_id).map_err(corrupt)? {
+            Some(RestrictedTo::List { list_id }) => Some((list_id, row.campaign.unwrap_or_default())),
+            Some(RestrictedTo::Pool) | None => None,
+        };
         let (Some(mask_no), Some(mask)) = (row.mask_no, row.canonical_mask) else {
-            return Ok(Some(Self { state, count, progress_told, waits, plan: None }));
+            return Ok(Some(Self { state, count, progress_told, waits, list, plan: None }));
         };
         let plan = RoundPlan {
             mask_no,
@@ -239,7 +255,7 @@ impl OpenJob {
             chunk_size: unsigned("jobs", row.chunk_size)?,
             key: key_of_bytes(row.key.ok_or_else(|| corrupt("an unfinished job has no key".to_owned()))?)?,
         };
-        Ok(Some(Self { state, count, progress_told, waits, plan: Some(plan) }))
+        Ok(Some(Self { state, count, progress_told, waits, list, plan: Some(plan) }))
     }
 }
 

@@ -4,3 +4,5 @@ pub mod lifecycle;
 pub mod closing;
 pub mod chunks;
 pub mod write_order;
+mod copy_format;
+pub mod owners;

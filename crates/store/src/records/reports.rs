@@ -58,7 +58,7 @@ impl Store {
     pub async fn list_unfinished(&self, limit: u32) -> Result<Vec<(i64, u8)>, StoreError> {
         const SQL: &str = "
             select no, priority from jobs
-             where state in ('queued', 'running', 'cancelling') and (kind = 'mint' or state = 'cancelling')
+             where state in ('queued', 'running', 'cancelling') and (kind in ('mint', 'restricted') or state = 'cancelling')
              order by priority desc, no
              limit $1";
         let rows: Vec<(i64, i16)> = self.query(SQL).bind(i64::from(limit)).fetch_all().await?;

@@ -9,6 +9,7 @@ use crate::minting::chunks::{CHUNK_COLUMNS, OpenChunk};
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::plan::Tally;
 use codemint_codes::job::record::{Job, Origin, Rejections};
+use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::job::state::JobError;
 use codemint_codes::policy::PolicyMarks;
 
@@ -19,7 +20,7 @@ use codemint_codes::policy::PolicyMarks;
 pub(crate) fn select_jobs(conditions: &str, order: &str) -> String {
     format!(
         "select j.no, j.id, j.mask, j.canonical_mask, j.source_digest, j.count, j.campaign, j.priority, j.announced,
-                j.reply_to, j.correlation_id, j.traceparent, j.state, j.waits_for, j.generator_version, j.chunk_size,
+                j.reply_to, j.correlation_id, j.traceparent, j.restricted_to, j.list_id, j.state, j.waits_for, j.generator_version, j.chunk_size,
                 j.check_fingerprint, j.deny_digest, j.digest, j.error_code, j.error_message,
                 j.created_at, j.started_at, j.finished_at,
                 coalesce(j.minted, cast(sum(c.minted) as bigint), 0) as minted,
@@ -51,6 +52,8 @@ pub(crate) struct JobRow {
     reply_to: Option<String>,
     correlation_id: Option<String>,
     traceparent: Option<String>,
+    restricted_to: Option<String>,
+    list_id: Option<Uuid>,
     state: String,
     waits_for: Option<String>,
     generator_version: i32,
@@ -96,6 +99,7 @@ impl TryFrom<JobRow> for Job {
                 reply_to: row.reply_to,
                 correlation_id: row.correlation_id,
                 traceparent: row.traceparent,
+                restricted_to: restriction_of(row.restricted_to.as_deref(), row.list_id).map_err(corrupt)?,
                 ..JobOptions::default()
             },
             state: row.state.parse().map_err(corrupt)?,
@@ -111,6 +115,16 @@ impl TryFrom<JobRow> for Job {
             started_at: row.started_at,
             finished_at: row.finished_at,
         })
+    }
+}
+
+/// Returns where the codes of a job go, from its row.
+pub(crate) fn restriction_of(name: Option<&str>, list_id: Option<Uuid>) -> Result<Option<RestrictedTo>, String> {
+    match (name, list_id) {
+        (None, None) => Ok(None),
+        (Some("pool"), None) => Ok(Some(RestrictedTo::Pool)),
+        (Some("list"), Some(list_id)) => Ok(Some(RestrictedTo::List { list_id })),
+        (name, _) => Err(format!("a job is restricted to {name:?}")),
     }
 }
 

@@ -143,6 +143,7 @@ impl JobAdmitter {
 
 fn options_of(message: &JobMessage, envelope: &Envelope<'_>) -> JobOptions {
     JobOptions {
+        restricted_to: None,
         priority: message.priority,
         emits_events: true,
         reply_to: envelope.reply_to.map(str::to_owned),

@@ -112,7 +112,10 @@ impl Minting {
         times.preparation = prepared.times;
         self.log_screening(prepared.screening);
 
-        let Encoded { batch, checkpoint, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
+        let Encoded { batch, owners, checkpoint, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
+        if let Some((owners, encoded)) = owners {
+            claimed.put_owners(store, &batch, &owners, encoded).await?;
+        }
         times.put_codes = stopwatch.lap();
         self.recycled = batch;
 

@@ -22,6 +22,7 @@ use codemint_store::connection::blocking::off_the_async_threads;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::transaction::StoreTransaction;
 use codemint_store::minting::chunks::{Checkpoint, EncodedCodes, OpenChunk};
+use codemint_store::minting::owners::{EncodedOwners, Owners};
 use codemint_store::minting::write_order::WriteOrder;
 
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Prepared {
     /// The source of replacements. Its filters are not kept: they are large and no longer needed.
     candidates: Box<Candidates>,
     pub screening: Screening,
+    /// Who the codes are for; `None` for anybody.
+    owners: Option<Arc<Owners>>,
     pub encoded: Encoded,
     pub times: PreparationTimes,
 }
@@ -39,6 +42,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Encoded {
     pub batch: CodeBatch,
     pub codes: EncodedCodes,
+    /// Who the codes are for, and the same as rows.
+    pub owners: Option<(Arc<Owners>, EncodedOwners)>,
     pub checkpoint: Checkpoint,
 }
 
@@ -55,16 +60,17 @@ impl Prepared {
         let candidates = off_the_async_threads(move || Box::new(candidates.screen(screening, prefilter))).await;
         let mut candidates = settle(candidates, &mut snapshot).await?;
         let filter = stopwatch.lap();
-        let encoded = encode(&task, chunk.run_no, &mut candidates, screening, screen.order).await;
+        let owners = task.read_owners(&chunk, &mut snapshot).await?.map(Arc::new);
+        let encoded = encode(&task, chunk.run_no, &mut candidates, screening, screen.order, owners.clone()).await;
         snapshot.rollback().await?;
         let times = PreparationTimes { draw, filter, encode: stopwatch.lap() };
-        Ok(Self { run_no: chunk.run_no, candidates, screening, encoded, times })
+        Ok(Self { run_no: chunk.run_no, candidates, screening, owners, encoded, times })
     }
 
     /// Looks its codes up again, because another process has stored some of them since the comparison, and replaces
     /// those that exist. Also returns how many there were.
     pub async fn replace_conflicting(self, task: &Task) -> Result<(Self, u64), StoreError> {
-        let Self { run_no, mut candidates, screening, encoded, times } = self;
+        let Self { run_no, mut candidates, screening, owners, encoded, times } = self;
         let before = candidates.rejections().conflicts;
         let mut snapshot = task.store.begin_reading().await?;
         candidates.recheck(encoded.batch);
@@ -72,8 +78,9 @@ impl Prepared {
         snapshot.rollback().await?;
         let conflicts = candidates.rejections().conflicts - before;
         // Another process writes codes of this mask.
-        let encoded = encode(task, run_no, &mut candidates, screening, WriteOrder::Ascending).await;
-        Ok((Self { run_no, candidates, screening, encoded, times }, conflicts))
+        let order = WriteOrder::Ascending;
+        let encoded = encode(task, run_no, &mut candidates, screening, order, owners.clone()).await;
+        Ok((Self { run_no, candidates, screening, owners, encoded, times }, conflicts))
     }
 }
 
@@ -110,6 +117,7 @@ async fn encode(
     candidates: &mut Candidates,
     screening: Screening,
     order: WriteOrder,
+    owners: Option<Arc<Owners>>,
 ) -> Encoded {
     let (store, limits) = (task.store.clone(), task.limits);
     let (batch, rejections) = (candidates.take_codes(), candidates.rejections());
@@ -124,7 +132,11 @@ async fn encode(
             range: batch.first().zip(batch.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
             filter: filter_of(&batch, limits),
         };
-        Encoded { batch, codes, checkpoint }
+        let owners = owners.map(|owners| {
+            let encoded = store.encode_owners(&batch, &owners);
+            (owners, encoded)
+        });
+        Encoded { batch, codes, owners, checkpoint }
     })
     .await
 }

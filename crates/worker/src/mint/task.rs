@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use crate::mint::error::MintError;
 use codemint_codes::denied::DeniedInMask;
 use codemint_codes::draw::GENERATOR_VERSION;
+use codemint_codes::identity::IdentityKey;
 use codemint_codes::job::record::{Job, Origin};
+use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::keyspace::Keyspace;
 use codemint_codes::mask::Mask;
 use codemint_codes::policy::{Policy, PolicyMarks};
@@ -17,8 +20,10 @@ use codemint_import::sorted::Sorted;
 use codemint_store::connection::blocking::off_the_async_threads;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
+use codemint_store::connection::transaction::StoreTransaction;
 use codemint_store::minting::chunks::OpenChunk;
 use codemint_store::minting::lifecycle::StartJob;
+use codemint_store::minting::owners::Owners;
 use codemint_telemetry::metrics::jobs;
 
 /// The policy, the filter limits and the import input with which this process mints.
@@ -37,7 +42,16 @@ pub(crate) struct Task {
     /// Number of codes of the job.
     count: u64,
     pub source: Source,
+    pub destination: Destination,
     pub limits: FilterLimits,
+}
+
+/// Where a job's codes go besides the table of codes.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    Nowhere,
+    Pool { campaign_no: i64 },
+    List { campaign_no: i64, list_id: Uuid, key: IdentityKey },
 }
 
 /// The source of a job's codes.
@@ -74,14 +88,43 @@ impl Task {
             Origin::Imported { source_digest } => Some(open_import(store, job, source_digest, settings).await?),
             Origin::Minted { mask: of_job, .. } => open_draws(store, job, of_job, settings, mask).await?,
         };
-        let of_source =
-            |source| Self { store: store.clone(), job_no: job.no, count: job.count, source, limits: settings.filters };
-        Ok(source.map(of_source))
+        let Some(source) = source else { return Ok(None) };
+        let destination = Destination::of_job(store, job).await?;
+        let (store, job_no, count, limits) = (store.clone(), job.no, job.count, settings.filters);
+        Ok(Some(Self { store, job_no, count, source, destination, limits }))
+    }
+
+    /// Reads who the codes of a chunk are for; `None` for codes that are anybody's.
+    pub async fn read_owners(
+        &self,
+        chunk: &OpenChunk,
+        snapshot: &mut StoreTransaction,
+    ) -> Result<Option<Owners>, StoreError> {
+        Ok(match &self.destination {
+            Destination::Nowhere => None,
+            Destination::Pool { campaign_no } => Some(Owners::Pool { campaign_no: *campaign_no }),
+            Destination::List { campaign_no, list_id, key } => {
+                let (job, chunk) = ((self.job_no, self.count), (chunk.round, chunk.chunk_no));
+                let identities = snapshot.read_identities_of_chunk(job, chunk, *list_id).await?;
+                Some(Owners::Identities { campaign_no: *campaign_no, key: key.clone(), identities })
+            }
+        })
     }
 
     /// Returns true if the chunk is its job's only one, so that no other follows.
     pub fn is_whole(&self, chunk: &OpenChunk) -> bool {
         u64::from(chunk.quota) == self.count
+    }
+}
+
+impl Destination {
+    async fn of_job(store: &Store, job: &Job) -> Result<Self, StoreError> {
+        let Some(restricted_to) = job.options.restricted_to else { return Ok(Self::Nowhere) };
+        let campaign_no = store.find_campaign_no(job.campaign.as_deref().unwrap_or_default()).await?;
+        Ok(match restricted_to {
+            RestrictedTo::Pool => Self::Pool { campaign_no },
+            RestrictedTo::List { list_id } => Self::List { campaign_no, list_id, key: store.identity_key().await? },
+        })
     }
 }
 

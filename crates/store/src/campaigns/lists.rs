@@ -1,0 +1,178 @@
+//! Lists of identities: they are loaded before the job that binds a code to each of them is accepted.
+
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use crate::connection::error::{StoreError, require_rows};
+use crate::connection::statement::List;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use codemint_codes::identity::IdentityKey;
+use codemint_codes::job::restriction::{ChunkShare, places_of};
+
+/// The number of identities in a page of a list; the last page has fewer.
+pub const PLACES_IN_PAGE: usize = 10_000;
+
+/// The name of the key of identities among the secrets.
+const IDENTITIES: &str = "identities";
+
+impl Store {
+    /// Returns the key under which this store digests identities; the first call draws it.
+    ///
+    /// # Errors
+    /// `Corrupt` if the stored bytes are not a key.
+    pub async fn identity_key(&self) -> Result<IdentityKey, StoreError> {
+        const SELECT: &str = "select bytes from secrets where name = $1";
+        const INSERT: &str = "insert into secrets (name, bytes) values ($1, $2) on conflict (name) do nothing";
+        let mut stored: Option<(Vec<u8>,)> = self.query(SELECT).bind(IDENTITIES).fetch_optional().await?;
+        if stored.is_none() {
+            let mut drawn = [0; IdentityKey::LENGTH_BYTES];
+            getrandom::fill(&mut drawn)?;
+            let mut transaction = self.begin_writing().await?;
+            transaction.query(INSERT).bind(IDENTITIES).bind(&drawn[..]).execute().await?;
+            transaction.commit().await?;
+            // Another process may have been first.
+            stored = self.query(SELECT).bind(IDENTITIES).fetch_optional().await?;
+        }
+        let key = stored.and_then(|(bytes,)| IdentityKey::new(&bytes));
+        key.ok_or_else(|| StoreError::Corrupt {
+            table: "secrets",
+            problem: "the key of identities is invalid".to_owned(),
+        })
+    }
+
+    /// Returns those of these digests to which the campaign has bound codes.
+    pub async fn find_bound(&self, campaign_no: i64, digests: &[String]) -> Result<Vec<String>, StoreError> {
+        self.query(BOUND).bind(campaign_no).bind(List(digests)).fetch_values().await
+    }
+
+    /// Stores a list, all of it or nothing: pages of [`PLACES_IN_PAGE`] identities, one per line.
+    pub async fn put_list(&self, list_id: Uuid, pages: impl Iterator<Item = String> + Send) -> Result<(), StoreError> {
+        const SQL: &str = "insert into job_identities (list_id, first_place, identities) values ($1, $2, $3)";
+        let mut transaction = self.begin_writing().await?;
+        for (number, page) in pages.enumerate() {
+            let first_place = (number * PLACES_IN_PAGE) as i64;
+            let insert = transaction.query(SQL).bind(list_id).bind(first_place).bind(page);
+            require_rows("the insert of a list", insert.execute().await?, 1)?;
+        }
+        transaction.commit().await
+    }
+
+    /// Returns the number of a campaign.
+    ///
+    /// # Errors
+    /// `Corrupt` if there is none: a job for it exists, and campaigns are never removed.
+    pub async fn find_campaign_no(&self, name: &str) -> Result<i64, StoreError> {
+        let mut transaction = self.begin_reading().await?;
+        let no = transaction.find_campaign_no(name).await?;
+        transaction.rollback().await?;
+        Ok(no)
+    }
+
+    pub async fn delete_list(&self, list_id: Uuid) -> Result<(), StoreError> {
+        let mut transaction = self.begin_writing().await?;
+        transaction.delete_list(list_id).await?;
+        transaction.commit().await
+    }
+}
+
+/// Reads those of these digests to which the campaign has bound codes.
+const BOUND: &str = "select identity from assignments where campaign_no = $1 and identity = any($2)";
+
+impl StoreTransaction {
+    /// Returns the identities of a list that a chunk binds, in the order of its codes.
+    pub async fn read_identities_of_chunk(
+        &mut self,
+        (job_no, count): (i64, u64),
+        (round, chunk_no): (u32, u32),
+        list_id: Uuid,
+    ) -> Result<Vec<String>, StoreError> {
+        const SHARES: &str = "
+            select round, chunk_no, quota, minted from chunks
+             where job_no = $1 and round <= $2 order by round, chunk_no";
+        let rows: Vec<(i32, i32, i32, i32)> = self.query(SHARES).bind(job_no).bind(round as i32).fetch_all().await?;
+        let number = |number: i32| u64::from(number.unsigned_abs());
+        let share = |(round, chunk_no, quota, minted): (i32, i32, i32, i32)| ChunkShare {
+            round: round.unsigned_abs(),
+            chunk_no: chunk_no.unsigned_abs(),
+            quota: number(quota),
+            minted: number(minted),
+        };
+        let shares: Vec<ChunkShare> = rows.into_iter().map(share).collect();
+        let mut identities = Vec::new();
+        for places in places_of(&shares, count, round, chunk_no) {
+            self.read_places(list_id, places, &mut identities).await?;
+        }
+        Ok(identities)
+    }
+
+    async fn read_places(
+        &mut self,
+        list_id: Uuid,
+        places: Range<u64>,
+        into: &mut Vec<String>,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "
+            select first_place, identities from job_identities
+             where list_id = $1 and first_place > $2 and first_place < $3
+             order by first_place";
+        let (from, to) = (places.start as i64, places.end as i64);
+        let query = self.query(SQL).bind(list_id).bind(from - PLACES_IN_PAGE as i64).bind(to);
+        let pages: Vec<(i64, String)> = query.fetch_all().await?;
+        let before = into.len();
+        for (first_place, page) in pages {
+            let skipped = (from - first_place).max(0) as usize;
+            let taken = (to - first_place.max(from)) as usize;
+            into.extend(page.lines().skip(skipped).take(taken).map(str::to_owned));
+        }
+        let (found, expected) = ((into.len() - before) as u64, places.end - places.start);
+        if found == expected {
+            return Ok(());
+        }
+        let problem = format!("list {list_id} has {found} identities in the places {places:?}");
+        Err(StoreError::Corrupt { table: "job_identities", problem })
+    }
+
+    /// Returns those of these digests to which the campaign has bound codes.
+    pub(crate) async fn find_bound(&mut self, campaign_no: i64, digests: &[String]) -> Result<Vec<String>, StoreError> {
+        self.query(BOUND).bind(campaign_no).bind(List(digests)).fetch_values().await
+    }
+
+    /// Removes the list of a job that has ended, and gives back what it had taken of the campaign's limit and not issued.
+    pub(crate) async fn end_list(&mut self, list_id: Uuid, campaign: &str, unissued: u64) -> Result<(), StoreError> {
+        self.delete_list(list_id).await?;
+        match unissued {
+            0 => Ok(()),
+            _ => {
+                let campaign_no = self.find_campaign_no(campaign).await?;
+                self.change_issued(campaign_no, -(unissued as i64)).await
+            }
+        }
+    }
+
+    /// Changes what is taken of the limit of issued codes, if there is one.
+    ///
+    /// # Errors
+    /// A violated check if the limit is reached.
+    pub(crate) async fn change_issued(&mut self, campaign_no: i64, by: i64) -> Result<(), StoreError> {
+        const SQL: &str = "
+            update allowances set taken = taken + $2 where campaign_no = $1 and scope = 'issued' and subject = ''";
+        // Whoever sets a limit counts first, and must not miss this.
+        self.lock_campaign_no(campaign_no).await?;
+        self.query(SQL).bind(campaign_no).bind(by).execute().await?;
+        Ok(())
+    }
+
+    pub(crate) async fn find_campaign_no(&mut self, name: &str) -> Result<i64, StoreError> {
+        let found =
+            self.query("select no from campaigns where name = $1").bind(name).fetch_optional::<(i64,)>().await?;
+        let missing = || StoreError::Corrupt { table: "jobs", problem: "a job names no campaign".to_owned() };
+        found.map(|(no,)| no).ok_or_else(missing)
+    }
+
+    async fn delete_list(&mut self, list_id: Uuid) -> Result<(), StoreError> {
+        self.query("delete from job_identities where list_id = $1").bind(list_id).execute().await?;
+        Ok(())
+    }
+}

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use codemint_offers::condition::attribute::Attribute;
-use codemint_offers::condition::expression::{EXPRESSION_BYTES_MAX, Expression, ExpressionError};
+use codemint_offers::condition::expression::{
+    EXPRESSION_BRACKETS_MAX, EXPRESSION_BYTES_MAX, Expression, ExpressionError,
+};
 use codemint_offers::condition::facts::Facts;
 use proptest::prelude::{Strategy, any, prop_assert, prop_oneof, proptest};
 use proptest::sample::select;
@@ -183,7 +185,11 @@ fn hostile_texts() -> Vec<String> {
         .map(|(open, close)| format!("{}1{}", half(open), half(close)).chars().take(EXPRESSION_BYTES_MAX).collect());
     let long = ["'a'+", "order.amount+", "attributes.city+", "true&&", "true||", "1==1==", "!true||", "[1,2]+"];
     let long = long.iter().map(|part| format!("{}{}", half(part), part.trim_end_matches(['+', '&', '|', '='])));
-    open.chain(closed).chain(long).collect()
+    // As many brackets as the parser may see, most of them in texts that it has to recover from.
+    let brackets = |part: &str| part.matches(['(', '[', '{', '?']).count();
+    let nesting = ["a[]", "+in[{", "{'a':1,", "(\"x\"}[", "a?b:", "a(", "x{y:", "[)+a((", "size(["];
+    let nesting = nesting.iter().map(|part| part.repeat(EXPRESSION_BRACKETS_MAX / brackets(part)));
+    open.chain(closed).chain(long).chain(nesting).collect()
 }
 
 /// Runs in a thread with a small stack: nesting that overflows it would end the test program.

@@ -6,13 +6,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{CallExpr, Expr, operators};
-use cel::objects::Map;
+use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use cel::parser::Expression as Parsed;
 use cel::{Context, Env, ParseErrors, Value};
 
-use crate::condition::attribute::Attribute;
 use crate::condition::facts::Facts;
+use crate::condition::variables::{attributes, order, segments};
 use crate::text::cut;
 
 /// The longest text, in bytes.
@@ -121,10 +120,9 @@ impl Expression {
     /// false.
     pub fn evaluate(&self, facts: &Facts<'_>) -> Result<bool, String> {
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        context.add_variable_from_value("attributes", attributes(facts));
-        context.add_variable_from_value("order", order(facts));
-        let segments: Vec<Value> = facts.segments.iter().map(|name| text(name)).collect();
-        context.add_variable_from_value("segments", segments);
+        for (name, value) in VARIABLES.into_iter().zip([attributes(facts), order(facts), segments(facts)]) {
+            context.add_variable_from_value(name, value);
+        }
         match Value::resolve(&self.parsed, &context) {
             Ok(Value::Bool(holds)) => Ok(holds),
             Ok(other) => Err(format!("the answer is {}, not true or false", other.type_of())),
@@ -184,7 +182,7 @@ fn check_node(node: &Parsed, depth: usize, nodes: &mut usize) -> Result<(), Expr
     }
     let mut below = |part: &Parsed| check_node(part, depth + 1, nodes);
     match &node.expr {
-        Expr::Literal(cel::common::ast::LiteralValue::Bytes(_)) => Err(ExpressionError::Literal),
+        Expr::Literal(LiteralValue::Bytes(_)) => Err(ExpressionError::Literal),
         Expr::Literal(_) => Ok(()),
         Expr::Ident(name) if VARIABLES.contains(&name.as_str()) => Ok(()),
         Expr::Ident(name) => Err(ExpressionError::Name { name: cut(name, MESSAGE_CHARS_MAX) }),
@@ -203,45 +201,4 @@ fn check_function(call: &CallExpr) -> Result<(), ExpressionError> {
     let name = call.func_name.as_str();
     let known = OPERATORS.contains(&name) || LOOK_UPS.contains(&name) || FUNCTIONS.contains(&name);
     if known { Ok(()) } else { Err(ExpressionError::Function { name: cut(name, MESSAGE_CHARS_MAX) }) }
-}
-
-fn text(value: &str) -> Value {
-    Value::String(Arc::new(value.to_owned()))
-}
-
-fn map(entries: impl Iterator<Item = (String, Value)>) -> Value {
-    let entries = entries.map(|(name, value)| (name.into(), value)).collect();
-    Value::Map(Map { map: Arc::new(entries) })
-}
-
-/// Days are texts such as `2027-03-01`, whose order is that of time; money is a map of `currency` and `amount`.
-fn value(attribute: &Attribute) -> Value {
-    match attribute {
-        Attribute::Text(found) => text(found),
-        Attribute::Integer(found) => Value::Int(*found),
-        Attribute::Boolean(found) => Value::Bool(*found),
-        Attribute::Day { day } => text(&day.to_string()),
-        Attribute::Money(money) => {
-            map([("currency".to_owned(), text(money.currency.code())), ("amount".to_owned(), Value::Int(money.amount))]
-                .into_iter())
-        }
-    }
-}
-
-fn attributes(facts: &Facts<'_>) -> Value {
-    map(facts.attributes.iter().map(|(name, attribute)| (name.clone(), value(attribute))))
-}
-
-/// Without a cart only the day is known: an expression that needs more is refused with the name that is missing.
-fn order(facts: &Facts<'_>) -> Value {
-    let day = ("day".to_owned(), text(&facts.day.to_string()));
-    let of_cart = facts.cart.into_iter().flat_map(|cart| {
-        [
-            ("amount".to_owned(), Value::Int(cart.amount())),
-            ("currency".to_owned(), text(cart.currency().code())),
-            // At most 10^12.
-            ("quantity".to_owned(), Value::Int(cart.quantity() as i64)),
-        ]
-    });
-    map(of_cart.chain([day]))
 }

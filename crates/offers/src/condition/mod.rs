@@ -5,4 +5,5 @@ pub mod facts;
 pub mod truth;
 pub mod predicate;
 pub mod expression;
+mod variables;
 pub mod segment;

@@ -210,6 +210,29 @@ fn hostile_texts_neither_stall_nor_overflow_nor_panic() {
 }
 
 #[test]
+fn extreme_numbers_are_errors_not_panics() {
+    let least = "(-9223372036854775807 - 1)";
+    for text in [
+        format!("{least} % -1 == 0"),
+        format!("{least} / -1 == 0"),
+        format!("-{least} == 0"),
+        format!("{least} * -1 == 0"),
+        format!("{least} - 1 == 0"),
+        "0u - 1u == 0u".to_owned(),
+        "int(1e300) == 0".to_owned(),
+        "int(18446744073709551615u) == 0".to_owned(),
+        "1 % 0 == 0".to_owned(),
+        "1u % 0u == 0u".to_owned(),
+        "segments[-1] == 'gold'".to_owned(),
+        format!("segments[{least}] == 'gold'"),
+        "segments[1e300] == 'gold'".to_owned(),
+        "attributes[1.5] == 'gold'".to_owned(),
+    ] {
+        assert!(evaluate(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn the_longest_allowed_expression_is_evaluated_quickly() {
     in_a_small_thread(|| {
         let long = Attribute::Text("x".repeat(200));

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cart::Cart;
 use crate::condition::attribute::Attribute;
 
-/// Everything that is known about one use of one code. Numbers of uses include those that are held.
+/// Everything that is known about one use of one code. Numbers of uses and sums include those that are held, but not the use that
+/// is decided: to decide again about a held one, leave it out.
 #[derive(Clone, Copy, Debug)]
 pub struct UseFacts<'a> {
     pub campaign: CampaignFacts,

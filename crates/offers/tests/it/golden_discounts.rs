@@ -64,6 +64,18 @@ fn currencies_with_0_2_and_3_decimals_round_at_their_own_minor_unit() {
     assert_eq!(tenth_of("KWD", 1999), "0.200 KWD");
 }
 
+/// The currencies of ISO 4217 whose minor unit is not a hundredth.
+#[test]
+fn currencies_have_the_decimals_of_the_standard() {
+    let none = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF";
+    let (two, three, four) = ("EUR USD GBP CHF HUF CNY MGA MRU", "BHD IQD JOD KWD LYD OMR TND", "CLF UYW");
+    for (decimals, codes) in [(0, none), (2, two), (3, three), (4, four)] {
+        for code in codes.split(' ') {
+            assert_eq!(currency(code).exponent(), decimals, "{code}");
+        }
+    }
+}
+
 #[test]
 fn one_hundred_percent_leaves_nothing() {
     let cart = cart(vec![line("A", 3, 333), line("B", 7, 1)]);

@@ -24,6 +24,7 @@ mod pgbouncer;
 mod write_orders;
 
 mod campaigns;
+mod restricted;
 mod outbox;
 mod clocks;
 mod schedule;

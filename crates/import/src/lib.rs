@@ -32,3 +32,4 @@ pub mod workspace;
 mod sorter;
 mod merge;
 mod record;
+pub mod identities;

@@ -13,6 +13,7 @@ mod prefilters;
 mod screenings;
 mod capacities;
 
+mod restrictions;
 mod slices;
 mod drawing;
 mod golden_draws;

@@ -5,3 +5,4 @@ mod import_sort;
 mod import_detect;
 mod import_exact;
 mod hostile_input;
+mod identity_lists;

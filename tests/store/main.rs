@@ -25,6 +25,7 @@ mod write_orders;
 
 mod campaigns;
 mod restricted;
+mod issuing;
 mod outbox;
 mod clocks;
 mod schedule;

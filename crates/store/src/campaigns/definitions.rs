@@ -121,7 +121,11 @@ impl StoreTransaction {
             self.query("select no from campaigns where name = $1").bind(name).fetch_optional().await?;
         let Some((no,)) = no else { return Ok(None) };
         self.lock_campaign_no(no).await?;
-        let row: CampaignRow = self.query(format!("{SELECT} where p.no = $1")).bind(no).fetch_one().await?;
-        Ok(Some(row.try_into()?))
+        self.read_campaign(no).await.map(Some)
+    }
+
+    async fn read_campaign(&mut self, campaign_no: i64) -> Result<Campaign, StoreError> {
+        let query = self.query(format!("{SELECT} where p.no = $1"));
+        query.bind(campaign_no).fetch_one::<CampaignRow>().await?.try_into()
     }
 }

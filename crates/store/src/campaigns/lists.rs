@@ -159,7 +159,7 @@ impl StoreTransaction {
         const SQL: &str = "
             update allowances set taken = taken + $2 where campaign_no = $1 and scope = 'issued' and subject = ''";
         // Whoever sets a limit counts first, and must not miss this.
-        self.lock_campaign_no(campaign_no).await?;
+        self.share_campaign_no(campaign_no).await?;
         self.query(SQL).bind(campaign_no).bind(by).execute().await?;
         Ok(())
     }

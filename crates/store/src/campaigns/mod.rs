@@ -4,4 +4,5 @@ pub mod definitions;
 pub mod changes;
 mod limits;
 pub mod lists;
+pub mod pool;
 pub mod segments;

@@ -213,7 +213,8 @@ fn translated(sql: &str) -> String {
     const SECOND_AGO: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 second')";
     let sql = sql.replace("now() - interval '1 second'", SECOND_AGO).replace("now()", NOW);
     let sql = sql.replace("clock_timestamp()", NOW);
-    let sql = sql.replace("for update of c skip locked", "").replace("for update", "");
+    let sql = sql.replace("for update of c skip locked", "").replace("for update skip locked", "");
+    let sql = sql.replace("for update", "");
     let sql = replace_each(&sql, "= any(", ")", |list| match list.strip_suffix("::uuid[]") {
         Some(ids) => format!("in (select unhex(value, '-') from json_each({ids}))"),
         None => format!("in (select value from json_each({list}))"),

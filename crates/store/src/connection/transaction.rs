@@ -89,6 +89,15 @@ impl StoreTransaction {
         Ok(())
     }
 
+    /// Keeps a campaign from being changed until the end of the transaction; others may use it too.
+    pub(crate) async fn share_campaign_no(&mut self, campaign_no: i64) -> Result<(), StoreError> {
+        if let Self::Postgres(_) = self {
+            let query = self.query("select pg_advisory_xact_lock_shared($1, $2)");
+            query.bind(CAMPAIGN_LOCKS).bind(campaign_no as i32).execute().await?;
+        }
+        Ok(())
+    }
+
     /// Makes this process the only publisher until the end of the transaction. False if there is another one.
     pub(crate) async fn try_lock_outbox(&mut self) -> Result<bool, StoreError> {
         self.query("select pg_try_advisory_xact_lock($1, $2)")

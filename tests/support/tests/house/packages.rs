@@ -13,11 +13,12 @@ use crate::paths::paths_in;
 use crate::source::modules;
 
 /// All arrows that the layout allows. ARCHITECTURE.md lists those that exist.
-const ALLOWED: [(&str, &[&str]); 9] = [
-    ("program", &["server", "worker", "import", "store", "offers", "codes", "telemetry"]),
+const ALLOWED: [(&str, &[&str]); 10] = [
+    ("program", &["server", "campaigns", "worker", "import", "store", "offers", "codes", "telemetry"]),
     ("server", &["store", "codes", "telemetry"]),
     ("worker", &["import", "store", "codes", "telemetry"]),
     ("import", &["codes"]),
+    ("campaigns", &["store", "offers", "codes", "telemetry"]),
     ("store", &["offers", "codes", "telemetry"]),
     ("offers", &["codes"]),
     ("codes", &[]),

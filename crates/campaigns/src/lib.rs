@@ -1,0 +1,5 @@
+//! Services around campaigns: what many callers ask for at once becomes one transaction.
+//!
+//! No SQL and no HTTP: the store carries out, `offers` decides.
+
+pub mod issuing;

@@ -1,0 +1,224 @@
+//! Issuing: a code of the pool is bound to an identity. Many requests are answered in one transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::campaigns::definitions::definition_of;
+use crate::connection::error::{StoreError, require_rows};
+use crate::connection::statement::List;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::records::rows::unsigned;
+use codemint_offers::campaign::definition::{Definition, Kind};
+
+/// An identity that is to get a code.
+#[derive(Clone, Debug)]
+pub struct ToIssue {
+    pub identity: String,
+    /// `issue` or `trigger`.
+    pub cause: &'static str,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssueOutcome {
+    Issued {
+        code: String,
+    },
+    /// The identity had this code already.
+    AlreadyGenerated {
+        code: String,
+    },
+    UnknownCampaign,
+    /// The campaign is not restricted: its codes are anybody's.
+    NotRestricted,
+    /// The campaign is off, has not started or has ended.
+    NotActive,
+    PoolEmpty,
+    LimitReached,
+}
+
+/// A campaign that is not changed until the end of the transaction.
+struct SharedCampaign {
+    no: i64,
+    definition: Definition,
+    read_at: DateTime<Utc>,
+}
+
+/// What a transaction issued.
+struct Issued {
+    /// The codes that were issued, by digest.
+    issued: HashMap<String, String>,
+    /// Those that another process has issued meanwhile.
+    others: HashMap<String, String>,
+    /// What there was too little of for those that have none.
+    short_of: IssueOutcome,
+}
+
+impl Store {
+    /// Issues codes of a campaign's pool, to each identity one, and answers in the order of the requests. Repeating the
+    /// call after an unknown outcome returns the codes that were issued.
+    pub async fn issue(&self, campaign: &str, wanted: &[ToIssue]) -> Result<Vec<IssueOutcome>, StoreError> {
+        let key = self.identity_key().await?;
+        let digests: Vec<String> = wanted.iter().map(|wanted| key.digest(&wanted.identity).to_string()).collect();
+        let mut transaction = self.begin_writing().await?;
+        let outcomes = transaction.issue(campaign, wanted, &digests).await?;
+        let has_changed = outcomes.iter().any(|outcome| matches!(outcome, IssueOutcome::Issued { .. }));
+        if has_changed {
+            transaction.commit().await?
+        } else {
+            transaction.rollback().await?
+        }
+        Ok(outcomes)
+    }
+
+    /// Counts the codes of a campaign that are nobody's yet, up to a number.
+    pub async fn count_pool(&self, campaign_no: i64, most: u64) -> Result<u64, StoreError> {
+        const SQL: &str = "select count(*) from (select 1 from pool where campaign_no = $1 limit $2) some";
+        let count: i64 = self.query(SQL).bind(campaign_no).bind(most as i64).fetch_value().await?;
+        unsigned("pool", count)
+    }
+}
+
+impl StoreTransaction {
+    async fn issue(
+        &mut self,
+        campaign: &str,
+        wanted: &[ToIssue],
+        digests: &[String],
+    ) -> Result<Vec<IssueOutcome>, StoreError> {
+        let Some(campaign) = self.share_campaign(campaign).await? else {
+            return Ok(vec![IssueOutcome::UnknownCampaign; wanted.len()]);
+        };
+        let mut owned = self.find_codes_of(campaign.no, digests).await?;
+        let refusal = refusal_of(&campaign);
+        let mut seen = HashSet::new();
+        let mut new: Vec<(&str, &ToIssue)> = digests.iter().map(String::as_str).zip(wanted).collect();
+        new.retain(|(digest, _)| refusal.is_none() && !owned.contains_key(*digest) && seen.insert(*digest));
+        let Issued { mut issued, others, short_of } = self.issue_to(campaign.no, &new).await?;
+        owned.extend(others);
+        let mut outcomes = Vec::with_capacity(digests.len());
+        for digest in digests {
+            outcomes.push(match (issued.remove(digest), owned.get(digest)) {
+                (Some(code), _) => {
+                    // Of several equal requests, the first is the one that got the code.
+                    owned.insert(digest.clone(), code.clone());
+                    IssueOutcome::Issued { code }
+                }
+                (None, Some(code)) => IssueOutcome::AlreadyGenerated { code: code.clone() },
+                (None, None) => refusal.clone().unwrap_or_else(|| short_of.clone()),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// Reads a campaign that is not switched or changed until the end of the transaction. Others may read it too.
+    async fn share_campaign(&mut self, name: &str) -> Result<Option<SharedCampaign>, StoreError> {
+        const SQL: &str = "
+            select cast(v.definition as text), now()
+              from campaigns p
+              join campaign_versions v on v.campaign_no = p.no and v.version = p.version
+             where p.no = $1";
+        let no: Option<(i64,)> =
+            self.query("select no from campaigns where name = $1").bind(name).fetch_optional().await?;
+        let Some((no,)) = no else { return Ok(None) };
+        self.share_campaign_no(no).await?;
+        let (definition, read_at): (String, DateTime<Utc>) = self.query(SQL).bind(no).fetch_one().await?;
+        Ok(Some(SharedCampaign { no, definition: definition_of(&definition)?, read_at }))
+    }
+
+    async fn find_codes_of(
+        &mut self,
+        campaign_no: i64,
+        digests: &[String],
+    ) -> Result<HashMap<String, String>, StoreError> {
+        const SQL: &str = "select identity, code from assignments where campaign_no = $1 and identity = any($2)";
+        let rows: Vec<(String, String)> = self.query(SQL).bind(campaign_no).bind(List(digests)).fetch_all().await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Issues codes in the order of the requests, as far as the limit and the pool allow.
+    async fn issue_to(&mut self, campaign_no: i64, new: &[(&str, &ToIssue)]) -> Result<Issued, StoreError> {
+        let wanted = new.len() as u64;
+        let allowed = self.find_issuable(campaign_no).await?.unwrap_or(wanted).min(wanted);
+        let short_of = if allowed < wanted { IssueOutcome::LimitReached } else { IssueOutcome::PoolEmpty };
+        let mut done = Issued { issued: HashMap::new(), others: HashMap::new(), short_of };
+        if allowed == 0 {
+            return Ok(done);
+        }
+        let codes = self.take_from_pool(campaign_no, allowed).await?;
+        if (codes.len() as u64) < allowed {
+            done.short_of = IssueOutcome::PoolEmpty;
+        }
+        let mut rows: Vec<(&str, &ToIssue, &String)> =
+            new.iter().zip(&codes).map(|((digest, wanted), code)| (*digest, *wanted, code)).collect();
+        // In one order, so that processes do not wait for each other.
+        rows.sort_unstable_by_key(|(digest, ..)| *digest);
+        let inserted: HashSet<String> = self.insert_assignments(campaign_no, &rows).await?.into_iter().collect();
+        self.change_issued(campaign_no, inserted.len() as i64).await?;
+        let (kept, unused): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(digest, ..)| inserted.contains(*digest));
+        done.issued = kept.into_iter().map(|(digest, _, code)| (digest.to_owned(), code.clone())).collect();
+        if !unused.is_empty() {
+            self.put_into_pool(campaign_no, &unused.iter().map(|(_, _, code)| *code).collect::<Vec<_>>()).await?;
+            let digests: Vec<String> = unused.iter().map(|(digest, ..)| (*digest).to_owned()).collect();
+            done.others = self.find_codes_of(campaign_no, &digests).await?;
+        }
+        Ok(done)
+    }
+
+    /// Returns how many codes the limit still allows, and locks it; `None` without a limit.
+    async fn find_issuable(&mut self, campaign_no: i64) -> Result<Option<u64>, StoreError> {
+        const SQL: &str = "
+            select quota - taken from allowances where campaign_no = $1 and scope = 'issued' and subject = '' for update";
+        let left: Option<(i64,)> = self.query(SQL).bind(campaign_no).fetch_optional().await?;
+        left.map(|(left,)| unsigned("allowances", left)).transpose()
+    }
+
+    /// Takes codes that no other transaction is taking.
+    async fn take_from_pool(&mut self, campaign_no: i64, count: u64) -> Result<Vec<String>, StoreError> {
+        const SQL: &str = "
+            delete from pool
+             where campaign_no = $1
+               and code in (select code from pool where campaign_no = $1 order by code limit $2 for update skip locked)
+            returning code";
+        self.query(SQL).bind(campaign_no).bind(count as i64).fetch_values().await
+    }
+
+    async fn put_into_pool(&mut self, campaign_no: i64, codes: &[&String]) -> Result<(), StoreError> {
+        const SQL: &str =
+            "insert into pool (campaign_no, code) select $1, value ->> 0 from json_array_elements($2::json)";
+        let rows: Value = codes.iter().map(|code| json!([code])).collect();
+        let inserted = self.query(SQL).bind(campaign_no).bind(rows.to_string()).execute().await?;
+        require_rows("the return of codes to the pool", inserted, codes.len() as u64)
+    }
+
+    /// Inserts the assignments of identities that have none, in the order of their digests, and returns these digests.
+    async fn insert_assignments(
+        &mut self,
+        campaign_no: i64,
+        pairs: &[(&str, &ToIssue, &String)],
+    ) -> Result<Vec<String>, StoreError> {
+        const SQL: &str = "
+            insert into assignments (campaign_no, identity, code, identity_text, cause)
+            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_array_elements($2::json)
+             where true
+            on conflict (campaign_no, identity) do nothing
+            returning identity";
+        let row =
+            |(digest, wanted, code): &(&str, &ToIssue, &String)| json!([digest, code, wanted.identity, wanted.cause]);
+        let rows: Value = pairs.iter().map(row).collect();
+        self.query(SQL).bind(campaign_no).bind(rows.to_string()).fetch_values().await
+    }
+}
+
+/// Returns why a campaign issues no new codes.
+fn refusal_of(campaign: &SharedCampaign) -> Option<IssueOutcome> {
+    let (definition, now) = (&campaign.definition, campaign.read_at);
+    if definition.kind != Kind::Restricted {
+        return Some(IssueOutcome::NotRestricted);
+    }
+    let is_active = definition.active && definition.has_started(now) && !definition.has_ended(now);
+    (!is_active).then_some(IssueOutcome::NotActive)
+}

@@ -1,0 +1,149 @@
+//! Issuing codes of a pool: exact for any number of callers and processes.
+
+use std::collections::BTreeSet;
+
+use codemint_campaigns::issuing::{IssueError, Issuer};
+use codemint_offers::read::campaign::{NameFrom, read_definition};
+use codemint_store::campaigns::pool::IssueOutcome;
+use codemint_test_support::engine_steps::{put_request, request, run};
+use codemint_test_support::on_both_stores;
+use codemint_test_support::stores::TestStore;
+use serde_json::json;
+
+async fn create_campaign(place: &TestStore, kind: &str, issued: u64) {
+    let document = json!({
+        "name": "owners", "title": "Owners", "kind": kind, "active": true, "mask": "OWN-####",
+        "limits": { "issued": issued },
+        "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+    });
+    let definition = read_definition(&document, NameFrom::Document).expect("a definition");
+    place.store.create_campaign(&definition).await.expect("a campaign");
+}
+
+async fn fill_pool(place: &TestStore, count: i128) {
+    let mut request = request("OWN-####", count, 1000);
+    request.campaign = Some("owners".to_owned());
+    let job = put_request(&place.store, &request).await;
+    run(&place.store, &job).await;
+    assert_eq!(i128::from(place.number("select count(*) from pool").await), count);
+}
+
+fn code_of(outcome: &IssueOutcome) -> Option<&str> {
+    match outcome {
+        IssueOutcome::Issued { code } | IssueOutcome::AlreadyGenerated { code } => Some(code),
+        _ => None,
+    }
+}
+
+/// No code has two owners, nobody has two codes, and every code is in the pool or has an owner.
+async fn assert_exact(place: &TestStore, assigned: i64, pooled: i64) {
+    assert_eq!(place.number("select count(distinct code) from assignments").await, assigned);
+    assert_eq!(place.number("select count(distinct identity) from assignments").await, assigned);
+    assert_eq!(place.number("select count(*) from pool").await, pooled);
+    assert_eq!(place.number("select count(*) from pool where code in (select code from assignments)").await, 0);
+    assert_eq!(place.number("select count(*) from codes").await, assigned + pooled);
+}
+
+on_both_stores!(an_identity_gets_one_code_however_often_it_asks);
+async fn an_identity_gets_one_code_however_often_it_asks(place: TestStore) {
+    create_campaign(&place, "restricted", 0).await;
+    fill_pool(&place, 100).await;
+    let issuer = Issuer::start(&place.store);
+    let first = issuer.issue("owners", " ann ").await.expect("an answer");
+    let IssueOutcome::Issued { code } = first else { panic!("{first:?}") };
+    for _ in 0..3 {
+        let again = issuer.issue("owners", "ann").await.expect("an answer");
+        assert_eq!(again, IssueOutcome::AlreadyGenerated { code: code.clone() });
+    }
+    assert_exact(&place, 1, 99).await;
+    assert!(matches!(issuer.issue("owners", "  ").await, Err(IssueError::Identity(_))));
+}
+
+on_both_stores!(many_callers_in_several_processes_get_one_code_each);
+async fn many_callers_in_several_processes_get_one_code_each(place: TestStore) {
+    create_campaign(&place, "restricted", 0).await;
+    fill_pool(&place, 2_000).await;
+    let issuers = [Issuer::start(&place.store), Issuer::start(&place.open_again().await)];
+    let calls = (0..64).map(|caller| {
+        let issuers = issuers.clone();
+        tokio::spawn(async move {
+            let mut answers = Vec::new();
+            // Neighbouring callers ask for some of the same identities, of both processes.
+            for number in 0..40 {
+                let identity = format!("customer-{}", (caller / 2) * 40 + number);
+                let outcome = loop {
+                    match issuers[(caller + number) % 2].issue("owners", &identity).await {
+                        Ok(outcome) => break outcome,
+                        Err(IssueError::Store(error)) if error.is_retryable() => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                };
+                answers.push((identity, code_of(&outcome).expect("a code").to_owned()));
+            }
+            answers
+        })
+    });
+    let mut told: BTreeSet<(String, String)> = BTreeSet::new();
+    for call in calls.collect::<Vec<_>>() {
+        told.extend(call.await.expect("a caller"));
+    }
+    assert_eq!(told.len(), 32 * 40, "an identity was told two codes");
+    assert_exact(&place, 32 * 40, 2_000 - 32 * 40).await;
+    let stored = place.texts("select identity_text || ' ' || code from assignments").await;
+    assert_eq!(
+        told.iter().map(|(identity, code)| format!("{identity} {code}")).collect::<BTreeSet<_>>(),
+        stored.into_iter().collect()
+    );
+}
+
+on_both_stores!(a_limit_and_an_empty_pool_end_issuing_exactly);
+async fn a_limit_and_an_empty_pool_end_issuing_exactly(place: TestStore) {
+    create_campaign(&place, "restricted", 30).await;
+    fill_pool(&place, 50).await;
+    let issuer = Issuer::start(&place.store);
+    let ask_all = async |names: std::ops::Range<u32>| {
+        let calls: Vec<_> = names
+            .map(|number| {
+                let issuer = issuer.clone();
+                tokio::spawn(async move { issuer.issue("owners", &format!("customer-{number}")).await })
+            })
+            .collect();
+        let mut outcomes = Vec::new();
+        for call in calls {
+            outcomes.push(call.await.expect("a caller").expect("an answer"));
+        }
+        outcomes
+    };
+    let outcomes = ask_all(0..64).await;
+    assert_eq!(outcomes.iter().filter(|outcome| code_of(outcome).is_some()).count(), 30);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == IssueOutcome::LimitReached).count(), 34);
+    assert_exact(&place, 30, 20).await;
+    assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 30);
+    place.execute("update allowances set quota = 1000").await;
+    let outcomes = ask_all(0..64).await;
+    assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, IssueOutcome::Issued { .. })).count(), 20);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == IssueOutcome::PoolEmpty).count(), 14);
+    assert_exact(&place, 50, 0).await;
+}
+
+on_both_stores!(only_an_active_restricted_campaign_issues_codes);
+async fn only_an_active_restricted_campaign_issues_codes(place: TestStore) {
+    let issuer = Issuer::start(&place.store);
+    let ask = async |identity: &str| issuer.issue("owners", identity).await.expect("an answer");
+    assert_eq!(ask("ann").await, IssueOutcome::UnknownCampaign);
+    create_campaign(&place, "restricted", 0).await;
+    assert_eq!(ask("ann").await, IssueOutcome::PoolEmpty);
+    fill_pool(&place, 10).await;
+    assert!(matches!(ask("ann").await, IssueOutcome::Issued { .. }));
+    place.store.switch_campaign("owners", false).await.expect("a switch");
+    assert!(matches!(ask("ann").await, IssueOutcome::AlreadyGenerated { .. }));
+    assert_eq!(ask("bob").await, IssueOutcome::NotActive);
+    assert_exact(&place, 1, 9).await;
+}
+
+on_both_stores!(a_private_campaign_issues_no_codes);
+async fn a_private_campaign_issues_no_codes(place: TestStore) {
+    create_campaign(&place, "private", 0).await;
+    let issuer = Issuer::start(&place.store);
+    assert_eq!(issuer.issue("owners", "ann").await.expect("an answer"), IssueOutcome::NotRestricted);
+}

@@ -10,9 +10,10 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::job_export::JobExport;
 use crate::cli::support::output::Target;
-use crate::cli::support::output_options::OutputOptions;
+use crate::cli::support::output_options::{Order, OutputOptions};
 use crate::cli::support::text::{counted, grouped};
 use codemint_codes::job::record::Job;
+use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::text::printable;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::reports::JobFilter;
@@ -61,6 +62,15 @@ impl Export {
         if let Some(unfinished) = jobs.iter().find(|job| !job.state.is_final()) {
             find::require_completed(context, unfinished)?;
         }
+        let encoding = match jobs.iter().any(is_bound_to_list) {
+            true if self.options.order == Order::Random => {
+                return Err(Failure::usage(
+                    "the codes belong to identities, so their order tells nothing; omit --order",
+                ));
+            }
+            true => encoding.with_identities().map_err(Failure::usage)?,
+            false => encoding,
+        };
         let export =
             JobExport { context, store: &store, jobs: &jobs, target: &target, encoding, options: &self.options };
         export.write(true).await
@@ -102,6 +112,10 @@ async fn of_campaign(context: &Context, store: &Store, campaign: &str) -> Result
     }
     jobs.reverse();
     Ok(jobs)
+}
+
+fn is_bound_to_list(job: &Job) -> bool {
+    matches!(job.options.restricted_to, Some(RestrictedTo::List { .. }))
 }
 
 fn too_many(jobs: u64, instead: &str) -> Failure {

@@ -79,6 +79,11 @@ impl Verify {
             }
             let batch = context.with_retries(async || store.read_codes(&chunk).await).await?;
             verdict.check_chunk(&chunk, &batch, check_key.as_ref())?;
+            if let (Some(_), Some(first), Some(last)) = (job.options.restricted_to, batch.first(), batch.last()) {
+                let campaign = job.campaign.as_deref().unwrap_or_default();
+                let read = async || store.read_owned(store.find_campaign_no(campaign).await?, first, last).await;
+                verdict.check_owners(&chunk, &batch, &context.with_retries(read).await?);
+            }
             digests.extend(chunk.digest);
         }
         verdict.check_job(&job, &digests);
@@ -157,6 +162,21 @@ impl Verdict {
             self.add_problem(format!("chunk {run_no} has a digest that differs from its checkpoint"));
         }
         Ok(())
+    }
+
+    /// Reports codes of a restricted campaign that are nobody's and not in its pool.
+    fn check_owners(&mut self, chunk: &Chunk, batch: &CodeBatch, owned: &[String]) {
+        let mut owned = owned.iter().peekable();
+        let mut unowned = 0_u64;
+        for code in batch.iter() {
+            while owned.next_if(|owned| owned.as_str() < code).is_some() {}
+            unowned += u64::from(owned.peek().is_none_or(|owned| owned.as_str() != code));
+        }
+        if unowned > 0 {
+            let (codes, belong) = (counted(unowned.into(), "code"), one_or_many(unowned, "belongs", "belong"));
+            let run_no = chunk.planned.run_no;
+            self.add_problem(format!("chunk {run_no} has {codes} that {belong} to no identity and not to the pool"));
+        }
     }
 
     /// Reports codes outside the ranges of their chunks. `everywhere` is the number of the job's codes in any place.

@@ -43,11 +43,20 @@ impl Encoder {
             }
         };
         match &mut rows {
-            Rows::Plain(LineStyle::Csv, writer) => writer.write_all(b"code\n")?,
-            Rows::Gzip(LineStyle::Csv, writer) => writer.write_all(b"code\n")?,
-            _ => {}
+            Rows::Plain(style, writer) => writer.write_all(header_of(*style))?,
+            Rows::Gzip(style, writer) => writer.write_all(header_of(*style))?,
+            Rows::Xlsx(_) => {}
         }
         Ok(Self { _gate: gate, rows })
+    }
+
+    /// Writes codes with the identities that they belong to; an empty one stands for none.
+    pub fn write_with_identities(&mut self, rows: &[(&str, &str)]) -> io::Result<()> {
+        match &mut self.rows {
+            Rows::Plain(style, writer) => write_pairs(*style, writer, rows),
+            Rows::Gzip(style, writer) => write_pairs(*style, writer, rows),
+            Rows::Xlsx(_) => Ok(()),
+        }
     }
 
     pub fn write(&mut self, batch: &CodeBatch) -> io::Result<()> {
@@ -76,15 +85,43 @@ struct CodeLine<'a> {
     code: &'a str,
 }
 
+#[derive(Serialize)]
+struct OwnedCodeLine<'a> {
+    code: &'a str,
+    identity: Option<&'a str>,
+}
+
+const fn header_of(style: LineStyle) -> &'static [u8] {
+    match style {
+        LineStyle::Csv => b"code\n",
+        LineStyle::CsvWithIdentities => b"code,identity\n",
+        LineStyle::Txt | LineStyle::Jsonl | LineStyle::JsonlWithIdentities => b"",
+    }
+}
+
+fn write_pairs(style: LineStyle, writer: &mut impl Write, rows: &[(&str, &str)]) -> io::Result<()> {
+    if style == LineStyle::CsvWithIdentities {
+        let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
+        rows.iter().try_for_each(|(code, identity)| csv.write_record([code, identity])).map_err(io_error)?;
+        return csv.flush();
+    }
+    for (code, identity) in rows {
+        let identity = Some(*identity).filter(|identity| !identity.is_empty());
+        serde_json::to_writer(&mut *writer, &OwnedCodeLine { code, identity })?;
+        writer.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
 fn write_lines(style: LineStyle, writer: &mut impl Write, batch: &CodeBatch) -> io::Result<()> {
     match style {
         LineStyle::Txt => writer.write_all(batch.as_lines().as_bytes()),
-        LineStyle::Csv => {
+        LineStyle::Csv | LineStyle::CsvWithIdentities => {
             let mut rows = csv::WriterBuilder::new().has_headers(false).from_writer(writer);
             batch.iter().try_for_each(|code| rows.write_record([code])).map_err(io_error)?;
             rows.flush()
         }
-        LineStyle::Jsonl => {
+        LineStyle::Jsonl | LineStyle::JsonlWithIdentities => {
             for code in batch.iter() {
                 serde_json::to_writer(&mut *writer, &CodeLine { code })?;
                 writer.write_all(b"\n")?;

@@ -36,6 +36,8 @@ pub struct JobExport<'a> {
 struct Written {
     sink: Sink,
     watch: Option<MisreadWatch>,
+    /// Identities are written beside the codes.
+    has_identities: bool,
 }
 
 impl JobExport<'_> {
@@ -49,7 +51,7 @@ impl JobExport<'_> {
         let sink = self.target.open(self.encoding, codes, self.options.mode)?;
         let watch = if warn { MisreadWatch::of(self.jobs, self.encoding)? } else { None };
         self.note_open_file();
-        let written = Written { sink, watch };
+        let written = Written { sink, watch, has_identities: self.encoding.has_identities() };
         if self.store.is_archive() {
             if !self.context.quiet {
                 print_note("note: the store is read-only, so its audit log does not record this export");
@@ -88,7 +90,7 @@ impl JobExport<'_> {
             }
             Order::Random => self.write_shuffled(&mut written).await?,
         }
-        let Written { sink, watch } = written;
+        let Written { sink, watch, .. } = written;
         sink.finish()?;
         if let Some(warning) = watch.and_then(|watch| watch.warning(self.codes())) {
             self.context.note(&warning);
@@ -124,7 +126,7 @@ impl JobExport<'_> {
             chunks.chunk_by(|a, b| a.planned.round == b.planned.round).map(|round| Round::new(job, round)).collect();
         if let [only] = rounds.as_mut_slice() {
             while let Some(batch) = only.next_batch(context, store).await? {
-                written.write(&batch)?;
+                written.write_with_owners(context, store, &batch).await?;
                 let reached = failpoint::reach(failpoint::EXPORT_HALF_WRITTEN).await;
                 reached.map_err(Failure::other)?;
             }
@@ -158,6 +160,25 @@ impl JobExport<'_> {
 }
 
 impl Written {
+    /// Writes codes, with their identities where these are written.
+    async fn write_with_owners(&mut self, context: &Context, store: &Store, batch: &CodeBatch) -> Result<(), Failure> {
+        let (true, Some(first), Some(last)) = (self.has_identities, batch.first(), batch.last()) else {
+            return self.write(batch);
+        };
+        if let Some(watch) = &mut self.watch {
+            watch.add(batch);
+        }
+        let owners = context.with_retries(async || store.read_owners(first, last).await).await?;
+        let mut owners = owners.iter().peekable();
+        let mut rows = Vec::with_capacity(batch.len());
+        for code in batch.iter() {
+            while owners.next_if(|(owned, _)| owned.as_str() < code).is_some() {}
+            let identity = owners.next_if(|(owned, _)| owned == code).and_then(|(_, identity)| identity.as_deref());
+            rows.push((code, identity.unwrap_or_default()));
+        }
+        self.sink.write_with_identities(&rows)
+    }
+
     fn write(&mut self, batch: &CodeBatch) -> Result<(), Failure> {
         if let Some(watch) = &mut self.watch {
             watch.add(batch);
@@ -194,10 +215,11 @@ async fn merge(
         merged.push('\n');
         least.advance(context, store).await?;
         if merged.len() >= MERGED_BYTES {
-            written.write(&CodeBatch::from_lines(std::mem::take(&mut merged)))?;
+            let batch = CodeBatch::from_lines(std::mem::take(&mut merged));
+            written.write_with_owners(context, store, &batch).await?;
         }
     }
-    written.write(&CodeBatch::from_lines(merged))
+    written.write_with_owners(context, store, &CodeBatch::from_lines(merged)).await
 }
 
 /// Returns true if the codes are those of the checkpoint. A count is right even if a code was replaced, or if a server

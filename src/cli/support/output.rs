@@ -195,6 +195,14 @@ impl Sink {
         self.encoder.write(batch).map_err(|error| self.destination.failure(&error))
     }
 
+    /// Writes codes with the identities that they belong to.
+    pub fn write_with_identities(&mut self, rows: &[(&str, &str)]) -> Result<(), Failure> {
+        if let Some(bar) = &self.bar {
+            bar.add(rows.len());
+        }
+        self.encoder.write_with_identities(rows).map_err(|error| self.destination.failure(&error))
+    }
+
     /// Makes the file appear under its name, or flushes the stream.
     pub fn finish(self) -> Result<(), Failure> {
         let Self { encoder, destination, bar: _bar } = self;

@@ -35,6 +35,9 @@ pub enum LineStyle {
     Csv,
     Txt,
     Jsonl,
+    /// With a second column `identity`.
+    CsvWithIdentities,
+    JsonlWithIdentities,
 }
 
 /// The reason why nothing can be written as requested, with what can be.
@@ -56,6 +59,8 @@ pub enum FormatError {
         grouped((*codes).into())
     )]
     TooManyCodes { codes: u64 },
+    #[error("the codes belong to identities, which a spreadsheet does not hold; use --format csv or jsonl")]
+    NoIdentities,
 }
 
 /// What the ending of a file name stands for.
@@ -130,7 +135,27 @@ impl Encoding {
     }
 
     pub const fn is_csv(self) -> bool {
-        matches!(self, Self::Lines { style: LineStyle::Csv, .. })
+        matches!(self, Self::Lines { style: LineStyle::Csv | LineStyle::CsvWithIdentities, .. })
+    }
+
+    /// Returns the encoding of codes with the identities that they belong to; plain lines still hold codes only.
+    ///
+    /// # Errors
+    /// `NoIdentities` for a spreadsheet.
+    pub const fn with_identities(self) -> Result<Self, FormatError> {
+        Ok(match self {
+            Self::Lines { style: LineStyle::Csv, gzip } => Self::Lines { style: LineStyle::CsvWithIdentities, gzip },
+            Self::Lines { style: LineStyle::Jsonl, gzip } => {
+                Self::Lines { style: LineStyle::JsonlWithIdentities, gzip }
+            }
+            Self::Lines { style, gzip } => Self::Lines { style, gzip },
+            Self::Xlsx => return Err(FormatError::NoIdentities),
+        })
+    }
+
+    /// Returns true if identities are written beside codes.
+    pub const fn has_identities(self) -> bool {
+        matches!(self, Self::Lines { style: LineStyle::CsvWithIdentities | LineStyle::JsonlWithIdentities, .. })
     }
 
     /// Checks that the format holds this number of codes.

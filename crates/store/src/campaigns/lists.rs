@@ -47,6 +47,22 @@ impl Store {
         self.query(BOUND).bind(campaign_no).bind(List(digests)).fetch_values().await
     }
 
+    /// Returns the codes in a range that identities have, ascending, each with its identity unless that was forgotten.
+    pub async fn read_owners(&self, first: &str, last: &str) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        const SQL: &str = "select code, identity_text from assignments where code between $1 and $2 order by code";
+        self.query(SQL).bind(first).bind(last).fetch_all().await
+    }
+
+    /// Returns the codes in a range that belong to identities or are in the pool of this campaign, ascending.
+    pub async fn read_owned(&self, campaign_no: i64, first: &str, last: &str) -> Result<Vec<String>, StoreError> {
+        const SQL: &str = "
+            select code from assignments where code between $1 and $2
+            union all
+            select code from pool where campaign_no = $3 and code between $1 and $2
+            order by code";
+        self.query(SQL).bind(first).bind(last).bind(campaign_no).fetch_values().await
+    }
+
     /// Stores a list, all of it or nothing: pages of [`PLACES_IN_PAGE`] identities, one per line.
     pub async fn put_list(&self, list_id: Uuid, pages: impl Iterator<Item = String> + Send) -> Result<(), StoreError> {
         const SQL: &str = "insert into job_identities (list_id, first_place, identities) values ($1, $2, $3)";

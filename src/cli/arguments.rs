@@ -53,6 +53,10 @@ pub enum Configured {
     Verify(commands::verify::Verify),
     Import(commands::import::Import),
     #[command(subcommand)]
+    Campaign(commands::campaign::CampaignCommand),
+    #[command(subcommand)]
+    Segment(commands::segment::SegmentCommand),
+    #[command(subcommand)]
     Reserve(commands::reserve::ReserveCommand),
     Code(commands::code::Code),
     Audit(commands::audit::Audit),

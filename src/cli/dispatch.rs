@@ -65,6 +65,8 @@ impl Configured {
             Self::Export(command) => command.run(context).await,
             Self::Verify(command) => command.run(context).await,
             Self::Import(command) => command.run(context).await,
+            Self::Campaign(command) => Box::pin(command.run(context)).await,
+            Self::Segment(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
             Self::Code(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,

@@ -6,6 +6,8 @@
 
 pub mod reader;
 pub mod sorted;
+pub mod identities;
+pub mod identity_list;
 pub mod rejects;
 pub mod reason;
 pub mod progress;
@@ -32,4 +34,3 @@ pub mod workspace;
 mod sorter;
 mod merge;
 mod record;
-pub mod identities;

@@ -24,6 +24,7 @@ const PAGE_ROWS: u32 = 1000;
   codemint audit --since 2026-11-01
   codemint audit --job 01890a5d-ac96-774b-bcce-b302099a8057 --json
   codemint audit --action export --json | jq .actor
+  codemint audit --action campaign_change
 
 The log is the table audit of the store, whose rows nobody can change. A mask with a single code \
 would reveal the code, so the mask's SHA-256 is shown instead.")]
@@ -37,7 +38,8 @@ pub struct Audit {
     /// Only entries about this job
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     job: Option<Uuid>,
-    /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune, withdraw
+    /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune, withdraw,
+    /// campaign_create, campaign_change, campaign_activate, campaign_deactivate, segment_change, segment_remove
     #[arg(long)]
     action: Option<Action>,
     /// Report as JSON, one entry per line

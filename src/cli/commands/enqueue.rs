@@ -8,7 +8,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::minting::watch_to_the_end;
-use crate::cli::support::requests::{from_to, put_job, request_failure, whole_number};
+use crate::cli::support::requests::{CampaignOrder, from_to, put_job, request_failure, whole_number};
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::config::policy_files;
 use codemint_codes::job::options::JobOptions;
@@ -61,6 +61,12 @@ struct Enqueued {
 }
 
 impl Enqueue {
+    /// Returns the command that queues codes of a campaign.
+    pub fn for_campaign(order: CampaignOrder) -> Self {
+        let CampaignOrder { mask, count, campaign, job_id, new_check_key, json } = order;
+        Self { mask, count, campaign: Some(campaign), priority: 0, job_id, new_check_key, wait: false, json }
+    }
+
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(context)?;
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);

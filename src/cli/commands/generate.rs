@@ -12,8 +12,8 @@ use crate::cli::support::job_export::JobExport;
 use crate::cli::support::minting::{Summary, mint};
 use crate::cli::support::output::Target;
 use crate::cli::support::output_format::Encoding;
-use crate::cli::support::output_options::OutputOptions;
-use crate::cli::support::requests::{put_job, request_failure, whole_number};
+use crate::cli::support::output_options::{Order, OutputOptions};
+use crate::cli::support::requests::{CampaignOrder, put_job, request_failure, whole_number};
 use crate::cli::support::spreadsheet_warning::warning_of_mask;
 use crate::cli::support::terminal::{print_report, print_report_beside};
 use crate::cli::support::text::quoted;
@@ -77,6 +77,24 @@ struct Output {
 }
 
 impl Generate {
+    /// Returns the command that mints codes of a campaign and only stores them.
+    pub fn for_campaign(order: CampaignOrder) -> Self {
+        let CampaignOrder { mask, count, campaign, job_id, new_check_key, json } = order;
+        Self {
+            mask,
+            count,
+            campaign: Some(campaign),
+            job_id,
+            new_check_key,
+            chunk_size: None,
+            no_wait_for_room: false,
+            output: None,
+            options: OutputOptions { format: None, order: Order::Code, mode: None },
+            no_wait: false,
+            json,
+        }
+    }
+
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(context)?;
         let output = self.check_output(context, &request)?;

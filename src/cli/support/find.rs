@@ -7,6 +7,7 @@ use crate::cli::support::failure::Failure;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::{JobError, State};
 use codemint_codes::text::{plural, printable};
+use codemint_store::campaigns::definitions::Campaign;
 use codemint_store::connection::store::{Access, Store};
 
 /// Parses an argument that names a job.
@@ -34,6 +35,20 @@ pub async fn store_and_job(context: &Context, id: Uuid) -> Result<(Store, Job), 
     let store = context.open_store(Access::Existing).await?;
     let job = job(context, &store, id).await?;
     Ok((store, job))
+}
+
+/// Finds a campaign by its name; `negative_result` if there is none.
+pub async fn campaign(context: &Context, store: &Store, name: &str) -> Result<Campaign, Failure> {
+    let found = context.with_retries(async || store.find_campaign(name).await).await?;
+    found.ok_or_else(|| no_campaign(context, name))
+}
+
+pub fn no_campaign(context: &Context, name: &str) -> Failure {
+    let list = context.command("campaign list");
+    Failure::negative_result(format!(
+        "there is no campaign {} in this store; {list} shows its campaigns",
+        printable(name)
+    ))
 }
 
 /// Checks that a job has all its codes; `negative_result` if not.

@@ -1,7 +1,6 @@
 //! The input of an import: how it is opened, recognized and read, and the fix for one that is refused.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -10,8 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::input;
 use crate::cli::support::text::quoted;
-use codemint_codes::text::printable;
 use codemint_import::detect::{Asked, Kind, detect};
 use codemint_import::error::ImportError;
 use codemint_import::looks::Advice;
@@ -76,17 +75,7 @@ impl Input {
     /// # Errors
     /// `usage` if it cannot be opened or is a directory.
     pub fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
-        if self.path == "-" {
-            return Ok(Box::new(io::stdin()));
-        }
-        let cannot_read =
-            |problem: String| Failure::usage(format!("{} cannot be read: {problem}", printable(&self.path)));
-        let file = File::open(&self.path).map_err(|error| cannot_read(error.to_string()))?;
-        let metadata = file.metadata().map_err(|error| cannot_read(error.to_string()))?;
-        if metadata.is_dir() {
-            return Err(cannot_read("it is a directory; name a file".to_owned()));
-        }
-        Ok(Box::new(file))
+        input::open(&self.path)
     }
 
     /// Returns what is known about the input before it is read.

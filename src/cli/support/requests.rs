@@ -7,12 +7,23 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::is_terminal;
 use crate::cli::support::text::{campaign_text, counted, grouped, with_caret};
 use codemint_codes::job::record::Job;
-use codemint_codes::job::request::{Request, RequestError};
+use codemint_codes::job::request::{CAMPAIGN_LENGTH_MAX, Request, RequestError, check_campaign};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
 use codemint_codes::text::{one_or_many, printable};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
+
+/// Codes that were requested for a campaign.
+#[derive(Debug)]
+pub struct CampaignOrder {
+    pub mask: String,
+    pub count: i128,
+    pub campaign: String,
+    pub job_id: Option<Uuid>,
+    pub new_check_key: bool,
+    pub json: bool,
+}
 
 /// Stores a job, or finds the one that has this id and the same request.
 ///
@@ -72,6 +83,15 @@ fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: b
 /// Parses a mask.
 pub fn parse_mask(text: &str) -> Result<Mask, Failure> {
     text.parse().map_err(|error| request_failure(text, RequestError::Mask(error)))
+}
+
+/// Checks the name of a segment, which follows the rules of campaign names.
+pub fn check_segment(name: &str) -> Result<(), Failure> {
+    check_campaign(name).map_err(|_| {
+        Failure::impossible(format!(
+            "a segment name has 1 to {CAMPAIGN_LENGTH_MAX} characters without control characters; write plain text"
+        ))
+    })
 }
 
 /// Parses a count. The type is wider than any allowed count, so that a later check can name what is wrong with it.

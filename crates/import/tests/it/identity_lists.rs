@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 
 use codemint_codes::identity::{IdentityKey, IdentityOrder};
 use codemint_codes::random::Key;
-use codemint_import::identities::{IdentityList, ListCounts, ListError};
+use std::ops::ControlFlow;
+
+use codemint_import::identity_list::{IdentityList, ListCounts, ListError};
 
 fn key() -> IdentityKey {
     IdentityKey::new(&[7; IdentityKey::LENGTH_BYTES]).expect("a key")
@@ -13,7 +15,7 @@ fn key() -> IdentityKey {
 /// Returns the list, and what was left out as `line reason`.
 fn read(input: &[u8]) -> Result<(IdentityList, Vec<String>), ListError> {
     let mut left_out = Vec::new();
-    let list = IdentityList::read(input, &key(), &mut |row| {
+    let list = IdentityList::read(input, false, &key(), &|_bytes| ControlFlow::Continue(()), &mut |row| {
         left_out.push(format!("{} {}", row.line, row.reason));
         Ok(())
     })?;
@@ -34,7 +36,7 @@ fn identities_are_read_from_lines_and_from_a_column() {
         "ann\nbob\neve",
         "\u{feff}ann\r\nbob\r\neve\r\n",
         "identity\nann\nbob\neve\n",
-        "name,Identity\nA,ann\nB,\"bob\"\nE,eve\n",
+        "name,identity\nA,ann\nB,\"bob\"\nE,eve\n",
         "\"identity\";name\nann;A\nbob;B\neve;E\n",
         "x\tidentity\n1\tann\n2\tbob\n3\teve\n",
     ] {
@@ -53,23 +55,15 @@ fn rows_without_a_valid_identity_and_repeated_ones_are_counted_and_named() {
     let (list, left_out) = read(&input.concat()).expect("a list");
     assert_eq!(identities(&list), set(&["ann", "bob", "eve"]));
     assert_eq!(list.counts, ListCounts { rows: 11, repeated: 2, invalid: 6, bound: 0 });
-    let expected = [
-        "2 empty",
-        "3 empty",
-        "5 not UTF-8",
-        "8 too long",
-        "9 control characters",
-        "10 too long",
-        "6 repeated",
-        "7 repeated",
-    ];
+    let expected =
+        ["2 empty", "3 empty", "5 not_utf8", "8 too_long", "9 not_text", "10 too_long", "6 repeated", "7 repeated"];
     assert_eq!(left_out, expected);
 }
 
 #[test]
-fn several_columns_without_a_name_are_refused() {
-    for input in ["ann,A\nbob,B\n", "id;name\n1;ann\n", "a\tb\n"] {
-        assert!(matches!(read(input.as_bytes()), Err(ListError::NoColumn)), "{input:?}");
+fn several_columns_of_which_none_is_called_identity_are_refused() {
+    for input in ["name,Identity\nA,ann\n", "id;name\n1;ann\n", "a\tb\n"] {
+        assert!(matches!(read(input.as_bytes()), Err(ListError::Read(_))), "{input:?}");
     }
     assert!(read(b"").expect("an empty list").0.is_empty());
 }

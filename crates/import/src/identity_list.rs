@@ -1,0 +1,195 @@
+//! A list of identities, each of which is to get a code. It is held in memory: about 28 bytes and its own text for each
+//! identity.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::ImportError;
+use crate::identities::{InvalidIdentity, each_identity};
+use crate::progress::Progress;
+use codemint_codes::identity::{IdentityDigest, IdentityKey, IdentityOrder};
+
+/// The maximum number of identities of a list.
+pub const LIST_MAX: usize = 10_000_000;
+/// The maximum number of bytes of all identities of a list together.
+pub const LIST_BYTES_MAX: usize = 1 << 30;
+/// The identities of a list, each once, ordered by their digests.
+#[derive(Debug)]
+pub struct IdentityList {
+    text: Vec<u8>,
+    entries: Vec<Entry>,
+    pub counts: ListCounts,
+}
+
+/// How many rows a list has, and how many of them are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListCounts {
+    pub rows: u64,
+    /// Rows whose identity was in an earlier row.
+    pub repeated: u64,
+    /// Rows without a valid identity.
+    pub invalid: u64,
+    /// Identities that have a code of the campaign already.
+    pub bound: u64,
+}
+
+/// A row that is left out.
+#[derive(Clone, Copy, Debug)]
+pub struct LeftOut<'a> {
+    pub line: u64,
+    pub reason: &'static str,
+    /// The identity; empty if it is not text.
+    pub identity: &'a str,
+}
+
+/// Receives the rows that are left out.
+pub type OnLeftOut<'a> = &'a mut dyn FnMut(LeftOut<'_>) -> io::Result<()>;
+
+/// The reason why no list can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    #[error(transparent)]
+    Read(#[from] ImportError),
+    #[error("the rows that are left out cannot be written: {0}")]
+    LeftOut(#[from] io::Error),
+    #[error("the list has more than {LIST_MAX} identities or {LIST_BYTES_MAX} bytes; split it")]
+    TooLarge,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    digest: IdentityDigest,
+    start: u32,
+    line: u32,
+    length: u16,
+}
+
+impl IdentityList {
+    /// Reads a list. What is left out is reported: rows without a valid identity, and repeated ones.
+    ///
+    /// # Errors
+    /// Those of [`each_identity`], and if the list is too large.
+    pub fn read(
+        input: impl Read,
+        is_csv: bool,
+        key: &IdentityKey,
+        progress: Progress<'_>,
+        on_left_out: OnLeftOut<'_>,
+    ) -> Result<Self, ListError> {
+        let mut list = Self { text: Vec::new(), entries: Vec::new(), counts: ListCounts::default() };
+        let mut failed = Ok(());
+        each_identity(input, is_csv, progress, |line, identity| {
+            if failed.is_ok() {
+                failed = list.add(line, identity, key, on_left_out);
+            }
+        })?;
+        failed?;
+        list.remove_repeated(on_left_out)?;
+        Ok(list)
+    }
+
+    fn add(
+        &mut self,
+        line: u64,
+        identity: Result<&str, InvalidIdentity>,
+        key: &IdentityKey,
+        on_left_out: OnLeftOut<'_>,
+    ) -> Result<(), ListError> {
+        self.counts.rows += 1;
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(reason) => {
+                self.counts.invalid += 1;
+                return Ok(on_left_out(LeftOut { line, reason: reason.into(), identity: "" })?);
+            }
+        };
+        if self.entries.len() == LIST_MAX || self.text.len() + identity.len() > LIST_BYTES_MAX {
+            return Err(ListError::TooLarge);
+        }
+        let (start, length) = (self.text.len() as u32, identity.len() as u16);
+        self.text.extend_from_slice(identity.as_bytes());
+        self.entries.push(Entry { digest: key.digest(identity), start, line: line as u32, length });
+        Ok(())
+    }
+
+    fn remove_repeated(&mut self, on_left_out: OnLeftOut<'_>) -> Result<(), ListError> {
+        self.entries.sort_unstable_by_key(|entry| (entry.digest, entry.start));
+        let mut repeated: Vec<Entry> = Vec::new();
+        self.entries.dedup_by(|later, earlier| {
+            let is_repeated = later.digest == earlier.digest;
+            if is_repeated {
+                repeated.push(*later);
+            }
+            is_repeated
+        });
+        self.counts.repeated = repeated.len() as u64;
+        for entry in repeated {
+            on_left_out(LeftOut { line: entry.line.into(), reason: "repeated", identity: self.text_of(&entry) })?;
+        }
+        Ok(())
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns the SHA-256 over the digests in their order: lists of the same identities have the same.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        self.entries.iter().for_each(|entry| digest.update(entry.digest.as_bytes()));
+        digest.finalize().into()
+    }
+
+    /// Returns the digests in their order.
+    pub fn digests(&self) -> impl Iterator<Item = IdentityDigest> {
+        self.entries.iter().map(|entry| entry.digest)
+    }
+
+    /// Leaves out identities that have a code of the campaign already.
+    pub fn remove_bound(&mut self, bound: &HashSet<String>, on_left_out: OnLeftOut<'_>) -> Result<(), ListError> {
+        if bound.is_empty() {
+            return Ok(());
+        }
+        let (removed, kept) = self.entries.iter().partition(|entry| bound.contains(&entry.digest.to_string()));
+        let removed: Vec<Entry> = removed;
+        self.entries = kept;
+        self.counts.bound = removed.len() as u64;
+        for entry in removed {
+            on_left_out(LeftOut {
+                line: entry.line.into(),
+                reason: "has a code already",
+                identity: self.text_of(&entry),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Orders the list as the codes of a job go to it.
+    pub fn order(&mut self, order: &IdentityOrder) {
+        self.entries.sort_by_cached_key(|entry| order.key_of(&entry.digest));
+    }
+
+    /// Returns pages of this many identities, one per line.
+    pub fn pages(&self, places_in_page: usize) -> impl Iterator<Item = String> {
+        self.entries.chunks(places_in_page).map(|entries| {
+            let mut page = String::with_capacity(entries.iter().map(|entry| usize::from(entry.length) + 1).sum());
+            for entry in entries {
+                page.push_str(self.text_of(entry));
+                page.push('\n');
+            }
+            page
+        })
+    }
+
+    fn text_of(&self, entry: &Entry) -> &str {
+        let start = entry.start as usize;
+        // It was text when it was added.
+        std::str::from_utf8(&self.text[start..start + usize::from(entry.length)]).unwrap_or_default()
+    }
+}

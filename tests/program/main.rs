@@ -15,6 +15,9 @@ mod cli_verify;
 
 mod cli_import;
 mod cli_reserve;
+mod campaigns;
+mod campaign_codes;
+mod segments;
 mod cli_code;
 mod cli_input;
 mod cli_mask;

@@ -113,7 +113,7 @@ impl AuditDocument {
     fn line(&self) -> String {
         let at = self.at.to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut line = format!(
-            "{at}  {:<12}  {:<9}  {}",
+            "{at}  {:<19}  {:<9}  {}",
             printable(&self.action),
             printable(&self.result),
             printable(&self.actor)

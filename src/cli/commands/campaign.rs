@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::commands::campaign_codes::Codes;
 use crate::cli::support::campaign_report::{self, word};
 use crate::cli::support::context::Context;
-use crate::cli::support::document;
+use crate::cli::support::document::{self, Document};
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::public_code;
@@ -69,7 +69,7 @@ pub struct Create {
 
 impl Create {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let definition = read(context, &self.file, self.json).await?;
+        let (definition, _document) = read(context, &self.file, self.json).await?;
         let store = context.open_store(Access::CreateFile).await?;
         let name = printable(&definition.name);
         let known = context.with_retries(async || store.find_campaign(&definition.name).await).await?;
@@ -78,21 +78,15 @@ impl Create {
         }
         match context.with_retries(async || store.create_campaign(&definition).await).await? {
             CreateCampaign::Created => {
-                let done = |campaign: &CampaignDocument| {
-                    format!("campaign {name} was created and is {}", word(&campaign.status))
-                };
-                report(context, &store, &definition.name, self.json, done).await?;
+                report(context, &store, &definition.name, self.json, "was created").await?;
                 if definition.kind == Kind::Private && !self.json {
                     let codes = context.command(format_args!("campaign codes {} --count N", quoted(&definition.name)));
                     context.note(&format!("{codes} mints its codes"));
                 }
                 Ok(())
             }
-            CreateCampaign::Exists { version, is_same: true } => {
-                let done = |_: &CampaignDocument| {
-                    format!("campaign {name} exists already with the same definition, as version {version}")
-                };
-                report(context, &store, &definition.name, self.json, done).await
+            CreateCampaign::Exists { is_same: true, .. } => {
+                report(context, &store, &definition.name, self.json, "exists already with the same definition").await
             }
             CreateCampaign::Exists { version, is_same: false } => {
                 let change = context.command(change_arguments(&self.file, version));
@@ -125,16 +119,12 @@ pub struct Change {
 
 impl Change {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let document = document::read(context, &self.file, self.json).await?;
-        let definition =
-            read_definition(&document.value, NameFrom::Document).map_err(|problems| document.refuse(problems))?;
+        let (definition, document) = read(context, &self.file, self.json).await?;
         let store = context.open_store(Access::Existing).await?;
         let name = printable(&definition.name);
         let done = match context.with_retries(async || store.change_campaign(&definition, self.version).await).await? {
-            ChangeCampaign::Changed { version } => format!("campaign {name} was changed and has version {version}"),
-            ChangeCampaign::Unchanged { version } => {
-                format!("campaign {name} has this definition already, as version {version}")
-            }
+            ChangeCampaign::Changed { .. } => "was changed",
+            ChangeCampaign::Unchanged { .. } => "has this definition already",
             ChangeCampaign::Unknown => return Err(find::no_campaign(context, &definition.name)),
             ChangeCampaign::Stale { version } => {
                 let show = context.command(format_args!("campaign show {} --json", quoted(&definition.name)));
@@ -146,7 +136,7 @@ impl Change {
             }
             ChangeCampaign::Refused(problems) => return Err(document.refuse(problems)),
         };
-        report(context, &store, &definition.name, self.json, |_| done).await
+        report(context, &store, &definition.name, self.json, done).await
     }
 }
 
@@ -258,32 +248,31 @@ pub struct Deactivate {
 
 async fn switch(context: &Context, name: &str, active: bool, as_json: bool) -> Result<(), Failure> {
     let store = context.open_store(Access::Existing).await?;
-    let (shown, on_or_off) = (printable(name), if active { "on" } else { "off" });
-    let done = match context.with_retries(async || store.switch_campaign(name, active).await).await? {
-        ChangeCampaign::Unknown => return Err(find::no_campaign(context, name)),
-        ChangeCampaign::Changed { version } => {
-            format!("campaign {shown} was switched {on_or_off}, as version {version}")
-        }
-        _ => format!("campaign {shown} was {on_or_off} already"),
+    let done = match (context.with_retries(async || store.switch_campaign(name, active).await).await?, active) {
+        (ChangeCampaign::Unknown, _) => return Err(find::no_campaign(context, name)),
+        (ChangeCampaign::Changed { .. }, true) => "was switched on",
+        (ChangeCampaign::Changed { .. }, false) => "was switched off",
+        (_, true) => "was on already",
+        (_, false) => "was off already",
     };
-    report(context, &store, name, as_json, |campaign| format!("{done}, and is {}", word(&campaign.status))).await
+    report(context, &store, name, as_json, done).await
 }
 
-async fn read(context: &Context, file: &str, as_json: bool) -> Result<Definition, Failure> {
+async fn read(context: &Context, file: &str, as_json: bool) -> Result<(Definition, Document), Failure> {
     let document = document::read(context, file, as_json).await?;
-    read_definition(&document.value, NameFrom::Document).map_err(|problems| document.refuse(problems))
+    let definition =
+        read_definition(&document.value, NameFrom::Document).map_err(|problems| document.refuse(problems))?;
+    Ok((definition, document))
 }
 
 /// Reports a campaign after an act: as JSON, or in one line for people.
-async fn report(
-    context: &Context,
-    store: &Store,
-    name: &str,
-    as_json: bool,
-    line: impl FnOnce(&CampaignDocument) -> String,
-) -> Result<(), Failure> {
+async fn report(context: &Context, store: &Store, name: &str, as_json: bool, done: &str) -> Result<(), Failure> {
     let document = campaign_report::document(&find::campaign(context, store, name).await?);
-    if as_json { print_json(&document) } else { print_line(&line(&document)) }
+    if as_json {
+        return print_json(&document);
+    }
+    let (name, version, status) = (printable(name), document.version, word(&document.status));
+    print_line(&format!("campaign {name} {done}; version {version}, status {status}"))
 }
 
 fn change_arguments(file: &str, version: u32) -> String {

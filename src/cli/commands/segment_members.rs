@@ -98,10 +98,10 @@ impl Members {
         }
         let repeated = match list.repeated {
             0 => String::new(),
-            repeated => format!("; {} of an identity above were left out", counted(repeated.into(), "repeat")),
+            repeated => format!("; {} left out", counted(repeated.into(), "repeat")),
         };
         print_line(&format!(
-            "segment {} has {}, before {}{repeated}",
+            "segment {} has {}, {} before{repeated}",
             printable(&self.name),
             counted(replaced.now.into(), "member"),
             grouped(replaced.before.into())

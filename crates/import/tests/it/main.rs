@@ -4,5 +4,6 @@ mod import_input;
 mod import_sort;
 mod import_detect;
 mod import_exact;
+mod identities;
 mod hostile_input;
 mod identity_lists;

@@ -1,0 +1,84 @@
+//! Lists of identities: what is read, and what is refused with its line.
+
+use codemint_import::error::ImportError;
+use codemint_import::identities::{IDENTITY_LENGTH_MAX, InvalidIdentity, ListFormat, each_identity};
+use codemint_test_support::import_steps::go_on;
+
+type Found = Vec<(u64, Result<String, InvalidIdentity>)>;
+
+fn read(input: &[u8], is_csv: bool) -> Result<(ListFormat, Found), ImportError> {
+    let mut found = Vec::new();
+    let take = |line, identity: Result<&str, InvalidIdentity>| found.push((line, identity.map(str::to_owned)));
+    let format = each_identity(input, is_csv, &go_on, take)?;
+    Ok((format, found))
+}
+
+fn found(input: &[u8]) -> Found {
+    read(input, false).expect("a list").1
+}
+
+fn ok(line: u64, identity: &str) -> (u64, Result<String, InvalidIdentity>) {
+    (line, Ok(identity.to_owned()))
+}
+
+#[test]
+fn a_line_is_one_identity_without_the_blanks_around_it() {
+    assert_eq!(found(b" ann \r\nbob, jr.\nd\xc3\xa9"), [ok(1, "ann"), ok(2, "bob, jr."), ok(3, "dé")]);
+    assert_eq!(found(b"\xef\xbb\xbfann\n"), [ok(1, "ann")]);
+    assert_eq!(found(b"\xff\xfea\0\n\0"), [ok(1, "a")]);
+    assert_eq!(read(b"", true).expect("a list"), (ListFormat::Lines, Vec::new()));
+}
+
+#[test]
+fn a_header_with_the_column_makes_it_a_csv_file_whatever_its_name() {
+    for (input, delimiter) in [
+        (&b"name,identity\nAnn,a1\n\"Bob, jr.\",\" b2 \"\n"[..], b','),
+        (b"identity;name\na1;Ann\nb2;Bob\n", b';'),
+        (b"identity\tname\r\na1\tAnn\r\nb2\tBob\r\n", b'\t'),
+        (b"identity\na1\nb2\n", b','),
+        (b"sep=|\nname|identity\nAnn|a1\nBob|b2\n", b'|'),
+    ] {
+        let (format, found) = read(input, false).expect("a list");
+        assert_eq!(format, ListFormat::Csv { delimiter });
+        assert_eq!(found.iter().map(|(_, found)| found.clone()).collect::<Vec<_>>(), [ok(0, "a1").1, ok(0, "b2").1]);
+    }
+    assert_eq!(read(b"identity\n", false).expect("a list").0, ListFormat::Csv { delimiter: b',' });
+}
+
+#[test]
+fn lines_without_an_identity_are_passed_with_their_numbers() {
+    let long = |length: usize| "x".repeat(length).into_bytes();
+    let input = [b"\n \t\nann\n\xff\na\tb\n".to_vec(), long(IDENTITY_LENGTH_MAX), b"\n".to_vec()].concat();
+    let wrong = |line, problem| (line, Err(problem));
+    assert_eq!(
+        found(&[input, long(IDENTITY_LENGTH_MAX + 1), b"\n".to_vec(), long(5000)].concat()),
+        [
+            wrong(1, InvalidIdentity::Empty),
+            wrong(2, InvalidIdentity::Empty),
+            ok(3, "ann"),
+            wrong(4, InvalidIdentity::NotUtf8),
+            wrong(5, InvalidIdentity::NotText),
+            ok(6, &"x".repeat(IDENTITY_LENGTH_MAX)),
+            wrong(7, InvalidIdentity::TooLong),
+            wrong(8, InvalidIdentity::TooLong),
+        ]
+    );
+    assert_eq!(
+        found(b"name,identity\nAnn\n\nBob,b2,x\nEve,\n"),
+        [
+            wrong(2, InvalidIdentity::NoField),
+            wrong(3, InvalidIdentity::Empty),
+            wrong(4, InvalidIdentity::ExtraFields),
+            wrong(5, InvalidIdentity::Empty)
+        ]
+    );
+}
+
+#[test]
+fn a_csv_file_of_several_columns_names_one_of_them_identity() {
+    let refusal = |input: &[u8]| read(input, true).expect_err("a refusal").to_string();
+    assert_eq!(refusal(b"id;name\n1;Ann\n"), "the header has no column \"identity\"; its columns are \"id\", \"name\"");
+    assert!(refusal(b"identity,identity\na,b\n").contains("2 columns \"identity\""));
+    assert!(refusal(b"identity\n\"a\n").contains("line 2 is not closed"));
+    assert_eq!(read(b"a1\nb2\n", true).expect("a list").1, [ok(1, "a1"), ok(2, "b2")]);
+}

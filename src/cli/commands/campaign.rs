@@ -100,12 +100,15 @@ impl Create {
 
 /// Replace the definition of a campaign, if nobody has changed it in the meantime
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    disable_version_flag = true,
+    after_help = "Examples:
   codemint campaign change spring.json --version 1
 
 The definition is whole: fields that are left out get their defaults. The name in the file selects the \
 campaign. Every version is kept; `codemint campaign show NAME --versions` lists them. Kind and purpose \
-never change, nor does the code of a public campaign, and no limit falls below what is used up.")]
+never change, nor does the code of a public campaign, and no limit falls below what is used up."
+)]
 pub struct Change {
     /// JSON file with the new definition, or - for standard input
     file: String,

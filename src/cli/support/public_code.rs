@@ -67,7 +67,11 @@ async fn request(context: &Context, store: &Store, id: Uuid, definition: &Defini
     let name = printable(&definition.name);
     let put = context.with_retries(async || store.put_job(id, &request).await).await?;
     Err(Failure::impossible(match put {
-        PutJob::Stored(job) | PutJob::Repeated(job) => return Ok(job),
+        PutJob::Stored(job) => {
+            tracing::info!(job_id = %job.id, count = job.count, priority = job.options.priority, "a job was accepted");
+            return Ok(job);
+        }
+        PutJob::Repeated(job) => return Ok(job),
         PutJob::Conflict(job) => {
             let show = context.command(format_args!("jobs show {}", job.id));
             format!(

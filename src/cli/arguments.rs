@@ -56,6 +56,7 @@ pub enum Configured {
     Campaign(commands::campaign::CampaignCommand),
     #[command(subcommand)]
     Segment(commands::segment::SegmentCommand),
+    Issue(commands::issue::Issue),
     #[command(subcommand)]
     Reserve(commands::reserve::ReserveCommand),
     Code(commands::code::Code),

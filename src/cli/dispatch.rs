@@ -67,6 +67,7 @@ impl Configured {
             Self::Import(command) => command.run(context).await,
             Self::Campaign(command) => Box::pin(command.run(context)).await,
             Self::Segment(command) => command.run(context).await,
+            Self::Issue(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
             Self::Code(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,

@@ -170,20 +170,21 @@ impl IdentityList {
         Ok(())
     }
 
-    /// Orders the list as the codes of a job go to it.
-    pub fn order(&mut self, order: &IdentityOrder) {
-        self.entries.sort_by_cached_key(|entry| order.key_of(&entry.digest));
-    }
-
-    /// Returns pages of this many identities, one per line.
-    pub fn pages(&self, places_in_page: usize) -> impl Iterator<Item = String> {
-        self.entries.chunks(places_in_page).map(|entries| {
-            let mut page = String::with_capacity(entries.iter().map(|entry| usize::from(entry.length) + 1).sum());
-            for entry in entries {
-                page.push_str(self.text_of(entry));
-                page.push('\n');
+    /// Returns pages of this many identities, one per line, in the order in which the codes of a job go to them.
+    pub fn pages(&self, order: &IdentityOrder, places_in_page: usize) -> impl Iterator<Item = String> {
+        // At most `LIST_MAX` entries, so their numbers fit.
+        let mut places: Vec<(u64, u32)> =
+            (0..).zip(&self.entries).map(|(number, entry)| (order.key_of(&entry.digest), number)).collect();
+        places.sort_unstable();
+        let pages = places.len().div_ceil(places_in_page);
+        (0..pages).map(move |page| {
+            let places = places.iter().skip(page * places_in_page).take(places_in_page);
+            let mut lines = String::new();
+            for (_, number) in places {
+                lines.push_str(self.text_of(&self.entries[*number as usize]));
+                lines.push('\n');
             }
-            page
+            lines
         })
     }
 

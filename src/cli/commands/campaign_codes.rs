@@ -1,8 +1,11 @@
 //! `codemint campaign codes`: mints codes of a campaign.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
 use uuid::Uuid;
 
+use crate::cli::commands::campaign_list::ListOrder;
 use crate::cli::commands::enqueue::Enqueue;
 use crate::cli::commands::generate::Generate;
 use crate::cli::support::context::Context;
@@ -15,19 +18,29 @@ use codemint_store::connection::store::Access;
 
 /// Mint codes of a campaign, with its mask and its name, and wait until they are done
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("number").required(true).args(["count", "identities"]))]
 #[command(after_help = "Examples:
   codemint campaign codes 'Ten euros off' --count 50000
   codemint campaign codes 'Ten euros off' --count 50000 --no-wait
   codemint export --campaign 'Ten euros off' --output codes.csv
+  codemint campaign codes 'New locations' --identities customers.csv
 
 Codes can also be minted while the campaign is off or after its end. With --no-wait the job is queued for \
-the workers, as by `codemint enqueue`, and its id is printed.")]
+the workers, as by `codemint enqueue`, and its id is printed.
+
+The list has one identity per line, or is a CSV file with a column identity. Identities that are repeated, invalid or have a code of the campaign already are left out and counted. The same list for the same campaign is the same job: the command again resumes or reports it.")]
 pub struct Codes {
     /// Campaign name
     name: String,
-    /// Number of codes
+    /// Number of codes; those of a restricted campaign go into its pool
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
-    count: i128,
+    count: Option<i128>,
+    /// File with the identities that get one code each, or - for standard input; only of a restricted campaign
+    #[arg(long, value_name = "FILE")]
+    identities: Option<String>,
+    /// File for the lines that get no code, as CSV with line, reason and identity
+    #[arg(long, value_name = "FILE", requires = "identities")]
+    reject_file: Option<PathBuf>,
     /// Queue the job for the workers instead of minting in this process
     #[arg(long)]
     no_wait: bool,
@@ -45,22 +58,31 @@ pub struct Codes {
 impl Codes {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let store = context.open_store(Access::Existing).await?;
-        let definition = find::campaign(context, &store, &self.name).await?.definition;
-        match definition.kind {
-            Kind::Private => self.order(context, definition.mask.to_string()).await,
-            Kind::Public => Err(Failure::impossible(format!(
+        let campaign = find::campaign(context, &store, &self.name).await?;
+        let mask = campaign.definition.mask.to_string();
+        match (campaign.definition.kind, &self.identities) {
+            (Kind::Restricted, Some(file)) => {
+                let Self { no_wait, new_check_key, json, reject_file, .. } = &self;
+                let (no_wait, new_check_key, json) = (*no_wait, *new_check_key, *json);
+                ListOrder { campaign, file, reject_file: reject_file.as_deref(), no_wait, new_check_key, json }
+                    .run(context, &store)
+                    .await
+            }
+            (Kind::Private, Some(_)) => Err(Failure::impossible(format!(
+                "campaign {} is private, so its codes belong to nobody; use --count, or a restricted campaign",
+                printable(&self.name)
+            ))),
+            (Kind::Private | Kind::Restricted, None) => self.order(context, mask).await,
+            (Kind::Public, _) => Err(Failure::impossible(format!(
                 "campaign {} is public and has its one code already; nothing was minted",
                 printable(&self.name)
             ))),
-            // Codes for a list of identities, and codes of the pool, begin here.
-            Kind::Restricted => Err(Failure::impossible(
-                "codes of a restricted campaign are made with --identities FILE or for the pool",
-            )),
         }
     }
 
     async fn order(self, context: &Context, mask: String) -> Result<(), Failure> {
-        let Self { name: campaign, count, no_wait, job_id, new_check_key, json } = self;
+        let Self { name: campaign, count, no_wait, job_id, new_check_key, json, .. } = self;
+        let count = count.unwrap_or_default();
         let order = CampaignOrder { mask, count, campaign, job_id, new_check_key, json };
         if no_wait {
             Enqueue::for_campaign(order).run(context).await

@@ -47,6 +47,11 @@ impl RejectFile {
         Ok(Self { path: path.to_owned(), temporary: temporary_beside(path)?, mode })
     }
 
+    /// Returns the path, and the file that is to get this name.
+    pub fn into_parts(self) -> (PathBuf, Temporary) {
+        (self.path, self.temporary)
+    }
+
     /// Lists the rejected lines of the input, and the lines of codes that existed before.
     ///
     /// # Errors

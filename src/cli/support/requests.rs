@@ -31,7 +31,15 @@ pub struct CampaignOrder {
 /// `impossible` if there are too few free codes, if the id belongs to another request, or if the mask's newest job has another
 /// check key.
 pub async fn put_job(context: &Context, store: &Store, id: Uuid, request: &Request) -> Result<Job, Failure> {
-    match context.with_retries(async || store.put_job(id, request).await).await? {
+    stored_job(request, context.with_retries(async || store.put_job(id, request).await).await?)
+}
+
+/// Returns the job of a request, or why there is none.
+///
+/// # Errors
+/// Those of [`put_job`].
+pub fn stored_job(request: &Request, put: PutJob) -> Result<Job, Failure> {
+    match put {
         PutJob::Stored(job) => {
             tracing::info!(job_id = %job.id, count = job.count, priority = job.options.priority, "a job was accepted");
             Ok(job)

@@ -1,7 +1,8 @@
 //! Lists of identities: what is read, and what is refused with its line.
 
+use codemint_codes::identity::IDENTITY_LENGTH_MAX;
 use codemint_import::error::ImportError;
-use codemint_import::identities::{IDENTITY_LENGTH_MAX, InvalidIdentity, ListFormat, each_identity};
+use codemint_import::identities::{InvalidIdentity, ListFormat, each_identity};
 use codemint_test_support::import_steps::go_on;
 
 type Found = Vec<(u64, Result<String, InvalidIdentity>)>;

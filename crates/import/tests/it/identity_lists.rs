@@ -23,7 +23,8 @@ fn read(input: &[u8]) -> Result<(IdentityList, Vec<String>), ListError> {
 }
 
 fn identities(list: &IdentityList) -> BTreeSet<String> {
-    list.pages(3).flat_map(|page| page.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    let order = IdentityOrder::of_job(&Key::new([3; 32])).expect("an order");
+    list.pages(&order, 3).flat_map(|page| page.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 fn set(identities: &[&str]) -> BTreeSet<String> {
@@ -93,9 +94,9 @@ fn identities_with_a_code_are_left_out() {
 fn the_order_follows_from_the_key_of_the_job_and_not_from_the_identities() {
     let names: Vec<String> = (0..1000).map(|number| format!("customer-{number:04}")).collect();
     let ordered = |key| {
-        let (mut list, _) = read(names.join("\n").as_bytes()).expect("a list");
-        list.order(&IdentityOrder::of_job(&Key::new(key)).expect("an order"));
-        list.pages(100).flat_map(|page| page.lines().map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+        let (list, _) = read(names.join("\n").as_bytes()).expect("a list");
+        let order = IdentityOrder::of_job(&Key::new(key)).expect("an order");
+        list.pages(&order, 100).flat_map(|page| page.lines().map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
     };
     let one = ordered([1; 32]);
     assert_eq!(one, ordered([1; 32]));

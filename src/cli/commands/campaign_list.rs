@@ -1,0 +1,264 @@
+//! `codemint campaign codes --identities`: binds a code of a restricted campaign to each identity of a list.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::find;
+use crate::cli::support::input;
+use crate::cli::support::minting::{Summary, mint};
+use crate::cli::support::output::cannot_write;
+use crate::cli::support::reject_file::RejectFile;
+use crate::cli::support::requests::{request_failure, stored_job};
+use crate::cli::support::temporary::Temporary;
+use crate::cli::support::terminal::{print_json, print_line, print_report};
+use crate::cli::support::text::{counted, grouped};
+use crate::config::policy_files;
+use codemint_codes::identity::{IdentityKey, IdentityOrder};
+use codemint_codes::job::options::JobOptions;
+use codemint_codes::job::record::Job;
+use codemint_codes::job::request::Request;
+use codemint_codes::job::restriction::RestrictedTo;
+use codemint_codes::random::Key;
+use codemint_codes::text::printable;
+use codemint_codes::wire::document::JobDocument;
+use codemint_import::identity_list::{IdentityList, LeftOut, ListCounts, ListError};
+use codemint_store::admission::submit::PutJob;
+use codemint_store::campaigns::definitions::Campaign;
+use codemint_store::campaigns::lists::PLACES_IN_PAGE;
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+
+/// The number of identities that the store is asked about at once.
+const ASKED_AT_ONCE: usize = 10_000;
+
+/// An order of codes for the identities of a list.
+pub struct ListOrder<'a> {
+    pub campaign: Campaign,
+    pub file: &'a str,
+    pub reject_file: Option<&'a Path>,
+    pub no_wait: bool,
+    pub new_check_key: bool,
+    pub json: bool,
+}
+
+/// The rows that get no code, on their way to the reject file.
+struct Rejects(Option<RejectsFile>);
+
+struct RejectsFile {
+    path: PathBuf,
+    temporary: Temporary,
+    writer: csv::Writer<File>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    summary: Summary,
+    list: ListDocument,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct ListDocument {
+    rows: u64,
+    repeated: u64,
+    invalid: u64,
+    already_bound: u64,
+}
+
+impl ListOrder<'_> {
+    pub async fn run(self, context: &Context, store: &Store) -> Result<(), Failure> {
+        let key = context.with_retries(async || store.identity_key().await).await?;
+        let (mut list, mut rejects) = self.read(context, key).await?;
+        let id = id_of(&self.campaign.definition.name, &list.digest());
+        let known = context.with_retries(async || store.find_job(id).await).await?;
+        let job = match known {
+            Some(job) => job,
+            None => {
+                self.leave_out_bound(context, store, &mut list, &mut rejects).await?;
+                if list.is_empty() {
+                    rejects.persist()?;
+                    return self.report_nothing(&list.counts);
+                }
+                self.submit(context, store, id, &list).await?
+            }
+        };
+        rejects.persist()?;
+        let counts = list.counts;
+        drop(list);
+        if self.no_wait {
+            return if self.json { print_json(&JobDocument::from(&job)) } else { print_line(&job.id.to_string()) };
+        }
+        self.finish(context, store, &job, counts).await
+    }
+
+    async fn read(&self, context: &Context, key: IdentityKey) -> Result<(IdentityList, Rejects), Failure> {
+        let opened = input::open(self.file)?;
+        let mut rejects = Rejects::beside(context, self.reject_file, self.file)?;
+        let ending = Path::new(self.file).extension();
+        let is_csv = ending.is_some_and(|found| ["csv", "tsv"].iter().any(|csv| found.eq_ignore_ascii_case(csv)));
+        let stop = context.stop.token().clone();
+        let read = input::on_a_thread(context, move || {
+            let proceed = |_bytes| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            let list = IdentityList::read(opened, is_csv, &key, &proceed, &mut |row| rejects.add(&row));
+            list.map(|list| (list, rejects))
+        });
+        read.await?.map_err(failure_of_list)
+    }
+
+    async fn leave_out_bound(
+        &self,
+        context: &Context,
+        store: &Store,
+        list: &mut IdentityList,
+        rejects: &mut Rejects,
+    ) -> Result<(), Failure> {
+        if self.campaign.counts.issued == 0 {
+            return Ok(());
+        }
+        let mut bound = HashSet::new();
+        let digests: Vec<String> = list.digests().map(|digest| digest.to_string()).collect();
+        for digests in digests.chunks(ASKED_AT_ONCE) {
+            bound.extend(context.with_retries(async || store.find_bound(self.campaign.no, digests).await).await?);
+        }
+        list.remove_bound(&bound, &mut |row| rejects.add(&row)).map_err(failure_of_list)
+    }
+
+    fn report_nothing(&self, counts: &ListCounts) -> Result<(), Failure> {
+        if self.json {
+            return print_json(&serde_json::json!({ "job_id": null, "list": ListDocument::from(*counts) }));
+        }
+        print_line(&format!("no identity of the list needs a code: {}", ListDocument::from(*counts)))
+    }
+
+    async fn submit(&self, context: &Context, store: &Store, id: Uuid, list: &IdentityList) -> Result<Job, Failure> {
+        let definition = &self.campaign.definition;
+        let (limit, issued) = (definition.limits.issued, self.campaign.counts.issued);
+        if limit > 0 && issued + list.len() as u64 > limit {
+            return Err(Failure::impossible(format!(
+                "{} need a code, and the limit of issued codes allows {} more; nothing was minted; raise limits.issued",
+                counted(list.len() as u128, "identity"),
+                grouped(limit.saturating_sub(issued).into())
+            )));
+        }
+        let (mask, count) = (definition.mask.to_string(), list.len() as i128);
+        let policy = policy_files::load(&context.config)?;
+        let chunk_size = context.config.chunk_size;
+        let request = Request::check(&mask, count, Some(&definition.name), chunk_size, context.config.limits)
+            .and_then(|request| request.under(policy))
+            .map_err(|error| request_failure(&mask, error))?;
+        let put = async || {
+            let list_id = Uuid::now_v7();
+            let restricted_to = Some(RestrictedTo::List { list_id });
+            let options = JobOptions { restricted_to, new_check_key: self.new_check_key, ..context.job_options() };
+            let request = request.clone().with_options(options);
+            let load = async |key: &Key| load(store, list_id, list, key).await;
+            let put = store.put_list_job(id, &request, load).await?;
+            if !matches!(put, PutJob::Stored(_)) {
+                store.delete_list(list_id).await?;
+            }
+            Ok(put)
+        };
+        match context.with_retries(put).await? {
+            // Another process has just stored the same list.
+            PutJob::Repeated(job) | PutJob::Conflict(job) => Ok(job),
+            put => stored_job(&request, put),
+        }
+    }
+
+    async fn finish(&self, context: &Context, store: &Store, job: &Job, counts: ListCounts) -> Result<(), Failure> {
+        let started = Instant::now();
+        let (job, share) = match job.state.is_final() {
+            true => (job.clone(), Default::default()),
+            false => mint(context, store, job).await?,
+        };
+        let minting: Duration = started.elapsed();
+        let completed = find::require_completed(context, &job);
+        if self.json || completed.is_ok() {
+            let summary = Summary::new(context, &job, share, minting, None);
+            print_report(self.json, &Report { summary, list: counts.into() })?;
+        }
+        completed
+    }
+}
+
+/// Stores the list in the order that follows from the job's key.
+async fn load(store: &Store, list_id: Uuid, list: &IdentityList, key: &Key) -> Result<(), StoreError> {
+    let order = IdentityOrder::of_job(key)
+        .ok_or_else(|| StoreError::Corrupt { table: "jobs", problem: "the key orders nothing".to_owned() })?;
+    let pages = tokio::task::block_in_place(|| list.pages(&order, PLACES_IN_PAGE));
+    store.put_list(list_id, pages).await
+}
+
+/// Returns the id of the job for a list: the same list for the same campaign is the same job.
+fn id_of(campaign: &str, list_digest: &[u8; 32]) -> Uuid {
+    let digest =
+        Sha256::new().chain_update("codemint list").chain_update(list_digest).chain_update(campaign).finalize();
+    uuid::Builder::from_custom_bytes(std::array::from_fn(|at| digest[at])).into_uuid()
+}
+
+fn failure_of_list(error: ListError) -> Failure {
+    match error {
+        ListError::Read(error) => error.into(),
+        ListError::LeftOut(_) => Failure::other(error),
+        ListError::TooLarge => Failure::impossible(error),
+    }
+}
+
+impl Rejects {
+    fn beside(context: &Context, path: Option<&Path>, input: &str) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self(None)) };
+        let (path, temporary) = RejectFile::beside(path, None, &context.config.store, input)?.into_parts();
+        let file = temporary.as_file().try_clone().map_err(|error| cannot_write(&path, &error))?;
+        let mut writer = csv::Writer::from_writer(file);
+        writer.write_record(["line", "reason", "identity"]).map_err(Failure::other)?;
+        Ok(Self(Some(RejectsFile { path, temporary, writer })))
+    }
+
+    fn add(&mut self, row: &LeftOut<'_>) -> std::io::Result<()> {
+        let Some(file) = &mut self.0 else { return Ok(()) };
+        Ok(file.writer.write_record([&row.line.to_string(), row.reason, row.identity])?)
+    }
+
+    /// Makes the file appear under its name.
+    fn persist(self) -> Result<(), Failure> {
+        let Some(RejectsFile { path, temporary, mut writer }) = self.0 else { return Ok(()) };
+        writer.flush().and_then(|()| temporary.persist(&path, None)).map_err(|error| cannot_write(&path, &error))
+    }
+}
+
+impl From<ListCounts> for ListDocument {
+    fn from(counts: ListCounts) -> Self {
+        let ListCounts { rows, repeated, invalid, bound } = counts;
+        Self { rows, repeated, invalid, already_bound: bound }
+    }
+}
+
+impl fmt::Display for ListDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", counted(self.rows.into(), "row"))?;
+        for (count, what) in
+            [(self.repeated, "repeated"), (self.invalid, "invalid"), (self.already_bound, "with a code already")]
+        {
+            if count > 0 {
+                write!(f, ", {} {what}", grouped(count.into()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nlist      {}", self.summary, printable(&self.list.to_string()))
+    }
+}

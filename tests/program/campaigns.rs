@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use codemint_test_support::cli_steps::{EmptyPlace, assert_names, proposed};
 use codemint_test_support::codemint::{Codemint, Ran, finish};
 use codemint_test_support::on_both_stores;
+use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::tools::root;
 
@@ -290,4 +291,36 @@ async fn a_store_that_is_away_is_exit_code_five() {
     for args in [&["campaign", "create", "c.json"][..], &["campaign", "list"], &["segment", "list"]] {
         place.run(&away, args, 5).await;
     }
+}
+
+#[tokio::test]
+async fn the_role_for_marketing_manages_campaigns_and_leaves_minting_to_workers() {
+    let place = TestStore::postgres().await;
+    let url = url_of_member(&place.url, "marketer").await;
+    let run = async |args: &[&str]| Codemint::new(place.path()).args(["--store", &url]).args(args).run().await;
+    write(&place, &definition());
+    std::fs::write(place.path().join("members.txt"), "ann\n").expect("a file");
+    std::fs::write(place.path().join("segment.json"), "{}").expect("a file");
+    for args in [
+        &["campaign", "create", "campaign.json"][..],
+        &["campaign", "deactivate", "spring"],
+        &["campaign", "change", "campaign.json", "--version", "2"],
+        &["campaign", "show", "spring", "--versions"],
+        &["campaign", "codes", "spring", "--count", "10", "--no-wait"],
+        &["campaign", "list"],
+        &["segment", "set", "gold", "segment.json"],
+        &["segment", "members", "gold", "members.txt"],
+        &["segment", "show", "gold"],
+        &["segment", "remove", "gold"],
+        &["audit"],
+    ] {
+        run(args).await.expect_code(0);
+    }
+    // The code of a public campaign is ordered by the first attempt; the second one finds it.
+    let public =
+        with(with(with(definition(), "name", json!("pub")), "kind", json!("public")), "mask", json!("SPRING10"));
+    write(&place, &public);
+    run(&["campaign", "create", "campaign.json"]).await.expect_code(1);
+    place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0);
+    run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
 }

@@ -176,15 +176,3 @@ async fn a_job_that_ended_without_the_public_code_does_not_block_the_name(place:
     create().run().await.expect_code(0);
     assert_eq!((codes_of(&place).await, place.number("select count(*) from jobs").await), (1, 2));
 }
-
-#[tokio::test]
-async fn codes_of_a_restricted_campaign_need_identities_or_the_pool() {
-    let place = TestStore::sqlite().await;
-    campaign(&place, &["create"], &with(definition(), "kind", json!("restricted"))).await.expect_code(0);
-    let refused = place.codemint(["campaign", "codes", "spring", "-n", "1"]).run().await.expect_code(4);
-    assert_eq!(
-        refused.stderr,
-        "error: codes of a restricted campaign are made with --identities FILE or for the pool\n"
-    );
-    assert_eq!(place.number("select count(*) from jobs").await, 0);
-}

@@ -17,6 +17,7 @@ mod cli_import;
 mod cli_reserve;
 mod campaigns;
 mod campaign_codes;
+mod owners;
 mod segments;
 mod cli_code;
 mod cli_input;

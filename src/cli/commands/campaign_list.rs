@@ -21,7 +21,7 @@ use crate::cli::support::reject_file::RejectFile;
 use crate::cli::support::requests::{request_failure, stored_job};
 use crate::cli::support::temporary::Temporary;
 use crate::cli::support::terminal::{print_json, print_line, print_report};
-use crate::cli::support::text::{counted, grouped};
+use crate::cli::support::text::{counted, grouped, one_or_many};
 use crate::config::policy_files;
 use codemint_codes::identity::{IdentityKey, IdentityOrder};
 use codemint_codes::job::options::JobOptions;
@@ -145,8 +145,9 @@ impl ListOrder<'_> {
         let (limit, issued) = (definition.limits.issued, self.campaign.counts.issued);
         if limit > 0 && issued + list.len() as u64 > limit {
             return Err(Failure::impossible(format!(
-                "{} need a code, and the limit of issued codes allows {} more; nothing was minted; raise limits.issued",
-                counted(list.len() as u128, "identity"),
+                "{} {} a code, and the limit of issued codes allows {} more; nothing was minted; raise limits.issued",
+                grouped(list.len() as u128),
+                one_or_many(list.len(), "identity needs", "identities need"),
                 grouped(limit.saturating_sub(issued).into())
             )));
         }

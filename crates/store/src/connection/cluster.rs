@@ -7,29 +7,6 @@ use sqlx::{Executor, PgConnection, Row};
 
 use crate::connection::error::StoreError;
 use crate::connection::postgres_transaction::PostgresSession;
-use crate::connection::store::Store;
-
-impl Store {
-    /// Returns true if `codes` is distributed over the nodes of a cluster.
-    pub fn is_distributed(&self) -> bool {
-        matches!(self, Self::Postgres(postgres) if postgres.is_distributed)
-    }
-
-    /// Returns true if a node holds transactions that are prepared but not yet committed. After a crash they may hold
-    /// codes of completed jobs, which nobody sees until the coordinator commits them: within
-    /// `citus.recover_2pc_interval`, a minute by default.
-    pub async fn is_recovering(&self) -> Result<bool, StoreError> {
-        const PREPARED_AT_NODES: &str = "
-            select exists (
-                select from run_command_on_workers(
-                    $$select count(*) from pg_prepared_xacts where database = current_database() and gid like 'citus%'$$)
-                 where success and result <> '0')";
-        if !self.is_distributed() {
-            return Ok(false);
-        }
-        self.query(PREPARED_AT_NODES).fetch_value().await
-    }
-}
 
 /// Finds out whether `codes` is distributed.
 ///

@@ -75,6 +75,11 @@ impl Store {
         self.query("select rolsuper from pg_roles where rolname = current_user").fetch_value().await
     }
 
+    /// Returns true if `codes` is distributed over the nodes of a cluster.
+    pub fn is_distributed(&self) -> bool {
+        matches!(self, Self::Postgres(postgres) if postgres.is_distributed)
+    }
+
     /// Returns the name of this store's sessions at the server; `None` for SQLite and through pgbouncer.
     pub fn session_name(&self) -> Option<&str> {
         match self {

@@ -1,0 +1,163 @@
+//! `campaign codes --identities` and `issue`: codes of restricted campaigns and the identities that they belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use codemint_test_support::cli_steps::assert_names;
+use codemint_test_support::codemint::{Ran, finish};
+use codemint_test_support::on_both_stores;
+use codemint_test_support::stores::TestStore;
+use serde_json::json;
+
+async fn create(place: &TestStore, kind: &str, limits: serde_json::Value) {
+    let definition = json!({
+        "name": "owners", "title": "Owners", "kind": kind, "active": true, "mask": "OWN-[:safe:]{8}", "limits": limits,
+        "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+    });
+    std::fs::write(place.path().join("owners.json"), definition.to_string()).expect("a file");
+    place.codemint(["campaign", "create", "owners.json"]).run().await.expect_code(0);
+}
+
+async fn bind(place: &TestStore, list: &str, more: &[&str]) -> Ran {
+    std::fs::write(place.path().join("list.csv"), list).expect("a file");
+    let args = [&["campaign", "codes", "owners", "--identities", "list.csv"], more].concat();
+    place.codemint(args).env("CODEMINT__JOB__CHUNK_SIZE", "700").run().await
+}
+
+fn people(numbers: std::ops::Range<usize>) -> String {
+    numbers.fold("identity\n".to_owned(), |list, number| format!("{list}customer-{number}\n"))
+}
+
+/// Returns the identities of an export with their codes.
+async fn exported(place: &TestStore) -> BTreeMap<String, String> {
+    let exported = place.codemint(["export", "--campaign", "owners"]).run().await.expect_code(0).stdout;
+    let mut lines = exported.lines();
+    assert_eq!(lines.next(), Some("code,identity"));
+    lines
+        .map(|line| {
+            line.split_once(',').map(|(code, identity)| (identity.to_owned(), code.to_owned())).expect("a pair")
+        })
+        .collect()
+}
+
+on_both_stores!(each_identity_of_a_list_gets_a_code_and_the_rest_is_counted_and_listed);
+async fn each_identity_of_a_list_gets_a_code_and_the_rest_is_counted_and_listed(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    let list = format!("{}customer-3\n , \n{}\n", people(0..2_000), "x".repeat(201));
+    let ran = bind(&place, &list, &["--reject-file", "rejects.csv", "--json"]).await.expect_code(0);
+    let report = ran.json();
+    assert_eq!((&report["minted"], &report["state"]), (&json!(2_000), &json!("completed")));
+    assert_eq!(report["list"], json!({ "rows": 2_003, "repeated": 1, "invalid": 2, "already_bound": 0 }));
+    let rejects = std::fs::read_to_string(place.path().join("rejects.csv")).expect("a file");
+    let lines: BTreeSet<&str> = rejects.lines().collect();
+    assert!(lines.contains("2002,repeated,customer-3"), "{rejects}");
+    assert_eq!(lines.len(), 4, "{rejects}");
+    let owners = exported(&place).await;
+    assert_eq!(owners.len(), 2_000);
+    assert!((0..2_000).all(|number| owners.contains_key(&format!("customer-{number}"))));
+    let by_code: Vec<&String> =
+        owners.iter().map(|(identity, code)| (code, identity)).collect::<BTreeMap<_, _>>().into_values().collect();
+    assert!(!by_code.is_sorted(), "the codes are in the order of the identities");
+    let job = report["job_id"].as_str().expect("an id").to_owned();
+    let verdict = place.codemint(["verify", &job, "--json"]).run().await.expect_code(0).json();
+    assert_eq!(verdict["holds"], true, "{verdict}");
+    place.execute("delete from assignments where identity_text = 'customer-77'").await;
+    let ran = place.codemint(["verify", &job]).run().await.expect_code(3);
+    assert_names(&ran.stdout, &["has 1 code that belongs to no identity and not to the pool"]);
+}
+
+on_both_stores!(the_same_list_is_the_same_job_and_a_larger_one_binds_the_rest);
+async fn the_same_list_is_the_same_job_and_a_larger_one_binds_the_rest(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    let first = bind(&place, &people(0..50), &["--json"]).await.expect_code(0).json();
+    let reversed: Vec<String> = (0..50).rev().map(|number| format!("customer-{number}")).collect();
+    let again = bind(&place, &format!("identity\n{}\n", reversed.join("\n")), &["--json"]).await.expect_code(0).json();
+    assert_eq!(first["job_id"], again["job_id"]);
+    assert_eq!(place.number("select count(*) from codes").await, 50);
+    let before = exported(&place).await;
+    let larger = bind(&place, &people(0..80), &["--json"]).await.expect_code(0).json();
+    assert_eq!((&larger["minted"], &larger["list"]["already_bound"]), (&json!(30), &json!(50)));
+    let after = exported(&place).await;
+    assert_eq!(after.len(), 80);
+    assert!(before.iter().all(|(identity, code)| after[identity] == *code));
+    let nothing = bind(&place, &people(10..20), &[]).await.expect_code(0);
+    assert_names(&nothing.stdout, &["no identity of the list needs a code: 10 rows, 10 with a code already"]);
+}
+
+on_both_stores!(a_killed_command_is_resumed_by_the_same_one_without_a_loss);
+async fn a_killed_command_is_resumed_by_the_same_one_without_a_loss(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    let list = people(0..20_000);
+    std::fs::write(place.path().join("list.csv"), &list).expect("a file");
+    for milliseconds in [300, 600, 900, 1_200] {
+        let args = ["campaign", "codes", "owners", "--identities", "list.csv"];
+        let mut child = place.codemint(args).env("CODEMINT__JOB__CHUNK_SIZE", "500").start();
+        tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
+        child.start_kill().expect("a kill");
+        drop(finish(child).await);
+    }
+    let report = bind(&place, &list, &["--json"]).await.expect_code(0).json();
+    assert_eq!((&report["minted"], &report["state"]), (&json!(20_000), &json!("completed")));
+    assert_eq!(place.number("select count(*) from codes").await, 20_000);
+    assert_eq!(place.number("select count(distinct identity_text) from assignments").await, 20_000);
+    assert_eq!(place.number("select count(*) from assignments where code not in (select code from codes)").await, 0);
+    let job = report["job_id"].as_str().expect("an id").to_owned();
+    place.codemint(["verify", &job]).run().await.expect_code(0);
+    assert_eq!(place.number("select count(*) from jobs").await, 1);
+}
+
+on_both_stores!(a_list_beyond_the_limit_is_refused_whole);
+async fn a_list_beyond_the_limit_is_refused_whole(place: TestStore) {
+    create(&place, "restricted", json!({ "issued": 60 })).await;
+    bind(&place, &people(0..40), &[]).await.expect_code(0);
+    let refused = bind(&place, &people(0..70), &[]).await.expect_code(4);
+    let message = "error: 30 identities need a code, and the limit of issued codes allows 20 more; nothing was minted; raise limits.issued\n";
+    assert_eq!(refused.stderr, message);
+    assert_eq!(place.number("select count(*) from codes").await, 40);
+    assert_eq!(place.number("select count(*) from job_identities").await, 0);
+    bind(&place, &people(0..60), &[]).await.expect_code(0);
+    assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 60);
+}
+
+on_both_stores!(only_a_restricted_campaign_takes_a_list);
+async fn only_a_restricted_campaign_takes_a_list(place: TestStore) {
+    create(&place, "private", json!({})).await;
+    let refused = bind(&place, &people(0..3), &[]).await.expect_code(4);
+    assert_names(&refused.stderr, &["campaign owners is private, so its codes belong to nobody; use --count"]);
+    place.codemint(["campaign", "codes", "owners"]).run().await.expect_code(2);
+}
+
+#[tokio::test]
+async fn a_list_of_several_columns_without_the_one_is_refused() {
+    let place = TestStore::sqlite().await;
+    create(&place, "restricted", json!({})).await;
+    let wrong = bind(&place, "name,city\nAnn,Rome\n", &[]).await;
+    assert_names(&wrong.stderr, &["identity", "name", "city"]);
+    assert_ne!(wrong.code, 0);
+    assert_eq!(place.number("select count(*) from jobs").await, 0);
+}
+
+on_both_stores!(a_code_of_the_pool_is_issued_once_and_refusals_say_what_helps);
+async fn a_code_of_the_pool_is_issued_once_and_refusals_say_what_helps(place: TestStore) {
+    let issue = async |identity: &str| place.codemint(["issue", "owners", identity]).run().await;
+    create(&place, "restricted", json!({ "issued": 2 })).await;
+    let empty = issue("loc-1").await.expect_code(3).stderr;
+    assert_names(&empty, &["the pool of campaign owners is empty", "campaign codes 'owners' --count N` fills it"]);
+    place.codemint(["campaign", "codes", "owners", "--count", "20"]).run().await.expect_code(0);
+    let first = issue("loc-1").await.expect_code(0);
+    let again = issue(" loc-1 ").await.expect_code(0);
+    assert_eq!(first.stdout, again.stdout);
+    assert_names(&again.stderr, &["note: the identity had this code already"]);
+    let json = place.codemint(["issue", "owners", "loc-2", "--json"]).run().await.expect_code(0).json();
+    assert_eq!((&json["identity"], &json["already_generated"]), (&json!("loc-2"), &json!(false)));
+    let limit = issue("loc-3").await.expect_code(3).stderr;
+    assert_names(&limit, &["has issued as many codes as limits.issued allows"]);
+    assert_eq!(place.number("select count(*) from pool").await, 18);
+    place.codemint(["campaign", "deactivate", "owners"]).run().await.expect_code(0);
+    assert_names(
+        &issue("loc-4").await.expect_code(3).stderr,
+        &["campaign owners is off, has not started or has ended"],
+    );
+    let unknown = place.codemint(["issue", "nobody", "loc-1"]).run().await.expect_code(3).stderr;
+    assert_names(&unknown, &["there is no campaign nobody"]);
+    assert_names(&issue("").await.expect_code(4).stderr, &["the identity is empty"]);
+}

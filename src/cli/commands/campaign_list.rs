@@ -21,7 +21,8 @@ use crate::cli::support::reject_file::RejectFile;
 use crate::cli::support::requests::{request_failure, stored_job};
 use crate::cli::support::temporary::Temporary;
 use crate::cli::support::terminal::{print_json, print_line, print_report};
-use crate::cli::support::text::{counted, grouped, one_or_many};
+use crate::cli::support::text::{counted, grouped};
+
 use crate::config::policy_files;
 use codemint_codes::identity::{IdentityKey, IdentityOrder};
 use codemint_codes::job::options::JobOptions;
@@ -29,7 +30,7 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
 use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::random::Key;
-use codemint_codes::text::printable;
+use codemint_codes::text::{one_or_many, printable};
 use codemint_codes::wire::document::JobDocument;
 use codemint_import::identity_list::{IdentityList, LeftOut, ListCounts, ListError};
 use codemint_store::admission::submit::PutJob;

@@ -1,6 +1,8 @@
 //! Issuing codes of a pool: exact for any number of callers and processes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use codemint_campaigns::issuing::{IssueError, Issuer};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
@@ -8,7 +10,12 @@ use codemint_store::campaigns::pool::IssueOutcome;
 use codemint_test_support::engine_steps::{put_request, request, run};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::wait_until;
+use codemint_worker::mint::task::MintSettings;
+use codemint_worker::runner::pool::Pool;
 use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 async fn create_campaign(place: &TestStore, kind: &str, issued: u64) {
     let document = json!({
@@ -146,4 +153,35 @@ async fn a_private_campaign_issues_no_codes(place: TestStore) {
     create_campaign(&place, "private", 0).await;
     let issuer = Issuer::start(&place.store);
     assert_eq!(issuer.issue("owners", "ann").await.expect("an answer"), IssueOutcome::NotRestricted);
+}
+
+on_both_stores!(a_low_pool_is_refilled_once_whatever_the_number_of_workers);
+async fn a_low_pool_is_refilled_once_whatever_the_number_of_workers(place: TestStore) {
+    create_campaign(&place, "restricted", 0).await;
+    fill_pool(&place, 100).await;
+    let (stop, issuer) = (CancellationToken::new(), Issuer::start(&place.store));
+    let issue = async |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let outcome = issuer.issue("owners", &format!("customer-{number}")).await.expect("an answer");
+            assert!(matches!(outcome, IssueOutcome::Issued { .. }), "{outcome:?}");
+        }
+    };
+    issue(0..90).await;
+    let mut workers = JoinSet::new();
+    for _ in 0..3 {
+        let pool = Pool::new(place.open_again().await, MintSettings::default(), 1, Arc::default());
+        let stop = stop.clone();
+        workers.spawn(async move { pool.run(&stop).await });
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(place.number("select count(*) from jobs").await, 1, "a pool at its mark was refilled");
+    issue(90..91).await;
+    wait_until("a refill", async || place.number("select count(*) from pool").await == 109).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stop.cancel();
+    while workers.join_next().await.is_some() {}
+    assert_eq!(place.number("select count(*) from jobs where restricted_to = 'pool'").await, 2);
+    assert_exact(&place, 91, 109).await;
+    place.store.switch_campaign("owners", false).await.expect("a switch");
+    assert!(place.store.list_kept_pools().await.expect("pools").is_empty());
 }

@@ -13,6 +13,23 @@ pub enum RestrictedTo {
     Pool,
 }
 
+/// Returns below how many codes a pool is refilled: a tenth of its first order.
+pub const fn pool_mark(first_order: u64) -> u64 {
+    first_order.div_ceil(10)
+}
+
+/// Returns how many codes a pool gets, if it has fewer than its mark: as many as were ordered first.
+///
+/// ```
+/// use codemint_codes::job::restriction::refill;
+///
+/// assert_eq!(refill(100, 1_000), None);
+/// assert_eq!(refill(99, 1_000), Some(1_000));
+/// ```
+pub const fn refill(pooled: u64, first_order: u64) -> Option<u64> {
+    if pooled < pool_mark(first_order) { Some(first_order) } else { None }
+}
+
 /// How many codes a chunk was to mint, and how many it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkShare {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use sqlx::FromRow;
 
 use crate::campaigns::definitions::definition_of;
 use crate::connection::error::{StoreError, require_rows};
@@ -76,9 +77,51 @@ impl Store {
 
     /// Counts the codes of a campaign that are nobody's yet, up to a number.
     pub async fn count_pool(&self, campaign_no: i64, most: u64) -> Result<u64, StoreError> {
-        const SQL: &str = "select count(*) from (select 1 from pool where campaign_no = $1 limit $2) some";
+        const SQL: &str = "select count(*) from (select 1 from pool where campaign_no = $1 limit $2) first_ones";
         let count: i64 = self.query(SQL).bind(campaign_no).bind(most as i64).fetch_value().await?;
         unsigned("pool", count)
+    }
+}
+
+/// The pool of an active campaign for which no job mints.
+#[derive(Clone, Debug, FromRow)]
+pub struct KeptPool {
+    pub campaign_no: i64,
+    pub campaign: String,
+    pub mask: String,
+    /// The number of jobs for this pool so far.
+    pub orders: i64,
+    /// The number of codes of the first of them, and its chunk size.
+    first_order: i64,
+    chunk_size: i32,
+}
+
+impl KeptPool {
+    pub fn first_order(&self) -> u64 {
+        self.first_order.unsigned_abs()
+    }
+
+    pub fn chunk_size(&self) -> u64 {
+        u64::from(self.chunk_size.unsigned_abs())
+    }
+}
+
+impl Store {
+    /// Lists the pools that are kept filled: those of active campaigns that somebody has filled once, unless a job for the
+    /// pool is unfinished. Masks are those of the latest orders.
+    pub async fn list_kept_pools(&self) -> Result<Vec<KeptPool>, StoreError> {
+        const SQL: &str = "
+            select p.no as campaign_no, p.name as campaign, o.orders, f.count as first_order, f.chunk_size,
+                   l.canonical_mask as mask
+              from campaigns p
+              join (select campaign, count(*) as orders, min(no) as first_no, max(no) as last_no,
+                           count(case when state in ('queued', 'running', 'cancelling') then 1 end) as unfinished
+                      from jobs where restricted_to = 'pool' group by campaign) o on o.campaign = p.name
+              join jobs f on f.no = o.first_no
+              join jobs l on l.no = o.last_no
+             where p.kind = 'restricted' and p.active and o.unfinished = 0
+               and (p.ends_at is null or p.ends_at > now())";
+        self.query(SQL).fetch_all().await
     }
 }
 

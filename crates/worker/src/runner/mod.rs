@@ -2,6 +2,7 @@
 
 pub mod single;
 pub mod pool;
+mod pool_keeper;
 mod turns;
 pub mod schedule;
 pub mod job_execution;

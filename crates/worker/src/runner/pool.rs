@@ -14,6 +14,7 @@ use crate::mint::task::MintSettings;
 use crate::runner::backoff::Backoff;
 use crate::runner::job_execution::Share;
 use crate::runner::observer::Observer;
+use crate::runner::pool_keeper::PoolKeeper;
 use crate::runner::turns::Turns;
 use codemint_codes::job::record::Job;
 use codemint_store::admission::waiting::pause_after_deciding;
@@ -24,6 +25,8 @@ use codemint_telemetry::metrics::chunks;
 const SLOTS_PER_CHUNK: usize = 2;
 /// Interval between two polls of the store for jobs that came in elsewhere.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between two looks at the pools of campaigns.
+const POOLS_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum number of jobs that share the slots at once; the rest waits.
 const JOBS_KNOWN_MAX: u32 = 1000;
 
@@ -73,7 +76,7 @@ impl Pool {
             let (pool, stop) = (self.clone(), stop.clone());
             slots.spawn(async move { pool.work_in_slot(&stop).await });
         }
-        tokio::join!(self.poll_for_jobs(stop), self.decide_waiting(stop));
+        tokio::join!(self.poll_for_jobs(stop), self.decide_waiting(stop), self.keep_pools(stop));
         while slots.join_next().await.is_some() {}
     }
 
@@ -118,6 +121,21 @@ impl Pool {
                         self.work.notify_waiters();
                     }
                     backoff.wait(pause_after_deciding(started.elapsed())).await;
+                }
+                Err(error) => backoff.wait_after(&error).await,
+            }
+        }
+    }
+
+    /// Orders codes for pools that are low.
+    async fn keep_pools(&self, stop: &CancellationToken) {
+        let (mut backoff, mut keeper) = (Backoff::new(stop), PoolKeeper::default());
+        while !stop.is_cancelled() {
+            match self.turns.keep_pools(&mut keeper).await {
+                Ok(ordered) => {
+                    backoff.reset();
+                    ordered.iter().for_each(|job| self.offer(job));
+                    backoff.wait(POOLS_INTERVAL).await;
                 }
                 Err(error) => backoff.wait_after(&error).await,
             }

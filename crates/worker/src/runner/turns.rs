@@ -13,6 +13,7 @@ use crate::mint::task::MintSettings;
 use crate::runner::backoff::Backoff;
 use crate::runner::job_execution::{JobExecution, OTHERS_AT_WORK_PAUSE, Share, StepOutcome, job_span, log_end};
 use crate::runner::observer::{Observed, Observer};
+use crate::runner::pool_keeper::PoolKeeper;
 use crate::runner::schedule::{Schedule, Turn};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::state::JobError;
@@ -119,6 +120,11 @@ impl Turns {
             self.outbox_wake.notify_one();
         }
         Ok(decided.len())
+    }
+
+    /// Orders codes for pools that are low, and returns the new jobs.
+    pub async fn keep_pools(&self, keeper: &mut PoolKeeper) -> Result<Vec<Job>, StoreError> {
+        keeper.look(&self.store, &self.settings.policy).await
     }
 
     /// Performs one step of a job.

@@ -71,7 +71,7 @@ declare
         select rolname from pg_roles member
          where rolcanlogin and not rolsuper
            and exists (select from pg_roles granted
-                        where rolname in ('codemint_generator', 'codemint_reader', 'codemint_producer')
+                        where rolname in ('codemint_generator', 'codemint_reader', 'codemint_producer', 'codemint_marketer')
                           and pg_has_role(member.oid, granted.oid, 'member'))
          order by rolname);
     command text := format(

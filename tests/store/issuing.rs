@@ -90,15 +90,15 @@ async fn many_callers_in_several_processes_get_one_code_each(place: TestStore) {
             answers
         })
     });
-    let mut told: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut answered: BTreeSet<(String, String)> = BTreeSet::new();
     for call in calls.collect::<Vec<_>>() {
-        told.extend(call.await.expect("a caller"));
+        answered.extend(call.await.expect("a caller"));
     }
-    assert_eq!(told.len(), 32 * 40, "an identity was told two codes");
+    assert_eq!(answered.len(), 32 * 40, "an identity has two codes");
     assert_exact(&place, 32 * 40, 2_000 - 32 * 40).await;
     let stored = place.texts("select identity_text || ' ' || code from assignments").await;
     assert_eq!(
-        told.iter().map(|(identity, code)| format!("{identity} {code}")).collect::<BTreeSet<_>>(),
+        answered.iter().map(|(identity, code)| format!("{identity} {code}")).collect::<BTreeSet<_>>(),
         stored.into_iter().collect()
     );
 }

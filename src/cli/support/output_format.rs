@@ -35,7 +35,7 @@ pub enum LineStyle {
     Csv,
     Txt,
     Jsonl,
-    /// With a second column `identity`.
+    /// A second column `identity` follows.
     CsvWithIdentities,
     JsonlWithIdentities,
 }

@@ -155,7 +155,7 @@ fn classify_sqlstate(code: &str) -> ErrorClass {
 }
 
 /// Returns true if a node refuses the coordinator's connection as this role. The coordinator reports it with the code of
-/// a node that is away; only the words of the node tell them apart. In another language than English this is
+/// a node that is away; only the words of the node differ. In another language than English this is
 /// taken for an outage, and the wait for it names the reason.
 fn is_refused_by_node(error: &dyn DatabaseError) -> bool {
     const REFUSALS: [&str; 5] = [

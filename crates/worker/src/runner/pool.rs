@@ -76,7 +76,7 @@ impl Pool {
             let (pool, stop) = (self.clone(), stop.clone());
             slots.spawn(async move { pool.work_in_slot(&stop).await });
         }
-        tokio::join!(self.poll_for_jobs(stop), self.decide_waiting(stop), self.keep_pools(stop));
+        tokio::join!(self.poll_for_jobs(stop), self.decide_waiting(stop), Box::pin(self.keep_pools(stop)));
         while slots.join_next().await.is_some() {}
     }
 

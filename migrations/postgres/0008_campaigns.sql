@@ -3,6 +3,9 @@
 -- A campaign is one value, its definition; each change makes a new version. Codes belong to the campaign that their job names. A
 -- code of a restricted campaign is for one identity, which is bound to it in `assignments`, or nobody's yet, in `pool`. A
 -- job for such codes has a kind of its own, so that programs that know nothing of identities leave it alone.
+--
+-- On a cluster of Citus, campaigns, their versions and segments can be reference tables, the pool belongs beside the codes,
+-- assignments are found by identity, and the rest stays on the coordinator: docs/citus.md.
 
 create table campaigns (
     no bigint generated always as identity primary key,

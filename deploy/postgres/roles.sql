@@ -32,7 +32,7 @@ grant select, update on allowances to codemint_generator;
 -- For requesting codes that workers then mint: `enqueue` without a broker.
 grant select, insert, update on jobs, masks to codemint_producer;
 grant select, insert on chunks, outbox to codemint_producer;
-grant select on codes, reserved, schema_compatibility, _sqlx_migrations to codemint_producer;
+grant select on codes, reserved, campaigns, schema_compatibility, _sqlx_migrations to codemint_producer;
 
 -- For marketing: `campaign` and `segment`. Codes are ordered here and minted by workers; stored codes cannot be changed.
 grant select, insert, update on campaigns, segments, jobs, masks to codemint_marketer;

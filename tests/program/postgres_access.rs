@@ -122,7 +122,10 @@ async fn a_reader_reads_everything_but_keys_and_a_producer_only_enqueues() {
     let (reader, producer) = (url_of_member(&place.url, "reader").await, url_of_member(&place.url, "producer").await);
     let codemint = |url: &str, args: &[&str]| Codemint::new(place.path()).args(["--store", url]).args(args);
     let id = Uuid::now_v7().to_string();
-    codemint(&producer, &["enqueue", "A####", "--count", "10", "--job-id", &id]).run().await.expect_code(0);
+    codemint(&producer, &["enqueue", "A####", "--count", "10", "--campaign", "spring", "--job-id", &id])
+        .run()
+        .await
+        .expect_code(0);
     is_refused(&producer, "insert into codes values ('A0000', 1)").await;
     is_refused(&reader, "select key from jobs").await;
     is_refused(&reader, "insert into codes values ('A0000', 1)").await;

@@ -113,9 +113,37 @@ async fn a_list_beyond_the_limit_is_refused_whole(place: TestStore) {
     let message = "error: 30 identities need a code, and the limit of issued codes allows 20 more; nothing was minted; raise limits.issued\n";
     assert_eq!(refused.stderr, message);
     assert_eq!(place.number("select count(*) from codes").await, 40);
+    bind(&place, &people(60..70), &["--no-wait"]).await.expect_code(0);
+    let refused = bind(&place, &people(40..51), &[]).await.expect_code(4);
+    assert_names(&refused.stderr, &["11 identities need a code, and the limit of issued codes allows 10 more"]);
+    assert_eq!(place.number("select count(distinct list_id) from job_identities").await, 1);
+    bind(&place, &people(60..70), &[]).await.expect_code(0);
     assert_eq!(place.number("select count(*) from job_identities").await, 0);
-    bind(&place, &people(0..60), &[]).await.expect_code(0);
+    bind(&place, &people(0..50), &[]).await.expect_code(0);
     assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 60);
+}
+
+on_both_stores!(regression_identities_that_a_cancelled_job_left_get_their_codes_from_another);
+async fn regression_identities_that_a_cancelled_job_left_get_their_codes_from_another(place: TestStore) {
+    create(&place, "restricted", json!({ "issued": 100 })).await;
+    let id = bind(&place, &people(0..60), &["--no-wait"]).await.expect_code(0).stdout;
+    place.codemint(["jobs", "cancel", id.trim()]).run().await.expect_code(0);
+    let report = bind(&place, &people(0..60), &["--json"]).await.expect_code(0).json();
+    assert_eq!((&report["minted"], &report["state"]), (&json!(60), &json!("completed")));
+    assert_ne!(report["job_id"], json!(id.trim()));
+    assert_eq!(exported(&place).await.len(), 60);
+    assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 60);
+}
+
+#[tokio::test]
+async fn regression_a_list_without_any_valid_identity_is_an_error() {
+    let place = TestStore::sqlite().await;
+    create(&place, "restricted", json!({ "issued": 100 })).await;
+    for (list, counts) in [("", "0 rows"), ("identity\n", "0 rows"), (" \n\n", "2 rows, 2 invalid")] {
+        let refused = bind(&place, list, &[]).await.expect_code(4);
+        assert_names(&refused.stderr, &["list.csv holds no valid identity (", counts]);
+    }
+    assert_eq!(place.number("select count(*) from jobs").await, 0);
 }
 
 on_both_stores!(only_a_restricted_campaign_takes_a_list);
@@ -142,7 +170,8 @@ async fn a_code_of_the_pool_is_issued_once_and_refusals_say_what_helps(place: Te
     create(&place, "restricted", json!({ "issued": 2 })).await;
     let empty = issue("loc-1").await.expect_code(3).stderr;
     assert_names(&empty, &["the pool of campaign owners is empty", "campaign codes 'owners' --count N` fills it"]);
-    place.codemint(["campaign", "codes", "owners", "--count", "20"]).run().await.expect_code(0);
+    let filled = place.codemint(["campaign", "codes", "owners", "--count", "20"]).run().await.expect_code(0);
+    assert_names(&filled.stderr, &["note: limits.issued is 2, so not all of these codes can be issued"]);
     let first = issue("loc-1").await.expect_code(0);
     let again = issue(" loc-1 ").await.expect_code(0);
     assert_eq!(first.stdout, again.stdout);

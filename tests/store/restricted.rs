@@ -124,7 +124,7 @@ async fn a_list_takes_of_the_limit_of_issued_codes_and_gives_back_what_it_does_n
     let job = put_list(&place, &people(60), "OWN-####", 20).await.expect("a job");
     assert_eq!(place.number(taken).await, 60);
     let refused = put_list(&place, &people(41), "OWN-####", 20).await;
-    assert!(matches!(refused, Err(StoreError::Database(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::IssueLimit { left: 40 })), "{refused:?}");
     assert_eq!(place.number(taken).await, 60);
     place.store.mark_job_cancelling(job.no).await.expect("a mark");
     let ended = run(&place.store, &job).await;

@@ -238,7 +238,7 @@ async fn the_log_is_filtered_by_time_and_printed_for_people() {
     let place = TestStore::sqlite().await;
     run(&place, &["reserve", "add", "A###", "--note", "a \u{202e}note"], 0).await;
     let listed = run(&place, &["audit"], 0).await;
-    assert!(listed.contains("reserve       done") && listed.contains("detail a \\u{202e}note"), "{listed}");
+    assert!(listed.contains("reserve              done") && listed.contains("detail a \\u{202e}note"), "{listed}");
     let at = told(&place, &[]).await[0]["at"].as_str().expect("a time").to_owned();
     assert_eq!(told(&place, &["--since", &at]).await.len(), 1);
     assert_eq!(told(&place, &["--until", &at]).await.len(), 0);

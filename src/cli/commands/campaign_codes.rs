@@ -12,6 +12,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::requests::{CampaignOrder, whole_number};
+use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
 use codemint_offers::campaign::definition::Kind;
 use codemint_store::connection::store::Access;
@@ -45,7 +46,7 @@ pub struct Codes {
     #[arg(long)]
     no_wait: bool,
     /// Job id; the same id with the same request resumes or reports that job [default: a new id]
-    #[arg(long, value_name = "UUID", value_parser = find::job_id)]
+    #[arg(long, value_name = "UUID", value_parser = find::job_id, conflicts_with = "identities")]
     job_id: Option<Uuid>,
     /// Accept a check key other than that of the mask's newest job
     #[arg(long)]
@@ -60,6 +61,13 @@ impl Codes {
         let store = context.open_store(Access::Existing).await?;
         let campaign = find::campaign(context, &store, &self.name).await?;
         let mask = campaign.definition.mask.to_string();
+        let limit = campaign.definition.limits.issued;
+        if campaign.definition.kind == Kind::Restricted && self.exceeds(limit) {
+            context.note(&format!(
+                "note: limits.issued is {}, so not all of these codes can be issued unless it is raised",
+                grouped(limit.into())
+            ));
+        }
         match (campaign.definition.kind, &self.identities) {
             (Kind::Restricted, Some(file)) => {
                 let Self { no_wait, new_check_key, json, reject_file, .. } = &self;
@@ -78,6 +86,11 @@ impl Codes {
                 printable(&self.name)
             ))),
         }
+    }
+
+    /// Returns true if more codes are ordered than a limit allows.
+    fn exceeds(&self, limit: u64) -> bool {
+        limit > 0 && self.count.is_some_and(|count| count > limit.into())
     }
 
     async fn order(self, context: &Context, mask: String) -> Result<(), Failure> {

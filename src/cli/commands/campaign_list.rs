@@ -29,6 +29,7 @@ use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::Request;
 use codemint_codes::job::restriction::RestrictedTo;
+use codemint_codes::job::state::State;
 use codemint_codes::random::Key;
 use codemint_codes::text::{one_or_many, printable};
 use codemint_codes::wire::document::JobDocument;
@@ -80,8 +81,15 @@ impl ListOrder<'_> {
     pub async fn run(self, context: &Context, store: &Store) -> Result<(), Failure> {
         let key = context.with_retries(async || store.identity_key().await).await?;
         let (mut list, mut rejects) = self.read(context, key).await?;
-        let id = id_of(&self.campaign.definition.name, &list.digest());
-        let known = context.with_retries(async || store.find_job(id).await).await?;
+        if list.is_empty() {
+            rejects.persist()?;
+            return Err(Failure::impossible(format!(
+                "{} holds no valid identity ({}); nothing was minted",
+                input::shown(self.file),
+                ListDocument::from(list.counts)
+            )));
+        }
+        let (id, known) = self.find_job(context, store, &list.digest()).await?;
         let job = match known {
             Some(job) => job,
             None => {
@@ -100,6 +108,24 @@ impl ListOrder<'_> {
             return if self.json { print_json(&JobDocument::from(&job)) } else { print_line(&job.id.to_string()) };
         }
         self.finish(context, store, &job, counts).await
+    }
+
+    /// Returns the job of the list, or the id of a new one. A job that has ended without all its codes stays as it is: the
+    /// identities that have none yet get theirs from another job.
+    async fn find_job(
+        &self,
+        context: &Context,
+        store: &Store,
+        list_digest: &[u8; 32],
+    ) -> Result<(Uuid, Option<Job>), Failure> {
+        let mut attempt = 0;
+        loop {
+            let id = id_of(&self.campaign.definition.name, list_digest, attempt);
+            match context.with_retries(async || store.find_job(id).await).await? {
+                Some(job) if matches!(job.state, State::Cancelled | State::Failed) => attempt += 1,
+                found => return Ok((id, found)),
+            }
+        }
     }
 
     async fn read(&self, context: &Context, key: IdentityKey) -> Result<(IdentityList, Rejects), Failure> {
@@ -143,15 +169,6 @@ impl ListOrder<'_> {
 
     async fn submit(&self, context: &Context, store: &Store, id: Uuid, list: &IdentityList) -> Result<Job, Failure> {
         let definition = &self.campaign.definition;
-        let (limit, issued) = (definition.limits.issued, self.campaign.counts.issued);
-        if limit > 0 && issued + list.len() as u64 > limit {
-            return Err(Failure::impossible(format!(
-                "{} {} a code, and the limit of issued codes allows {} more; nothing was minted; raise limits.issued",
-                grouped(list.len() as u128),
-                one_or_many(list.len(), "identity needs", "identities need"),
-                grouped(limit.saturating_sub(issued).into())
-            )));
-        }
         let (mask, count) = (definition.mask.to_string(), list.len() as i128);
         let policy = policy_files::load(&context.config)?;
         let chunk_size = context.config.chunk_size;
@@ -164,16 +181,25 @@ impl ListOrder<'_> {
             let options = JobOptions { restricted_to, new_check_key: self.new_check_key, ..context.job_options() };
             let request = request.clone().with_options(options);
             let load = async |key: &Key| load(store, list_id, list, key).await;
-            let put = store.put_list_job(id, &request, load).await?;
-            if !matches!(put, PutJob::Stored(_)) {
+            let put = store.put_list_job(id, &request, load).await;
+            if !matches!(put, Ok(PutJob::Stored(_))) {
                 store.delete_list(list_id).await?;
             }
-            Ok(put)
+            match put {
+                Err(StoreError::IssueLimit { left }) => Ok(Err(left)),
+                put => put.map(Ok),
+            }
         };
         match context.with_retries(put).await? {
             // Another process has just stored the same list.
-            PutJob::Repeated(job) | PutJob::Conflict(job) => Ok(job),
-            put => stored_job(&request, put),
+            Ok(PutJob::Repeated(job) | PutJob::Conflict(job)) => Ok(job),
+            Ok(put) => stored_job(&request, put),
+            Err(left) => Err(Failure::impossible(format!(
+                "{} {} a code, and the limit of issued codes allows {} more; nothing was minted; raise limits.issued",
+                grouped(list.len() as u128),
+                one_or_many(list.len(), "identity needs", "identities need"),
+                grouped(left.into())
+            ))),
         }
     }
 
@@ -202,9 +228,9 @@ async fn load(store: &Store, list_id: Uuid, list: &IdentityList, key: &Key) -> R
 }
 
 /// Returns the id of the job for a list: the same list for the same campaign is the same job.
-fn id_of(campaign: &str, list_digest: &[u8; 32]) -> Uuid {
-    let digest =
-        Sha256::new().chain_update("codemint list").chain_update(list_digest).chain_update(campaign).finalize();
+fn id_of(campaign: &str, list_digest: &[u8; 32], attempt: u32) -> Uuid {
+    let list = Sha256::new().chain_update("codemint list").chain_update(list_digest);
+    let digest = list.chain_update(attempt.to_be_bytes()).chain_update(campaign).finalize();
     uuid::Builder::from_custom_bytes(std::array::from_fn(|at| digest[at])).into_uuid()
 }
 

@@ -170,14 +170,23 @@ impl StoreTransaction {
     /// Changes what is taken of the limit of issued codes, if there is one.
     ///
     /// # Errors
-    /// A violated check if the limit is reached.
+    /// `IssueLimit` if the limit does not allow so many.
     pub(crate) async fn change_issued(&mut self, campaign_no: i64, by: i64) -> Result<(), StoreError> {
         const SQL: &str = "
-            update allowances set taken = taken + $2 where campaign_no = $1 and scope = 'issued' and subject = ''";
+            update allowances set taken = taken + $2
+             where campaign_no = $1 and scope = 'issued' and subject = '' and taken + $2 <= quota";
+        const LEFT: &str = "
+            select quota - taken from allowances where campaign_no = $1 and scope = 'issued' and subject = ''";
         // Whoever sets a limit counts first, and must not miss this.
         self.share_campaign_no(campaign_no).await?;
-        self.query(SQL).bind(campaign_no).bind(by).execute().await?;
-        Ok(())
+        if self.query(SQL).bind(campaign_no).bind(by).execute().await? == 1 {
+            return Ok(());
+        }
+        let left: Option<(i64,)> = self.query(LEFT).bind(campaign_no).fetch_optional().await?;
+        match left {
+            Some((left,)) => Err(StoreError::IssueLimit { left: left.unsigned_abs() }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) async fn find_campaign_no(&mut self, name: &str) -> Result<i64, StoreError> {

@@ -45,6 +45,9 @@ pub enum StoreError {
     RowCount { statement: &'static str, changed: u64, expected: u64 },
     #[error("the table {table} has an invalid row: {problem}")]
     Corrupt { table: &'static str, problem: String },
+    /// Nothing was committed.
+    #[error("the limit of issued codes of the campaign allows {left} more")]
+    IssueLimit { left: u64 },
     /// Only in an import.
     #[error("the sorted codes cannot be read from their temporary file: {0}")]
     Input(#[source] std::io::Error),

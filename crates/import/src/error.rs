@@ -35,6 +35,11 @@ pub enum ImportError {
     TextAfterQuote { opened: u64, line: u64 },
     #[error("the header has no column {}; its columns are {}", quoted_name(column), listed(found, |name| quoted_name(name)))]
     ColumnMissing { column: String, found: Vec<String> },
+    /// The columns are not named here: the first row may hold identities.
+    #[error(
+        "the first row has several columns, and none is called identity; name the column in a header, or write one identity per line"
+    )]
+    NoIdentityColumn,
     #[error("the header has {times} columns {}; give each column a name of its own", quoted_name(column))]
     ColumnRepeated { column: String, times: usize },
     #[error(

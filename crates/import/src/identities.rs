@@ -103,11 +103,9 @@ fn format_of(head: &[u8], is_csv: bool) -> Result<ListFormat, ImportError> {
     let likely = named.unwrap_or_else(|| most_frequent(first_row));
     // Whole rows would be taken for identities.
     let has_columns = SEPARATORS.iter().any(|separator| first_row.contains(separator));
-    if (is_csv || named.is_some() || has_columns) && !text.trim_ascii().is_empty() {
-        let found = header(&text[..], likely)?;
-        if found.len() > 1 {
-            return Err(ImportError::ColumnMissing { column: COLUMN.to_owned(), found });
-        }
+    let may_have_columns = (is_csv || named.is_some() || has_columns) && !text.trim_ascii().is_empty();
+    if may_have_columns && header(&text[..], likely)?.len() > 1 {
+        return Err(ImportError::NoIdentityColumn);
     }
     Ok(ListFormat::Lines)
 }

@@ -78,7 +78,7 @@ fn lines_without_an_identity_are_passed_with_their_numbers() {
 #[test]
 fn a_csv_file_of_several_columns_names_one_of_them_identity() {
     let refusal = |input: &[u8]| read(input, true).expect_err("a refusal").to_string();
-    assert_eq!(refusal(b"id;name\n1;Ann\n"), "the header has no column \"identity\"; its columns are \"id\", \"name\"");
+    assert!(refusal(b"id;name\n1;Ann\n").contains("several columns, and none is called identity"));
     assert!(refusal(b"identity,identity\na,b\n").contains("2 columns \"identity\""));
     assert!(refusal(b"identity\n\"a\n").contains("line 2 is not closed"));
     assert_eq!(read(b"a1\nb2\n", true).expect("a list").1, [ok(1, "a1"), ok(2, "b2")]);

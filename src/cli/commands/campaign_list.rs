@@ -131,8 +131,7 @@ impl ListOrder<'_> {
     async fn read(&self, context: &Context, key: IdentityKey) -> Result<(IdentityList, Rejects), Failure> {
         let opened = input::open(self.file)?;
         let mut rejects = Rejects::beside(context, self.reject_file, self.file)?;
-        let ending = Path::new(self.file).extension();
-        let is_csv = ending.is_some_and(|found| ["csv", "tsv"].iter().any(|csv| found.eq_ignore_ascii_case(csv)));
+        let is_csv = input::is_named_csv(self.file);
         let stop = context.stop.token().clone();
         let read = input::on_a_thread(context, move || {
             let proceed = |_bytes| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
@@ -110,8 +109,7 @@ impl Members {
 
     async fn read(&self, context: &Context) -> Result<(ListFormat, List), Failure> {
         let opened = input::open(&self.file)?;
-        let ending = Path::new(&self.file).extension();
-        let is_csv = ending.is_some_and(|found| ["csv", "tsv"].iter().any(|csv| found.eq_ignore_ascii_case(csv)));
+        let is_csv = input::is_named_csv(&self.file);
         let stop = context.stop.token().clone();
         let read = input::on_a_thread(context, move || {
             let proceed = |_bytes| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };

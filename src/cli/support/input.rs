@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use tokio::sync::oneshot;
 
@@ -24,6 +25,12 @@ pub fn open(path: &str) -> Result<Box<dyn Read + Send>, Failure> {
         return Err(cannot_read("it is a directory; name a file".to_owned()));
     }
     Ok(Box::new(file))
+}
+
+/// Returns true if the name of an input says that it is CSV.
+pub fn is_named_csv(path: &str) -> bool {
+    let ending = Path::new(path).extension();
+    ending.is_some_and(|found| ["csv", "tsv"].iter().any(|csv| found.eq_ignore_ascii_case(csv)))
 }
 
 /// Formats the name of an input within a sentence.

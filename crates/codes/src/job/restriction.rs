@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// Where the codes of a restricted campaign go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestrictedTo {
-    /// To the identities of a stored list: each of them gets one code.
+    /// To the identities of a stored list, one code to each identity.
     List { list_id: Uuid },
     /// Into the pool of the campaign: they are nobody's yet.
     Pool,

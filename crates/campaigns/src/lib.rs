@@ -3,3 +3,10 @@
 //! No SQL and no HTTP: the store carries out, `offers` decides.
 
 pub mod issuing;
+pub mod answers;
+pub mod code_book;
+pub mod redeeming;
+mod attempts;
+mod shared;
+mod validating;
+mod writing;

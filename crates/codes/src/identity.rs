@@ -10,6 +10,9 @@ use crate::random::Key;
 /// The longest identity, in characters.
 pub const IDENTITY_LENGTH_MAX: usize = 200;
 
+/// What stands before the digest of an identity that was forgotten. No identity begins with a blank.
+pub const FORGOTTEN: &str = " digest:";
+
 /// The reason why a text is not an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
@@ -65,6 +68,16 @@ impl IdentityKey {
         let mut digest = [0; 16];
         digest.copy_from_slice(&mac[..16]);
         IdentityDigest(digest)
+    }
+}
+
+impl IdentityKey {
+    /// Returns the digest of an identity as it is stored: of one that was forgotten, the digest itself is stored.
+    pub fn digest_of_stored(&self, identity: &str) -> String {
+        match identity.strip_prefix(FORGOTTEN) {
+            Some(digest) => digest.to_owned(),
+            None => self.digest(identity).to_string(),
+        }
     }
 }
 

@@ -12,4 +12,5 @@ pub mod discount;
 pub mod condition;
 pub mod campaign;
 pub mod verdict;
+pub mod redemption;
 pub mod read;

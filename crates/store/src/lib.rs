@@ -7,4 +7,5 @@ pub mod admission;
 pub mod minting;
 pub mod records;
 pub mod campaigns;
+pub mod redemptions;
 pub mod upkeep;

@@ -26,8 +26,18 @@ pub const BEFORE_CLOSE: &str = "before-close";
 pub const EVENTS_PUBLISHED: &str = "events-published";
 /// A part of an export is written.
 pub const EXPORT_HALF_WRITTEN: &str = "export-half-written";
+/// Redemptions are inserted; nothing is taken of the limits yet.
+pub const REDEMPTIONS_INSERTED: &str = "redemptions-inserted";
+/// The allowances of a batch are locked; nothing is decided yet.
+pub const ALLOWANCES_LOCKED: &str = "allowances-locked";
+/// Limits are taken; sums and events are not written.
+pub const ALLOWANCES_CHANGED: &str = "allowances-changed";
+/// A batch of redemptions is written but not committed.
+pub const REDEMPTIONS_WRITTEN: &str = "redemptions-written";
+/// The store has committed a batch of redemptions; this process does not know it yet.
+pub const REDEMPTIONS_COMMITTED: &str = "redemptions-committed";
 
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 15] = [
     JOB_COMMITTED,
     CHUNK_CLAIMED,
     FILTERS_LOADING,
@@ -38,6 +48,11 @@ pub const ALL: [&str; 10] = [
     BEFORE_CLOSE,
     EVENTS_PUBLISHED,
     EXPORT_HALF_WRITTEN,
+    REDEMPTIONS_INSERTED,
+    ALLOWANCES_LOCKED,
+    ALLOWANCES_CHANGED,
+    REDEMPTIONS_WRITTEN,
+    REDEMPTIONS_COMMITTED,
 ];
 
 /// Reads the actions from the environment. Called once, before anything else.

@@ -45,6 +45,8 @@ pub mod oracle;
 #[cfg(feature = "servers")]
 pub mod engine_steps;
 #[cfg(feature = "servers")]
+pub mod redeem_steps;
+#[cfg(feature = "servers")]
 pub mod cli_steps;
 #[cfg(feature = "servers")]
 pub mod broker_steps;

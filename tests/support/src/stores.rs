@@ -144,6 +144,14 @@ impl TestStore {
         number.expect("a number")
     }
 
+    /// Queries all rows of several columns.
+    pub async fn all<T>(&self, sql: &str) -> Vec<T>
+    where
+        T: Send + Unpin + for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + 'static,
+    {
+        self.rows::<T>(sql).collect().await
+    }
+
     /// Queries rows of one column of text.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         let texts = match &self.eyes {

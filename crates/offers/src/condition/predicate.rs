@@ -131,6 +131,17 @@ impl Predicate {
         names
     }
 
+    /// Returns the names of the segments that the condition asks about.
+    pub fn segments(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        self.visit(&mut |node| {
+            if let Self::Member { segment } = node {
+                names.insert(segment.as_str());
+            }
+        });
+        names
+    }
+
     /// Calls a function with each node of the tree.
     fn visit<'a>(&'a self, seen: &mut impl FnMut(&'a Self)) {
         seen(self);

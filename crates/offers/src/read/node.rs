@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::condition::attribute::TEXT_LENGTH_MAX;
 use crate::money::{AMOUNT_MAX, Currency, Money};
@@ -184,6 +185,19 @@ impl<'a> Node<'a> {
         let currency = object.required("currency").and_then(|node| node.currency());
         let amount = object.required("amount").and_then(|node| node.amount(min));
         Some(Money { currency: currency?, amount: amount? })
+    }
+
+    /// Reads a UUID.
+    pub(super) fn id(&self) -> Option<Uuid> {
+        let id = self.value.as_str().and_then(|text| text.parse().ok());
+        id.or_else(|| self.expected("a UUID"))
+    }
+
+    /// Records problems whose pointers begin at this value.
+    pub(super) fn add_below(&self, problems: Vec<Problem>) {
+        for Problem { field, message } in problems {
+            self.problems.add(format!("{}{field}", self.pointer), message);
+        }
     }
 
     pub(super) const fn value(&self) -> &'a Value {

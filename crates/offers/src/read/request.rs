@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use codemint_codes::identity::check_identity;
+use codemint_codes::typed::Typed;
 use serde_json::Value;
 
 use crate::campaign::definition::LIST_MAX;
 use crate::cart::{Cart, LINES_MAX, Line, QUANTITY_MAX};
 use crate::problem::Problem;
 use crate::read::condition::attributes;
-use crate::read::node::{Node, Problems};
+use crate::read::node::{Node, Object, Problems};
+use crate::redemption::request::{HOLD_SECONDS_MAX, HOLD_SECONDS_MIN, Request};
 use crate::verdict::facts::Context;
 
 /// The maximum number of groups of a line.
@@ -41,6 +44,69 @@ fn line(node: &Node<'_>) -> Option<Line> {
     let unit_amount = object.required("unit_amount").and_then(|node| node.amount(0));
     let groups = groups?.into_iter().collect();
     Some(Line { sku: sku?, groups, quantity: quantity?, unit_amount: unit_amount? })
+}
+
+/// Reads a request to use a code, or to find out whether it may be used. Pointers begin at the request, as in
+/// `/cart/lines/0/sku`.
+///
+/// # Errors
+/// Every problem.
+pub fn read_request(value: &Value) -> Result<Request, Vec<Problem>> {
+    let problems = Problems::default();
+    let read = request(&Node::root(value, &problems));
+    problems.or(read)
+}
+
+fn request(node: &Node<'_>) -> Option<Request> {
+    let fields = ["code", "identity", "order", "cart", "context", "actor", "click_id", "hold_seconds"];
+    let object = node.object(&fields)?;
+    let text = |name| object.optional(name, |node: &Node<'_>| node.text());
+    let code = object.required("code").and_then(|node| typed_code(&node));
+    let (order, actor) = (text("order"), text("actor"));
+    let identity = object.optional("identity", identity_of);
+    let cart = object.optional("cart", |node| {
+        let (currency, lines) = cart(node)?;
+        Cart::new(currency, lines).map_err(|problems| node.add_below(problems)).ok()
+    });
+    let context = object.or("context", Context::default(), context);
+    let click_id = object.optional("click_id", |node| node.id());
+    Some(Request {
+        code: code?,
+        identity: identity?,
+        order: order?,
+        cart: cart?,
+        context: context?,
+        actor: actor?,
+        click_id: click_id?,
+        hold_seconds: hold_seconds(&object)?,
+    })
+}
+
+/// A message never repeats a code, not even a wrong one.
+fn typed_code(node: &Node<'_>) -> Option<String> {
+    let Value::String(text) = node.value() else { return node.wrong("the code is not a text; send one") };
+    match text.parse::<Typed>() {
+        Ok(_) => Some(text.clone()),
+        Err(error) => node.wrong(error.to_string()),
+    }
+}
+
+/// A message never repeats an identity.
+fn identity_of(node: &Node<'_>) -> Option<String> {
+    let Value::String(text) = node.value() else { return node.wrong("the identity is not a text; send one") };
+    match check_identity(text) {
+        Ok(identity) => Some(identity.to_owned()),
+        Err(error) => node.wrong(error.to_string()),
+    }
+}
+
+fn hold_seconds(object: &Object<'_>) -> Option<u32> {
+    object.or("hold_seconds", 0, |node| {
+        let seconds = node.value().as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+        let valid = seconds.filter(|seconds| *seconds == 0 || (HOLD_SECONDS_MIN..=HOLD_SECONDS_MAX).contains(seconds));
+        let allowed = format!("send {HOLD_SECONDS_MIN} to {HOLD_SECONDS_MAX} seconds, or 0 to confirm at once");
+        valid.or_else(|| node.wrong(allowed))
+    })
 }
 
 /// Reads a context. Pointers begin below the context, as in `/attributes/city`.

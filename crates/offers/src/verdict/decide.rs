@@ -7,6 +7,7 @@ use crate::condition::facts::Facts;
 use crate::condition::truth::Truth;
 use crate::discount::grant::{Granted, NotGranted, grant};
 use crate::discount::left::Left;
+use crate::money::Currency;
 use crate::verdict::facts::UseFacts;
 use crate::verdict::reason::{Reason, ReasonCode};
 
@@ -43,6 +44,23 @@ pub fn verdict(campaign: &Definition, facts: &UseFacts<'_>, now: DateTime<Utc>) 
     };
     reasons.sort_by_key(|reason| reason.code);
     Verdict { discount: discount.filter(|_| reasons.is_empty()), reasons }
+}
+
+/// Decides again about a use that was decided before and may since have lost its place: what may have changed is the time, the
+/// switch and what others have taken. `discount` is what it was granted, in minor units.
+pub fn verdict_again(
+    campaign: &Definition,
+    facts: &UseFacts<'_>,
+    discount: Option<(Currency, i64)>,
+    now: DateTime<Utc>,
+) -> Verdict {
+    let mut reasons: Vec<Reason> = reasons_of_time(campaign, now).collect();
+    reasons.extend(reasons_of_limits(campaign, facts));
+    let budget = campaign.limits.budget.zip(discount).filter(|(budget, (currency, _))| budget.currency == *currency);
+    let is_spent =
+        budget.is_some_and(|(budget, (_, amount))| amount > budget.amount.saturating_sub(facts.campaign.spent));
+    reasons.extend(is_spent.then(|| ReasonCode::BudgetExhausted.into()));
+    Verdict { discount: None, reasons }
 }
 
 fn reasons_of_time(campaign: &Definition, now: DateTime<Utc>) -> impl Iterator<Item = Reason> {

@@ -105,6 +105,22 @@ impl Reason {
     }
 }
 
+/// Returns the reasons that a caller may know. To one that may not ask for explanations, unknown codes, those of others and dead ones
+/// look alike, so that guessing teaches nothing.
+pub fn shown(reasons: Vec<Reason>, explains: bool) -> Vec<Reason> {
+    let hidden = [
+        ReasonCode::CodeNotFound,
+        ReasonCode::CampaignNotActive,
+        ReasonCode::NotStarted,
+        ReasonCode::Expired,
+        ReasonCode::WrongIdentity,
+    ];
+    match !explains && reasons.iter().any(|reason| hidden.contains(&reason.code)) {
+        true => vec![ReasonCode::CodeNotFound.into()],
+        false => reasons,
+    }
+}
+
 /// A reason with its usual message.
 impl From<ReasonCode> for Reason {
     fn from(code: ReasonCode) -> Self {

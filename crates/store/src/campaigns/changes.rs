@@ -9,6 +9,7 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::actor::actor_of_process;
 use crate::records::audit::{Action, AuditEntry, Outcome};
+use codemint_codes::identity::IdentityKey;
 use codemint_offers::campaign::change::check_change;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::problem::Problem;
@@ -50,6 +51,7 @@ impl Store {
             insert into campaigns (name, kind, active, version, starts_at, ends_at) values ($1, $2, $3, 1, $4, $5)
             on conflict (name) do nothing
             returning no";
+        let key = self.identity_key().await?;
         let mut transaction = self.begin_writing().await?;
         let insert = transaction.query(SQL).bind(&definition.name).bind(definition.kind.into_str());
         let insert = insert.bind(definition.active);
@@ -61,7 +63,7 @@ impl Store {
             return self.describe_existing(definition).await;
         };
         transaction.insert_version(no, 1, definition).await?;
-        transaction.put_limits(no, definition).await?;
+        transaction.put_limits(no, None, definition, &key).await?;
         let entry = entry(Action::CampaignCreate, &definition.name, "version 1");
         transaction.put_audit(&[entry]).await?;
         transaction.commit().await?;
@@ -75,8 +77,9 @@ impl Store {
 
     /// Changes the definition of a campaign, if its version is still the one that the change was made from.
     pub async fn change_campaign(&self, definition: &Definition, version: u32) -> Result<ChangeCampaign, StoreError> {
+        let key = self.identity_key().await?;
         let mut transaction = self.begin_writing().await?;
-        let changed = transaction.change_campaign(definition, version).await?;
+        let changed = transaction.change_campaign(definition, version, &key).await?;
         match changed {
             ChangeCampaign::Changed { .. } => transaction.commit().await?,
             _ => transaction.rollback().await?,
@@ -104,7 +107,12 @@ impl Store {
 }
 
 impl StoreTransaction {
-    async fn change_campaign(&mut self, definition: &Definition, version: u32) -> Result<ChangeCampaign, StoreError> {
+    async fn change_campaign(
+        &mut self,
+        definition: &Definition,
+        version: u32,
+        key: &IdentityKey,
+    ) -> Result<ChangeCampaign, StoreError> {
         let Some(found) = self.lock_campaign(&definition.name).await? else { return Ok(ChangeCampaign::Unknown) };
         if found.version != version {
             return Ok(ChangeCampaign::Stale { version: found.version });
@@ -112,12 +120,16 @@ impl StoreTransaction {
         if found.definition == *definition {
             return Ok(ChangeCampaign::Unchanged { version });
         }
-        let problems = check_change(&found.definition, definition, &self.find_taken(found.no).await?);
+        let problems = check_change(
+            &found.definition,
+            definition,
+            &self.find_taken(found.no, &found.definition, definition).await?,
+        );
         if !problems.is_empty() {
             return Ok(ChangeCampaign::Refused(problems));
         }
         self.replace_definition(found.no, version + 1, definition).await?;
-        self.put_limits(found.no, definition).await?;
+        self.put_limits(found.no, Some(&found.definition), definition, key).await?;
         self.put_audit(&[entry(Action::CampaignChange, &definition.name, &both(version))]).await?;
         Ok(ChangeCampaign::Changed { version: version + 1 })
     }

@@ -1,5 +1,7 @@
 //! Campaigns as they are stored: the current definition, its version, and what is used up.
 
+use std::collections::{BTreeSet, HashMap};
+
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
@@ -7,9 +9,11 @@ use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
+use crate::redemptions::tallies::Sums;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::campaign::status::{Counts, Status, status};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
+use codemint_offers::redemption::tally::Metric;
 
 /// A campaign at an instant.
 #[derive(Clone, Debug)]
@@ -86,18 +90,49 @@ pub(crate) fn definition_of(json: &str) -> Result<Definition, StoreError> {
         .map_err(|problems| corrupt(problems.first().map(ToString::to_string).unwrap_or_default()))
 }
 
+/// Returns the currency in which the discounts of a campaign are counted: that of its budget, or else the only one.
+fn currency_of(definition: &Definition, sums: &Sums) -> String {
+    if let Some(budget) = definition.limits.budget {
+        return budget.currency.code().to_owned();
+    }
+    let currencies: BTreeSet<&String> = sums.keys().map(|(_, currency)| currency).filter(|c| !c.is_empty()).collect();
+    match currencies.len() {
+        1 => currencies.into_iter().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
 impl Store {
     pub async fn find_campaign(&self, name: &str) -> Result<Option<Campaign>, StoreError> {
         let query = self.query(format!("{SELECT} where p.name = $1"));
         let row: Option<CampaignRow> = query.bind(name).fetch_optional().await?;
-        row.map(Campaign::try_from).transpose()
+        let found: Vec<Campaign> = row.map(Campaign::try_from).transpose()?.into_iter().collect();
+        Ok(self.with_sums(found).await?.into_iter().next())
+    }
+
+    /// Adds what is summed up about redemptions.
+    async fn with_sums(&self, mut campaigns: Vec<Campaign>) -> Result<Vec<Campaign>, StoreError> {
+        let nos: Vec<i64> = campaigns.iter().map(|campaign| campaign.no).collect();
+        let sums = if nos.is_empty() { HashMap::new() } else { self.read_sums(&nos).await? };
+        for campaign in &mut campaigns {
+            let Some(sums) = sums.get(&campaign.no) else { continue };
+            let sum = |metric: Metric, currency: &str| {
+                sums.get(&(metric.into_str().to_owned(), currency.to_owned())).copied().unwrap_or_default()
+            };
+            campaign.counts.held = sum(Metric::Held, "").max(0).unsigned_abs();
+            campaign.counts.redeemed = sum(Metric::Redeemed, "").max(0).unsigned_abs();
+            let currency = currency_of(&campaign.definition, sums);
+            campaign.counts.discount = sum(Metric::Discount, &currency) + sum(Metric::DiscountHeld, &currency);
+        }
+        Ok(campaigns)
     }
 
     /// Lists campaigns in the order of their names, at most `limit`, from the first one after this name.
     pub async fn list_campaigns(&self, after: &str, limit: u32) -> Result<Vec<Campaign>, StoreError> {
         let query = self.query(format!("{SELECT} where p.name > $1 order by p.name limit $2"));
         let rows: Vec<CampaignRow> = query.bind(after).bind(i64::from(limit)).fetch_all().await?;
-        rows.into_iter().map(Campaign::try_from).collect()
+        let campaigns: Result<Vec<Campaign>, StoreError> = rows.into_iter().map(Campaign::try_from).collect();
+        self.with_sums(campaigns?).await
     }
 
     /// Lists all versions of a campaign, newest first.

@@ -214,7 +214,8 @@ fn translated(sql: &str) -> String {
     let sql = sql.replace("now() - interval '1 second'", SECOND_AGO).replace("now()", NOW);
     let sql = sql.replace("clock_timestamp()", NOW);
     let sql = sql.replace("for update of c skip locked", "").replace("for update skip locked", "");
-    let sql = sql.replace("for update", "");
+    let sql = sql.replace("for update of a", "").replace("for update", "");
+    let sql = replace_recordsets(&sql);
     let sql = replace_each(&sql, "= any(", ")", |list| match list.strip_suffix("::uuid[]") {
         Some(ids) => format!("in (select unhex(value, '-') from json_each({ids}))"),
         None => format!("in (select value from json_each({list}))"),
@@ -225,6 +226,38 @@ fn translated(sql: &str) -> String {
         Some((number, "bytea")) => format!("unhex(value ->> {number}, '\\x')"),
         Some((number, _)) => format!("value ->> {number}"),
         None => field.to_owned(),
+    })
+}
+
+/// Replaces `json_to_recordset($1::json) as name(column type, ...)`: rows of a JSON list of objects.
+fn replace_recordsets(sql: &str) -> String {
+    const START: &str = "json_to_recordset(";
+    let mut parts = sql.split(START);
+    let mut replaced = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match recordset(part) {
+            Some(recordset) => replaced += &recordset,
+            None => replaced = replaced + START + part,
+        }
+    }
+    replaced
+}
+
+/// Returns the translation of what follows the start; `None` if it has another form.
+fn recordset(part: &str) -> Option<String> {
+    let (rows, part) = part.split_once("::json)")?;
+    let (name, part) = part.trim_start().strip_prefix("as ")?.split_once('(')?;
+    let (columns, rest) = part.split_once(')')?;
+    let columns: Option<Vec<String>> = columns.split(',').map(column).collect();
+    Some(format!("(select {} from json_each({rows})) as {name}{rest}", columns?.join(", ")))
+}
+
+fn column(column: &str) -> Option<String> {
+    let (name, kind) = column.trim().split_once(' ')?;
+    Some(match kind {
+        "uuid" => format!("unhex(value ->> '{name}', '-') as {name}"),
+        "bytea" => format!("unhex(value ->> '{name}', '\\x') as {name}"),
+        _ => format!("value ->> '{name}' as {name}"),
     })
 }
 
@@ -293,6 +326,11 @@ impl Write for Length {
     }
 }
 
+/// Returns a time as text that both databases read, in whole milliseconds.
+pub(crate) fn time_text(time: DateTime<Utc>) -> String {
+    time.format(SQLITE_TIME).to_string()
+}
+
 /// A time, as the tables hold it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub DateTime<Utc>);
@@ -317,7 +355,7 @@ impl Type<Sqlite> for Time {
 
 impl<'q> Encode<'q, Sqlite> for Time {
     fn encode_by_ref(&self, values: &mut Vec<SqliteArgumentValue<'q>>) -> Result<IsNull, BoxDynError> {
-        values.push(SqliteArgumentValue::Text(self.0.format(SQLITE_TIME).to_string().into()));
+        values.push(SqliteArgumentValue::Text(time_text(self.0).into()));
         Ok(IsNull::No)
     }
 }

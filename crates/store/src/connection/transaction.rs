@@ -1,9 +1,13 @@
 //! A transaction on either store, so that each statement in it is written once.
 
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
 use sqlx::{Sqlite, Transaction};
 
 use crate::connection::error::StoreError;
 use crate::connection::postgres_transaction::{Begin, PostgresSession};
+use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::time_limit::in_time;
 
@@ -15,6 +19,9 @@ const OUTBOX_LOCK: i32 = 0;
 
 /// "CMPG": the first half of the keys of the locks of campaigns; the second half is the campaign's number.
 const CAMPAIGN_LOCKS: i32 = 0x434d_5047;
+
+/// "ORDR": the first half of the keys of the locks of orders; the second half is a digest of the order's reference.
+const ORDER_LOCKS: i32 = 0x4f52_4452;
 
 /// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]
@@ -95,6 +102,32 @@ impl StoreTransaction {
             let query = self.query("select pg_advisory_xact_lock_shared($1, $2)");
             query.bind(CAMPAIGN_LOCKS).bind(campaign_no as i32).execute().await?;
         }
+        Ok(())
+    }
+
+    /// Keeps campaigns from being changed until the end of the transaction; others may use them too.
+    pub(crate) async fn share_campaigns(&mut self, campaign_nos: &BTreeSet<i64>) -> Result<(), StoreError> {
+        let keys: Vec<i32> = campaign_nos.iter().map(|no| *no as i32).collect();
+        self.lock_each("pg_advisory_xact_lock_shared", CAMPAIGN_LOCKS, keys).await
+    }
+
+    /// Makes redemptions of the same order take turns, until the end of the transaction.
+    pub(crate) async fn lock_orders(&mut self, orders: &BTreeSet<&str>) -> Result<(), StoreError> {
+        let key = |order: &&str| {
+            let digest = Sha256::digest(order);
+            i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+        };
+        self.lock_each("pg_advisory_xact_lock", ORDER_LOCKS, orders.iter().map(key).collect()).await
+    }
+
+    /// Takes locks in ascending order, so that nobody waits in a circle. In SQLite the writer is alone anyway.
+    async fn lock_each(&mut self, function: &str, first: i32, mut keys: Vec<i32>) -> Result<(), StoreError> {
+        if keys.is_empty() || matches!(self, Self::Sqlite(_)) {
+            return Ok(());
+        }
+        keys.sort_unstable();
+        let query = self.query(format!("select {function}($1, key) from unnest($2::integer[]) as key"));
+        query.bind(first).bind(List(&keys)).execute().await?;
         Ok(())
     }
 

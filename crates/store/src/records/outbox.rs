@@ -182,7 +182,7 @@ impl StoreTransaction {
     }
 
     /// Inserts events in this order, in one statement.
-    async fn insert_events(&mut self, events: &[NewEvent]) -> Result<(), StoreError> {
+    pub(crate) async fn insert_events(&mut self, events: &[NewEvent]) -> Result<(), StoreError> {
         const SQL: &str = "
             insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
             select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
@@ -198,13 +198,15 @@ impl StoreTransaction {
 
 /// A row to insert into the outbox.
 #[derive(Clone)]
-struct NewEvent {
-    job_no: i64,
-    message_id: String,
-    kind: EventKind,
-    reply_to: Option<String>,
-    correlation_id: Option<String>,
-    payload: String,
+pub(crate) struct NewEvent {
+    /// `None` for an event that is about no job.
+    pub job_no: Option<i64>,
+    pub message_id: String,
+    pub message_type: String,
+    pub routing_key: String,
+    pub reply_to: Option<String>,
+    pub correlation_id: Option<String>,
+    pub payload: String,
 }
 
 impl NewEvent {
@@ -215,10 +217,13 @@ impl NewEvent {
             problem: format!("its event cannot be serialized: {error}"),
         })?;
         let correlation_id = job.options.correlation_id.clone();
-        Ok(Self { job_no: job.no, message_id: event.id, kind, reply_to: None, correlation_id, payload })
+        let (message_type, routing_key) = (kind.event_type(), kind.routing_key());
+        let job_no = Some(job.no);
+        Ok(Self { job_no, message_id: event.id, message_type, routing_key, reply_to: None, correlation_id, payload })
     }
+
     fn row(&self) -> Value {
-        let Self { job_no, message_id, kind, reply_to, correlation_id, payload } = self;
-        json!([job_no, message_id, kind.event_type(), kind.routing_key(), reply_to, correlation_id, payload])
+        let Self { job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload } = self;
+        json!([job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload])
     }
 }

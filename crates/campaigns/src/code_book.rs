@@ -1,0 +1,143 @@
+//! Finds the codes that customers type, and the campaigns that they belong to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use codemint_codes::check::CheckKey;
+use codemint_codes::typed::{KnownMask, Typed};
+use codemint_store::connection::error::StoreError;
+use codemint_store::connection::store::Store;
+use codemint_store::redemptions::code_origins::RunOrigin;
+
+/// The number of newest masks with which a code is compared that is not stored as it was typed.
+const MASKS_MAX: u32 = 10_000;
+/// The maximum number of spellings of one code that are looked up.
+const SPELLINGS_MAX: usize = 64;
+/// How long masks are believed to be all there are.
+const MASKS_FRESH_FOR: Duration = Duration::from_secs(1);
+/// The maximum number of runs whose origin is kept.
+const RUNS_MAX: usize = 1_000_000;
+
+/// A code that exists and belongs to a campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCode {
+    /// The code as it is stored.
+    pub code: String,
+    pub campaign_no: i64,
+    pub may_vanish: bool,
+}
+
+/// Looks codes up. What a run belongs to never changes, so it is kept.
+#[derive(Debug)]
+pub struct CodeBook {
+    store: Store,
+    check_key: Option<CheckKey>,
+    runs: Mutex<HashMap<i64, RunOrigin>>,
+    masks: Mutex<Option<(Instant, Arc<Vec<KnownMask>>)>>,
+}
+
+impl CodeBook {
+    /// `check_key` verifies check characters, if the store's masks have some.
+    pub fn new(store: Store, check_key: Option<CheckKey>) -> Self {
+        Self { store, check_key, runs: Mutex::default(), masks: Mutex::default() }
+    }
+
+    /// Looks up codes as they were typed, and answers in their order; `None` for a text that is no code of a campaign.
+    pub async fn find(&self, typed: &[&str]) -> Result<Vec<Option<KnownCode>>, StoreError> {
+        let readings: Vec<Vec<String>> = typed.iter().map(|text| as_typed(text)).collect();
+        let mut found = self.find_first(&readings).await?;
+        let missing: Vec<usize> = (0..typed.len()).filter(|place| found[*place].is_none()).collect();
+        if missing.iter().any(|place| !readings[*place].is_empty()) {
+            let masks = self.masks().await?;
+            let spellings = |place: &usize| {
+                let Ok(typed) = typed[*place].parse::<Typed>() else { return Vec::new() };
+                let mut spellings = typed.spellings(&masks);
+                spellings.retain(|spelling| !readings[*place].contains(spelling));
+                spellings.truncate(SPELLINGS_MAX);
+                spellings
+            };
+            let spellings: Vec<Vec<String>> = missing.iter().map(spellings).collect();
+            for (place, code) in missing.into_iter().zip(self.find_first(&spellings).await?) {
+                found[place] = code;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the first of the spellings of each code that exists and belongs to a campaign.
+    async fn find_first(&self, spellings: &[Vec<String>]) -> Result<Vec<Option<KnownCode>>, StoreError> {
+        let mut all: Vec<String> = spellings.iter().flatten().cloned().collect();
+        all.sort_unstable();
+        all.dedup();
+        let stored: HashMap<String, i64> = match all.is_empty() {
+            true => HashMap::new(),
+            false => self.store.find_run_nos(&all).await?.into_iter().collect(),
+        };
+        let origins = self.origins(&stored).await?;
+        let known = |code: &String| {
+            let origin = origins.get(stored.get(code)?)?;
+            let (campaign_no, may_vanish) = (origin.campaign_no?, origin.may_vanish);
+            Some(KnownCode { code: code.clone(), campaign_no, may_vanish })
+        };
+        Ok(spellings.iter().map(|spellings| spellings.iter().find_map(known)).collect())
+    }
+
+    async fn origins(&self, stored: &HashMap<String, i64>) -> Result<HashMap<i64, RunOrigin>, StoreError> {
+        let mut origins = HashMap::new();
+        let mut unknown = Vec::new();
+        {
+            let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+            for run_no in stored.values() {
+                match runs.get(run_no) {
+                    Some(origin) => drop(origins.insert(*run_no, *origin)),
+                    None => unknown.push(*run_no),
+                }
+            }
+        }
+        unknown.sort_unstable();
+        unknown.dedup();
+        let read = self.store.find_run_origins(&unknown).await?;
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs.len() + read.len() > RUNS_MAX {
+            runs.clear();
+        }
+        for origin in read {
+            origins.insert(origin.run_no, origin);
+            // A campaign of this name may still be created.
+            if origin.campaign_no.is_some() {
+                runs.insert(origin.run_no, origin);
+            }
+        }
+        Ok(origins)
+    }
+
+    async fn masks(&self) -> Result<Arc<Vec<KnownMask>>, StoreError> {
+        if let Some((read_at, masks)) = &*self.masks.lock().unwrap_or_else(PoisonError::into_inner)
+            && read_at.elapsed() < MASKS_FRESH_FOR
+        {
+            return Ok(Arc::clone(masks));
+        }
+        let read_at = Instant::now();
+        let of_jobs = self.store.list_masks(1, MASKS_MAX).await?;
+        let known = of_jobs.into_iter().map(|of_jobs| {
+            let fingerprints: Vec<&str> = of_jobs.check_fingerprints.iter().map(String::as_str).collect();
+            KnownMask::new(of_jobs.mask, &fingerprints, self.check_key.as_ref())
+        });
+        let masks: Arc<Vec<KnownMask>> = Arc::new(known.collect());
+        *self.masks.lock().unwrap_or_else(PoisonError::into_inner) = Some((read_at, Arc::clone(&masks)));
+        Ok(masks)
+    }
+}
+
+/// Returns a code as it was typed, and in upper case; nothing for a text that cannot be a code.
+fn as_typed(text: &str) -> Vec<String> {
+    let Ok(typed) = text.parse::<Typed>() else { return Vec::new() };
+    let mut readings = vec![typed.written().to_owned()];
+    let trimmed = text.trim();
+    if trimmed != typed.written() && trimmed.is_ascii() {
+        // An imported code may have lower-case letters.
+        readings.insert(0, trimmed.to_owned());
+    }
+    readings
+}

@@ -1,0 +1,29 @@
+//! What all requests of a process share.
+
+use uuid::Uuid;
+
+use crate::code_book::{CodeBook, KnownCode};
+use codemint_codes::identity::IdentityKey;
+use codemint_offers::redemption::request::Request;
+use codemint_store::connection::store::Store;
+use codemint_store::redemptions::definition_cache::DefinitionCache;
+use codemint_store::redemptions::facts::Asked;
+
+/// What all requests of a process share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub store: Store,
+    pub book: CodeBook,
+    pub key: IdentityKey,
+    pub definitions: DefinitionCache,
+    pub emits_events: bool,
+}
+
+impl Shared {
+    /// Returns the request with what is known about its code.
+    pub(crate) fn asked(&self, id: Uuid, request: Request, code: KnownCode) -> Asked {
+        let KnownCode { code, campaign_no, may_vanish } = code;
+        let identity = request.identity.as_deref().map(|identity| self.key.digest(identity).to_string());
+        Asked { id, request_digest: request.digest(), request, code, campaign_no, may_vanish, identity }
+    }
+}

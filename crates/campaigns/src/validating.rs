@@ -1,0 +1,76 @@
+//! Validations: what waits is read together.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::answers::{RedeemError, Validation};
+use crate::attempts::Attempts;
+use crate::shared::Shared;
+use codemint_offers::redemption::ledger::Remaining;
+use codemint_offers::redemption::request::Request;
+use codemint_offers::verdict::decide::Verdict;
+use codemint_offers::verdict::reason::ReasonCode;
+use codemint_store::connection::error::StoreError;
+
+/// The maximum number of requests that are read together.
+const BATCH_MAX: usize = 1000;
+
+/// A request that only asks.
+pub(crate) struct Question {
+    pub request: Box<Request>,
+    pub answer: oneshot::Sender<Result<Validation, RedeemError>>,
+}
+
+/// Answers what is waiting, again and again: a batch is what came while the previous one was read.
+pub(crate) async fn combine(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Question>) {
+    let mut batch = Vec::new();
+    while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        // Nobody waits for the answer, so nothing need be done.
+        batch.retain(|question: &Question| !question.answer.is_closed());
+        let requests: Vec<Request> = batch.iter().map(|question| (*question.request).clone()).collect();
+        let mut attempts = Attempts::new();
+        let validations = loop {
+            match validate(&shared, requests.clone()).await {
+                Err(error) if attempts.again(&error).await => {}
+                validations => break validations,
+            }
+        };
+        match validations {
+            Ok(validations) => {
+                for (question, validation) in batch.drain(..).zip(validations) {
+                    let _gone = question.answer.send(Ok(validation));
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for question in batch.drain(..) {
+                    let _gone = question.answer.send(Err(RedeemError::Store(Arc::clone(&error))));
+                }
+            }
+        }
+    }
+}
+
+async fn validate(shared: &Shared, requests: Vec<Request>) -> Result<Vec<Validation>, StoreError> {
+    let typed: Vec<&str> = requests.iter().map(|request| request.code.as_str()).collect();
+    let codes = shared.book.find(&typed).await?;
+    let mut asked = Vec::new();
+    let is_known: Vec<bool> = codes.iter().map(Option::is_some).collect();
+    for (request, code) in requests.into_iter().zip(codes) {
+        asked.extend(code.map(|code| shared.asked(Uuid::nil(), request, code)));
+    }
+    // Also without a known code: an answer about an unknown one takes as long.
+    let mut validated = shared.store.validate(&shared.definitions, &asked).await?.into_iter();
+    let answers = is_known.into_iter().map(|is_known| match validated.next().filter(|_| is_known) {
+        Some(one) => Validation { definition: Some(one.definition), verdict: one.verdict, remaining: one.remaining },
+        None => not_found(),
+    });
+    Ok(answers.collect())
+}
+
+fn not_found() -> Validation {
+    let reasons = vec![ReasonCode::CodeNotFound.into()];
+    Validation { definition: None, verdict: Verdict { discount: None, reasons }, remaining: Remaining::default() }
+}

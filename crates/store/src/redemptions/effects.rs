@@ -1,0 +1,85 @@
+//! What a change of redemptions writes besides: sums and events.
+
+use serde_json::{Value, json};
+
+use crate::connection::error::{StoreError, require_rows};
+use crate::connection::transaction::StoreTransaction;
+use crate::records::outbox::NewEvent;
+use crate::redemptions::facts::CampaignNow;
+use codemint_offers::redemption::event::Event;
+use codemint_offers::redemption::ledger::{Ledger, Subject};
+use codemint_offers::redemption::tally::Deltas;
+
+/// What is written in the transaction of a change, when all is decided.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub deltas: Deltas,
+    pub events: Vec<Event>,
+}
+
+impl Effects {
+    /// Adds events about the limits that a change has reached.
+    pub(crate) fn add_exhausted(
+        &mut self,
+        before: &Ledger,
+        after: &Ledger,
+        now: chrono::DateTime<chrono::Utc>,
+        campaign: impl Fn(i64) -> Option<CampaignNow>,
+    ) {
+        for (Subject { scope, campaign_no, .. }, _) in after.iter().filter(|(subject, allowance)| {
+            allowance.taken == allowance.quota && before.taken(subject) < allowance.quota
+        }) {
+            let event = campaign(*campaign_no)
+                .and_then(|campaign| Event::of_limit(&campaign.definition, campaign.version, *scope, now));
+            self.events.extend(event);
+        }
+    }
+}
+
+impl StoreTransaction {
+    pub(crate) async fn put_effects(&mut self, effects: &Effects, emits_events: bool) -> Result<(), StoreError> {
+        self.put_deltas("", &effects.deltas).await?;
+        if !emits_events {
+            return Ok(());
+        }
+        let events: Result<Vec<NewEvent>, StoreError> = effects.events.iter().map(new_event).collect();
+        self.insert_events(&events?).await
+    }
+
+    /// Writes changes of sums, with a prefix before the names of the metrics.
+    pub(crate) async fn put_deltas(&mut self, prefix: &str, deltas: &Deltas) -> Result<(), StoreError> {
+        const SQL: &str = "
+            insert into tally_deltas (campaign_no, day, source, ad, affiliate, currency, metric, amount)
+            select d.campaign_no, d.day, d.source, d.ad, d.affiliate, d.currency, d.metric, d.amount
+              from json_to_recordset($1::json)
+                as d(campaign_no bigint, day date, source text, ad text, affiliate text, currency text, metric text, amount bigint)";
+        let row = |(key, amount): (&codemint_offers::redemption::tally::TallyKey, i64)| {
+            json!({ "campaign_no": key.campaign_no, "day": key.day, "source": key.source, "ad": key.ad,
+                    "affiliate": key.affiliate, "currency": key.currency,
+                    "metric": format!("{prefix}{}", key.metric.into_str()), "amount": amount })
+        };
+        let rows: Vec<Value> = deltas.iter().map(row).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let count = rows.len() as u64;
+        let inserted = self.query(SQL).bind(Value::from(rows).to_string()).execute().await?;
+        require_rows("the insert of sums", inserted, count)
+    }
+}
+
+fn new_event(event: &Event) -> Result<NewEvent, StoreError> {
+    let payload = serde_json::to_string(event).map_err(|error| StoreError::Corrupt {
+        table: "redemptions",
+        problem: format!("an event cannot be serialized: {error}"),
+    })?;
+    Ok(NewEvent {
+        job_no: None,
+        message_id: event.id.clone(),
+        message_type: event.event_type.clone(),
+        routing_key: event.routing_key.clone(),
+        reply_to: None,
+        correlation_id: None,
+        payload,
+    })
+}

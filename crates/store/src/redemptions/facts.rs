@@ -1,0 +1,362 @@
+//! The facts on which uses of codes are decided, read for many requests at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::connection::error::StoreError;
+use crate::connection::statement::List;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::records::rows::unsigned;
+use crate::redemptions::definition_cache::DefinitionCache;
+use crate::redemptions::rows::{RedemptionRow, SELECT, whole_milliseconds};
+use codemint_offers::campaign::definition::{Definition, Kind, Purpose};
+use codemint_offers::condition::facts::Facts as ConditionFacts;
+use codemint_offers::condition::segment::Segment;
+use codemint_offers::read::condition::read_segment;
+use codemint_offers::redemption::decide::Use;
+use codemint_offers::redemption::ledger::{Ledger, Remaining, Subject, Takings};
+use codemint_offers::redemption::record::Redemption;
+use codemint_offers::redemption::request::{Digest, Request};
+use codemint_offers::verdict::decide::Verdict;
+use codemint_offers::verdict::facts::EarlierRedemption;
+use codemint_offers::verdict::reason::ReasonCode;
+
+/// A request whose code exists and belongs to a campaign.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The id of the redemption; nil for a validation.
+    pub id: Uuid,
+    pub request: Request,
+    pub request_digest: Digest,
+    /// The code as it is stored.
+    pub code: String,
+    pub campaign_no: i64,
+    /// The code may have been withdrawn since it was looked up.
+    pub may_vanish: bool,
+    /// The keyed digest of the identity.
+    pub identity: Option<String>,
+}
+
+/// A campaign as it is at the moment.
+#[derive(Clone, Debug)]
+pub(crate) struct CampaignNow {
+    pub version: u32,
+    pub definition: Arc<Definition>,
+}
+
+/// What is known besides the allowances.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub now: DateTime<Utc>,
+    pub campaigns: HashMap<i64, CampaignNow>,
+    /// The digests of the owners of restricted codes.
+    owners: HashMap<String, String>,
+    /// The redemptions that count, by the reference of their order, in the order in which they were made.
+    earlier: HashMap<String, Vec<(Uuid, EarlierRedemption)>>,
+    segments: SegmentFacts,
+    vanished: HashSet<String>,
+}
+
+/// Who belongs to which segment.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentFacts {
+    conditions: BTreeMap<String, Segment>,
+    /// The segments that list an identity as a member.
+    listed: HashMap<String, BTreeSet<String>>,
+}
+
+/// What one redemption or request needs facts about.
+pub(crate) struct Subjects<'a> {
+    pub campaign_nos: BTreeSet<i64>,
+    /// Codes of any campaign, each with the number of its campaign.
+    pub codes: Vec<(&'a str, i64)>,
+    pub may_vanish: Vec<String>,
+    pub identities: BTreeSet<&'a str>,
+    pub orders: BTreeSet<&'a str>,
+}
+
+impl<'a> Subjects<'a> {
+    pub(crate) fn of(asked: &'a [Asked]) -> Self {
+        Self {
+            campaign_nos: asked.iter().map(|asked| asked.campaign_no).collect(),
+            codes: asked.iter().map(|asked| (asked.code.as_str(), asked.campaign_no)).collect(),
+            may_vanish: asked.iter().filter(|asked| asked.may_vanish).map(|asked| asked.code.clone()).collect(),
+            identities: asked.iter().filter_map(|asked| asked.request.identity.as_deref()).collect(),
+            orders: asked.iter().filter_map(|asked| asked.request.order.as_deref()).collect(),
+        }
+    }
+}
+
+/// The answer to a request that only asks.
+#[derive(Clone, Debug)]
+pub struct Validated {
+    pub definition: Arc<Definition>,
+    pub verdict: Verdict,
+    pub remaining: Remaining,
+}
+
+impl Store {
+    /// Decides requests without writing anything, and answers in their order.
+    pub async fn validate(&self, cache: &DefinitionCache, asked: &[Asked]) -> Result<Vec<Validated>, StoreError> {
+        let mut snapshot = self.begin_reading().await?;
+        let facts = snapshot.read_facts(cache, &Subjects::of(asked)).await?;
+        let ledger = snapshot.read_allowances(&facts.limited_subjects(asked), false).await?;
+        snapshot.rollback().await?;
+        let validated = |asked: &Asked| {
+            let definition = Arc::clone(&facts.campaign(asked.campaign_no)?.definition);
+            let remaining = Remaining::of(&asked.takings(&definition), &definition.limits, &ledger);
+            Ok(Validated { verdict: facts.verdict(asked, &ledger)?, definition, remaining })
+        };
+        asked.iter().map(validated).collect()
+    }
+}
+
+impl Asked {
+    /// Returns the subjects of which the use takes, the budget included, whatever the discount will be.
+    fn takings(&self, definition: &Definition) -> Takings {
+        let budget = definition.limits.budget.map(|budget| (budget.currency, 0));
+        Takings::of(self.campaign_no, &self.code, self.identity.as_deref(), budget)
+    }
+}
+
+impl StoreTransaction {
+    /// Reads facts. In a transaction that writes, the campaigns and the orders are locked.
+    pub(crate) async fn read_facts(
+        &mut self,
+        cache: &DefinitionCache,
+        subjects: &Subjects<'_>,
+    ) -> Result<Facts, StoreError> {
+        let (now, campaigns) = self.read_campaigns(cache, &subjects.campaign_nos).await?;
+        let owned = subjects.codes.iter().filter(|(_, campaign_no)| {
+            campaigns.get(campaign_no).is_some_and(|campaign| has_owners(&campaign.definition))
+        });
+        let owned: Vec<String> = owned.map(|(code, _)| (*code).to_owned()).collect();
+        let definitions = campaigns.values().map(|campaign| &*campaign.definition);
+        let segments = self.read_segments(definitions, &subjects.identities).await?;
+        Ok(Facts {
+            owners: self.read_code_owners(&owned).await?,
+            earlier: self.read_earlier(cache, &subjects.orders).await?,
+            vanished: self.find_vanished(&subjects.may_vanish).await?,
+            now,
+            campaigns,
+            segments,
+        })
+    }
+
+    async fn read_campaigns(
+        &mut self,
+        cache: &DefinitionCache,
+        nos: &BTreeSet<i64>,
+    ) -> Result<(DateTime<Utc>, HashMap<i64, CampaignNow>), StoreError> {
+        const SQL: &str = "select no, version, clock_timestamp() from campaigns where no = any($1)";
+        let nos: Vec<i64> = nos.iter().copied().collect();
+        let rows: Vec<(i64, i32, DateTime<Utc>)> = self.query(SQL).bind(List(&nos)).fetch_all().await?;
+        // The latest reading: whoever is refused for time is refused at a moment after the locks were taken.
+        let now = rows.iter().map(|(_, _, now)| *now).max().unwrap_or_default();
+        let mut campaigns = HashMap::with_capacity(rows.len());
+        for (no, version, _) in rows {
+            let version: u32 = unsigned("campaigns", version)?;
+            let definition = self.definition(cache, (no, version)).await?;
+            campaigns.insert(no, CampaignNow { version, definition });
+        }
+        Ok((whole_milliseconds(now), campaigns))
+    }
+
+    async fn read_code_owners(&mut self, codes: &[String]) -> Result<HashMap<String, String>, StoreError> {
+        if codes.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = "select code, identity from assignments where code = any($1)";
+        let rows: Vec<(String, String)> = self.query(sql).bind(List(codes)).fetch_all().await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    async fn read_earlier(
+        &mut self,
+        cache: &DefinitionCache,
+        orders: &BTreeSet<&str>,
+    ) -> Result<HashMap<String, Vec<(Uuid, EarlierRedemption)>>, StoreError> {
+        let mut earlier: HashMap<String, Vec<(Uuid, EarlierRedemption)>> = HashMap::new();
+        if orders.is_empty() {
+            return Ok(earlier);
+        }
+        let orders: Vec<String> = orders.iter().map(|order| (*order).to_owned()).collect();
+        let sql = format!(
+            "{SELECT} where r.order_ref = any($1) and r.state in ('held', 'confirmed') order by r.held_at, r.id"
+        );
+        let rows: Vec<RedemptionRow> = self.query(sql).bind(List(&orders)).fetch_all().await?;
+        for row in rows {
+            let redemption = Redemption::try_from(row)?;
+            let definition = self.definition(cache, (redemption.campaign_no, redemption.version)).await?;
+            let Redemption { id, order, discount, .. } = redemption;
+            let lines = discount.map(|discount| discount.lines).unwrap_or_default();
+            let one = EarlierRedemption { exclusive: definition.exclusive, lines };
+            earlier.entry(order.unwrap_or_default()).or_default().push((id, one));
+        }
+        Ok(earlier)
+    }
+
+    /// Returns those of these codes that no longer exist.
+    async fn find_vanished(&mut self, codes: &[String]) -> Result<HashSet<String>, StoreError> {
+        if codes.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let sql = "select code from codes where code = any($1)";
+        let found: HashSet<String> = self.query(sql).bind(List(codes)).fetch_values().await?.into_iter().collect();
+        Ok(codes.iter().filter(|code| !found.contains(*code)).cloned().collect())
+    }
+
+    pub(crate) async fn read_segments(
+        &mut self,
+        definitions: impl Iterator<Item = &Definition>,
+        identities: &BTreeSet<&str>,
+    ) -> Result<SegmentFacts, StoreError> {
+        const CONDITIONS: &str = "
+            select name, cast(tree as text) from segments where tree is not null and name = any($1)";
+        const ALL_CONDITIONS: &str = "select name, cast(tree as text) from segments where tree is not null";
+        const LISTED: &str = "select identity, segment from segment_members where identity = any($1)";
+        let (mut names, mut has_expression) = (BTreeSet::new(), false);
+        for definition in definitions {
+            names.extend(definition.segments.iter().cloned());
+            if let Some(condition) = &definition.condition {
+                names.extend(condition.segments().into_iter().map(str::to_owned));
+            }
+            // An expression may name any segment.
+            has_expression |= definition.expression.is_some();
+        }
+        let mut facts = SegmentFacts::default();
+        if names.is_empty() && !has_expression {
+            return Ok(facts);
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        let query = if has_expression { self.query(ALL_CONDITIONS) } else { self.query(CONDITIONS).bind(List(&names)) };
+        let trees: Vec<(String, String)> = query.fetch_all().await?;
+        for (name, tree) in trees {
+            let segment = segment_of(&tree)?;
+            facts.conditions.insert(name, segment);
+        }
+        let identities: Vec<String> = identities.iter().map(|identity| (*identity).to_owned()).collect();
+        if !identities.is_empty() {
+            let rows: Vec<(String, String)> = self.query(LISTED).bind(List(&identities)).fetch_all().await?;
+            for (identity, segment) in rows {
+                facts.listed.entry(identity).or_default().insert(segment);
+            }
+        }
+        Ok(facts)
+    }
+
+    /// Reads redemptions by their ids, those that exist, in the order of the ids.
+    pub(crate) async fn read_redemptions(&mut self, ids: &[Uuid], lock: Lock) -> Result<Vec<Redemption>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lock = match lock {
+            Lock::No => "",
+            Lock::Wait => "for update of r",
+            Lock::SkipLocked => "for update of r skip locked",
+        };
+        let sql = format!("{SELECT} where r.id = any($1::uuid[]) order by r.id {lock}");
+        let rows: Vec<RedemptionRow> = self.query(sql).bind(List(ids)).fetch_all().await?;
+        rows.into_iter().map(Redemption::try_from).collect()
+    }
+}
+
+/// Whether rows are locked until the end of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    No,
+    Wait,
+    /// Rows that somebody else has locked are left out.
+    SkipLocked,
+}
+
+/// Returns true if the owner of a code matters.
+fn has_owners(definition: &Definition) -> bool {
+    definition.kind == Kind::Restricted || definition.purpose == Purpose::Referral
+}
+
+fn segment_of(tree: &str) -> Result<Segment, StoreError> {
+    let corrupt = |problem: String| StoreError::Corrupt { table: "segments", problem };
+    let value: Value = serde_json::from_str(tree).map_err(|error| corrupt(error.to_string()))?;
+    read_segment(&value).map_err(|problems| corrupt(problems.first().map(ToString::to_string).unwrap_or_default()))
+}
+
+impl SegmentFacts {
+    /// Returns the segments that the buyer belongs to: stated ones, those that list the identity, and those whose condition
+    /// is met.
+    pub(crate) fn of(&self, request: &ConditionFacts<'_>, identity: Option<&str>) -> BTreeSet<String> {
+        let mut segments = request.segments.clone();
+        segments.extend(identity.and_then(|identity| self.listed.get(identity)).into_iter().flatten().cloned());
+        let met = self.conditions.iter().filter(|(_, segment)| segment.includes(false, request));
+        segments.extend(met.map(|(name, _)| name.clone()));
+        segments
+    }
+}
+
+impl Facts {
+    /// # Errors
+    /// `Corrupt` if there is none: campaigns are never removed.
+    pub(crate) fn campaign(&self, no: i64) -> Result<&CampaignNow, StoreError> {
+        let problem = "a campaign is missing".to_owned();
+        self.campaigns.get(&no).ok_or(StoreError::Corrupt { table: "campaigns", problem })
+    }
+
+    pub(crate) fn owner(&self, code: &str) -> Option<&str> {
+        self.owners.get(code).map(String::as_str)
+    }
+
+    /// Returns the redemptions of an order that count, up to the one with this id.
+    pub(crate) fn earlier(&self, order: Option<&str>, before: Option<Uuid>) -> Vec<EarlierRedemption> {
+        let of_order = order.and_then(|order| self.earlier.get(order)).map(Vec::as_slice).unwrap_or_default();
+        of_order.iter().take_while(|(id, _)| Some(*id) != before).map(|(_, earlier)| earlier.clone()).collect()
+    }
+
+    pub(crate) fn segments(&self) -> &SegmentFacts {
+        &self.segments
+    }
+
+    /// Returns the subjects of requests that their campaigns limit.
+    pub(crate) fn limited_subjects(&self, asked: &[Asked]) -> BTreeSet<Subject> {
+        let mut subjects = BTreeSet::new();
+        for asked in asked {
+            let Some(campaign) = self.campaigns.get(&asked.campaign_no) else { continue };
+            let takings = asked.takings(&campaign.definition);
+            subjects.extend(takings.limited(&campaign.definition.limits).map(|(subject, ..)| subject.clone()));
+        }
+        subjects
+    }
+
+    /// Decides one request with what is taken of the limits.
+    pub(crate) fn verdict(&self, asked: &Asked, ledger: &Ledger) -> Result<Verdict, StoreError> {
+        if self.vanished.contains(&asked.code) {
+            return Ok(Verdict { discount: None, reasons: vec![ReasonCode::CodeNotFound.into()] });
+        }
+        let definition = &*self.campaign(asked.campaign_no)?.definition;
+        let (context, cart) = (&asked.request.context, asked.request.cart.as_ref());
+        let facts = ConditionFacts {
+            attributes: &context.attributes,
+            segments: &context.segments,
+            cart,
+            day: self.now.with_timezone(&definition.zone).date_naive(),
+        };
+        let segments = self.segments.of(&facts, asked.request.identity.as_deref());
+        let earlier = self.earlier(asked.request.order.as_deref(), None);
+        let one = Use {
+            campaign_no: asked.campaign_no,
+            definition,
+            code: &asked.code,
+            owner: self.owner(&asked.code),
+            identity: asked.identity.as_deref(),
+            cart,
+            context,
+            segments: &segments,
+            earlier: &earlier,
+        };
+        Ok(one.verdict(ledger, self.now))
+    }
+}

@@ -1,0 +1,13 @@
+//! Redemptions: the statements that carry out what `offers` decides.
+
+pub mod rows;
+pub mod code_origins;
+pub mod definition_cache;
+pub(crate) mod allowances;
+pub mod facts;
+pub mod redeem;
+pub mod transitions;
+pub mod overdue;
+pub mod reads;
+mod effects;
+pub mod tallies;

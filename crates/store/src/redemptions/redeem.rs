@@ -1,0 +1,321 @@
+//! Uses of codes: many requests are decided in one transaction. What they take of the limits is exact under any load.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use chrono::TimeDelta;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::connection::error::{StoreError, reach, require_rows};
+use crate::connection::statement::List;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::redemptions::allowances::NewAllowance;
+use crate::redemptions::definition_cache::DefinitionCache;
+use crate::redemptions::effects::Effects;
+use crate::redemptions::facts::{Asked, Facts, Lock, Subjects};
+use crate::redemptions::rows::row_of;
+use codemint_offers::redemption::event::Event;
+use codemint_offers::redemption::ledger::{Ledger, Subject, Takings};
+use codemint_offers::redemption::record::{LineDiscounts, Redemption};
+use codemint_offers::redemption::request::Digest;
+use codemint_offers::redemption::state::State;
+use codemint_offers::verdict::decide::Verdict;
+use codemint_offers::verdict::reason::Reason;
+use codemint_telemetry::failpoint;
+
+/// The answer to a request to use a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redeemed {
+    Created(Box<Redemption>),
+    /// The same request was granted before; this is the redemption as it stands.
+    Repeated(Box<Redemption>),
+    /// Another request was granted under the same id.
+    DifferentRequest,
+    Refused {
+        /// Not empty.
+        reasons: Vec<Reason>,
+        /// Only limits are among the reasons: what is held too long may be given back.
+        is_short: bool,
+    },
+}
+
+/// A request that has passed so far, and what it takes.
+struct Candidate<'a> {
+    asked: &'a Asked,
+    redemption: Redemption,
+    takings: Takings,
+}
+
+/// Answers by the place of the request.
+struct Answers(Vec<Option<Redeemed>>);
+
+impl Store {
+    /// Decides requests in this order, and answers in the same. No two have the same id or the same order. After an unknown
+    /// commit, the same call again finds what was committed.
+    ///
+    /// # Errors
+    /// After any error nothing was granted, unless the commit itself failed.
+    pub async fn redeem(
+        &self,
+        cache: &DefinitionCache,
+        asked: &[Asked],
+        emits_events: bool,
+    ) -> Result<Vec<Redeemed>, StoreError> {
+        let mut transaction = self.begin_writing().await?;
+        let answers = transaction.redeem(cache, asked, emits_events).await?;
+        if answers.iter().any(|answer| matches!(answer, Redeemed::Created(_))) {
+            reach(failpoint::REDEMPTIONS_WRITTEN).await?;
+            transaction.commit().await?;
+            reach(failpoint::REDEMPTIONS_COMMITTED).await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        Ok(answers)
+    }
+}
+
+impl StoreTransaction {
+    async fn redeem(
+        &mut self,
+        cache: &DefinitionCache,
+        asked: &[Asked],
+        emits_events: bool,
+    ) -> Result<Vec<Redeemed>, StoreError> {
+        let subjects = Subjects::of(asked);
+        self.share_campaigns(&subjects.campaign_nos).await?;
+        self.lock_orders(&subjects.orders).await?;
+        let facts = self.read_facts(cache, &subjects).await?;
+        let mut answers = Answers(vec![None; asked.len()]);
+        let ids: Vec<Uuid> = asked.iter().map(|asked| asked.id).collect();
+        answers.add_known(asked, self.read_redemptions(&ids, Lock::No).await?);
+        let seen = self.read_allowances(&facts.limited_subjects(asked), false).await?;
+        let mut candidates = answers.candidates(asked, &facts, &seen)?;
+        if candidates.is_empty() {
+            return Ok(answers.finish());
+        }
+        let inserted = self.insert_redemptions(&candidates).await?;
+        reach(failpoint::REDEMPTIONS_INSERTED).await?;
+        if inserted.len() < candidates.len() {
+            // Somebody else has inserted these ids and committed since they were read above.
+            let others: Vec<Uuid> = candidates.keys().map(|place| asked[*place].id).collect();
+            candidates.retain(|_, candidate| inserted.contains(&candidate.redemption.id));
+            let others: Vec<Uuid> = others.into_iter().filter(|id| !inserted.contains(id)).collect();
+            answers.add_known(asked, self.read_redemptions(&others, Lock::No).await?);
+        }
+        let stored = self.lock_allowances(&facts, &seen, &candidates).await?;
+        reach(failpoint::ALLOWANCES_LOCKED).await?;
+        let (ledger, effects) = answers.decide(&facts, &stored, candidates)?;
+        let created = answers.created();
+        let refused: Vec<Uuid> = inserted.into_iter().filter(|id| !created.contains(id)).collect();
+        self.delete_redemptions(&refused).await?;
+        self.change_allowances(&ledger.changes_since(&stored.rows)).await?;
+        reach(failpoint::ALLOWANCES_CHANGED).await?;
+        self.put_effects(&effects, emits_events).await?;
+        Ok(answers.finish())
+    }
+
+    /// Inserts redemptions in the order of their ids, and returns the ids of those that nobody else has inserted. Waits for
+    /// transactions at work on the same ids.
+    async fn insert_redemptions(
+        &mut self,
+        candidates: &BTreeMap<usize, Candidate<'_>>,
+    ) -> Result<HashSet<Uuid>, StoreError> {
+        const SQL: &str = "
+            insert into redemptions (id, campaign_no, version, code, identity, order_ref, state, keep_use, discount,
+                   order_amount, currency, lines, source, ad, affiliate, click_id, actor, request_digest, held_at, expires_at,
+                   ended_at, context)
+            select r.id, r.campaign_no, r.version, r.code, r.identity, r.order_ref, r.state, r.keep_use, r.discount,
+                   r.order_amount, r.currency, r.lines, r.source, r.ad, r.affiliate, r.click_id, r.actor, r.request_digest,
+                   r.held_at, r.expires_at, r.ended_at, r.context
+              from json_to_recordset($1::json)
+                as r(id uuid, campaign_no bigint, version integer, code text, identity text, order_ref text, state text,
+                     keep_use boolean, discount bigint, order_amount bigint, currency text, lines json, source text, ad text,
+                     affiliate text, click_id uuid, actor text, request_digest bytea, held_at timestamptz,
+                     expires_at timestamptz, ended_at timestamptz, context json)
+             where true
+            on conflict (id) do nothing
+            returning id";
+        let mut sorted: Vec<&Redemption> = candidates.values().map(|candidate| &candidate.redemption).collect();
+        sorted.sort_unstable_by_key(|redemption| redemption.id);
+        let rows: Value = sorted.into_iter().map(row_of).collect();
+        let inserted: Vec<Uuid> = self.query(SQL).bind(rows.to_string()).fetch_values().await?;
+        Ok(inserted.into_iter().collect())
+    }
+
+    /// Locks the allowances of all candidates, and makes those that are missing. What a missing one will have taken is
+    /// written at once, since most candidates are granted; the ledger that is returned does not count it.
+    async fn lock_allowances(
+        &mut self,
+        facts: &Facts,
+        seen: &Ledger,
+        candidates: &BTreeMap<usize, Candidate<'_>>,
+    ) -> Result<Locked, StoreError> {
+        let mut subjects: BTreeSet<Subject> = BTreeSet::new();
+        let mut new: BTreeMap<Subject, NewAllowance> = BTreeMap::new();
+        for candidate in candidates.values() {
+            let limits = &facts.campaign(candidate.asked.campaign_no)?.definition.limits;
+            for (subject, quota, amount) in candidate.takings.limited(limits) {
+                subjects.insert(subject.clone());
+                if seen.get(subject).is_none() {
+                    let unused = NewAllowance { subject: subject.clone(), quota, taken: 0 };
+                    let allowance = new.entry(subject.clone()).or_insert(unused);
+                    allowance.taken = allowance.taken.saturating_add(amount).min(quota);
+                }
+            }
+        }
+        let inserted = self.insert_allowances(&new.values().cloned().collect::<Vec<_>>()).await?;
+        let mut early: HashMap<Subject, u64> = HashMap::new();
+        for subject in inserted {
+            if let Some(allowance) = new.get(&subject) {
+                early.insert(subject, allowance.taken);
+            }
+        }
+        Ok(Locked { rows: self.read_allowances(&subjects, true).await?, early })
+    }
+
+    async fn delete_redemptions(&mut self, ids: &[Uuid]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let delete = self.query("delete from redemptions where id = any($1::uuid[])").bind(List(ids));
+        require_rows("the removal of refused redemptions", delete.execute().await?, ids.len() as u64)
+    }
+}
+
+/// Allowances that are locked.
+struct Locked {
+    rows: Ledger,
+    /// What this transaction has taken already, by inserting them.
+    early: HashMap<Subject, u64>,
+}
+
+impl Locked {
+    /// Returns the allowances as they were before this transaction.
+    fn before(&self) -> Ledger {
+        let mut ledger = self.rows.clone();
+        for (subject, early) in &self.early {
+            if let Some(mut allowance) = ledger.get(subject) {
+                allowance.taken = allowance.taken.saturating_sub(*early);
+                ledger.put(subject.clone(), allowance);
+            }
+        }
+        ledger
+    }
+}
+
+impl Answers {
+    /// Answers requests whose redemptions exist.
+    fn add_known(&mut self, asked: &[Asked], known: Vec<Redemption>) {
+        let mut known: HashMap<Uuid, Redemption> = known.into_iter().map(|known| (known.id, known)).collect();
+        for (answer, asked) in self.0.iter_mut().zip(asked) {
+            if let Some(redemption) = known.remove(&asked.id) {
+                *answer = Some(repeated(asked.request_digest, redemption));
+            }
+        }
+    }
+
+    /// Refuses what fails already by what is known without locks, and returns the others by their places.
+    fn candidates<'a>(
+        &mut self,
+        asked: &'a [Asked],
+        facts: &Facts,
+        seen: &Ledger,
+    ) -> Result<BTreeMap<usize, Candidate<'a>>, StoreError> {
+        let mut candidates = BTreeMap::new();
+        for (place, asked) in asked.iter().enumerate().filter(|(place, _)| self.0[*place].is_none()).collect::<Vec<_>>()
+        {
+            let verdict = facts.verdict(asked, seen)?;
+            if verdict.is_valid() {
+                candidates.insert(place, candidate(asked, facts, &verdict)?);
+            } else {
+                self.0[place] = Some(refused(verdict));
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Decides in the order in which the requests came, each with what those before it have taken.
+    fn decide(
+        &mut self,
+        facts: &Facts,
+        locked: &Locked,
+        candidates: BTreeMap<usize, Candidate<'_>>,
+    ) -> Result<(Ledger, Effects), StoreError> {
+        let before = locked.before();
+        let (mut ledger, mut effects) = (before.clone(), Effects::default());
+        for (place, Candidate { asked, redemption, takings }) in candidates {
+            let verdict = facts.verdict(asked, &ledger)?;
+            if !verdict.is_valid() {
+                self.0[place] = Some(refused(verdict));
+                continue;
+            }
+            ledger.take(&takings);
+            effects.deltas.add(&redemption, facts.campaign(redemption.campaign_no)?.definition.zone);
+            effects.events.extend(Event::of(&redemption));
+            self.0[place] = Some(Redeemed::Created(Box::new(redemption)));
+        }
+        effects.add_exhausted(&before, &ledger, facts.now, |no| facts.campaign(no).ok().cloned());
+        Ok((ledger, effects))
+    }
+
+    fn created(&self) -> HashSet<Uuid> {
+        let created = |answer: &Option<Redeemed>| match answer {
+            Some(Redeemed::Created(redemption)) => Some(redemption.id),
+            _ => None,
+        };
+        self.0.iter().filter_map(created).collect()
+    }
+
+    /// Every request has been answered: known, refused or decided.
+    fn finish(self) -> Vec<Redeemed> {
+        self.0.into_iter().map(|answer| answer.unwrap_or(Redeemed::DifferentRequest)).collect()
+    }
+}
+
+fn repeated(digest: Digest, redemption: Redemption) -> Redeemed {
+    match digest == redemption.request_digest {
+        true => Redeemed::Repeated(Box::new(redemption)),
+        false => Redeemed::DifferentRequest,
+    }
+}
+
+fn refused(verdict: Verdict) -> Redeemed {
+    let is_short = verdict.is_short();
+    Redeemed::Refused { reasons: verdict.reasons, is_short }
+}
+
+fn candidate<'a>(asked: &'a Asked, facts: &Facts, verdict: &Verdict) -> Result<Candidate<'a>, StoreError> {
+    let (request, now) = (&asked.request, facts.now);
+    let campaign = facts.campaign(asked.campaign_no)?;
+    let is_held = request.hold_seconds > 0;
+    let granted = verdict.discount.as_ref().zip(request.cart.as_ref());
+    let discount = granted.map(|(granted, cart)| LineDiscounts::of(granted, cart));
+    let spent = discount.as_ref().map(|discount| (discount.currency, discount.amount));
+    let takings = Takings::of(asked.campaign_no, &asked.code, asked.identity.as_deref(), spent);
+    let redemption = Redemption {
+        id: asked.id,
+        campaign_no: asked.campaign_no,
+        campaign: campaign.definition.name.clone(),
+        version: campaign.version,
+        code: asked.code.clone(),
+        identity: request.identity.clone(),
+        order: request.order.clone(),
+        state: if is_held { State::Held } else { State::Confirmed },
+        keep_use: false,
+        discount,
+        order_amount: request.cart.as_ref().map(|cart| cart.amount()),
+        source: request.context.source.clone(),
+        ad: request.context.ad.clone(),
+        affiliate: request.context.affiliate.clone(),
+        click_id: request.click_id,
+        actor: request.actor.clone(),
+        request_digest: asked.request_digest,
+        confirm_digest: None,
+        held_at: now,
+        expires_at: is_held.then(|| now + TimeDelta::seconds(request.hold_seconds.into())),
+        ended_at: (!is_held).then_some(now),
+        context: is_held.then(|| request.context.clone()),
+    };
+    Ok(Candidate { asked, redemption, takings })
+}

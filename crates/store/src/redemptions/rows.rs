@@ -1,0 +1,145 @@
+//! Rows of `redemptions`.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use serde_json::{Value, json};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::connection::error::StoreError;
+use crate::connection::statement::time_text;
+use crate::records::rows::unsigned;
+use codemint_codes::wire::document::hexadecimal;
+use codemint_offers::money::Currency;
+use codemint_offers::read::request::read_context;
+use codemint_offers::redemption::record::{LineDiscounts, Redemption};
+use codemint_offers::redemption::request::{Digest, context_document};
+
+/// Reads redemptions `r` with the names of their campaigns `p`.
+pub(crate) const SELECT: &str = "
+    select r.id, r.campaign_no, p.name as campaign, r.version, r.code, r.identity, r.order_ref, r.state, r.keep_use,
+           r.discount, r.order_amount, r.currency, cast(r.lines as text) as lines, r.source, r.ad, r.affiliate, r.click_id,
+           r.actor, r.request_digest, r.confirm_digest, r.held_at, r.expires_at, r.ended_at,
+           cast(r.context as text) as context
+      from redemptions r
+      join campaigns p on p.no = r.campaign_no";
+
+#[derive(FromRow)]
+pub(crate) struct RedemptionRow {
+    id: Uuid,
+    campaign_no: i64,
+    campaign: String,
+    version: i32,
+    code: String,
+    identity: Option<String>,
+    order_ref: Option<String>,
+    state: String,
+    keep_use: bool,
+    discount: Option<i64>,
+    order_amount: Option<i64>,
+    currency: Option<String>,
+    lines: Option<String>,
+    source: Option<String>,
+    ad: Option<String>,
+    affiliate: Option<String>,
+    click_id: Option<Uuid>,
+    actor: Option<String>,
+    request_digest: Vec<u8>,
+    confirm_digest: Option<Vec<u8>>,
+    held_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    context: Option<String>,
+}
+
+fn corrupt(problem: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { table: "redemptions", problem: problem.into() }
+}
+
+fn digest(bytes: &[u8]) -> Result<Digest, StoreError> {
+    Ok(Digest(bytes.try_into().map_err(|_length| corrupt("a digest has another length"))?))
+}
+
+impl RedemptionRow {
+    fn line_discounts(&self) -> Result<Option<LineDiscounts>, StoreError> {
+        let (Some(amount), Some(currency)) = (self.discount, &self.currency) else { return Ok(None) };
+        let currency = Currency::from_code(currency).ok_or_else(|| corrupt("a currency is unknown"))?;
+        let lines = self.lines.as_deref().unwrap_or("[]");
+        let lines = serde_json::from_str(lines).map_err(|_not_pairs| corrupt("its lines are not pairs"))?;
+        Ok(Some(LineDiscounts { currency, amount, lines }))
+    }
+}
+
+impl TryFrom<RedemptionRow> for Redemption {
+    type Error = StoreError;
+
+    fn try_from(row: RedemptionRow) -> Result<Self, StoreError> {
+        let context = match &row.context {
+            None => None,
+            Some(text) => {
+                let value: Value =
+                    serde_json::from_str(text).map_err(|_not_json| corrupt("its context is not JSON"))?;
+                Some(read_context(&value).map_err(|_problems| corrupt("its context cannot be read"))?)
+            }
+        };
+        Ok(Self {
+            discount: row.line_discounts()?,
+            version: unsigned("redemptions", row.version)?,
+            state: row.state.parse().map_err(|_unknown| corrupt("its state is unknown"))?,
+            request_digest: digest(&row.request_digest)?,
+            confirm_digest: row.confirm_digest.as_deref().map(digest).transpose()?,
+            context,
+            id: row.id,
+            campaign_no: row.campaign_no,
+            campaign: row.campaign,
+            code: row.code,
+            identity: row.identity,
+            order: row.order_ref,
+            keep_use: row.keep_use,
+            order_amount: row.order_amount,
+            source: row.source,
+            ad: row.ad,
+            affiliate: row.affiliate,
+            click_id: row.click_id,
+            actor: row.actor,
+            held_at: row.held_at,
+            expires_at: row.expires_at,
+            ended_at: row.ended_at,
+        })
+    }
+}
+
+/// Returns a time as both stores keep it: in whole milliseconds.
+pub(crate) fn whole_milliseconds(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(3)
+}
+
+/// Returns the fields of a row to insert or to change.
+pub(crate) fn row_of(redemption: &Redemption) -> Value {
+    let bytes = |digest: &Digest| format!("\\x{}", hexadecimal(&digest.0));
+    let discount = redemption.discount.as_ref();
+    json!({
+        "id": redemption.id,
+        "campaign_no": redemption.campaign_no,
+        "version": redemption.version,
+        "code": redemption.code,
+        "identity": redemption.identity,
+        "order_ref": redemption.order,
+        "state": redemption.state.into_str(),
+        "keep_use": redemption.keep_use,
+        "discount": discount.map(|discount| discount.amount),
+        "order_amount": redemption.order_amount,
+        "currency": discount.map(|discount| discount.currency.code()),
+        "lines": discount.map(|discount| &discount.lines),
+        "source": redemption.source,
+        "ad": redemption.ad,
+        "affiliate": redemption.affiliate,
+        "click_id": redemption.click_id,
+        "actor": redemption.actor,
+        "request_digest": bytes(&redemption.request_digest),
+        "confirm_digest": redemption.confirm_digest.as_ref().map(bytes),
+        "held_at": time_text(redemption.held_at),
+        "expires_at": redemption.expires_at.map(time_text),
+        "ended_at": redemption.ended_at.map(time_text),
+        "context": redemption.context.as_ref().map(context_document),
+    })
+}

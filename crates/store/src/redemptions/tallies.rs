@@ -1,0 +1,92 @@
+//! Sums of facts. Each transaction writes what it adds; the worker adds it up.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::NaiveDate;
+use serde_json::{Value, json};
+use sqlx::FromRow;
+
+use crate::connection::error::{StoreError, require_rows};
+use crate::connection::statement::List;
+use crate::connection::store::Store;
+
+/// The maximum number of changes that are added up at once.
+const DELTAS_AT_ONCE: i64 = 5000;
+
+#[derive(FromRow)]
+struct DeltaRow {
+    campaign_no: i64,
+    day: NaiveDate,
+    source: String,
+    ad: String,
+    affiliate: String,
+    currency: String,
+    metric: String,
+    amount: i64,
+}
+
+/// What stands before the name of a metric that sums what removed redemptions had added to it.
+pub const PRUNED: &str = "pruned_";
+
+/// Campaign, day, source, advertisement, affiliate, currency, metric.
+type Key = (i64, NaiveDate, String, String, String, String, String);
+
+/// The sums of a campaign by metric and currency, over all days.
+pub type Sums = HashMap<(String, String), i64>;
+
+impl Store {
+    /// Adds up changes that other transactions have written, and returns their number. Any number of processes may do so at
+    /// once.
+    pub async fn add_up_tallies(&self) -> Result<u64, StoreError> {
+        const TAKE: &str = "
+            delete from tally_deltas
+             where no in (select no from tally_deltas order by no limit $1 for update skip locked)
+            returning campaign_no, day, source, ad, affiliate, currency, metric, amount";
+        const ADD: &str = "
+            insert into tallies (campaign_no, day, source, ad, affiliate, currency, metric, amount)
+            select d.campaign_no, d.day, d.source, d.ad, d.affiliate, d.currency, d.metric, d.amount
+              from json_to_recordset($1::json)
+                as d(campaign_no bigint, day date, source text, ad text, affiliate text, currency text, metric text, amount bigint)
+             where true
+            on conflict (campaign_no, day, source, ad, affiliate, currency, metric)
+            do update set amount = tallies.amount + excluded.amount";
+        let mut transaction = self.begin_writing().await?;
+        let deltas: Vec<DeltaRow> = transaction.query(TAKE).bind(DELTAS_AT_ONCE).fetch_all().await?;
+        if deltas.is_empty() {
+            transaction.rollback().await?;
+            return Ok(0);
+        }
+        let count = deltas.len() as u64;
+        // In one order, so that processes do not wait for each other in a circle.
+        let mut sums: BTreeMap<Key, i64> = BTreeMap::new();
+        for DeltaRow { campaign_no, day, source, ad, affiliate, currency, metric, amount } in deltas {
+            *sums.entry((campaign_no, day, source, ad, affiliate, currency, metric)).or_default() += amount;
+        }
+        let row = |(key, amount): (&Key, &i64)| {
+            let (campaign_no, day, source, ad, affiliate, currency, metric) = key;
+            json!({ "campaign_no": campaign_no, "day": day, "source": source, "ad": ad, "affiliate": affiliate,
+                    "currency": currency, "metric": metric, "amount": amount })
+        };
+        let rows: Value = sums.iter().map(row).collect();
+        let added = transaction.query(ADD).bind(rows.to_string()).execute().await?;
+        require_rows("the addition of sums", added, sums.len() as u64)?;
+        transaction.commit().await?;
+        Ok(count)
+    }
+
+    /// Returns the sums of campaigns, those that are not added up yet included.
+    pub async fn read_sums(&self, campaign_nos: &[i64]) -> Result<HashMap<i64, Sums>, StoreError> {
+        const SQL: &str = "
+            select campaign_no, metric, currency, cast(sum(amount) as bigint)
+              from (select campaign_no, metric, currency, amount from tallies where campaign_no = any($1)
+                    union all
+                    select campaign_no, metric, currency, amount from tally_deltas where campaign_no = any($1)) changes
+             group by campaign_no, metric, currency";
+        let rows: Vec<(i64, String, String, i64)> = self.query(SQL).bind(List(campaign_nos)).fetch_all().await?;
+        let mut sums: HashMap<i64, Sums> = HashMap::new();
+        for (campaign_no, metric, currency, amount) in rows {
+            sums.entry(campaign_no).or_default().insert((metric, currency), amount);
+        }
+        Ok(sums)
+    }
+}

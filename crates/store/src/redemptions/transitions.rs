@@ -1,0 +1,294 @@
+//! What becomes of redemptions: confirmed, released, expired, rolled back. Many are decided in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono_tz::Tz;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::connection::error::{StoreError, reach, require_rows};
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::redemptions::allowances::NewAllowance;
+use crate::redemptions::definition_cache::DefinitionCache;
+use crate::redemptions::effects::Effects;
+use crate::redemptions::facts::{Facts, Lock, Subjects};
+use crate::redemptions::rows::row_of;
+use codemint_codes::identity::IdentityKey;
+use codemint_offers::campaign::definition::Definition;
+use codemint_offers::condition::facts::Facts as ConditionFacts;
+use codemint_offers::redemption::event::Event;
+use codemint_offers::redemption::ledger::{Ledger, Scope, Subject};
+use codemint_offers::redemption::record::Redemption;
+use codemint_offers::redemption::state::State;
+use codemint_offers::redemption::transition::{Action, ConfirmFacts, Outcome, act, takings};
+use codemint_offers::verdict::facts::Context;
+use codemint_offers::verdict::reason::Reason;
+use codemint_telemetry::failpoint;
+
+/// An action on a redemption.
+#[derive(Clone, Debug)]
+pub struct Move {
+    pub id: Uuid,
+    pub action: Action,
+}
+
+/// The answer to an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// The redemption as it stands; it had been changed before, or there was nothing to do, unless `is_changed`.
+    Done {
+        redemption: Box<Redemption>,
+        is_changed: bool,
+    },
+    Unknown,
+    WrongState(State),
+    DifferentRequest,
+    Refused(Vec<Reason>),
+    /// Somebody else is changing it. Only where locked rows are skipped.
+    Locked,
+}
+
+/// How a transaction of actions is carried out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MoveOptions {
+    pub emits_events: bool,
+    /// Redemptions that somebody else has locked are left as they are.
+    pub skips_locked: bool,
+}
+
+/// Redemptions that are locked, with what their actions are decided on.
+struct Locked {
+    redemptions: HashMap<Uuid, Redemption>,
+    /// The digest of the identity of each redemption.
+    identities: HashMap<Uuid, String>,
+    /// For a redemption that may be confirmed anew: the definition to decide on.
+    definitions: HashMap<Uuid, Definition>,
+    /// The zone in which the day of each redemption is meant.
+    zones: HashMap<Uuid, Tz>,
+    facts: Facts,
+    allowances: Ledger,
+}
+
+impl Store {
+    /// Carries out actions in this order, and answers in the same. No two are about the same redemption. After an unknown
+    /// commit, the same call again finds what was committed.
+    ///
+    /// # Errors
+    /// After any error nothing was changed, unless the commit itself failed.
+    pub async fn move_redemptions(
+        &self,
+        cache: &DefinitionCache,
+        moves: &[Move],
+        options: MoveOptions,
+    ) -> Result<Vec<Moved>, StoreError> {
+        let key = self.identity_key().await?;
+        let mut transaction = self.begin_writing().await?;
+        let (answers, has_changed) = transaction.move_redemptions(cache, &key, moves, options).await?;
+        if has_changed {
+            reach(failpoint::REDEMPTIONS_WRITTEN).await?;
+            transaction.commit().await?;
+            reach(failpoint::REDEMPTIONS_COMMITTED).await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        Ok(answers)
+    }
+}
+
+impl StoreTransaction {
+    /// Also returns true if anything was changed.
+    async fn move_redemptions(
+        &mut self,
+        cache: &DefinitionCache,
+        key: &IdentityKey,
+        moves: &[Move],
+        options: MoveOptions,
+    ) -> Result<(Vec<Moved>, bool), StoreError> {
+        let locked = self.lock_redemptions(cache, key, moves, options).await?;
+        let (mut ledger, mut effects) = (locked.allowances.clone(), Effects::default());
+        let (mut answers, mut changed) = (Vec::with_capacity(moves.len()), Vec::new());
+        for one in moves {
+            let Some(before) = locked.redemptions.get(&one.id) else {
+                answers.push(if options.skips_locked { Moved::Locked } else { Moved::Unknown });
+                continue;
+            };
+            let outcome = locked.act(before, &one.action, &ledger);
+            let after = match &outcome {
+                Outcome::Changed(after) | Outcome::Refused { expired: Some(after), .. } => Some(after),
+                _ => None,
+            };
+            if let Some(after) = after {
+                locked.apply(before, after, &mut ledger, &mut effects);
+                changed.push((before.state, (**after).clone()));
+            }
+            answers.push(answer(before, outcome));
+        }
+        effects
+            .add_exhausted(&locked.allowances, &ledger, locked.facts.now, |no| locked.facts.campaign(no).ok().cloned());
+        self.update_redemptions(&changed).await?;
+        self.change_allowances(&ledger.changes_since(&locked.allowances)).await?;
+        reach(failpoint::ALLOWANCES_CHANGED).await?;
+        self.put_effects(&effects, options.emits_events).await?;
+        Ok((answers, !changed.is_empty()))
+    }
+
+    /// Locks campaigns, orders, redemptions and allowances, in this order.
+    async fn lock_redemptions(
+        &mut self,
+        cache: &DefinitionCache,
+        key: &IdentityKey,
+        moves: &[Move],
+        options: MoveOptions,
+    ) -> Result<Locked, StoreError> {
+        let ids: Vec<Uuid> = moves.iter().map(|one| one.id).collect();
+        // What they belong to never changes, so it may be read without locks.
+        let known = self.read_redemptions(&ids, Lock::No).await?;
+        let ids: Vec<Uuid> = known.iter().map(|known| known.id).collect();
+        let confirmed: BTreeSet<Uuid> =
+            moves.iter().filter(|one| matches!(one.action, Action::Confirm { .. })).map(|one| one.id).collect();
+        let is_confirmed = |redemption: &&Redemption| confirmed.contains(&redemption.id);
+        let subjects = Subjects {
+            campaign_nos: known.iter().map(|known| known.campaign_no).collect(),
+            codes: known.iter().filter(is_confirmed).map(|known| (known.code.as_str(), known.campaign_no)).collect(),
+            may_vanish: Vec::new(),
+            identities: known.iter().filter(is_confirmed).filter_map(|known| known.identity.as_deref()).collect(),
+            orders: known.iter().filter(is_confirmed).filter_map(|known| known.order.as_deref()).collect(),
+        };
+        self.share_campaigns(&subjects.campaign_nos).await?;
+        self.lock_orders(&subjects.orders).await?;
+        let lock = if options.skips_locked { Lock::SkipLocked } else { Lock::Wait };
+        let redemptions = self.read_redemptions(&ids, lock).await?;
+        let facts = self.read_facts(cache, &subjects).await?;
+        let mut identities = HashMap::new();
+        for redemption in &redemptions {
+            identities.extend(redemption.identity.as_ref().map(|text| (redemption.id, key.digest_of_stored(text))));
+        }
+        let (mut definitions, mut zones) = (HashMap::new(), HashMap::new());
+        for redemption in &redemptions {
+            let held = self.definition(cache, (redemption.campaign_no, redemption.version)).await?;
+            zones.insert(redemption.id, held.zone);
+            if is_confirmed(&redemption) {
+                let current = &facts.campaign(redemption.campaign_no)?.definition;
+                let is_late = redemption.state == State::Expired || redemption.is_overdue(facts.now);
+                definitions.insert(redemption.id, held.to_confirm(current, is_late));
+            }
+        }
+        let redemptions: HashMap<Uuid, Redemption> =
+            redemptions.into_iter().map(|redemption| (redemption.id, redemption)).collect();
+        let mut locked = Locked { redemptions, identities, definitions, zones, facts, allowances: Ledger::default() };
+        self.insert_allowances(&locked.missing()?).await?;
+        reach(failpoint::ALLOWANCES_LOCKED).await?;
+        locked.allowances = self.read_allowances(&locked.subjects(), true).await?;
+        Ok(locked)
+    }
+
+    /// Changes redemptions, each if it is still in the state that was read.
+    async fn update_redemptions(&mut self, changed: &[(State, Redemption)]) -> Result<(), StoreError> {
+        const SQL: &str = "
+            update redemptions as r
+               set state = n.state, keep_use = n.keep_use, discount = n.discount, order_amount = n.order_amount,
+                   currency = n.currency, lines = n.lines, confirm_digest = n.confirm_digest, ended_at = n.ended_at,
+                   context = n.context
+              from json_to_recordset($1::json)
+                as n(id uuid, state_before text, state text, keep_use boolean, discount bigint, order_amount bigint,
+                     currency text, lines json, confirm_digest bytea, ended_at timestamptz, context json)
+             where r.id = n.id and r.state = n.state_before";
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let row = |(before, redemption): &(State, Redemption)| {
+            let mut row = row_of(redemption);
+            row["state_before"] = json!(before.into_str());
+            row
+        };
+        let rows: Value = changed.iter().map(row).collect();
+        let updated = self.query(SQL).bind(rows.to_string()).execute().await?;
+        require_rows("the change of redemptions", updated, changed.len() as u64)
+    }
+}
+
+impl Locked {
+    fn identity(&self, redemption: &Redemption) -> Option<&str> {
+        self.identities.get(&redemption.id).map(String::as_str)
+    }
+
+    /// Returns all subjects of which the redemptions take.
+    fn subjects(&self) -> BTreeSet<Subject> {
+        let of_one = |redemption: &Redemption| {
+            // A confirmation with another cart may be in another currency.
+            let definition = self.definitions.get(&redemption.id);
+            let budget = definition.and_then(|definition| definition.limits.budget);
+            let mut subjects: Vec<Subject> =
+                takings(redemption, self.identity(redemption)).iter().map(|(subject, _)| subject.clone()).collect();
+            subjects.extend(budget.map(|budget| Subject {
+                scope: Scope::Budget,
+                campaign_no: redemption.campaign_no,
+                subject: budget.currency.code().to_owned(),
+            }));
+            subjects
+        };
+        self.redemptions.values().flat_map(of_one).collect()
+    }
+
+    /// Returns empty allowances for confirmations that take again: those of codes and identities are made at the first use,
+    /// which may have been before there was a limit.
+    fn missing(&self) -> Result<Vec<NewAllowance>, StoreError> {
+        let mut missing = BTreeMap::new();
+        for redemption in self.redemptions.values().filter(|redemption| !redemption.counts()) {
+            let Some(definition) = self.definitions.get(&redemption.id) else { continue };
+            let takings = takings(redemption, self.identity(redemption));
+            for (subject, quota, _) in takings.limited(&definition.limits) {
+                let allowance = NewAllowance { subject: subject.clone(), quota, taken: 0 };
+                missing.insert(subject.clone(), allowance);
+            }
+        }
+        Ok(missing.into_values().collect())
+    }
+
+    fn act(&self, redemption: &Redemption, action: &Action, ledger: &Ledger) -> Outcome {
+        let (now, identity) = (self.facts.now, self.identity(redemption));
+        let current = self.facts.campaign(redemption.campaign_no).map(|campaign| &*campaign.definition);
+        let definition = self.definitions.get(&redemption.id).or(current.ok());
+        let Some(definition) = definition else { return Outcome::WrongState };
+        let nothing = Context::default();
+        let context = redemption.context.as_ref().unwrap_or(&nothing);
+        let cart = if let Action::Confirm { cart } = action { cart.as_ref() } else { None };
+        let conditions = ConditionFacts {
+            attributes: &context.attributes,
+            segments: &context.segments,
+            cart,
+            day: now.with_timezone(&definition.zone).date_naive(),
+        };
+        let segments = self.facts.segments().of(&conditions, redemption.identity.as_deref());
+        let earlier = self.facts.earlier(redemption.order.as_deref(), Some(redemption.id));
+        let owner = self.facts.owner(&redemption.code);
+        let facts = ConfirmFacts { definition, owner, segments: &segments, earlier: &earlier };
+        act(redemption, identity, action, &facts, ledger, now)
+    }
+
+    /// Books the change of a redemption.
+    fn apply(&self, before: &Redemption, after: &Redemption, ledger: &mut Ledger, effects: &mut Effects) {
+        let identity = self.identity(before);
+        if before.counts() {
+            ledger.give(&takings(before, identity));
+        }
+        if after.counts() {
+            ledger.take(&takings(after, identity));
+        }
+        let zone = self.zones.get(&before.id).copied().unwrap_or(Tz::UTC);
+        effects.deltas.subtract(before, zone);
+        effects.deltas.add(after, zone);
+        effects.events.extend(Event::of(after));
+    }
+}
+
+fn answer(before: &Redemption, outcome: Outcome) -> Moved {
+    match outcome {
+        Outcome::Unchanged => Moved::Done { redemption: Box::new(before.clone()), is_changed: false },
+        Outcome::Changed(redemption) => Moved::Done { redemption, is_changed: true },
+        Outcome::WrongState => Moved::WrongState(before.state),
+        Outcome::DifferentRequest => Moved::DifferentRequest,
+        Outcome::Refused { reasons, .. } => Moved::Refused(reasons),
+    }
+}

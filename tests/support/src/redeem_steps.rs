@@ -1,0 +1,182 @@
+//! Steps that tests of redemptions share: campaigns with their codes, requests, and the oracle of limits and sums.
+
+use std::collections::HashMap;
+
+use codemint_campaigns::answers::Redeemed;
+use codemint_codes::identity::IdentityKey;
+use codemint_offers::read::campaign::{NameFrom, read_definition};
+use codemint_offers::read::request::read_request;
+use codemint_offers::redemption::record::Redemption;
+use codemint_offers::redemption::request::Request;
+use codemint_offers::verdict::reason::ReasonCode;
+use codemint_store::campaigns::changes::CreateCampaign;
+use serde_json::{Value, json};
+
+use crate::engine_steps::{put_request, request, run};
+use crate::stores::TestStore;
+
+/// A definition with 10 percent off the order, changed by `fields`.
+pub fn definition(name: &str, kind: &str, mask: &str, fields: &Value) -> Value {
+    let mut document = json!({
+        "name": name, "title": name, "kind": kind, "active": true, "mask": mask,
+        "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+    });
+    if let (Some(document), Some(fields)) = (document.as_object_mut(), fields.as_object()) {
+        document.extend(fields.clone());
+    }
+    document
+}
+
+/// Creates a campaign and mints codes of its mask, in one job that names it.
+pub async fn create_campaign(place: &TestStore, document: &Value, codes: i128) {
+    let definition = read_definition(document, NameFrom::Document).expect("a definition");
+    let created = place.store.create_campaign(&definition).await.expect("a campaign");
+    assert_eq!(created, CreateCampaign::Created);
+    let mut request = request(document["mask"].as_str().expect("a mask"), codes, 10_000);
+    request.campaign = Some(definition.name);
+    let job = put_request(&place.store, &request).await;
+    run(&place.store, &job).await;
+}
+
+/// Changes the current definition of a campaign by `fields`.
+pub async fn change_campaign(place: &TestStore, document: &Value, version: u32) {
+    let definition = read_definition(document, NameFrom::Document).expect("a definition");
+    place.store.change_campaign(&definition, version).await.expect("a change");
+}
+
+/// The request to use a code, with more fields.
+pub fn asking(code: &str, fields: &Value) -> Request {
+    let mut document = json!({ "code": code });
+    if let (Some(document), Some(fields)) = (document.as_object_mut(), fields.as_object()) {
+        document.extend(fields.clone());
+    }
+    read_request(&document).expect("a request")
+}
+
+/// A cart of one line, in euros.
+pub fn cart(unit_amount: i64) -> Value {
+    json!({ "currency": "EUR", "lines": [{ "sku": "DOG-1", "quantity": 1, "unit_amount": unit_amount }] })
+}
+
+/// The redemption that was granted.
+///
+/// # Panics
+/// If it was refused.
+pub fn granted(answer: Redeemed) -> Redemption {
+    match answer {
+        Redeemed::Granted { redemption, .. } => *redemption,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The codes of the reasons of a refusal.
+///
+/// # Panics
+/// If it was granted.
+pub fn reasons(answer: &Redeemed) -> Vec<ReasonCode> {
+    match answer {
+        Redeemed::Refused(reasons) => reasons.iter().map(|reason| reason.code).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Panics unless, for every subject, what is taken is what the redemptions say, nothing is beyond a limit, and the sums are those
+/// of a recount. It reads the tables itself and trusts nothing that the program reports.
+pub async fn judge_redemptions(place: &TestStore) {
+    let mut violations = judge_allowances(place).await;
+    violations.extend(judge_sums(place).await);
+    violations.truncate(20);
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+type Use = (i64, String, Option<String>, String, bool, Option<i64>, Option<String>);
+
+async fn judge_allowances(place: &TestStore) -> Vec<String> {
+    let key: IdentityKey = place.store.identity_key().await.expect("a key");
+    let sql = "select campaign_no, code, identity, state, keep_use, discount, currency from redemptions";
+    let mut taken: HashMap<(i64, String, String), i64> = HashMap::new();
+    for (campaign_no, code, identity, state, keep_use, discount, currency) in place.all::<Use>(sql).await {
+        if !(["held", "confirmed"].contains(&&*state) || state == "rolled_back" && keep_use) {
+            continue;
+        }
+        let mut take = |scope: &str, subject: String, amount: i64| {
+            *taken.entry((campaign_no, scope.to_owned(), subject)).or_default() += amount;
+        };
+        take("campaign", String::new(), 1);
+        take("code", code, 1);
+        if let Some(identity) = identity {
+            take("identity", key.digest_of_stored(&identity), 1);
+        }
+        if let (Some(discount), Some(currency)) = (discount, currency) {
+            take("budget", currency, discount);
+        }
+    }
+    let mut violations = Vec::new();
+    let sql = "select campaign_no, scope, subject, quota, taken, pruned from allowances where scope <> 'issued'";
+    for (no, scope, subject, quota, stored, pruned) in place.all::<(i64, String, String, i64, i64, i64)>(sql).await {
+        let counted = taken.get(&(no, scope.clone(), subject)).copied().unwrap_or_default();
+        if stored != counted + pruned {
+            violations
+                .push(format!("campaign {no}, scope {scope}: {stored} taken, {counted} counted, {pruned} pruned"));
+        }
+        if stored > quota {
+            violations.push(format!("campaign {no}, scope {scope}: {stored} of {quota} are taken"));
+        }
+    }
+    violations
+}
+
+async fn judge_sums(place: &TestStore) -> Vec<String> {
+    let sums = "
+        select metric, currency, cast(sum(amount) as bigint)
+          from (select metric, currency, amount from tallies
+                union all select metric, currency, amount from tally_deltas) changes
+         group by metric, currency";
+    let mut sums: HashMap<(String, String), i64> = place
+        .all::<(String, String, i64)>(sums)
+        .await
+        .into_iter()
+        .map(|(metric, currency, sum)| ((metric, currency), sum))
+        .collect();
+    for metric in ["held", "redeemed", "rolled_back", "discount_held", "discount", "revenue"] {
+        let pruned: Vec<_> = sums.keys().filter(|(name, _)| *name == format!("pruned_{metric}")).cloned().collect();
+        for key in pruned {
+            let amount = sums.remove(&key).unwrap_or_default();
+            *sums.entry((metric.to_owned(), key.1)).or_default() -= amount;
+        }
+    }
+    let recount = "
+        select state, keep_use, coalesce(currency, ''), count(*), cast(coalesce(sum(discount), 0) as bigint),
+               cast(coalesce(sum(case when currency is not null then order_amount end), 0) as bigint)
+          from redemptions group by state, keep_use, coalesce(currency, '')";
+    for (state, keep_use, currency, count, discount, revenue) in
+        place.all::<(String, bool, String, i64, i64, i64)>(recount).await
+    {
+        let mut subtract = |metric: &str, currency: &str, amount: i64| {
+            *sums.entry((metric.to_owned(), currency.to_owned())).or_default() -= amount;
+        };
+        match &*state {
+            "held" => {
+                subtract("held", "", count);
+                subtract("discount_held", &currency, discount);
+            }
+            "confirmed" => {
+                subtract("redeemed", "", count);
+                subtract("discount", &currency, discount);
+                subtract("revenue", &currency, revenue);
+            }
+            "rolled_back" => {
+                subtract("rolled_back", "", count);
+                if keep_use {
+                    subtract("redeemed", "", count);
+                    subtract("discount", &currency, discount);
+                }
+            }
+            _ => {}
+        }
+    }
+    sums.into_iter()
+        .filter(|(_, rest)| *rest != 0)
+        .map(|((metric, currency), rest)| format!("the sum {metric} {currency} is {rest} beside a recount"))
+        .collect()
+}

@@ -213,9 +213,7 @@ fn translated(sql: &str) -> String {
     const SECOND_AGO: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 second')";
     let sql = sql.replace("now() - interval '1 second'", SECOND_AGO).replace("now()", NOW);
     let sql = sql.replace("clock_timestamp()", NOW);
-    let sql = sql.replace("for update of c skip locked", "").replace("for update skip locked", "");
-    let sql = sql.replace("for update of a", "").replace("for update", "");
-    let sql = replace_recordsets(&sql);
+    let sql = replace_recordsets(&without_row_locks(&sql));
     let sql = replace_each(&sql, "= any(", ")", |list| match list.strip_suffix("::uuid[]") {
         Some(ids) => format!("in (select unhex(value, '-') from json_each({ids}))"),
         None => format!("in (select value from json_each({list}))"),
@@ -227,6 +225,20 @@ fn translated(sql: &str) -> String {
         Some((number, _)) => format!("value ->> {number}"),
         None => field.to_owned(),
     })
+}
+
+/// Removes `for update`, also of one table, and also with `skip locked`.
+fn without_row_locks(sql: &str) -> String {
+    let mut parts = sql.split("for update");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let part = match part.strip_prefix(" of ") {
+            Some(part) => part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_'),
+            None => part,
+        };
+        kept += part.strip_prefix(" skip locked").unwrap_or(part);
+    }
+    kept
 }
 
 /// Replaces `json_to_recordset($1::json) as name(column type, ...)`: rows of a JSON list of objects.

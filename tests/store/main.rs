@@ -27,6 +27,7 @@ mod campaigns;
 mod restricted;
 mod issuing;
 mod redeeming;
+mod redemption_model;
 mod outbox;
 mod clocks;
 mod schedule;

@@ -324,3 +324,19 @@ async fn the_role_for_marketing_manages_campaigns_and_leaves_minting_to_workers(
     place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0);
     run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
 }
+
+#[tokio::test]
+async fn regression_a_field_that_occurs_twice_is_refused_with_its_place() {
+    let place = TestStore::sqlite().await;
+    let text = definition().to_string();
+    let twice = text.replacen("\"limits\":{", "\"limits\":{\"redeemed\":1,", 1);
+    for (text, expected) in [
+        (text.replacen('{', "{\"title\":\"a\",", 1), "\n  /title: the field occurs twice, again at line 1 column "),
+        (twice, "\n  /limits/redeemed: the field occurs twice"),
+    ] {
+        std::fs::write(place.path().join("campaign.json"), text).expect("a file");
+        let refused = place.codemint(["campaign", "create", "campaign.json"]).run().await.expect_code(4).stderr;
+        assert_names(&refused, &["campaign.json has 1 problem; nothing was changed", expected]);
+    }
+    assert_eq!(place.number("select count(*) from campaigns").await, 0);
+}

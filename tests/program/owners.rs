@@ -191,3 +191,17 @@ async fn a_code_of_the_pool_is_issued_once_and_refusals_say_what_helps(place: Te
     assert_names(&unknown, &["there is no campaign nobody"]);
     assert_names(&issue("").await.expect_code(4).stderr, &["the identity is empty"]);
 }
+
+#[tokio::test]
+async fn regression_a_compressed_list_is_refused_with_the_command_that_reads_it() {
+    let place = TestStore::sqlite().await;
+    create(&place, "restricted", json!({})).await;
+    std::fs::write(place.path().join("list.csv.gz"), b"\x1f\x8b\x08\0\0\0\0\0").expect("a file");
+    for args in [&["campaign", "codes", "owners", "--identities"][..], &["segment", "members", "gold"]] {
+        let refused = place.codemint(args).args(["list.csv.gz"]).run().await.expect_code(2).stderr;
+        assert_names(&refused, &["the input is compressed\ntry `gzip -dc list.csv.gz | codemint"]);
+        assert_names(&refused, &[&format!("{} -`", args.join(" "))]);
+    }
+    let refused = bind(&place, "customer_id\na1\n", &[]).await.expect_code(4).stderr;
+    assert_names(&refused, &["line 1 is the usual name of a column (customerid); call the column identity"]);
+}

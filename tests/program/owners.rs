@@ -205,3 +205,20 @@ async fn regression_a_compressed_list_is_refused_with_the_command_that_reads_it(
     let refused = bind(&place, "customer_id\na1\n", &[]).await.expect_code(4).stderr;
     assert_names(&refused, &["line 1 is the usual name of a column (customerid); call the column identity"]);
 }
+
+on_both_stores!(regression_verify_notices_an_identity_that_was_changed_but_not_one_that_was_forgotten);
+async fn regression_verify_notices_an_identity_that_was_changed_but_not_one_that_was_forgotten(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    let job = bind(&place, &people(0..5), &["--json"]).await.expect_code(0).json();
+    let job = job["job_id"].as_str().expect("an id").to_owned();
+    place.execute("update assignments set identity_text = null where identity_text = 'customer-1'").await;
+    place.codemint(["verify", &job]).run().await.expect_code(0);
+    place.execute("update assignments set identity_text = 'somebody' where identity_text = 'customer-2'").await;
+    let verdict = place.codemint(["verify", &job]).run().await.expect_code(3).stdout;
+    assert_names(&verdict, &["has 1 code whose identity differs from its digest"]);
+    assert!(!verdict.contains("somebody"), "{verdict}");
+    place.execute("delete from secrets").await;
+    let verdict = place.codemint(["verify", &job]).run().await.expect_code(3).stdout;
+    assert_names(&verdict, &["has 4 codes whose identity differs from its digest"]);
+    assert_eq!(place.number("select count(*) from secrets").await, 0, "verify writes nothing");
+}

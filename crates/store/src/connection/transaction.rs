@@ -1,5 +1,8 @@
 //! A transaction on either store, so that each statement in it is written once.
 
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
 use sqlx::{Sqlite, Transaction};
 
 use crate::connection::error::StoreError;
@@ -15,6 +18,9 @@ const OUTBOX_LOCK: i32 = 0;
 
 /// "CMPG": the first half of the keys of the locks of campaigns; the second half is the campaign's number.
 const CAMPAIGN_LOCKS: i32 = 0x434d_5047;
+
+/// "CNAM": the first half of the keys of the locks of names of campaigns; the second half is a hash of the name.
+const CAMPAIGN_NAME_LOCKS: i32 = 0x434e_414d;
 
 /// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]
@@ -98,6 +104,30 @@ impl StoreTransaction {
         Ok(())
     }
 
+    /// Makes the creation of a restricted campaign wait for all transactions that store jobs of its name or withdraw their
+    /// codes, and these for the creation. In SQLite the writer is alone anyway.
+    pub(crate) async fn lock_campaign_name(&mut self, name: &str) -> Result<(), StoreError> {
+        if let Self::Postgres(_) = self {
+            let query = self.query("select pg_advisory_xact_lock($1, $2)");
+            query.bind(CAMPAIGN_NAME_LOCKS).bind(key_of_name(name)).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps restricted campaigns of these names from being created until the end of the transaction.
+    pub(crate) async fn share_campaign_names(&mut self, names: &BTreeSet<&str>) -> Result<(), StoreError> {
+        const SQL: &str = "
+            select pg_advisory_xact_lock_shared($1, cast(cast(value as text) as integer))
+              from json_array_elements($2::json)";
+        if let Self::Postgres(_) = self
+            && !names.is_empty()
+        {
+            let keys: serde_json::Value = names.iter().map(|name| key_of_name(name)).collect();
+            self.query(SQL).bind(CAMPAIGN_NAME_LOCKS).bind(keys.to_string()).execute().await?;
+        }
+        Ok(())
+    }
+
     /// Makes this process the only publisher until the end of the transaction. False if there is another one.
     pub(crate) async fn try_lock_outbox(&mut self) -> Result<bool, StoreError> {
         self.query("select pg_try_advisory_xact_lock($1, $2)")
@@ -128,4 +158,10 @@ impl StoreTransaction {
         })
         .await
     }
+}
+
+/// Names of the same key only wait for each other.
+fn key_of_name(name: &str) -> i32 {
+    let digest = Sha256::digest(name);
+    i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }

@@ -316,13 +316,30 @@ async fn the_role_for_marketing_manages_campaigns_and_leaves_minting_to_workers(
     ] {
         run(args).await.expect_code(0);
     }
-    // The code of a public campaign is ordered by the first attempt; the second one finds it.
     let public =
         with(with(with(definition(), "name", json!("pub")), "kind", json!("public")), "mask", json!("SPRING10"));
     write(&place, &public);
-    run(&["campaign", "create", "campaign.json"]).await.expect_code(1);
+    let created = run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
+    assert_names(&created.stdout, &["campaign pub was created"]);
+    assert_names(
+        &created.stderr,
+        &["the code of campaign pub is only ordered, and a worker mints; `codemint", "jobs show "],
+    );
+    let ordered = run(&["campaign", "codes", "spring", "--count", "20"]).await.expect_code(0);
+    assert_names(&ordered.stderr, &["the codes are only ordered, and a worker mints"]);
+    assert_eq!(place.number("select count(*) from codes").await, 0);
     place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0);
+    assert_eq!(place.number("select count(*) from codes").await, 31);
     run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
+    // Earlier codes of a restricted campaign, and a list.
+    let restricted = with(with(definition(), "name", json!("own")), "kind", json!("restricted"));
+    place.codemint(["generate", "OLD-####", "--count", "3", "--campaign", "own"]).run().await.expect_code(0);
+    write(&place, &restricted);
+    run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
+    assert_eq!(place.number("select count(*) from pool").await, 3);
+    run(&["campaign", "codes", "own", "--identities", "members.txt"]).await.expect_code(0);
+    place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0);
+    assert_eq!(place.number("select count(*) from assignments").await, 1);
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ async fn a_code_of_the_pool_is_issued_once_and_refusals_say_what_helps(place: Te
     let issue = async |identity: &str| place.codemint(["issue", "owners", identity]).run().await;
     create(&place, "restricted", json!({ "issued": 2 })).await;
     let empty = issue("loc-1").await.expect_code(3).stderr;
-    assert_names(&empty, &["the pool of campaign owners is empty", "campaign codes 'owners' --count N` fills it"]);
+    assert_names(&empty, &["the pool of campaign owners is empty", "campaign codes owners --count N` fills it"]);
     let filled = place.codemint(["campaign", "codes", "owners", "--count", "20"]).run().await.expect_code(0);
     assert_names(&filled.stderr, &["note: limits.issued is 2, so not all of these codes can be issued"]);
     let first = issue("loc-1").await.expect_code(0);
@@ -221,4 +221,33 @@ async fn regression_verify_notices_an_identity_that_was_changed_but_not_one_that
     let verdict = place.codemint(["verify", &job]).run().await.expect_code(3).stdout;
     assert_names(&verdict, &["has 4 codes whose identity differs from its digest"]);
     assert_eq!(place.number("select count(*) from secrets").await, 0, "verify writes nothing");
+}
+
+on_both_stores!(regression_identities_that_look_the_same_are_not_issued_codes);
+async fn regression_identities_that_look_the_same_are_not_issued_codes(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    place.codemint(["campaign", "codes", "owners", "--count", "5"]).run().await.expect_code(0);
+    let invisible = place.codemint(["issue", "owners", "lo\u{200b}c-1"]).run().await.expect_code(4).stderr;
+    assert_names(&invisible, &["the identity contains invisible characters"]);
+    let hyphen = place.codemint(["issue", "owners", "-"]).run().await.expect_code(2).stderr;
+    assert_names(&hyphen, &["- is no identity, and no identity is read from standard input"]);
+    assert_eq!(place.number("select count(*) from assignments").await, 0);
+}
+
+on_both_stores!(a_limit_that_is_promised_to_a_list_is_not_called_used_up);
+async fn a_limit_that_is_promised_to_a_list_is_not_called_used_up(place: TestStore) {
+    create(&place, "restricted", json!({ "issued": 3 })).await;
+    place.codemint(["campaign", "codes", "owners", "--count", "5"]).run().await.expect_code(0);
+    place.codemint(["issue", "owners", "ann"]).run().await.expect_code(0);
+    let shown = place.codemint(["campaign", "show", "owners"]).run().await.expect_code(0).stdout;
+    assert_names(&shown, &["\ncodes       5, 1 of 3 issued\n"]);
+    let job = bind(&place, "bob\neve\n", &["--no-wait"]).await.expect_code(0).stdout.trim().to_owned();
+    let issue = async || place.codemint(["issue", "owners", "zoe"]).run().await.expect_code(3).stderr;
+    let refused = issue().await;
+    assert_names(&refused, &["the list of an unfinished job gets the rest", "jobs list --campaign owners` shows it"]);
+    let resumed = place.codemint(["jobs", "resume", &job]).run().await.expect_code(0).stdout;
+    assert_names(&resumed, &["\nlist      each code is bound to an identity of a list\n"]);
+    let shown = place.codemint(["jobs", "show", &job]).run().await.expect_code(0).stdout;
+    assert_names(&shown, &["\nlist      each code is bound to an identity of a list\n"]);
+    assert_names(&issue().await, &["has issued as many codes as limits.issued allows"]);
 }

@@ -251,3 +251,21 @@ async fn a_limit_that_is_promised_to_a_list_is_not_called_used_up(place: TestSto
     assert_names(&shown, &["\nlist      each code is bound to an identity of a list\n"]);
     assert_names(&issue().await, &["has issued as many codes as limits.issued allows"]);
 }
+
+on_both_stores!(the_report_about_a_code_says_whether_an_identity_has_it_but_not_which);
+async fn the_report_about_a_code_says_whether_an_identity_has_it_but_not_which(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    place.codemint(["campaign", "codes", "owners", "--count", "2"]).run().await.expect_code(0);
+    let issued = place.codemint(["issue", "owners", "ann"]).run().await.expect_code(0).stdout;
+    let pooled = place.texts("select code from pool").await;
+    let free = place.codemint(["generate", "FREE-####", "--count", "1", "--format", "txt", "--output", "-"]);
+    let free = free.run().await.expect_code(0).stdout;
+    let report = async |code: &str| place.codemint(["code", code.trim()]).run().await.expect_code(0).stdout;
+    let bound = report(&issued).await;
+    assert_names(&bound, &["\nbelongs to an identity"]);
+    assert!(!bound.contains("ann"), "{bound}");
+    assert_names(&report(&pooled[0]).await, &["\nbelongs to nobody yet, it is in the pool"]);
+    assert!(!report(&free).await.contains("belongs to"));
+    let json = place.codemint(["code", issued.trim(), "--json"]).run().await.expect_code(0).json();
+    assert_eq!(json["matches"][0]["owner"], "identity");
+}

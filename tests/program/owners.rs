@@ -8,6 +8,8 @@ use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
 use serde_json::json;
 
+use crate::exports::cells;
+
 async fn create(place: &TestStore, kind: &str, limits: serde_json::Value) {
     let definition = json!({
         "name": "owners", "title": "Owners", "kind": kind, "active": true, "mask": "OWN-[:safe:]{8}", "limits": limits,
@@ -206,6 +208,17 @@ async fn regression_a_compressed_list_is_refused_with_the_command_that_reads_it(
     assert_names(&refused, &["line 1 is the usual name of a column (customerid); call the column identity"]);
 }
 
+on_both_stores!(regression_identities_that_look_the_same_are_not_issued_codes);
+async fn regression_identities_that_look_the_same_are_not_issued_codes(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    place.codemint(["campaign", "codes", "owners", "--count", "5"]).run().await.expect_code(0);
+    let invisible = place.codemint(["issue", "owners", "lo\u{200b}c-1"]).run().await.expect_code(4).stderr;
+    assert_names(&invisible, &["the identity contains invisible characters"]);
+    let hyphen = place.codemint(["issue", "owners", "-"]).run().await.expect_code(2).stderr;
+    assert_names(&hyphen, &["- is no identity, and no identity is read from standard input"]);
+    assert_eq!(place.number("select count(*) from assignments").await, 0);
+}
+
 on_both_stores!(regression_verify_notices_an_identity_that_was_changed_but_not_one_that_was_forgotten);
 async fn regression_verify_notices_an_identity_that_was_changed_but_not_one_that_was_forgotten(place: TestStore) {
     create(&place, "restricted", json!({})).await;
@@ -221,17 +234,6 @@ async fn regression_verify_notices_an_identity_that_was_changed_but_not_one_that
     let verdict = place.codemint(["verify", &job]).run().await.expect_code(3).stdout;
     assert_names(&verdict, &["has 4 codes whose identity differs from its digest"]);
     assert_eq!(place.number("select count(*) from secrets").await, 0, "verify writes nothing");
-}
-
-on_both_stores!(regression_identities_that_look_the_same_are_not_issued_codes);
-async fn regression_identities_that_look_the_same_are_not_issued_codes(place: TestStore) {
-    create(&place, "restricted", json!({})).await;
-    place.codemint(["campaign", "codes", "owners", "--count", "5"]).run().await.expect_code(0);
-    let invisible = place.codemint(["issue", "owners", "lo\u{200b}c-1"]).run().await.expect_code(4).stderr;
-    assert_names(&invisible, &["the identity contains invisible characters"]);
-    let hyphen = place.codemint(["issue", "owners", "-"]).run().await.expect_code(2).stderr;
-    assert_names(&hyphen, &["- is no identity, and no identity is read from standard input"]);
-    assert_eq!(place.number("select count(*) from assignments").await, 0);
 }
 
 on_both_stores!(a_limit_that_is_promised_to_a_list_is_not_called_used_up);
@@ -268,4 +270,22 @@ async fn the_report_about_a_code_says_whether_an_identity_has_it_but_not_which(p
     assert!(!report(&free).await.contains("belongs to"));
     let json = place.codemint(["code", issued.trim(), "--json"]).run().await.expect_code(0).json();
     assert_eq!(json["matches"][0]["owner"], "identity");
+}
+
+on_both_stores!(identities_that_a_spreadsheet_changes_are_counted_and_a_spreadsheet_has_both_columns);
+async fn identities_that_a_spreadsheet_changes_are_counted_and_a_spreadsheet_has_both_columns(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    let list = "identity\n=1+1\n+49301\n-ann\n@eve\n00042\nmar-07\nbob\n";
+    bind(&place, list, &[]).await.expect_code(0);
+    let export = async |file: &str| {
+        let args = ["export", "--campaign", "owners", "--output", file];
+        place.codemint(args).run().await.expect_code(0).stderr
+    };
+    let expected = "changes or runs 6 identities (formulas: 4, leading zeros: 1, dates or times: 1)";
+    assert_names(&export("owners.csv").await, &[expected, "write --format xlsx"]);
+    assert_eq!(export("owners.xlsx").await, "", "no warning: the cells are texts");
+    let cells = cells(&place.path().join("owners.xlsx"), 1);
+    assert_eq!(cells[..2], ["code", "identity"]);
+    let identities: BTreeSet<&str> = cells[2..].iter().skip(1).step_by(2).map(String::as_str).collect();
+    assert_eq!(identities, list.lines().skip(1).collect());
 }

@@ -18,6 +18,7 @@ mod cli_reserve;
 mod campaigns;
 mod campaign_codes;
 mod owners;
+mod earlier_codes;
 mod segments;
 mod cli_code;
 mod cli_input;

@@ -21,7 +21,7 @@ use crate::cli::support::reject_file::RejectFile;
 use crate::cli::support::requests::{request_failure, stored_job};
 use crate::cli::support::temporary::Temporary;
 use crate::cli::support::terminal::{print_json, print_line, print_report};
-use crate::cli::support::text::{counted, grouped};
+use crate::cli::support::text::{counted, grouped, quoted};
 
 use crate::config::policy_files;
 use codemint_codes::identity::{IdentityKey, IdentityOrder};
@@ -138,7 +138,20 @@ impl ListOrder<'_> {
             let list = IdentityList::read(opened, is_csv, &key, &proceed, &mut |row| rejects.add(&row));
             list.map(|list| (list, rejects))
         });
-        read.await?.map_err(failure_of_list)
+        read.await?.map_err(|error| self.failure(context, error))
+    }
+
+    /// Adds the command that fixes an error to its message.
+    fn failure(&self, context: &Context, error: ListError) -> Failure {
+        let campaign = quoted(&self.campaign.definition.name);
+        let repeated = |path: &str| format!("campaign codes {campaign} --identities {}", quoted(path));
+        let advice = if let ListError::Read(error) = &error { error.advice() } else { None };
+        let fix = advice.and_then(|advice| input::conversion(context, self.file, &advice, repeated));
+        let failure = failure_of_list(error);
+        match fix {
+            Some(fix) => failure.with_hint(fix),
+            None => failure,
+        }
     }
 
     async fn leave_out_bound(

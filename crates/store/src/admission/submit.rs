@@ -176,6 +176,8 @@ impl Store {
 impl StoreTransaction {
     async fn admit(&mut self, news: &[NewJob<'_>], counted: Option<&Counted>) -> Result<Decided, NotAdmitted> {
         self.lock_admissions_of(news).await?;
+        let campaigns = news.iter().filter_map(|new| new.request.campaign.as_deref());
+        self.share_campaign_names(&campaigns.collect()).await?;
         let mut decided = self.recognize_known(news).await?;
         let undecided: Vec<&NewJob<'_>> = news.iter().filter(|new| !decided.contains_key(&new.id)).collect();
         let refused = self.find_other_check_keys(&undecided).await?;

@@ -39,6 +39,8 @@ pub enum IssueOutcome {
     NotActive,
     PoolEmpty,
     LimitReached,
+    /// The rest of the limit is promised to the lists of unfinished jobs.
+    LimitReserved,
 }
 
 /// A campaign that is not changed until the end of the transaction.
@@ -186,7 +188,11 @@ impl StoreTransaction {
     async fn issue_to(&mut self, campaign_no: i64, new: &[(&str, &ToIssue)]) -> Result<Issued, StoreError> {
         let wanted = new.len() as u64;
         let allowed = self.find_issuable(campaign_no).await?.unwrap_or(wanted).min(wanted);
-        let short_of = if allowed < wanted { IssueOutcome::LimitReached } else { IssueOutcome::PoolEmpty };
+        let short_of = match allowed < wanted {
+            true if self.has_unfinished_list(campaign_no).await? => IssueOutcome::LimitReserved,
+            true => IssueOutcome::LimitReached,
+            false => IssueOutcome::PoolEmpty,
+        };
         let mut done = Issued { issued: HashMap::new(), others: HashMap::new(), short_of };
         if allowed == 0 {
             return Ok(done);
@@ -209,6 +215,15 @@ impl StoreTransaction {
             done.others = self.find_codes_of(campaign_no, &digests).await?;
         }
         Ok(done)
+    }
+
+    async fn has_unfinished_list(&mut self, campaign_no: i64) -> Result<bool, StoreError> {
+        const SQL: &str = "
+            select exists (
+                select 1 from jobs
+                 where campaign = (select name from campaigns where no = $1)
+                   and list_id is not null and state in ('queued', 'running', 'cancelling'))";
+        self.query(SQL).bind(campaign_no).fetch_value().await
     }
 
     /// Returns how many codes the limit still allows, and locks it; `None` without a limit.

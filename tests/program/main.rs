@@ -18,6 +18,7 @@ mod cli_reserve;
 mod campaigns;
 mod campaign_codes;
 mod owners;
+mod killed_lists;
 mod segments;
 mod cli_code;
 mod cli_input;

@@ -26,6 +26,7 @@ mod write_orders;
 mod campaigns;
 mod restricted;
 mod issuing;
+mod owners_oracle;
 mod outbox;
 mod clocks;
 mod schedule;

@@ -238,3 +238,45 @@ async fn two_processes_that_issue_to_one_identity_at_once_give_it_one_code(place
     owned.answered("ann", first.trim());
     owned.drain_and_judge("two processes").await;
 }
+
+/// Starts to issue a code, and returns the command when it holds the campaign and has committed nothing; it stalls there.
+async fn start_issuing(place: &TestStore) -> tokio::process::Child {
+    let stall = format!("{}=1*return(stall)->off", failpoint::BEFORE_ISSUE_COMMIT);
+    let log = std::fs::File::create(place.path().join("issue.log")).expect("a file");
+    let child = place.codemint(["-v", "issue", "owners", "ann"]).env("FAILPOINTS", &stall).stderr(log.into()).start();
+    wait_until("a code is being issued", async || {
+        let said = std::fs::read_to_string(place.path().join("issue.log")).expect("a log");
+        said.contains("a failpoint was reached")
+    })
+    .await;
+    child
+}
+
+const ISSUED: &str = "select count(*) from assignments";
+
+on_both_stores!(a_campaign_is_off_when_no_code_is_being_issued_any_more);
+async fn a_campaign_is_off_when_no_code_is_being_issued_any_more(place: TestStore) {
+    let _owned = Owned::new(&place).await;
+    let issuing = start_issuing(&place).await;
+    assert_eq!(place.number(ISSUED).await, 0);
+    place.codemint(["campaign", "deactivate", "owners"]).run().await.expect_code(0);
+    assert_eq!(place.number(ISSUED).await, 1, "a code was issued after the campaign was off");
+    finish(issuing).await.expect_code(0);
+}
+
+on_both_stores!(a_new_limit_counts_a_code_that_was_being_issued);
+async fn a_new_limit_counts_a_code_that_was_being_issued(place: TestStore) {
+    let _owned = Owned::new(&place).await;
+    let change = async |issued: u64| {
+        let campaign = place.store.find_campaign("owners").await.expect("an answer").expect("the campaign");
+        let mut definition = campaign.definition;
+        definition.limits.issued = issued;
+        place.store.change_campaign(&definition, campaign.version).await.expect("a change");
+    };
+    change(0).await;
+    let issuing = start_issuing(&place).await;
+    change(50).await;
+    finish(issuing).await.expect_code(0);
+    assert_eq!(place.number(ISSUED).await, 1);
+    assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 1);
+}

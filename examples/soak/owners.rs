@@ -31,8 +31,8 @@ pub const CAMPAIGNS: [Campaign; 2] = [
 /// What a limit that was reached is raised by.
 const RAISE: u64 = 10_000;
 /// Few enough to be used up and refilled often.
-const FIRST_POOL: u64 = 1_000;
-const MOST_IN_POOL: u64 = 20_000;
+const FIRST_POOL: u64 = 300;
+const MOST_IN_POOL: u64 = 500;
 const MOST_IN_LIST: usize = 5_000;
 /// The identities of which lists and callers choose, and how far each list moves them on, so that there are always new ones.
 const PEOPLE: usize = 20_000;
@@ -167,7 +167,7 @@ async fn run_until_answered(ground: &Ground, command: impl Fn() -> Codemint) -> 
         match ran.code {
             0 | 4 => return ran,
             _ if ran.stderr.contains("panicked") => panic!("{}", ran.stderr),
-            _ => ground.count("ordered codes for a list again after a failure"),
+            code => ground.count(&format!("ordered codes for a list again after exit code {code}")),
         }
         sleep(Duration::from_millis(200)).await;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use codemint_campaigns::issuing::{IssueError, Issuer};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
-use codemint_store::campaigns::pool::IssueOutcome;
+use codemint_store::campaigns::pool::{IssueOutcome, ToIssue};
 use codemint_test_support::engine_steps::{put_request, request, run};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
@@ -64,6 +64,19 @@ async fn an_identity_gets_one_code_however_often_it_asks(place: TestStore) {
     }
     assert_exact(&place, 1, 99).await;
     assert!(matches!(issuer.issue("owners", "  ").await, Err(IssueError::Identity(_))));
+}
+
+on_both_stores!(an_identity_that_is_requested_twice_at_once_gets_one_code);
+async fn an_identity_that_is_requested_twice_at_once_gets_one_code(place: TestStore) {
+    create_campaign(&place, "restricted", 10).await;
+    fill_pool(&place, 100).await;
+    let wanted = ["ann", "bob", "ann"].map(|identity| ToIssue { identity: identity.to_owned(), cause: "issue" });
+    let outcomes = place.store.issue("owners", &wanted).await.expect("answers");
+    let IssueOutcome::Issued { code } = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert!(matches!(outcomes[1], IssueOutcome::Issued { .. }), "{outcomes:?}");
+    assert_eq!(outcomes[2], IssueOutcome::AlreadyGenerated { code: code.clone() });
+    assert_exact(&place, 2, 98).await;
+    assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 2);
 }
 
 on_both_stores!(many_callers_in_several_processes_get_one_code_each);

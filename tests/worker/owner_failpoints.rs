@@ -254,6 +254,38 @@ async fn start_issuing(place: &TestStore) -> tokio::process::Child {
 
 const ISSUED: &str = "select count(*) from assignments";
 
+async fn set_limit(place: &TestStore, issued: u64) {
+    let campaign = place.store.find_campaign("owners").await.expect("an answer").expect("the campaign");
+    let mut definition = campaign.definition;
+    definition.limits.issued = issued;
+    place.store.change_campaign(&definition, campaign.version).await.expect("a change");
+}
+
+#[tokio::test]
+async fn a_process_that_is_slow_to_issue_a_code_does_not_delay_another() {
+    let place = TestStore::postgres().await;
+    let _owned = Owned::new(&place).await;
+    // Under a limit, all take turns.
+    set_limit(&place, 0).await;
+    let issuing = start_issuing(&place).await;
+    place.codemint(["issue", "owners", "bob"]).run().await.expect_code(0);
+    assert_eq!(place.number(ISSUED).await, 1, "the second process waited for the first");
+    finish(issuing).await.expect_code(0);
+    assert_eq!(place.number(ISSUED).await, 2);
+}
+
+on_both_stores!(the_last_code_that_a_limit_allows_is_issued_once);
+async fn the_last_code_that_a_limit_allows_is_issued_once(place: TestStore) {
+    let _owned = Owned::new(&place).await;
+    set_limit(&place, 1).await;
+    let issuing = start_issuing(&place).await;
+    let refused = place.codemint(["issue", "owners", "bob"]).run().await.expect_code(3);
+    assert!(refused.stderr.contains("has issued as many codes as limits.issued allows"), "{}", refused.stderr);
+    finish(issuing).await.expect_code(0);
+    assert_eq!(place.number(ISSUED).await, 1);
+    assert_eq!(place.number("select count(*) from pool").await, IN_POOL as i64 - 1);
+}
+
 on_both_stores!(a_campaign_is_off_when_no_code_is_being_issued_any_more);
 async fn a_campaign_is_off_when_no_code_is_being_issued_any_more(place: TestStore) {
     let _owned = Owned::new(&place).await;
@@ -267,15 +299,9 @@ async fn a_campaign_is_off_when_no_code_is_being_issued_any_more(place: TestStor
 on_both_stores!(a_new_limit_counts_a_code_that_was_being_issued);
 async fn a_new_limit_counts_a_code_that_was_being_issued(place: TestStore) {
     let _owned = Owned::new(&place).await;
-    let change = async |issued: u64| {
-        let campaign = place.store.find_campaign("owners").await.expect("an answer").expect("the campaign");
-        let mut definition = campaign.definition;
-        definition.limits.issued = issued;
-        place.store.change_campaign(&definition, campaign.version).await.expect("a change");
-    };
-    change(0).await;
+    set_limit(&place, 0).await;
     let issuing = start_issuing(&place).await;
-    change(50).await;
+    set_limit(&place, 50).await;
     finish(issuing).await.expect_code(0);
     assert_eq!(place.number(ISSUED).await, 1);
     assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 1);

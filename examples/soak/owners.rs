@@ -34,7 +34,7 @@ const RAISE: u64 = 10_000;
 const FIRST_POOL: u64 = 300;
 const MOST_IN_POOL: u64 = 500;
 const MOST_IN_LIST: usize = 5_000;
-/// The identities of which lists and callers choose, and how far each list moves them on, so that there are always new ones.
+/// The identities of which lists and callers choose. Each list replaces some of them, so that new ones never run out.
 const PEOPLE: usize = 20_000;
 const PEOPLE_PER_LIST: usize = 1_000;
 /// Small chunks, for several in each list.

@@ -106,6 +106,20 @@ async fn each_job_has_its_own_order_of_the_same_identities(place: TestStore) {
     assert_eq!(orders.len(), 3, "two jobs pair codes and identities in the same order");
 }
 
+on_both_stores!(codes_of_the_pool_are_verified_before_and_after_they_are_issued);
+async fn codes_of_the_pool_are_verified_before_and_after_they_are_issued(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let fill = ["campaign", "codes", "owners", "--count", "50", "--job-id", id];
+    place.codemint(fill).run().await.expect_code(0);
+    place.codemint(["verify", id]).run().await.expect_code(0);
+    place.codemint(["issue", "owners", "loc-1"]).run().await.expect_code(0);
+    place.codemint(["verify", id]).run().await.expect_code(0);
+    place.execute("delete from pool where code in (select code from pool order by code limit 2)").await;
+    let ran = place.codemint(["verify", id]).run().await.expect_code(3);
+    assert_names(&ran.stdout, &["has 2 codes that belong to no identity and not to the pool"]);
+}
+
 on_both_stores!(a_killed_command_is_resumed_by_the_same_one_without_a_loss);
 async fn a_killed_command_is_resumed_by_the_same_one_without_a_loss(place: TestStore) {
     create(&place, "restricted", json!({})).await;

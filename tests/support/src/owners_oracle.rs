@@ -183,7 +183,7 @@ impl Judge<'_> {
     fn judge_lists(&mut self, jobs: &HashMap<Uuid, JobSeen>, owners: &Owners) {
         for list in self.known.lists {
             let Some(job) = jobs.get(&list.job).filter(|job| job.restricted_to == "list") else {
-                self.complain(format!("job {} is no job for a list", list.job));
+                self.complain(format!("job {} has no list", list.job));
                 continue;
             };
             let has_code =

@@ -19,6 +19,7 @@ mod campaigns;
 mod campaign_codes;
 mod owners;
 mod earlier_codes;
+mod killed_lists;
 mod segments;
 mod cli_code;
 mod cli_input;

@@ -85,6 +85,43 @@ async fn the_same_list_is_the_same_job_and_a_larger_one_binds_the_rest(place: Te
     assert_names(&nothing.stdout, &["no identity of the list needs a code: 10 rows, 10 with a code already"]);
 }
 
+on_both_stores!(each_job_has_its_own_order_of_the_same_identities);
+async fn each_job_has_its_own_order_of_the_same_identities(place: TestStore) {
+    std::fs::write(place.path().join("list.csv"), people(0..300)).expect("a file");
+    let mut orders = BTreeSet::new();
+    for name in ["first", "second", "third"] {
+        let definition = json!({
+            "name": name, "title": name, "kind": "restricted", "active": true, "mask": "OWN-[:safe:]{8}",
+            "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+        });
+        std::fs::write(place.path().join("c.json"), definition.to_string()).expect("a file");
+        place.codemint(["campaign", "create", "c.json"]).run().await.expect_code(0);
+        place.codemint(["campaign", "codes", name, "--identities", "list.csv"]).run().await.expect_code(0);
+        let by_code = format!(
+            "select identity_text from assignments where campaign_no = (select no from campaigns where name = '{name}')
+              order by code"
+        );
+        let order = place.texts(&by_code).await;
+        assert_eq!(order.len(), 300);
+        orders.insert(order);
+    }
+    assert_eq!(orders.len(), 3, "two jobs pair codes and identities in the same order");
+}
+
+on_both_stores!(codes_of_the_pool_are_verified_before_and_after_they_are_issued);
+async fn codes_of_the_pool_are_verified_before_and_after_they_are_issued(place: TestStore) {
+    create(&place, "restricted", json!({})).await;
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let fill = ["campaign", "codes", "owners", "--count", "50", "--job-id", id];
+    place.codemint(fill).run().await.expect_code(0);
+    place.codemint(["verify", id]).run().await.expect_code(0);
+    place.codemint(["issue", "owners", "loc-1"]).run().await.expect_code(0);
+    place.codemint(["verify", id]).run().await.expect_code(0);
+    place.execute("delete from pool where code in (select code from pool order by code limit 2)").await;
+    let ran = place.codemint(["verify", id]).run().await.expect_code(3);
+    assert_names(&ran.stdout, &["has 2 codes that belong to no identity and not to the pool"]);
+}
+
 on_both_stores!(a_killed_command_is_resumed_by_the_same_one_without_a_loss);
 async fn a_killed_command_is_resumed_by_the_same_one_without_a_loss(place: TestStore) {
     create(&place, "restricted", json!({})).await;

@@ -5,12 +5,13 @@ use std::ops::Range;
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::connection::error::{StoreError, require_rows};
+use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use codemint_codes::identity::IdentityKey;
 use codemint_codes::job::restriction::{ChunkShare, places_of};
+use codemint_telemetry::failpoint;
 
 /// The number of identities in a page of a list; the last page has fewer.
 pub const PLACES_IN_PAGE: usize = 10_000;
@@ -96,6 +97,9 @@ impl Store {
             let first_place = (number * PLACES_IN_PAGE) as i64;
             let insert = transaction.query(SQL).bind(list_id).bind(first_place).bind(page);
             require_rows("the insert of a list", insert.execute().await?, 1)?;
+            if number == 0 {
+                reach(failpoint::LIST_HALF_LOADED).await?;
+            }
         }
         transaction.commit().await
     }

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 
 use crate::campaigns::definitions::definition_of;
-use crate::connection::error::{StoreError, require_rows};
+use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
 use codemint_offers::campaign::definition::{Definition, Kind};
+use codemint_telemetry::failpoint;
 
 /// An identity that is to get a code.
 #[derive(Clone, Debug)]
@@ -70,9 +71,11 @@ impl Store {
         let outcomes = transaction.issue(campaign, wanted, &digests).await?;
         let has_changed = outcomes.iter().any(|outcome| matches!(outcome, IssueOutcome::Issued { .. }));
         if has_changed {
-            transaction.commit().await?
+            reach(failpoint::BEFORE_ISSUE_COMMIT).await?;
+            transaction.commit().await?;
+            reach(failpoint::AFTER_ISSUE_COMMIT).await?;
         } else {
-            transaction.rollback().await?
+            transaction.rollback().await?;
         }
         Ok(outcomes)
     }
@@ -198,6 +201,7 @@ impl StoreTransaction {
             return Ok(done);
         }
         let codes = self.take_from_pool(campaign_no, allowed).await?;
+        reach(failpoint::POOL_TAKEN).await?;
         if (codes.len() as u64) < allowed {
             done.short_of = IssueOutcome::PoolEmpty;
         }

@@ -28,6 +28,7 @@ mod restricted;
 mod issuing;
 mod redeeming;
 mod redemption_model;
+mod redemption_bug_classes;
 mod owners_oracle;
 mod outbox;
 mod clocks;

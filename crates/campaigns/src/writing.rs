@@ -227,7 +227,7 @@ async fn decide(shared: &Shared, asked: &[Asked]) -> Result<Vec<Decided>, StoreE
 }
 
 async fn act(shared: &Shared, moves: &[Move]) -> Result<Vec<Moved>, StoreError> {
-    let options = MoveOptions { emits_events: shared.emits_events, skips_locked: false };
+    let options = MoveOptions { emits_events: shared.emits_events, audits: shared.audits, skips_locked: false };
     let mut attempts = Attempts::new();
     loop {
         match shared.store.move_redemptions(&shared.definitions, moves, options).await {

@@ -9,5 +9,6 @@ pub mod redeem;
 pub mod transitions;
 pub mod overdue;
 pub mod reads;
+pub mod forgetting;
 mod effects;
 pub mod tallies;

@@ -41,6 +41,9 @@ grant select, insert, update on campaigns, segments, jobs, masks to codemint_mar
 grant select, insert on campaign_versions, chunks, outbox, job_identities, secrets to codemint_marketer;
 grant select, insert, update, delete on allowances, segment_members to codemint_marketer;
 grant delete on segments to codemint_marketer;
+-- A new restricted campaign takes codes of its name into its pool; a list whose job is not accepted is removed.
+grant insert on pool to codemint_marketer;
+grant delete on job_identities to codemint_marketer;
 grant select on codes, pool, assignments, reserved, schema_compatibility, _sqlx_migrations to codemint_marketer;
 grant select on redemptions to codemint_marketer;
 

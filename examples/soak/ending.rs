@@ -5,17 +5,21 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use crate::ground::Ground;
-use crate::producer::Asked;
+use crate::owners;
+use crate::producer::{Asked, Wanted};
 use crate::worker_faults::Workers;
 use codemint_test_support::oracle::{self, Known, KnownOfBroker};
+use codemint_test_support::owners_oracle::KnownOwners;
 use codemint_test_support::site::{DEAD, KEPT};
 use codemint_test_support::stores::TestStore;
 
 const FINISHED_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 /// Waits until all work is done, and panics unless every check passes.
-pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
+pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
     println!("no more faults; the workers finish");
+    let Wanted { asked, lists, issues } = wanted;
+    owners::switch_off(&ground).await;
     let store = ground.fresh_store().await;
     let since = Instant::now();
     wait_until_settled(&ground, &store, asked).await;
@@ -41,6 +45,7 @@ pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
         asked: &asked.jobs,
         may_end_short: asked.may_end_short.clone(),
         broker: Some(of_broker),
+        owners: KnownOwners { lists, issues },
         directories: vec![ground.site.store.path()],
         ..Known::default()
     };
@@ -53,6 +58,11 @@ pub async fn judge(ground: Ground, asked: &Asked, mut workers: Workers) {
         println!("{:8}  jobs {state}", store.number(&sql).await);
     }
     println!("{:8}  jobs\n{:8}  codes\n{:8}  events", found.jobs, found.codes, told.len());
+    let owners = found.owners;
+    println!("{:8}  jobs for lists\n{:8}  jobs for pools", owners.list_jobs, owners.pool_jobs);
+    println!("{:8}  jobs for pools that workers ordered", owners.refills);
+    println!("{:8}  codes of identities\n{:8}  codes in pools", owners.assigned, owners.pooled);
+    println!("{:8}  identities that got an answer", issues.iter().filter(|issue| issue.code.is_some()).count());
     println!("all checks passed");
 }
 

@@ -11,6 +11,7 @@ use crate::ground::Ground;
 use crate::lot::Lot;
 use codemint_test_support::amqp::{Peer, durable};
 use codemint_test_support::oracle;
+use codemint_test_support::owners_oracle::{IssueAsked, ListAsked};
 use codemint_test_support::site::{JOBS, request};
 
 /// Masks that share codes with each other, and that the requested jobs never fill.
@@ -20,7 +21,14 @@ const NARROW: [&str; 4] = ["AB????##", "ABC???##", "ABCD??##", "TINY-##"];
 const MOST_IN_ROOMY: u64 = 2_000_000;
 const MOST_IN_NARROW: u64 = 50_000;
 
-/// Everything that the producer has sent.
+/// Everything that was requested, also by other producers and by callers.
+pub struct Wanted {
+    pub asked: Asked,
+    pub lists: Vec<ListAsked>,
+    pub issues: Vec<IssueAsked>,
+}
+
+/// Everything that a producer has sent.
 #[derive(Default)]
 pub struct Asked {
     pub jobs: Vec<oracle::Asked>,
@@ -29,6 +37,13 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Adds what another producer has sent.
+    pub fn extend(&mut self, other: Self) {
+        self.jobs.extend(other.jobs);
+        self.may_end_short.extend(other.may_end_short);
+        self.bad.extend(other.bad);
+    }
+
     /// Records a job, and returns the message that requests it.
     fn add(&mut self, ground: &Ground, job: oracle::Asked, may_end_short: bool) -> Vec<u8> {
         ground.count("requested a job");
@@ -116,7 +131,7 @@ fn no_job(lot: &mut Lot) -> Vec<u8> {
 }
 
 /// Publishes a message until the broker has confirmed it, as a careful producer does.
-async fn publish(ground: &Ground, peer: &mut Option<Peer>, body: &[u8]) {
+pub async fn publish(ground: &Ground, peer: &mut Option<Peer>, body: &[u8]) {
     loop {
         if let Some(connected) = &peer {
             let publishing = connected.try_publish(JOBS, JOBS, body, durable());
@@ -132,7 +147,7 @@ async fn publish(ground: &Ground, peer: &mut Option<Peer>, body: &[u8]) {
 }
 
 /// Cancels a job. If the store is away, the job continues, and may do so.
-async fn cancel(ground: &Ground, id: Uuid) {
+pub async fn cancel(ground: &Ground, id: Uuid) {
     let cancelling = ground.site.codemint(&["jobs", "cancel", &id.to_string()]).run();
     let what = match timeout(Duration::from_secs(20), cancelling).await.map(|ran| ran.code) {
         Ok(0) => "cancelled a job",

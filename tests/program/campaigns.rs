@@ -316,11 +316,44 @@ async fn the_role_for_marketing_manages_campaigns_and_leaves_minting_to_workers(
     ] {
         run(args).await.expect_code(0);
     }
-    // The code of a public campaign is ordered by the first attempt; the second one finds it.
     let public =
         with(with(with(definition(), "name", json!("pub")), "kind", json!("public")), "mask", json!("SPRING10"));
     write(&place, &public);
-    run(&["campaign", "create", "campaign.json"]).await.expect_code(1);
+    let created = run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
+    assert_names(&created.stdout, &["campaign pub was created"]);
+    assert_names(
+        &created.stderr,
+        &["the code of campaign pub is only ordered, and a worker mints; `codemint", "jobs show "],
+    );
+    let ordered = run(&["campaign", "codes", "spring", "--count", "20"]).await.expect_code(0);
+    assert_names(&ordered.stderr, &["the codes are only ordered, and a worker mints"]);
+    assert_eq!(place.number("select count(*) from codes").await, 0);
     place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0);
+    assert_eq!(place.number("select count(*) from codes").await, 31);
     run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
+    // Earlier codes of a restricted campaign, and a list.
+    let restricted = with(with(definition(), "name", json!("own")), "kind", json!("restricted"));
+    place.codemint(["generate", "OLD-####", "--count", "3", "--campaign", "own"]).run().await.expect_code(0);
+    write(&place, &restricted);
+    run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
+    assert_eq!(place.number("select count(*) from pool").await, 3);
+    run(&["campaign", "codes", "own", "--identities", "members.txt"]).await.expect_code(0);
+    place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0);
+    assert_eq!(place.number("select count(*) from assignments").await, 1);
+}
+
+#[tokio::test]
+async fn regression_a_field_that_occurs_twice_is_refused_with_its_place() {
+    let place = TestStore::sqlite().await;
+    let text = definition().to_string();
+    let twice = text.replacen("\"limits\":{", "\"limits\":{\"redeemed\":1,", 1);
+    for (text, expected) in [
+        (text.replacen('{', "{\"title\":\"a\",", 1), "\n  /title: the field occurs twice, again at line 1 column "),
+        (twice, "\n  /limits/redeemed: the field occurs twice"),
+    ] {
+        std::fs::write(place.path().join("campaign.json"), text).expect("a file");
+        let refused = place.codemint(["campaign", "create", "campaign.json"]).run().await.expect_code(4).stderr;
+        assert_names(&refused, &["campaign.json has 1 problem; nothing was changed", expected]);
+    }
+    assert_eq!(place.number("select count(*) from campaigns").await, 0);
 }

@@ -13,7 +13,7 @@ use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
 
 /// The texts of a sheet's cells, row by row.
-fn cells(xlsx: &Path, sheet: usize) -> Vec<String> {
+pub(crate) fn cells(xlsx: &Path, sheet: usize) -> Vec<String> {
     let bytes = std::fs::read(xlsx).expect("the output");
     let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("an archive");
     let mut xml = String::new();

@@ -18,6 +18,8 @@ mod cli_reserve;
 mod campaigns;
 mod campaign_codes;
 mod owners;
+mod earlier_codes;
+mod killed_lists;
 mod segments;
 mod redemptions;
 mod identities;

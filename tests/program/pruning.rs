@@ -37,7 +37,7 @@ async fn prune(place: &TestStore, args: &[&str]) -> Value {
 }
 
 fn removed(dry_run: bool, jobs: usize, events: usize, filters: usize, bytes: i64) -> Value {
-    serde_json::json!({ "dry_run": dry_run, "jobs": jobs, "events": events, "filters": filters, "bytes": bytes })
+    serde_json::json!({ "dry_run": dry_run, "jobs": jobs, "events": events, "filters": filters, "lists": 0, "bytes": bytes })
 }
 
 /// Returns what must not change: the contents of all tables but filters and events.
@@ -165,4 +165,30 @@ async fn an_invalid_age_is_refused_with_the_valid_form() {
     assert_names(&refused.stderr, &["choose a shorter time"]);
     let missing = place.codemint(["jobs", "prune"]).run().await.expect_code(2);
     assert_names(&missing.stderr, &["--older-than <AGE>"]);
+}
+
+on_both_stores!(regression_lists_without_a_job_are_removed_after_a_day);
+async fn regression_lists_without_a_job_are_removed_after_a_day(place: TestStore) {
+    let definition = serde_json::json!({
+        "name": "owners", "title": "Owners", "kind": "restricted", "mask": "OWN-####",
+        "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+    });
+    std::fs::write(place.path().join("owners.json"), definition.to_string()).expect("a file");
+    place.codemint(["campaign", "create", "owners.json"]).run().await.expect_code(0);
+    std::fs::write(place.path().join("list.txt"), "ann\nbob\n").expect("a file");
+    let order = ["campaign", "codes", "owners", "--identities", "list.txt", "--no-wait"];
+    place.codemint(order).run().await.expect_code(0);
+    let lists = "select count(distinct list_id) from job_identities";
+    let pages = || (0..3).map(|page| format!("eve-{page}\n"));
+    place.store.put_list(uuid::Uuid::now_v7(), pages()).await.expect("a list");
+    assert_eq!(prune(&place, &[]).await["lists"], 0, "its job may be about to be accepted");
+    place.execute(&format!("update job_identities set loaded_at = {LONG_AGO}")).await;
+    place.store.put_list(uuid::Uuid::now_v7(), pages()).await.expect("a list");
+    assert_eq!(place.number(lists).await, 3);
+    let dry = prune(&place, &["--dry-run"]).await;
+    assert_eq!((&dry["lists"], &dry["bytes"], place.number(lists).await), (&1.into(), &18.into(), 3));
+    let text = place.codemint(["jobs", "prune", "--older-than", "90d"]).run().await.expect_code(0).stdout;
+    assert_names(&text, &["; 1 list of identities without a job\n"]);
+    assert_eq!(place.number(lists).await, 2, "a new one, and that of a job");
+    place.codemint(order).run().await.expect_code(0);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use codemint_campaigns::issuing::{IssueError, Issuer};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
-use codemint_store::campaigns::pool::IssueOutcome;
+use codemint_store::campaigns::pool::{IssueOutcome, ToIssue};
 use codemint_test_support::engine_steps::{put_request, request, run};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
@@ -64,6 +64,19 @@ async fn an_identity_gets_one_code_however_often_it_asks(place: TestStore) {
     }
     assert_exact(&place, 1, 99).await;
     assert!(matches!(issuer.issue("owners", "  ").await, Err(IssueError::Identity(_))));
+}
+
+on_both_stores!(an_identity_that_is_requested_twice_at_once_gets_one_code);
+async fn an_identity_that_is_requested_twice_at_once_gets_one_code(place: TestStore) {
+    create_campaign(&place, "restricted", 10).await;
+    fill_pool(&place, 100).await;
+    let wanted = ["ann", "bob", "ann"].map(|identity| ToIssue { identity: identity.to_owned(), cause: "issue" });
+    let outcomes = place.store.issue("owners", &wanted).await.expect("answers");
+    let IssueOutcome::Issued { code } = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert!(matches!(outcomes[1], IssueOutcome::Issued { .. }), "{outcomes:?}");
+    assert_eq!(outcomes[2], IssueOutcome::AlreadyGenerated { code: code.clone() });
+    assert_exact(&place, 2, 98).await;
+    assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 2);
 }
 
 on_both_stores!(many_callers_in_several_processes_get_one_code_each);
@@ -131,6 +144,53 @@ async fn a_limit_and_an_empty_pool_end_issuing_exactly(place: TestStore) {
     assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, IssueOutcome::Issued { .. })).count(), 20);
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == IssueOutcome::PoolEmpty).count(), 14);
     assert_exact(&place, 50, 0).await;
+}
+
+on_both_stores!(several_processes_together_issue_as_many_codes_as_the_limit_allows);
+async fn several_processes_together_issue_as_many_codes_as_the_limit_allows(place: TestStore) {
+    create_campaign(&place, "restricted", 100).await;
+    fill_pool(&place, 300).await;
+    let issuers = [Issuer::start(&place.store), Issuer::start(&place.open_again().await)];
+    let calls = (0..40).map(|caller| {
+        let issuer = issuers[caller % 2].clone();
+        tokio::spawn(async move {
+            let mut issued = 0;
+            for number in 0..5 {
+                let identity = format!("customer-{caller}-{number}");
+                let outcome = loop {
+                    match issuer.issue("owners", &identity).await {
+                        Ok(outcome) => break outcome,
+                        Err(IssueError::Store(error)) if error.is_retryable() => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                };
+                assert!(code_of(&outcome).is_some() || outcome == IssueOutcome::LimitReached, "{outcome:?}");
+                issued += usize::from(code_of(&outcome).is_some());
+            }
+            issued
+        })
+    });
+    let mut issued = 0;
+    for call in calls.collect::<Vec<_>>() {
+        issued += call.await.expect("a caller");
+    }
+    assert_eq!(issued, 100);
+    assert_exact(&place, 100, 200).await;
+    assert_eq!(place.number("select taken from allowances where scope = 'issued'").await, 100);
+}
+
+on_both_stores!(a_pool_for_which_a_job_is_unfinished_is_not_refilled);
+async fn a_pool_for_which_a_job_is_unfinished_is_not_refilled(place: TestStore) {
+    create_campaign(&place, "restricted", 0).await;
+    fill_pool(&place, 10).await;
+    let kept = async || place.store.list_kept_pools().await.expect("pools").len();
+    assert_eq!(kept().await, 1);
+    let mut request = request("OWN-####", 10, 1000);
+    request.campaign = Some("owners".to_owned());
+    let job = put_request(&place.store, &request).await;
+    assert_eq!(kept().await, 0);
+    run(&place.store, &job).await;
+    assert_eq!(kept().await, 1);
 }
 
 on_both_stores!(only_an_active_restricted_campaign_issues_codes);

@@ -9,6 +9,7 @@ use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::job::state::State;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_store::admission::submit::PutJob;
+use codemint_store::campaigns::changes::CreateCampaign;
 use codemint_store::campaigns::lists::PLACES_IN_PAGE;
 use codemint_store::connection::error::StoreError;
 use codemint_test_support::engine_steps::{put_request, request, run};
@@ -144,4 +145,25 @@ async fn codes_of_a_restricted_campaign_without_a_list_go_into_its_pool(place: T
         place.texts("select code from codes order by code").await
     );
     assert_eq!(place.number("select count(*) from assignments").await, 0);
+}
+
+on_both_stores!(a_job_that_is_stored_while_its_restricted_campaign_is_created_fills_the_pool_or_prevents_it);
+async fn a_job_that_is_stored_while_its_restricted_campaign_is_created_fills_the_pool_or_prevents_it(place: TestStore) {
+    for round in 0..20 {
+        let name = format!("owners-{round}");
+        let document = json!({
+            "name": name, "title": "Owners", "kind": "restricted", "mask": "OWN-####",
+            "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+        });
+        let definition = read_definition(&document, NameFrom::Document).expect("a definition");
+        let request = Request { campaign: Some(name), ..request("OWN-####", 10, 10) };
+        let put = async { place.store.put_job(Uuid::now_v7(), &request).await.expect("an answer") };
+        let create = async { place.store.create_campaign(&definition).await.expect("an answer") };
+        let (put, created) = tokio::join!(put, create);
+        let PutJob::Stored(job) = put else { panic!("{put:?}") };
+        match created {
+            CreateCampaign::Created => assert_eq!(job.options.restricted_to, Some(RestrictedTo::Pool)),
+            other => assert_eq!(other, CreateCampaign::Unfinished { job_ids: vec![job.id] }),
+        }
+    }
 }

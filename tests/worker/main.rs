@@ -23,6 +23,8 @@ mod rolling_replacement;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 #[cfg(feature = "failpoints")]
+mod owner_failpoints;
+#[cfg(feature = "failpoints")]
 mod killed_workers;
 mod full_disks;
 mod lines;

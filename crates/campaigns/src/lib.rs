@@ -6,6 +6,7 @@ pub mod issuing;
 pub mod answers;
 pub mod code_book;
 pub mod redeeming;
+pub mod keeping;
 mod attempts;
 mod shared;
 mod validating;

@@ -22,12 +22,15 @@ pub enum IdentityError {
     TooLong(usize),
     #[error("the identity contains control characters")]
     NotText,
+    #[error("the identity contains invisible characters, such as a zero-width blank or a change of direction")]
+    Invisible,
 }
 
 /// Returns the identity that a text names: without the blanks around it.
 ///
 /// # Errors
-/// If nothing is left, or more than [`IDENTITY_LENGTH_MAX`] characters, or control characters.
+/// If nothing is left, or more than [`IDENTITY_LENGTH_MAX`] characters, or if there are control characters or invisible
+/// ones: two identities that look the same would be two.
 ///
 /// ```
 /// use codemint_codes::identity::{IdentityError, check_identity};
@@ -41,8 +44,24 @@ pub fn check_identity(text: &str) -> Result<&str, IdentityError> {
         0 => Err(IdentityError::Empty),
         length if length > IDENTITY_LENGTH_MAX => Err(IdentityError::TooLong(length)),
         _ if identity.contains(char::is_control) => Err(IdentityError::NotText),
+        _ if identity.contains(is_invisible) => Err(IdentityError::Invisible),
         _ => Ok(identity),
     }
+}
+
+/// Returns true for characters without a glyph of their own: soft hyphen, zero-width blanks and joiners, marks, embeddings,
+/// overrides and isolates of direction, separators of lines, invisible operators, and the byte order mark.
+const fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+    )
 }
 
 /// The secret of a store under which identities are digested: 32 bytes. `Debug` does not show them.

@@ -215,7 +215,12 @@ pub struct MisreadCounts([u64; KINDS]);
 impl MisreadCounts {
     /// Counts the codes of a batch.
     pub fn add(&mut self, spreadsheet: &Spreadsheet, batch: &CodeBatch) {
-        for kind in batch.iter().filter_map(|code| spreadsheet.misread(code)) {
+        batch.iter().for_each(|code| self.add_text(spreadsheet, code));
+    }
+
+    /// Counts a code, or another text in upper case.
+    pub fn add_text(&mut self, spreadsheet: &Spreadsheet, text: &str) {
+        if let Some(kind) = spreadsheet.misread(text) {
             self.0[kind as usize] += 1;
         }
     }

@@ -77,11 +77,18 @@ pub fn decide(head: &[u8], is_whole: bool, asked: &Asked) -> Result<Format, Impo
     }
 }
 
-fn decoded(head: &[u8]) -> Result<Vec<u8>, ImportError> {
+/// Decodes the first bytes of an input by their byte order mark.
+pub(crate) fn decoded(head: &[u8]) -> Result<Vec<u8>, ImportError> {
     let failure = |source| ImportError::Read { bytes: 0, source };
     let mut text = Vec::new();
     Decoded::open(head).map_err(|(_head, error)| failure(error))?.read_to_end(&mut text).map_err(failure)?;
     Ok(text)
+}
+
+/// Returns true if the lines of a text end as they did on the first Macintosh computers: read as lines, they are one.
+pub(crate) fn has_only_carriage_returns(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.contains(&b'\r') && !text.contains(&b'\n')
 }
 
 /// A line that is not blank, with its number.
@@ -98,6 +105,9 @@ fn sample(text: &[u8], is_whole: bool) -> Vec<Line<'_>> {
 fn by_content(text: &[u8], is_whole: bool) -> Result<Format, ImportError> {
     let lines = sample(text, is_whole);
     let Some(&(line_no, first)) = lines.first() else { return Ok(Format::Lines) };
+    if has_only_carriage_returns(text) {
+        return Err(ImportError::Unsuitable(Looks::CarriageReturns));
+    }
     if let Some(array) = json_array(&lines) {
         return Err(ImportError::Unsuitable(array));
     }

@@ -40,6 +40,19 @@ pub enum ImportError {
         "the first row has several columns, and none is called identity; name the column in a header, or write one identity per line"
     )]
     NoIdentityColumn,
+    /// The name is one of a few fixed ones.
+    #[error(
+        "line {line} is the usual name of a column ({name}); call the column identity, or remove the line; if it is an identity, write a line identity before it"
+    )]
+    OtherIdentityColumn { line: u64, name: &'static str },
+    #[error(
+        "line {line} is JSON; write one identity per line, or a CSV file with a column identity; if the line is an identity, write a line identity before it"
+    )]
+    JsonIdentities { line: u64 },
+    #[error(
+        "line {line} is in quotation marks, which would belong to the identity; write a line identity before it, so that the list is read as CSV, or remove the marks"
+    )]
+    QuotedIdentities { line: u64 },
     #[error("the header has {times} columns {}; give each column a name of its own", quoted_name(column))]
     ColumnRepeated { column: String, times: usize },
     #[error(

@@ -15,6 +15,9 @@ use codemint_codes::identity::{IdentityDigest, IdentityKey, IdentityOrder};
 pub const LIST_MAX: usize = 10_000_000;
 /// The maximum number of bytes of all identities of a list together.
 pub const LIST_BYTES_MAX: usize = 1 << 30;
+/// The bits of a place that hold the number of an entry.
+const NUMBER_BITS: u64 = (1 << 24) - 1;
+
 /// The identities of a list, each once, ordered by their digests.
 #[derive(Debug)]
 pub struct IdentityList {
@@ -105,6 +108,7 @@ impl IdentityList {
                 return Ok(on_left_out(LeftOut { line, reason: reason.into(), identity: "" })?);
             }
         };
+        const { assert!(LIST_MAX as u64 <= NUMBER_BITS) };
         if self.entries.len() == LIST_MAX || self.text.len() + identity.len() > LIST_BYTES_MAX {
             return Err(ListError::TooLarge);
         }
@@ -172,16 +176,19 @@ impl IdentityList {
 
     /// Returns pages of this many identities, one per line, in the order in which the codes of a job go to them.
     pub fn pages(&self, order: &IdentityOrder, places_in_page: usize) -> impl Iterator<Item = String> {
-        // At most `LIST_MAX` entries, so their numbers fit.
-        let mut places: Vec<(u64, u32)> =
-            (0..).zip(&self.entries).map(|(number, entry)| (order.key_of(&entry.digest), number)).collect();
+        // The number of the entry in the low bits, which `LIST_MAX` leaves free, and of the key what fits above: the few that
+        // share it are in the order of their digests, which says nothing about them either.
+        let mut places: Vec<u64> = (0..)
+            .zip(&self.entries)
+            .map(|(number, entry)| order.key_of(&entry.digest) & !NUMBER_BITS | number & NUMBER_BITS)
+            .collect();
         places.sort_unstable();
         let pages = places.len().div_ceil(places_in_page);
         (0..pages).map(move |page| {
             let places = places.iter().skip(page * places_in_page).take(places_in_page);
             let mut lines = String::new();
-            for (_, number) in places {
-                lines.push_str(self.text_of(&self.entries[*number as usize]));
+            for place in places {
+                lines.push_str(self.text_of(&self.entries[(place & NUMBER_BITS) as usize]));
                 lines.push('\n');
             }
             lines

@@ -36,6 +36,11 @@ pub enum Looks {
     /// A file of an old spreadsheet program.
     OldSpreadsheet,
     Gzip,
+    Xz,
+    Zstandard,
+    Bzip2,
+    /// Lines end with a carriage return alone.
+    CarriageReturns,
     Utf16WithoutMark {
         is_big_endian: bool,
     },
@@ -100,6 +105,9 @@ impl Looks {
             [b'P', b'K', 3 | 5, 4 | 6, ..] => Some(Self::Zip),
             [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, ..] => Some(Self::OldSpreadsheet),
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstandard),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Self::Bzip2),
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => None,
             _ => {
                 let start = &bytes[..bytes.len().min(1024)];
@@ -116,6 +124,10 @@ impl Looks {
         Some(match self {
             Self::Zip | Self::OldSpreadsheet => Advice::SaveAsCsv,
             Self::Gzip => Advice::Through("gzip -dc"),
+            Self::Xz => Advice::Through("xz -dc"),
+            Self::Zstandard => Advice::Through("zstd -dc"),
+            Self::Bzip2 => Advice::Through("bzip2 -dc"),
+            Self::CarriageReturns => Advice::Through("perl -pe 's/\\r/\\n/g'"),
             Self::Utf16WithoutMark { is_big_endian: true } => Advice::Through("iconv -f UTF-16BE -t UTF-8"),
             Self::Utf16WithoutMark { is_big_endian: false } => Advice::Through("iconv -f UTF-16LE -t UTF-8"),
             Self::JsonArray { of_objects: true, .. } => Advice::Through("jq -c '.[]'"),
@@ -140,8 +152,12 @@ pub fn best_column(names: &[String]) -> Option<&str> {
 
 /// Returns true for a usual name of a column of codes, however it is written.
 pub(crate) fn is_usual_name(name: &str) -> bool {
-    let plain: String = name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).collect();
-    CODE_COLUMNS.contains(&plain.to_lowercase().as_str())
+    CODE_COLUMNS.contains(&plain_name(name).as_str())
+}
+
+/// Returns the name of a column in lower case, without blanks, underscores and hyphens.
+pub(crate) fn plain_name(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).collect::<String>().to_lowercase()
 }
 
 /// Returns true for a usual name of a column in one word that is not in upper case, as codes are. Does not allocate.
@@ -186,6 +202,10 @@ impl fmt::Display for Looks {
             Self::Zip => f.write_str("the input is a zip archive, as .xlsx and .ods files are, not text"),
             Self::OldSpreadsheet => f.write_str("the input is a file of a spreadsheet program (.xls), not text"),
             Self::Gzip => f.write_str("the input is compressed"),
+            Self::Xz => f.write_str("the input is compressed (.xz)"),
+            Self::Zstandard => f.write_str("the input is compressed (.zst)"),
+            Self::Bzip2 => f.write_str("the input is compressed (.bz2)"),
+            Self::CarriageReturns => f.write_str("the lines of the input end with a carriage return alone"),
             Self::Utf16WithoutMark { .. } => f.write_str("the input is not text, or UTF-16 without a byte order mark"),
             Self::JsonArray { line, .. } => write!(f, "line {line} begins a JSON array, not one code per line"),
             Self::JsonWithoutCode { line } => {

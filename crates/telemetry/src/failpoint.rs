@@ -14,6 +14,8 @@ pub const CHUNK_CLAIMED: &str = "chunk-claimed";
 pub const FILTERS_LOADING: &str = "filters-loading";
 /// The server has some of a chunk's codes. SQLite takes all of them in one statement; there this point follows it.
 pub const CODES_HALF_WRITTEN: &str = "codes-half-written";
+/// Some of the owners of a chunk's codes are written: the assignments, or the rows of the pool.
+pub const OWNERS_HALF_WRITTEN: &str = "owners-half-written";
 /// All codes of a chunk are written; its checkpoint is not.
 pub const BEFORE_CHECKPOINT: &str = "before-checkpoint";
 /// Codes and checkpoint are written but not committed.
@@ -36,12 +38,25 @@ pub const ALLOWANCES_CHANGED: &str = "allowances-changed";
 pub const REDEMPTIONS_WRITTEN: &str = "redemptions-written";
 /// The store has committed a batch of redemptions; this process does not know it yet.
 pub const REDEMPTIONS_COMMITTED: &str = "redemptions-committed";
+/// One page of a list of identities is written but not committed.
+pub const LIST_HALF_LOADED: &str = "list-half-loaded";
+/// A list of identities is committed; its job is not.
+pub const LIST_LOADED: &str = "list-loaded";
+/// The job of a list is committed; this process does not know it yet.
+pub const LIST_JOB_COMMITTED: &str = "list-job-committed";
+/// Codes are removed from a pool, and nobody has them yet.
+pub const POOL_TAKEN: &str = "pool-taken";
+/// Codes are issued but not committed.
+pub const BEFORE_ISSUE_COMMIT: &str = "before-issue-commit";
+/// The store has committed issued codes; this process does not know it yet.
+pub const AFTER_ISSUE_COMMIT: &str = "after-issue-commit";
 
-pub const ALL: [&str; 15] = [
+pub const ALL: [&str; 22] = [
     JOB_COMMITTED,
     CHUNK_CLAIMED,
     FILTERS_LOADING,
     CODES_HALF_WRITTEN,
+    OWNERS_HALF_WRITTEN,
     BEFORE_CHECKPOINT,
     BEFORE_COMMIT,
     AFTER_COMMIT,
@@ -53,6 +68,12 @@ pub const ALL: [&str; 15] = [
     ALLOWANCES_CHANGED,
     REDEMPTIONS_WRITTEN,
     REDEMPTIONS_COMMITTED,
+    LIST_HALF_LOADED,
+    LIST_LOADED,
+    LIST_JOB_COMMITTED,
+    POOL_TAKEN,
+    BEFORE_ISSUE_COMMIT,
+    AFTER_ISSUE_COMMIT,
 ];
 
 /// Reads the actions from the environment. Called once, before anything else.

@@ -12,8 +12,8 @@ use crate::cli::support::find;
 use crate::cli::support::public_code;
 use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::{print_json, print_line};
-use crate::cli::support::text::quoted;
-use codemint_codes::text::printable;
+use crate::cli::support::text::{counted, quoted};
+use codemint_codes::text::{one_or_many, printable};
 use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
@@ -79,11 +79,17 @@ impl Create {
         match context.with_retries(async || store.create_campaign(&definition).await).await? {
             CreateCampaign::Created => {
                 report(context, &store, &definition.name, self.json, "was created").await?;
-                if definition.kind == Kind::Private && !self.json {
-                    let codes = context.command(format_args!("campaign codes {} --count N", quoted(&definition.name)));
-                    context.note(&format!("{codes} mints its codes"));
-                }
-                Ok(())
+                self.note_codes(context, &store, &definition).await
+            }
+            CreateCampaign::Unfinished { job_ids } => {
+                let ids = job_ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let cancel = context.command("jobs cancel ID");
+                Err(Failure::negative_result(format!(
+                    "campaign {name} was not created: codes that were ordered under its name before are not minted yet, by {} {ids}; \
+                     repeat the command when {} ended, or {cancel} first",
+                    one_or_many(job_ids.len(), "job", "jobs"),
+                    one_or_many(job_ids.len(), "it has", "they have"),
+                )))
             }
             CreateCampaign::Exists { is_same: true, .. } => {
                 report(context, &store, &definition.name, self.json, "exists already with the same definition").await
@@ -95,6 +101,29 @@ impl Create {
                 )))
             }
         }
+    }
+
+    /// Notes how the new campaign gets codes, or that it has some.
+    async fn note_codes(&self, context: &Context, store: &Store, definition: &Definition) -> Result<(), Failure> {
+        if self.json {
+            return Ok(());
+        }
+        match definition.kind {
+            Kind::Public => {}
+            Kind::Private => {
+                let codes = context.command(format_args!("campaign codes {} --count N", quoted(&definition.name)));
+                context.note(&format!("{codes} mints its codes"));
+            }
+            Kind::Restricted => match find::campaign(context, store, &definition.name).await?.counts.codes {
+                0 => {}
+                codes => context.note(&format!(
+                    "note: its pool has the {} that {} minted or imported under its name before",
+                    counted(codes.into(), "code"),
+                    one_or_many(codes, "was", "were")
+                )),
+            },
+        }
+        Ok(())
     }
 }
 

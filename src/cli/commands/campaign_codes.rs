@@ -11,6 +11,7 @@ use crate::cli::commands::generate::Generate;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
+use crate::cli::support::minting::{may_mint, note_order};
 use crate::cli::support::requests::{CampaignOrder, whole_number};
 use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
@@ -68,10 +69,15 @@ impl Codes {
                 grouped(limit.into())
             ));
         }
+        let is_order = campaign.definition.kind != Kind::Public && !self.no_wait && !may_mint(context, &store).await?;
+        if is_order {
+            note_order(context, "the codes are", None);
+        }
+        let no_wait = self.no_wait || is_order;
         match (campaign.definition.kind, &self.identities) {
             (Kind::Restricted, Some(file)) => {
-                let Self { no_wait, new_check_key, json, reject_file, .. } = &self;
-                let (no_wait, new_check_key, json) = (*no_wait, *new_check_key, *json);
+                let Self { new_check_key, json, reject_file, .. } = &self;
+                let (new_check_key, json) = (*new_check_key, *json);
                 ListOrder { campaign, file, reject_file: reject_file.as_deref(), no_wait, new_check_key, json }
                     .run(context, &store)
                     .await
@@ -80,7 +86,7 @@ impl Codes {
                 "campaign {} is private, so its codes belong to nobody; use --count, or a restricted campaign",
                 printable(&self.name)
             ))),
-            (Kind::Private | Kind::Restricted, None) => self.order(context, mask).await,
+            (Kind::Private | Kind::Restricted, None) => Self { no_wait, ..self }.order(context, mask).await,
             (Kind::Public, _) => Err(Failure::impossible(format!(
                 "campaign {} is public and has its one code already; nothing was minted",
                 printable(&self.name)

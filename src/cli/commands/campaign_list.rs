@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::cli::support::reject_file::RejectFile;
 use crate::cli::support::requests::{request_failure, stored_job};
 use crate::cli::support::temporary::Temporary;
 use crate::cli::support::terminal::{print_json, print_line, print_report};
-use crate::cli::support::text::{counted, grouped};
+use crate::cli::support::text::{counted, grouped, quoted};
 
 use crate::config::policy_files;
 use codemint_codes::identity::{IdentityKey, IdentityOrder};
@@ -138,7 +139,20 @@ impl ListOrder<'_> {
             let list = IdentityList::read(opened, is_csv, &key, &proceed, &mut |row| rejects.add(&row));
             list.map(|list| (list, rejects))
         });
-        read.await?.map_err(failure_of_list)
+        read.await?.map_err(|error| self.failure(context, error))
+    }
+
+    /// Adds the command that fixes an error to its message.
+    fn failure(&self, context: &Context, error: ListError) -> Failure {
+        let campaign = quoted(&self.campaign.definition.name);
+        let repeated = |path: &str| format!("campaign codes {campaign} --identities {}", quoted(path));
+        let advice = if let ListError::Read(error) = &error { error.advice() } else { None };
+        let fix = advice.and_then(|advice| input::conversion(context, self.file, &advice, repeated));
+        let failure = failure_of_list(error);
+        match fix {
+            Some(fix) => failure.with_hint(fix),
+            None => failure,
+        }
     }
 
     async fn leave_out_bound(
@@ -174,22 +188,27 @@ impl ListOrder<'_> {
         let request = Request::check(&mask, count, Some(&definition.name), chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
             .map_err(|error| request_failure(&mask, error))?;
+        let tried = Mutex::new(Vec::new());
         let put = async || {
             let list_id = Uuid::now_v7();
+            tried.lock().unwrap_or_else(PoisonError::into_inner).push(list_id);
             let restricted_to = Some(RestrictedTo::List { list_id });
             let options = JobOptions { restricted_to, new_check_key: self.new_check_key, ..context.job_options() };
             let request = request.clone().with_options(options);
             let load = async |key: &Key| load(store, list_id, list, key).await;
-            let put = store.put_list_job(id, &request, load).await;
-            if !matches!(put, Ok(PutJob::Stored(_))) {
-                store.delete_list(list_id).await?;
-            }
-            match put {
+            match store.put_list_job(id, &request, load).await {
                 Err(StoreError::IssueLimit { left }) => Ok(Err(left)),
                 put => put.map(Ok),
             }
         };
-        match context.with_retries(put).await? {
+        let put = context.with_retries(put).await?;
+        // Not before the outcome is known: a job whose commit seemed to fail may need its list.
+        let tried = tried.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let needed = put.as_ref().ok().and_then(list_of);
+        for list_id in tried.into_iter().filter(|list_id| Some(*list_id) != needed) {
+            context.with_retries(async || store.delete_list(list_id).await).await?;
+        }
+        match put {
             // Another process has just stored the same list.
             Ok(PutJob::Repeated(job) | PutJob::Conflict(job)) => Ok(job),
             Ok(put) => stored_job(&request, put),
@@ -224,6 +243,15 @@ async fn load(store: &Store, list_id: Uuid, list: &IdentityList, key: &Key) -> R
         .ok_or_else(|| StoreError::Corrupt { table: "jobs", problem: "the key orders nothing".to_owned() })?;
     let pages = tokio::task::block_in_place(|| list.pages(&order, PLACES_IN_PAGE));
     store.put_list(list_id, pages).await
+}
+
+/// Returns the list of the job that was stored, by this call or before.
+fn list_of(put: &PutJob) -> Option<Uuid> {
+    let (PutJob::Stored(job) | PutJob::Repeated(job) | PutJob::Conflict(job)) = put else { return None };
+    match job.options.restricted_to {
+        Some(RestrictedTo::List { list_id }) => Some(list_id),
+        _ => None,
+    }
 }
 
 /// Returns the id of the job for a list: the same list for the same campaign is the same job.

@@ -5,7 +5,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use crate::cli::commands::audit::LATEST;
-use crate::cli::support::code_report::{CodeReport, ShownCode};
+use crate::cli::support::code_report::{CodeReport, Owner, ShownCode};
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::one_line;
@@ -13,6 +13,7 @@ use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::grouped;
 use crate::config::policy_files;
 use codemint_codes::typed::{KnownMask, TYPED_BYTES_MAX, Typed};
+use codemint_store::campaigns::lists::OwnedCode;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::AuditFilter;
 use codemint_store::records::look_up::{FoundCode, LOOK_UP_MAX};
@@ -115,9 +116,31 @@ impl LookUp<'_> {
                 Some(job) => self.requester(job.id).await?,
                 None => None,
             };
-            shown.push(ShownCode::new(code, code.code == self.typed.written(), job.as_ref(), requested_by));
+            let owner = match job.as_ref().and_then(|job| job.campaign.as_deref()) {
+                Some(campaign) => self.owner(campaign, &code.code).await?,
+                None => None,
+            };
+            shown.push(ShownCode::new(code, code.code == self.typed.written(), job.as_ref(), requested_by, owner));
         }
         Ok(shown)
+    }
+
+    /// Returns the owner of a code; `None` unless the campaign is restricted, or if the database user may not know.
+    async fn owner(&self, campaign: &str, code: &str) -> Result<Option<Owner>, Failure> {
+        let read = async || match self.store.find_restricted(campaign).await? {
+            Some(campaign_no) => self.store.read_owned(campaign_no, code, code).await.map(Some),
+            None => Ok(None),
+        };
+        let read = async || match read().await {
+            Err(error) if error.is_denied() => Ok(None),
+            owned => owned,
+        };
+        let owned = self.context.with_retries(read).await?;
+        Ok(owned.map(|owned| match owned.first() {
+            Some(OwnedCode { identity: Some(_), .. }) => Owner::Identity,
+            Some(OwnedCode { identity: None, .. }) => Owner::Pool,
+            None => Owner::Nobody,
+        }))
     }
 
     /// Returns who requested a job: the actor of the first entry about it; `None` for jobs of versions without an audit log.

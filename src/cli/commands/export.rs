@@ -68,7 +68,7 @@ impl Export {
                     "the codes belong to identities, so their order tells nothing; omit --order",
                 ));
             }
-            true => encoding.with_identities().map_err(Failure::usage)?,
+            true => encoding.with_identities(),
             false => encoding,
         };
         let export =

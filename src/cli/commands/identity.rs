@@ -174,7 +174,10 @@ fn in_list(context: &Context, job_id: Option<uuid::Uuid>) -> Failure {
             context.command(format_args!("jobs resume {id}")),
             context.command(format_args!("jobs cancel {id}"))
         ),
-        None => "a list that is being loaded has this identity; nothing was changed; repeat the command when its job has ended".to_owned(),
+        None => format!(
+            "a list that is being loaded has this identity; nothing was changed; repeat the command when its job has ended; if its command was killed, {} removes the list a day later",
+            context.command("jobs prune --older-than 90d")
+        ),
     })
 }
 

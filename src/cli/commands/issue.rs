@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::{print_json, print_line};
+use crate::cli::support::text::quoted;
 use codemint_campaigns::issuing::{IssueError, Issuer};
 use codemint_codes::text::printable;
 use codemint_store::campaigns::pool::IssueOutcome;
@@ -38,6 +39,11 @@ struct IssuedDocument<'a> {
 
 impl Issue {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.identity.trim() == "-" {
+            return Err(Failure::usage(
+                "- is no identity, and no identity is read from standard input; write the identity as the argument",
+            ));
+        }
         let store = context.open_store(Access::Existing).await?;
         let issuer = Issuer::start(&store);
         let (code, already_generated) = match issuer.issue(&self.campaign, &self.identity).await.map_err(failure)? {
@@ -68,9 +74,16 @@ impl Issue {
             IssueOutcome::LimitReached => {
                 format!("campaign {campaign} has issued as many codes as limits.issued allows")
             }
+            IssueOutcome::LimitReserved => {
+                let jobs = context.command(format_args!("jobs list --campaign {}", quoted(&self.campaign)));
+                format!(
+                    "campaign {campaign} has issued or promised as many codes as limits.issued allows: the list of an unfinished \
+                     job gets the rest; {jobs} shows it"
+                )
+            }
             _ => format!(
                 "the pool of campaign {campaign} is empty; {} fills it",
-                context.command(format_args!("campaign codes '{campaign}' --count N"))
+                context.command(format_args!("campaign codes {} --count N", quoted(&self.campaign)))
             ),
         }
     }

@@ -17,6 +17,7 @@ use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::{counted, grouped, quoted};
 use codemint_codes::job::record::Job;
+use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::job::state::State;
 use codemint_codes::screening::Screening;
 use codemint_codes::text::printable;
@@ -227,6 +228,7 @@ impl Resume {
             print_json(&summary)?;
         } else if completed.is_ok() {
             print_line(&summary.to_string())?;
+            print_restriction(&job)?;
         }
         completed
     }
@@ -300,5 +302,15 @@ fn report(job: &Job, as_json: bool) -> Result<(), Failure> {
     rows.into_iter()
         .chain(reason_to_wait)
         .chain(warnings)
-        .try_for_each(|(name, value)| print_line(&format!("{name:<10}{}", printable(&value))))
+        .try_for_each(|(name, value)| print_line(&format!("{name:<10}{}", printable(&value))))?;
+    print_restriction(job)
+}
+
+/// Prints where the codes of a job of a restricted campaign go.
+fn print_restriction(job: &Job) -> Result<(), Failure> {
+    match job.options.restricted_to {
+        Some(RestrictedTo::List { .. }) => print_line("list      each code is bound to an identity of a list"),
+        Some(RestrictedTo::Pool) => print_line("pool      the codes go into the pool of the campaign"),
+        None => Ok(()),
+    }
 }

@@ -14,6 +14,9 @@ use crate::cli::support::text::counted;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::upkeep::pruning::{Prunable, PrunableRow};
 
+/// The minimum age of a list that is removed, whatever the age of jobs: its job may be about to be accepted.
+const LIST_AGE_MIN: TimeDelta = TimeDelta::days(1);
+
 /// Remove unpublished events and filters of jobs that ended long ago
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -22,7 +25,8 @@ use codemint_store::upkeep::pruning::{Prunable, PrunableRow};
 
 The command deletes no code, nor anything that export and verify need: a code that was handed out is \
 never minted again. The command removes events that no broker has accepted, and filters; new jobs \
-then look up the codes of pruned jobs, which takes longer and gives the same result. Freed space is \
+then look up the codes of pruned jobs, which takes longer and gives the same result. It also removes lists of \
+identities that are older than a day and have no job: their command was killed. Freed space is \
 reused; files do not shrink. In PostgreSQL, autovacuum frees the space.")]
 pub struct Prune {
     /// Minimum time since the end of a job in hours, days or weeks, such as 12h, 90d or 4w
@@ -47,7 +51,9 @@ struct Pruned {
     jobs: usize,
     events: u64,
     filters: u64,
-    /// The total size of payloads and filters.
+    /// The number of lists of identities without a job.
+    lists: u64,
+    /// The total size of payloads, filters and lists.
     bytes: u64,
     #[serde(skip)]
     job_nos: BTreeSet<i64>,
@@ -62,7 +68,31 @@ impl Prune {
         for what in [Prunable::Events, Prunable::Filters] {
             self.prune(context, &store, what, ended_before, &mut pruned).await?;
         }
+        self.prune_lists(context, &store, &mut pruned).await?;
         print_report(self.json, &pruned)
+    }
+
+    /// Removes lists of identities that no job has: a process was killed before their jobs were accepted.
+    async fn prune_lists(&self, context: &Context, store: &Store, pruned: &mut Pruned) -> Result<(), Failure> {
+        let Some(stored_before) = Utc::now().checked_sub_signed(LIST_AGE_MIN) else { return Ok(()) };
+        let list = async || match store.list_abandoned_lists(stored_before).await {
+            Err(error) if error.is_denied() && self.dry_run => Ok(None),
+            lists => lists.map(Some),
+        };
+        let lists = context.with_retries(list).await?;
+        if lists.is_none() {
+            context.note(
+                "note: the database user may not see lists of identities, so those without a job are not counted",
+            );
+        }
+        for list in lists.unwrap_or_default() {
+            context.stop.check(|| format!("stopped; {pruned}"))?;
+            if self.dry_run || context.with_retries(async || store.prune_list(&list).await).await? {
+                pruned.lists += 1;
+                pruned.bytes += list.bytes;
+            }
+        }
+        Ok(())
     }
 
     async fn prune(
@@ -92,7 +122,7 @@ impl Prune {
 impl Pruned {
     fn new(dry_run: bool, ended_before: DateTime<Utc>) -> Self {
         let ended_before = ended_before.to_rfc3339_opts(SecondsFormat::Millis, true);
-        Self { dry_run, ended_before, jobs: 0, events: 0, filters: 0, bytes: 0, job_nos: BTreeSet::new() }
+        Self { dry_run, ended_before, jobs: 0, events: 0, filters: 0, lists: 0, bytes: 0, job_nos: BTreeSet::new() }
     }
 
     fn count(&mut self, what: Prunable, rows: &[PrunableRow]) {
@@ -114,7 +144,11 @@ impl fmt::Display for Pruned {
             .map(|(number, noun)| counted((*number).into(), noun));
         let jobs = counted(*jobs as u128, "job");
         let removed = if self.dry_run { "would be removed" } else { "removed" };
-        write!(f, "{removed}: {events} and {filters}, {bytes}, of {jobs} that ended before {ended_before}")
+        write!(f, "{removed}: {events} and {filters}, {bytes}, of {jobs} that ended before {ended_before}")?;
+        match self.lists {
+            0 => Ok(()),
+            lists => write!(f, "; {} of identities without a job", counted(lists.into(), "list")),
+        }
     }
 }
 

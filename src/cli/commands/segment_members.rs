@@ -11,7 +11,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::input;
 use crate::cli::support::requests::check_segment;
 use crate::cli::support::terminal::{print_json, print_line};
-use crate::cli::support::text::{counted, grouped};
+use crate::cli::support::text::{counted, grouped, quoted};
 use codemint_codes::text::printable;
 use codemint_import::error::ImportError;
 use codemint_import::identities::{InvalidIdentity, ListFormat, each_identity};
@@ -117,7 +117,19 @@ impl Members {
             let format = each_identity(opened, is_csv, &proceed, |line, identity| list.take(line, identity))?;
             Ok::<_, ImportError>((format, list))
         });
-        Ok(read.await??)
+        read.await?.map_err(|error| self.failure(context, error))
+    }
+
+    /// Adds the command that fixes an error to its message.
+    fn failure(&self, context: &Context, error: ImportError) -> Failure {
+        let name = quoted(&self.name);
+        let repeated = |path: &str| format!("segment members {name} {}", quoted(path));
+        let fix = error.advice().and_then(|advice| input::conversion(context, &self.file, &advice, repeated));
+        let failure = Failure::from(error);
+        match fix {
+            Some(fix) => failure.with_hint(fix),
+            None => failure,
+        }
     }
 
     /// Returns the failure of a list with wrong lines, and reports them for programs if that was requested.

@@ -15,11 +15,14 @@ use crate::cli::support::text::{counted, grouped};
 use crate::config::policy_files;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::check::CheckKey;
+use codemint_codes::identity::IdentityKey;
 use codemint_codes::job::record::Job;
-use codemint_codes::job::state::State;
+use codemint_codes::job::state::{JobError, State};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::matches;
 use codemint_codes::text::{one_or_many, printable};
+use codemint_store::campaigns::lists::OwnedCode;
+use codemint_store::connection::store::Store;
 use codemint_store::minting::closing::job_digest;
 use codemint_store::records::rows::Chunk;
 
@@ -55,9 +58,9 @@ struct Verdict {
     found: u64,
     /// True if no check found a problem.
     holds: bool,
-    /// False if a check could not be made: the check characters without their key.
+    /// False if a check could not be made: check characters or identities without their key.
     fully_checked: bool,
-    /// The check that could not be made, and why.
+    /// The checks that could not be made, and why.
     unchecked: Option<String>,
     /// The first problems; they name chunks, but never codes.
     problems: Vec<String>,
@@ -70,6 +73,14 @@ impl Verify {
         let check_key = check_key(context, &job)?;
         let mut verdict = Verdict::new(&job, check_key.as_ref().err().cloned());
         let check_key = check_key.ok().flatten();
+        let restricted = restricted_campaign(context, &store, &job).await?;
+        let identity_key = match restricted {
+            Some(_) => identity_key(context, &store).await?,
+            None => Ok(None),
+        };
+        if let Err(unchecked) = &identity_key {
+            verdict.add_unchecked((*unchecked).to_owned());
+        }
         let mut digests = Vec::new();
         for chunk in context.with_retries(async || store.list_chunks(job.no).await).await? {
             context.stop.check(|| "stopped before all codes were checked; there is no result".to_owned())?;
@@ -79,10 +90,9 @@ impl Verify {
             }
             let batch = context.with_retries(async || store.read_codes(&chunk).await).await?;
             verdict.check_chunk(&chunk, &batch, check_key.as_ref())?;
-            if let (Some(_), Some(first), Some(last)) = (job.options.restricted_to, batch.first(), batch.last()) {
-                let campaign = job.campaign.as_deref().unwrap_or_default();
-                let read = async || store.read_owned(store.find_campaign_no(campaign).await?, first, last).await;
-                verdict.check_owners(&chunk, &batch, &context.with_retries(read).await?);
+            if let (Some(campaign_no), Some(first), Some(last)) = (restricted, batch.first(), batch.last()) {
+                let read = async || store.read_owned(campaign_no, first, last).await;
+                verdict.check_owners(&chunk, &batch, &context.with_retries(read).await?, &identity_key);
             }
             digests.extend(chunk.digest);
         }
@@ -112,6 +122,30 @@ fn check_key(context: &Context, job: &Job) -> Result<Result<Option<CheckKey>, St
     Ok(Err(format!("check characters: they need the key with the fingerprint {needed}, but {found}")))
 }
 
+/// The key under which identities are digested, `None` if the store has none. The error is the reason why identities cannot
+/// be checked.
+type FoundIdentityKey = Result<Option<IdentityKey>, &'static str>;
+
+async fn identity_key(context: &Context, store: &Store) -> Result<FoundIdentityKey, Failure> {
+    let read = async || match store.find_identity_key().await {
+        Err(error) if error.is_denied() => {
+            Ok(Err("identities: the database user may not read the key of their digests"))
+        }
+        key => key.map(Ok),
+    };
+    context.with_retries(read).await
+}
+
+/// Returns the number of the restricted campaign in whose pool the job's codes are, unless identities have them. While an
+/// import is being withdrawn, they are not in the pool any more.
+async fn restricted_campaign(context: &Context, store: &Store, job: &Job) -> Result<Option<i64>, Failure> {
+    let is_withdrawn = job.error.as_ref().is_some_and(|error| error.code == JobError::WITHDRAWN);
+    match job.campaign.as_deref().filter(|_| !is_withdrawn) {
+        Some(campaign) => context.with_retries(async || store.find_restricted(campaign).await).await,
+        None => Ok(None),
+    }
+}
+
 impl Verdict {
     fn new(job: &Job, unchecked: Option<String>) -> Self {
         Self {
@@ -125,6 +159,14 @@ impl Verdict {
             problems: Vec::new(),
             problems_total: 0,
         }
+    }
+
+    fn add_unchecked(&mut self, what: String) {
+        self.fully_checked = false;
+        self.unchecked = Some(match self.unchecked.take() {
+            Some(before) => format!("{before}; {what}"),
+            None => what,
+        });
     }
 
     fn add_problem(&mut self, text: String) {
@@ -164,13 +206,21 @@ impl Verdict {
         Ok(())
     }
 
-    /// Reports codes of a restricted campaign that are nobody's and not in its pool.
-    fn check_owners(&mut self, chunk: &Chunk, batch: &CodeBatch, owned: &[String]) {
+    /// Reports codes of a restricted campaign that are nobody's and not in its pool, and those whose identity was changed.
+    fn check_owners(&mut self, chunk: &Chunk, batch: &CodeBatch, owned: &[OwnedCode], key: &FoundIdentityKey) {
+        let is_changed = |owned: &OwnedCode| key.as_ref().is_ok_and(|key| !owned.has_its_identity(key.as_ref()));
         let mut owned = owned.iter().peekable();
-        let mut unowned = 0_u64;
+        let (mut unowned, mut changed) = (0_u64, 0_u64);
         for code in batch.iter() {
-            while owned.next_if(|owned| owned.as_str() < code).is_some() {}
-            unowned += u64::from(owned.peek().is_none_or(|owned| owned.as_str() != code));
+            while owned.next_if(|owned| owned.code.as_str() < code).is_some() {}
+            match owned.peek().filter(|owned| owned.code == code) {
+                Some(owned) => changed += u64::from(is_changed(owned)),
+                None => unowned += 1,
+            }
+        }
+        if changed > 0 {
+            let (codes, run_no) = (counted(changed.into(), "code"), chunk.planned.run_no);
+            self.add_problem(format!("chunk {run_no} has {codes} whose identity differs from its digest"));
         }
         if unowned > 0 {
             let (codes, belong) = (counted(unowned.into(), "code"), one_or_many(unowned, "belongs", "belong"));

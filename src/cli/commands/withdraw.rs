@@ -11,6 +11,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::counted;
+use codemint_codes::text::one_or_many;
 use codemint_store::connection::store::Store;
 use codemint_store::upkeep::withdrawal::WithdrawalStep;
 
@@ -22,7 +23,8 @@ use codemint_store::upkeep::withdrawal::WithdrawalStep;
 
 Withdraw an import only if nobody has got its codes: they become free, and new jobs may mint them. Codes \
 that existed before the import stay, and so does the job, as cancelled with the error withdrawn. To \
-resume an interrupted withdrawal, repeat the command. In PostgreSQL, only members of codemint_owner may \
+resume an interrupted withdrawal, repeat the command. Codes of a restricted campaign leave its pool; if \
+identities have any of them, nothing is withdrawn. In PostgreSQL, only members of codemint_owner may \
 delete codes.")]
 pub struct Withdraw {
     /// Job id of the import, from `codemint jobs list`
@@ -64,6 +66,14 @@ impl Withdraw {
                 }
                 Some(WithdrawalStep::Refused(why)) => {
                     return Err(Failure::negative_result(format!("job {} cannot be withdrawn: {why}", job.id)));
+                }
+                Some(WithdrawalStep::Issued { codes }) => {
+                    return Err(Failure::negative_result(format!(
+                        "import {} cannot be withdrawn: {} of it {} issued to identities; nothing was changed",
+                        job.id,
+                        counted(codes.into(), "code"),
+                        one_or_many(codes, "is", "are")
+                    )));
                 }
                 Some(WithdrawalStep::NeededBy(other)) => return Err(needed_by(context, &withdrawn, other)),
                 None => {

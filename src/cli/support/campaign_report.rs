@@ -64,12 +64,20 @@ pub fn lines(campaign: &CampaignDocument) -> Vec<String> {
     ];
     rows.extend(restrictions(definition));
     rows.extend([
-        ("codes", format!("{}, {} issued", grouped(counts.codes.into()), grouped(counts.issued.into()))),
+        ("codes", format!("{}, {} issued", grouped(counts.codes.into()), issued(definition, counts.issued))),
         ("redeemed", format!("{}, {} held", grouped(counts.redeemed.into()), grouped(counts.held.into()))),
         ("given", discount_given),
         ("created", campaign.created_at.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
     ]);
     rows.into_iter().map(|(name, value)| format!("{name:<12}{}", printable(&value))).collect()
+}
+
+/// Formats the number of issued codes, with the limit if there is one: "100 of 500".
+fn issued(definition: &Definition, issued: u64) -> String {
+    match definition.limits.issued {
+        0 => grouped(issued.into()),
+        limit => format!("{} of {}", grouped(issued.into()), grouped(limit.into())),
+    }
 }
 
 /// Returns the lines of the versions of a campaign, the header first.

@@ -37,6 +37,19 @@ pub struct ShownCode {
     requested_by: Option<String>,
     /// Null if no job accounts for the code.
     job: Option<JobDocument>,
+    /// The owner of a code of a restricted campaign; null for other codes.
+    owner: Option<Owner>,
+}
+
+/// The owner of a code of a restricted campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// An identity: not reported which one.
+    Identity,
+    Pool,
+    /// Neither: `verify` reports it.
+    Nobody,
 }
 
 impl CodeReport {
@@ -60,7 +73,13 @@ impl CodeReport {
 }
 
 impl ShownCode {
-    pub fn new(found: &FoundCode, as_typed: bool, job: Option<&Job>, requested_by: Option<String>) -> Self {
+    pub fn new(
+        found: &FoundCode,
+        as_typed: bool,
+        job: Option<&Job>,
+        requested_by: Option<String>,
+        owner: Option<Owner>,
+    ) -> Self {
         Self {
             code: found.code.clone(),
             as_typed,
@@ -68,6 +87,7 @@ impl ShownCode {
             stored_at: found.run.as_ref().and_then(|run| run.stored_at),
             requested_by,
             job: job.map(JobDocument::from),
+            owner,
         }
     }
 
@@ -89,6 +109,14 @@ impl ShownCode {
             ("requested", format!("{}{by}", time(job.created_at))),
             (kind, self.stored_at.map_or("-".to_owned(), time)),
         ]);
+        rows.extend(self.owner.map(|owner| {
+            let text = match owner {
+                Owner::Identity => "an identity",
+                Owner::Pool => "nobody yet, it is in the pool",
+                Owner::Nobody => "nobody, and it is not in the pool",
+            };
+            ("belongs to", text.to_owned())
+        }));
         rows
     }
 }

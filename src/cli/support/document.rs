@@ -11,6 +11,7 @@ use crate::cli::support::input;
 use crate::cli::support::terminal::print_json;
 use crate::cli::support::text::{counted, grouped};
 use codemint_codes::text::printable;
+use codemint_codes::wire::fields::{Repeated, find_repeated};
 use codemint_offers::problem::Problem;
 
 /// The largest document, in bytes.
@@ -58,10 +59,24 @@ pub async fn read(context: &Context, path: &str, as_json: bool) -> Result<Docume
     if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
         return refused(format!("has more than {} bytes; shorten it", grouped(DOCUMENT_BYTES_MAX.into())));
     }
-    match serde_json::from_slice(bytes.strip_prefix(MARK).unwrap_or(&bytes)) {
-        Ok(value) => Ok(Document { value, path: path.to_owned(), as_json }),
+    let text = bytes.strip_prefix(MARK).unwrap_or(&bytes);
+    match serde_json::from_slice(text) {
+        Ok(value) => {
+            let document = Document { value, path: path.to_owned(), as_json };
+            match find_repeated(text) {
+                Some(repeated) => Err(document.refuse(vec![problem_of(&repeated)])),
+                None => Ok(document),
+            }
+        }
         Err(error) => refused(format!("is not JSON: {}", printable(&error.to_string()))),
     }
+}
+
+/// Programs take the first or the last of two fields of the same name, so neither is the intended one for certain.
+fn problem_of(repeated: &Repeated) -> Problem {
+    let Repeated { line, column, .. } = repeated;
+    let message = format!("the field occurs twice, again at line {line} column {column}; write it once");
+    Problem { field: repeated.pointer(), message }
 }
 
 impl Document {

@@ -38,8 +38,10 @@ impl Encoder {
                 let compressed = GzEncoder::new(gated, Compression::default());
                 Rows::Gzip(style, Box::new(BufWriter::with_capacity(BUFFER_BYTES, compressed)))
             }
-            Encoding::Xlsx => {
-                Rows::Xlsx(Box::new(Workbook::new(BufWriter::with_capacity(BUFFER_BYTES, gated), codes)?))
+            Encoding::Xlsx | Encoding::XlsxWithIdentities => {
+                let (stream, has_identities) =
+                    (BufWriter::with_capacity(BUFFER_BYTES, gated), encoding.has_identities());
+                Rows::Xlsx(Box::new(Workbook::new(stream, codes, has_identities)?))
             }
         };
         match &mut rows {
@@ -55,7 +57,7 @@ impl Encoder {
         match &mut self.rows {
             Rows::Plain(style, writer) => write_pairs(*style, writer, rows),
             Rows::Gzip(style, writer) => write_pairs(*style, writer, rows),
-            Rows::Xlsx(_) => Ok(()),
+            Rows::Xlsx(workbook) => workbook.write_with_identities(rows),
         }
     }
 

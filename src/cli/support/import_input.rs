@@ -126,26 +126,11 @@ impl Input {
         error: &ImportError,
         repeated: impl Fn(&[String]) -> String,
     ) -> Option<String> {
-        let is_pipe = self.path == "-";
-        let path = quoted(&self.path);
-        Some(match error.advice()? {
-            Advice::Options(options) => format!("try {}", context.command(repeated(&options))),
-            Advice::Through(program) => {
-                let convert = if is_pipe { program.to_owned() } else { format!("{program} {path}") };
-                format!("try {}", context.pipe(&convert, "import -"))
-            }
-            Advice::SaveAsCsv if is_pipe => "save the sheet as CSV, and import that file".to_owned(),
-            Advice::SaveAsCsv => {
-                let file = Path::new(&self.path).with_extension("csv");
-                let csv = Path::new(file.file_name().unwrap_or_default()).display().to_string();
-                let import = context.command(format_args!("import {}", quoted(&csv)));
-                format!(
-                    "save the sheet as CSV, for example with `soffice --headless --convert-to csv {path}`, then {import}"
-                )
-            }
-            Advice::ShowLine(_) if is_pipe => return None,
-            Advice::ShowLine(line) => format!("`sed -n {line}p {path}` shows this line"),
-        })
+        let advice = error.advice()?;
+        match &advice {
+            Advice::Options(options) => Some(format!("try {}", context.command(repeated(options)))),
+            _ => input::conversion(context, &self.path, &advice, |path| format!("import {}", quoted(path))),
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use tokio::sync::oneshot;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::text::quoted;
 use codemint_codes::text::printable;
+use codemint_import::looks::Advice;
 
 /// Opens an input; `-` is standard input.
 ///
@@ -36,6 +38,31 @@ pub fn is_named_csv(path: &str) -> bool {
 /// Formats the name of an input within a sentence.
 pub fn shown(path: &str) -> String {
     if path == "-" { "standard input".to_owned() } else { printable(path) }
+}
+
+/// Returns how an input can be converted so that a command reads it; `repeated` returns the arguments of the command with
+/// another input. `None` for advice about options.
+pub fn conversion(context: &Context, path: &str, advice: &Advice, repeated: impl Fn(&str) -> String) -> Option<String> {
+    let is_pipe = path == "-";
+    let shown = quoted(path);
+    Some(match advice {
+        Advice::Options(_) => return None,
+        Advice::Through(program) => {
+            let convert = if is_pipe { (*program).to_owned() } else { format!("{program} {shown}") };
+            format!("try {}", context.pipe(&convert, repeated("-")))
+        }
+        Advice::SaveAsCsv if is_pipe => "save the sheet as CSV, and use that file".to_owned(),
+        Advice::SaveAsCsv => {
+            let file = Path::new(path).with_extension("csv");
+            let csv = Path::new(file.file_name().unwrap_or_default()).display().to_string();
+            let command = context.command(repeated(&csv));
+            format!(
+                "save the sheet as CSV, for example with `soffice --headless --convert-to csv {shown}`, then {command}"
+            )
+        }
+        Advice::ShowLine(_) if is_pipe => return None,
+        Advice::ShowLine(line) => format!("`sed -n {line}p {shown}` shows this line"),
+    })
 }
 
 /// Reads on a separate thread: a read from a silent pipe cannot be stopped, and must not keep the process alive.

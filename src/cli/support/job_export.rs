@@ -92,8 +92,8 @@ impl JobExport<'_> {
         }
         let Written { sink, watch, .. } = written;
         sink.finish()?;
-        if let Some(warning) = watch.and_then(|watch| watch.warning(self.codes())) {
-            self.context.note(&warning);
+        if let Some(watch) = watch {
+            watch.warnings(self.codes()).for_each(|warning| self.context.note(&warning));
         }
         Ok(())
     }
@@ -175,6 +175,9 @@ impl Written {
             while owners.next_if(|(owned, _)| owned.as_str() < code).is_some() {}
             let identity = owners.next_if(|(owned, _)| owned == code).and_then(|(_, identity)| identity.as_deref());
             rows.push((code, identity.unwrap_or_default()));
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.add_identities(rows.iter().map(|(_, identity)| *identity));
         }
         self.sink.write_with_identities(&rows)
     }

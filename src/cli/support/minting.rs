@@ -37,6 +37,22 @@ pub async fn mint(context: &Context, store: &Store, job: &Job) -> Result<(Job, S
     run_to_end(context, store, job, &settings, &resume).await
 }
 
+/// Returns false if the database user may only order codes, as members of codemint_marketer.
+pub async fn may_mint(context: &Context, store: &Store) -> Result<bool, Failure> {
+    context.with_retries(async || store.may_mint().await).await
+}
+
+/// Notes that codes are only ordered; `what` is the beginning of the sentence, such as "the codes are".
+pub fn note_order(context: &Context, what: &str, job: Option<Uuid>) {
+    let show = context.command(match job {
+        Some(id) => format!("jobs show {id}"),
+        None => "jobs show ID".to_owned(),
+    });
+    context.note(&format!(
+        "note: the database user may not mint, so {what} only ordered, and a worker mints; {show} shows whether it has"
+    ));
+}
+
 /// Waits until a job that waits for room may start or has ended.
 ///
 /// # Errors

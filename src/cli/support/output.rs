@@ -85,7 +85,7 @@ impl Target {
         if let Some(mode) = options.mode.filter(|_| file.is_none_or(is_stream)) {
             return Err(Failure::usage(format!("--mode {mode}: {self} is no file that is created; omit --mode")));
         }
-        if self.is_stdout() && encoding == Encoding::Xlsx && io::stdout().is_terminal() {
+        if self.is_stdout() && encoding.is_xlsx() && io::stdout().is_terminal() {
             return Err(Failure::usage(
                 "a terminal cannot show a spreadsheet; name a file, such as --output codes.xlsx",
             ));

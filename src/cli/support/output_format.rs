@@ -26,8 +26,13 @@ pub enum Format {
 /// How codes become bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    Lines { style: LineStyle, gzip: bool },
+    Lines {
+        style: LineStyle,
+        gzip: bool,
+    },
     Xlsx,
+    /// A second column `identity` follows.
+    XlsxWithIdentities,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +64,6 @@ pub enum FormatError {
         grouped((*codes).into())
     )]
     TooManyCodes { codes: u64 },
-    #[error("the codes belong to identities, which a spreadsheet does not hold; use --format csv or jsonl")]
-    NoIdentities,
 }
 
 /// What the ending of a file name stands for.
@@ -139,28 +142,34 @@ impl Encoding {
     }
 
     /// Returns the encoding of codes with the identities that they belong to; plain lines still hold codes only.
-    ///
-    /// # Errors
-    /// `NoIdentities` for a spreadsheet.
-    pub const fn with_identities(self) -> Result<Self, FormatError> {
-        Ok(match self {
+    pub const fn with_identities(self) -> Self {
+        match self {
             Self::Lines { style: LineStyle::Csv, gzip } => Self::Lines { style: LineStyle::CsvWithIdentities, gzip },
             Self::Lines { style: LineStyle::Jsonl, gzip } => {
                 Self::Lines { style: LineStyle::JsonlWithIdentities, gzip }
             }
             Self::Lines { style, gzip } => Self::Lines { style, gzip },
-            Self::Xlsx => return Err(FormatError::NoIdentities),
-        })
+            Self::Xlsx | Self::XlsxWithIdentities => Self::XlsxWithIdentities,
+        }
     }
 
     /// Returns true if identities are written beside codes.
     pub const fn has_identities(self) -> bool {
-        matches!(self, Self::Lines { style: LineStyle::CsvWithIdentities | LineStyle::JsonlWithIdentities, .. })
+        matches!(
+            self,
+            Self::XlsxWithIdentities
+                | Self::Lines { style: LineStyle::CsvWithIdentities | LineStyle::JsonlWithIdentities, .. }
+        )
+    }
+
+    /// Returns true for a spreadsheet.
+    pub const fn is_xlsx(self) -> bool {
+        matches!(self, Self::Xlsx | Self::XlsxWithIdentities)
     }
 
     /// Checks that the format holds this number of codes.
     pub fn check_count(self, codes: u64) -> Result<(), FormatError> {
-        let fits = self != Self::Xlsx || codes <= xlsx::CODES_MAX;
+        let fits = !self.is_xlsx() || codes <= xlsx::CODES_MAX;
         if fits { Ok(()) } else { Err(FormatError::TooManyCodes { codes }) }
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::minting::mint;
+use crate::cli::support::minting::{may_mint, mint, note_order};
 use crate::cli::support::text::campaign_text;
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
@@ -21,7 +21,7 @@ use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
 
 /// Makes the code of a public campaign, unless it exists and belongs to a campaign of this name. Repeating it after a crash
-/// completes it.
+/// completes it. Where the database user may not mint, the code is only ordered.
 ///
 /// # Errors
 /// `impossible` if the code exists elsewhere, or is reserved or denied; `negative_result` if its job ends without it.
@@ -34,6 +34,10 @@ pub async fn make(context: &Context, store: &Store, definition: &Definition) -> 
         return Ok(());
     }
     let job = request(context, store, id, definition).await?;
+    if !job.state.is_final() && !may_mint(context, store).await? {
+        note_order(context, &format!("the code of campaign {} is", printable(name)), Some(job.id));
+        return Ok(());
+    }
     let (job, _share) =
         mint(context, store, &job).await.map_err(|failure| failure.with_hint("then repeat this command"))?;
     find::require_completed(context, &job)

@@ -7,6 +7,7 @@ use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Job;
 use codemint_codes::mask::Mask;
 use codemint_codes::spreadsheet::{Exposure, Misread, MisreadCounts, Spreadsheet};
+use codemint_codes::text::one_or_many;
 
 const BEFORE_MINTING: &str = "write --format xlsx, import the column as text, or use another mask";
 const AFTER_MINTING: &str = "write --format xlsx, or import the column as text";
@@ -33,10 +34,11 @@ pub fn warning_of_mask(mask: &Mask, count: u64) -> Result<Option<String>, Failur
     Ok(exposure.map(|exposure| format!("warning: {}", describe(&exposure))))
 }
 
-/// Counts written codes that a spreadsheet changes.
+/// Counts written codes and identities that a spreadsheet changes.
 pub struct MisreadWatch {
     spreadsheet: Spreadsheet,
-    counts: MisreadCounts,
+    codes: MisreadCounts,
+    identities: MisreadCounts,
 }
 
 impl MisreadWatch {
@@ -48,22 +50,39 @@ impl MisreadWatch {
         let spreadsheet = Spreadsheet::new().map_err(Failure::other)?;
         // The codes of an import can be any.
         let may_change = |job: &Job| job.mask().is_none_or(|mask| !spreadsheet.exposure(mask).is_none());
-        let is_needed = jobs.iter().any(may_change);
-        Ok(is_needed.then(|| Self { spreadsheet, counts: MisreadCounts::default() }))
+        // Identities can be any text.
+        let is_needed = encoding.has_identities() || jobs.iter().any(may_change);
+        let (codes, identities) = (MisreadCounts::default(), MisreadCounts::default());
+        Ok(is_needed.then_some(Self { spreadsheet, codes, identities }))
     }
 
     pub fn add(&mut self, batch: &CodeBatch) {
-        self.counts.add(&self.spreadsheet, batch);
+        self.codes.add(&self.spreadsheet, batch);
     }
 
-    /// Returns the warning about what was found among this number of codes, if anything.
-    pub fn warning(&self, codes: u64) -> Option<String> {
-        let found = Some(self.counts.total()).filter(|&found| found > 0)?;
-        let kinds = listed(self.counts.kinds().map(|(kind, codes)| (kind, grouped(codes.into()))));
-        let does = verb(self.counts.kinds().map(|(kind, _)| kind));
-        let (found, codes) = (grouped(found.into()), counted(codes.into(), "code"));
-        Some(format!("warning: a spreadsheet that opens this CSV {does} {found} of {codes} ({kinds}); {AFTER_MINTING}"))
+    /// Adds the identities of written codes. A spreadsheet reads them in any case.
+    pub fn add_identities<'a>(&mut self, identities: impl Iterator<Item = &'a str>) {
+        for identity in identities {
+            self.identities.add_text(&self.spreadsheet, &identity.to_ascii_uppercase());
+        }
     }
+
+    /// Returns the warnings about what was found among this number of codes and their identities, if anything.
+    pub fn warnings(&self, codes: u64) -> impl Iterator<Item = String> {
+        let of_codes =
+            warning_of(&self.codes, |found| format!("{} of {}", grouped(found.into()), counted(codes.into(), "code")));
+        let of_identities = warning_of(&self.identities, |found| {
+            format!("{} {}", grouped(found.into()), one_or_many(found, "identity", "identities"))
+        });
+        of_codes.into_iter().chain(of_identities)
+    }
+}
+
+fn warning_of(counts: &MisreadCounts, shown: impl Fn(u64) -> String) -> Option<String> {
+    let found = Some(counts.total()).filter(|&found| found > 0)?;
+    let kinds = listed(counts.kinds().map(|(kind, number)| (kind, grouped(number.into()))));
+    let does = verb(counts.kinds().map(|(kind, _)| kind));
+    Some(format!("warning: a spreadsheet that opens this CSV {does} {} ({kinds}); {AFTER_MINTING}", shown(found)))
 }
 
 /// Formats kinds with their numbers: "leading zeros: 10, dates or times: 2".

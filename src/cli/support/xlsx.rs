@@ -1,4 +1,4 @@
-//! Spreadsheets: one column of text cells, written as a stream, with as many sheets as the codes need.
+//! Spreadsheets: one or two columns of text cells, written as a stream, with as many sheets as the codes need.
 //!
 //! A workbook is a ZIP archive of XML parts (ECMA-376). The cells have the format "text", so that no program takes a code
 //! for a number, a date or a formula, not even after it was edited.
@@ -31,9 +31,9 @@ const SPREADSHEET_TYPE: &str = "application/vnd.openxmlformats-officedocument.sp
 const STYLES: &str = r#"<fonts count="1"><font><sz val="11"/><name val="Calibri"/></font></fonts><fills count="2"><fill><patternFill patternType="none"/></fill><fill><patternFill patternType="gray125"/></fill></fills><borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders><cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs><cellXfs count="2"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/><xf numFmtId="49" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs><cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles>"#;
 
 /// What stands before the rows of a sheet: the header stays visible, and the column is wide enough for most codes.
-const BEFORE_ROWS: &str = r#"<sheetViews><sheetView workbookViewId="0"><pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews><cols><col min="1" max="1" width="30" style="1" customWidth="1"/></cols><sheetData>"#;
+const BEFORE_ROWS: &str = r#"<sheetViews><sheetView workbookViewId="0"><pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews><cols><col min="1" max="2" width="30" style="1" customWidth="1"/></cols><sheetData>"#;
 /// What stands behind the rows: codes of digits are not marked as numbers by mistake.
-const AFTER_ROWS: &str = r#"</sheetData><ignoredErrors><ignoredError sqref="A1:A1048576" numberStoredAsText="1"/></ignoredErrors></worksheet>"#;
+const AFTER_ROWS: &str = r#"</sheetData><ignoredErrors><ignoredError sqref="A1:B1048576" numberStoredAsText="1"/></ignoredErrors></worksheet>"#;
 
 /// A workbook that is being written.
 pub struct Workbook<W: Write> {
@@ -48,18 +48,21 @@ pub struct Workbook<W: Write> {
     rows: u64,
     /// Rows that were not written yet.
     buffer: String,
+    /// The names of the columns.
+    header: &'static [&'static str],
 }
 
 impl<W: Write> Workbook<W> {
-    /// Begins a workbook for at most `codes` codes, which must be at most [`CODES_MAX`].
-    pub fn new(stream: W, codes: u64) -> io::Result<Self> {
-        Self::with_sheet_rows(SHEET_ROWS_MAX, stream, codes)
+    /// Begins a workbook for at most `codes` codes, which must be at most [`CODES_MAX`], perhaps with a column of identities.
+    pub fn new(stream: W, codes: u64, has_identities: bool) -> io::Result<Self> {
+        Self::with_sheet_rows(SHEET_ROWS_MAX, stream, codes, has_identities)
     }
 
-    fn with_sheet_rows(sheet_rows: u64, stream: W, codes: u64) -> io::Result<Self> {
+    fn with_sheet_rows(sheet_rows: u64, stream: W, codes: u64, has_identities: bool) -> io::Result<Self> {
         let sheets = codes.div_ceil(sheet_rows - 1).clamp(1, SHEETS_MAX);
         let (archive, buffer) = (ZipWriter::new_stream(stream), String::with_capacity(BUFFER_BYTES));
-        let mut workbook = Self { archive, sheet_rows, sheets, sheet: 0, rows: 0, buffer };
+        let header: &[&str] = if has_identities { &["code", "identity"] } else { &["code"] };
+        let mut workbook = Self { archive, sheet_rows, sheets, sheet: 0, rows: 0, buffer, header };
         for (name, text) in parts(sheets) {
             workbook.start_part(&name)?;
             workbook.archive.write_all(text.as_bytes())?;
@@ -73,15 +76,25 @@ impl<W: Write> Workbook<W> {
     /// # Errors
     /// If the stream fails, or if there are more codes than announced.
     pub fn write(&mut self, batch: &CodeBatch) -> io::Result<()> {
-        for code in batch.iter() {
-            if self.rows == self.sheet_rows {
-                self.end_sheet()?;
-                self.start_sheet()?;
-            }
-            self.push_row(code);
-            if self.buffer.len() >= BUFFER_BYTES {
-                self.write_buffer()?;
-            }
+        batch.iter().try_for_each(|code| self.write_row(&[code]))
+    }
+
+    /// Appends codes with their identities; an empty one stands for none.
+    ///
+    /// # Errors
+    /// Those of [`Workbook::write`].
+    pub fn write_with_identities(&mut self, rows: &[(&str, &str)]) -> io::Result<()> {
+        rows.iter().try_for_each(|(code, identity)| self.write_row(&[code, identity]))
+    }
+
+    fn write_row(&mut self, cells: &[&str]) -> io::Result<()> {
+        if self.rows == self.sheet_rows {
+            self.end_sheet()?;
+            self.start_sheet()?;
+        }
+        self.push_row(cells);
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.write_buffer()?;
         }
         Ok(())
     }
@@ -108,7 +121,7 @@ impl<W: Write> Workbook<W> {
         (self.sheet, self.rows) = (self.sheet + 1, 0);
         self.start_part(&format!("xl/worksheets/sheet{}.xml", self.sheet))?;
         self.buffer.push_str(&format!("{XML}<worksheet xmlns=\"{MAIN}\">{BEFORE_ROWS}"));
-        self.push_row("code");
+        self.push_row(self.header);
         Ok(())
     }
 
@@ -117,13 +130,17 @@ impl<W: Write> Workbook<W> {
         self.write_buffer()
     }
 
-    fn push_row(&mut self, text: &str) {
+    fn push_row(&mut self, cells: &[&str]) {
         self.rows += 1;
         let row = self.rows;
         // Writing to a `String` does not fail.
-        let _written = write!(self.buffer, r#"<row r="{row}"><c r="A{row}" s="1" t="inlineStr"><is><t>"#);
-        push_escaped(&mut self.buffer, text);
-        self.buffer.push_str("</t></is></c></row>");
+        let _written = write!(self.buffer, r#"<row r="{row}">"#);
+        for (column, text) in ["A", "B"].into_iter().zip(cells).filter(|(_, text)| !text.is_empty()) {
+            let _written = write!(self.buffer, r#"<c r="{column}{row}" s="1" t="inlineStr"><is><t>"#);
+            push_escaped(&mut self.buffer, text);
+            self.buffer.push_str("</t></is></c>");
+        }
+        self.buffer.push_str("</row>");
     }
 
     fn write_buffer(&mut self) -> io::Result<()> {
@@ -141,17 +158,20 @@ fn io_error(error: ZipError) -> io::Error {
     }
 }
 
-/// Appends a code as XML text. Codes are printable ASCII without blanks and lower case, so nothing else needs an escape:
-/// the sequences `_x0041_`, which programs decode, have a lower-case x.
-fn push_escaped(xml: &mut String, code: &str) {
-    if !code.contains(['&', '<', '>']) {
-        return xml.push_str(code);
+/// Appends a text without control characters as XML text. Programs decode sequences such as `_x0041_`, so the underscore of
+/// what looks like one becomes `_x005F_`, and the two characters that XML excludes become such sequences.
+fn push_escaped(xml: &mut String, text: &str) {
+    if !text.contains(['&', '<', '>', '\u{fffe}', '\u{ffff}']) && !text.contains("_x") {
+        return xml.push_str(text);
     }
-    for c in code.chars() {
+    for (at, c) in text.char_indices() {
         match c {
             '&' => xml.push_str("&amp;"),
             '<' => xml.push_str("&lt;"),
             '>' => xml.push_str("&gt;"),
+            '\u{fffe}' => xml.push_str("_xFFFE_"),
+            '\u{ffff}' => xml.push_str("_xFFFF_"),
+            '_' if text[at..].starts_with("_x") => xml.push_str("_x005F_"),
             c => xml.push(c),
         }
     }
@@ -207,7 +227,7 @@ mod tests {
     /// Writes a workbook with sheets of four rows.
     fn written(announced: u64, batches: &[CodeBatch]) -> io::Result<ZipArchive<Cursor<Vec<u8>>>> {
         let mut bytes = Vec::new();
-        let mut workbook = Workbook::with_sheet_rows(4, &mut bytes, announced)?;
+        let mut workbook = Workbook::with_sheet_rows(4, &mut bytes, announced, false)?;
         batches.iter().try_for_each(|batch| workbook.write(batch))?;
         workbook.finish()?;
         Ok(ZipArchive::new(Cursor::new(bytes)).expect("an archive"))
@@ -251,6 +271,23 @@ mod tests {
         let workbook = part(&mut archive, "xl/workbook.xml");
         assert!(workbook.contains(r#"<sheet name="Codes 2" sheetId="2" r:id="rId2"/>"#), "{workbook}");
         assert!(written(3, &batches).is_err(), "more codes than announced");
+    }
+
+    #[test]
+    fn a_code_with_its_identity_is_a_row_of_two_cells_of_text() {
+        let mut bytes = Vec::new();
+        let mut workbook = Workbook::with_sheet_rows(4, &mut bytes, 2, true).expect("a workbook");
+        workbook.write_with_identities(&[("A1", "=a_x0041_\u{ffff}&"), ("B2", "")]).expect("rows");
+        workbook.finish().expect("an end");
+        let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("an archive");
+        let sheet = part(&mut archive, "xl/worksheets/sheet1.xml");
+        for row in [
+            r#"<is><t>code</t></is></c><c r="B1" s="1" t="inlineStr"><is><t>identity</t></is></c></row>"#,
+            r#"<is><t>A1</t></is></c><c r="B2" s="1" t="inlineStr"><is><t>=a_x005F_x0041__xFFFF_&amp;</t></is></c></row>"#,
+            r#"<row r="3"><c r="A3" s="1" t="inlineStr"><is><t>B2</t></is></c></row>"#,
+        ] {
+            assert!(sheet.contains(row), "{row} is missing in {sheet}");
+        }
     }
 
     #[test]

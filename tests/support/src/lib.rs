@@ -41,6 +41,8 @@ pub mod proxy;
 #[cfg(feature = "servers")]
 pub mod small_disk;
 #[cfg(feature = "servers")]
+pub mod owners_oracle;
+#[cfg(feature = "servers")]
 pub mod oracle;
 #[cfg(feature = "servers")]
 pub mod engine_steps;

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::amqp::Message;
+use crate::owners_oracle::{FoundOwners, KnownOwners, find_refills, judge_owners};
 use crate::rabbitmq::{Broker, Depth, Vhost};
 use crate::site::JOBS;
 use crate::stores::{Kind, TestStore};
@@ -38,6 +39,8 @@ pub struct Known<'a> {
     /// Jobs that may be cancelled, or failed for lack of free codes; all others must be completed.
     pub may_end_short: BTreeSet<Uuid>,
     pub broker: Option<KnownOfBroker<'a>>,
+    /// Lists of identities, and requests for codes of pools.
+    pub owners: KnownOwners<'a>,
     /// True if programs without an audit log were at work: facts may have no rows there.
     pub is_audited_in_part: bool,
     /// Directories that must not contain temporary files.
@@ -62,6 +65,7 @@ pub struct Found {
     pub jobs: u64,
     pub completed: u64,
     pub codes: u64,
+    pub owners: FoundOwners,
 }
 
 /// Panics with every violation.
@@ -78,11 +82,12 @@ pub async fn judge(place: &TestStore, known: &Known<'_>) -> Found {
 pub async fn unsettled(place: &TestStore, broker: &Broker, vhost: &Vhost, asked: &[Asked]) -> Option<String> {
     const OPEN: &str = "select count(*) from jobs where state not in ('completed', 'failed', 'cancelled')";
     let depth = broker.queue_depth(vhost, JOBS);
-    let known = place.number("select count(*) from jobs").await;
+    let stored: BTreeSet<Uuid> = place.rows::<(Uuid,)>("select id from jobs").map(|(id,)| id).collect().await;
+    let known = asked.iter().filter(|asked| stored.contains(&asked.id)).count();
     let open = place.number(OPEN).await;
     let untold = place.number("select count(*) from outbox").await;
     let is_settled = depth == Depth { ready: 0, unacknowledged: 0 } && (open, untold) == (0, 0);
-    (!is_settled || known != asked.len() as i64).then(|| {
+    (!is_settled || known != asked.len()).then(|| {
         let asked = asked.len();
         format!(
             "of {asked} jobs {known} are known and {open} open, {untold} events unpublished, the queue holds {depth:?}"
@@ -131,9 +136,11 @@ impl Judge<'_> {
         let mut chunks = self.read_chunks().await;
         self.read_codes(&jobs, &mut chunks).await;
         self.judge_chunks(&mut jobs, chunks);
-        self.judge_jobs(&jobs);
+        self.judge_jobs(&jobs).await;
         self.judge_masks().await;
         self.judge_audit(&jobs).await;
+        let (owners, violations) = judge_owners(self.place, &self.known.owners).await;
+        self.violations.extend(violations);
         if let Some(of_broker) = &self.known.broker {
             self.judge_events(&jobs, of_broker.told);
             self.judge_queues(of_broker).await;
@@ -141,7 +148,7 @@ impl Judge<'_> {
         self.judge_connections().await;
         self.judge_directories();
         let completed = jobs.values().filter(|job| job.state == "completed").count() as u64;
-        Found { jobs: jobs.len() as u64, completed, codes: jobs.values().map(|job| job.codes).sum() }
+        Found { jobs: jobs.len() as u64, completed, codes: jobs.values().map(|job| job.codes).sum(), owners }
     }
 
     async fn read_jobs(&self) -> BTreeMap<i64, JobSeen> {
@@ -233,7 +240,8 @@ impl Judge<'_> {
         }
     }
 
-    fn judge_jobs(&mut self, jobs: &BTreeMap<i64, JobSeen>) {
+    async fn judge_jobs(&mut self, jobs: &BTreeMap<i64, JobSeen>) {
+        let refills = find_refills(self.place).await;
         for asked in self.known.asked {
             let rows: Vec<&JobSeen> = jobs.values().filter(|job| job.id == asked.id).collect();
             match rows[..] {
@@ -246,7 +254,7 @@ impl Judge<'_> {
         }
         for job in jobs.values() {
             let JobSeen { id, state, count, minted, codes, .. } = job;
-            if !self.known.asked.iter().any(|asked| asked.id == *id) {
+            if !self.known.asked.iter().any(|asked| asked.id == *id) && !refills.contains(id) {
                 self.complain(format!("job {id} was not requested"));
             }
             if codes != minted {
@@ -314,8 +322,11 @@ impl Judge<'_> {
                 self.complain(format!("the audit log names job {id}, which does not exist"));
             }
         }
-        let held = "select count(*) from audit where mask in (select code from codes)
-                        or detail in (select code from codes) or campaign in (select code from codes)";
+        // Each row is looked up: there are millions of codes.
+        let held = "select count(*) from audit a
+                     where exists (select 1 from codes where code = a.mask)
+                        or exists (select 1 from codes where code = a.detail)
+                        or exists (select 1 from codes where code = a.campaign)";
         if self.place.number(held).await > 0 {
             self.complain("the audit log contains codes".to_owned());
         }

@@ -17,24 +17,62 @@ pub(super) enum FieldsError {
     NotJson(Error),
     /// The kind of the value instead, such as "an array".
     NotObject(&'static str),
-    /// A name occurs twice in an object. The error has the position; `field` is the name if the object is the outermost.
-    Repeated {
-        field: Option<String>,
-        at: Error,
-    },
+    Repeated(Repeated),
+}
+
+/// A name that occurs twice in an object.
+#[derive(Debug)]
+pub struct Repeated {
+    /// The names and numbers on the way to the second one, and its name: one name if the object is the outermost.
+    pub path: Vec<String>,
+    /// The line of the second one, from 1, and its column.
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Repeated {
+    /// Returns the place as a JSON pointer, such as `/discount/effect`.
+    pub fn pointer(&self) -> String {
+        self.path
+            .iter()
+            .fold(String::new(), |pointer, name| pointer + "/" + &name.replace('~', "~0").replace('/', "~1"))
+    }
+}
+
+/// Returns the first name that occurs twice in an object of a JSON text; `None` if there is none, or if the text is not JSON.
+///
+/// ```
+/// use codemint_codes::wire::fields::find_repeated;
+///
+/// let repeated = find_repeated(br#"{"title": "a", "limits": {"issued": 1, "issued": 2}}"#);
+/// assert_eq!(repeated.map(|repeated| repeated.pointer()), Some("/limits/issued".to_owned()));
+/// ```
+pub fn find_repeated(text: &[u8]) -> Option<Repeated> {
+    match read_kind(text) {
+        Err(FieldsError::Repeated(repeated)) => Some(repeated),
+        _ => None,
+    }
 }
 
 /// Reads an object. The parser rejects values that are nested deeper than 128 levels.
 pub(super) fn read_fields(text: &[u8]) -> Result<Fields<'_>, FieldsError> {
-    let mut field = None;
+    match read_kind(text)? {
+        OBJECT => serde_json::from_slice(text).map_err(FieldsError::NotJson),
+        other => Err(FieldsError::NotObject(other)),
+    }
+}
+
+/// Reads a value whose objects have distinct names, and returns its kind.
+fn read_kind(text: &[u8]) -> Result<&'static str, FieldsError> {
+    let mut path = Vec::new();
     let mut parser = Deserializer::from_slice(text);
-    let seed = DistinctNames { is_outermost: true, repeated: &mut field };
-    let kind = seed.deserialize(&mut parser).and_then(|kind| parser.end().map(|()| kind));
-    match kind {
-        Ok(OBJECT) => serde_json::from_slice(text).map_err(FieldsError::NotJson),
-        Ok(other) => Err(FieldsError::NotObject(other)),
+    let kind = DistinctNames { path: &mut path }.deserialize(&mut parser);
+    match kind.and_then(|kind| parser.end().map(|()| kind)) {
+        Ok(kind) => Ok(kind),
         // The visitor below has no other error of its own.
-        Err(at) if at.classify() == Category::Data => Err(FieldsError::Repeated { field, at }),
+        Err(at) if at.classify() == Category::Data => {
+            Err(FieldsError::Repeated(Repeated { path, line: at.line(), column: at.column() }))
+        }
         Err(error) => Err(FieldsError::NotJson(error)),
     }
 }
@@ -58,15 +96,15 @@ pub(super) const BOOLEAN: &str = "a boolean";
 const ARRAY: &str = "an array";
 const OBJECT: &str = "an object";
 
-/// Visits a whole value, fails at the second of two equal names of an object, and returns the kind of the value.
-struct DistinctNames<'r> {
-    is_outermost: bool,
-    repeated: &'r mut Option<String>,
+/// Visits a whole value, fails at the second of two equal names of an object, and returns the kind of the value. `path`
+/// is the way to the value, and at a failure the way to the second name.
+struct DistinctNames<'p> {
+    path: &'p mut Vec<String>,
 }
 
 impl DistinctNames<'_> {
     fn inner(&mut self) -> DistinctNames<'_> {
-        DistinctNames { is_outermost: false, repeated: self.repeated }
+        DistinctNames { path: self.path }
     }
 }
 
@@ -110,19 +148,26 @@ impl<'de> Visitor<'de> for DistinctNames<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<&'static str, A::Error> {
-        while items.next_element_seed(self.inner())?.is_some() {}
+        for number in 0_usize.. {
+            self.path.push(number.to_string());
+            if items.next_element_seed(self.inner())?.is_none() {
+                break;
+            }
+            self.path.pop();
+        }
+        self.path.pop();
         Ok(ARRAY)
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<&'static str, A::Error> {
         let mut names = BTreeSet::new();
         while let Some(name) = fields.next_key::<String>()? {
-            if names.contains(&name) {
-                *self.repeated = Some(name).filter(|_| self.is_outermost);
+            self.path.push(name.clone());
+            if !names.insert(name) {
                 return Err(A::Error::custom("a name occurs twice"));
             }
-            names.insert(name);
             fields.next_value_seed(self.inner())?;
+            self.path.pop();
         }
         Ok(OBJECT)
     }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::job::options::PRIORITY_MAX;
-use crate::wire::fields::{BOOLEAN, Fields, FieldsError, NULL, NUMBER, STRING, kind_of, read_fields};
+use crate::wire::fields::{BOOLEAN, Fields, FieldsError, NULL, NUMBER, Repeated, STRING, kind_of, read_fields};
 
 /// The longest message that is read, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -138,13 +138,16 @@ fn undecodable(error: FieldsError) -> Undecodable {
             Undecodable::at(position(&error), reason)
         }
         FieldsError::NotObject(kind) => Undecodable::at("/", format!("the message is {kind}, not an object")),
-        FieldsError::Repeated { field: Some(name), .. } if FIELDS.contains(&name.as_str()) => {
-            MessageFields::wrong(&name, format!("{name} occurs twice; send each field once"))
-        }
-        // The name of any other field is not repeated: it may be a code.
-        FieldsError::Repeated { at, .. } => {
-            Undecodable::at(position(&at), "an object has two fields of the same name; send each field once")
-        }
+        FieldsError::Repeated(Repeated { path, line, column }) => match &path[..] {
+            [name] if FIELDS.contains(&name.as_str()) => {
+                MessageFields::wrong(name, format!("{name} occurs twice; send each field once"))
+            }
+            // The name of any other field is not repeated: it may be a code.
+            _ => Undecodable::at(
+                format!("line {line} column {column}"),
+                "an object has two fields of the same name; send each field once",
+            ),
+        },
     }
 }
 

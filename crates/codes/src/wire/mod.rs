@@ -1,7 +1,7 @@
 //! The formats that enter and leave the process. Pure: no I/O, no clock.
 
 pub mod message;
-mod fields;
+pub mod fields;
 pub mod trace;
 pub mod document;
 pub mod event;

@@ -63,7 +63,7 @@ fn rows_without_a_valid_identity_and_repeated_ones_are_counted_and_named() {
 
 #[test]
 fn several_columns_of_which_none_is_called_identity_are_refused() {
-    for input in ["name,Identity\nA,ann\n", "id;name\n1;ann\n", "a\tb\n"] {
+    for input in ["name,Person\nA,ann\n", "id;name\n1;ann\n", "a\tb\n"] {
         assert!(matches!(read(input.as_bytes()), Err(ListError::Read(_))), "{input:?}");
     }
     assert!(read(b"").expect("an empty list").0.is_empty());

@@ -121,10 +121,13 @@ fn regression_json_lines_are_read_and_other_json_is_refused_with_a_filter() {
 
 #[test]
 fn regression_files_that_are_not_text_are_recognized_by_their_first_bytes() {
-    let files: [(&[u8], Looks, Advice); 5] = [
+    let files: [(&[u8], Looks, Advice); 8] = [
         (b"PK\x03\x04\x14\0", Looks::Zip, Advice::SaveAsCsv),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", Looks::OldSpreadsheet, Advice::SaveAsCsv),
         (b"\x1f\x8b\x08\0", Looks::Gzip, Advice::Through("gzip -dc")),
+        (b"\xfd7zXZ\0\0\x04", Looks::Xz, Advice::Through("xz -dc")),
+        (b"\x28\xb5\x2f\xfd\x04", Looks::Zstandard, Advice::Through("zstd -dc")),
+        (b"BZh91AY&SY", Looks::Bzip2, Advice::Through("bzip2 -dc")),
         (
             b"A\x001\0\n\0",
             Looks::Utf16WithoutMark { is_big_endian: false },
@@ -141,6 +144,13 @@ fn regression_files_that_are_not_text_are_recognized_by_their_first_bytes() {
             assert_eq!(refused(bytes, &asked), (looks.clone(), advice.clone()));
         }
     }
+}
+
+#[test]
+fn regression_lines_that_end_with_carriage_returns_alone_are_recognized() {
+    let fix = Advice::Through("perl -pe 's/\\r/\\n/g'");
+    assert_eq!(refused(b"A1\rB2\rC3\r", &Asked::default()), (Looks::CarriageReturns, fix));
+    assert_eq!(decided("A1\r\nB2\r\n", &Asked::default()).expect("lines"), Format::Lines);
 }
 
 #[test]

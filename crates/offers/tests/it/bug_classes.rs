@@ -2,7 +2,10 @@
 
 use codemint_offers::discount::rule::{Discount, Target};
 
-use crate::steps::{all, amount, buy_get, cart, granted, granted_lines, line, percent, total};
+use codemint_offers::read::campaign::{NameFrom, read_definition};
+use serde_json::json;
+
+use crate::steps::{all, amount, buy_get, cart, definition, granted, granted_lines, line, percent, total};
 
 #[test]
 fn regression_class_per_unit_rounding_times_quantity() {
@@ -60,4 +63,15 @@ fn regression_class_the_last_line_takes_the_rest() {
     let lines = (0..9).map(|_| line("A", 1, 100)).chain([line("B", 1, 1)]).collect();
     let granted = granted_lines(&amount(899, Target::Order), &self::cart(lines));
     assert_eq!((granted.iter().sum::<i64>(), granted[9]), (899, 1));
+}
+
+#[test]
+fn regression_class_the_end_date_moves_by_a_zone_at_each_save() {
+    let ends_at = "2027-03-28T00:00:00+01:00";
+    let mut saved = definition(&json!({ "zone": "Europe/Berlin", "ends_at": ends_at }));
+    for _ in 0..10 {
+        let document = serde_json::to_value(&saved).expect("a document");
+        assert_eq!(document["ends_at"], ends_at);
+        saved = read_definition(&document, NameFrom::Document).expect("a definition");
+    }
 }

@@ -75,6 +75,7 @@ impl Store {
         for group in &import.groups {
             transaction.lock_admissions(group.mask.code_length()).await?;
         }
+        transaction.share_campaign_names(&import.campaign.iter().map(String::as_str).collect()).await?;
         let job_no = transaction.insert_import_row(import).await?;
         for group in &import.groups {
             let mask = NewMask { mask: &group.mask, codes: group.codes() };

@@ -172,12 +172,10 @@ impl StoreTransaction {
 
     /// Returns where the codes of a request go: those for a restricted campaign into its pool, unless there is a list.
     async fn find_restriction(&mut self, request: &Request) -> Result<Option<RestrictedTo>, StoreError> {
-        const SQL: &str = "select exists (select 1 from campaigns where name = $1 and kind = 'restricted')";
         let (None, Some(campaign)) = (request.options.restricted_to, &request.campaign) else {
             return Ok(request.options.restricted_to);
         };
-        let is_restricted: bool = self.query(SQL).bind(campaign).fetch_value().await?;
-        Ok(is_restricted.then_some(RestrictedTo::Pool))
+        Ok(self.find_restricted(campaign).await?.map(|_no| RestrictedTo::Pool))
     }
 
     /// Inserts the chunks of one round, of one job or of several with the same mask.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::admission::capacity::Counted;
 use crate::admission::new_jobs::{NewJob, NewMask};
-use crate::connection::error::StoreError;
+use crate::connection::error::{StoreError, reach};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{AuditEntry, Outcome};
@@ -19,6 +19,7 @@ use codemint_codes::job::request::Request;
 use codemint_codes::job::state::JobError;
 use codemint_codes::policy::OtherCheckKey;
 use codemint_codes::random::Key;
+use codemint_telemetry::failpoint;
 
 /// The result of a request to store a job.
 #[derive(Debug)]
@@ -92,7 +93,9 @@ impl Store {
     ) -> Result<PutJob, StoreError> {
         let new = NewJob::plan(id, request).await?;
         load(&new.key).await?;
+        reach(failpoint::LIST_LOADED).await?;
         let put = self.decide_new(&new).await?;
+        reach(failpoint::LIST_JOB_COMMITTED).await?;
         if let Some(code) = put.refusal() {
             self.put_audit(&entry_of(Outcome::Refused, id, request).with_detail(code)).await?;
         }
@@ -176,6 +179,8 @@ impl Store {
 impl StoreTransaction {
     async fn admit(&mut self, news: &[NewJob<'_>], counted: Option<&Counted>) -> Result<Decided, NotAdmitted> {
         self.lock_admissions_of(news).await?;
+        let campaigns = news.iter().filter_map(|new| new.request.campaign.as_deref());
+        self.share_campaign_names(&campaigns.collect()).await?;
         let mut decided = self.recognize_known(news).await?;
         let undecided: Vec<&NewJob<'_>> = news.iter().filter(|new| !decided.contains_key(&new.id)).collect();
         let refused = self.find_other_check_keys(&undecided).await?;

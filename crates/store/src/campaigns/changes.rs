@@ -1,6 +1,7 @@
 //! Changes of campaigns: each makes a new version, and an entry of the audit log with both.
 
 use chrono::Utc;
+use uuid::Uuid;
 
 use crate::campaigns::definitions::Campaign;
 use crate::connection::error::{StoreError, require_rows};
@@ -11,7 +12,7 @@ use crate::records::actor::actor_of_process;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::identity::IdentityKey;
 use codemint_offers::campaign::change::check_change;
-use codemint_offers::campaign::definition::Definition;
+use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::problem::Problem;
 
 /// The result of creating a campaign.
@@ -22,6 +23,11 @@ pub enum CreateCampaign {
     Exists {
         version: u32,
         is_same: bool,
+    },
+    /// These jobs of the campaign's name are not finished, and do not know that their codes are for its pool. Nothing was
+    /// changed.
+    Unfinished {
+        job_ids: Vec<Uuid>,
     },
 }
 
@@ -45,7 +51,8 @@ pub enum ChangeCampaign {
 }
 
 impl Store {
-    /// Creates a campaign with its first version and its limits.
+    /// Creates a campaign with its first version and its limits. The codes that jobs of its name have stored before go into
+    /// the pool of a restricted campaign.
     pub async fn create_campaign(&self, definition: &Definition) -> Result<CreateCampaign, StoreError> {
         const SQL: &str = "
             insert into campaigns (name, kind, active, version, starts_at, ends_at) values ($1, $2, $3, 1, $4, $5)
@@ -53,6 +60,10 @@ impl Store {
             returning no";
         let key = self.identity_key().await?;
         let mut transaction = self.begin_writing().await?;
+        let is_restricted = definition.kind == Kind::Restricted;
+        if is_restricted {
+            transaction.lock_campaign_name(&definition.name).await?;
+        }
         let insert = transaction.query(SQL).bind(&definition.name).bind(definition.kind.into_str());
         let insert = insert.bind(definition.active);
         let insert = insert.bind(definition.starts_at.map(|at| Time(at.with_timezone(&Utc))));
@@ -62,6 +73,14 @@ impl Store {
             transaction.rollback().await?;
             return self.describe_existing(definition).await;
         };
+        if is_restricted {
+            let job_ids = transaction.list_unfinished_of(&definition.name).await?;
+            if !job_ids.is_empty() {
+                transaction.rollback().await?;
+                return Ok(CreateCampaign::Unfinished { job_ids });
+            }
+            transaction.put_earlier_codes_into_pool(no, &definition.name).await?;
+        }
         transaction.insert_version(no, 1, definition).await?;
         transaction.put_limits(no, None, definition, &key).await?;
         let entry = entry(Action::CampaignCreate, &definition.name, "version 1");

@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
+use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::connection::error::{StoreError, require_rows};
+use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use codemint_codes::identity::IdentityKey;
 use codemint_codes::job::restriction::{ChunkShare, places_of};
+use codemint_telemetry::failpoint;
 
 /// The number of identities in a page of a list; the last page has fewer.
 pub const PLACES_IN_PAGE: usize = 10_000;
@@ -17,29 +19,53 @@ pub const PLACES_IN_PAGE: usize = 10_000;
 /// The name of the key of identities among the secrets.
 const IDENTITIES: &str = "identities";
 
+/// A code of a restricted campaign.
+#[derive(Clone, Debug, FromRow)]
+pub struct OwnedCode {
+    pub code: String,
+    /// The keyed digest of the identity that has it; `None` in the pool.
+    pub identity: Option<String>,
+    /// The identity itself, unless it was forgotten.
+    pub identity_text: Option<String>,
+}
+
+impl OwnedCode {
+    /// Returns false if the identity is not the one that the code was bound to. Without a key, nothing was bound.
+    pub fn has_its_identity(&self, key: Option<&IdentityKey>) -> bool {
+        match (&self.identity, &self.identity_text) {
+            (Some(digest), Some(text)) => key.is_some_and(|key| key.digest(text).to_string() == *digest),
+            _ => true,
+        }
+    }
+}
+
 impl Store {
     /// Returns the key under which this store digests identities; the first call draws it.
     ///
     /// # Errors
     /// `Corrupt` if the stored bytes are not a key.
     pub async fn identity_key(&self) -> Result<IdentityKey, StoreError> {
-        const SELECT: &str = "select bytes from secrets where name = $1";
         const INSERT: &str = "insert into secrets (name, bytes) values ($1, $2) on conflict (name) do nothing";
-        let mut stored: Option<(Vec<u8>,)> = self.query(SELECT).bind(IDENTITIES).fetch_optional().await?;
-        if stored.is_none() {
-            let mut drawn = [0; IdentityKey::LENGTH_BYTES];
-            getrandom::fill(&mut drawn)?;
-            let mut transaction = self.begin_writing().await?;
-            transaction.query(INSERT).bind(IDENTITIES).bind(&drawn[..]).execute().await?;
-            transaction.commit().await?;
-            // Another process may have been first.
-            stored = self.query(SELECT).bind(IDENTITIES).fetch_optional().await?;
+        if let Some(key) = self.find_identity_key().await? {
+            return Ok(key);
         }
-        let key = stored.and_then(|(bytes,)| IdentityKey::new(&bytes));
-        key.ok_or_else(|| StoreError::Corrupt {
-            table: "secrets",
-            problem: "the key of identities is invalid".to_owned(),
-        })
+        let mut drawn = [0; IdentityKey::LENGTH_BYTES];
+        getrandom::fill(&mut drawn)?;
+        let mut transaction = self.begin_writing().await?;
+        transaction.query(INSERT).bind(IDENTITIES).bind(&drawn[..]).execute().await?;
+        transaction.commit().await?;
+        // Another process may have been first.
+        self.find_identity_key().await?.ok_or_else(invalid_key)
+    }
+
+    /// Returns the key under which this store digests identities; `None` if it has none yet. Writes nothing.
+    ///
+    /// # Errors
+    /// `Corrupt` if the stored bytes are not a key.
+    pub async fn find_identity_key(&self) -> Result<Option<IdentityKey>, StoreError> {
+        const SQL: &str = "select bytes from secrets where name = $1";
+        let stored: Option<(Vec<u8>,)> = self.query(SQL).bind(IDENTITIES).fetch_optional().await?;
+        stored.map(|(bytes,)| IdentityKey::new(&bytes).ok_or_else(invalid_key)).transpose()
     }
 
     /// Returns those of these digests to which the campaign has bound codes.
@@ -54,13 +80,13 @@ impl Store {
     }
 
     /// Returns the codes in a range that belong to identities or are in the pool of this campaign, ascending.
-    pub async fn read_owned(&self, campaign_no: i64, first: &str, last: &str) -> Result<Vec<String>, StoreError> {
+    pub async fn read_owned(&self, campaign_no: i64, first: &str, last: &str) -> Result<Vec<OwnedCode>, StoreError> {
         const SQL: &str = "
-            select code from assignments where code between $1 and $2
+            select code, identity, identity_text from assignments where code between $1 and $2
             union all
-            select code from pool where campaign_no = $3 and code between $1 and $2
+            select code, null, null from pool where campaign_no = $3 and code between $1 and $2
             order by code";
-        self.query(SQL).bind(first).bind(last).bind(campaign_no).fetch_values().await
+        self.query(SQL).bind(first).bind(last).bind(campaign_no).fetch_all().await
     }
 
     /// Stores a list, all of it or nothing: pages of [`PLACES_IN_PAGE`] identities, one per line.
@@ -71,6 +97,9 @@ impl Store {
             let first_place = (number * PLACES_IN_PAGE) as i64;
             let insert = transaction.query(SQL).bind(list_id).bind(first_place).bind(page);
             require_rows("the insert of a list", insert.execute().await?, 1)?;
+            if number == 0 {
+                reach(failpoint::LIST_HALF_LOADED).await?;
+            }
         }
         transaction.commit().await
     }
@@ -91,6 +120,10 @@ impl Store {
         transaction.delete_list(list_id).await?;
         transaction.commit().await
     }
+}
+
+fn invalid_key() -> StoreError {
+    StoreError::Corrupt { table: "secrets", problem: "the key of identities is invalid".to_owned() }
 }
 
 /// Reads those of these digests to which the campaign has bound codes.

@@ -5,4 +5,5 @@ pub mod changes;
 mod limits;
 pub mod lists;
 pub mod pool;
+mod earlier_codes;
 pub mod segments;

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 
 use crate::campaigns::definitions::definition_of;
-use crate::connection::error::{StoreError, require_rows};
+use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
 use codemint_offers::campaign::definition::{Definition, Kind};
+use codemint_telemetry::failpoint;
 
 /// An identity that is to get a code.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub enum IssueOutcome {
     NotActive,
     PoolEmpty,
     LimitReached,
+    /// The rest of the limit is promised to the lists of unfinished jobs.
+    LimitReserved,
 }
 
 /// A campaign that is not changed until the end of the transaction.
@@ -68,9 +71,11 @@ impl Store {
         let outcomes = transaction.issue(campaign, wanted, &digests).await?;
         let has_changed = outcomes.iter().any(|outcome| matches!(outcome, IssueOutcome::Issued { .. }));
         if has_changed {
-            transaction.commit().await?
+            reach(failpoint::BEFORE_ISSUE_COMMIT).await?;
+            transaction.commit().await?;
+            reach(failpoint::AFTER_ISSUE_COMMIT).await?;
         } else {
-            transaction.rollback().await?
+            transaction.rollback().await?;
         }
         Ok(outcomes)
     }
@@ -186,12 +191,17 @@ impl StoreTransaction {
     async fn issue_to(&mut self, campaign_no: i64, new: &[(&str, &ToIssue)]) -> Result<Issued, StoreError> {
         let wanted = new.len() as u64;
         let allowed = self.find_issuable(campaign_no).await?.unwrap_or(wanted).min(wanted);
-        let short_of = if allowed < wanted { IssueOutcome::LimitReached } else { IssueOutcome::PoolEmpty };
+        let short_of = match allowed < wanted {
+            true if self.has_unfinished_list(campaign_no).await? => IssueOutcome::LimitReserved,
+            true => IssueOutcome::LimitReached,
+            false => IssueOutcome::PoolEmpty,
+        };
         let mut done = Issued { issued: HashMap::new(), others: HashMap::new(), short_of };
         if allowed == 0 {
             return Ok(done);
         }
         let codes = self.take_from_pool(campaign_no, allowed).await?;
+        reach(failpoint::POOL_TAKEN).await?;
         if (codes.len() as u64) < allowed {
             done.short_of = IssueOutcome::PoolEmpty;
         }
@@ -209,6 +219,15 @@ impl StoreTransaction {
             done.others = self.find_codes_of(campaign_no, &digests).await?;
         }
         Ok(done)
+    }
+
+    async fn has_unfinished_list(&mut self, campaign_no: i64) -> Result<bool, StoreError> {
+        const SQL: &str = "
+            select exists (
+                select 1 from jobs
+                 where campaign = (select name from campaigns where no = $1)
+                   and list_id is not null and state in ('queued', 'running', 'cancelling'))";
+        self.query(SQL).bind(campaign_no).fetch_value().await
     }
 
     /// Returns how many codes the limit still allows, and locks it; `None` without a limit.

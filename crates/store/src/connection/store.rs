@@ -75,6 +75,15 @@ impl Store {
         self.query("select rolsuper from pg_roles where rolname = current_user").fetch_value().await
     }
 
+    /// Returns true if the database user may store codes, and not only order them.
+    pub async fn may_mint(&self) -> Result<bool, StoreError> {
+        if let Self::Sqlite(_) = self {
+            return Ok(true);
+        }
+        const SQL: &str = "select has_table_privilege('codes', 'insert') and has_table_privilege('chunks', 'update')";
+        self.query(SQL).fetch_value().await
+    }
+
     /// Returns true if `codes` is distributed over the nodes of a cluster.
     pub fn is_distributed(&self) -> bool {
         matches!(self, Self::Postgres(postgres) if postgres.is_distributed)

@@ -23,6 +23,9 @@ const CAMPAIGN_LOCKS: i32 = 0x434d_5047;
 /// "ORDR": the first half of the keys of the locks of orders; the second half is a digest of the order's reference.
 const ORDER_LOCKS: i32 = 0x4f52_4452;
 
+/// "CNAM": the first half of the keys of the locks of names of campaigns; the second half is a hash of the name.
+const CAMPAIGN_NAME_LOCKS: i32 = 0x434e_414d;
+
 /// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]
 pub enum StoreTransaction {
@@ -113,11 +116,20 @@ impl StoreTransaction {
 
     /// Makes redemptions of the same order take turns, until the end of the transaction.
     pub(crate) async fn lock_orders(&mut self, orders: &BTreeSet<&str>) -> Result<(), StoreError> {
-        let key = |order: &&str| {
-            let digest = Sha256::digest(order);
-            i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
-        };
-        self.lock_each("pg_advisory_xact_lock", ORDER_LOCKS, orders.iter().map(key).collect()).await
+        let keys = orders.iter().map(|order| key_of_text(order)).collect();
+        self.lock_each("pg_advisory_xact_lock", ORDER_LOCKS, keys).await
+    }
+
+    /// Makes the creation of a restricted campaign wait for all transactions that store jobs of its name or withdraw their
+    /// codes, and these for the creation.
+    pub(crate) async fn lock_campaign_name(&mut self, name: &str) -> Result<(), StoreError> {
+        self.lock_each("pg_advisory_xact_lock", CAMPAIGN_NAME_LOCKS, vec![key_of_text(name)]).await
+    }
+
+    /// Keeps restricted campaigns of these names from being created until the end of the transaction.
+    pub(crate) async fn share_campaign_names(&mut self, names: &BTreeSet<&str>) -> Result<(), StoreError> {
+        let keys = names.iter().map(|name| key_of_text(name)).collect();
+        self.lock_each("pg_advisory_xact_lock_shared", CAMPAIGN_NAME_LOCKS, keys).await
     }
 
     /// Takes locks in ascending order, so that nobody waits in a circle. In SQLite the writer is alone anyway.
@@ -161,4 +173,10 @@ impl StoreTransaction {
         })
         .await
     }
+}
+
+/// Names or references of the same key only wait for each other.
+fn key_of_text(text: &str) -> i32 {
+    let digest = Sha256::digest(text);
+    i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::connection::error::{StoreError, is_duplicate, require_rows};
+use crate::connection::error::{StoreError, is_duplicate, reach, require_rows};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::chunks::ClaimedChunk;
 use crate::minting::copy_format::CopyRows;
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::identity::IdentityKey;
+use codemint_telemetry::failpoint;
 
 /// Where the codes of a chunk go.
 #[derive(Clone, Debug)]
@@ -128,6 +129,7 @@ impl StoreTransaction {
             ] {
                 if rows.count > 0 {
                     require_rows("the copy of owners", session.copy_in(sql, &rows.bytes).await?, rows.count)?;
+                    reach(failpoint::OWNERS_HALF_WRITTEN).await?;
                 }
             }
             return session.execute_text("release savepoint before_owners").await;
@@ -137,6 +139,7 @@ impl StoreTransaction {
             let json = std::str::from_utf8(&rows.bytes).unwrap_or_default();
             if rows.count > 0 {
                 require_rows("the insert of owners", self.query(sql).bind(json).execute().await?, rows.count)?;
+                reach(failpoint::OWNERS_HALF_WRITTEN).await?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ pub mod facts;
 pub mod redeem;
 pub mod transitions;
 pub mod overdue;
+pub mod pruning;
 pub mod reads;
 pub mod forgetting;
 mod effects;

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use strum::IntoStaticStr;
+use uuid::Uuid;
 
 use crate::connection::error::StoreError;
 use crate::connection::statement::{List, Time};
@@ -79,7 +80,45 @@ impl Prunable {
     }
 }
 
+/// A list of identities without a job: the process that stored it ended before its job was accepted.
+#[derive(Clone, Debug, FromRow)]
+pub struct AbandonedList {
+    pub list_id: Uuid,
+    /// The size of its identities.
+    #[sqlx(try_from = "i64")]
+    pub bytes: u64,
+}
+
 impl Store {
+    /// Lists abandoned lists that were stored before this time. It has to be long ago: a process stores a list moments before
+    /// its job.
+    pub async fn list_abandoned_lists(&self, stored_before: DateTime<Utc>) -> Result<Vec<AbandonedList>, StoreError> {
+        const SQL: &str = "
+            select l.list_id, cast(sum(octet_length(l.identities)) as bigint) as bytes
+              from job_identities l
+             where not exists (select 1 from jobs j where j.list_id = l.list_id)
+             group by l.list_id
+            having max(l.loaded_at) < $1
+             order by l.list_id";
+        self.query(SQL).bind(Time(stored_before)).fetch_all().await
+    }
+
+    /// Removes an abandoned list. Returns false if another process had removed it, or if it has a job by now.
+    pub async fn prune_list(&self, list: &AbandonedList) -> Result<bool, StoreError> {
+        const SQL: &str = "
+            delete from job_identities
+             where list_id = $1 and not exists (select 1 from jobs j where j.list_id = $1)";
+        let mut transaction = self.begin_writing_unflushed().await?;
+        let is_removed = transaction.query(SQL).bind(list.list_id).execute().await? > 0;
+        if is_removed {
+            let mut entry = AuditEntry::new(Action::Prune, Outcome::Done).with_detail("lists");
+            entry.count = Some(1);
+            transaction.put_audit(&[entry]).await?;
+        }
+        transaction.commit().await?;
+        Ok(is_removed)
+    }
+
     /// Lists the first rows after this number that belong to jobs which ended before this time, ascending; empty if
     /// there are no more.
     pub async fn list_prunable(

@@ -26,6 +26,8 @@ pub enum WithdrawalStep {
     Repeated,
     /// Nothing was changed.
     Refused(NotWithdrawable),
+    /// This number of its codes is issued to identities: nothing was changed.
+    Issued { codes: u64 },
     /// This import may have left out codes because they existed in the import to withdraw: nothing was changed.
     NeededBy(Uuid),
 }
@@ -62,6 +64,8 @@ impl StoreTransaction {
         for length in self.code_lengths_of(job_no).await? {
             self.lock_admissions(unsigned("masks", length)?).await?;
         }
+        let campaign = self.read_job(job_no).await?.campaign;
+        self.share_campaign_names(&campaign.iter().map(String::as_str).collect()).await?;
         self.query("select no from jobs where no = $1 for update").bind(job_no).execute().await?;
         let job = self.read_job(job_no).await?;
         let withdrawal = match decide_withdrawal(&job) {
@@ -71,6 +75,13 @@ impl StoreTransaction {
         };
         if let Some(other) = self.find_import_in_need_of(job_no).await? {
             return Ok(WithdrawalStep::NeededBy(other));
+        }
+        // All at once, so that none is issued between two steps.
+        if let (Withdrawal::Begins, Some(campaign)) = (withdrawal, &campaign) {
+            let issued = self.take_codes_out_of_pool(job_no, campaign).await?;
+            if issued > 0 {
+                return Ok(WithdrawalStep::Issued { codes: issued });
+            }
         }
         let codes = self.delete_codes_of_next_run(job_no).await?;
         let left = job.minted.saturating_sub(codes);

@@ -119,12 +119,20 @@ impl Task {
 
 impl Destination {
     async fn of_job(store: &Store, job: &Job) -> Result<Self, StoreError> {
-        let Some(restricted_to) = job.options.restricted_to else { return Ok(Self::Nowhere) };
+        let Some(restricted_to) = job.options.restricted_to else { return Self::of_unrestricted(store, job).await };
         let campaign_no = store.find_campaign_no(job.campaign.as_deref().unwrap_or_default()).await?;
         Ok(match restricted_to {
             RestrictedTo::Pool => Self::Pool { campaign_no },
             RestrictedTo::List { list_id } => Self::List { campaign_no, list_id, key: store.identity_key().await? },
         })
+    }
+
+    /// Imported codes of a restricted campaign go into its pool. No such campaign is created while an import of its name is
+    /// unfinished.
+    async fn of_unrestricted(store: &Store, job: &Job) -> Result<Self, StoreError> {
+        let (Origin::Imported { .. }, Some(campaign)) = (&job.origin, &job.campaign) else { return Ok(Self::Nowhere) };
+        let campaign_no = store.find_restricted(campaign).await?;
+        Ok(campaign_no.map_or(Self::Nowhere, |campaign_no| Self::Pool { campaign_no }))
     }
 }
 

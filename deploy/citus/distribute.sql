@@ -71,7 +71,8 @@ declare
         select rolname from pg_roles member
          where rolcanlogin and not rolsuper
            and exists (select from pg_roles granted
-                        where rolname in ('codemint_generator', 'codemint_reader', 'codemint_producer', 'codemint_marketer')
+                        where rolname in ('codemint_generator', 'codemint_reader', 'codemint_producer', 'codemint_marketer',
+                                          'codemint_redeemer')
                           and pg_has_role(member.oid, granted.oid, 'member'))
          order by rolname);
     command text := format(

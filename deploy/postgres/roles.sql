@@ -1,4 +1,4 @@
--- Five roles, each with no more rights than it needs. Nobody logs in as one of them; make users their members instead:
+-- Six roles, each with no more rights than it needs. Nobody logs in as one of them; make users their members instead:
 --   create role mint login password '...' in role codemint_generator;
 -- Run this file in the store's database as a role that may create roles, and again after each `codemint migrate`:
 --   psql --single-transaction -v ON_ERROR_STOP=1 -f roles.sql postgres://admin@db/shop
@@ -8,14 +8,16 @@
 --   alter role migrate set role codemint_owner; -- so that the tables belong to the role, not to the user who creates them
 
 select format('create role %I', name)
-  from unnest(array['codemint_owner', 'codemint_generator', 'codemint_reader', 'codemint_producer', 'codemint_marketer']) name
+  from unnest(array['codemint_owner', 'codemint_generator', 'codemint_reader', 'codemint_producer', 'codemint_marketer',
+                    'codemint_redeemer']) name
  where not exists (select from pg_roles where rolname = name)
 \gexec
 grant usage, create on schema public to codemint_owner;
 
 -- --------------------------------------------------------------------------------------------------------------------
 
-grant usage on schema public to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;
+grant usage on schema public
+   to codemint_generator, codemint_reader, codemint_producer, codemint_marketer, codemint_redeemer;
 
 -- For minting: workers, `generate`, `import`, `jobs resume`, `cancel` and `prune`. A stored code can never be changed.
 grant select, insert, update on jobs, chunks, masks to codemint_generator;
@@ -43,19 +45,33 @@ grant delete on segments to codemint_marketer;
 grant insert on pool to codemint_marketer;
 grant delete on job_identities to codemint_marketer;
 grant select on codes, pool, assignments, reserved, schema_compatibility, _sqlx_migrations to codemint_marketer;
+grant select on redemptions to codemint_marketer;
+
+-- For redeeming: `validate`, `redeem`, `redemption` and `identity codes`. A redemption is deleted only in the transaction that
+-- inserted it, if it turns out to be refused. `identity forget` is for members of codemint_owner.
+grant select, insert, update, delete on redemptions to codemint_redeemer;
+grant select, insert, update on allowances to codemint_redeemer;
+grant select, insert on tally_deltas, secrets to codemint_redeemer;
+grant insert on outbox to codemint_redeemer;
+grant select on codes, chunks, masks, campaigns, campaign_versions, assignments, segments, segment_members to codemint_redeemer;
+grant select on tallies, schema_compatibility, _sqlx_migrations to codemint_redeemer;
+
+-- What became of a campaign is summed up.
+grant select on tallies, tally_deltas to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;
 
 -- For the audit log, in which every action is recorded: roles may insert rows and nothing else. The number, the time and the
 -- role of a row come from the database: nobody may set them.
 grant select on audit to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;
 grant insert (actor, action, job_id, mask, count, campaign, result, detail, digest) on audit
-   to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;
+   to codemint_generator, codemint_reader, codemint_producer, codemint_marketer, codemint_redeemer;
 
--- For reading: `jobs list`, `jobs show`, `export`, `verify`. Not the key: that of an unfinished job reveals all of its codes.
+-- For reading: `jobs list`, `jobs show`, `export`, `verify`. No key of a job, neither here nor for redeeming: that of an unfinished
+-- job reveals all of its codes.
 grant select on chunks, masks, codes, reserved, outbox, schema_compatibility, _sqlx_migrations to codemint_reader;
-grant select on campaigns, campaign_versions, allowances, assignments, pool, segments to codemint_reader;
+grant select on campaigns, campaign_versions, allowances, assignments, pool, segments, redemptions to codemint_reader;
 do $$
 begin
-    execute (select format('grant select (%s) on jobs to codemint_reader', string_agg(quote_ident(attname), ', '))
+    execute (select format('grant select (%s) on jobs to codemint_reader, codemint_redeemer', string_agg(quote_ident(attname), ', '))
                from pg_attribute
               where attrelid = 'jobs'::regclass and attnum > 0 and not attisdropped and attname <> 'key');
 end $$;

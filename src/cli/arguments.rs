@@ -18,7 +18,7 @@ use crate::cli::support::global_options::GlobalOptions;
   codemint jobs list
 
 Exit codes: 0 done, 1 failure, 2 usage or configuration error, 3 negative result (a job or check \
-failed, lines of an import left out as invalid, nothing found, nothing changed), 4 impossible request, \
+failed, a code is refused, lines of an import left out as invalid, nothing found, nothing changed), 4 impossible request, \
 5 server unreachable or store unavailable, 129, 130 or 143 interrupted."
 )]
 pub struct Cli {
@@ -57,6 +57,12 @@ pub enum Configured {
     #[command(subcommand)]
     Segment(commands::segment::SegmentCommand),
     Issue(commands::issue::Issue),
+    Validate(commands::validate::Validate),
+    Redeem(commands::redeem::Redeem),
+    #[command(subcommand)]
+    Redemption(commands::redemption::RedemptionCommand),
+    #[command(subcommand)]
+    Identity(commands::identity::IdentityCommand),
     #[command(subcommand)]
     Reserve(commands::reserve::ReserveCommand),
     Code(commands::code::Code),

@@ -36,7 +36,7 @@ impl RedemptionKeeper {
         let mut kept = Kept::default();
         if !overdue.is_empty() {
             let moves: Vec<Move> = overdue.into_iter().map(|id| Move { id, action: Action::Expire }).collect();
-            let options = MoveOptions { emits_events: self.emits_events, skips_locked: true };
+            let options = MoveOptions { emits_events: self.emits_events, audits: false, skips_locked: true };
             let moved = self.store.move_redemptions(&self.definitions, &moves, options).await?;
             let has_expired = |moved: &&Moved| matches!(moved, Moved::Done { is_changed: true, .. });
             kept.expired = moved.iter().filter(has_expired).count() as u64;

@@ -30,6 +30,8 @@ pub struct RedeemerOptions {
     pub check_key: Option<CheckKey>,
     /// Events about redemptions are written for a broker.
     pub emits_events: bool,
+    /// Actions are recorded in the audit log: people take them by hand.
+    pub audits: bool,
 }
 
 /// Redeems codes for any number of callers. Its tasks end when the last copy is dropped.
@@ -51,6 +53,7 @@ impl Redeemer {
             store: store.clone(),
             definitions: DefinitionCache::default(),
             emits_events: options.emits_events,
+            audits: options.audits,
         });
         let (writes, waiting_writes) = mpsc::channel(QUEUE_MAX);
         let (questions, waiting_questions) = mpsc::channel(QUEUE_MAX);

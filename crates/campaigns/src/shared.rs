@@ -17,6 +17,7 @@ pub(crate) struct Shared {
     pub key: IdentityKey,
     pub definitions: DefinitionCache,
     pub emits_events: bool,
+    pub audits: bool,
 }
 
 impl Shared {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::answers::{RedeemError, Redeemed};
 use crate::attempts::Attempts;
 use crate::shared::Shared;
+use codemint_codes::identity::FORGOTTEN;
 use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::transition::Action;
 use codemint_offers::verdict::reason::{Reason, ReasonCode};
@@ -227,7 +228,7 @@ async fn decide(shared: &Shared, asked: &[Asked]) -> Result<Vec<Decided>, StoreE
 }
 
 async fn act(shared: &Shared, moves: &[Move]) -> Result<Vec<Moved>, StoreError> {
-    let options = MoveOptions { emits_events: shared.emits_events, skips_locked: false };
+    let options = MoveOptions { emits_events: shared.emits_events, audits: shared.audits, skips_locked: false };
     let mut attempts = Attempts::new();
     loop {
         match shared.store.move_redemptions(&shared.definitions, moves, options).await {
@@ -255,7 +256,11 @@ fn full_subjects(short: &[(Known, Vec<Reason>)]) -> FullSubjects {
         for reason in reasons {
             match reason.code {
                 ReasonCode::LimitReached => full.codes.push(asked.code.clone()),
-                ReasonCode::IdentityLimitReached => full.identities.extend(asked.request.identity.clone()),
+                ReasonCode::IdentityLimitReached => {
+                    full.identities.extend(asked.request.identity.clone());
+                    // What it held before it was forgotten.
+                    full.identities.extend(asked.identity.as_ref().map(|digest| format!("{FORGOTTEN}{digest}")));
+                }
                 _ => full.campaign_nos.push(asked.campaign_no),
             }
         }

@@ -39,7 +39,8 @@ pub struct Audit {
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     job: Option<Uuid>,
     /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune, withdraw,
-    /// campaign_create, campaign_change, campaign_activate, campaign_deactivate, segment_change, segment_remove
+    /// campaign_create, campaign_change, campaign_activate, campaign_deactivate, segment_change, segment_remove,
+    /// redemption_confirm, redemption_release, redemption_rollback, identity_forget
     #[arg(long)]
     action: Option<Action>,
     /// Report as JSON, one entry per line

@@ -1,16 +1,14 @@
 //! `codemint code`: looks up one code as a customer typed it.
 
-use std::io::{self, BufRead, IsTerminal, Read};
-
 use chrono::DateTime;
 use clap::Args;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::cli::commands::audit::LATEST;
 use crate::cli::support::code_report::{CodeReport, Owner, ShownCode};
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::one_line;
 use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::grouped;
 use crate::config::policy_files;
@@ -67,38 +65,9 @@ impl Code {
     /// # Errors
     /// `usage` if the text cannot be a code.
     async fn typed(&self, context: &Context) -> Result<Typed, Failure> {
-        let text = if self.code == "-" { read_input(context).await? } else { self.code.clone() };
+        let text = one_line::argument(context, &self.code, "code", TYPED_BYTES_MAX).await?;
         text.parse().map_err(Failure::usage)
     }
-}
-
-/// Reads on a separate thread: a read from a silent pipe cannot be stopped, and must not keep the process alive.
-async fn read_input(context: &Context) -> Result<String, Failure> {
-    if io::stdin().is_terminal() {
-        context.note("type the code and press Enter");
-    }
-    let (send, receive) = oneshot::channel();
-    // The result is no longer awaited after a stop request.
-    std::thread::spawn(move || drop(send.send(read_text())));
-    tokio::select! {
-        read = receive => read.unwrap_or_else(|_| Err(Failure::other("reading standard input ended without a result"))),
-        () = context.stop.token().cancelled() => Err(context.stop.interrupted("stopped before a code was read")),
-    }
-}
-
-/// Reads one byte more than a code may have, so that a longer text is refused.
-fn read_text() -> Result<String, Failure> {
-    let cannot_read = |problem: String| Failure::usage(format!("standard input cannot be read: {problem}"));
-    let mut bytes = Vec::new();
-    let mut input = io::stdin().lock().take(TYPED_BYTES_MAX as u64 + 1);
-    let is_typed = io::stdin().is_terminal();
-    let read = if is_typed { input.read_until(b'\n', &mut bytes) } else { input.read_to_end(&mut bytes) };
-    read.map_err(|error| cannot_read(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| cannot_read("it is not UTF-8 text".to_owned()))?;
-    if text.trim().lines().count() > 1 {
-        return Err(cannot_read("it has more than one line; write one code".to_owned()));
-    }
-    Ok(text)
 }
 
 /// The look-up of one code.

@@ -16,6 +16,7 @@ use crate::cli::support::text::shown_path;
 use crate::cli::support::waits::{self, NOTE_AFTER, Wait};
 use crate::config::configuration::Config;
 use crate::config::load::load;
+use codemint_campaigns::answers::RedeemError;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::text::{printable, printable_lines};
 use codemint_store::connection::error::StoreError;
@@ -191,14 +192,38 @@ impl Context {
 
     /// Sends a request to the store and retries it while the store is unreachable, until a stop is requested.
     pub async fn with_retries<T>(&self, ask: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, Failure> {
+        self.retry(ask, |error| Some(error)).await
+    }
+
+    /// Sends a request to the service of redemptions, with the retries of [`Self::with_retries`].
+    pub async fn redeem_with_retries<T>(&self, ask: impl AsyncFn() -> Result<T, RedeemError>) -> Result<T, Failure> {
+        let of_store: fn(&RedeemError) -> Option<&StoreError> = |error| match error {
+            RedeemError::Store(error) => Some(error),
+            RedeemError::Identity(_) | RedeemError::Busy => None,
+        };
+        self.retry(ask, of_store).await
+    }
+
+    async fn retry<T, E>(
+        &self,
+        ask: impl AsyncFn() -> Result<T, E>,
+        store_error: fn(&E) -> Option<&StoreError>,
+    ) -> Result<T, Failure>
+    where
+        Failure: From<E>,
+    {
         let mut backoff = Backoff::new(self.stop.token());
         loop {
-            match ask().await {
-                Err(error) if error.is_retryable() && self.may_wait(&error, backoff.waited()) => {
-                    backoff.wait_after(&error).await;
+            let error = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match store_error(&error) {
+                Some(cause) if cause.is_retryable() && self.may_wait(cause, backoff.waited()) => {
+                    backoff.wait_after(cause).await;
                     self.stop.check(|| "stopped while the store was unreachable".to_owned())?;
                 }
-                result => return Ok(result?),
+                _ => return Err(error.into()),
             }
         }
     }

@@ -82,14 +82,19 @@ fn problem_of(repeated: &Repeated) -> Problem {
 impl Document {
     /// Returns the failure of a document with these problems, and reports them for programs if that was requested.
     pub fn refuse(&self, problems: Vec<Problem>) -> Failure {
-        let count = counted(problems.len() as u128, "problem");
-        let head = format!("{} has {count}; nothing was changed", input::shown(&self.path));
-        if self.as_json {
-            let error = |problem: Problem| FieldError { field: problem.field, message: problem.message };
-            let errors = problems.into_iter().map(error).collect();
-            return print_json(&Errors { errors }).err().unwrap_or_else(|| Failure::impossible(head));
-        }
-        let lines = problems.iter().map(|problem| format!("\n  {}", printable(&problem.to_string())));
-        Failure::impossible(lines.fold(head, |message, line| message + &line))
+        refuse(&input::shown(&self.path), self.as_json, problems)
     }
+}
+
+/// Returns the failure of a document with these problems, and reports them for programs if that was requested. `what` names
+/// the document.
+pub fn refuse(what: &str, as_json: bool, problems: Vec<Problem>) -> Failure {
+    let head = format!("{what} has {}; nothing was changed", counted(problems.len() as u128, "problem"));
+    if as_json {
+        let error = |problem: Problem| FieldError { field: problem.field, message: problem.message };
+        let errors = problems.into_iter().map(error).collect();
+        return print_json(&Errors { errors }).err().unwrap_or_else(|| Failure::impossible(head));
+    }
+    let lines = problems.iter().map(|problem| format!("\n  {}", printable(&problem.to_string())));
+    Failure::impossible(lines.fold(head, |message, line| message + &line))
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::config::configuration::ConfigError;
 use crate::config::policy_files::PolicyError;
+use codemint_campaigns::answers::RedeemError;
 use codemint_codes::job::request::RequestError;
 use codemint_import::error::ImportError;
 use codemint_store::connection::error::{ErrorClass, StoreError};
@@ -112,7 +113,14 @@ impl From<ImportError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let code = match &error {
+        Self::from(&error)
+    }
+}
+
+/// An error that several callers share.
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        let code = match error {
             StoreError::Schema(_) | StoreError::NotOpened { .. } | StoreError::IsPgbouncer { .. } => USAGE,
             StoreError::Tls { .. } | StoreError::RoleWithoutLogin { .. } => USAGE,
             StoreError::File { .. } | StoreError::ReadOnly { .. } => USAGE,
@@ -120,6 +128,16 @@ impl From<StoreError> for Failure {
             _ => FAILURE,
         };
         Self::Message { code, message: error.to_string() }
+    }
+}
+
+impl From<RedeemError> for Failure {
+    fn from(error: RedeemError) -> Self {
+        match error {
+            RedeemError::Identity(error) => Self::impossible(error),
+            RedeemError::Busy => Self::other(RedeemError::Busy),
+            RedeemError::Store(error) => Self::from(&*error),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod state;
 pub mod request;
 pub mod record;
+pub mod document;
 pub mod ledger;
 pub mod decide;
 pub mod transition;

@@ -117,7 +117,7 @@ fn the_examples_of_the_documentation_are_valid() {
         names.push(definition.name);
     }
     names.sort();
-    assert_eq!(names, ["Buy two get one", "Ten euros off", "Ten percent off", "Welcome new locations"]);
+    assert_eq!(names, ["Buy two get one", "Opening day", "Ten euros off", "Ten percent off", "Welcome new locations"]);
 }
 
 /// Caches share definitions between threads.

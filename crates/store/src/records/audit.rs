@@ -64,6 +64,12 @@ pub enum Action {
     /// The condition or the members of a segment were changed.
     SegmentChange,
     SegmentRemove,
+    /// A redemption was changed by hand; the detail is its id.
+    RedemptionConfirm,
+    RedemptionRelease,
+    RedemptionRollback,
+    /// An identity was replaced by its digest.
+    IdentityForget,
 }
 
 fn unknown_action(_text: &str) -> String {

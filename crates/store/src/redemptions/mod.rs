@@ -10,5 +10,6 @@ pub mod transitions;
 pub mod overdue;
 pub mod pruning;
 pub mod reads;
+pub mod forgetting;
 mod effects;
 pub mod tallies;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
+use crate::records::audit::{self, AuditEntry};
 use crate::redemptions::allowances::NewAllowance;
 use crate::redemptions::definition_cache::DefinitionCache;
 use crate::redemptions::effects::Effects;
@@ -53,6 +54,8 @@ pub enum Moved {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MoveOptions {
     pub emits_events: bool,
+    /// What people do by hand is recorded in the audit log.
+    pub audits: bool,
     /// Redemptions that somebody else has locked are left as they are.
     pub skips_locked: bool,
 }
@@ -108,6 +111,7 @@ impl StoreTransaction {
         let locked = self.lock_redemptions(cache, key, moves, options).await?;
         let (mut ledger, mut effects) = (locked.allowances.clone(), Effects::default());
         let (mut answers, mut changed) = (Vec::with_capacity(moves.len()), Vec::new());
+        let mut entries = Vec::new();
         for one in moves {
             let Some(before) = locked.redemptions.get(&one.id) else {
                 answers.push(if options.skips_locked { Moved::Locked } else { Moved::Unknown });
@@ -121,6 +125,7 @@ impl StoreTransaction {
             if let Some(after) = after {
                 locked.apply(before, after, &mut ledger, &mut effects);
                 changed.push((before.state, (**after).clone()));
+                entries.extend(entry(&one.action, after).filter(|_| options.audits));
             }
             answers.push(answer(before, outcome));
         }
@@ -130,6 +135,7 @@ impl StoreTransaction {
         self.change_allowances(&ledger.changes_since(&locked.allowances)).await?;
         reach(failpoint::ALLOWANCES_CHANGED).await?;
         self.put_effects(&effects, options.emits_events).await?;
+        self.put_audit(&entries).await?;
         Ok((answers, !changed.is_empty()))
     }
 
@@ -281,6 +287,20 @@ impl Locked {
         effects.deltas.add(after, zone);
         effects.events.extend(Event::of(after));
     }
+}
+
+/// Returns the entry about an action that has changed a redemption; `None` for a deadline, which nobody acts on.
+fn entry(action: &Action, after: &Redemption) -> Option<AuditEntry> {
+    let action = match action {
+        Action::Confirm { .. } => audit::Action::RedemptionConfirm,
+        Action::Release => audit::Action::RedemptionRelease,
+        Action::RollBack { .. } => audit::Action::RedemptionRollback,
+        Action::Expire => return None,
+    };
+    // A confirmation may be refused and change the redemption: it expires.
+    let outcome = if after.state == State::Expired { audit::Outcome::Refused } else { audit::Outcome::Done };
+    let entry = AuditEntry { campaign: Some(after.campaign.clone()), ..AuditEntry::new(action, outcome) };
+    Some(entry.with_detail(&after.id.to_string()))
 }
 
 fn answer(before: &Redemption, outcome: Outcome) -> Moved {

@@ -1,0 +1,129 @@
+//! Redemptions and validations as programs read them.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::campaign::definition::Definition;
+use crate::money::Currency;
+use crate::redemption::ledger::Remaining;
+use crate::redemption::record::{LineDiscounts, Redemption};
+use crate::redemption::state::State;
+use crate::verdict::reason::Reason;
+
+/// The document of a redemption. It holds neither the code nor the identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RedemptionDocument {
+    pub id: Uuid,
+    pub state: State,
+    /// The name of the campaign.
+    pub campaign: String,
+    /// The version of the campaign's definition under which it was decided.
+    pub version: u32,
+    /// The shop's reference of the order.
+    pub order: Option<String>,
+    /// True if it was rolled back and still counts.
+    pub keep_use: bool,
+    /// Null if the request had no cart.
+    pub discount: Option<DiscountDocument>,
+    pub held_at: DateTime<Utc>,
+    /// The deadline of the payment; null if it was confirmed at once.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Null while it is held.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// A discount, in minor units of its currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DiscountDocument {
+    #[schemars(with = "String")]
+    pub currency: Currency,
+    /// The sum of the lines.
+    pub amount: i64,
+    /// The lines of the cart, in its order.
+    pub lines: Vec<LineDocument>,
+}
+
+/// What is taken off one line of the cart; 0 for a line without discount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LineDocument {
+    pub sku: String,
+    pub amount: i64,
+}
+
+/// The document of a validation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ValidationDocument {
+    Valid {
+        #[schemars(extend("const" = true))]
+        valid: bool,
+        campaign: String,
+        /// Null if the request had no cart.
+        discount: Option<DiscountDocument>,
+        offer: ShownOffer,
+        /// What remains before this use.
+        remaining: Remaining,
+    },
+    Refused {
+        #[schemars(extend("const" = false))]
+        valid: bool,
+        reasons: Vec<Reason>,
+    },
+}
+
+/// What the shop shows to the buyer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ShownOffer {
+    pub text: Option<String>,
+    pub image_url: Option<String>,
+}
+
+impl ValidationDocument {
+    /// Returns the document of a code that may be used.
+    pub fn valid(definition: &Definition, discount: Option<LineDiscounts>, remaining: Remaining) -> Self {
+        let discount = discount.map(DiscountDocument::from);
+        Self::Valid { valid: true, campaign: definition.name.clone(), discount, offer: definition.into(), remaining }
+    }
+
+    /// Returns the document of a refusal.
+    pub const fn refused(reasons: Vec<Reason>) -> Self {
+        Self::Refused { valid: false, reasons }
+    }
+
+    pub const fn is_valid(&self) -> bool {
+        matches!(self, Self::Valid { .. })
+    }
+}
+
+impl From<&Definition> for ShownOffer {
+    fn from(definition: &Definition) -> Self {
+        Self { text: definition.offer.text.clone(), image_url: definition.offer.image_url.clone() }
+    }
+}
+
+impl From<LineDiscounts> for DiscountDocument {
+    fn from(discounts: LineDiscounts) -> Self {
+        let LineDiscounts { currency, amount, lines } = discounts;
+        let lines = lines.into_iter().map(|(sku, amount)| LineDocument { sku, amount }).collect();
+        Self { currency, amount, lines }
+    }
+}
+
+impl From<&Redemption> for RedemptionDocument {
+    fn from(redemption: &Redemption) -> Self {
+        Self {
+            id: redemption.id,
+            state: redemption.state,
+            campaign: redemption.campaign.clone(),
+            version: redemption.version,
+            order: redemption.order.clone(),
+            keep_use: redemption.keep_use,
+            discount: redemption.discount.clone().map(DiscountDocument::from),
+            held_at: redemption.held_at,
+            expires_at: redemption.expires_at,
+            ended_at: redemption.ended_at,
+        }
+    }
+}

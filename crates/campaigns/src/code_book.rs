@@ -19,6 +19,9 @@ const MASKS_FRESH_FOR: Duration = Duration::from_secs(1);
 /// The maximum number of runs whose origin is kept.
 const RUNS_MAX: usize = 1_000_000;
 
+/// The maximum number of codes that are kept.
+const CODES_MAX: usize = 100_000;
+
 /// A code that exists and belongs to a campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownCode {
@@ -34,13 +37,15 @@ pub struct CodeBook {
     store: Store,
     check_key: Option<CheckKey>,
     runs: Mutex<HashMap<i64, RunOrigin>>,
+    /// Codes that were found lately and cannot vanish: a public code is asked for again and again.
+    found: Mutex<HashMap<String, KnownCode>>,
     masks: Mutex<Option<(Instant, Arc<Vec<KnownMask>>)>>,
 }
 
 impl CodeBook {
     /// `check_key` verifies check characters, if the store's masks have some.
     pub fn new(store: Store, check_key: Option<CheckKey>) -> Self {
-        Self { store, check_key, runs: Mutex::default(), masks: Mutex::default() }
+        Self { store, check_key, runs: Mutex::default(), found: Mutex::default(), masks: Mutex::default() }
     }
 
     /// Looks up codes as they were typed, and answers in their order; `None` for a text that is no code of a campaign.
@@ -67,20 +72,35 @@ impl CodeBook {
 
     /// Returns the first of the spellings of each code that exists and belongs to a campaign.
     async fn find_first(&self, spellings: &[Vec<String>]) -> Result<Vec<Option<KnownCode>>, StoreError> {
-        let mut all: Vec<String> = spellings.iter().flatten().cloned().collect();
-        all.sort_unstable();
-        all.dedup();
-        let stored: HashMap<String, i64> = match all.is_empty() {
-            true => HashMap::new(),
-            false => self.store.find_run_nos(&all).await?.into_iter().collect(),
-        };
-        let origins = self.origins(&stored).await?;
-        let known = |code: &String| {
-            let origin = origins.get(stored.get(code)?)?;
-            let (campaign_no, may_vanish) = (origin.campaign_no?, origin.may_vanish);
-            Some(KnownCode { code: code.clone(), campaign_no, may_vanish })
-        };
-        Ok(spellings.iter().map(|spellings| spellings.iter().find_map(known)).collect())
+        let mut known = self.found_lately(spellings.iter().flatten());
+        let mut unknown: Vec<String> =
+            spellings.iter().flatten().filter(|code| !known.contains_key(*code)).cloned().collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if !unknown.is_empty() {
+            let stored: HashMap<String, i64> = self.store.find_run_nos(&unknown).await?.into_iter().collect();
+            let origins = self.origins(&stored).await?;
+            for (code, run_no) in stored {
+                let Some(origin) = origins.get(&run_no) else { continue };
+                let Some(campaign_no) = origin.campaign_no else { continue };
+                known.insert(code.clone(), KnownCode { code, campaign_no, may_vanish: origin.may_vanish });
+            }
+            self.keep(known.values());
+        }
+        Ok(spellings.iter().map(|spellings| spellings.iter().find_map(|code| known.get(code)).cloned()).collect())
+    }
+
+    fn found_lately<'a>(&self, codes: impl Iterator<Item = &'a String>) -> HashMap<String, KnownCode> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        codes.filter_map(|code| Some((code.clone(), found.get(code)?.clone()))).collect()
+    }
+
+    fn keep<'a>(&self, codes: impl Iterator<Item = &'a KnownCode>) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() >= CODES_MAX {
+            found.clear();
+        }
+        found.extend(codes.filter(|known| !known.may_vanish).map(|known| (known.code.clone(), known.clone())));
     }
 
     async fn origins(&self, stored: &HashMap<String, i64>) -> Result<HashMap<i64, RunOrigin>, StoreError> {

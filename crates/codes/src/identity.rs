@@ -107,6 +107,12 @@ impl fmt::Debug for IdentityKey {
 }
 
 impl IdentityDigest {
+    /// Returns the first half of the digest.
+    pub const fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -135,9 +141,9 @@ impl IdentityOrder {
         Some(Self(Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok()?.chain_update("identities")))
     }
 
-    /// Returns the place of an identity among the others.
-    pub fn key_of(&self, digest: &IdentityDigest) -> u64 {
-        let mac = self.0.clone().chain_update(digest.0).finalize().into_bytes();
+    /// Returns the place of an identity among the others, from the first half of its digest.
+    pub fn key_of(&self, prefix: u64) -> u64 {
+        let mac = self.0.clone().chain_update(prefix.to_be_bytes()).finalize().into_bytes();
         let mut key = [0; 8];
         key.copy_from_slice(&mac[..8]);
         u64::from_be_bytes(key)

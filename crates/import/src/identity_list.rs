@@ -1,4 +1,4 @@
-//! A list of identities, each of which is to get a code. It is held in memory: about 28 bytes and its own text for each
+//! A list of identities, each of which is to get a code. It is held in memory: about 24 bytes and its own text for each
 //! identity.
 
 use std::collections::HashSet;
@@ -21,6 +21,8 @@ const NUMBER_BITS: u64 = (1 << 24) - 1;
 /// The identities of a list, each once, ordered by their digests.
 #[derive(Debug)]
 pub struct IdentityList {
+    key: IdentityKey,
+    /// The identities as they were read, one per line.
     text: Vec<u8>,
     entries: Vec<Entry>,
     pub counts: ListCounts,
@@ -61,12 +63,14 @@ pub enum ListError {
     TooLarge,
 }
 
+/// An identity of the list: 16 bytes, of which there may be ten million.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    digest: IdentityDigest,
+    /// The first half of its digest.
+    prefix: u64,
+    /// Where its text begins, which ends before the next end of line.
     start: u32,
     line: u32,
-    length: u16,
 }
 
 impl IdentityList {
@@ -81,11 +85,12 @@ impl IdentityList {
         progress: Progress<'_>,
         on_left_out: OnLeftOut<'_>,
     ) -> Result<Self, ListError> {
-        let mut list = Self { text: Vec::new(), entries: Vec::new(), counts: ListCounts::default() };
+        let (key, counts) = (key.clone(), ListCounts::default());
+        let mut list = Self { key, text: Vec::new(), entries: Vec::new(), counts };
         let mut failed = Ok(());
         each_identity(input, is_csv, progress, |line, identity| {
             if failed.is_ok() {
-                failed = list.add(line, identity, key, on_left_out);
+                failed = list.add(line, identity, on_left_out);
             }
         })?;
         failed?;
@@ -97,7 +102,6 @@ impl IdentityList {
         &mut self,
         line: u64,
         identity: Result<&str, InvalidIdentity>,
-        key: &IdentityKey,
         on_left_out: OnLeftOut<'_>,
     ) -> Result<(), ListError> {
         self.counts.rows += 1;
@@ -112,17 +116,19 @@ impl IdentityList {
         if self.entries.len() == LIST_MAX || self.text.len() + identity.len() > LIST_BYTES_MAX {
             return Err(ListError::TooLarge);
         }
-        let (start, length) = (self.text.len() as u32, identity.len() as u16);
+        let start = self.text.len() as u32;
         self.text.extend_from_slice(identity.as_bytes());
-        self.entries.push(Entry { digest: key.digest(identity), start, line: line as u32, length });
+        self.text.push(b'\n');
+        self.entries.push(Entry { prefix: self.key.digest(identity).prefix(), start, line: line as u32 });
         Ok(())
     }
 
     fn remove_repeated(&mut self, on_left_out: OnLeftOut<'_>) -> Result<(), ListError> {
-        self.entries.sort_unstable_by_key(|entry| (entry.digest, entry.start));
+        self.entries.sort_unstable_by_key(|entry| (entry.prefix, entry.start));
+        let text = &self.text;
         let mut repeated: Vec<Entry> = Vec::new();
         self.entries.dedup_by(|later, earlier| {
-            let is_repeated = later.digest == earlier.digest;
+            let is_repeated = later.prefix == earlier.prefix && text_at(text, later) == text_at(text, earlier);
             if is_repeated {
                 repeated.push(*later);
             }
@@ -143,16 +149,16 @@ impl IdentityList {
         self.entries.is_empty()
     }
 
-    /// Returns the SHA-256 over the digests in their order: lists of the same identities have the same.
+    /// Returns the SHA-256 over the first halves of the digests in their order: lists of the same identities have the same.
     pub fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        self.entries.iter().for_each(|entry| digest.update(entry.digest.as_bytes()));
+        self.entries.iter().for_each(|entry| digest.update(entry.prefix.to_be_bytes()));
         digest.finalize().into()
     }
 
     /// Returns the digests in their order.
     pub fn digests(&self) -> impl Iterator<Item = IdentityDigest> {
-        self.entries.iter().map(|entry| entry.digest)
+        self.entries.iter().map(|entry| self.key.digest(self.text_of(entry)))
     }
 
     /// Leaves out identities that have a code of the campaign already.
@@ -160,7 +166,8 @@ impl IdentityList {
         if bound.is_empty() {
             return Ok(());
         }
-        let (removed, kept) = self.entries.iter().partition(|entry| bound.contains(&entry.digest.to_string()));
+        let is_bound = |entry: &&Entry| bound.contains(&self.key.digest(self.text_of(entry)).to_string());
+        let (removed, kept) = self.entries.iter().partition(is_bound);
         let removed: Vec<Entry> = removed;
         self.entries = kept;
         self.counts.bound = removed.len() as u64;
@@ -180,7 +187,7 @@ impl IdentityList {
         // share it are in the order of their digests, which says nothing about them either.
         let mut places: Vec<u64> = (0..)
             .zip(&self.entries)
-            .map(|(number, entry)| order.key_of(&entry.digest) & !NUMBER_BITS | number & NUMBER_BITS)
+            .map(|(number, entry)| order.key_of(entry.prefix) & !NUMBER_BITS | number & NUMBER_BITS)
             .collect();
         places.sort_unstable();
         let pages = places.len().div_ceil(places_in_page);
@@ -196,8 +203,13 @@ impl IdentityList {
     }
 
     fn text_of(&self, entry: &Entry) -> &str {
-        let start = entry.start as usize;
         // It was text when it was added.
-        std::str::from_utf8(&self.text[start..start + usize::from(entry.length)]).unwrap_or_default()
+        std::str::from_utf8(text_at(&self.text, entry)).unwrap_or_default()
     }
+}
+
+/// Returns the text of an entry.
+fn text_at<'a>(text: &'a [u8], entry: &Entry) -> &'a [u8] {
+    let rest = &text[entry.start as usize..];
+    rest.split(|byte| *byte == b'\n').next().unwrap_or_default()
 }

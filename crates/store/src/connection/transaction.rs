@@ -26,6 +26,15 @@ const ORDER_LOCKS: i32 = 0x4f52_4452;
 /// "CNAM": the first half of the keys of the locks of names of campaigns; the second half is a hash of the name.
 const CAMPAIGN_NAME_LOCKS: i32 = 0x434e_414d;
 
+/// With these, PostgreSQL finds each row by an index and plans once. By itself it would plan for the table as it was when it had few
+/// rows, and later read all of it.
+const BY_KEYS: &[(&str, &str)] = &[
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
 /// An open transaction. Dropping it rolls it back.
 #[derive(Debug)]
 pub enum StoreTransaction {
@@ -47,6 +56,24 @@ impl Store {
     /// Begins a transaction that only reads, and sees the store as it was at its first statement.
     pub async fn begin_reading(&self) -> Result<StoreTransaction, StoreError> {
         self.begin(Begin::SNAPSHOT, false).await
+    }
+
+    /// Begins a transaction that writes rows which are all named by their keys.
+    pub(crate) async fn begin_writing_by_keys(&self) -> Result<StoreTransaction, StoreError> {
+        self.begin(self.by_keys(Begin::WRITING), true).await
+    }
+
+    /// Begins a transaction that only reads, rows which are all named by their keys.
+    pub(crate) async fn begin_reading_by_keys(&self) -> Result<StoreTransaction, StoreError> {
+        self.begin(self.by_keys(Begin::SNAPSHOT), false).await
+    }
+
+    /// A coordinator cannot plan for unknown values at its nodes.
+    const fn by_keys(&self, begin: Begin) -> Begin {
+        match self {
+            Self::Postgres(store) if store.is_distributed => begin,
+            _ => Begin { settings: BY_KEYS, ..begin },
+        }
     }
 
     /// Begins a transaction that only reads, in PostgreSQL in this way.

@@ -19,7 +19,11 @@ pub struct RunOrigin {
 impl Store {
     /// Returns those of these codes that exist, each with the number of its run.
     pub async fn find_run_nos(&self, codes: &[String]) -> Result<Vec<(String, i64)>, StoreError> {
-        self.query("select code, run_no from codes where code = any($1)").bind(List(codes)).fetch_all().await
+        let mut snapshot = self.begin_reading_by_keys().await?;
+        let sql = "select code, run_no from codes where code = any($1)";
+        let found = snapshot.query(sql).bind(List(codes)).fetch_all().await?;
+        snapshot.rollback().await?;
+        Ok(found)
     }
 
     /// Returns the campaigns of runs.

@@ -103,7 +103,7 @@ pub struct Validated {
 impl Store {
     /// Decides requests without writing anything, and answers in their order.
     pub async fn validate(&self, cache: &DefinitionCache, asked: &[Asked]) -> Result<Vec<Validated>, StoreError> {
-        let mut snapshot = self.begin_reading().await?;
+        let mut snapshot = self.begin_reading_by_keys().await?;
         let facts = snapshot.read_facts(cache, &Subjects::of(asked)).await?;
         let ledger = snapshot.read_allowances(&facts.limited_subjects(asked), false).await?;
         snapshot.rollback().await?;

@@ -62,7 +62,7 @@ impl Store {
         asked: &[Asked],
         emits_events: bool,
     ) -> Result<Vec<Redeemed>, StoreError> {
-        let mut transaction = self.begin_writing().await?;
+        let mut transaction = self.begin_writing_by_keys().await?;
         let answers = transaction.redeem(cache, asked, emits_events).await?;
         if answers.iter().any(|answer| matches!(answer, Redeemed::Created(_))) {
             reach(failpoint::REDEMPTIONS_WRITTEN).await?;
@@ -87,17 +87,19 @@ impl StoreTransaction {
         self.lock_orders(&subjects.orders).await?;
         let facts = self.read_facts(cache, &subjects).await?;
         let mut answers = Answers(vec![None; asked.len()]);
-        let ids: Vec<Uuid> = asked.iter().map(|asked| asked.id).collect();
-        answers.add_known(asked, self.read_redemptions(&ids, Lock::No).await?);
         let seen = self.read_allowances(&facts.limited_subjects(asked), false).await?;
         let mut candidates = answers.candidates(asked, &facts, &seen)?;
+        // What was granted before is answered as it stands, whatever has become of the campaign.
+        let refused: Vec<Uuid> =
+            (0..).zip(asked).filter(|(place, _)| !candidates.contains_key(place)).map(|(_, asked)| asked.id).collect();
+        answers.add_known(asked, self.read_redemptions(&refused, Lock::No).await?);
         if candidates.is_empty() {
             return Ok(answers.finish());
         }
         let inserted = self.insert_redemptions(&candidates).await?;
         reach(failpoint::REDEMPTIONS_INSERTED).await?;
         if inserted.len() < candidates.len() {
-            // Somebody else has inserted these ids and committed since they were read above.
+            // These were granted before, perhaps by a transaction for which the insert has just waited.
             let others: Vec<Uuid> = candidates.keys().map(|place| asked[*place].id).collect();
             candidates.retain(|_, candidate| inserted.contains(&candidate.redemption.id));
             let others: Vec<Uuid> = others.into_iter().filter(|id| !inserted.contains(id)).collect();

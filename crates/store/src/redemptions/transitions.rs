@@ -86,7 +86,7 @@ impl Store {
         options: MoveOptions,
     ) -> Result<Vec<Moved>, StoreError> {
         let key = self.identity_key().await?;
-        let mut transaction = self.begin_writing().await?;
+        let mut transaction = self.begin_writing_by_keys().await?;
         let (answers, has_changed) = transaction.move_redemptions(cache, &key, moves, options).await?;
         if has_changed {
             reach(failpoint::REDEMPTIONS_WRITTEN).await?;

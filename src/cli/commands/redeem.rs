@@ -31,7 +31,7 @@ pub struct Redeem {
     /// How long the use waits for the payment, such as 90s, 30m, 2h or 7d
     #[arg(long, value_name = "TIME", value_parser = hold_seconds)]
     hold: Option<u32>,
-    /// Who asks, such as a session or a terminal of the shop
+    /// Session or terminal of the shop that asks
     #[arg(long, value_name = "A")]
     actor: Option<String>,
     /// Report as JSON

@@ -47,11 +47,10 @@ impl Redeem {
         let store = context.open_store(Access::Existing).await?;
         let redeemer = redeemer(context, &store, false).await?;
         let redeem = async || redeemer.redeem(id, request.clone(), true).await;
-        let answer = context.redeem_with_retries(redeem).await.map_err(|failure| {
-            failure.with_hint(format_args!(
+        let hint = format!(
             "whether the code was used is unknown; the same command with --id {id} finds out, and uses it at most once"
-        ))
-        })?;
+        );
+        let answer = context.redeem_with_retries(redeem).await.map_err(|failure| failure.with_hint(hint))?;
         match answer {
             Redeemed::Granted { redemption, is_new } => {
                 // Of an id that was drawn here, an attempt whose answer was lost is the one before.

@@ -67,14 +67,8 @@ impl Withdraw {
                 Some(WithdrawalStep::Refused(why)) => {
                     return Err(Failure::negative_result(format!("job {} cannot be withdrawn: {why}", job.id)));
                 }
-                Some(WithdrawalStep::Issued { codes }) => {
-                    return Err(Failure::negative_result(format!(
-                        "import {} cannot be withdrawn: {} of it {} issued to identities; nothing was changed",
-                        job.id,
-                        counted(codes.into(), "code"),
-                        one_or_many(codes, "is", "are")
-                    )));
-                }
+                Some(WithdrawalStep::Issued { codes }) => return Err(in_use(job.id, codes, "issued to identities")),
+                Some(WithdrawalStep::Redeemed { codes }) => return Err(in_use(job.id, codes, "redeemed")),
                 Some(WithdrawalStep::NeededBy(other)) => return Err(needed_by(context, &withdrawn, other)),
                 None => {
                     return Err(Failure::other(
@@ -86,6 +80,13 @@ impl Withdraw {
         }
         print_report(self.json, &withdrawn)
     }
+}
+
+fn in_use(job_id: Uuid, codes: u64, what: &str) -> Failure {
+    let (count, are) = (counted(codes.into(), "code"), one_or_many(codes, "is", "are"));
+    Failure::negative_result(format!(
+        "import {job_id} cannot be withdrawn: {count} of it {are} {what}; nothing was changed"
+    ))
 }
 
 /// Withdraws one run; `None` if the database user lacks the right.

@@ -201,12 +201,17 @@ impl StoreTransaction {
         Ok(earlier)
     }
 
-    /// Returns those of these codes that no longer exist.
+    /// Returns those of these imported codes that no longer exist, or are about to be withdrawn.
     async fn find_vanished(&mut self, codes: &[String]) -> Result<HashSet<String>, StoreError> {
         if codes.is_empty() {
             return Ok(HashSet::new());
         }
-        let sql = "select code from codes where code = any($1)";
+        let sql = "
+            select c.code
+              from codes c
+              join chunks k on k.run_no = c.run_no
+              join jobs j on j.no = k.job_no
+             where c.code = any($1) and coalesce(j.error_code, '') <> 'withdrawn'";
         let found: HashSet<String> = self.query(sql).bind(List(codes)).fetch_values().await?.into_iter().collect();
         Ok(codes.iter().filter(|code| !found.contains(*code)).cloned().collect())
     }

@@ -28,6 +28,8 @@ pub enum WithdrawalStep {
     Refused(NotWithdrawable),
     /// This number of its codes is issued to identities: nothing was changed.
     Issued { codes: u64 },
+    /// This number of its codes was redeemed: nothing was changed.
+    Redeemed { codes: u64 },
     /// This import may have left out codes because they existed in the import to withdraw: nothing was changed.
     NeededBy(Uuid),
 }
@@ -76,8 +78,13 @@ impl StoreTransaction {
         if let Some(other) = self.find_import_in_need_of(job_no).await? {
             return Ok(WithdrawalStep::NeededBy(other));
         }
-        // All at once, so that none is issued between two steps.
+        // All at once, so that none is issued between two steps. None is redeemed either: whoever redeems a code of an import
+        // looks whether its withdrawal has begun.
         if let (Withdrawal::Begins, Some(campaign)) = (withdrawal, &campaign) {
+            let redeemed = self.count_redeemed_codes(job_no, campaign).await?;
+            if redeemed > 0 {
+                return Ok(WithdrawalStep::Redeemed { codes: redeemed });
+            }
             let issued = self.take_codes_out_of_pool(job_no, campaign).await?;
             if issued > 0 {
                 return Ok(WithdrawalStep::Issued { codes: issued });
@@ -87,6 +94,21 @@ impl StoreTransaction {
         let left = job.minted.saturating_sub(codes);
         self.record_withdrawal(&job, withdrawal, left).await?;
         Ok(if left > 0 { WithdrawalStep::Advanced { codes } } else { WithdrawalStep::Completed { codes } })
+    }
+
+    /// Counts the codes of an import that were redeemed. Nobody redeems codes of the campaign until the end of the transaction.
+    async fn count_redeemed_codes(&mut self, job_no: i64, campaign: &str) -> Result<u64, StoreError> {
+        const SQL: &str = "
+            select count(*) from (
+                select distinct r.code
+                  from redemptions r
+                  join codes c on c.code = r.code
+                  join chunks k on k.run_no = c.run_no
+                 where r.campaign_no = $1 and k.job_no = $2) redeemed";
+        let no = self.query("select no from campaigns where name = $1").bind(campaign).fetch_optional::<(i64,)>().await?;
+        let Some((campaign_no,)) = no else { return Ok(0) };
+        self.lock_campaign_no(campaign_no).await?;
+        unsigned("redemptions", self.query(SQL).bind(campaign_no).bind(job_no).fetch_value::<i64>().await?)
     }
 
     /// Returns the lengths of the job's codes, ascending.

@@ -105,7 +105,8 @@ impl StoreTransaction {
                   join codes c on c.code = r.code
                   join chunks k on k.run_no = c.run_no
                  where r.campaign_no = $1 and k.job_no = $2) redeemed";
-        let no = self.query("select no from campaigns where name = $1").bind(campaign).fetch_optional::<(i64,)>().await?;
+        let no =
+            self.query("select no from campaigns where name = $1").bind(campaign).fetch_optional::<(i64,)>().await?;
         let Some((campaign_no,)) = no else { return Ok(0) };
         self.lock_campaign_no(campaign_no).await?;
         unsigned("redemptions", self.query(SQL).bind(campaign_no).bind(job_no).fetch_value::<i64>().await?)

@@ -27,35 +27,46 @@ impl Seen {
 
 /// Lets callers ask for this long. Each call gets a number that no other has, and returns true if it was granted. With
 /// `pause`, a caller waits that long between two calls.
-pub async fn run<F>(callers: usize, time: Duration, pause: Duration, call: impl Fn(u64) -> F) -> Seen
+pub async fn run<F>(
+    callers: usize,
+    time: Duration,
+    pause: Duration,
+    call: impl Fn(u64) -> F + Send + Sync + 'static,
+) -> Seen
 where
     F: Future<Output = bool> + Send + 'static,
-    F::Output: Send,
 {
     let call = Arc::new(call);
     let numbers = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
-    let work = (0..callers).map(|_| {
-        let (call, numbers) = (Arc::clone(&call), Arc::clone(&numbers));
-        async move {
-            let (mut granted, mut milliseconds) = (0, Vec::new());
-            while started.elapsed() < time {
-                let asked = Instant::now();
-                let number = numbers.fetch_add(1, Ordering::Relaxed);
-                if tokio::spawn(call(number)).await.expect("a caller") {
-                    granted += 1;
+    let work: Vec<_> = (0..callers)
+        .map(|caller| {
+            let (call, numbers) = (Arc::clone(&call), Arc::clone(&numbers));
+            tokio::spawn(async move {
+                let (mut granted, mut milliseconds) = (0, Vec::new());
+                // So that callers who pause do not all ask at once.
+                tokio::time::sleep(pause.mul_f64(caller as f64 / callers as f64)).await;
+                while started.elapsed() < time {
+                    let asked = Instant::now();
+                    let number = numbers.fetch_add(1, Ordering::Relaxed);
+                    if call(number).await {
+                        granted += 1;
+                    }
+                    milliseconds.push(asked.elapsed().as_secs_f64() * 1000.0);
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
+                    }
                 }
-                milliseconds.push(asked.elapsed().as_secs_f64() * 1000.0);
-                if !pause.is_zero() {
-                    tokio::time::sleep(pause).await;
-                }
-            }
-            (granted, milliseconds)
-        }
-    });
-    let seen = futures_util::future::join_all(work).await;
-    let seconds = started.elapsed().as_secs_f64();
-    let mut milliseconds: Vec<f64> = seen.iter().flat_map(|(_, milliseconds)| milliseconds).copied().collect();
+                (granted, milliseconds)
+            })
+        })
+        .collect();
+    let (mut granted, mut milliseconds) = (0_u64, Vec::new());
+    for caller in work {
+        let seen: (u64, Vec<f64>) = caller.await.expect("a caller");
+        granted += seen.0;
+        milliseconds.extend(seen.1);
+    }
     milliseconds.sort_by(f64::total_cmp);
-    Seen { granted: seen.iter().map(|(granted, _)| granted).sum(), seconds, milliseconds }
+    Seen { granted, seconds: started.elapsed().as_secs_f64(), milliseconds }
 }

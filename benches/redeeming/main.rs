@@ -83,7 +83,8 @@ async fn redeem(redeemer: Redeemer, code: String) -> bool {
 
 /// Lets callers use codes, each call the code of its number.
 async fn ours(redeemer: &Redeemer, callers: usize, codes: &Arc<Vec<String>>) -> Seen {
-    run(callers, TIME, NO_PAUSE, |number| {
+    let (redeemer, codes) = (redeemer.clone(), Arc::clone(codes));
+    run(callers, TIME, NO_PAUSE, move |number| {
         let code = codes[number as usize % codes.len()].clone();
         redeem(redeemer.clone(), code)
     })
@@ -91,8 +92,9 @@ async fn ours(redeemer: &Redeemer, callers: usize, codes: &Arc<Vec<String>>) -> 
 }
 
 async fn baseline(shop: &Shop, way: Way, callers: usize, codes: &Arc<Vec<String>>) -> Seen {
-    run(callers, TIME, NO_PAUSE, |number| {
-        let (shop, codes) = (shop.clone(), Arc::clone(codes));
+    let (shop, codes) = (shop.clone(), Arc::clone(codes));
+    run(callers, TIME, NO_PAUSE, move |number| {
+        let (shop, codes) = (shop.clone(), Arc::clone(&codes));
         async move { shop.redeem(way, &codes[number as usize % codes.len()]).await }
     })
     .await
@@ -123,16 +125,11 @@ async fn public_code(server: &Server) -> bool {
         let quota = 2000;
         let shop = Shop::create(&url, CONNECTIONS, quota).await;
         let seen = baseline(&shop, way, 64, &code).await;
-        let (rate, oversold) = (rate_until(&seen, quota), (shop.uses().await - quota).max(0));
+        let (rate, oversold) = (seen.per_second(), (shop.uses().await - quota).max(0));
         println!("{:32} {rate:>12.0} {:>10.1} {oversold:>10}", way.name(), seen.quantile(0.99));
     }
     judge_redemptions(&place).await;
     holds
-}
-
-/// A run may end because its limit is reached.
-fn rate_until(seen: &Seen, _quota: i64) -> f64 {
-    seen.per_second()
 }
 
 async fn private_codes(server: &Server) -> bool {
@@ -178,7 +175,7 @@ async fn calm(server: &Server) -> bool {
     let full = ours(&redeemer, 256, &code).await;
     // Each of them asks once a second's part, so that together they ask for half of what was possible.
     let pause = Duration::from_secs_f64(512.0 / (full.per_second() / 2.0));
-    let half = run(512, TIME, pause, |_| redeem(redeemer.clone(), "SPRING".to_owned())).await;
+    let half = run(512, TIME, pause, move |_| redeem(redeemer.clone(), "SPRING".to_owned())).await;
     let p99 = half.quantile(0.99);
     println!(
         "at {:.0}/s of {:.0}/s: p99 {p99:.1} ms   below 25: {}",
@@ -197,7 +194,7 @@ async fn two_processes(server: &Server) -> bool {
     let one = redeemer(&place).await;
     let other = Redeemer::start(&place.open_again().await, RedeemerOptions::default()).await.expect("a redeemer");
     let alone = ours(&one, 512, &code).await.per_second();
-    let both = run(512, TIME, NO_PAUSE, |number| {
+    let both = run(512, TIME, NO_PAUSE, move |number| {
         let redeemer = if number.is_multiple_of(2) { &one } else { &other };
         redeem(redeemer.clone(), "SPRING".to_owned())
     })
@@ -224,7 +221,7 @@ async fn validations(server: &Server) -> bool {
     }
     let codes = Arc::new(place.texts("select code from codes order by md5(code) limit 200000").await);
     let redeemer = redeemer(&place).await;
-    let seen = run(512, TIME, NO_PAUSE, |number| {
+    let seen = run(512, TIME, NO_PAUSE, move |number| {
         let (redeemer, code) = (redeemer.clone(), codes[number as usize % codes.len()].clone());
         async move { redeemer.validate(Request::of_code(code), true).await.expect("an answer").verdict.is_valid() }
     })

@@ -331,6 +331,10 @@ async fn the_role_for_marketing_manages_campaigns_and_leaves_minting_to_workers(
     place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0);
     assert_eq!(place.number("select count(*) from codes").await, 31);
     run(&["campaign", "create", "campaign.json"]).await.expect_code(0);
+    // A new limit counts the uses so far.
+    run(&["campaign", "show", "pub"]).await.expect_code(0);
+    write(&place, &with(public, "limits", json!({ "per_identity": 1, "redeemed": 9 })));
+    run(&["campaign", "change", "campaign.json", "--version", "1"]).await.expect_code(0);
     // Earlier codes of a restricted campaign, and a list.
     let restricted = with(with(definition(), "name", json!("own")), "kind", json!("restricted"));
     place.codemint(["generate", "OLD-####", "--count", "3", "--campaign", "own"]).run().await.expect_code(0);

@@ -127,6 +127,10 @@ async fn an_identity_in_the_list_of_an_unfinished_job_is_not_forgotten(place: Te
     let forgotten = run(&place, &["identity", "forget", "customer-17", "--json"], 0).await.json();
     assert_eq!(forgotten, json!({ "redemptions": 0, "codes": 1, "segments": 0 }));
     assert_eq!(place.number("select count(*) from assignments where identity_text is null").await, 1);
+    run(&place, &["verify", &job], 0).await;
+    let exported = run(&place, &["export", &job], 0).await.stdout;
+    assert_eq!(exported.lines().filter(|line| line.ends_with(',')).count(), 1, "{exported}");
+    assert!(!exported.contains("customer-17"), "{exported}");
 }
 
 #[tokio::test]

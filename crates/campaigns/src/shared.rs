@@ -25,6 +25,6 @@ impl Shared {
     pub(crate) fn asked(&self, id: Uuid, request: Request, code: KnownCode) -> Asked {
         let KnownCode { code, campaign_no, may_vanish } = code;
         let identity = request.identity.as_deref().map(|identity| self.key.digest(identity).to_string());
-        Asked { id, request_digest: request.digest(), request, code, campaign_no, may_vanish, identity }
+        Asked { id, request_digest: request.digest(&self.key), request, code, campaign_no, may_vanish, identity }
     }
 }

@@ -93,9 +93,6 @@ fn failure(error: IssueError) -> Failure {
     match error {
         IssueError::Identity(error) => Failure::impossible(error),
         IssueError::Busy => Failure::other(IssueError::Busy),
-        IssueError::Store(error) => match std::sync::Arc::try_unwrap(error) {
-            Ok(error) => error.into(),
-            Err(shared) => Failure::other(shared),
-        },
+        IssueError::Store(error) => Failure::from(&*error),
     }
 }

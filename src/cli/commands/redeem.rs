@@ -31,7 +31,7 @@ pub struct Redeem {
     /// How long the use waits for the payment, such as 90s, 30m, 2h or 7d
     #[arg(long, value_name = "TIME", value_parser = hold_seconds)]
     hold: Option<u32>,
-    /// Who asks, such as a session or a terminal of the shop
+    /// Session or terminal of the shop that asks
     #[arg(long, value_name = "A")]
     actor: Option<String>,
     /// Report as JSON
@@ -47,11 +47,10 @@ impl Redeem {
         let store = context.open_store(Access::Existing).await?;
         let redeemer = redeemer(context, &store, false).await?;
         let redeem = async || redeemer.redeem(id, request.clone(), true).await;
-        let answer = context.redeem_with_retries(redeem).await.map_err(|failure| {
-            failure.with_hint(format_args!(
+        let hint = format!(
             "whether the code was used is unknown; the same command with --id {id} finds out, and uses it at most once"
-        ))
-        })?;
+        );
+        let answer = context.redeem_with_retries(redeem).await.map_err(|failure| failure.with_hint(hint))?;
         match answer {
             Redeemed::Granted { redemption, is_new } => {
                 // Of an id that was drawn here, an attempt whose answer was lost is the one before.

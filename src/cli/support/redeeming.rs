@@ -16,7 +16,7 @@ use codemint_offers::read::request::{read_cart, read_context, read_request};
 use codemint_offers::redemption::request::{HOLD_SECONDS_MAX, HOLD_SECONDS_MIN, Request};
 use codemint_store::connection::store::Store;
 
-/// The arguments that state who wants to use a code, and what for.
+/// The arguments of a request to use a code.
 #[derive(Debug, Args)]
 pub struct RequestArguments {
     /// Code as it was typed, or - for standard input

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use codemint_codes::identity::IdentityKey;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -31,7 +32,7 @@ pub struct Request {
     pub hold_seconds: u32,
 }
 
-/// The first half of the SHA-256 of a request, by which a repeated one is recognized.
+/// The first half of a digest of a request or a cart, by which a repeated one is recognized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 16]);
 
@@ -50,11 +51,13 @@ impl Request {
         }
     }
 
-    /// Returns the digest of everything that the request says. Fields that are left out are equal to their defaults.
-    pub fn digest(&self) -> Digest {
+    /// Returns the digest of everything that the request says, under the store's key: it holds an identity, which nobody who
+    /// reads the digest may guess. Fields that are left out are equal to their defaults.
+    pub fn digest(&self, key: &IdentityKey) -> Digest {
         let Self { code, identity, order, cart, context, actor, click_id, hold_seconds } = self;
         let cart = cart.as_ref().map(cart_document);
-        digest_of(&json!([code, identity, order, cart, context_document(context), actor, click_id, hold_seconds]))
+        let document = json!([code, identity, order, cart, context_document(context), actor, click_id, hold_seconds]);
+        Digest(*key.digest(&document.to_string()).as_bytes())
     }
 }
 
@@ -69,11 +72,7 @@ impl fmt::Debug for Request {
 
 /// Returns the digest of a cart with which a redemption is confirmed.
 pub fn digest_of_cart(cart: &Cart) -> Digest {
-    digest_of(&cart_document(cart))
-}
-
-fn digest_of(document: &Value) -> Digest {
-    let digest = Sha256::digest(document.to_string());
+    let digest = Sha256::digest(cart_document(cart).to_string());
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
     Digest(first)

@@ -11,6 +11,7 @@ pub(crate) mod sqlite;
 mod sqlite_file;
 pub mod transaction;
 pub mod statement;
+pub(crate) mod locks;
 pub(crate) mod watch;
 pub(crate) mod patterns;
 pub(crate) mod time_limit;

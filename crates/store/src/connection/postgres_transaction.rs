@@ -92,6 +92,11 @@ impl Begin {
 
 impl PostgresStore {
     pub(crate) async fn begin(&self, begin: Begin) -> Result<PostgresSession, sqlx::Error> {
+        self.begin_with(begin, "").await
+    }
+
+    /// Begins a transaction, and executes a statement without values, unless it is empty, in the same round trip.
+    pub(crate) async fn begin_with(&self, begin: Begin, first: &str) -> Result<PostgresSession, sqlx::Error> {
         let mut session = self.session().await?;
         session.unclean = true;
         // A coordinator forwards the whole message to its nodes once for each setting in it, and the nodes complain.
@@ -99,6 +104,11 @@ impl PostgresStore {
             true => begin.statements(self.route),
             false => vec![begin.message(self.route)],
         };
+        match messages.last_mut() {
+            Some(message) if !first.is_empty() && !self.is_distributed => *message = format!("{message}; {first}"),
+            _ if !first.is_empty() => messages.push(first.to_owned()),
+            _ => {}
+        }
         let PostgresSession { connection, watch, .. } = &mut session;
         let first = Some(messages.remove(0).into());
         answered(watch.as_deref(), "begin", PgTransactionManager::begin(connection, first)).await?;

@@ -1,30 +1,11 @@
 //! A transaction on either store, so that each statement in it is written once.
 
-use std::collections::BTreeSet;
-
-use sha2::{Digest, Sha256};
 use sqlx::{Sqlite, Transaction};
 
 use crate::connection::error::StoreError;
 use crate::connection::postgres_transaction::{Begin, PostgresSession};
-use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::time_limit::in_time;
-
-/// "CMNT": the first half of the keys of our advisory locks; for admissions, the second half is a code length.
-const ADVISORY_LOCKS: i32 = 0x434d_4e54;
-
-/// The lock for publishing events: 0, because code lengths begin at 1.
-const OUTBOX_LOCK: i32 = 0;
-
-/// "CMPG": the first half of the keys of the locks of campaigns; the second half is the campaign's number.
-const CAMPAIGN_LOCKS: i32 = 0x434d_5047;
-
-/// "ORDR": the first half of the keys of the locks of orders; the second half is a digest of the order's reference.
-const ORDER_LOCKS: i32 = 0x4f52_4452;
-
-/// "CNAM": the first half of the keys of the locks of names of campaigns; the second half is a hash of the name.
-const CAMPAIGN_NAME_LOCKS: i32 = 0x434e_414d;
 
 /// With these, PostgreSQL finds each row by an index and plans once. By itself it would plan for the table as it was when it had few
 /// rows, and later read all of it.
@@ -58,9 +39,10 @@ impl Store {
         self.begin(Begin::SNAPSHOT, false).await
     }
 
-    /// Begins a transaction that writes rows which are all named by their keys.
-    pub(crate) async fn begin_writing_by_keys(&self) -> Result<StoreTransaction, StoreError> {
-        self.begin(self.by_keys(Begin::WRITING), true).await
+    /// Begins a transaction that writes rows which are all named by their keys. In PostgreSQL, its first statement is `locks`, which
+    /// takes no round trip of its own.
+    pub(crate) async fn begin_writing_by_keys(&self, locks: &str) -> Result<StoreTransaction, StoreError> {
+        self.begin_with(self.by_keys(Begin::WRITING), locks, true).await
     }
 
     /// Begins a transaction that only reads, rows which are all named by their keys.
@@ -82,9 +64,13 @@ impl Store {
     }
 
     async fn begin(&self, postgres_begin: Begin, writes: bool) -> Result<StoreTransaction, StoreError> {
+        self.begin_with(postgres_begin, "", writes).await
+    }
+
+    async fn begin_with(&self, begin: Begin, first: &str, writes: bool) -> Result<StoreTransaction, StoreError> {
         in_time(async {
             Ok(match self {
-                Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin(postgres_begin).await?),
+                Self::Postgres(postgres) => StoreTransaction::Postgres(postgres.begin_with(begin, first).await?),
                 Self::Sqlite(sqlite) if writes => StoreTransaction::Sqlite(sqlite.begin_writing().await?),
                 Self::Sqlite(sqlite) => StoreTransaction::Sqlite(sqlite.readers.begin().await?),
             })
@@ -104,79 +90,6 @@ impl StoreTransaction {
     /// Returns true if `codes` is distributed over the nodes of a cluster.
     pub(crate) fn is_distributed(&self) -> bool {
         matches!(self, Self::Postgres(session) if session.is_distributed())
-    }
-
-    /// Makes admissions of masks whose codes can meet take turns, until the end of the transaction; codes of different
-    /// lengths cannot meet. In SQLite the writer is alone anyway.
-    pub(crate) async fn lock_admissions(&mut self, code_length: usize) -> Result<(), StoreError> {
-        if let Self::Postgres(_) = self {
-            let query = self.query("select pg_advisory_xact_lock($1, $2)");
-            query.bind(ADVISORY_LOCKS).bind(code_length as i32).execute().await?;
-        }
-        Ok(())
-    }
-
-    /// Makes changes of a campaign take turns, until the end of the transaction; waits for all that use it. In SQLite the
-    /// writer is alone anyway.
-    pub(crate) async fn lock_campaign_no(&mut self, campaign_no: i64) -> Result<(), StoreError> {
-        if let Self::Postgres(_) = self {
-            let query = self.query("select pg_advisory_xact_lock($1, $2)");
-            query.bind(CAMPAIGN_LOCKS).bind(campaign_no as i32).execute().await?;
-        }
-        Ok(())
-    }
-
-    /// Keeps a campaign from being changed until the end of the transaction; others may use it too.
-    pub(crate) async fn share_campaign_no(&mut self, campaign_no: i64) -> Result<(), StoreError> {
-        if let Self::Postgres(_) = self {
-            let query = self.query("select pg_advisory_xact_lock_shared($1, $2)");
-            query.bind(CAMPAIGN_LOCKS).bind(campaign_no as i32).execute().await?;
-        }
-        Ok(())
-    }
-
-    /// Keeps campaigns from being changed until the end of the transaction; others may use them too.
-    pub(crate) async fn share_campaigns(&mut self, campaign_nos: &BTreeSet<i64>) -> Result<(), StoreError> {
-        let keys: Vec<i32> = campaign_nos.iter().map(|no| *no as i32).collect();
-        self.lock_each("pg_advisory_xact_lock_shared", CAMPAIGN_LOCKS, keys).await
-    }
-
-    /// Makes redemptions of the same order take turns, until the end of the transaction.
-    pub(crate) async fn lock_orders(&mut self, orders: &BTreeSet<&str>) -> Result<(), StoreError> {
-        let keys = orders.iter().map(|order| key_of_text(order)).collect();
-        self.lock_each("pg_advisory_xact_lock", ORDER_LOCKS, keys).await
-    }
-
-    /// Makes the creation of a restricted campaign wait for all transactions that store jobs of its name or withdraw their
-    /// codes, and these for the creation.
-    pub(crate) async fn lock_campaign_name(&mut self, name: &str) -> Result<(), StoreError> {
-        self.lock_each("pg_advisory_xact_lock", CAMPAIGN_NAME_LOCKS, vec![key_of_text(name)]).await
-    }
-
-    /// Keeps restricted campaigns of these names from being created until the end of the transaction.
-    pub(crate) async fn share_campaign_names(&mut self, names: &BTreeSet<&str>) -> Result<(), StoreError> {
-        let keys = names.iter().map(|name| key_of_text(name)).collect();
-        self.lock_each("pg_advisory_xact_lock_shared", CAMPAIGN_NAME_LOCKS, keys).await
-    }
-
-    /// Takes locks in ascending order, so that nobody waits in a circle. In SQLite the writer is alone anyway.
-    async fn lock_each(&mut self, function: &str, first: i32, mut keys: Vec<i32>) -> Result<(), StoreError> {
-        if keys.is_empty() || matches!(self, Self::Sqlite(_)) {
-            return Ok(());
-        }
-        keys.sort_unstable();
-        let query = self.query(format!("select {function}($1, key) from unnest($2::integer[]) as key"));
-        query.bind(first).bind(List(&keys)).execute().await?;
-        Ok(())
-    }
-
-    /// Makes this process the only publisher until the end of the transaction. False if there is another one.
-    pub(crate) async fn try_lock_outbox(&mut self) -> Result<bool, StoreError> {
-        self.query("select pg_try_advisory_xact_lock($1, $2)")
-            .bind(ADVISORY_LOCKS)
-            .bind(OUTBOX_LOCK)
-            .fetch_value()
-            .await
     }
 
     /// # Errors
@@ -200,10 +113,4 @@ impl StoreTransaction {
         })
         .await
     }
-}
-
-/// Names or references of the same key only wait for each other.
-fn key_of_text(text: &str) -> i32 {
-    let digest = Sha256::digest(text);
-    i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }

@@ -52,7 +52,7 @@ impl Store {
         let mut transaction = self.begin_writing().await?;
         let known = transaction.read_redemptions(&ids, Lock::No).await?;
         let campaigns: BTreeSet<i64> = known.iter().map(|redemption| redemption.campaign_no).collect();
-        transaction.share_campaigns(&campaigns).await?;
+        transaction.lock_uses(&campaigns, &BTreeSet::new()).await?;
         let mut redemptions = transaction.read_redemptions(&ids, Lock::SkipLocked).await?;
         // One may have been confirmed late since it was listed.
         redemptions.retain(|redemption| redemption.ended_at.is_some_and(|ended_at| ended_at < ended_before));

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::TimeDelta;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::connection::error::{StoreError, reach, require_rows};
+use crate::connection::locks::locks_of_uses;
 use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
@@ -14,7 +14,7 @@ use crate::redemptions::allowances::NewAllowance;
 use crate::redemptions::definition_cache::DefinitionCache;
 use crate::redemptions::effects::Effects;
 use crate::redemptions::facts::{Asked, Facts, Lock, Subjects};
-use crate::redemptions::rows::row_of;
+use crate::redemptions::rows::{json_of, row_of};
 use codemint_offers::redemption::event::Event;
 use codemint_offers::redemption::ledger::{Ledger, Subject, Takings};
 use codemint_offers::redemption::record::{LineDiscounts, Redemption};
@@ -62,8 +62,10 @@ impl Store {
         asked: &[Asked],
         emits_events: bool,
     ) -> Result<Vec<Redeemed>, StoreError> {
-        let mut transaction = self.begin_writing_by_keys().await?;
-        let answers = transaction.redeem(cache, asked, emits_events).await?;
+        let subjects = Subjects::of(asked);
+        let locks = locks_of_uses(&subjects.campaign_nos, &subjects.orders);
+        let mut transaction = self.begin_writing_by_keys(&locks).await?;
+        let answers = transaction.redeem(cache, asked, &subjects, emits_events).await?;
         if answers.iter().any(|answer| matches!(answer, Redeemed::Created(_))) {
             reach(failpoint::REDEMPTIONS_WRITTEN).await?;
             transaction.commit().await?;
@@ -80,12 +82,10 @@ impl StoreTransaction {
         &mut self,
         cache: &DefinitionCache,
         asked: &[Asked],
+        subjects: &Subjects<'_>,
         emits_events: bool,
     ) -> Result<Vec<Redeemed>, StoreError> {
-        let subjects = Subjects::of(asked);
-        self.share_campaigns(&subjects.campaign_nos).await?;
-        self.lock_orders(&subjects.orders).await?;
-        let facts = self.read_facts(cache, &subjects).await?;
+        let facts = self.read_facts(cache, subjects).await?;
         let mut answers = Answers(vec![None; asked.len()]);
         let seen = self.read_allowances(&facts.limited_subjects(asked), false).await?;
         let mut candidates = answers.candidates(asked, &facts, &seen)?;
@@ -140,8 +140,7 @@ impl StoreTransaction {
             returning id";
         let mut sorted: Vec<&Redemption> = candidates.values().map(|candidate| &candidate.redemption).collect();
         sorted.sort_unstable_by_key(|redemption| redemption.id);
-        let rows: Value = sorted.into_iter().map(row_of).collect();
-        let inserted: Vec<Uuid> = self.query(SQL).bind(rows.to_string()).fetch_values().await?;
+        let inserted: Vec<Uuid> = self.query(SQL).bind(json_of(sorted.into_iter().map(row_of))?).fetch_values().await?;
         Ok(inserted.into_iter().collect())
     }
 

@@ -1,7 +1,8 @@
 //! Rows of `redemptions`.
 
 use chrono::{DateTime, SubsecRound, Utc};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use codemint_offers::money::Currency;
 use codemint_offers::read::request::read_context;
 use codemint_offers::redemption::record::{LineDiscounts, Redemption};
 use codemint_offers::redemption::request::{Digest, context_document};
+use codemint_offers::redemption::state::State;
 
 /// Reads redemptions `r` with the names of their campaigns `p`.
 pub(crate) const SELECT: &str = "
@@ -113,33 +115,76 @@ pub(crate) fn whole_milliseconds(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(3)
 }
 
-/// Returns the fields of a row to insert or to change.
-pub(crate) fn row_of(redemption: &Redemption) -> Value {
+/// The fields of a row to insert or to change.
+#[derive(Serialize)]
+pub(crate) struct Row<'a> {
+    id: Uuid,
+    campaign_no: i64,
+    version: u32,
+    code: &'a str,
+    identity: Option<&'a str>,
+    order_ref: Option<&'a str>,
+    /// The state that a row must have to be changed.
+    state_before: Option<&'static str>,
+    state: &'static str,
+    keep_use: bool,
+    discount: Option<i64>,
+    order_amount: Option<i64>,
+    currency: Option<&'static str>,
+    lines: Option<&'a [(String, i64)]>,
+    source: Option<&'a str>,
+    ad: Option<&'a str>,
+    affiliate: Option<&'a str>,
+    click_id: Option<Uuid>,
+    actor: Option<&'a str>,
+    request_digest: String,
+    confirm_digest: Option<String>,
+    held_at: String,
+    expires_at: Option<String>,
+    ended_at: Option<String>,
+    context: Option<Value>,
+}
+
+impl Row<'_> {
+    /// Changes the row only if it is in this state.
+    pub(crate) fn if_in(self, state: State) -> Self {
+        Self { state_before: Some(state.into_str()), ..self }
+    }
+}
+
+pub(crate) fn row_of(redemption: &Redemption) -> Row<'_> {
     let bytes = |digest: &Digest| format!("\\x{}", hexadecimal(&digest.0));
     let discount = redemption.discount.as_ref();
-    json!({
-        "id": redemption.id,
-        "campaign_no": redemption.campaign_no,
-        "version": redemption.version,
-        "code": redemption.code,
-        "identity": redemption.identity,
-        "order_ref": redemption.order,
-        "state": redemption.state.into_str(),
-        "keep_use": redemption.keep_use,
-        "discount": discount.map(|discount| discount.amount),
-        "order_amount": redemption.order_amount,
-        "currency": discount.map(|discount| discount.currency.code()),
-        "lines": discount.map(|discount| &discount.lines),
-        "source": redemption.source,
-        "ad": redemption.ad,
-        "affiliate": redemption.affiliate,
-        "click_id": redemption.click_id,
-        "actor": redemption.actor,
-        "request_digest": bytes(&redemption.request_digest),
-        "confirm_digest": redemption.confirm_digest.as_ref().map(bytes),
-        "held_at": time_text(redemption.held_at),
-        "expires_at": redemption.expires_at.map(time_text),
-        "ended_at": redemption.ended_at.map(time_text),
-        "context": redemption.context.as_ref().map(context_document),
-    })
+    Row {
+        id: redemption.id,
+        campaign_no: redemption.campaign_no,
+        version: redemption.version,
+        code: &redemption.code,
+        identity: redemption.identity.as_deref(),
+        order_ref: redemption.order.as_deref(),
+        state_before: None,
+        state: redemption.state.into_str(),
+        keep_use: redemption.keep_use,
+        discount: discount.map(|discount| discount.amount),
+        order_amount: redemption.order_amount,
+        currency: discount.map(|discount| discount.currency.code()),
+        lines: discount.map(|discount| discount.lines.as_slice()),
+        source: redemption.source.as_deref(),
+        ad: redemption.ad.as_deref(),
+        affiliate: redemption.affiliate.as_deref(),
+        click_id: redemption.click_id,
+        actor: redemption.actor.as_deref(),
+        request_digest: bytes(&redemption.request_digest),
+        confirm_digest: redemption.confirm_digest.as_ref().map(bytes),
+        held_at: time_text(redemption.held_at),
+        expires_at: redemption.expires_at.map(time_text),
+        ended_at: redemption.ended_at.map(time_text),
+        context: redemption.context.as_ref().map(context_document),
+    }
+}
+
+/// Returns rows as the JSON that statements take.
+pub(crate) fn json_of<'a>(rows: impl IntoIterator<Item = Row<'a>>) -> Result<String, StoreError> {
+    let rows: Vec<Row<'a>> = rows.into_iter().collect();
+    serde_json::to_string(&rows).map_err(|error| corrupt(error.to_string()))
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono_tz::Tz;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::connection::error::{StoreError, reach, require_rows};
@@ -14,7 +13,7 @@ use crate::redemptions::allowances::NewAllowance;
 use crate::redemptions::definition_cache::DefinitionCache;
 use crate::redemptions::effects::Effects;
 use crate::redemptions::facts::{Facts, Lock, Subjects};
-use crate::redemptions::rows::row_of;
+use crate::redemptions::rows::{json_of, row_of};
 use codemint_codes::identity::IdentityKey;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::condition::facts::Facts as ConditionFacts;
@@ -86,7 +85,7 @@ impl Store {
         options: MoveOptions,
     ) -> Result<Vec<Moved>, StoreError> {
         let key = self.identity_key().await?;
-        let mut transaction = self.begin_writing_by_keys().await?;
+        let mut transaction = self.begin_writing_by_keys("").await?;
         let (answers, has_changed) = transaction.move_redemptions(cache, &key, moves, options).await?;
         if has_changed {
             reach(failpoint::REDEMPTIONS_WRITTEN).await?;
@@ -161,8 +160,7 @@ impl StoreTransaction {
             identities: known.iter().filter(is_confirmed).filter_map(|known| known.identity.as_deref()).collect(),
             orders: known.iter().filter(is_confirmed).filter_map(|known| known.order.as_deref()).collect(),
         };
-        self.share_campaigns(&subjects.campaign_nos).await?;
-        self.lock_orders(&subjects.orders).await?;
+        self.lock_uses(&subjects.campaign_nos, &subjects.orders).await?;
         let lock = if options.skips_locked { Lock::SkipLocked } else { Lock::Wait };
         let redemptions = self.read_redemptions(&ids, lock).await?;
         let facts = self.read_facts(cache, &subjects).await?;
@@ -203,13 +201,8 @@ impl StoreTransaction {
         if changed.is_empty() {
             return Ok(());
         }
-        let row = |(before, redemption): &(State, Redemption)| {
-            let mut row = row_of(redemption);
-            row["state_before"] = json!(before.into_str());
-            row
-        };
-        let rows: Value = changed.iter().map(row).collect();
-        let updated = self.query(SQL).bind(rows.to_string()).execute().await?;
+        let rows = changed.iter().map(|(before, redemption)| row_of(redemption).if_in(*before));
+        let updated = self.query(SQL).bind(json_of(rows)?).execute().await?;
         require_rows("the change of redemptions", updated, changed.len() as u64)
     }
 }

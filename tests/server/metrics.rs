@@ -41,7 +41,7 @@ fn every_metric_is_documented_with_its_type_and_its_labels() {
         let expected = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
-            Kind::ChunkSeconds | Kind::JobSeconds => "histogram",
+            Kind::ChunkSeconds | Kind::JobSeconds | Kind::BatchSize => "histogram",
         };
         assert_eq!(*kind, expected, "{}", metric.name);
         if let Some(first) = metric.label_names().next() {

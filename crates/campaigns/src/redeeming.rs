@@ -11,6 +11,7 @@ use crate::code_book::CodeBook;
 use crate::counting::{count_moved, count_redeemed, count_validated};
 use crate::shared::Shared;
 use crate::validating::{self, Question};
+use crate::waiter::Waiter;
 use crate::writing::{self, Wanted, Write};
 use codemint_codes::check::CheckKey;
 use codemint_offers::redemption::request::Request;
@@ -107,7 +108,7 @@ impl Redeemer {
     }
 
     async fn write<T>(&self, write: impl FnOnce(Wanted<T>) -> Write) -> Result<T, RedeemError> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = Waiter::new();
         let sent = self.writes.try_send(write(answer));
         // Also here: while the store does not answer, no further batch begins.
         waiting(self.writes.max_capacity() - self.writes.capacity());

@@ -31,6 +31,11 @@ grant select, insert, update, delete on job_identities, pool to codemint_generat
 grant select, insert on assignments, secrets to codemint_generator;
 grant select, update on allowances to codemint_generator;
 
+-- Workers expire holds whose deadline is over, and add up sums.
+grant select, update on redemptions to codemint_generator;
+grant select, insert, update, delete on tally_deltas to codemint_generator;
+grant select, insert, update on tallies to codemint_generator;
+
 -- For requesting codes that workers then mint: `enqueue` without a broker.
 grant select, insert, update on jobs, masks to codemint_producer;
 grant select, insert on chunks, outbox to codemint_producer;

@@ -37,11 +37,14 @@ pub(crate) fn count_moved(answer: &Result<Moved, RedeemError>) {
     );
 }
 
-/// Counts the answer to a request that only asks.
+/// Counts the answer to a request that only asks, with all its reasons: guesses begin with these.
 pub(crate) fn count_validated(answer: &Result<Validation, RedeemError>) {
     metrics::validated(match answer {
         Ok(validation) if validation.verdict.is_valid() => "valid",
-        Ok(_) => "invalid",
+        Ok(validation) => {
+            refused(&validation.verdict.reasons);
+            "invalid"
+        }
         Err(_) => "failed",
     });
 }

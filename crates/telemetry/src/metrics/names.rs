@@ -145,7 +145,7 @@ metrics! {
         by!("outcome": "created", "repeated", "refused", "different_request", "released", "confirmed", "rolled_back",
             "expired", "wrong_state", "unknown", "busy", "failed");
     pub REDEMPTION_REFUSALS: Counter =
-        "codemint_redemption_refusals_total", "Reasons of refused requests to use a code; a refusal may have several",
+        "codemint_redemption_refusals_total", "Reasons of refused requests and invalid validations; a refusal may have several",
         by!("reason": "code-not-found", "campaign-not-active", "not-started", "expired", "limit-reached",
             "campaign-limit-reached", "identity-limit-reached", "budget-exhausted", "identity-required", "wrong-identity",
             "segment-not-met", "use-case-not-met", "source-not-met", "ad-not-met", "affiliate-not-met", "condition-not-met",

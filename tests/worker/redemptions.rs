@@ -65,7 +65,7 @@ async fn overdue_holds_expire_and_sums_are_added_up_although_nobody_asks(place: 
 
 on_both_stores!(two_workers_expire_every_overdue_hold_once);
 async fn two_workers_expire_every_overdue_hold_once(place: TestStore) {
-    const HOLDS: usize = 2_500;
+    const HOLDS: usize = 1_500;
     let site = Site::new(place).await;
     let limits = json!({ "limits": { "redeemed": 5_000 } });
     create_campaign(&site.store, &definition("spring", "public", "SPRING", &limits), 1).await;
@@ -76,10 +76,10 @@ async fn two_workers_expire_every_overdue_hold_once(place: TestStore) {
     let mut inbox = site.peer().await.listen(EVENTS, "redemption.expired").await;
     site.store.execute(DEADLINES_COME).await;
     wait_until_kept(&site, HOLDS as i64).await;
-    let ids = |told: &[Message]| -> BTreeSet<String> {
-        told.iter().map(|message| message.json()["id"].to_string()).collect()
+    let ids = |told: &[Message]| {
+        told.iter().map(|message| message.properties.message_id().clone()).collect::<BTreeSet<_>>().len()
     };
-    let told = inbox.collect("all expiries", |told| ids(told).len() == HOLDS).await.len();
+    let told = inbox.collect("all expiries", |told| told.len() >= HOLDS && ids(told) == HOLDS).await.len();
     // Two processes that share a file may both publish an event.
     assert!(told == HOLDS || site.store.kind == Kind::Sqlite, "{told}");
     judge_redemptions(&site.store).await;

@@ -31,6 +31,11 @@ grant select, insert, update, delete on job_identities, pool to codemint_generat
 grant select, insert on assignments, secrets to codemint_generator;
 grant select, update on allowances to codemint_generator;
 
+-- Workers expire holds whose deadline is over, and add up sums.
+grant select, update on redemptions to codemint_generator;
+grant select, insert, update, delete on tally_deltas to codemint_generator;
+grant select, insert, update on tallies to codemint_generator;
+
 -- For requesting codes that workers then mint: `enqueue` without a broker.
 grant select, insert, update on jobs, masks to codemint_producer;
 grant select, insert on chunks, outbox to codemint_producer;
@@ -47,14 +52,16 @@ grant delete on job_identities to codemint_marketer;
 grant select on codes, pool, assignments, reserved, schema_compatibility, _sqlx_migrations to codemint_marketer;
 grant select on redemptions to codemint_marketer;
 
--- For redeeming: `validate`, `redeem`, `redemption` and `identity codes`. A redemption is deleted only in the transaction that
--- inserted it, if it turns out to be refused. `identity forget` is for members of codemint_owner.
+-- For redeeming: `validate`, `redeem`, `redemption` and `identity codes`. A redemption is deleted in the transaction that inserted
+-- it, if it turns out to be refused, and by `redemption prune`, which also adds up sums. `identity forget` is for members of codemint_owner.
 grant select, insert, update, delete on redemptions to codemint_redeemer;
 grant select, insert, update on allowances to codemint_redeemer;
-grant select, insert on tally_deltas, secrets to codemint_redeemer;
+grant select, insert on secrets to codemint_redeemer;
+grant select, insert, update on tallies to codemint_redeemer;
+grant select, insert, update, delete on tally_deltas to codemint_redeemer;
 grant insert on outbox to codemint_redeemer;
 grant select on codes, chunks, masks, campaigns, campaign_versions, assignments, segments, segment_members to codemint_redeemer;
-grant select on tallies, schema_compatibility, _sqlx_migrations to codemint_redeemer;
+grant select on schema_compatibility, _sqlx_migrations to codemint_redeemer;
 
 -- What became of a campaign is summed up.
 grant select on tallies, tally_deltas to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;

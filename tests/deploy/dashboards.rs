@@ -1,15 +1,22 @@
 //! The Grafana dashboard, as far as it can be tested without Grafana: its layout, and all its expressions, evaluated by
-//! a Prometheus that scrapes a worker under load.
+//! a Prometheus that scrapes a worker under load and a process that redeems.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
-use serde_json::Value;
+use codemint_campaigns::redeeming::{Redeemer, RedeemerOptions};
+use codemint_offers::redemption::transition::Action;
+use codemint_offers::verdict::reason::ReasonCode;
+use codemint_telemetry::metrics::recorder::install;
+use codemint_telemetry::metrics::store::store_answered;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::alerts::assert_of_the_contract;
 use codemint_test_support::amqp::{Inbox, Peer, durable};
 use codemint_test_support::postgres::{Durability, Server, create_database};
-use codemint_test_support::prometheus::Prometheus;
+use codemint_test_support::prometheus::{Prometheus, expose};
+use codemint_test_support::redeem_steps::{asking, create_campaign, definition, granted, reasons};
 use codemint_test_support::site::{EVENTS, JOBS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::tools::{read, root};
@@ -18,12 +25,15 @@ use codemint_test_support::waiting::wait_until;
 /// The number of columns that Grafana 10 and 11 lay out.
 const COLUMNS: u64 = 24;
 /// The histograms, which have data only after the first observation.
-const HISTOGRAMS: [&str; 5] = [
+const HISTOGRAMS: [&str; 8] = [
     "codemint_chunk_duration_seconds",
     "codemint_job_wait_seconds",
     "codemint_job_run_seconds",
     "codemint_prefilter_load_seconds",
     "codemint_broker_confirm_seconds",
+    "codemint_redemption_batch_size",
+    "codemint_redemption_wait_seconds",
+    "codemint_redemption_transaction_seconds",
 ];
 const SMALL_JOBS: usize = 20;
 /// The number of completed jobs of a wave: the small ones and two larger ones.
@@ -90,6 +100,7 @@ fn panels_do_not_overlap_on_the_grid_and_have_unique_ids() {
         "Throughput and rejects",
         "Latency",
         "Saturation",
+        "Redemptions",
         "Dependencies",
         "Process",
     ];
@@ -191,6 +202,34 @@ async fn work_on_a_wave(peer: &Peer, inbox: &mut Inbox, [own, both]: [&str; 2]) 
     assert_eq!(wait_for_end(inbox, refused).await, ["job.failed"]);
 }
 
+/// This process, as one that redeems and exposes its metrics.
+struct Shop {
+    redeemer: Redeemer,
+    metrics: SocketAddr,
+}
+
+impl Shop {
+    async fn open(site: &Site) -> Self {
+        create_campaign(&site.store, &definition("spring", "public", "SPRING", &json!({})), 1).await;
+        let metrics = install("postgres", 1, false).expect("the only recorder");
+        store_answered(true);
+        let redeemer = Redeemer::start(&site.store.store, RedeemerOptions::default()).await.expect("a redeemer");
+        Self { redeemer, metrics: expose(move || metrics.render()) }
+    }
+
+    /// Uses a code, holds one and confirms it, and asks for a code that does not exist.
+    async fn sell(&self) {
+        let used = |code: &str| asking(code, &json!({ "hold_seconds": 60 }));
+        let id = Uuid::now_v7();
+        granted(self.redeemer.redeem(id, used("SPRING"), true).await.expect("an answer"));
+        self.redeemer.act(id, Action::Confirm { cart: None }).await.expect("an answer");
+        let refused = self.redeemer.redeem(Uuid::now_v7(), used("NOBODY"), true).await.expect("an answer");
+        assert_eq!(reasons(&refused), [ReasonCode::CodeNotFound]);
+        let valid = self.redeemer.validate(used("SPRING"), true).await.expect("an answer");
+        assert!(valid.verdict.is_valid());
+    }
+}
+
 async fn wait_for_number(prometheus: &Prometheus, expression: &str, at_least: f64) {
     wait_until(expression, async || prometheus.number(expression).is_some_and(|number| number >= at_least)).await;
 }
@@ -223,13 +262,16 @@ async fn every_expression_finds_data_under_load_and_only_dead_letters_raise_an_a
     let site = Site::new(TestStore::postgres().await).await;
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "5000")], &[]);
     worker.wait_until_ready().await;
-    let prometheus = Prometheus::start(worker.admin, &root().join("deploy/prometheus/alerts.yml")).await;
-    wait_for_number(&prometheus, "codemint_build_info", 1.0).await;
+    let shop = Shop::open(&site).await;
+    let targets = [worker.admin, shop.metrics];
+    let prometheus = Prometheus::start(&targets, &root().join("deploy/prometheus/alerts.yml")).await;
+    wait_for_number(&prometheus, "sum(codemint_build_info)", 2.0).await;
     let peer = site.peer().await;
     let mut inbox = peer.listen(EVENTS, "job.*").await;
     // The rate of a metric that appears with its first observation needs more observations after the first scrape.
     for (wave, masks) in [(1, ["P", "[PQ]"]), (2, ["R", "[RS]"])] {
         work_on_a_wave(&peer, &mut inbox, masks).await;
+        shop.sell().await;
         wait_until_a_wave_is_scraped(&prometheus, wave).await;
     }
 
@@ -247,7 +289,7 @@ async fn a_store_that_is_away_and_a_killed_worker_raise_alerts() {
     create_database(&server.url("postgres"), "watched").await;
     let site = Site::new(TestStore::postgres_at(&server.url("watched")).await).await;
     let worker = site.start_ready().await;
-    let prometheus = Prometheus::start(worker.admin, &root().join("deploy/prometheus/alerts.yml")).await;
+    let prometheus = Prometheus::start(&[worker.admin], &root().join("deploy/prometheus/alerts.yml")).await;
     wait_for_number(&prometheus, "codemint_store_up", 1.0).await;
     // Before the first scrape, Prometheus knew of no worker.
     wait_until("nothing is missed", async || prometheus.alerts().is_empty()).await;

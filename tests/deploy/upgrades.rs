@@ -228,6 +228,15 @@ async fn workers_of_the_previous_version_continue_on_todays_schema_beside_new_on
     assert_names(&refused.stderr, &["this program knows 4 at most"]);
     let site = Site::on(TestStore::postgres_in(database).await, vhost).await;
     assert!(site.count(OPEN).await > 0 && site.count(DONE).await > 0, "jobs are in flight");
+    // Only old workers are there to publish an event about a redemption, which belongs to no job.
+    let mut redemptions = peer.listen(EVENTS, "redemption.*").await;
+    site.store
+        .execute(
+            "insert into outbox (job_no, message_id, message_type, routing_key, payload)
+             values (null, 'an id', 'codemint.redemption.confirmed.v1', 'redemption.confirmed', '{}')",
+        )
+        .await;
+    assert_eq!(redemptions.collect_count(1).await[0].body, b"{}");
     asked.push(ask(&peer, "P??A????").await);
     wait_until_all_work(&[&old]).await;
     let new = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "3000"), ("CODEMINT__LOG__LEVEL", "debug")], &[]);

@@ -22,6 +22,7 @@ mod earlier_codes;
 mod killed_lists;
 mod segments;
 mod redemptions;
+mod redemption_pruning;
 mod identities;
 mod readme;
 mod cli_code;

@@ -37,7 +37,7 @@ async fn prune(place: &TestStore, args: &[&str]) -> Value {
 }
 
 fn removed(dry_run: bool, jobs: usize, events: usize, filters: usize, bytes: i64) -> Value {
-    serde_json::json!({ "dry_run": dry_run, "jobs": jobs, "events": events, "filters": filters, "lists": 0, "bytes": bytes })
+    serde_json::json!({ "dry_run": dry_run, "jobs": jobs, "events": events, "filters": filters, "redemption_events": 0, "lists": 0, "bytes": bytes })
 }
 
 /// Returns what must not change: the contents of all tables but filters and events.
@@ -127,6 +127,21 @@ async fn a_pruned_job_is_exported_and_verified_as_before(place: TestStore) {
     for check in [&["verify"][..], &["verify", "--everywhere"]] {
         place.codemint(check).args([job.id.to_string()]).run().await.expect_code(0);
     }
+}
+
+on_both_stores!(events_about_redemptions_are_removed_by_their_own_age);
+async fn events_about_redemptions_are_removed_by_their_own_age(place: TestStore) {
+    let columns = "job_no, message_id, message_type, routing_key, payload, created_at";
+    for created_at in [LONG_AGO, LONG_AGO, "current_timestamp"] {
+        let row = format!("(null, 'an id', 'a type', 'redemption.confirmed', 'ten bytes!', {created_at})");
+        place.execute(&format!("insert into outbox ({columns}) values {row}")).await;
+    }
+    let dry = prune(&place, &["--dry-run"]).await;
+    assert_eq!((&dry["redemption_events"], &dry["events"], &dry["bytes"]), (&2.into(), &0.into(), &20.into()));
+    assert_eq!(place.number("select count(*) from outbox").await, 3);
+    let text = place.codemint(["jobs", "prune", "--older-than", "90d"]).run().await.expect_code(0).stdout;
+    assert_names(&text, &["; 2 events about redemptions\n"]);
+    assert_eq!(place.number("select count(*) from outbox").await, 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use codemint_codes::job::options::JobOptions;
+use codemint_offers::verdict::reason::ReasonCode;
 use codemint_telemetry::metrics::names::{Kind, METRICS};
+use strum::VariantArray;
 use uuid::Uuid;
 
 use codemint_test_support::amqp::{Peer, durable};
@@ -41,7 +43,7 @@ fn every_metric_is_documented_with_its_type_and_its_labels() {
         let expected = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
-            Kind::ChunkSeconds | Kind::JobSeconds => "histogram",
+            Kind::ChunkSeconds | Kind::JobSeconds | Kind::BatchSize => "histogram",
         };
         assert_eq!(*kind, expected, "{}", metric.name);
         if let Some(first) = metric.label_names().next() {
@@ -61,6 +63,10 @@ async fn an_idle_worker_exposes_every_counter_as_zero() {
         let told = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(metric.name));
         let told: Vec<&str> = told.collect();
         assert!(!told.is_empty() && told.iter().all(|line| line.ends_with(" 0")), "{}: {told:?}", metric.name);
+    }
+    for reason in ReasonCode::VARIANTS {
+        let series = format!("codemint_redemption_refusals_total{{reason=\"{}\"}} 0", reason.as_str());
+        assert!(metrics.lines().any(|line| line == series), "no {series}");
     }
     worker.terminate().await.expect_code(0);
 }

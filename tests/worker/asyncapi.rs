@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use codemint::config::settings::SETTINGS;
 use codemint_codes::wire::event::{EVENT_CONTENT_TYPE, EventKind};
 use codemint_codes::wire::message::{Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, decode};
+use codemint_offers::redemption::state::State;
 use codemint_worker::broker::dead::{
     EXPIRATION_HEADER, FROM_HEADER, POSITION_HEADER, REASON_HEADER, TIME_HEADER, USER_HEADER,
 };
@@ -105,6 +106,26 @@ fn events_in_the_document_match_the_code() {
         assert_eq!(text(&document, &format!("{message}/name")), kind.event_type());
         assert_eq!(text(&document, &format!("{message}/bindings/amqp/messageType")), kind.event_type());
         assert_eq!(text(&document, &format!("{message}/examples/0/payload/type")), kind.event_type());
+    }
+}
+
+#[test]
+fn events_about_redemptions_in_the_document_match_the_code() {
+    let document = document();
+    let keys = document["channels"]["redemptionEvents"]["parameters"]["happening"]["enum"].as_array().expect("keys");
+    let keys: BTreeSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+    let states = State::VARIANTS.iter().filter(|state| **state != State::Held).map(|state| state.into_str());
+    assert_eq!(keys, states.collect());
+    let examples = document["components"]["messages"]["redemption"]["examples"].as_array().expect("examples");
+    let types: BTreeSet<&str> = examples.iter().filter_map(|example| example["payload"]["type"].as_str()).collect();
+    let expected: BTreeSet<String> = keys.iter().map(|key| format!("codemint.redemption.{key}.v1")).collect();
+    assert_eq!(types, expected.iter().map(String::as_str).collect());
+    let page = fs::read_to_string(docs().join("integration.md")).expect("the page");
+    for key in keys.iter().map(|key| format!("redemption.{key}")).chain(["campaign.exhausted".to_owned()]) {
+        assert!(
+            page.contains(&format!("| `{key}` | `codemint.{key}.v1` |")),
+            "docs/integration.md does not name {key}"
+        );
     }
 }
 

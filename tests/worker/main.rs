@@ -18,6 +18,7 @@ mod worker_failures;
 mod worker_faults;
 mod worker_outages;
 mod worker_long;
+mod redemptions;
 
 mod rolling_replacement;
 #[cfg(feature = "failpoints")]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use codemint_store::connection::error::StoreError;
+use codemint_telemetry::metrics::redemptions::batch_tried_again;
 
 /// How often a batch is tried that another process, or a lost connection, was in the way of.
 const ATTEMPTS_MAX: u32 = 4;
@@ -27,6 +28,7 @@ impl Attempts {
             return false;
         }
         tracing::debug!(%error, "a batch is tried again");
+        batch_tried_again();
         tokio::time::sleep(self.pause).await;
         self.left -= 1;
         self.pause *= 2;

@@ -1,11 +1,16 @@
 //! Keeps the figures of redemptions fresh: expires holds that nobody has met, and adds up sums. Nothing depends on it but
 //! figures: whoever meets a full limit expires overdue holds too.
 
+use std::sync::Arc;
+
+use crate::counting::count_expired;
 use codemint_offers::redemption::transition::Action;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
-use codemint_store::redemptions::transitions::{Move, MoveOptions, Moved};
+use codemint_store::redemptions::overdue::OVERDUE_MAX;
+use codemint_store::redemptions::tallies::DELTAS_AT_ONCE;
+use codemint_store::redemptions::transitions::{Move, MoveOptions};
 
 /// What one look has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,18 +21,25 @@ pub struct Kept {
     pub added_up: u64,
 }
 
+impl Kept {
+    /// Returns true if there is probably more to do.
+    pub const fn is_full(&self) -> bool {
+        self.expired >= OVERDUE_MAX.cast_unsigned() || self.added_up >= DELTAS_AT_ONCE.cast_unsigned()
+    }
+}
+
 /// Looks after redemptions. Any number of processes may do so at once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RedemptionKeeper {
     store: Store,
-    definitions: DefinitionCache,
+    definitions: Arc<DefinitionCache>,
     emits_events: bool,
 }
 
 impl RedemptionKeeper {
     /// With `emits_events`, expired holds are reported to the broker.
     pub fn new(store: Store, emits_events: bool) -> Self {
-        Self { store, definitions: DefinitionCache::default(), emits_events }
+        Self { store, definitions: Arc::default(), emits_events }
     }
 
     /// Expires overdue holds and adds up sums, a bounded number of each. Call it again soon if it had something to do.
@@ -38,8 +50,7 @@ impl RedemptionKeeper {
             let moves: Vec<Move> = overdue.into_iter().map(|id| Move { id, action: Action::Expire }).collect();
             let options = MoveOptions { emits_events: self.emits_events, audits: false, skips_locked: true };
             let moved = self.store.move_redemptions(&self.definitions, &moves, options).await?;
-            let has_expired = |moved: &&Moved| matches!(moved, Moved::Done { is_changed: true, .. });
-            kept.expired = moved.iter().filter(has_expired).count() as u64;
+            kept.expired = count_expired(&moved);
         }
         kept.added_up = self.store.add_up_tallies().await?;
         Ok(kept)

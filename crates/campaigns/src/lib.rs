@@ -8,6 +8,8 @@ pub mod code_book;
 pub mod redeeming;
 pub mod keeping;
 mod attempts;
+mod waiter;
+mod counting;
 mod shared;
 mod validating;
 mod writing;

@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use crate::answers::{RedeemError, Redeemed, Validation};
 use crate::code_book::CodeBook;
+use crate::counting::{count_moved, count_redeemed, count_validated};
 use crate::shared::Shared;
 use crate::validating::{self, Question};
+use crate::waiter::Waiter;
 use crate::writing::{self, Wanted, Write};
 use codemint_codes::check::CheckKey;
 use codemint_offers::redemption::request::Request;
@@ -19,6 +21,7 @@ use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
 use codemint_store::redemptions::transitions::{Move, Moved};
+use codemint_telemetry::metrics::redemptions::waiting;
 
 /// The maximum number of requests that wait; further ones are refused.
 const QUEUE_MAX: usize = 10_000;
@@ -69,7 +72,9 @@ impl Redeemer {
     /// `Busy` if too many requests wait; `Store` if the store failed.
     pub async fn redeem(&self, id: Uuid, request: Request, explains: bool) -> Result<Redeemed, RedeemError> {
         let redeemed = self.write(|answer| Write::Redeem { id, request: Box::new(request), is_second: false, answer });
-        Ok(match redeemed.await? {
+        let redeemed = redeemed.await;
+        count_redeemed(&redeemed);
+        Ok(match redeemed? {
             Redeemed::Refused(reasons) => Redeemed::Refused(shown(reasons, explains)),
             redeemed => redeemed,
         })
@@ -80,7 +85,9 @@ impl Redeemer {
     /// # Errors
     /// `Busy` if too many requests wait; `Store` if the store failed.
     pub async fn act(&self, id: Uuid, action: Action) -> Result<Moved, RedeemError> {
-        self.write(|answer| Write::Act { one: Move { id, action }, answer }).await
+        let moved = self.write(|answer| Write::Act { one: Move { id, action }, answer }).await;
+        count_moved(&moved);
+        moved
     }
 
     /// Finds out whether a code may be used, and for how much. Writes nothing.
@@ -88,16 +95,24 @@ impl Redeemer {
     /// # Errors
     /// `Busy` if too many requests wait; `Store` if the store failed.
     pub async fn validate(&self, request: Request, explains: bool) -> Result<Validation, RedeemError> {
+        let validation = self.ask(request).await;
+        count_validated(&validation);
+        Ok(validation?.shown(explains))
+    }
+
+    async fn ask(&self, request: Request) -> Result<Validation, RedeemError> {
         let (answer, answered) = oneshot::channel();
         let question = Question { request: Box::new(request), answer };
         self.questions.try_send(question).map_err(|_full_or_ended| RedeemError::Busy)?;
-        let validation = answered.await.unwrap_or(Err(RedeemError::Busy))?;
-        Ok(validation.shown(explains))
+        answered.await.unwrap_or(Err(RedeemError::Busy))
     }
 
     async fn write<T>(&self, write: impl FnOnce(Wanted<T>) -> Write) -> Result<T, RedeemError> {
-        let (answer, answered) = oneshot::channel();
-        self.writes.try_send(write(answer)).map_err(|_full_or_ended| RedeemError::Busy)?;
+        let (answer, answered) = Waiter::new();
+        let sent = self.writes.try_send(write(answer));
+        // Also here: while the store does not answer, no further batch begins.
+        waiting(self.writes.max_capacity() - self.writes.capacity());
+        sent.map_err(|_full_or_ended| RedeemError::Busy)?;
         answered.await.unwrap_or(Err(RedeemError::Busy))
     }
 }

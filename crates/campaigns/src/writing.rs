@@ -3,12 +3,14 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::answers::{RedeemError, Redeemed};
 use crate::attempts::Attempts;
+use crate::counting::count_expired;
 use crate::shared::Shared;
+use crate::waiter::Waiter;
 use codemint_codes::identity::FORGOTTEN;
 use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::transition::Action;
@@ -18,11 +20,12 @@ use codemint_store::redemptions::facts::Asked;
 use codemint_store::redemptions::overdue::FullSubjects;
 use codemint_store::redemptions::redeem::Redeemed as Decided;
 use codemint_store::redemptions::transitions::{Move, MoveOptions, Moved};
+use codemint_telemetry::metrics::redemptions as metrics;
 
 /// The maximum number of requests that one transaction answers.
 const BATCH_MAX: usize = 1000;
 /// Where an answer goes.
-pub(crate) type Wanted<T> = oneshot::Sender<Result<T, RedeemError>>;
+pub(crate) type Wanted<T> = Waiter<Result<T, RedeemError>>;
 
 /// A request that writes.
 pub(crate) enum Write {
@@ -113,6 +116,7 @@ pub(crate) async fn combine(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Wri
             later.extend(batch.add(write));
         }
         queue = later;
+        metrics::waiting(queue.len() + waiting.len());
         if !batch.moves.is_empty() {
             carry_out(&shared, batch.moves).await;
         }
@@ -151,6 +155,7 @@ async fn redeem(shared: &Shared, asking: Vec<(Asking, Wanted<Redeemed>)>) -> Vec
         if batch.is_empty() {
             continue;
         }
+        batch.iter_mut().for_each(|known| known.answer.begins());
         let asked: Vec<Asked> = batch.iter().map(|known| known.asked.clone()).collect();
         match decide(shared, &asked).await {
             Ok(decided) => {
@@ -220,6 +225,7 @@ async fn give_back_overdue(shared: &Shared, short: Vec<(Known, Vec<Reason>)>) ->
 async fn decide(shared: &Shared, asked: &[Asked]) -> Result<Vec<Decided>, StoreError> {
     let mut attempts = Attempts::new();
     loop {
+        let _timed = metrics::TransactionTimed::begin(asked.len());
         match shared.store.redeem(&shared.definitions, asked, shared.emits_events).await {
             Err(error) if attempts.again(&error).await => {}
             decided => return decided,
@@ -231,6 +237,7 @@ async fn act(shared: &Shared, moves: &[Move]) -> Result<Vec<Moved>, StoreError> 
     let options = MoveOptions { emits_events: shared.emits_events, audits: shared.audits, skips_locked: false };
     let mut attempts = Attempts::new();
     loop {
+        let _timed = metrics::TransactionTimed::begin(moves.len());
         match shared.store.move_redemptions(&shared.definitions, moves, options).await {
             Err(error) if attempts.again(&error).await => {}
             moved => return moved,
@@ -245,7 +252,7 @@ async fn expire_overdue(shared: &Shared, full: &FullSubjects) -> Result<usize, S
         return Ok(0);
     }
     let moves: Vec<Move> = overdue.into_iter().map(|id| Move { id, action: Action::Expire }).collect();
-    act(shared, &moves).await?;
+    count_expired(&act(shared, &moves).await?);
     // Also if another process was faster: there is room now.
     Ok(moves.len())
 }
@@ -277,6 +284,7 @@ fn full_subjects(short: &[(Known, Vec<Reason>)]) -> FullSubjects {
 async fn carry_out(shared: &Shared, asked: Vec<(Move, Wanted<Moved>)>) {
     let mut batches = vec![asked];
     while let Some(mut batch) = batches.pop() {
+        batch.iter_mut().for_each(|(_, answer)| answer.begins());
         let moves: Vec<Move> = batch.iter().map(|(one, _)| one.clone()).collect();
         match act(shared, &moves).await {
             Ok(moved) => {

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::support::age::age;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_report;
@@ -25,7 +26,8 @@ const LIST_AGE_MIN: TimeDelta = TimeDelta::days(1);
 
 The command deletes no code, nor anything that export and verify need: a code that was handed out is \
 never minted again. The command removes events that no broker has accepted, and filters; new jobs \
-then look up the codes of pruned jobs, which takes longer and gives the same result. It also removes lists of \
+then look up the codes of pruned jobs, which takes longer and gives the same result. Events about redemptions are \
+removed by their own age; `redemption prune` removes redemptions. It also removes lists of \
 identities that are older than a day and have no job: their command was killed. Freed space is \
 reused; files do not shrink. In PostgreSQL, autovacuum frees the space.")]
 pub struct Prune {
@@ -51,6 +53,8 @@ struct Pruned {
     jobs: usize,
     events: u64,
     filters: u64,
+    /// The number of events about redemptions and campaigns, which belong to no job.
+    redemption_events: u64,
     /// The number of lists of identities without a job.
     lists: u64,
     /// The total size of payloads, filters and lists.
@@ -122,17 +126,28 @@ impl Prune {
 impl Pruned {
     fn new(dry_run: bool, ended_before: DateTime<Utc>) -> Self {
         let ended_before = ended_before.to_rfc3339_opts(SecondsFormat::Millis, true);
-        Self { dry_run, ended_before, jobs: 0, events: 0, filters: 0, lists: 0, bytes: 0, job_nos: BTreeSet::new() }
+        Self {
+            dry_run,
+            ended_before,
+            jobs: 0,
+            events: 0,
+            filters: 0,
+            redemption_events: 0,
+            lists: 0,
+            bytes: 0,
+            job_nos: BTreeSet::new(),
+        }
     }
 
     fn count(&mut self, what: Prunable, rows: &[PrunableRow]) {
-        let counted = match what {
-            Prunable::Events => &mut self.events,
-            Prunable::Filters => &mut self.filters,
-        };
-        *counted += rows.len() as u64;
+        let of_jobs = rows.iter().filter(|row| row.job_no.is_some()).count() as u64;
+        match what {
+            Prunable::Events => self.events += of_jobs,
+            Prunable::Filters => self.filters += of_jobs,
+        }
+        self.redemption_events += rows.len() as u64 - of_jobs;
         self.bytes += rows.iter().map(|row| row.bytes).sum::<u64>();
-        self.job_nos.extend(rows.iter().map(|row| row.job_no));
+        self.job_nos.extend(rows.iter().filter_map(|row| row.job_no));
         self.jobs = self.job_nos.len();
     }
 }
@@ -145,28 +160,12 @@ impl fmt::Display for Pruned {
         let jobs = counted(*jobs as u128, "job");
         let removed = if self.dry_run { "would be removed" } else { "removed" };
         write!(f, "{removed}: {events} and {filters}, {bytes}, of {jobs} that ended before {ended_before}")?;
+        if self.redemption_events > 0 {
+            write!(f, "; {} about redemptions", counted(self.redemption_events.into(), "event"))?;
+        }
         match self.lists {
             0 => Ok(()),
             lists => write!(f, "; {} of identities without a job", counted(lists.into(), "list")),
         }
     }
-}
-
-/// Parses a number of hours, days or weeks.
-fn age(text: &str) -> Result<TimeDelta, String> {
-    let wrong =
-        || "write a whole number from 1 and h, d or w for hours, days or weeks, such as 12h, 90d or 4w".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let number: u32 = text.strip_suffix(unit).and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
-    let hours = match unit {
-        'h' => 1,
-        'd' => 24,
-        'w' => 24 * 7,
-        _ => return Err(wrong()),
-    };
-    // `parse` would also accept a sign.
-    if number == 0 || !text.starts_with(|first: char| first.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    TimeDelta::try_hours(i64::from(number) * hours).ok_or_else(wrong)
 }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use crate::cli::commands::redemption_list::List;
+use crate::cli::commands::redemption_prune::Prune;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::redeeming::{cart, redeemer, redemption_id};
@@ -21,11 +22,13 @@ pub enum RedemptionCommand {
     Confirm(Confirm),
     Release(Release),
     Rollback(Rollback),
+    Prune(Prune),
 }
 
 impl RedemptionCommand {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Self::Prune(prune) => prune.run(context).await,
             Self::Show(show) => show.run(context).await,
             Self::List(list) => list.run(context).await,
             Self::Confirm(confirm) => confirm.run(context).await,

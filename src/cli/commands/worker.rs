@@ -14,6 +14,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::service;
 use crate::config::policy_files;
+use codemint_campaigns::keeping::RedemptionKeeper;
 use codemint_codes::text::plural;
 use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_store::connection::store::Store;
@@ -26,6 +27,7 @@ use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::backoff::Backoff;
 use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::pool::Pool;
+use codemint_worker::runner::redemption_upkeep::keep_redemptions;
 use codemint_worker::runner::store_poller;
 
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
@@ -72,7 +74,9 @@ impl Worker {
         let work = context.config.broker.clone().map(|settings| {
             Arc::new(BrokerWork::new(settings, admitter, pool.clone(), Arc::clone(&outbox_wake), self.drain))
         });
-        let running = Running { store, pool, work, stops: BrokerStops::default(), stop: stop.clone() };
+        let keeper = RedemptionKeeper::new(store.clone(), context.job_options().emits_events);
+        let running =
+            Running { store, pool, work, keeper, outbox_wake, stops: BrokerStops::default(), stop: stop.clone() };
         running.greet(context, admin.is_some());
         service::report_status("taking jobs");
         let ended = Box::pin(running.run(context, first, status, self.drain)).await;
@@ -128,6 +132,8 @@ struct Running {
     store: Store,
     pool: Pool,
     work: Option<Arc<BrokerWork>>,
+    keeper: RedemptionKeeper,
+    outbox_wake: Arc<Notify>,
     stops: BrokerStops,
     /// Cancelled when a stop is requested.
     stop: CancellationToken,
@@ -155,13 +161,15 @@ impl Running {
         let minting = tokio::spawn(async move { pool.run(&end).await });
         let (store, end) = (self.store.clone(), minting_end.clone());
         tokio::spawn(async move { store_poller::poll(&store, &end).await });
+        let (keeper, wake, end) = (self.keeper.clone(), Arc::clone(&self.outbox_wake), minting_end.clone());
+        let keeping = tokio::spawn(async move { keep_redemptions(&keeper, &wake, &end).await });
         self.wait_for_the_end(drain, &broker).await;
         service::report_stopping();
         let ending = async {
             self.stops.intake.cancel();
             minting_end.cancel();
             // A panic there has been reported already.
-            let _ended = minting.await;
+            let _ended = tokio::join!(minting, keeping);
             self.stops.relay.cancel();
             broker.ended().await
         };

@@ -35,3 +35,4 @@ pub(super) mod service;
 pub(super) mod signals;
 pub(super) mod terminal;
 pub(super) mod text;
+pub(super) mod age;

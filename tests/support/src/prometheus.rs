@@ -1,8 +1,8 @@
-//! A private Prometheus that scrapes a worker.
+//! A private Prometheus that scrapes workers.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -26,13 +26,15 @@ pub struct Prometheus {
 
 impl Prometheus {
     /// Starts a server that scrapes under the name that the alerts expect, and evaluates rules, both every second.
-    pub async fn start(target: SocketAddr, rules: &Path) -> Self {
+    pub async fn start(targets: &[SocketAddr], rules: &Path) -> Self {
+        let targets: Vec<String> = targets.iter().map(|target| format!("\"{target}\"")).collect();
+        let targets = targets.join(", ");
         let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory");
         let address = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
         let settings = format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
              rule_files: [{}]\n\
-             scrape_configs: [{{ job_name: codemint, static_configs: [{{ targets: [\"{target}\"] }}] }}]\n",
+             scrape_configs: [{{ job_name: codemint, static_configs: [{{ targets: [{targets}] }}] }}]\n",
             rules.display()
         );
         fs::write(directory.path().join("prometheus.yml"), settings).expect("settings");
@@ -115,6 +117,23 @@ impl Prometheus {
             .map(|rule| format!("{} {}", rule["name"], rule["lastError"]))
             .collect()
     }
+}
+
+/// Exposes metrics of this process at any path of the address that is returned, until the process ends.
+pub fn expose(render: impl Fn() -> String + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut request = [0; 4096];
+            let _length = stream.read(&mut request).expect("a request");
+            let head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\r\n";
+            // Prometheus may have given up.
+            let _sent = write!(stream, "{head}{}", render());
+        }
+    });
+    address
 }
 
 impl Drop for Prometheus {

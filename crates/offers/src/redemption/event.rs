@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::campaign::definition::Definition;
@@ -10,6 +11,7 @@ use crate::money::Currency;
 use crate::redemption::ledger::Scope;
 use crate::redemption::record::Redemption;
 use crate::redemption::state::State;
+use codemint_codes::wire::document::hexadecimal;
 
 /// An event: what happened to a redemption or a campaign.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -112,8 +114,10 @@ impl Event {
             Scope::Code | Scope::Identity => return None,
         };
         let campaign = definition.name.clone();
-        // A limit may be reached again after uses were given back.
-        let id = format!("{campaign}/exhausted/{}", time.timestamp_micros());
+        // A broker allows 255 bytes, and a name may have more. A limit may be reached again after uses were given back, and two
+        // limits in the same moment.
+        let name = hexadecimal(&Sha256::digest(&campaign)[..8]);
+        let id = format!("{name}/exhausted/{limit}/{}", time.timestamp_micros());
         let data = EventData::Exhausted { campaign: campaign.clone(), version, limit };
         Some(Self::new("campaign", "exhausted", id, campaign, time, data))
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use strum::VariantArray;
 
 /// A reason for a refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -14,7 +15,7 @@ pub struct Reason {
 }
 
 /// The stable codes of reasons, in the order in which they are reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema, VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReasonCode {
     CodeNotFound,

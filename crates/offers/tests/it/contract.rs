@@ -4,11 +4,12 @@ use std::fs;
 
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
+use codemint_offers::redemption::event::Event;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
 use proptest::sample::select;
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, RestrictFormats};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use codemint_test_support::schemas::{assert_fits, path, validator};
@@ -20,14 +21,13 @@ use crate::steps::cases;
 const WRITE: &str = "CODEMINT_WRITE_SCHEMAS";
 const NAME: &str = "campaign-definition";
 
-/// The schema in draft 7, as the other published schemas are.
-fn schema() -> Value {
+/// The schema of a type in draft 7, as the other published schemas are.
+fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Value {
     let mut formats = RestrictFormats::default();
     formats.infer_from_meta_schema = false;
     formats.allowed_formats = ["date-time".into()].into();
-    let settings = SchemaSettings::draft07().for_deserialize();
     let generator = settings.with_transform(formats).with_transform(RecursiveTransform(unwrap_lines)).into_generator();
-    generator.into_root_schema_for::<Definition>().into()
+    generator.into_root_schema_for::<T>().into()
 }
 
 /// Joins the lines of a paragraph: line breaks in the source mean nothing, empty lines do.
@@ -38,16 +38,19 @@ fn unwrap_lines(schema: &mut Schema) {
 }
 
 #[test]
-fn the_published_schema_matches_the_types() {
-    let text = format!("{}\n", serde_json::to_string_pretty(&schema()).expect("JSON"));
-    if std::env::var_os(WRITE).is_some() {
-        fs::write(path(NAME), &text).expect("a file");
+fn the_published_schemas_match_the_types() {
+    let (read, told) = (SchemaSettings::draft07().for_deserialize(), SchemaSettings::draft07().for_serialize());
+    for (name, schema) in [(NAME, schema_of::<Definition>(read)), ("redemption-event", schema_of::<Event>(told))] {
+        let text = format!("{}\n", serde_json::to_string_pretty(&schema).expect("JSON"));
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(path(name), &text).expect("a file");
+        }
+        let published = fs::read_to_string(path(name)).unwrap_or_default();
+        assert_eq!(
+            published, text,
+            "{name}: write it with {WRITE}=1 cargo test -p codemint-offers contract, and review the change"
+        );
     }
-    let published = fs::read_to_string(path(NAME)).unwrap_or_default();
-    assert_eq!(
-        published, text,
-        "write it with {WRITE}=1 cargo test -p codemint-offers contract, and review the change"
-    );
 }
 
 /// A value that is wrong for most fields.

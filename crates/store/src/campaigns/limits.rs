@@ -19,6 +19,15 @@ const COUNTING: &str =
 /// The number of allowances that are inserted at once.
 const SEEDED_AT_ONCE: usize = 10_000;
 
+/// What counts against a limit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Uses {
+    /// Everything, in uses or in minor units.
+    taken: u64,
+    /// What of it comes from removed redemptions.
+    pruned: u64,
+}
+
 impl StoreTransaction {
     /// Returns what is taken of the limits of a campaign, also of those that are unlimited and have no rows but are to get
     /// some.
@@ -44,10 +53,10 @@ impl StoreTransaction {
         let (old, new) = (&old.limits, &new.limits);
         let is_new = |old: u64, new: u64| old == 0 && new > 0;
         if is_new(old.redeemed, new.redeemed) {
-            taken.redeemed = self.count_uses(campaign_no).await?;
+            taken.redeemed = self.count_uses(campaign_no).await?.taken;
         }
         if let Some(budget) = new.budget.filter(|_| old.budget.is_none()) {
-            taken.budget = self.sum_discounts(campaign_no, budget.currency.code()).await?;
+            taken.budget = self.sum_discounts(campaign_no, budget.currency.code()).await?.taken;
         }
         if is_new(old.per_code, new.per_code) {
             taken.per_code = self.find_most_uses(campaign_no, "code").await?;
@@ -68,8 +77,9 @@ impl StoreTransaction {
     ) -> Result<(), StoreError> {
         let limits = &new.limits;
         let issued = self.count_issued(campaign_no).await?;
+        let issued = Uses { taken: issued, pruned: 0 };
         self.put_limit(campaign_no, "issued", "", limits.issued, issued).await?;
-        let uses = if limits.redeemed > 0 { self.count_uses(campaign_no).await? } else { 0 };
+        let uses = if limits.redeemed > 0 { self.count_uses(campaign_no).await? } else { Uses::default() };
         self.put_limit(campaign_no, "campaign", "", limits.redeemed, uses).await?;
         let (currency, budget) =
             limits.budget.map_or(("", 0), |budget| (budget.currency.code(), budget.amount.unsigned_abs()));
@@ -78,7 +88,7 @@ impl StoreTransaction {
             .bind(currency)
             .execute()
             .await?;
-        let spent = if budget > 0 { self.sum_discounts(campaign_no, currency).await? } else { 0 };
+        let spent = if budget > 0 { self.sum_discounts(campaign_no, currency).await? } else { Uses::default() };
         self.put_limit(campaign_no, "budget", currency, budget, spent).await?;
         // Their rows are made at the first use; where there was no limit, that may have been before.
         self.change_quotas(campaign_no, "code", limits.per_code).await?;
@@ -94,17 +104,19 @@ impl StoreTransaction {
     }
 
     /// Counts the uses of a campaign's codes, those of removed redemptions included.
-    async fn count_uses(&mut self, campaign_no: i64) -> Result<u64, StoreError> {
+    async fn count_uses(&mut self, campaign_no: i64) -> Result<Uses, StoreError> {
         let sql = format!("select count(*) {COUNTING}");
         let uses: u64 = unsigned("redemptions", self.query(sql).bind(campaign_no).fetch_value::<i64>().await?)?;
-        Ok(uses + self.sum_pruned(campaign_no, "redeemed", "").await?)
+        let pruned = self.sum_pruned(campaign_no, "redeemed", "").await?;
+        Ok(Uses { taken: uses + pruned, pruned })
     }
 
-    async fn sum_discounts(&mut self, campaign_no: i64, currency: &str) -> Result<u64, StoreError> {
+    async fn sum_discounts(&mut self, campaign_no: i64, currency: &str) -> Result<Uses, StoreError> {
         let sql = format!("select cast(coalesce(sum(r.discount), 0) as bigint) {COUNTING} and r.currency = $2");
         let sum: i64 = self.query(sql).bind(campaign_no).bind(currency).fetch_value().await?;
         let sum: u64 = unsigned("redemptions", sum)?;
-        Ok(sum + self.sum_pruned(campaign_no, "discount", currency).await?)
+        let pruned = self.sum_pruned(campaign_no, "discount", currency).await?;
+        Ok(Uses { taken: sum + pruned, pruned })
     }
 
     /// Returns what removed redemptions had added to a sum.
@@ -154,23 +166,23 @@ impl StoreTransaction {
         Ok(())
     }
 
-    /// Makes the row of a limit have this quota; `taken` is what counts if there was none. 0 is unlimited.
+    /// Makes the row of a limit have this quota; `uses` is what counts if there was none. 0 is unlimited.
     async fn put_limit(
         &mut self,
         campaign_no: i64,
         scope: &'static str,
         subject: &str,
         quota: u64,
-        taken: u64,
+        uses: Uses,
     ) -> Result<(), StoreError> {
         const SQL: &str = "
-            insert into allowances (campaign_no, scope, subject, quota, taken) values ($1, $2, $3, $4, $5)
+            insert into allowances (campaign_no, scope, subject, quota, taken, pruned) values ($1, $2, $3, $4, $5, $6)
             on conflict (campaign_no, scope, subject) do update set quota = excluded.quota";
         if quota == 0 {
             return self.change_quotas(campaign_no, scope, 0).await;
         }
         let insert = self.query(SQL).bind(campaign_no).bind(scope).bind(subject);
-        insert.bind(quota as i64).bind(taken as i64).execute().await?;
+        insert.bind(quota as i64).bind(uses.taken as i64).bind(uses.pruned as i64).execute().await?;
         Ok(())
     }
 

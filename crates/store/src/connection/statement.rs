@@ -211,8 +211,9 @@ const SQLITE_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 fn translated(sql: &str) -> String {
     const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
     const SECOND_AGO: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 second')";
+    const MINUTE_AGO: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 minute')";
     let sql = sql.replace("now() - interval '1 second'", SECOND_AGO).replace("now()", NOW);
-    let sql = sql.replace("clock_timestamp()", NOW);
+    let sql = sql.replace("clock_timestamp() - interval '1 minute'", MINUTE_AGO).replace("clock_timestamp()", NOW);
     let sql = replace_recordsets(&without_row_locks(&sql));
     let sql = replace_each(&sql, "= any(", ")", |list| match list.strip_suffix("::uuid[]") {
         Some(ids) => format!("in (select unhex(value, '-') from json_each({ids}))"),

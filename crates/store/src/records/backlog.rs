@@ -40,6 +40,19 @@ struct BacklogRow {
     events: i64,
 }
 
+/// Holds of redemptions, each counted up to [`HOLDS_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Holds {
+    #[sqlx(try_from = "i64")]
+    pub open: u64,
+    /// Those whose deadline was more than a minute ago: longer than anything needs that expires them.
+    #[sqlx(try_from = "i64")]
+    pub overdue: u64,
+}
+
+/// The number up to which holds are counted: some milliseconds in an index.
+pub const HOLDS_MAX: i64 = 100_000;
+
 /// Maximum number of unfinished jobs, and of the latest jobs, whose masks are examined.
 const MASKS_MAX: i64 = 100;
 
@@ -91,6 +104,17 @@ impl Store {
             events: unsigned("outbox", events)?,
             keyspace_used: fullest(&masks)?,
         })
+    }
+
+    /// Counts the holds of redemptions.
+    pub async fn count_holds(&self) -> Result<Holds, StoreError> {
+        const SQL: &str = "
+            select (select count(*) from (select 1 from redemptions where state = 'held' limit $1) held) as open,
+                   (select count(*)
+                      from (select 1 from redemptions
+                             where state = 'held' and expires_at <= clock_timestamp() - interval '1 minute'
+                             limit $1) late) as overdue";
+        self.query(SQL).bind(HOLDS_MAX).fetch_one().await
     }
 
     /// Returns the status of the connection pool; for SQLite, of the readers' pool.

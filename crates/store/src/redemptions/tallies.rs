@@ -11,7 +11,7 @@ use crate::connection::statement::List;
 use crate::connection::store::Store;
 
 /// The maximum number of changes that are added up at once.
-const DELTAS_AT_ONCE: i64 = 5000;
+pub const DELTAS_AT_ONCE: i64 = 5000;
 
 #[derive(FromRow)]
 struct DeltaRow {

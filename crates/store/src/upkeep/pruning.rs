@@ -18,7 +18,8 @@ use crate::records::audit::{Action, AuditEntry, Outcome};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Prunable {
-    /// Rows of the outbox that are themselves that old: a newer one may be the reply to a repeated request.
+    /// Rows of the outbox that are themselves that old: a newer one may be the reply to a repeated request. Those of no job are
+    /// about redemptions.
     Events,
     Filters,
 }
@@ -28,7 +29,8 @@ pub enum Prunable {
 pub struct PrunableRow {
     /// The number of the outbox row or of the run.
     pub no: i64,
-    pub job_no: i64,
+    /// `None` for an event about a redemption or a campaign.
+    pub job_no: Option<i64>,
     /// The size of the payload or the filter.
     #[sqlx(try_from = "i64")]
     pub bytes: u64,
@@ -37,9 +39,9 @@ pub struct PrunableRow {
 const LIST_EVENTS: &str = "
     select o.no, o.job_no, cast(octet_length(o.payload) as bigint) as bytes
       from outbox o
-      join jobs j on j.no = o.job_no
+      left join jobs j on j.no = o.job_no
      where o.no > $1 and o.created_at < $2
-       and j.state in ('cancelled', 'completed', 'failed') and j.finished_at < $2
+       and (o.job_no is null or j.state in ('cancelled', 'completed', 'failed') and j.finished_at < $2)
      order by o.no
      limit $3";
 
@@ -119,8 +121,8 @@ impl Store {
         Ok(is_removed)
     }
 
-    /// Lists the first rows after this number that belong to jobs which ended before this time, ascending; empty if
-    /// there are no more.
+    /// Lists the first rows after this number that belong to jobs which ended before this time, or to no job, ascending; empty
+    /// if there are no more.
     pub async fn list_prunable(
         &self,
         what: Prunable,

@@ -5,4 +5,5 @@ pub mod names;
 pub mod jobs;
 pub mod chunks;
 pub mod store;
+pub mod redemptions;
 pub mod broker;

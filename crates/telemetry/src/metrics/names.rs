@@ -9,6 +9,9 @@ const CHUNK_SECONDS: &[f64] =
 const JOB_SECONDS: &[f64] =
     &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 10800.0, 43200.0];
 
+/// Buckets from a lone request to the largest batch.
+const BATCH_SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
+
 type Labels = &'static [(&'static str, &'static str)];
 
 /// A metric and its fixed properties.
@@ -29,6 +32,8 @@ pub enum Kind {
     /// A histogram in seconds, exposed from its first value on.
     ChunkSeconds,
     JobSeconds,
+    /// A histogram of numbers of requests, exposed from its first value on.
+    BatchSize,
 }
 
 /// Declares the name of each metric as a constant, and the table of all metrics.
@@ -135,6 +140,36 @@ metrics! {
     pub(crate) QUEUE_CONSUMERS: Gauge =
         "codemint_broker_queue_consumers", "Consumers of a queue of the broker; the same for all workers",
         by!("queue": "jobs");
+    pub REDEMPTIONS: Counter =
+        "codemint_redemptions_total", "Answers to requests that use codes or change uses, and holds that this process expired, by outcome",
+        by!("outcome": "created", "repeated", "refused", "different_request", "released", "confirmed", "rolled_back",
+            "expired", "wrong_state", "unknown", "busy", "failed");
+    pub REDEMPTION_REFUSALS: Counter =
+        "codemint_redemption_refusals_total", "Reasons of refused requests and invalid validations; a refusal may have several",
+        by!("reason": "code-not-found", "campaign-not-active", "not-started", "expired", "limit-reached",
+            "campaign-limit-reached", "identity-limit-reached", "budget-exhausted", "identity-required", "wrong-identity",
+            "segment-not-met", "use-case-not-met", "source-not-met", "ad-not-met", "affiliate-not-met", "condition-not-met",
+            "preset-not-found", "currency-mismatch", "nothing-to-discount", "exclusive", "self-referral",
+            "too-many-attempts");
+    pub(crate) REDEMPTION_BATCH_SIZE: BatchSize =
+        "codemint_redemption_batch_size", "Requests that one transaction decided", &[];
+    pub(crate) REDEMPTION_WAIT: ChunkSeconds =
+        "codemint_redemption_wait_seconds", "Time from a request to the beginning of its transaction", &[];
+    pub(crate) REDEMPTION_TRANSACTION: ChunkSeconds =
+        "codemint_redemption_transaction_seconds", "Time of a transaction that decided requests", &[];
+    pub REDEMPTION_CONFLICTS: Counter =
+        "codemint_redemption_conflicts_total", "Batches that were tried again because another process or a lost connection was in the way",
+        &[];
+    pub(crate) REDEMPTIONS_WAITING: Gauge =
+        "codemint_redemptions_waiting", "Requests of this process that wait for a transaction", &[];
+    pub REDEMPTION_HOLDS: Gauge =
+        "codemint_redemption_holds", "Open holds of the store, counted up to a bound; the same for all workers", &[];
+    pub REDEMPTION_HOLDS_OVERDUE: Gauge =
+        "codemint_redemption_holds_overdue", "Holds of the store whose deadline was more than a minute ago, counted up to a bound; the same for all workers",
+        &[];
+    pub VALIDATIONS: Counter =
+        "codemint_validations_total", "Answers to requests that only ask whether a code may be used, by outcome",
+        by!("outcome": "valid", "invalid", "failed");
 }
 
 /// The series of a gauge for which 0 would be wrong: none is exposed at the start.
@@ -146,6 +181,7 @@ impl Metric {
             Kind::Counter | Kind::Gauge => &[],
             Kind::ChunkSeconds => CHUNK_SECONDS,
             Kind::JobSeconds => JOB_SECONDS,
+            Kind::BatchSize => BATCH_SIZES,
         }
     }
 
@@ -168,6 +204,7 @@ impl Metric {
             Kind::Counter => describe_counter!(self.name, self.help),
             Kind::Gauge => describe_gauge!(self.name, self.help),
             Kind::ChunkSeconds | Kind::JobSeconds => describe_histogram!(self.name, Unit::Seconds, self.help),
+            Kind::BatchSize => describe_histogram!(self.name, Unit::Count, self.help),
         }
     }
 
@@ -179,7 +216,7 @@ impl Metric {
             match self.kind {
                 Kind::Counter => counter!(self.name, labels).absolute(0),
                 Kind::Gauge => gauge!(self.name, labels).set(0.0),
-                Kind::ChunkSeconds | Kind::JobSeconds => {}
+                Kind::ChunkSeconds | Kind::JobSeconds | Kind::BatchSize => {}
             }
         }
     }
@@ -198,8 +235,9 @@ mod tests {
         for metric in METRICS {
             assert!(metric.name.starts_with("codemint_"), "{}", metric.name);
             assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
-            let is_histogram = matches!(metric.kind, Kind::ChunkSeconds | Kind::JobSeconds);
-            assert!(!is_histogram || metric.name.ends_with("_seconds"), "{}", metric.name);
+            let is_in_seconds = matches!(metric.kind, Kind::ChunkSeconds | Kind::JobSeconds);
+            assert!(!is_in_seconds || metric.name.ends_with("_seconds"), "{}", metric.name);
+            let is_histogram = is_in_seconds || metric.kind == Kind::BatchSize;
             assert_eq!(is_histogram, !metric.buckets().is_empty(), "{}", metric.name);
         }
     }

@@ -9,3 +9,4 @@ pub mod job_execution;
 pub mod backoff;
 pub mod store_poller;
 pub mod observer;
+pub mod redemption_upkeep;

@@ -6,8 +6,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use codemint_store::connection::store::Store;
-use codemint_store::records::backlog::{Backlog, PoolStatus};
-use codemint_telemetry::metrics::{jobs, store as metrics};
+use codemint_store::records::backlog::{Backlog, Holds, PoolStatus};
+use codemint_telemetry::metrics::{jobs, redemptions, store as metrics};
 
 /// Interval between two polls. Scrapes are rarely more frequent.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -39,6 +39,9 @@ async fn poll_once(store: &Store) {
         jobs::backlog_seen(&by_state, waiting_for_room, oldest_waiting);
         jobs::keyspace_used(keyspace_used);
         metrics::outbox_seen(events);
+    }
+    if let Ok(Ok(Holds { open, overdue })) = timeout(ANSWER_TIMEOUT, store.count_holds()).await {
+        redemptions::holds_seen(open, overdue);
     }
     let PoolStatus { idle, used, max } = store.pool_status();
     metrics::pool_seen(idle, used, max);

@@ -16,7 +16,7 @@ use crate::source::modules;
 const ALLOWED: [(&str, &[&str]); 10] = [
     ("program", &["server", "campaigns", "worker", "import", "store", "offers", "codes", "telemetry"]),
     ("server", &["store", "codes", "telemetry"]),
-    ("worker", &["import", "store", "codes", "telemetry"]),
+    ("worker", &["campaigns", "import", "store", "codes", "telemetry"]),
     ("import", &["codes"]),
     ("campaigns", &["store", "offers", "codes", "telemetry"]),
     ("store", &["offers", "codes", "telemetry"]),

@@ -1,0 +1,93 @@
+//! `codemint redemption prune`: removes old redemptions. No use is given back, and no sum changes.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::support::age::age;
+use crate::cli::support::context::Context;
+use crate::cli::support::failure::Failure;
+use crate::cli::support::terminal::print_report;
+use crate::cli::support::text::counted;
+use codemint_store::connection::store::{Access, Store};
+use codemint_store::redemptions::definition_cache::DefinitionCache;
+
+/// Remove redemptions that ended long ago
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  codemint redemption prune --older-than 400d --dry-run
+  codemint redemption prune --older-than 57w --json
+
+Uses that count keep counting against all limits, and sums keep what they hold. Held redemptions stay. A request that is \
+repeated after its redemption was removed is a new request: choose an age beyond all retries and refunds. A limit per \
+code or per identity that is introduced later does not count removed redemptions. The audit log records how many were \
+removed. Freed space is reused; files do not shrink.")]
+pub struct Prune {
+    /// Minimum time since the end of a redemption in hours, days or weeks, such as 12h, 400d or 57w
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: TimeDelta,
+    /// Only report what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The report of what was removed, or would be.
+#[derive(Debug, Serialize)]
+struct Pruned {
+    /// True for a dry run: the number is what would be removed.
+    dry_run: bool,
+    /// The time before which the redemptions ended.
+    ended_before: String,
+    redemptions: u64,
+}
+
+impl Prune {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let too_long = || Failure::usage("--older-than reaches back before all calendars; choose a shorter time");
+        let ended_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
+        let store = context.open_store(Access::Existing).await?;
+        let shown = ended_before.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let mut pruned = Pruned { dry_run: self.dry_run, ended_before: shown, redemptions: 0 };
+        if self.dry_run {
+            let count = async || store.count_prunable_redemptions(ended_before).await;
+            pruned.redemptions = context.with_retries(count).await?;
+        } else {
+            prune(context, &store, ended_before, &mut pruned).await?;
+        }
+        print_report(self.json, &pruned)
+    }
+}
+
+/// Removes redemptions, some at once, and adds up what they leave behind.
+async fn prune(
+    context: &Context,
+    store: &Store,
+    ended_before: DateTime<Utc>,
+    pruned: &mut Pruned,
+) -> Result<(), Failure> {
+    let definitions = DefinitionCache::default();
+    loop {
+        context.stop.check(|| format!("stopped; {pruned}"))?;
+        match context.with_retries(async || store.prune_redemptions(&definitions, ended_before).await).await? {
+            0 => break,
+            removed => pruned.redemptions += removed,
+        }
+    }
+    while context.with_retries(async || store.add_up_tallies().await).await? > 0 {
+        context.stop.check(|| format!("stopped; {pruned}"))?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Pruned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let redemptions = counted(self.redemptions.into(), "redemption");
+        let removed = if self.dry_run { "would be removed" } else { "removed" };
+        write!(f, "{removed}: {redemptions} that ended before {}", self.ended_before)
+    }
+}

@@ -155,7 +155,7 @@ async fn deadlocks_in_the_order_of_the_cart(place: TestStore) {
 on_both_stores!(case_and_blanks_of_typed_codes);
 async fn case_and_blanks_of_typed_codes(place: TestStore) {
     let limits = json!({ "limits": { "per_code": 20 } });
-    create_campaign(&place, &definition("spring", "private", "SPRING-[0]", &limits), 1).await;
+    create_campaign(&place, &definition("spring", "private", "SPRING-[05]", &limits), 2).await;
     let [redeemer, _] = two_redeemers(&place).await;
     for typed in
         ["spring-0", " SPRING-0 ", "SPRING\u{2013}0", "\u{200b}SPRING-0", "ＳＰＲＩＮＧ-0", "spring 0", "SPRING-O"]

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::redemptions::create_kind;
 use codemint_test_support::cli_steps::{assert_names, exported, generate, job_id, request};
 use codemint_test_support::codemint::{Codemint, Ran};
 use codemint_test_support::engine_steps::codes_in;
@@ -154,4 +155,22 @@ async fn only_a_member_of_the_owner_can_withdraw_an_import() {
     assert_eq!(place.number("select count(*) from jobs where state = 'completed' and minted = 2").await, 1);
     codemint(&owner, &withdraw).run().await.expect_code(0);
     assert_eq!(codes_in(&place).await, [] as [&str; 0]);
+}
+
+on_both_stores!(an_import_of_which_a_code_was_redeemed_is_kept_and_withdrawn_codes_are_not_redeemed);
+async fn an_import_of_which_a_code_was_redeemed_is_kept_and_withdrawn_codes_are_not_redeemed(place: TestStore) {
+    create_kind(&place, "private", "SPRING-[:safe:]{8}", &serde_json::json!({})).await;
+    let campaign = ["--campaign", "spring"];
+    let used = import(&place, "USED-1\nUSED-2\n", &campaign).await;
+    let wrong = import(&place, "WRONG-1\nWRONG-22\n", &campaign).await;
+    for code in ["USED-1", "WRONG-1"] {
+        place.codemint(["validate", code]).run().await.expect_code(0);
+    }
+    place.codemint(["redeem", "USED-1"]).run().await.expect_code(0);
+    let refused = withdraw(&place, used, 3).await;
+    assert_names(&refused.stderr, &["cannot be withdrawn: 1 code of it is redeemed; nothing was changed"]);
+    withdraw(&place, wrong, 0).await;
+    let missing = place.codemint(["redeem", "WRONG-1"]).run().await.expect_code(3);
+    assert_names(&missing.stdout, &["code-not-found"]);
+    place.codemint(["redeem", "USED-2"]).run().await.expect_code(0);
 }

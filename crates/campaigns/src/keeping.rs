@@ -1,5 +1,5 @@
 //! Keeps the figures of redemptions fresh: expires holds that nobody has met, and adds up sums. Nothing depends on it but
-//! figures: whoever meets a full limit expires overdue holds too.
+//! figures: a request that meets a full limit expires overdue holds too.
 
 use std::sync::Arc;
 

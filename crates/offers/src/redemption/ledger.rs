@@ -61,7 +61,7 @@ impl Ledger {
         self.0.get(subject).map_or(0, |allowance| allowance.taken)
     }
 
-    /// Takes, where there are allowances. The verdict has made sure that there is enough.
+    /// Takes, where there are allowances. The verdict has compared the limits before.
     pub fn take(&mut self, takings: &Takings) {
         for (subject, amount) in &takings.0 {
             if let Some(allowance) = self.0.get_mut(subject) {

@@ -51,8 +51,8 @@ impl Request {
         }
     }
 
-    /// Returns the digest of everything that the request says, under the store's key: it holds an identity, which nobody who
-    /// reads the digest may guess. Fields that are left out are equal to their defaults.
+    /// Returns the digest of everything that the request says, under the store's key: it holds an identity, and a reader of
+    /// the digest must not be able to guess it. Fields that are left out are equal to their defaults.
     pub fn digest(&self, key: &IdentityKey) -> Digest {
         let Self { code, identity, order, cart, context, actor, click_id, hold_seconds } = self;
         let cart = cart.as_ref().map(cart_document);

@@ -156,7 +156,7 @@ impl StoreTransaction {
         const SQL: &str = "select no, version, clock_timestamp() from campaigns where no = any($1)";
         let nos: Vec<i64> = nos.iter().copied().collect();
         let rows: Vec<(i64, i32, DateTime<Utc>)> = self.query(SQL).bind(List(&nos)).fetch_all().await?;
-        // The latest reading: whoever is refused for time is refused at a moment after the locks were taken.
+        // The latest reading: a refusal for time is made at a moment after the locks were taken.
         let now = rows.iter().map(|(_, _, now)| *now).max().unwrap_or_default();
         let mut campaigns = HashMap::with_capacity(rows.len());
         for (no, version, _) in rows {
@@ -206,13 +206,18 @@ impl StoreTransaction {
         if codes.is_empty() {
             return Ok(HashSet::new());
         }
-        let sql = "
-            select c.code
-              from codes c
-              join chunks k on k.run_no = c.run_no
+        // Two statements: codes may be distributed over nodes, where the other tables are not.
+        let stored = "select code, run_no from codes where code = any($1)";
+        let kept = "
+            select k.run_no
+              from chunks k
               join jobs j on j.no = k.job_no
-             where c.code = any($1) and coalesce(j.error_code, '') <> 'withdrawn'";
-        let found: HashSet<String> = self.query(sql).bind(List(codes)).fetch_values().await?.into_iter().collect();
+             where k.run_no = any($1) and coalesce(j.error_code, '') <> 'withdrawn'";
+        let stored: Vec<(String, i64)> = self.query(stored).bind(List(codes)).fetch_all().await?;
+        let run_nos: Vec<i64> = stored.iter().map(|(_, run_no)| *run_no).collect();
+        let kept: HashSet<i64> = self.query(kept).bind(List(&run_nos)).fetch_values().await?.into_iter().collect();
+        let found: HashSet<String> =
+            stored.into_iter().filter(|(_, run_no)| kept.contains(run_no)).map(|(code, _)| code).collect();
         Ok(codes.iter().filter(|code| !found.contains(*code)).cloned().collect())
     }
 

@@ -2,10 +2,13 @@
 //! here. The job stays, as `cancelled` with the error `withdrawn`, which every version of the program reads; its events and
 //! its audit entries stay, too.
 
+use std::collections::HashSet;
+
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::connection::error::{StoreError, reach, require_rows};
+use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
@@ -14,6 +17,9 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State;
 use codemint_codes::job::withdrawal::{NotWithdrawable, Withdrawal, decide_withdrawal, withdrawal_error};
 use codemint_telemetry::failpoint;
+
+/// The number of redeemed codes that are looked up at once.
+const REDEEMED_AT_ONCE: i64 = 10_000;
 
 /// The result of one step of a withdrawal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +84,8 @@ impl StoreTransaction {
         if let Some(other) = self.find_import_in_need_of(job_no).await? {
             return Ok(WithdrawalStep::NeededBy(other));
         }
-        // All at once, so that none is issued between two steps. None is redeemed either: whoever redeems a code of an import
-        // looks whether its withdrawal has begun.
+        // All at once, so that none is issued between two steps. None is redeemed either: a redemption of an imported
+        // code looks whether the withdrawal has begun.
         if let (Withdrawal::Begins, Some(campaign)) = (withdrawal, &campaign) {
             let redeemed = self.count_redeemed_codes(job_no, campaign).await?;
             if redeemed > 0 {
@@ -98,18 +104,26 @@ impl StoreTransaction {
 
     /// Counts the codes of an import that were redeemed. Nobody redeems codes of the campaign until the end of the transaction.
     async fn count_redeemed_codes(&mut self, job_no: i64, campaign: &str) -> Result<u64, StoreError> {
-        const SQL: &str = "
-            select count(*) from (
-                select distinct r.code
-                  from redemptions r
-                  join codes c on c.code = r.code
-                  join chunks k on k.run_no = c.run_no
-                 where r.campaign_no = $1 and k.job_no = $2) redeemed";
+        // Statements of their own: codes may be distributed over nodes, where the other tables are not.
+        const REDEEMED: &str = "
+            select distinct code from redemptions where campaign_no = $1 and code > $2 order by code limit $3";
+        const STORED: &str = "select run_no from codes where code = any($1)";
+        const RUNS: &str = "select run_no from chunks where job_no = $1";
         let no =
             self.query("select no from campaigns where name = $1").bind(campaign).fetch_optional::<(i64,)>().await?;
         let Some((campaign_no,)) = no else { return Ok(0) };
         self.lock_campaign_no(campaign_no).await?;
-        unsigned("redemptions", self.query(SQL).bind(campaign_no).bind(job_no).fetch_value::<i64>().await?)
+        let runs: HashSet<i64> = self.query(RUNS).bind(job_no).fetch_values().await?.into_iter().collect();
+        let (mut count, mut after) = (0, String::new());
+        loop {
+            let query = self.query(REDEEMED).bind(campaign_no).bind(after.clone()).bind(REDEEMED_AT_ONCE);
+            let redeemed: Vec<String> = query.fetch_values().await?;
+            let Some(last) = redeemed.last() else { return Ok(count) };
+            after.clone_from(last);
+            self.plan_look_ups().await?;
+            let stored: Vec<i64> = self.query(STORED).bind(List(&redeemed)).fetch_values().await?;
+            count += stored.iter().filter(|run_no| runs.contains(run_no)).count() as u64;
+        }
     }
 
     /// Returns the lengths of the job's codes, ascending.

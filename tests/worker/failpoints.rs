@@ -134,7 +134,9 @@ async fn a_failure_amid_an_export_leaves_no_partial_file(place: TestStore) {
 /// Fails for a failpoint that no test names, which would go unnoticed.
 #[test]
 fn every_failpoint_has_a_test() {
-    let here = [include_str!("failpoints.rs"), include_str!("owner_failpoints.rs")].concat();
+    let here =
+        [include_str!("failpoints.rs"), include_str!("owner_failpoints.rs"), include_str!("redemption_failpoints.rs")]
+            .concat();
     let source = include_str!("../../crates/telemetry/src/failpoint.rs");
     let names: Vec<&str> = source
         .lines()

@@ -26,6 +26,8 @@ mod failpoints;
 #[cfg(feature = "failpoints")]
 mod owner_failpoints;
 #[cfg(feature = "failpoints")]
+mod redemption_failpoints;
+#[cfg(feature = "failpoints")]
 mod killed_workers;
 mod full_disks;
 mod lines;

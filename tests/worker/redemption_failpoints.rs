@@ -1,0 +1,69 @@
+//! Failpoints of redemptions, with an error, a panic, an abort and a stall, on both stores: whatever happened to the first attempt,
+//! the same request again finds out or carries it out, and no use is lost or counted twice.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use codemint_telemetry::failpoint;
+use codemint_test_support::on_both_stores;
+use codemint_test_support::redeem_steps::{create_campaign, definition, judge_redemptions};
+use codemint_test_support::stores::TestStore;
+
+const ACTIONS: [&str; 4] = ["error", "panic", "abort", "stall"];
+
+/// Runs a command past the failpoint, which acts once, and then again without it. The second time it must succeed.
+async fn attempt_twice(place: &TestStore, point: &str, action: &str, args: &[&str]) {
+    let failing = place.codemint(args).env("FAILPOINTS", &format!("{point}=1*return({action})->off"));
+    let first = failing.run().await;
+    let is_survived = ["error", "stall"].contains(&action);
+    // An error is met by a further attempt of the same process; a stall only takes its time.
+    assert_eq!(first.code == 0, is_survived, "{point} {action} {args:?}: {}", first.stderr);
+    place.codemint(args).run().await.expect_code(0);
+    judge_redemptions(place).await;
+}
+
+/// Holds, confirms and rolls back a use of a code that can be used once, with the failpoint on the way of each command that
+/// reaches it.
+async fn survive_all(place: &TestStore, point: &'static str, is_reached_by_actions: bool) {
+    let limits = json!({ "limits": { "redeemed": 1 } });
+    create_campaign(place, &definition("spring", "public", "SPRING", &limits), 1).await;
+    for action in ACTIONS {
+        let id = Uuid::now_v7().to_string();
+        attempt_twice(place, point, action, &["redeem", "SPRING", "--id", &id, "--hold", "1h"]).await;
+        assert_eq!(place.number("select taken from allowances where scope = 'campaign'").await, 1, "{point} {action}");
+        for what in ["confirm", "rollback"] {
+            match is_reached_by_actions {
+                true => attempt_twice(place, point, action, &["redemption", what, &id]).await,
+                false => drop(place.codemint(["redemption", what, &id]).run().await.expect_code(0)),
+            }
+        }
+        assert_eq!(place.number("select taken from allowances where scope = 'campaign'").await, 0, "{point} {action}");
+    }
+    assert_eq!(place.number("select count(*) from redemptions where state = 'rolled_back'").await, 4);
+    judge_redemptions(place).await;
+}
+
+on_both_stores!(a_failure_after_a_redemption_is_inserted_is_survived);
+async fn a_failure_after_a_redemption_is_inserted_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::REDEMPTIONS_INSERTED, false).await;
+}
+
+on_both_stores!(a_failure_when_limits_are_locked_is_survived);
+async fn a_failure_when_limits_are_locked_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::ALLOWANCES_LOCKED, true).await;
+}
+
+on_both_stores!(a_failure_when_limits_are_taken_is_survived);
+async fn a_failure_when_limits_are_taken_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::ALLOWANCES_CHANGED, true).await;
+}
+
+on_both_stores!(a_failure_before_the_commit_of_redemptions_is_survived);
+async fn a_failure_before_the_commit_of_redemptions_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::REDEMPTIONS_WRITTEN, true).await;
+}
+
+on_both_stores!(a_failure_after_the_commit_of_redemptions_is_survived);
+async fn a_failure_after_the_commit_of_redemptions_is_survived(place: TestStore) {
+    survive_all(&place, failpoint::REDEMPTIONS_COMMITTED, true).await;
+}

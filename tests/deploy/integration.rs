@@ -172,11 +172,12 @@ fn examples_in_the_document_fit_their_schemas() {
         .iter()
         .map(|block| serde_json::from_str(block).unwrap_or_else(|error| panic!("{error}")))
         .collect();
-    let [message, event] = &json[..] else { panic!("a message and an event") };
+    let [message, event, redemption_event] = &json[..] else { panic!("a message and two events") };
     assert_fits(&validator("job-message"), message);
     decode(message.to_string().as_bytes(), &Envelope::default()).expect("a request");
     assert_fits(&validator("event"), event);
     assert_fits(&validator("job"), &event["data"]);
+    assert_fits(&validator("redemption-event"), redemption_event);
 }
 
 #[test]

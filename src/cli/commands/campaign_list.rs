@@ -44,10 +44,6 @@ use codemint_store::connection::store::Store;
 /// The number of identities that the store is asked about at once.
 const ASKED_AT_ONCE: usize = 10_000;
 
-/// The maximum number of codes in a chunk of a list. With its identity, a code takes ten times as much memory on its way into
-/// the store.
-const CHUNK_SIZE_MAX: u64 = 25_000;
-
 /// An order of codes for the identities of a list.
 pub struct ListOrder<'a> {
     pub campaign: Campaign,
@@ -188,7 +184,7 @@ impl ListOrder<'_> {
         let definition = &self.campaign.definition;
         let (mask, count) = (definition.mask.to_string(), list.len() as i128);
         let policy = policy_files::load(&context.config)?;
-        let chunk_size = context.config.chunk_size.min(CHUNK_SIZE_MAX);
+        let chunk_size = context.config.chunk_size;
         let request = Request::check(&mask, count, Some(&definition.name), chunk_size, context.config.limits)
             .and_then(|request| request.under(policy))
             .map_err(|error| request_failure(&mask, error))?;

@@ -5,9 +5,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use codemint_telemetry::failpoint;
+use codemint_test_support::codemint::finish;
 use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::{create_campaign, definition, judge_redemptions};
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::wait_until;
 
 const ACTIONS: [&str; 4] = ["error", "panic", "abort", "stall"];
 
@@ -66,4 +68,41 @@ async fn a_failure_before_the_commit_of_redemptions_is_survived(place: TestStore
 on_both_stores!(a_failure_after_the_commit_of_redemptions_is_survived);
 async fn a_failure_after_the_commit_of_redemptions_is_survived(place: TestStore) {
     survive_all(&place, failpoint::REDEMPTIONS_COMMITTED, true).await;
+}
+
+/// Starts to redeem SPRING for the order A-1, and returns the command when it has written everything and committed nothing; it
+/// stalls there.
+async fn start_redeeming(place: &TestStore) -> tokio::process::Child {
+    let stall = format!("{}=1*return(stall)->off", failpoint::REDEMPTIONS_WRITTEN);
+    let log = std::fs::File::create(place.path().join("redeem.log")).expect("a file");
+    let redeem = place.codemint(["-v", "redeem", "SPRING", "--order", "A-1"]);
+    let child = redeem.env("FAILPOINTS", &stall).stderr(log.into()).start();
+    wait_until("a code is being redeemed", async || {
+        let said = std::fs::read_to_string(place.path().join("redeem.log")).expect("a log");
+        said.contains("a failpoint was reached")
+    })
+    .await;
+    child
+}
+
+on_both_stores!(a_campaign_is_off_when_no_code_is_being_redeemed_any_more);
+async fn a_campaign_is_off_when_no_code_is_being_redeemed_any_more(place: TestStore) {
+    create_campaign(&place, &definition("spring", "public", "SPRING", &json!({})), 1).await;
+    let redeeming = start_redeeming(&place).await;
+    assert_eq!(place.number("select count(*) from redemptions").await, 0);
+    place.codemint(["campaign", "deactivate", "spring"]).run().await.expect_code(0);
+    assert_eq!(place.number("select count(*) from redemptions").await, 1, "redeemed after the campaign was off");
+    finish(redeeming).await.expect_code(0);
+}
+
+on_both_stores!(an_exclusive_code_is_not_added_to_an_order_that_another_process_is_writing);
+async fn an_exclusive_code_is_not_added_to_an_order_that_another_process_is_writing(place: TestStore) {
+    for name in ["SPRING", "SUMMER"] {
+        create_campaign(&place, &definition(name, "public", name, &json!({})), 1).await;
+    }
+    let redeeming = start_redeeming(&place).await;
+    let refused = place.codemint(["redeem", "SUMMER", "--order", "A-1"]).run().await.expect_code(3);
+    assert!(refused.stdout.contains("exclusive"), "{}", refused.stdout);
+    finish(redeeming).await.expect_code(0);
+    assert_eq!(place.number("select count(*) from redemptions").await, 1);
 }

@@ -70,7 +70,7 @@ async fn a_hold_counts_until_it_is_released_or_its_deadline_has_come(place: Test
     let second = Uuid::now_v7();
     granted(redeemer.redeem(second, held.clone(), true).await.expect("an answer"));
     judge_redemptions(&place).await;
-    // The deadline has come: whoever meets the full limit takes the use.
+    // The deadline has come: the next request that meets the full limit takes the use.
     place.execute("update redemptions set expires_at = held_at where state = 'held'").await;
     let third = Uuid::now_v7();
     granted(redeemer.redeem(third, held, true).await.expect("an answer"));

@@ -141,10 +141,17 @@ fn any_text() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// The number of columns of a table's header.
+const COLUMNS: usize = 4;
+
 /// A field as it is written in CSV, and its value.
 fn any_field() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let plain = any_line().prop_filter("no marks", |text| !text.iter().any(|byte| b"\r\n\",".contains(byte)));
-    let quoted = vec(select(&b"aB1,\"\n\r \xff"[..]), 0..6).prop_map(|meaning| {
+    // The import refuses a quoted line of as many fields as a row has: an unclosed mark has probably swallowed that row.
+    let is_like_row = |meaning: &[u8]| meaning.iter().filter(|&&byte| byte == b',').count() + 1 >= COLUMNS;
+    let meaning = vec(select(&b"aB1,\"\n\r \xff"[..]), 0..6);
+    let meaning = meaning.prop_filter("no row in a field", move |meaning| !is_like_row(meaning));
+    let quoted = meaning.prop_map(|meaning| {
         let doubled = meaning.iter().flat_map(|&byte| if byte == b'"' { vec![b'"', b'"'] } else { vec![byte] });
         let written = [b'"'].into_iter().chain(doubled).chain([b'"']).collect();
         (written, without_blanks(&meaning))
@@ -157,7 +164,7 @@ type Table = Vec<(usize, Vec<(Vec<u8>, Vec<u8>)>)>;
 
 /// Returns the CSV text, and the result expected for the wanted column.
 fn written_table(table: &Table, wanted: usize, line_end: &str) -> (Vec<u8>, Expected) {
-    let header: String = (0..4).map(|at| if at == wanted { ",code" } else { ",\"other\"\"\n\"" }).collect();
+    let header: String = (0..COLUMNS).map(|at| if at == wanted { ",code" } else { ",\"other\"\"\n\"" }).collect();
     let mut text = format!("{}{line_end}", &header[1..]).into_bytes();
     let (mut line, mut entries, mut without_field) = (5, Vec::new(), Vec::new());
     for (blank_lines, fields) in table {
@@ -209,7 +216,7 @@ proptest! {
     #[test]
     fn prop_columns_are_sorted_as_in_memory(
         table in vec((select(&[0_usize, 0, 0, 1, 2][..]), vec(any_field(), 1..5)), 0..60),
-        wanted in 0_usize..4,
+        wanted in 0..COLUMNS,
         workspace in any_workspace(),
         line_end in select(&["\n", "\r\n"][..]),
         sizes in vec(1_usize..50, 1..5),

@@ -34,6 +34,8 @@ use crate::place::Place;
 use crate::plot::Curve;
 
 mod both;
+#[path = "../measure/chart.rs"]
+mod chart;
 mod crowded;
 mod export;
 mod fill;
@@ -50,6 +52,7 @@ mod place;
 mod plot;
 #[path = "../measure/process.rs"]
 mod process;
+#[path = "../measure/scale.rs"]
 mod scale;
 mod singles;
 const PARTS: [&str; 14] = [

@@ -1,70 +1,28 @@
 //! Draws the chart of codes a second against codes in the table, with one line per way in which a table fills.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
-use plotters::prelude::{
-    ChartBuilder, Circle, Color, IntoDrawingArea, IntoFont, LineSeries, PathElement, RGBColor, SVGBackend,
-    SeriesLabelPosition, WHITE,
-};
+use plotters::prelude::SeriesLabelPosition;
 
+use crate::chart::{self, Labels};
 use crate::scale::Scale;
+
+pub use crate::chart::Curve;
 
 /// The number of lines in the complete chart.
 const CURVES: usize = 3;
-const SIZE: (u32, u32) = (900, 500);
-const FONT: &str = "sans-serif";
-/// Colours that colour-blind readers can distinguish (Okabe and Ito).
-const COLORS: [RGBColor; CURVES] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115)];
-
-/// One way of filling, with its points: codes in the table, and codes a second.
-pub struct Curve {
-    pub name: &'static str,
-    pub points: Vec<(f64, f64)>,
-}
+const LABELS: Labels = Labels {
+    caption: "Codes a second, as the table grows",
+    sizes: "codes in the table, millions",
+    rates: "thousand codes a second",
+    legend: SeriesLabelPosition::LowerRight,
+};
 
 /// Draws the lines, and returns the file. Only the complete chart in full size replaces the one in the repository.
 pub fn draw(curves: &[Curve], scale: Scale) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let is_whole = scale.is_full() && curves.len() == CURVES;
     let file = root.join(if is_whole { "benches/throughput.svg" } else { "target/throughput.svg" });
-    draw_into(&file, curves).expect("a chart");
+    chart::draw(&file, &LABELS, curves).expect("a chart");
     file
-}
-
-fn draw_into(file: &std::path::Path, curves: &[Curve]) -> Result<(), Box<dyn std::error::Error>> {
-    let area = SVGBackend::new(file, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let (millions, thousands) = (reach(curves, |point| point.0 / 1e6), reach(curves, |point| point.1 / 1e3));
-    let widest = millions.end;
-    let mut chart = ChartBuilder::on(&area)
-        .caption("Codes a second, as the table grows", (FONT, 22))
-        .margin(16)
-        .x_label_area_size(48)
-        .y_label_area_size(72)
-        .build_cartesian_2d(millions, thousands)?;
-    let style = (FONT, 15).into_font();
-    let mut mesh = chart.configure_mesh();
-    let millions_label = |millions: &f64| format!("{millions:.*}", usize::from(widest < 10.0));
-    mesh.x_label_formatter(&millions_label).y_label_formatter(&|thousands| format!("{thousands:.0}"));
-    mesh.x_desc("codes in the table, millions").y_desc("thousand codes a second");
-    mesh.label_style(style.clone()).axis_desc_style(style.clone()).max_light_lines(0).draw()?;
-    for (curve, color) in curves.iter().zip(COLORS) {
-        let points: Vec<(f64, f64)> = curve.points.iter().map(|(codes, speed)| (codes / 1e6, speed / 1e3)).collect();
-        let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
-        let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 24, y)], color.stroke_width(3));
-        chart.draw_series(line)?.label(curve.name).legend(key);
-        chart.draw_series(points.into_iter().map(|point| Circle::new(point, 4, color.filled())))?;
-    }
-    let mut legend = chart.configure_series_labels();
-    legend.position(SeriesLabelPosition::LowerRight).margin(16).legend_area_size(32);
-    legend.background_style(WHITE.filled()).border_style(RGBColor(160, 160, 160)).label_font(style).draw()?;
-    area.present()?;
-    Ok(())
-}
-
-/// Returns the range from 0 to a little above the greatest value.
-fn reach(curves: &[Curve], value: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
-    let greatest = curves.iter().flat_map(|curve| &curve.points).map(value).fold(0.0, f64::max);
-    0.0..(greatest * 1.08).max(f64::MIN_POSITIVE)
 }

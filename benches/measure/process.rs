@@ -26,8 +26,7 @@ pub struct Took {
 
 /// Runs a process that talks to this server, and measures it until it ends.
 pub async fn measure(mut command: Command, server: &Server) -> Took {
-    let postmaster = postmaster(server);
-    let (own_before, server_before) = (ended_children(std::process::id()), tree(postmaster));
+    let (own_before, server_before) = (ended_children(std::process::id()), server_cpu_seconds(server));
     let started = Instant::now();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
     let process = child.id().expect("its number");
@@ -40,10 +39,15 @@ pub async fn measure(mut command: Command, server: &Server) -> Took {
     Took {
         seconds,
         client_cpu_seconds: ended_children(std::process::id()) - own_before,
-        server_cpu_seconds: tree(postmaster) - server_before,
+        server_cpu_seconds: server_cpu_seconds(server) - server_before,
         peak_mib,
         stdout: text(output.stdout),
     }
+}
+
+/// Returns the CPU seconds that a server and its processes have taken since it started.
+pub fn server_cpu_seconds(server: &Server) -> f64 {
+    tree(postmaster(server))
 }
 
 /// Returns the id of the server's first process.
@@ -57,9 +61,14 @@ fn ended_children(process: u32) -> f64 {
     fields(process).map_or(0.0, |fields| fields[13] + fields[14])
 }
 
+/// Returns the CPU seconds of a process and of its children that have ended.
+pub fn cpu_seconds(process: u32) -> f64 {
+    fields(process).map_or(0.0, |fields| fields[11..=14].iter().sum())
+}
+
 /// Returns the CPU seconds of a process and of all its children, both ended and running.
 fn tree(process: u32) -> f64 {
-    let own = fields(process).map_or(0.0, |fields| fields[11..=14].iter().sum());
+    let own = cpu_seconds(process);
     let processes = fs::read_dir("/proc").expect("processes");
     let children = processes.filter_map(|entry| fields(entry.ok()?.file_name().to_str()?.parse().ok()?));
     own + children

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub granted: u64,
+    /// Until the last call that was granted: later ones say nothing about the speed of granting.
     pub seconds: f64,
     /// Milliseconds of each call, ascending.
     milliseconds: Vec<f64>,
@@ -26,7 +27,7 @@ impl Seen {
 }
 
 /// Lets callers ask for this long. Each call gets a number that no other has, and returns true if it was granted. With
-/// `pause`, a caller waits that long between two calls.
+/// `pause`, each caller asks once in that time, however long the answer takes; a caller that is late asks at once.
 pub async fn run<F>(
     callers: usize,
     time: Duration,
@@ -43,30 +44,34 @@ where
         .map(|caller| {
             let (call, numbers) = (Arc::clone(&call), Arc::clone(&numbers));
             tokio::spawn(async move {
-                let (mut granted, mut milliseconds) = (0, Vec::new());
+                let (mut granted, mut granted_at, mut milliseconds) = (0, 0.0, Vec::new());
                 // So that callers who pause do not all ask at once.
-                tokio::time::sleep(pause.mul_f64(caller as f64 / callers as f64)).await;
+                let mut next = started + pause.mul_f64(caller as f64 / callers as f64);
+                tokio::time::sleep_until(next.into()).await;
                 while started.elapsed() < time {
                     let asked = Instant::now();
                     let number = numbers.fetch_add(1, Ordering::Relaxed);
                     if call(number).await {
                         granted += 1;
+                        granted_at = started.elapsed().as_secs_f64();
                     }
                     milliseconds.push(asked.elapsed().as_secs_f64() * 1000.0);
                     if !pause.is_zero() {
-                        tokio::time::sleep(pause).await;
+                        next += pause;
+                        tokio::time::sleep_until(next.into()).await;
                     }
                 }
-                (granted, milliseconds)
+                (granted, granted_at, milliseconds)
             })
         })
         .collect();
-    let (mut granted, mut milliseconds) = (0_u64, Vec::new());
+    let (mut granted, mut seconds, mut milliseconds) = (0_u64, 0.0_f64, Vec::new());
     for caller in work {
-        let seen: (u64, Vec<f64>) = caller.await.expect("a caller");
+        let seen: (u64, f64, Vec<f64>) = caller.await.expect("a caller");
         granted += seen.0;
-        milliseconds.extend(seen.1);
+        seconds = seconds.max(seen.1);
+        milliseconds.extend(seen.2);
     }
     milliseconds.sort_by(f64::total_cmp);
-    Seen { granted, seconds: started.elapsed().as_secs_f64(), milliseconds }
+    Seen { granted, seconds, milliseconds }
 }

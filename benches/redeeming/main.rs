@@ -1,5 +1,21 @@
 //! How fast are codes redeemed, exactly, beside the usual ways in the same run? PostgreSQL with fsync, callers and server on the
-//! same machine.
+//! same machine. `cargo bench --bench redeeming` runs all parts but `scale`, `cargo bench --bench redeeming -- public bytes`
+//! only the named ones:
+//!
+//! | part | question | bound |
+//! |---|---|---|
+//! | `public` | a public code with a shared limit, 64 and 512 callers | 12 and 20 times a counter under a condition, 12,000/s |
+//! | `private` | private codes, 512 callers | 18 times with a shared limit, 5 times without |
+//! | `calm` | a lone caller, and half of the possible load | 99 of 100 calls below 25 ms |
+//! | `two` | two processes | 0.8 of one |
+//! | `validations` | a million codes of 50 campaigns, 512 callers | 15,000/s |
+//! | `bytes` | the disk space of a million redemptions | 500 bytes each with indexes, 220 for the allowance |
+//! | `sqlite` | the same uses and validations in a file | none, informational |
+//! | `beside` | generation and redemption in the same store at the same time | none, informational |
+//! | `scale` | validations with up to 50 million codes, 1,000 campaigns and 10 million redemptions | 15,000/s; draws `benches/validations.svg` |
+//!
+//! `scale` fills a store for many minutes. `CODEMINT_BENCH_SCALE=0.01` makes `bytes` and `scale` a hundred times smaller, to
+//! check that they work; then their bounds do not apply.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -17,14 +33,36 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::baselines::{Shop, Way};
+use crate::beside::measure_beside;
+use crate::bytes::measure_bytes;
+use crate::growth::measure_growth;
 use crate::load::{Seen, run};
 use crate::measure::{exit_code, verdict};
+use crate::scale::Scale;
+use crate::sqlite::measure_sqlite;
 
 mod baselines;
+mod beside;
+mod bytes;
+#[path = "../measure/chart.rs"]
+mod chart;
+mod fill;
+mod growth;
 mod load;
 #[expect(dead_code, reason = "shared with the other benchmarks")]
 #[path = "../measure/mod.rs"]
 mod measure;
+#[expect(dead_code, reason = "shared with the other benchmarks")]
+#[path = "../measure/process.rs"]
+mod process;
+#[path = "../measure/scale.rs"]
+mod scale;
+mod sqlite;
+
+/// The parts that run when none is named.
+const USUAL_PARTS: [&str; 8] = ["public", "private", "calm", "two", "validations", "bytes", "sqlite", "beside"];
+/// The part that takes too long to run unless it is named.
+const LONG_PART: &str = "scale";
 
 /// The time of each measurement.
 const TIME: Duration = Duration::from_secs(4);
@@ -57,13 +95,45 @@ impl Bound {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let server = Server::start(Durability::Full);
-    let mut holds = public_code(&server).await;
-    holds &= private_codes(&server).await;
-    holds &= calm(&server).await;
-    holds &= two_processes(&server).await;
-    holds &= validations(&server).await;
+    // Cargo adds a flag of its own.
+    let mut parts: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
+    let is_known = |part: &String| USUAL_PARTS.contains(&part.as_str()) || part == LONG_PART;
+    if let Some(unknown) = parts.iter().find(|part| !is_known(part)) {
+        println!("unknown part {unknown}; known parts: {}, {LONG_PART}", USUAL_PARTS.join(", "));
+        return ExitCode::FAILURE;
+    }
+    if parts.is_empty() {
+        println!("without {LONG_PART}, which takes many minutes: cargo bench --bench redeeming -- {LONG_PART}");
+        parts = USUAL_PARTS.map(str::to_owned).to_vec();
+    }
+    let (server, scale) = (Server::start(Durability::Full), Scale::from_environment());
+    let mut holds = true;
+    for part in parts {
+        println!("\n== {part}");
+        holds &= measure_part(&part, &server, scale).await;
+    }
     exit_code(holds)
+}
+
+/// Runs a part, and returns whether its bounds hold.
+async fn measure_part(part: &str, server: &Server, scale: Scale) -> bool {
+    match part {
+        "public" => public_code(server).await,
+        "private" => private_codes(server).await,
+        "calm" => calm(server).await,
+        "two" => two_processes(server).await,
+        "validations" => validations(server).await,
+        "bytes" => measure_bytes(server, scale).await,
+        "sqlite" => {
+            measure_sqlite().await;
+            true
+        }
+        "beside" => {
+            measure_beside(server).await;
+            true
+        }
+        _ => measure_growth(scale).await,
+    }
 }
 
 async fn place(server: &Server, name: &str) -> (TestStore, String) {
@@ -87,6 +157,16 @@ async fn ours(redeemer: &Redeemer, callers: usize, codes: &Arc<Vec<String>>) -> 
     run(callers, TIME, NO_PAUSE, move |number| {
         let code = codes[number as usize % codes.len()].clone();
         redeem(redeemer.clone(), code)
+    })
+    .await
+}
+
+/// Lets callers validate codes that may be used, each call the code of its number.
+async fn validate_each(redeemer: &Redeemer, callers: usize, codes: &Arc<Vec<String>>) -> Seen {
+    let (redeemer, codes) = (redeemer.clone(), Arc::clone(codes));
+    run(callers, TIME, NO_PAUSE, move |number| {
+        let (redeemer, code) = (redeemer.clone(), codes[number as usize % codes.len()].clone());
+        async move { redeemer.validate(Request::of_code(code), true).await.expect("an answer").verdict.is_valid() }
     })
     .await
 }
@@ -172,8 +252,8 @@ async fn calm(server: &Server) -> bool {
         reference.quantile(0.5),
         lone.quantile(0.5) / reference.quantile(0.5)
     );
-    let full = ours(&redeemer, 256, &code).await;
-    // Each of them asks once a second's part, so that together they ask for half of what was possible.
+    let full = ours(&redeemer, 512, &code).await;
+    // Each of them asks once in this time, so that together they ask for half of what was possible.
     let pause = Duration::from_secs_f64(512.0 / (full.per_second() / 2.0));
     let half = run(512, TIME, pause, move |_| redeem(redeemer.clone(), "SPRING".to_owned())).await;
     let p99 = half.quantile(0.99);
@@ -221,11 +301,7 @@ async fn validations(server: &Server) -> bool {
     }
     let codes = Arc::new(place.texts("select code from codes order by md5(code) limit 200000").await);
     let redeemer = redeemer(&place).await;
-    let seen = run(512, TIME, NO_PAUSE, move |number| {
-        let (redeemer, code) = (redeemer.clone(), codes[number as usize % codes.len()].clone());
-        async move { redeemer.validate(Request::of_code(code), true).await.expect("an answer").verdict.is_valid() }
-    })
-    .await;
+    let seen = validate_each(&redeemer, 512, &codes).await;
     let holds = seen.per_second() >= 15_000.0;
     println!(
         "validations, 1 M codes of {campaigns} campaigns: {:.0}/s   at least 15,000: {}",

@@ -92,6 +92,7 @@ async fn issue(ground: &Ground, issuer: &Issuer, answers: &Answers, campaign: &'
             }
             Ok(IssueOutcome::PoolEmpty) => return ground.count("issued nothing: the pool was empty"),
             Ok(IssueOutcome::LimitReached) => return ground.count("issued nothing: the limit was reached"),
+            Ok(IssueOutcome::LimitReserved) => return ground.count("issued nothing: a list had the rest of the limit"),
             Ok(outcome) => panic!("{outcome:?}"),
             Err(IssueError::Store(error)) => {
                 assert!(error.is_retryable(), "{error}");

@@ -1,15 +1,20 @@
 //! Lets the workers finish, and judges the result.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use strum::VariantArray;
 use tokio::time::sleep;
 
 use crate::ground::Ground;
 use crate::owners;
 use crate::producer::{Asked, Wanted};
 use crate::worker_faults::Workers;
+use codemint_offers::redemption::state::State;
 use codemint_test_support::oracle::{self, Known, KnownOfBroker};
 use codemint_test_support::owners_oracle::KnownOwners;
+use codemint_test_support::redeem_steps::judge_redemptions;
+use codemint_test_support::redemption_histories::{Answer, Call, Request, judge_histories};
 use codemint_test_support::site::{DEAD, KEPT};
 use codemint_test_support::stores::TestStore;
 
@@ -18,7 +23,7 @@ const FINISHED_WITHIN: Duration = Duration::from_secs(20 * 60);
 /// Waits until all work is done, and panics unless every check passes.
 pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
     println!("no more faults; the workers finish");
-    let Wanted { asked, lists, issues } = wanted;
+    let Wanted { asked, lists, issues, calls, off } = wanted;
     owners::switch_off(&ground).await;
     let store = ground.fresh_store().await;
     let since = Instant::now();
@@ -50,6 +55,10 @@ pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
         ..Known::default()
     };
     let found = oracle::judge(&store, &known).await;
+    judge_redemptions(&store).await;
+    let violations = judge_histories(&store, calls, off, Some(&told)).await;
+    assert!(violations.is_empty(), "{} violations: {:#?}", violations.len(), &violations[..violations.len().min(10)]);
+    count_calls(&ground, calls);
     for (what, times) in ground.counted() {
         println!("{times:8}  {what}");
     }
@@ -58,6 +67,13 @@ pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
         println!("{:8}  jobs {state}", store.number(&sql).await);
     }
     println!("{:8}  jobs\n{:8}  codes\n{:8}  events", found.jobs, found.codes, told.len());
+    for state in State::VARIANTS.iter().map(|state| state.into_str()) {
+        let sql = format!("select count(*) from redemptions where state = '{state}'");
+        println!("{:8}  redemptions {state}", store.number(&sql).await);
+    }
+    let stacked = "select count(*) from (select 1 from redemptions where order_ref is not null
+                    group by order_ref having count(*) > 1) orders";
+    println!("{:8}  orders with several codes", store.number(stacked).await);
     let owners = found.owners;
     println!("{:8}  jobs for lists\n{:8}  jobs for pools", owners.list_jobs, owners.pool_jobs);
     println!("{:8}  jobs for pools that workers ordered", owners.refills);
@@ -72,4 +88,34 @@ async fn wait_until_settled(ground: &Ground, store: &TestStore, asked: &Asked) {
         assert!(started.elapsed() < FINISHED_WITHIN, "{what}");
         sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// Counts what shops asked, and what they were answered.
+fn count_calls(ground: &Ground, calls: &[Call]) {
+    let mut processes: BTreeMap<_, BTreeSet<usize>> = BTreeMap::new();
+    for Call { process, id, request, answer, .. } in calls {
+        processes.entry(id).or_default().insert(*process);
+        let request = match request {
+            Request::Validate => "validate",
+            Request::Redeem { .. } => "redeem",
+            Request::Confirm { cart: None } => "confirm",
+            Request::Confirm { .. } => "confirm with a cart",
+            Request::Release => "release",
+            Request::RollBack { keep_use: false } => "roll back",
+            Request::RollBack { .. } => "roll back and keep the use",
+        };
+        let answer = match answer.as_ref().map(|(_, answer)| answer) {
+            None => "no answer",
+            Some(Answer::Valid) => "valid",
+            Some(Answer::Stands { is_changed: true, .. }) => "done",
+            Some(Answer::Stands { .. }) => "done before",
+            Some(Answer::DifferentRequest) => "different request",
+            Some(Answer::WrongState(_)) => "wrong state",
+            Some(Answer::Unknown) => "unknown",
+            Some(Answer::Refused) => "refused",
+        };
+        ground.count(&format!("shops: {request}: {answer}"));
+    }
+    let shared = processes.values().filter(|processes| processes.len() > 1).count();
+    println!("{:8}  ids that shops asked about\n{shared:8}  of them several processes", processes.len());
 }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+
+use codemint_test_support::codemint::{Codemint, Ran};
 use codemint_test_support::postgres::{Durability, Server, Setup, create_database};
 use codemint_test_support::rabbitmq::Broker;
-use codemint_test_support::site::Site;
+use codemint_test_support::roles::url_of_member;
+use codemint_test_support::site::{EVENTS, KEPT, Site};
 use codemint_test_support::small_disk::SmallDisk;
 use codemint_test_support::stores::TestStore;
 
@@ -20,6 +24,8 @@ pub struct Ground {
     /// The disk of PostgreSQL's log, if the machine allows one.
     pub log_disk: Option<SmallDisk>,
     pub site: Site,
+    /// The URL of the store for shops, which have the rights to redeem and no others.
+    pub redeemer_url: String,
     started: Instant,
     done: Mutex<BTreeMap<String, u64>>,
 }
@@ -39,13 +45,27 @@ impl Ground {
         create_database(&postgres.url("postgres"), DATABASE).await;
         let broker = Broker::start();
         let site = Site::at(TestStore::postgres_at(&postgres.url(DATABASE)).await, &broker).await;
-        site.keep_events().await;
-        Self { postgres, broker, log_disk, site, started: Instant::now(), done: Mutex::default() }
+        site.keep_events().await.bind(KEPT, EVENTS, "redemption.*").await;
+        let redeemer_url = url_of_member(&site.store.url, "redeemer").await;
+        Self { postgres, broker, log_disk, site, redeemer_url, started: Instant::now(), done: Mutex::default() }
     }
 
     /// Returns the store over new connections, which have seen no fault.
     pub async fn fresh_store(&self) -> TestStore {
         TestStore::postgres_at(&self.postgres.url(DATABASE)).await
+    }
+
+    /// Repeats a command until it ends with one of these exit codes: its store may be away.
+    pub async fn run_until_answered(&self, what: &str, codes: &[i32], command: impl Fn() -> Codemint) -> Ran {
+        loop {
+            let ran = command().run().await;
+            match ran.code {
+                code if codes.contains(&code) => return ran,
+                _ if ran.stderr.contains("panicked") => panic!("{}", ran.stderr),
+                code => self.count(&format!("{what} again after exit code {code}")),
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Prints an action, and counts it.

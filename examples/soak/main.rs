@@ -1,7 +1,8 @@
 //! A soak test: causes faults for a while, and then checks the result. It has three workers, their own PostgreSQL and
 //! RabbitMQ, producers of random jobs, some of them for the identities of restricted campaigns, callers to whom codes are
-//! issued, and faults: processes are killed and stopped, connections cut, disks filled. In the end every job must be as it
-//! was requested, and every code of a restricted campaign must be one identity's or in the pool.
+//! issued, shops that use codes, and faults: processes are killed and stopped, connections cut, disks filled. In the end every job must be as it
+//! was requested, every code of a restricted campaign must be one identity's or in the pool, and every answer to a shop must
+//! hold.
 //!
 //! `cargo run --release --example soak -- --minutes 30 --seed 1`. The same seed repeats the same jobs and the same
 //! faults, in the same order and with the same pauses; what they coincide with differs each time.
@@ -11,13 +12,14 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
 use crate::owners::People;
-use crate::producer::Wanted;
+use crate::producer::{Asked, Wanted};
+use crate::shop::ShopArguments;
 use crate::worker_faults::Workers;
 use codemint_test_support::codemint::{AS_PROGRAM, act_as_program};
 
@@ -25,9 +27,13 @@ mod callers;
 mod ending;
 mod ground;
 mod lot;
+mod offer_changes;
+mod offers;
 mod owners;
 mod producer;
 mod server_faults;
+mod shop;
+mod shops;
 mod worker_faults;
 
 /// Cause faults in workers and servers for a while, then check every job.
@@ -39,6 +45,15 @@ struct Arguments {
     /// Seed of the random jobs and faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// A part of the soak that is a process of its own
+#[derive(Debug, Subcommand)]
+enum Part {
+    #[command(hide = true)]
+    Shop(ShopArguments),
 }
 
 fn main() -> ExitCode {
@@ -47,17 +62,24 @@ fn main() -> ExitCode {
         return runtime.block_on(codemint::cli::dispatch::run());
     }
     act_as_program();
-    let Arguments { minutes, seed } = Arguments::parse();
+    let Arguments { minutes, seed, part } = Arguments::parse();
+    if let Some(Part::Shop(arguments)) = part {
+        runtime.block_on(shop::run(arguments));
+        return ExitCode::SUCCESS;
+    }
     println!("soak of {minutes} minutes with seed {seed}");
     let ground = runtime.block_on(Ground::prepare());
+    let (jobs, owners) = runtime.block_on(offers::create(&ground));
     runtime.block_on(owners::create_campaigns(&ground));
     let until = Instant::now() + Duration::from_secs(60 * minutes);
-    let (wanted, workers) = break_everything(&runtime, &ground, seed, until);
+    let (mut wanted, workers) = break_everything(&runtime, &ground, seed, until);
+    wanted.asked.extend(Asked { jobs, ..Asked::default() });
+    wanted.issues.extend(owners);
     runtime.block_on(ending::judge(ground, &wanted, workers));
     ExitCode::SUCCESS
 }
 
-/// Runs the producers, the callers and both kinds of faults independently, so that a delay of one does not change what the
+/// Runs the producers, the callers, the shops and all faults independently, so that a delay of one does not change what the
 /// others do.
 fn break_everything(runtime: &Runtime, ground: &Ground, seed: u64, until: Instant) -> (Wanted, Workers) {
     let lot = |number| Lot::new(seed, number);
@@ -69,11 +91,15 @@ fn break_everything(runtime: &Runtime, ground: &Ground, seed: u64, until: Instan
         let ordering = scope.spawn(|| runtime.block_on(owners::order(ground, &people, lot(3), until)));
         let calling =
             scope.spawn(|| runtime.block_on(callers::call(ground, &people, |number| lot(10 + number), until)));
+        let shopping = scope.spawn(|| runtime.block_on(shops::run(ground, seed, lot(4), until)));
+        let changing = scope.spawn(|| runtime.block_on(offer_changes::make(ground, lot(5), until)));
         servers.join().expect("servers that were broken");
         let mut asked = asking.join().expect("a producer");
         let (ordered, lists) = ordering.join().expect("a producer of lists");
         asked.extend(ordered);
         let issues = calling.join().expect("callers");
-        (Wanted { asked, lists, issues }, workers.join().expect("workers"))
+        let calls = shopping.join().expect("shops");
+        let off = changing.join().expect("changes of campaigns");
+        (Wanted { asked, lists, issues, calls, off }, workers.join().expect("workers"))
     })
 }

@@ -10,9 +10,10 @@ use tokio::time::sleep;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
+use crate::offers::OWNED;
 use crate::producer::{Asked, cancel, publish};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
-use codemint_test_support::codemint::{Codemint, Ran, finish};
+use codemint_test_support::codemint::{Codemint, finish};
 use codemint_test_support::oracle;
 use codemint_test_support::owners_oracle::ListAsked;
 use codemint_test_support::site::request;
@@ -71,7 +72,7 @@ pub async fn create_campaigns(ground: &Ground) {
 
 /// Switches the campaigns off, so that no worker refills their pools any more.
 pub async fn switch_off(ground: &Ground) {
-    for Campaign { name, .. } in CAMPAIGNS {
+    for name in CAMPAIGNS.iter().map(|campaign| campaign.name).chain([OWNED]) {
         ground.site.store.codemint(["campaign", "deactivate", name]).run().await.expect_code(0);
     }
 }
@@ -127,7 +128,7 @@ async fn order_list(
         ground.count("killed a command that ordered codes for a list");
         kill_after(command(), pause).await;
     }
-    let ran = run_until_answered(ground, command).await;
+    let ran = ground.run_until_answered("ordered codes for a list", &[0, 4], command).await;
     if ran.code == 4 {
         ground.count("a list exceeded the limit, which was raised");
         raise_limit(ground, campaign).await;
@@ -158,19 +159,6 @@ pub async fn kill_after(command: Codemint, pause: Duration) {
     sleep(pause).await;
     child.start_kill().expect("a kill");
     drop(finish(child).await);
-}
-
-/// Repeats an order until it is accepted, or refused for the limit.
-async fn run_until_answered(ground: &Ground, command: impl Fn() -> Codemint) -> Ran {
-    loop {
-        let ran = command().run().await;
-        match ran.code {
-            0 | 4 => return ran,
-            _ if ran.stderr.contains("panicked") => panic!("{}", ran.stderr),
-            code => ground.count(&format!("ordered codes for a list again after exit code {code}")),
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
 }
 
 /// Raises the limit of issued codes; if the store is away, the next refusal does so.

@@ -12,6 +12,7 @@ use crate::lot::Lot;
 use codemint_test_support::amqp::{Peer, durable};
 use codemint_test_support::oracle;
 use codemint_test_support::owners_oracle::{IssueAsked, ListAsked};
+use codemint_test_support::redemption_histories::{Call, OffTime};
 use codemint_test_support::site::{JOBS, request};
 
 /// Masks that share codes with each other, and that the requested jobs never fill.
@@ -26,6 +27,10 @@ pub struct Wanted {
     pub asked: Asked,
     pub lists: Vec<ListAsked>,
     pub issues: Vec<IssueAsked>,
+    /// What shops asked about redemptions.
+    pub calls: Vec<Call>,
+    /// When the campaigns of the shops were off.
+    pub off: Vec<OffTime>,
 }
 
 /// Everything that a producer has sent.

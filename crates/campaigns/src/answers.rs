@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use codemint_codes::identity::IdentityError;
 use codemint_offers::campaign::definition::Definition;
+use codemint_offers::cart::Cart;
+use codemint_offers::redemption::document::ValidationDocument;
 use codemint_offers::redemption::ledger::Remaining;
-use codemint_offers::redemption::record::Redemption;
+use codemint_offers::redemption::record::{LineDiscounts, Redemption};
 use codemint_offers::verdict::decide::Verdict;
-use codemint_offers::verdict::reason::{Reason, shown};
+use codemint_offers::verdict::reason::{Reason, ReasonCode, shown};
 use codemint_store::connection::error::StoreError;
 
 /// The reason why a request was not decided.
@@ -46,6 +48,20 @@ pub struct Validation {
 }
 
 impl Validation {
+    /// Returns the document of the answer to a request with this cart.
+    pub fn document(self, cart: Option<&Cart>) -> ValidationDocument {
+        let Self { definition, verdict, remaining } = self;
+        match definition {
+            Some(definition) if verdict.is_valid() => {
+                let granted = verdict.discount.as_ref().zip(cart);
+                let discount = granted.map(|(granted, cart)| LineDiscounts::of(granted, cart));
+                ValidationDocument::valid(&definition, discount, remaining)
+            }
+            None if verdict.is_valid() => ValidationDocument::refused(vec![ReasonCode::CodeNotFound.into()]),
+            _ => ValidationDocument::refused(verdict.reasons),
+        }
+    }
+
     /// Hides what the caller may not know.
     pub(crate) fn shown(self, explains: bool) -> Self {
         let Self { definition, verdict: Verdict { discount, reasons }, remaining } = self;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use codemint_codes::check::CheckKey;
-use codemint_codes::typed::{KnownMask, Typed};
+use codemint_codes::typed::{KnownMask, Missing, Typed};
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::redemptions::code_origins::RunOrigin;
@@ -39,7 +39,15 @@ pub struct CodeBook {
     runs: Mutex<HashMap<i64, RunOrigin>>,
     /// Codes that were found lately and cannot vanish: a public code is asked for again and again.
     found: Mutex<HashMap<String, KnownCode>>,
-    masks: Mutex<Option<(Instant, Arc<Vec<KnownMask>>)>>,
+    masks: Mutex<Option<(Instant, Arc<Masks>)>>,
+}
+
+/// The masks of the store.
+#[derive(Debug)]
+struct Masks {
+    all: Vec<KnownMask>,
+    /// Those whose check characters can be verified.
+    verified: Vec<KnownMask>,
 }
 
 impl CodeBook {
@@ -50,14 +58,17 @@ impl CodeBook {
 
     /// Looks up codes as they were typed, and answers in their order; `None` for a text that is no code of a campaign.
     pub async fn find(&self, typed: &[&str]) -> Result<Vec<Option<KnownCode>>, StoreError> {
-        let readings: Vec<Vec<String>> = typed.iter().map(|text| as_typed(text)).collect();
+        let mut readings: Vec<Vec<String>> = typed.iter().map(|text| as_typed(text)).collect();
+        self.drop_mistyped(&mut readings).await?;
         let mut found = self.find_first(&readings).await?;
-        let missing: Vec<usize> = (0..typed.len()).filter(|place| found[*place].is_none()).collect();
-        if missing.iter().any(|place| !readings[*place].is_empty()) {
+        // A text without a reading cannot be a code, however it is spelled.
+        let is_missing = |place: &usize| found[*place].is_none() && !readings[*place].is_empty();
+        let missing: Vec<usize> = (0..typed.len()).filter(is_missing).collect();
+        if !missing.is_empty() {
             let masks = self.masks().await?;
             let spellings = |place: &usize| {
                 let Ok(typed) = typed[*place].parse::<Typed>() else { return Vec::new() };
-                let mut spellings = typed.spellings(&masks);
+                let mut spellings = typed.spellings(&masks.all);
                 spellings.retain(|spelling| !readings[*place].contains(spelling));
                 spellings.truncate(SPELLINGS_MAX);
                 spellings
@@ -68,6 +79,26 @@ impl CodeBook {
             }
         }
         Ok(found)
+    }
+
+    /// Leaves out readings whose check characters are wrong, so that neither typing errors nor guesses are looked up.
+    async fn drop_mistyped(&self, readings: &mut [Vec<String>]) -> Result<(), StoreError> {
+        if self.check_key.is_none() {
+            return Ok(());
+        }
+        let known = self.found_lately(readings.iter().flatten());
+        if readings.iter().flatten().all(|reading| known.contains_key(reading)) {
+            return Ok(());
+        }
+        let masks = self.masks().await?;
+        // There may be others, of which nothing is known.
+        if masks.all.len() >= MASKS_MAX as usize {
+            return Ok(());
+        }
+        for readings in readings {
+            readings.retain(|reading| known.contains_key(reading) || !masks.show_wrong_check(reading));
+        }
+        Ok(())
     }
 
     /// Returns the first of the spellings of each code that exists and belongs to a campaign.
@@ -132,7 +163,7 @@ impl CodeBook {
         Ok(origins)
     }
 
-    async fn masks(&self) -> Result<Arc<Vec<KnownMask>>, StoreError> {
+    async fn masks(&self) -> Result<Arc<Masks>, StoreError> {
         if let Some((read_at, masks)) = &*self.masks.lock().unwrap_or_else(PoisonError::into_inner)
             && read_at.elapsed() < MASKS_FRESH_FOR
         {
@@ -144,9 +175,24 @@ impl CodeBook {
             let fingerprints: Vec<&str> = of_jobs.check_fingerprints.iter().map(String::as_str).collect();
             KnownMask::new(of_jobs.mask, &fingerprints, self.check_key.as_ref())
         });
-        let masks: Arc<Vec<KnownMask>> = Arc::new(known.collect());
+        let all: Vec<KnownMask> = known.collect();
+        let verified = all.iter().filter(|mask| mask.verifies()).cloned().collect();
+        let masks = Arc::new(Masks { all, verified });
         *self.masks.lock().unwrap_or_else(PoisonError::into_inner) = Some((read_at, Arc::clone(&masks)));
         Ok(masks)
+    }
+}
+
+impl Masks {
+    /// Returns true if the text cannot be a code because of its check characters. The codes of imports may have lower-case
+    /// letters, of which this says nothing.
+    fn show_wrong_check(&self, reading: &str) -> bool {
+        if self.verified.is_empty() || reading.contains(|symbol: char| symbol.is_ascii_lowercase()) {
+            return false;
+        }
+        let Ok(typed) = reading.parse::<Typed>() else { return false };
+        let is_wrong = |masks: &[KnownMask]| typed.judge(masks) == Missing::WrongCheck;
+        is_wrong(&self.verified) && is_wrong(&self.all)
     }
 }
 

@@ -10,6 +10,8 @@ pub mod keeping;
 mod attempts;
 mod waiter;
 mod counting;
+mod intake;
+mod refusal_time;
 mod shared;
 mod validating;
 mod writing;

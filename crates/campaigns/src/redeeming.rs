@@ -2,13 +2,17 @@
 //! they came.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::answers::{RedeemError, Redeemed, Validation};
 use crate::code_book::CodeBook;
 use crate::counting::{count_moved, count_redeemed, count_validated};
+use crate::intake::Intake;
+use crate::refusal_time;
 use crate::shared::Shared;
 use crate::validating::{self, Question};
 use crate::waiter::Waiter;
@@ -25,6 +29,10 @@ use codemint_telemetry::metrics::redemptions::waiting;
 
 /// The maximum number of requests that wait; further ones are refused.
 const QUEUE_MAX: usize = 10_000;
+
+/// The number of batches that PostgreSQL writes at the same time, and of those that it reads: while one waits for the disk, the other
+/// is being carried out.
+const TASKS: usize = 2;
 
 /// How a process redeems.
 #[derive(Clone, Debug, Default)]
@@ -57,25 +65,38 @@ impl Redeemer {
             definitions: DefinitionCache::default(),
             emits_events: options.emits_events,
             audits: options.audits,
+            met_limits: AtomicBool::default(),
         });
         let (writes, waiting_writes) = mpsc::channel(QUEUE_MAX);
         let (questions, waiting_questions) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(writing::combine(Arc::clone(&shared), waiting_writes));
-        tokio::spawn(validating::combine(shared, waiting_questions));
+        // SQLite has one writer.
+        let tasks = if matches!(store, Store::Postgres(_)) { TASKS } else { 1 };
+        let (to_write, to_read) = (Intake::new(waiting_writes, tasks), Intake::new(waiting_questions, tasks));
+        let (to_write, to_read) = (Arc::new(to_write), Arc::new(to_read));
+        for _ in 0..tasks {
+            tokio::spawn(writing::combine(Arc::clone(&shared), Arc::clone(&to_write)));
+            tokio::spawn(validating::combine(Arc::clone(&shared), Arc::clone(&to_read)));
+        }
         Ok(Self { writes, questions })
     }
 
     /// Uses a code, or holds it until the payment. The same request under the same id is carried out once, however often it
-    /// is made.
+    /// is made. Without `explains`, codes that are unknown, dead or another person's are refused in the same words and after
+    /// the same time.
     ///
     /// # Errors
     /// `Busy` if too many requests wait; `Store` if the store failed.
     pub async fn redeem(&self, id: Uuid, request: Request, explains: bool) -> Result<Redeemed, RedeemError> {
+        let asked_at = Instant::now();
         let redeemed = self.write(|answer| Write::Redeem { id, request: Box::new(request), is_second: false, answer });
         let redeemed = redeemed.await;
         count_redeemed(&redeemed);
         Ok(match redeemed? {
-            Redeemed::Refused(reasons) => Redeemed::Refused(shown(reasons, explains)),
+            Redeemed::Refused(reasons) => {
+                let reasons = shown(reasons, explains);
+                refusal_time::wait(&reasons, explains, asked_at).await;
+                Redeemed::Refused(reasons)
+            }
             redeemed => redeemed,
         })
     }
@@ -90,14 +111,17 @@ impl Redeemer {
         moved
     }
 
-    /// Finds out whether a code may be used, and for how much. Writes nothing.
+    /// Finds out whether a code may be used, and for how much. Writes nothing. `explains` is as in [`Self::redeem`].
     ///
     /// # Errors
     /// `Busy` if too many requests wait; `Store` if the store failed.
     pub async fn validate(&self, request: Request, explains: bool) -> Result<Validation, RedeemError> {
+        let asked_at = Instant::now();
         let validation = self.ask(request).await;
         count_validated(&validation);
-        Ok(validation?.shown(explains))
+        let validation = validation?.shown(explains);
+        refusal_time::wait(&validation.verdict.reasons, explains, asked_at).await;
+        Ok(validation)
     }
 
     async fn ask(&self, request: Request) -> Result<Validation, RedeemError> {

@@ -1,5 +1,7 @@
 //! What all requests of a process share.
 
+use std::sync::atomic::AtomicBool;
+
 use uuid::Uuid;
 
 use crate::code_book::{CodeBook, KnownCode};
@@ -18,6 +20,8 @@ pub(crate) struct Shared {
     pub definitions: DefinitionCache,
     pub emits_events: bool,
     pub audits: bool,
+    /// The last batch met a limit that was reached.
+    pub met_limits: AtomicBool,
 }
 
 impl Shared {

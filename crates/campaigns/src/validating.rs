@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::answers::{RedeemError, Validation};
 use crate::attempts::Attempts;
+use crate::intake::Intake;
 use crate::shared::Shared;
 use codemint_offers::redemption::ledger::Remaining;
 use codemint_offers::redemption::request::Request;
 use codemint_offers::verdict::decide::Verdict;
 use codemint_offers::verdict::reason::ReasonCode;
 use codemint_store::connection::error::StoreError;
-
-/// The maximum number of requests that are read together.
-const BATCH_MAX: usize = 1000;
 
 /// A request that only asks.
 pub(crate) struct Question {
@@ -24,11 +22,13 @@ pub(crate) struct Question {
 }
 
 /// Answers what is waiting, again and again: a batch is what came while the previous one was read.
-pub(crate) async fn combine(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Question>) {
+pub(crate) async fn combine(shared: Arc<Shared>, intake: Arc<Intake<Question>>) {
     let mut batch = Vec::new();
-    while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+    while intake.fill(&mut batch).await.is_some() {
         // Nobody waits for the answer, so nothing need be done.
         batch.retain(|question: &Question| !question.answer.is_closed());
+        let count = batch.len();
+        intake.begin(count);
         let requests: Vec<Request> = batch.iter().map(|question| (*question.request).clone()).collect();
         let mut attempts = Attempts::new();
         let validations = loop {
@@ -50,6 +50,7 @@ pub(crate) async fn combine(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Que
                 }
             }
         }
+        intake.end(count);
     }
 }
 

@@ -1,14 +1,15 @@
 //! The combiner: what waits is written in one transaction, and what came meanwhile in the next.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::answers::{RedeemError, Redeemed};
 use crate::attempts::Attempts;
 use crate::counting::count_expired;
+use crate::intake::Intake;
 use crate::shared::Shared;
 use crate::waiter::Waiter;
 use codemint_codes::identity::FORGOTTEN;
@@ -18,12 +19,10 @@ use codemint_offers::verdict::reason::{Reason, ReasonCode};
 use codemint_store::connection::error::StoreError;
 use codemint_store::redemptions::facts::Asked;
 use codemint_store::redemptions::overdue::FullSubjects;
-use codemint_store::redemptions::redeem::Redeemed as Decided;
+use codemint_store::redemptions::redeem::{RedeemOptions, Redeemed as Decided};
 use codemint_store::redemptions::transitions::{Move, MoveOptions, Moved};
 use codemint_telemetry::metrics::redemptions as metrics;
 
-/// The maximum number of requests that one transaction answers.
-const BATCH_MAX: usize = 1000;
 /// Where an answer goes.
 pub(crate) type Wanted<T> = Waiter<Result<T, RedeemError>>;
 
@@ -94,35 +93,25 @@ impl Batch {
 }
 
 /// Carries out what is waiting, again and again: no timer, a batch is what came while the previous one was written.
-pub(crate) async fn combine(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Write>) {
-    let mut queue: VecDeque<Write> = VecDeque::new();
-    let mut arrived = Vec::new();
-    loop {
-        if queue.is_empty() {
-            if waiting.recv_many(&mut arrived, BATCH_MAX).await == 0 {
-                return;
-            }
-        } else {
-            while queue.len() + arrived.len() < BATCH_MAX
-                && let Ok(write) = waiting.try_recv()
-            {
-                arrived.push(write);
-            }
-        }
-        queue.extend(arrived.drain(..));
+pub(crate) async fn combine(shared: Arc<Shared>, intake: Arc<Intake<Write>>) {
+    let mut queue: Vec<Write> = Vec::new();
+    while let Some(waiting) = intake.fill(&mut queue).await {
+        metrics::waiting(waiting);
         let mut batch = Batch::default();
-        let mut later = VecDeque::new();
+        let mut later = Vec::new();
         for write in queue.drain(..) {
             later.extend(batch.add(write));
         }
         queue = later;
-        metrics::waiting(queue.len() + waiting.len());
+        let requests = batch.redeems.len() + batch.moves.len();
+        intake.begin(requests);
         if !batch.moves.is_empty() {
             carry_out(&shared, batch.moves).await;
         }
         if !batch.redeems.is_empty() {
             queue.extend(redeem(&shared, batch.redeems).await);
         }
+        intake.end(requests);
     }
 }
 
@@ -223,14 +212,21 @@ async fn give_back_overdue(shared: &Shared, short: Vec<(Known, Vec<Reason>)>) ->
 }
 
 async fn decide(shared: &Shared, asked: &[Asked]) -> Result<Vec<Decided>, StoreError> {
+    let options = RedeemOptions {
+        emits_events: shared.emits_events,
+        reads_limits_first: shared.met_limits.load(Ordering::Relaxed),
+    };
     let mut attempts = Attempts::new();
-    loop {
+    let decided = loop {
         let _timed = metrics::TransactionTimed::begin(asked.len());
-        match shared.store.redeem(&shared.definitions, asked, shared.emits_events).await {
+        match shared.store.redeem(&shared.definitions, asked, options).await {
             Err(error) if attempts.again(&error).await => {}
-            decided => return decided,
+            decided => break decided?,
         }
-    }
+    };
+    let has_met_limits = decided.iter().any(|decided| matches!(decided, Decided::Refused { is_short: true, .. }));
+    shared.met_limits.store(has_met_limits, Ordering::Relaxed);
+    Ok(decided)
 }
 
 async fn act(shared: &Shared, moves: &[Move]) -> Result<Vec<Moved>, StoreError> {

@@ -15,6 +15,9 @@ use codemint_codes::identity::{IdentityDigest, IdentityKey, IdentityOrder};
 pub const LIST_MAX: usize = 10_000_000;
 /// The maximum number of bytes of all identities of a list together.
 pub const LIST_BYTES_MAX: usize = 1 << 30;
+/// From this size on, glibc returns memory to the system as soon as it is freed; it may keep smaller blocks. A reserved page takes no
+/// memory before something is written to it.
+const RETURNED_BYTES_MIN: usize = 32 << 20;
 /// The bits of a place that hold the number of an entry.
 const NUMBER_BITS: u64 = (1 << 24) - 1;
 
@@ -86,7 +89,9 @@ impl IdentityList {
         on_left_out: OnLeftOut<'_>,
     ) -> Result<Self, ListError> {
         let (key, counts) = (key.clone(), ListCounts::default());
-        let mut list = Self { key, text: Vec::new(), entries: Vec::new(), counts };
+        let text = Vec::with_capacity(RETURNED_BYTES_MIN);
+        let entries = Vec::with_capacity(RETURNED_BYTES_MIN / size_of::<Entry>());
+        let mut list = Self { key, text, entries, counts };
         let mut failed = Ok(());
         each_identity(input, is_csv, progress, |line, identity| {
             if failed.is_ok() {

@@ -1,0 +1,187 @@
+//! How fast are codes validated in stores of several sizes? With 50 million codes of 1,000 campaigns, at least 15,000 a second,
+//! however many redemptions there are.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use codemint_campaigns::redeeming::Redeemer;
+use codemint_offers::redemption::request::Request;
+use codemint_offers::verdict::reason::ReasonCode;
+use codemint_test_support::postgres::Server;
+use codemint_test_support::redeem_steps::asking;
+use plotters::prelude::SeriesLabelPosition;
+use serde_json::json;
+
+use crate::chart::{self, Curve, Labels};
+use crate::fill::{FilledStore, start_server};
+use crate::load::{Seen, run};
+use crate::scale::Scale;
+use crate::{NO_PAUSE, TIME, redeemer};
+
+const CALLERS: usize = 512;
+const PER_SECOND_MIN: f64 = 15_000.0;
+/// The number of different codes that are asked for: many times what a process keeps of codes that it found.
+const ASKED: u64 = 500_000;
+/// Fills the caches of the process and of the server.
+const WARM_UP: Duration = Duration::from_secs(1);
+const LABELS: Labels = Labels {
+    caption: "Validations a second, as redemptions add up",
+    sizes: "past redemptions, millions",
+    rates: "thousand validations a second",
+    legend: SeriesLabelPosition::UpperRight,
+};
+
+/// A store, and the numbers of past redemptions with which it is measured.
+struct Size {
+    name: &'static str,
+    campaigns: u64,
+    codes: u64,
+    redemptions: &'static [u64],
+}
+
+/// A code of these campaigns is used once, so a million codes do not have a million redemptions and unused codes.
+const SIZES: [Size; 2] = [
+    Size { name: "1 M codes of 50 campaigns", campaigns: 50, codes: 1_000_000, redemptions: &[0, 500_000] },
+    Size {
+        name: "50 M codes of 1,000 campaigns",
+        campaigns: 1000,
+        codes: 50_000_000,
+        redemptions: &[0, 1_000_000, 10_000_000],
+    },
+];
+
+/// What callers saw in a store.
+struct Row {
+    redemptions: u64,
+    /// Unused codes, in requests that state nothing else.
+    of_code: Seen,
+    /// Unused codes, with an identity and an order.
+    of_order: Seen,
+    /// Used codes, which are refused; `None` if there are none.
+    refused: Option<Seen>,
+}
+
+pub async fn measure_growth(scale: Scale) -> bool {
+    let server = start_server();
+    let mut sizes = Vec::new();
+    for (number, size) in SIZES.iter().enumerate() {
+        sizes.push((size, measure_size(&server, &format!("size_{number}"), size, scale).await));
+    }
+    let Some((_, [first, ..])) = sizes.first().map(|(size, rows)| (size, rows.as_slice())) else { return false };
+    let Some((_, largest)) = sizes.last() else { return false };
+    let slowest = largest.iter().flat_map(Row::rates).fold(f64::INFINITY, f64::min);
+    let holds = scale.at_least("slowest with the most codes, validations a second", slowest, PER_SECOND_MIN);
+    let of_code = |row: &Row| row.of_code.per_second();
+    let least = sizes.iter().flat_map(|(_, rows)| rows).map(of_code).fold(f64::INFINITY, f64::min);
+    println!("unused codes alone, the slowest size relative to the first one: {:.2}", least / of_code(first));
+    println!("{} shows validations a second against past redemptions", draw(&sizes, scale).display());
+    holds
+}
+
+async fn measure_size(server: &Server, name: &str, size: &Size, scale: Scale) -> Vec<Row> {
+    let (campaigns, codes) = (scale.codes(size.campaigns), scale.codes(size.codes));
+    let mut store = FilledStore::create(server, name, campaigns, codes).await;
+    let mut rows = Vec::new();
+    for redemptions in size.redemptions {
+        if *redemptions > 0 {
+            store.redeem_up_to(scale.codes(*redemptions)).await;
+        }
+        let row = measure_store(&store).await;
+        print_row(&store, &row);
+        rows.push(row);
+    }
+    store.place.store.close().await.expect("a close");
+    rows
+}
+
+async fn measure_store(store: &FilledStore) -> Row {
+    let redeemer = redeemer(&store.place).await;
+    let unused = Arc::new(store.unused_codes(ASKED).await);
+    let orders = store.new_orders(unused.len() as u64).await;
+    let with_order = unused.iter().zip(orders).enumerate().map(|(number, (code, order))| {
+        asking(code, &json!({ "identity": format!("customer-{number:07}"), "order": order }))
+    });
+    let with_order: Arc<Vec<Request>> = Arc::new(with_order.collect());
+    let alone = Arc::new(requests(&unused));
+    store.read_into_memory().await;
+    validate(&redeemer, &alone, &[], WARM_UP).await;
+    let of_code = validate(&redeemer, &alone, &[], TIME).await;
+    let of_order = validate(&redeemer, &with_order, &[], TIME).await;
+    let used = match store.redemptions() {
+        0 => None,
+        _ => Some(Arc::new(requests(&store.used_codes(ASKED).await))),
+    };
+    let refused = match used {
+        Some(used) => Some(validate(&redeemer, &used, &[ReasonCode::LimitReached], TIME).await),
+        None => None,
+    };
+    Row { redemptions: store.redemptions(), of_code, of_order, refused }
+}
+
+fn requests(codes: &[String]) -> Vec<Request> {
+    codes.iter().map(Request::of_code).collect()
+}
+
+/// Lets callers validate for this long, each call the request of its number.
+///
+/// # Panics
+/// If the reasons of an answer are other ones.
+async fn validate(
+    redeemer: &Redeemer,
+    requests: &Arc<Vec<Request>>,
+    expected: &'static [ReasonCode],
+    time: Duration,
+) -> Seen {
+    let (redeemer, requests) = (redeemer.clone(), Arc::clone(requests));
+    run(CALLERS, time, NO_PAUSE, move |number| {
+        let (redeemer, request) = (redeemer.clone(), requests[number as usize % requests.len()].clone());
+        async move {
+            let verdict = redeemer.validate(request, true).await.expect("an answer").verdict;
+            let is_right = verdict.reasons.iter().map(|reason| reason.code).eq(expected.iter().copied());
+            assert!(is_right, "{:?} instead of {expected:?}", verdict.reasons);
+            true
+        }
+    })
+    .await
+}
+
+fn print_row(store: &FilledStore, row: &Row) {
+    let cell = |seen: &Seen| format!("{:>8.0}/s, p99 {:>5.1} ms", seen.per_second(), seen.quantile(0.99));
+    println!(
+        "{} campaigns, {} codes, {} past redemptions:\n    unused codes {}; with identity and order {}; used codes {}",
+        store.campaigns(),
+        store.codes(),
+        row.redemptions,
+        cell(&row.of_code),
+        cell(&row.of_order),
+        row.refused.as_ref().map_or_else(|| "none".to_owned(), cell)
+    );
+}
+
+impl Row {
+    fn rates(&self) -> impl Iterator<Item = f64> {
+        [Some(&self.of_code), Some(&self.of_order), self.refused.as_ref()].into_iter().flatten().map(Seen::per_second)
+    }
+}
+
+/// Draws a line for each size and for each kind of request in the largest one, and returns the file. Only the chart in full
+/// size replaces the one in the repository.
+fn draw(sizes: &[(&Size, Vec<Row>)], scale: Scale) -> PathBuf {
+    let curve = |name, rows: &[Row], rate: fn(&Row) -> Option<f64>| Curve {
+        name,
+        points: rows.iter().filter_map(|row| Some((row.redemptions as f64, rate(row)?))).collect(),
+    };
+    let mut curves: Vec<Curve> =
+        sizes.iter().map(|(size, rows)| curve(size.name, rows, |row| Some(row.of_code.per_second()))).collect();
+    if let Some((_, largest)) = sizes.last() {
+        curves.push(curve("the same, with identity and order", largest, |row| Some(row.of_order.per_second())));
+        let refused = |row: &Row| row.refused.as_ref().map(Seen::per_second);
+        curves.push(curve("the same, used codes (refused)", largest, refused));
+    }
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join(if scale.is_full() { "benches/validations.svg" } else { "target/validations.svg" });
+    std::fs::create_dir_all(root.join("target")).expect("a directory");
+    chart::draw(&file, &LABELS, &curves).expect("a chart");
+    file
+}

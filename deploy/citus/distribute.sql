@@ -72,7 +72,7 @@ declare
          where rolcanlogin and not rolsuper
            and exists (select from pg_roles granted
                         where rolname in ('codemint_generator', 'codemint_reader', 'codemint_producer', 'codemint_marketer',
-                                          'codemint_redeemer')
+                                          'codemint_redeemer', 'codemint_server')
                           and pg_has_role(member.oid, granted.oid, 'member'))
          order by rolname);
     command text := format(

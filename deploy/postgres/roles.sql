@@ -1,4 +1,4 @@
--- Six roles, each with no more rights than it needs. Nobody logs in as one of them; make users their members instead:
+-- Seven roles, each with no more rights than it needs. Nobody logs in as one of them; make users their members instead:
 --   create role mint login password '...' in role codemint_generator;
 -- Run this file in the store's database as a role that may create roles, and again after each `codemint migrate`:
 --   psql --single-transaction -v ON_ERROR_STOP=1 -f roles.sql postgres://admin@db/shop
@@ -9,15 +9,20 @@
 
 select format('create role %I', name)
   from unnest(array['codemint_owner', 'codemint_generator', 'codemint_reader', 'codemint_producer', 'codemint_marketer',
-                    'codemint_redeemer']) name
+                    'codemint_redeemer', 'codemint_server']) name
  where not exists (select from pg_roles where rolname = name)
+\gexec
+-- The HTTP API does everything that marketing and redeeming do.
+select format('grant %I to %I', name, 'codemint_server')
+  from unnest(array['codemint_marketer', 'codemint_redeemer']) name
+ where not pg_has_role('codemint_server', name, 'member')
 \gexec
 grant usage, create on schema public to codemint_owner;
 
 -- --------------------------------------------------------------------------------------------------------------------
 
 grant usage on schema public
-   to codemint_generator, codemint_reader, codemint_producer, codemint_marketer, codemint_redeemer;
+   to codemint_generator, codemint_reader, codemint_producer, codemint_marketer, codemint_redeemer, codemint_server;
 
 -- For minting: workers, `generate`, `import`, `jobs resume`, `cancel` and `prune`. A stored code can never be changed.
 grant select, insert, update on jobs, chunks, masks to codemint_generator;
@@ -62,6 +67,15 @@ grant select, insert, update, delete on tally_deltas to codemint_redeemer;
 grant insert on outbox to codemint_redeemer;
 grant select on codes, chunks, masks, campaigns, campaign_versions, assignments, segments, segment_members to codemint_redeemer;
 grant select on schema_compatibility, _sqlx_migrations to codemint_redeemer;
+
+-- For the HTTP API: its keys, beside what it may do as a member of other roles. What a key permits can never be changed. `keys` on
+-- the command line is for members of codemint_owner or of this role.
+grant select, insert (id, name, digest, scopes, expires_at), update (revoked_at, last_used_at) on api_keys to codemint_server;
+-- A request binds a code of a pool to an identity.
+grant update, delete on pool to codemint_server;
+grant insert on assignments to codemint_server;
+-- A request cancels a job: its open chunks are skipped.
+grant update (state) on chunks to codemint_server;
 
 -- What became of a campaign is summed up.
 grant select on tallies, tally_deltas to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;

@@ -41,6 +41,7 @@ pub enum Command {
 pub enum Configured {
     Generate(commands::generate::Generate),
     Worker(commands::worker::Worker),
+    Serve(commands::serve::Serve),
     Health(commands::health::Health),
     Enqueue(commands::enqueue::Enqueue),
     #[command(subcommand, visible_alias = "dead")]
@@ -67,6 +68,8 @@ pub enum Configured {
     Reserve(commands::reserve::ReserveCommand),
     Code(commands::code::Code),
     Audit(commands::audit::Audit),
+    #[command(subcommand)]
+    Keys(commands::keys::KeysCommand),
     Backup(commands::backup::Backup),
     Migrate(commands::migrate::Migrate),
     #[command(subcommand)]

@@ -38,7 +38,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Shell(command) => command.run(Cli::command()),
         Command::Configured(command) => {
-            let context = Context::new(&cli.global, matches!(command, Configured::Worker(_)))?;
+            let context = Context::new(&cli.global, matches!(command, Configured::Worker(_) | Configured::Serve(_)))?;
             let context = if command.is_impatient() { context.without_waiting() } else { context };
             let result = command.run(&context).await;
             let closed = context.close_store().await;
@@ -57,6 +57,7 @@ impl Configured {
         match self {
             Self::Generate(command) => command.run(context).await,
             Self::Worker(command) => log_failure(command.run(context).await),
+            Self::Serve(command) => log_failure(Box::pin(command.run(context)).await),
             Self::Health(command) => command.run(context).await,
             Self::Enqueue(command) => command.run(context).await,
             Self::Dlq(command) => Box::pin(command.run(context)).await,
@@ -75,6 +76,7 @@ impl Configured {
             Self::Reserve(command) => command.run(context).await,
             Self::Code(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
+            Self::Keys(command) => command.run(context).await,
             Self::Backup(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
@@ -82,11 +84,11 @@ impl Configured {
     }
 }
 
-/// Logs the failure of a worker, which prints nothing but its log; this is its last line. Interruptions are not logged.
+/// Logs the failure of a service, which prints nothing but its log; this is its last line. Interruptions are not logged.
 fn log_failure(result: Result<(), Failure>) -> Result<(), Failure> {
     result.map_err(|failure| match failure {
         Failure::Message { code, message } if code <= 128 => {
-            tracing::error!(exit_code = code, "the worker has ended with an error: {message}");
+            tracing::error!(exit_code = code, "the service has ended with an error: {message}");
             Failure::Reported { code }
         }
         other => other,

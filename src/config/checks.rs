@@ -1,17 +1,21 @@
 //! Turns the texts of all layers into a configuration: checks every key and collects all problems.
 
 use std::fmt::Display;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::configuration::{Config, ConfigError, Resolved, WorkerSettings};
+use crate::config::configuration::{Config, ConfigError, Resolved, ServerSettings, WorkerSettings};
 use crate::config::layers::Layers;
 use crate::config::settings::{SETTINGS, Setting};
-use crate::config::values::{address_or_off, name_of_entity, readable_file, true_or_false, unless_auto, whole_number};
+use crate::config::values::{
+    address, address_or_off, name_of_entity, readable_file, true_or_false, unless_auto, whole_number,
+};
 use codemint_codes::job::request::{CHUNK_SIZE_MAX, Limits};
 use codemint_codes::screening::FilterLimits;
 use codemint_codes::text::printable;
+use codemint_server::api::limits::LimitSettings;
 use codemint_store::connection::location::Location;
 use codemint_worker::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
 use codemint_worker::files;
@@ -27,6 +31,8 @@ const DELIVERY_LIMIT_LIMIT: u64 = 1_000_000;
 const DELIVERY_TIMEOUT_LIMIT_SECONDS: u64 = 86_400;
 const CONCURRENCY_LIMIT: u64 = 64;
 const SHUTDOWN_LIMIT_SECONDS: u64 = 3600;
+const CONNECTIONS_LIMIT: u64 = 1_000_000;
+const RATE_LIMIT_LIMIT: u64 = 1_000_000;
 
 /// Checks every key; the error lists all problems of all layers.
 pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
@@ -35,6 +41,7 @@ pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
     let broker = layers.broker();
     let worker = layers.worker();
     let admin = layers.parse("admin.listen", address_or_off);
+    let server = layers.server();
     let chunk_size = layers.parse("job.chunk_size", |text| whole_number(text, 1, u64::from(CHUNK_SIZE_MAX)));
     let limits = layers.limits();
     let filters = layers.filters();
@@ -51,6 +58,7 @@ pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
             broker,
             worker: worker?,
             admin: admin?,
+            server: server?,
             chunk_size: chunk_size?,
             limits: limits?,
             filters: filters?,
@@ -108,6 +116,40 @@ impl Layers {
         let concurrency = self.parse("worker.concurrency", |text| whole_number(text, 1, CONCURRENCY_LIMIT));
         let shutdown = self.seconds("worker.shutdown_seconds", SHUTDOWN_LIMIT_SECONDS);
         Some(WorkerSettings { concurrency: usize::try_from(concurrency?).ok()?, shutdown: shutdown? })
+    }
+
+    fn server(&mut self) -> Option<ServerSettings> {
+        let address = self.parse("server.listen", address);
+        let connections_max = self.parse("server.connections_max", |text| whole_number(text, 1, CONNECTIONS_LIMIT));
+        let limit = |text: &str| whole_number(text, 0, RATE_LIMIT_LIMIT);
+        let requests_per_second = self.parse("server.rate_limit", limit);
+        let failures_per_minute = self.parse("server.failures_per_minute", limit);
+        let [certificate, key] = ["server.tls_cert_file", "server.tls_key_file"].map(|key| {
+            let path = self.path(key);
+            if path.is_some() {
+                self.parse(key, readable_file);
+            }
+            path
+        });
+        let tls = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                self.problems.push("server.tls_cert_file and server.tls_key_file: set both, or neither".to_owned());
+                None
+            }
+        };
+        let at_most = |limit: u64| u32::try_from(limit).ok().and_then(NonZeroU32::new);
+        let limits = LimitSettings {
+            requests_per_second: at_most(requests_per_second?),
+            failures_per_minute: at_most(failures_per_minute?),
+        };
+        Some(ServerSettings {
+            address: address?,
+            tls,
+            connections_max: usize::try_from(connections_max?).ok()?,
+            limits,
+        })
     }
 
     /// The settings of the broker; the inner `Option` is `None` if no broker is configured.

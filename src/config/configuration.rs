@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use codemint_codes::job::request::Limits;
 use codemint_codes::screening::FilterLimits;
+use codemint_server::api::limits::LimitSettings;
 use codemint_store::connection::location::Location;
 use codemint_telemetry::logs::{LogFormat, LogLevel};
 use codemint_worker::broker::settings::BrokerSettings;
@@ -24,6 +25,7 @@ pub struct Config {
     pub worker: WorkerSettings,
     /// The address of a worker's admin listener; `None` if it is off.
     pub admin: Option<SocketAddr>,
+    pub server: ServerSettings,
     pub chunk_size: u64,
     pub limits: Limits,
     pub filters: FilterLimits,
@@ -49,6 +51,16 @@ pub struct WorkerSettings {
     pub concurrency: usize,
     /// The time limit of a graceful shutdown.
     pub shutdown: Duration,
+}
+
+/// The settings of the HTTP API.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    pub address: SocketAddr,
+    /// The files of the certificate chain and of its key; `None` for connections without TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    pub connections_max: usize,
+    pub limits: LimitSettings,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -8,3 +8,4 @@ mod environment;
 mod values;
 mod checks;
 pub mod policy_files;
+pub mod tls_files;

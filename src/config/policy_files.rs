@@ -1,6 +1,7 @@
 //! Reads the configured files that restrict which codes may be made, for the commands that need them: the file of the
 //! check key and the file of denied words. It decides nothing about a code.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,17 +61,23 @@ fn with_builtin(text: &str, builtin: Option<&DeniedWords>) -> Result<DeniedWords
     }
 }
 
-fn problem_of(key: &'static str, path: &Path, problem: String) -> PolicyError {
+pub(super) fn problem_of(key: &'static str, path: &Path, problem: String) -> PolicyError {
     PolicyError { key, path: printable(&path.display().to_string()), problem }
 }
 
-fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
+/// Opens a file that only its owner may have access to.
+pub(super) fn open_secret(path: &Path) -> Result<File, String> {
     let file = open(path)?;
     // Checked on the open file: the path may lead to another file by now.
     let mode = file.metadata().map_err(|error| error.to_string())?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(format!("its mode is {mode:o}, which gives access to others than its owner; run chmod 600"));
+    match mode & 0o077 {
+        0 => Ok(file),
+        _ => Err(format!("its mode is {mode:o}, which gives access to others than its owner; run chmod 600")),
     }
+}
+
+fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
+    let file = open_secret(path)?;
     // One byte more than the longest secret and its newline.
     let mut secret = read_at_most(file, SECRET_LENGTH_MAX as u64 + 2)?;
     if secret.last() == Some(&b'\n') {

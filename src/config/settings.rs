@@ -13,7 +13,7 @@ const fn setting(key: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 30] = [
+pub const SETTINGS: [Setting; 36] = [
     setting(
         "store.url",
         "sqlite://codemint.db",
@@ -80,12 +80,42 @@ pub const SETTINGS: [Setting; 30] = [
         "maximum time in seconds that a message waits for an unreachable store before it goes back, 1 to 86400; less than the broker's consumer_timeout",
     ),
     setting("worker.concurrency", "2", "number of chunks that a worker mints at once, 1 to 64"),
-    setting("worker.shutdown_seconds", "20", "time limit in seconds of a worker's graceful shutdown, 1 to 3600"),
-    setting("admin.listen", "127.0.0.1:9464", "address and port of a worker's /livez, /readyz and /metrics, or off"),
+    setting(
+        "worker.shutdown_seconds",
+        "20",
+        "time limit in seconds of the graceful shutdown of a worker or server, 1 to 3600",
+    ),
+    setting(
+        "admin.listen",
+        "127.0.0.1:9464",
+        "address and port of /livez, /readyz and /metrics of a worker or server, or off",
+    ),
+    setting("server.listen", "127.0.0.1:8080", "address and port of the HTTP API"),
+    setting(
+        "server.tls_cert_file",
+        "",
+        "file with the certificate chain of the HTTP API (PEM), and server.tls_key_file; without both it speaks HTTP",
+    ),
+    setting(
+        "server.tls_key_file",
+        "",
+        "file with the private key of the certificate (PEM), accessible to its owner alone",
+    ),
+    setting("server.connections_max", "10000", "maximum number of open connections, 1 to 1000000; further ones wait"),
+    setting(
+        "server.rate_limit",
+        "0",
+        "maximum number of requests of an API key per second, 0 to 1000000; 0 for no limit",
+    ),
+    setting(
+        "server.failures_per_minute",
+        "30",
+        "maximum number of wrong codes per minute of an actor, or of an API key whose requests name none, 0 to 1000000; beyond it, pauses that double; 0 for no limit",
+    ),
     setting("log.format", "auto", "text or json, on standard error; auto is text on a terminal and json elsewhere"),
     setting(
         "log.level",
         "auto",
-        "error, warn, info, debug or trace; auto is info for a worker and warn for all other commands",
+        "error, warn, info, debug or trace; auto is info for worker and serve, and warn for all other commands",
     ),
 ];

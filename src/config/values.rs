@@ -21,6 +21,10 @@ pub(super) fn unless_auto<T: FromStr<Err = String>>(text: &str) -> Result<Option
     if text == "auto" { Ok(None) } else { text.parse().map(Some) }
 }
 
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("found {text:?}; write an address with a port, such as 127.0.0.1:8080"))
+}
+
 /// Parses an address; `None` for `off`.
 pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" {

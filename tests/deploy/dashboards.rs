@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::alerts::assert_of_the_contract;
 use codemint_test_support::amqp::{Inbox, Peer, durable};
+use codemint_test_support::api::{ApiServer, create_key};
 use codemint_test_support::postgres::{Durability, Server, create_database};
 use codemint_test_support::prometheus::{Prometheus, expose};
 use codemint_test_support::redeem_steps::{asking, create_campaign, definition, granted, reasons};
@@ -25,7 +26,7 @@ use codemint_test_support::waiting::wait_until;
 /// The number of columns that Grafana 10 and 11 lay out.
 const COLUMNS: u64 = 24;
 /// The histograms, which have data only after the first observation.
-const HISTOGRAMS: [&str; 8] = [
+const HISTOGRAMS: [&str; 9] = [
     "codemint_chunk_duration_seconds",
     "codemint_job_wait_seconds",
     "codemint_job_run_seconds",
@@ -34,6 +35,7 @@ const HISTOGRAMS: [&str; 8] = [
     "codemint_redemption_batch_size",
     "codemint_redemption_wait_seconds",
     "codemint_redemption_transaction_seconds",
+    "codemint_http_request_seconds",
 ];
 const SMALL_JOBS: usize = 20;
 /// The number of completed jobs of a wave: the small ones and two larger ones.
@@ -102,6 +104,7 @@ fn panels_do_not_overlap_on_the_grid_and_have_unique_ids() {
         "Saturation",
         "Redemptions",
         "Dependencies",
+        "HTTP API",
         "Process",
     ];
     assert_eq!(rows, expected);
@@ -263,15 +266,17 @@ async fn every_expression_finds_data_under_load_and_only_dead_letters_raise_an_a
     let worker = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "5000")], &[]);
     worker.wait_until_ready().await;
     let shop = Shop::open(&site).await;
-    let targets = [worker.admin, shop.metrics];
+    let (api, key) = (ApiServer::start(&site.store).await, create_key(&site.store, "redeem").await);
+    let targets = [worker.admin, shop.metrics, api.process.admin];
     let prometheus = Prometheus::start(&targets, &root().join("deploy/prometheus/alerts.yml")).await;
-    wait_for_number(&prometheus, "sum(codemint_build_info)", 2.0).await;
+    wait_for_number(&prometheus, "sum(codemint_build_info)", 3.0).await;
     let peer = site.peer().await;
     let mut inbox = peer.listen(EVENTS, "job.*").await;
     // The rate of a metric that appears with its first observation needs more observations after the first scrape.
     for (wave, masks) in [(1, ["P", "[PQ]"]), (2, ["R", "[RS]"])] {
         work_on_a_wave(&peer, &mut inbox, masks).await;
         shop.sell().await;
+        api.get("/v1/redemptions?order=A-1", &key).await.expect(200);
         wait_until_a_wave_is_scraped(&prometheus, wave).await;
     }
 

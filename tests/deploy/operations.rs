@@ -22,7 +22,10 @@ ask() { promtool query instant http://127.0.0.1:9090 "$1"; }
 as_nobody() { setpriv --reuid nobody --regid nogroup --clear-groups "$@"; }
 count() { grep --count "$@" || true; }
 recorded() { ask 'job_state:codemint_jobs:max{state="queued"}' | count '=> 0 '; }
+queues() { rabbitmqctl --quiet list_queues --no-table-headers name messages consumers | sort | tr '\t\n' ':,'; }
 for _ in {1..60}; do [ "$(recorded)" = 0 ] || break; sleep 1; done
+# A quorum queue counts its consumers every few seconds.
+for _ in {1..60}; do [[ "$(queues)" != *jobs:0:0,* ]] || break; sleep 1; done
 # A unit's user does not exist on this machine: it gets copies of the files with URLs, and may read what everyone may.
 units=$(grep --no-filename --only-matching '/etc/codemint/[a-z.-]*' deploy/systemd/*.service | sort --unique)
 secrets=(/etc/codemint/*-password /etc/codemint/*-url /root/spring.csv /var/backups/codemint/*)
@@ -50,7 +53,7 @@ echo "workerStarts $(count 'the worker is at work' /var/log/codemint/worker.log)
 echo "workerEnds $(count 'the worker has ended; it minted 50000 codes' /var/log/codemint/worker.log)"
 echo "errorsLogged $(count ERROR /var/log/codemint/worker.log)"
 echo "brokerUsers $(rabbitmqctl --quiet list_users --no-table-headers | cut --fields 1 | sort | paste --serial --delimiters ,)"
-echo "queues $(rabbitmqctl --quiet list_queues --no-table-headers name messages consumers | sort | tr '\t\n' ':,')"
+echo "queues $(queues)"
 echo "up $(ask 'up{job="codemint"}' | count '=> 1 ')"
 echo "recorded $(recorded)"
 echo "alerts $(ask ALERTS | count .)"

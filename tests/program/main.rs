@@ -24,6 +24,7 @@ mod segments;
 mod redemptions;
 mod redemption_pruning;
 mod identities;
+mod keys;
 mod readme;
 mod cli_code;
 mod cli_input;

@@ -31,7 +31,7 @@ async fn a_server_is_trusted_only_with_a_certificate_of_the_given_authority_and_
 
     let verified = url(&format!("sslmode=verify-full&sslrootcert={}", right.display()));
     let location: Location = verified.parse().expect("a location");
-    assert_eq!(Store::migrate(&location).await.expect("a schema"), SchemaStatus::Current { version: 9 });
+    assert_eq!(Store::migrate(&location).await.expect("a schema"), SchemaStatus::Current { version: 11 });
     let generate =
         |url: &str| Codemint::new(directory.path()).args(["--store", url, "generate", "A####", "--count", "10"]);
     generate(&verified).run().await.expect_code(0);
@@ -135,6 +135,66 @@ async fn a_reader_reads_everything_but_keys_and_a_producer_only_enqueues() {
     codemint(&reader, &["verify", &id]).run().await.expect_code(0);
     let exported = codemint(&reader, &["export", &id, "--format", "txt"]).run().await.expect_code(0);
     assert_eq!(exported.stdout.lines().count(), 10);
+}
+
+#[tokio::test]
+async fn the_role_for_the_api_manages_keys_redeems_and_manages_campaigns_and_nothing_else() {
+    let place = TestStore::postgres().await;
+    let server = url_of_member(&place.url, "server").await;
+    let codemint = |args: &[&str]| Codemint::new(place.path()).args(["--store", &server]).args(args);
+    let key = codemint(&["keys", "create", "--scope", "redeem", "--json"]).run().await.expect_code(0).json();
+    let id = key["id"].as_str().expect("an id").to_owned();
+    place.execute("update api_keys set name = 'till'").await;
+    let store = place.open_at(&server).await;
+    assert!(store.has_api_keys().await.expect("an answer"));
+    let noted = store.note_use_of_key(id.parse().expect("an id"), chrono::Utc::now()).await;
+    assert!(noted.expect("the right to note uses"));
+    let definition = serde_json::json!({
+        "name": "spring", "title": "Spring sale", "kind": "private", "active": true, "mask": "SPRING-####",
+        "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+    });
+    std::fs::write(place.path().join("campaign.json"), definition.to_string()).expect("a file");
+    codemint(&["campaign", "create", "campaign.json"]).run().await.expect_code(0);
+    codemint(&["campaign", "codes", "spring", "--count", "10", "--no-wait"]).run().await.expect_code(0);
+    place.execute("insert into codes (code, run_no) select 'SPRING-1234', run_no from chunks").await;
+    codemint(&["redeem", "SPRING-1234"]).run().await.expect_code(0);
+    for args in [&["keys", "list"][..], &["keys", "revoke", &id], &["audit"]] {
+        codemint(args).run().await.expect_code(0);
+    }
+    for sql in [
+        "update api_keys set scopes = 'admin'",
+        "update api_keys set expires_at = null",
+        "update api_keys set digest = sha256('')",
+        "update api_keys set created_at = now()",
+        "insert into api_keys (id, digest, scopes, created_at) values (gen_random_uuid(), sha256(''), 'admin', now())",
+        "delete from api_keys",
+        "truncate api_keys",
+        "insert into codes values ('A0000', 1)",
+        "update codes set run_no = 1",
+        "delete from campaigns",
+    ] {
+        is_refused(&server, sql).await;
+    }
+}
+
+#[tokio::test]
+async fn no_other_role_sees_or_makes_keys_and_an_owner_manages_them() {
+    let database = Database::create().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let owner = url_of_owner(&database.url).await;
+    let codemint = |url: &str, args: &[&str]| Codemint::new(directory.path()).args(["--store", url]).args(args);
+    codemint(&owner, &["migrate"]).run().await.expect_code(0);
+    for role in ["generator", "reader", "producer", "marketer", "redeemer"] {
+        let url = url_of_member(&database.url, role).await;
+        for sql in ["select id from api_keys", "update api_keys set last_used_at = now()", "delete from api_keys"] {
+            is_refused(&url, sql).await;
+        }
+        let refused = codemint(&url, &["keys", "create", "--scope", "redeem"]).run().await.expect_code(1);
+        assert_eq!(refused.stderr, "error: the store reports: permission denied for table api_keys\n", "{role}");
+    }
+    let key = codemint(&owner, &["keys", "create", "--scope", "admin", "--json"]).run().await.expect_code(0).json();
+    codemint(&owner, &["keys", "revoke", key["id"].as_str().expect("an id")]).run().await.expect_code(0);
+    codemint(&owner, &["keys", "list"]).run().await.expect_code(0);
 }
 
 #[tokio::test]

@@ -1,4 +1,14 @@
-//! Tests of what a worker answers over HTTP: health, readiness and metrics. They need PostgreSQL and RabbitMQ.
+//! Tests of what is answered over HTTP: the API, and the health, readiness and metrics of a process. They need PostgreSQL and
+//! RabbitMQ.
 
 mod worker_health;
 mod metrics;
+mod api_redemption;
+mod api_campaigns;
+mod api_access;
+mod api_document;
+mod api_jobs;
+mod api_lists;
+mod api_audit;
+mod api_limits;
+mod api_tls;

@@ -7,6 +7,9 @@ use codemint_codes::job::state::State;
 use codemint_store::admission::submit::PutJob;
 use codemint_worker::mint::task::MintSettings;
 use codemint_worker::runner::single::run_job;
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::{AsyncReadExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -114,6 +117,30 @@ async fn a_server_that_is_away_for_a_while_is_waited_for() {
     server.start_again();
     finish(running).await.expect_code(0);
     assert_exact(&place, id, COUNT_SHORT).await;
+}
+
+#[tokio::test]
+async fn a_server_that_closes_connections_before_it_answers_is_tried_again() {
+    let place = TestStore::postgres().await;
+    let options: PgConnectOptions = place.url.parse().expect("a URL");
+    let server = (options.get_host().to_owned(), options.get_port());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut client, _) = listener.accept().await.expect("a connection");
+            // The first ones end as in a crash of the server: when it has read whether TLS is wanted.
+            if number < 3 {
+                client.read_exact(&mut [0; 8]).await.expect("a request for TLS");
+                continue;
+            }
+            let mut server = TcpStream::connect(&server).await.expect("a server");
+            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let url = place.url.replace(&format!(":{}/", options.get_port()), &format!(":{port}/"));
+    assert_ne!(url, place.url);
+    place.open_at(&url).await.ping().await.expect("an answer");
 }
 
 #[tokio::test]

@@ -1,17 +1,28 @@
 //! Redemptions: states, limits, holds and their deadlines, and what callers are told.
 
+use std::time::{Duration, Instant};
+
 use codemint_campaigns::answers::Redeemed;
+use codemint_campaigns::code_book::CodeBook;
+use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::redeeming::{Redeemer, RedeemerOptions};
+use codemint_codes::check::CheckKey;
+use codemint_offers::read::campaign::{NameFrom, read_definition};
+use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::state::State;
 use codemint_offers::redemption::transition::Action;
-use codemint_offers::verdict::reason::ReasonCode;
-use codemint_store::redemptions::transitions::Moved;
+use codemint_offers::verdict::reason::{Reason, ReasonCode};
+use codemint_store::campaigns::pool::IssueOutcome;
+use codemint_store::redemptions::definition_cache::DefinitionCache;
+use codemint_store::redemptions::transitions::{Move, MoveOptions, Moved};
+use codemint_test_support::engine_steps::{checking, put_request, request, run_under};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::{
     asking, cart, change_campaign, create_campaign, definition, granted, judge_redemptions, reasons,
 };
 use codemint_test_support::stores::TestStore;
 use serde_json::json;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 async fn redeemer(place: &TestStore) -> Redeemer {
@@ -49,6 +60,26 @@ async fn a_public_code_is_used_as_often_as_its_limit_allows(place: TestStore) {
     judge_redemptions(&place).await;
     let counts = place.store.find_campaign("spring").await.expect("a read").expect("a campaign").counts;
     assert_eq!((counts.redeemed, counts.held), (3, 0));
+}
+
+on_both_stores!(the_same_request_again_takes_nothing_of_the_only_limit);
+async fn the_same_request_again_takes_nothing_of_the_only_limit(place: TestStore) {
+    for (name, code, limits) in [("limited", "SPRING", json!({ "redeemed": 10 })), ("unlimited", "SUMMER", json!({}))] {
+        create_campaign(&place, &definition(name, "public", code, &json!({ "limits": limits })), 1).await;
+        let redeemer = redeemer(&place).await;
+        let first = Uuid::now_v7();
+        let redemption = granted(redeemer.redeem(first, asking(code, &json!({})), true).await.expect("an answer"));
+        // Together with a new one, in one transaction perhaps.
+        let again = redeemer.redeem(first, asking(code, &json!({})), true);
+        let (again, another) = tokio::join!(again, redeemer.redeem(Uuid::now_v7(), asking(code, &json!({})), true));
+        assert_eq!(again.expect("an answer"), Redeemed::Granted { redemption: Box::new(redemption), is_new: false });
+        granted(another.expect("an answer"));
+        let other = redeemer.redeem(first, asking(code, &json!({ "order": "A-1" })), true).await.expect("an answer");
+        assert_eq!(other, Redeemed::DifferentRequest);
+        judge_redemptions(&place).await;
+    }
+    assert_eq!(place.number("select taken from allowances").await, 2);
+    assert_eq!(place.number("select count(*) from redemptions").await, 4);
 }
 
 on_both_stores!(a_hold_counts_until_it_is_released_or_its_deadline_has_come);
@@ -98,20 +129,123 @@ async fn a_hold_counts_until_it_is_released_or_its_deadline_has_come(place: Test
 on_both_stores!(unknown_foreign_and_dead_codes_look_alike_without_the_right_to_explanations);
 async fn unknown_foreign_and_dead_codes_look_alike_without_the_right_to_explanations(place: TestStore) {
     create_campaign(&place, &definition("off", "public", "OFF", &json!({ "active": false })), 1).await;
-    create_campaign(&place, &definition("ended", "public", "ENDED", &json!({ "ends_at": "2020-01-01T00:00:00Z" })), 1)
-        .await;
+    let ended = json!({ "ends_at": "2020-01-01T00:00:00Z" });
+    create_campaign(&place, &definition("ended", "public", "ENDED", &ended), 1).await;
+    let of_ann = code_of(&place, "ann").await;
     let redeemer = redeemer(&place).await;
-    for (code, reason) in
-        [("NOBODY", ReasonCode::CodeNotFound), ("OFF", ReasonCode::CampaignNotActive), ("ENDED", ReasonCode::Expired)]
-    {
-        let told = |explains| redeemer.redeem(Uuid::now_v7(), asking(code, &json!({})), explains);
-        assert_eq!(reasons(&told(true).await.expect("an answer")), [reason]);
-        assert_eq!(reasons(&told(false).await.expect("an answer")), [ReasonCode::CodeNotFound]);
-        let validation = redeemer.validate(asking(code, &json!({})), false).await.expect("an answer");
+    for (code, reason) in [
+        ("NOBODY", ReasonCode::CodeNotFound),
+        ("OFF", ReasonCode::CampaignNotActive),
+        ("ENDED", ReasonCode::Expired),
+        (&*of_ann, ReasonCode::WrongIdentity),
+    ] {
+        let request = asking(code, &json!({ "identity": "bob" }));
+        let told = redeemer.redeem(Uuid::now_v7(), request.clone(), true).await.expect("an answer");
+        assert_eq!(reasons(&told), [reason]);
+        let asked_at = Instant::now();
+        let told = redeemer.redeem(Uuid::now_v7(), request.clone(), false).await.expect("an answer");
+        assert_eq!(reasons(&told), [ReasonCode::CodeNotFound]);
+        // All wait for the same moment; none may come before it.
+        assert!(asked_at.elapsed() >= Duration::from_millis(100), "{code}: {:?}", asked_at.elapsed());
+        let asked_at = Instant::now();
+        let validation = redeemer.validate(request, false).await.expect("an answer");
         assert!(validation.definition.is_none());
         assert_eq!(validation.verdict.reasons[0].code, ReasonCode::CodeNotFound);
+        assert!(asked_at.elapsed() >= Duration::from_millis(100), "{code}: {:?}", asked_at.elapsed());
     }
     judge_redemptions(&place).await;
+}
+
+/// Issues a code of a restricted campaign.
+async fn code_of(place: &TestStore, identity: &str) -> String {
+    create_campaign(place, &definition("own", "restricted", "OWN-######", &json!({})), 1).await;
+    match Issuer::start(&place.store).issue("own", identity).await.expect("an answer") {
+        IssueOutcome::Issued { code } => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+on_both_stores!(a_code_with_wrong_check_characters_is_refused_without_a_look_up);
+async fn a_code_with_wrong_check_characters_is_refused_without_a_look_up(place: TestStore) {
+    const MASK: &str = "TILL-###[:check:]";
+    let policy = checking("0123456789abcdef");
+    let document = definition("till", "private", MASK, &json!({}));
+    place
+        .store
+        .create_campaign(&read_definition(&document, NameFrom::Document).expect("one"))
+        .await
+        .expect("a campaign");
+    let mut order = request(MASK, 1, 10_000).under(policy.clone()).expect("a request");
+    order.campaign = Some("till".to_owned());
+    let job = put_request(&place.store, &order).await;
+    run_under(&place.store, &job, &policy).await;
+    let code = place.texts("select code from codes").await.remove(0);
+    // Codes that nobody minted; that they are stored shows whether they are looked up.
+    let (body, check) = code.split_at(code.len() - 1);
+    // Nobody takes these two for other symbols.
+    let wrong = format!("{body}{}", if check == "3" { "4" } else { "3" });
+    let lower = wrong.to_lowercase();
+    for stored in [&wrong, &lower] {
+        place.execute(&format!("insert into codes (code, run_no) select '{stored}', run_no from codes limit 1")).await;
+    }
+    let answer = async |check_key: &Option<CheckKey>, typed: &str| {
+        let options = RedeemerOptions { check_key: check_key.clone(), ..RedeemerOptions::default() };
+        let redeemer = Redeemer::start(&place.store, options).await.expect("a redeemer");
+        redeemer.validate(asking(typed, &json!({})), true).await.expect("an answer").verdict.reasons
+    };
+    let not_found = [Reason::from(ReasonCode::CodeNotFound)];
+    assert_eq!(answer(&policy.check_key, &code).await, []);
+    assert_eq!(answer(&policy.check_key, &code.to_lowercase().replace('-', " ")).await, []);
+    assert_eq!(answer(&policy.check_key, &wrong).await, not_found);
+    assert_eq!(answer(&policy.check_key, &wrong.replace('-', "")).await, not_found);
+    // Another text is looked up in more spellings, and this one is not among them.
+    let book = CodeBook::new(place.store.clone(), policy.check_key.clone());
+    assert_eq!(book.find(&[&wrong, "TILL-222"]).await.expect("an answer"), [None, None]);
+    // Of lower-case codes, which only imports have, the masks with check characters say nothing.
+    assert_eq!(answer(&policy.check_key, &lower).await, []);
+    // Whoever does not know the secret looks everything up.
+    assert_eq!(answer(&None, &wrong).await, []);
+}
+
+on_both_stores!(the_last_use_of_a_hundred_thousand_is_granted_once);
+async fn the_last_use_of_a_hundred_thousand_is_granted_once(place: TestStore) {
+    const USES: u64 = 100_000;
+    let limits = json!({ "limits": { "redeemed": USES } });
+    create_campaign(&place, &definition("spring", "public", "SPRING", &limits), 1).await;
+    let redeemer = redeemer(&place).await;
+    let used = used_by_callers(&redeemer, 2000, USES / 2000).await;
+    assert_eq!(used.len() as u64, USES);
+    let mut last = used[0];
+    for round in 0..20 {
+        let rolled_back = redeemer.act(last, Action::RollBack { keep_use: false }).await.expect("an answer");
+        assert_eq!(state_of(&rolled_back), State::RolledBack);
+        let granted = used_by_callers(&redeemer, 64, 1).await;
+        assert_eq!(granted.len(), 1, "round {round}");
+        last = granted[0];
+    }
+    assert_eq!(place.number("select taken from allowances where scope = 'campaign'").await, USES as i64);
+    assert_eq!(place.number("select count(*) from redemptions where state = 'confirmed'").await, USES as i64);
+    judge_redemptions(&place).await;
+}
+
+/// Lets callers ask for a use at the same time, each several times in a row, and returns the ids of what was granted.
+async fn used_by_callers(redeemer: &Redeemer, callers: u64, times: u64) -> Vec<Uuid> {
+    let mut asking = JoinSet::new();
+    for _ in 0..callers {
+        let redeemer = redeemer.clone();
+        asking.spawn(async move {
+            let mut used = Vec::new();
+            for _ in 0..times {
+                let id = Uuid::now_v7();
+                match redeemer.redeem(id, Request::of_code("SPRING"), true).await.expect("an answer") {
+                    Redeemed::Granted { .. } => used.push(id),
+                    refused => assert_eq!(reasons(&refused), [ReasonCode::CampaignLimitReached]),
+                }
+            }
+            used
+        });
+    }
+    asking.join_all().await.concat()
 }
 
 on_both_stores!(a_limit_that_is_introduced_later_counts_what_was_used_before);
@@ -134,4 +268,58 @@ async fn a_limit_that_is_introduced_later_counts_what_was_used_before(place: Tes
     let request = asking("SPRING", &json!({ "identity": "ann", "cart": cart(1000) }));
     let refused = redeemer.redeem(Uuid::now_v7(), request, true).await.expect("an answer");
     assert_eq!(reasons(&refused), [ReasonCode::IdentityLimitReached]);
+}
+
+on_both_stores!(late_confirmations_of_one_order_see_each_other_in_one_transaction);
+async fn late_confirmations_of_one_order_see_each_other_in_one_transaction(place: TestStore) {
+    create_campaign(&place, &definition("rush", "public", "RUSH", &json!({})), 1).await;
+    for (name, mask) in [("stack", "STACK"), ("pile", "PILE")] {
+        create_campaign(&place, &definition(name, "public", mask, &json!({ "exclusive": false })), 1).await;
+    }
+    let redeemer = redeemer(&place).await;
+    for (second, expected) in [("RUSH", None), ("PILE", Some(900))] {
+        let mut ids = Vec::new();
+        for code in ["STACK", second] {
+            let held = json!({ "order": second, "hold_seconds": 60, "cart": cart(10_000) });
+            let id = Uuid::now_v7();
+            granted(redeemer.redeem(id, asking(code, &held), true).await.expect("an answer"));
+            place.execute("update redemptions set expires_at = held_at where state = 'held'").await;
+            assert_eq!(state_of(&redeemer.act(id, Action::Expire).await.expect("an answer")), State::Expired);
+            ids.push(id);
+        }
+        let confirm =
+            |id| Move { id, action: Action::Confirm { cart: asking(second, &json!({ "cart": cart(10_000) })).cart } };
+        let moves: Vec<Move> = ids.into_iter().map(confirm).collect();
+        let moved = place.store.move_redemptions(&DefinitionCache::default(), &moves, MoveOptions::default()).await;
+        match (&moved.expect("answers")[..], expected) {
+            ([Moved::Done { .. }, Moved::Refused(reasons)], None) => {
+                assert_eq!(reasons[0].code, ReasonCode::Exclusive);
+            }
+            ([Moved::Done { .. }, Moved::Done { redemption, .. }], expected) => {
+                assert_eq!(redemption.discount.as_ref().map(|discount| discount.amount), expected);
+            }
+            (moved, _) => panic!("{moved:?}"),
+        }
+    }
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(a_late_confirmation_is_refused_if_an_exclusive_offer_has_taken_the_order);
+async fn a_late_confirmation_is_refused_if_an_exclusive_offer_has_taken_the_order(place: TestStore) {
+    create_campaign(&place, &definition("rush", "public", "RUSH", &json!({})), 1).await;
+    create_campaign(&place, &definition("stack", "public", "STACK", &json!({ "exclusive": false })), 1).await;
+    let redeemer = redeemer(&place).await;
+    let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+    let held = asking("STACK", &json!({ "order": "A-1", "hold_seconds": 60 }));
+    granted(redeemer.redeem(first, held, true).await.expect("an answer"));
+    place.execute("update redemptions set expires_at = held_at where state = 'held'").await;
+    assert_eq!(state_of(&redeemer.act(first, Action::Expire).await.expect("an answer")), State::Expired);
+    let request = asking("RUSH", &json!({ "order": "A-1" }));
+    granted(redeemer.redeem(second, request, true).await.expect("an answer"));
+    let confirm = Action::Confirm { cart: None };
+    let late = redeemer.act(first, confirm.clone()).await.expect("an answer");
+    assert!(matches!(&late, Moved::Refused(reasons) if reasons[0].code == ReasonCode::Exclusive), "{late:?}");
+    redeemer.act(second, Action::RollBack { keep_use: false }).await.expect("an answer");
+    assert_eq!(state_of(&redeemer.act(first, confirm).await.expect("an answer")), State::Confirmed);
+    judge_redemptions(&place).await;
 }

@@ -184,6 +184,23 @@ impl Model {
         reasons
     }
 
+    /// The uses of the order that a use sees.
+    fn earlier(&self, asked: &Asked, but: Option<u8>) -> Vec<&Use> {
+        let before = but.and_then(|id| self.uses.get(&id)).map_or(usize::MAX, |one| one.made);
+        let is_listed = but.and_then(|id| self.uses.get(&id)).is_none_or(Use::counts);
+        self.counting(but)
+            .filter(|one| asked.order.is_some() && one.asked.order == asked.order && one.state != State::RolledBack)
+            .filter(|one| !is_listed || one.made < before)
+            .collect()
+    }
+
+    fn exclusive_reason(&self, asked: &Asked, but: Option<u8>) -> Option<&'static str> {
+        let earlier = self.earlier(asked, but);
+        let is_exclusive = self.campaigns[CODES[asked.code].1].is_exclusive;
+        let is_alone = earlier.is_empty() || !is_exclusive && earlier.iter().all(|one| !one.is_exclusive);
+        (!is_alone).then_some("exclusive")
+    }
+
     /// The reasons against a use, and its discount. `but` is the redemption that is decided again.
     fn decide(&self, asked: &Asked, but: Option<u8>, is_active: bool) -> (Vec<&'static str>, Option<i64>) {
         let number = CODES[asked.code].1;
@@ -193,13 +210,7 @@ impl Model {
             reasons.push("campaign-not-active");
         }
         reasons.extend(self.limit_reasons(asked, but));
-        let before = but.and_then(|id| self.uses.get(&id)).map_or(usize::MAX, |one| one.made);
-        let is_listed = but.and_then(|id| self.uses.get(&id)).is_none_or(Use::counts);
-        let earlier: Vec<&Use> = self
-            .counting(but)
-            .filter(|one| asked.order.is_some() && one.asked.order == asked.order && one.state != State::RolledBack)
-            .filter(|one| !is_listed || one.made < before)
-            .collect();
+        let earlier = self.earlier(asked, but);
         let mut discount = None;
         let mut late = Vec::new();
         match asked.cart {
@@ -224,9 +235,7 @@ impl Model {
             reasons.push("identity-required");
         }
         reasons.extend(late);
-        if !earlier.is_empty() && (campaign.is_exclusive || earlier.iter().any(|one| one.is_exclusive)) {
-            reasons.push("exclusive");
-        }
+        reasons.extend(self.exclusive_reason(asked, but));
         (reasons, discount)
     }
 
@@ -311,6 +320,7 @@ impl Model {
                 if campaign.budget > 0 && one.discount.is_some_and(|discount| discount > campaign.budget - spent) {
                     reasons.push("budget-exhausted");
                 }
+                reasons.extend(self.exclusive_reason(&one.asked, Some(id)));
                 (reasons, one.discount)
             }
             None => (vec![], one.discount),

@@ -167,7 +167,7 @@ async fn nobody_can_change_remove_or_replace_a_row(place: TestStore) {
 #[tokio::test]
 async fn no_member_of_a_role_can_forge_the_user_time_or_number_of_a_row() {
     let place = TestStore::postgres().await;
-    for role in ["generator", "producer", "reader"] {
+    for role in ["generator", "producer", "reader", "server"] {
         let url = url_of_member(&place.url, role).await;
         let mut connection = PgConnection::connect(&url).await.expect("a connection");
         for (columns, values) in [("role", "'nobody'"), ("at", "now() - interval '1 day'"), ("no", "1")] {

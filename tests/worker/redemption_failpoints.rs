@@ -25,24 +25,33 @@ async fn attempt_twice(place: &TestStore, point: &str, action: &str, args: &[&st
 }
 
 /// Holds, confirms and rolls back a use of a code that can be used once, with the failpoint on the way of each command that
-/// reaches it.
+/// reaches it. One limit is taken by the statement that inserts the redemption, two are taken one after the other.
 async fn survive_all(place: &TestStore, point: &'static str, is_reached_by_actions: bool) {
-    let limits = json!({ "limits": { "redeemed": 1 } });
-    create_campaign(place, &definition("spring", "public", "SPRING", &limits), 1).await;
-    for action in ACTIONS {
-        let id = Uuid::now_v7().to_string();
-        attempt_twice(place, point, action, &["redeem", "SPRING", "--id", &id, "--hold", "1h"]).await;
-        assert_eq!(place.number("select taken from allowances where scope = 'campaign'").await, 1, "{point} {action}");
-        for what in ["confirm", "rollback"] {
-            match is_reached_by_actions {
-                true => attempt_twice(place, point, action, &["redemption", what, &id]).await,
-                false => drop(place.codemint(["redemption", what, &id]).run().await.expect_code(0)),
-            }
+    for (name, code, limits) in [
+        ("one", "SPRING", json!({ "limits": { "redeemed": 1 } })),
+        ("two", "SUMMER", json!({ "limits": { "redeemed": 1, "per_code": 1 } })),
+    ] {
+        create_campaign(place, &definition(name, "public", code, &limits), 1).await;
+        for action in ACTIONS {
+            survive(place, (point, action), code, is_reached_by_actions).await;
         }
-        assert_eq!(place.number("select taken from allowances where scope = 'campaign'").await, 0, "{point} {action}");
     }
-    assert_eq!(place.number("select count(*) from redemptions where state = 'rolled_back'").await, 4);
+    assert_eq!(place.number("select count(*) from redemptions where state = 'rolled_back'").await, 8);
     judge_redemptions(place).await;
+}
+
+async fn survive(place: &TestStore, (point, action): (&str, &str), code: &str, is_reached_by_actions: bool) {
+    let taken = "select cast(sum(taken) as bigint) from allowances where scope = 'campaign'";
+    let id = Uuid::now_v7().to_string();
+    attempt_twice(place, point, action, &["redeem", code, "--id", &id, "--hold", "1h"]).await;
+    assert_eq!(place.number(taken).await, 1, "{point} {action}");
+    for what in ["confirm", "rollback"] {
+        match is_reached_by_actions {
+            true => attempt_twice(place, point, action, &["redemption", what, &id]).await,
+            false => drop(place.codemint(["redemption", what, &id]).run().await.expect_code(0)),
+        }
+    }
+    assert_eq!(place.number(taken).await, 0, "{point} {action}");
 }
 
 on_both_stores!(a_failure_after_a_redemption_is_inserted_is_survived);
@@ -68,6 +77,24 @@ async fn a_failure_before_the_commit_of_redemptions_is_survived(place: TestStore
 on_both_stores!(a_failure_after_the_commit_of_redemptions_is_survived);
 async fn a_failure_after_the_commit_of_redemptions_is_survived(place: TestStore) {
     survive_all(&place, failpoint::REDEMPTIONS_COMMITTED, true).await;
+}
+
+on_both_stores!(two_processes_with_the_same_id_use_a_code_once_though_both_lose_the_answer_to_their_commit);
+async fn two_processes_with_the_same_id_use_a_code_once_though_both_lose_the_answer_to_their_commit(place: TestStore) {
+    create_campaign(&place, &definition("spring", "public", "SPRING", &json!({ "limits": { "redeemed": 9 } })), 1)
+        .await;
+    let lost = format!("{}=1*return(error)->off", failpoint::REDEMPTIONS_COMMITTED);
+    for round in 1..=5 {
+        let id = Uuid::now_v7().to_string();
+        let start = || place.codemint(["redeem", "SPRING", "--id", &id]).env("FAILPOINTS", &lost).start();
+        let processes = [start(), start()];
+        for process in processes {
+            finish(process).await.expect_code(0);
+        }
+        assert_eq!(place.number("select count(*) from redemptions").await, round);
+        assert_eq!(place.number("select taken from allowances where scope = 'campaign'").await, round);
+    }
+    judge_redemptions(&place).await;
 }
 
 /// Starts to redeem SPRING for the order A-1, and returns the command when it has written everything and committed nothing; it

@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::random::Key;
+use crate::text::hexadecimal;
 
 /// The longest identity, in characters.
 pub const IDENTITY_LENGTH_MAX: usize = 200;
@@ -120,7 +121,7 @@ impl IdentityDigest {
 
 impl fmt::Display for IdentityDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hexadecimal(&self.0))
     }
 }
 

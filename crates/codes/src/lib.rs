@@ -28,6 +28,7 @@ mod denied_automaton;
 
 pub mod batch;
 pub mod spreadsheet;
+pub mod explanation;
 pub mod text;
 pub mod typed;
 pub mod identity;

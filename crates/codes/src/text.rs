@@ -26,6 +26,17 @@ pub fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<String>>().join("\n")
 }
 
+/// Returns the bytes as lower-case hexadecimal digits.
+///
+/// ```
+/// assert_eq!(codemint_codes::text::hexadecimal(&[0x0f, 0xa0]), "0fa0");
+/// ```
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
+    bytes.iter().flat_map(digits).collect()
+}
+
 fn is_misleading(c: char, is_first: bool) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control() && c != '\t';

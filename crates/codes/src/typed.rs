@@ -56,6 +56,8 @@ pub enum TypedError {
 #[derive(Clone, Debug)]
 pub struct KnownMask {
     mask: Mask,
+    /// The number of positions that are not always a separator.
+    free_positions: usize,
     /// `None` if the mask has no check characters, or if some of its codes were made with another key.
     check_key: Option<CheckKey>,
 }
@@ -170,16 +172,22 @@ impl KnownMask {
             !fingerprints.is_empty() && fingerprints.iter().all(|of_job| *of_job == ours)
         };
         let check_key = key.filter(|_| mask.check_length() > 0).filter(made_all).cloned();
-        Self { mask, check_key }
+        let free_positions = mask.positions().iter().filter(|set| separator(set).is_none()).count();
+        Self { mask, free_positions, check_key }
+    }
+
+    /// Returns true if the check characters of this mask's codes can be verified.
+    pub const fn verifies(&self) -> bool {
+        self.check_key.is_some()
     }
 
     /// Puts the symbols into the mask's free positions, with look-alikes where the mask allows only these; `None` if there
     /// are more or fewer of them.
     fn fit(&self, symbols: &[u8]) -> Option<Fitted> {
-        let positions = self.mask.positions();
-        if positions.iter().filter(|set| separator(set).is_none()).count() != symbols.len() {
+        if self.free_positions != symbols.len() {
             return None;
         }
+        let positions = self.mask.positions();
         let mut symbols = symbols.iter();
         let mut fitted = Fitted { code: Vec::with_capacity(positions.len()), wrong: Vec::new() };
         for (position, set) in positions.iter().enumerate() {

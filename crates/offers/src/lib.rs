@@ -1,4 +1,5 @@
-//! What codes are for: money, discounts, conditions, campaigns and verdicts. Every decision about an offer is made here.
+//! What codes are for: money, discounts, conditions, campaigns and verdicts. Every decision about an offer is made here, and
+//! whether an API key may be used.
 //!
 //! Pure and synchronous: no I/O, no clock, no log, no randomness from the system. The caller hands in the instant and
 //! everything that is known from the store.
@@ -13,4 +14,5 @@ pub mod condition;
 pub mod campaign;
 pub mod verdict;
 pub mod redemption;
+pub mod access;
 pub mod read;

@@ -1,7 +1,6 @@
-//! The admin server of a worker, over HTTP: `/livez` (the process is alive), `/readyz` (it can work), `/metrics`, and
-//! `/`, a page that shows all of that to people.
+//! What codemint answers over HTTP: the API for programs, and the admin listener of a process.
 
-pub mod routes;
-pub mod health;
-mod page;
-mod jobs_seen;
+pub mod admin;
+pub mod api;
+pub mod listening;
+pub mod tls;

@@ -8,4 +8,5 @@ pub mod minting;
 pub mod records;
 pub mod campaigns;
 pub mod redemptions;
+pub mod access;
 pub mod upkeep;

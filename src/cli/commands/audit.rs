@@ -1,8 +1,7 @@
 //! `codemint audit`: lists the audit log.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::cli::support::context::Context;
@@ -11,9 +10,9 @@ use crate::cli::support::find;
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
-use codemint_codes::wire::document::hexadecimal;
+use codemint_codes::wire::audit::{AuditDocument, LATEST, day_or_time};
 use codemint_store::connection::store::Access;
-use codemint_store::records::audit::{Action, AuditFilter, AuditRow};
+use codemint_store::records::audit::{Action, AuditFilter};
 
 /// The number of rows read per query.
 const PAGE_ROWS: u32 = 1000;
@@ -30,17 +29,17 @@ The log is the table audit of the store, whose rows nobody can change. A mask wi
 would reveal the code, so the mask's SHA-256 is shown instead.")]
 pub struct Audit {
     /// Only entries at or after this time: 2026-11-25, or 2026-11-25T17:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = day_or_time)]
     since: Option<DateTime<Utc>>,
     /// Only entries before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = day_or_time)]
     until: Option<DateTime<Utc>>,
     /// Only entries about this job
     #[arg(long, value_name = "JOB", value_parser = find::job_id)]
     job: Option<Uuid>,
     /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune, withdraw,
     /// campaign_create, campaign_change, campaign_activate, campaign_deactivate, segment_change, segment_remove,
-    /// redemption_confirm, redemption_release, redemption_rollback, identity_forget
+    /// redemption_confirm, redemption_release, redemption_rollback, identity_forget, key_create, key_revoke
     #[arg(long)]
     action: Option<Action>,
     /// Report as JSON, one entry per line
@@ -74,74 +73,36 @@ impl Audit {
             let Some(last) = rows.last() else { return Ok(()) };
             filter.after_no = last.no;
             for row in rows {
-                let document = AuditDocument::new(row)?;
-                if self.json { print_json(&document)? } else { print_line(&document.line())? }
+                let document = AuditDocument::try_from(row)?;
+                if self.json { print_json(&document)? } else { print_line(&line(&document))? }
             }
         }
     }
 }
 
-/// The end of the year 9999: times whose year has four digits also sort correctly as texts.
-pub(super) const LATEST: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
-    Some(time) => time,
-    None => DateTime::UNIX_EPOCH,
-};
-
-#[derive(Debug, Serialize)]
-struct AuditDocument {
-    no: i64,
-    at: DateTime<Utc>,
-    actor: String,
-    role: Option<String>,
-    action: String,
-    result: String,
-    job_id: Option<Uuid>,
-    mask: Option<String>,
-    count: Option<u64>,
-    campaign: Option<String>,
-    detail: Option<String>,
-    digest: Option<String>,
-}
-
-impl AuditDocument {
-    fn new(row: AuditRow) -> Result<Self, Failure> {
-        let count = row.count()?;
-        let AuditRow { no, at, actor, role, action, job_id, mask, campaign, result, detail, digest, .. } = row;
-        let digest = digest.as_deref().map(hexadecimal);
-        Ok(Self { no, at, actor, role, action, result, job_id, mask, count, campaign, detail, digest })
-    }
-
-    fn line(&self) -> String {
-        let at = self.at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut line = format!(
-            "{at}  {:<19}  {:<9}  {}",
-            printable(&self.action),
-            printable(&self.result),
-            printable(&self.actor)
-        );
-        let job = self.job_id.map(|id| id.to_string());
-        let count = self.count.map(|count| grouped(count.into()));
-        let details = [
-            ("role", &self.role),
-            ("job", &job),
-            ("mask", &self.mask),
-            ("count", &count),
-            ("campaign", &self.campaign),
-            ("detail", &self.detail),
-            ("digest", &self.digest),
-        ];
-        for (name, value) in details {
-            if let Some(value) = value {
-                line.push_str(&format!("  {name} {}", printable(value)));
-            }
+fn line(document: &AuditDocument) -> String {
+    let at = document.at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let mut line = format!(
+        "{at}  {:<19}  {:<9}  {}",
+        printable(&document.action),
+        printable(&document.result),
+        printable(&document.actor)
+    );
+    let job = document.job_id.map(|id| id.to_string());
+    let count = document.count.map(|count| grouped(count.into()));
+    let details = [
+        ("role", &document.role),
+        ("job", &job),
+        ("mask", &document.mask),
+        ("count", &count),
+        ("campaign", &document.campaign),
+        ("detail", &document.detail),
+        ("digest", &document.digest),
+    ];
+    for (name, value) in details {
+        if let Some(value) = value {
+            line.push_str(&format!("  {name} {}", printable(value)));
         }
-        line
     }
-}
-
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    let day = text.parse::<NaiveDate>().map(|day| day.and_time(NaiveTime::MIN).and_utc());
-    let time = day.or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()));
-    let of_four_digits = time.ok().filter(|time| (DateTime::UNIX_EPOCH..=LATEST).contains(time));
-    of_four_digits.ok_or_else(|| "write a day as 2026-11-25, or a time as 2026-11-25T17:00:00Z".to_owned())
+    line
 }

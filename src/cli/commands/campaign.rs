@@ -189,7 +189,7 @@ impl List {
             let after = documents.last().map_or("", |last| &last.definition.name);
             let page = context.with_retries(async || store.list_campaigns(after, PAGE_ROWS).await).await?;
             let is_last = page.len() < PAGE_ROWS as usize;
-            documents.extend(page.iter().map(campaign_report::document));
+            documents.extend(page.iter().map(CampaignDocument::from));
             if is_last {
                 break;
             }
@@ -248,7 +248,7 @@ impl Show {
             }
             campaign_report::versions(&versions)
         } else {
-            let document = campaign_report::document(&campaign);
+            let document = CampaignDocument::from(&campaign);
             if self.json {
                 return print_json(&document);
             }
@@ -299,7 +299,7 @@ async fn read(context: &Context, file: &str, as_json: bool) -> Result<(Definitio
 
 /// Reports a campaign after an act: as JSON, or in one line for people.
 async fn report(context: &Context, store: &Store, name: &str, as_json: bool, done: &str) -> Result<(), Failure> {
-    let document = campaign_report::document(&find::campaign(context, store, name).await?);
+    let document = CampaignDocument::from(&find::campaign(context, store, name).await?);
     if as_json {
         return print_json(&document);
     }

@@ -4,7 +4,6 @@ use chrono::DateTime;
 use clap::Args;
 use uuid::Uuid;
 
-use crate::cli::commands::audit::LATEST;
 use crate::cli::support::code_report::{CodeReport, Owner, ShownCode};
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
@@ -13,6 +12,7 @@ use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::grouped;
 use crate::config::policy_files;
 use codemint_codes::typed::{KnownMask, TYPED_BYTES_MAX, Typed};
+use codemint_codes::wire::audit::LATEST;
 use codemint_store::campaigns::lists::OwnedCode;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::AuditFilter;

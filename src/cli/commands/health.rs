@@ -12,7 +12,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::print_line;
 use codemint_codes::text::printable;
-use codemint_server::health::{Missing, ReadinessDocument};
+use codemint_server::admin::health::{Missing, ReadinessDocument};
 
 /// A limit above the size of any answer of a worker.
 const ANSWER_MAX_BYTES: u64 = 64 * 1024;

@@ -90,18 +90,12 @@ impl Codes {
 
 async fn document(context: &Context, store: &Store, own: OwnCode) -> Result<OwnCodeDocument, Failure> {
     let campaign = find::campaign(context, store, &own.campaign).await?;
-    let limits = &campaign.definition.limits;
-    let left = |limit: u64, taken: u64| (limit > 0).then(|| limit.saturating_sub(taken));
-    let taken = own.taken.unwrap_or_default().unsigned_abs();
-    let uses = campaign.counts.redeemed.saturating_add(campaign.counts.held);
-    let remaining =
-        Remaining { code: left(limits.per_code, taken), campaign: left(limits.redeemed, uses), ..Remaining::default() };
     Ok(OwnCodeDocument {
+        remaining: own.remaining(&campaign),
         code: own.code,
         campaign: own.campaign,
         status: campaign.status(),
         offer: (&campaign.definition).into(),
-        remaining,
         issued_at: own.issued_at,
     })
 }

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -19,13 +18,12 @@ use crate::cli::support::text::{counted, grouped, quoted};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::job::state::State;
-use codemint_codes::screening::Screening;
 use codemint_codes::text::printable;
 use codemint_codes::wire::document::JobDocument;
-use codemint_store::connection::store::{Access, Store};
-use codemint_store::minting::closing::CloseJob;
+use codemint_codes::wire::shown_job::ShownJob;
+use codemint_store::connection::store::Access;
 use codemint_store::records::reports::JobFilter;
-use codemint_worker::runner::job_execution::{job_span, log_end};
+use codemint_worker::runner::job_execution::job_span;
 
 const LIST_MAX: u32 = 10_000;
 
@@ -153,36 +151,13 @@ impl Show {
         let (store, job) = find::store_and_job(context, self.job).await?;
         let screenings = store.count_screenings(job.no).await?;
         if self.json {
-            let screenings = screenings.iter().map(ShownScreening::from).collect();
-            return print_json(&ShownJob { job: JobDocument::from(&job), screenings });
+            return print_json(&ShownJob::new(&job, &screenings));
         }
         report(&job, false)?;
         screenings.iter().try_for_each(|(screening, chunks)| {
             let line = format!("{}, chunks: {chunks}; {}", screening.into_str(), screening.reason());
             print_line(&format!("{:<10}{line}", "screening"))
         })
-    }
-}
-
-/// A job with the details that only `show` reports.
-#[derive(Serialize)]
-struct ShownJob {
-    #[serde(flatten)]
-    job: JobDocument,
-    /// How candidates were compared with existing codes.
-    screenings: Vec<ShownScreening>,
-}
-
-#[derive(Serialize)]
-struct ShownScreening {
-    screening: &'static str,
-    reason: &'static str,
-    chunks: u64,
-}
-
-impl From<&(Screening, u64)> for ShownScreening {
-    fn from(&(screening, chunks): &(Screening, u64)) -> Self {
-        Self { screening: screening.into_str(), reason: screening.reason(), chunks }
     }
 }
 
@@ -248,26 +223,13 @@ pub struct Cancel {
 impl Cancel {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let (store, job) = find::store_and_job(context, self.job).await?;
-        if !job.state.is_final() {
-            context.with_retries(async || store.mark_job_cancelling(job.no).await).await?;
-            close(context, &store, &job).instrument(job_span(&job)).await?;
-        }
+        context.with_retries(async || store.cancel_job(&job, None).await).instrument(job_span(&job)).await?;
         let job = find::job(context, &store, self.job).await?;
         report(&job, self.json)?;
         if job.state == State::Cancelled {
             return Ok(());
         }
         Err(Failure::negative_result(format!("job {} cannot be cancelled: it is already {}", job.id, job.state)))
-    }
-}
-
-/// Closes a job after waiting for the chunks that other processes are writing.
-async fn close(context: &Context, store: &Store, job: &Job) -> Result<(), Failure> {
-    loop {
-        if let CloseJob::Ended(end) = context.with_retries(async || store.close_job(job.no).await).await? {
-            log_end(end);
-            return Ok(());
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod generate;
 pub(super) mod worker;
+pub(super) mod serve;
 pub(super) mod health;
 pub(super) mod enqueue;
 pub(super) mod dlq;
@@ -28,6 +29,7 @@ pub(super) mod campaign_codes;
 pub(super) mod campaign_list;
 pub(super) mod segment;
 pub(super) mod segment_members;
+pub(super) mod keys;
 pub(super) mod migrate;
 pub(super) mod settings;
 pub(super) mod shell;

@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::cli::commands::segment_members::Members;
 use crate::cli::support::context::Context;
@@ -12,8 +11,8 @@ use crate::cli::support::requests::check_segment;
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
+use codemint_offers::condition::document::SegmentDocument;
 use codemint_offers::read::condition::read_segment;
-use codemint_store::campaigns::segments::StoredSegment;
 use codemint_store::connection::store::{Access, Store};
 
 /// The number of segments read per query.
@@ -80,27 +79,6 @@ pub struct List {
     /// Report as a JSON array
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct SegmentDocument {
-    name: String,
-    condition: Value,
-    /// The number of listed members.
-    members: u64,
-    changed_at: chrono::DateTime<chrono::Utc>,
-}
-
-impl TryFrom<StoredSegment> for SegmentDocument {
-    type Error = Failure;
-
-    fn try_from(segment: StoredSegment) -> Result<Self, Failure> {
-        let members = segment.members()?;
-        let tree: Value =
-            segment.tree.as_deref().map_or(Ok(Value::Null), serde_json::from_str).map_err(Failure::other)?;
-        let condition = tree.get("condition").cloned().unwrap_or_default();
-        Ok(Self { name: segment.name, condition, members, changed_at: segment.changed_at })
-    }
 }
 
 impl List {
@@ -196,7 +174,7 @@ impl Remove {
 /// Finds a segment by its name; `negative_result` if there is none.
 async fn find(context: &Context, store: &Store, name: &str) -> Result<SegmentDocument, Failure> {
     let found = context.with_retries(async || store.find_segment(name).await).await?;
-    found.ok_or_else(|| missing(context, name))?.try_into()
+    Ok(found.ok_or_else(|| missing(context, name))?.try_into()?)
 }
 
 fn missing(context: &Context, name: &str) -> Failure {

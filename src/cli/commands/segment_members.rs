@@ -1,25 +1,21 @@
 //! `codemint segment members`: replaces the members of a segment.
 
-use std::collections::HashSet;
-use std::ops::ControlFlow;
-
 use clap::Args;
 use serde::Serialize;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::input;
+use crate::cli::support::member_list::MemberList;
 use crate::cli::support::requests::check_segment;
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::{counted, grouped, quoted};
 use codemint_codes::text::printable;
+use codemint_codes::wire::list::MembersDocument;
 use codemint_import::error::ImportError;
-use codemint_import::identities::{InvalidIdentity, ListFormat, each_identity};
-use codemint_store::campaigns::segments::MEMBERS_AT_ONCE;
+use codemint_import::identities::InvalidIdentity;
+use codemint_import::identity_list::ListError;
 use codemint_store::connection::store::Access;
-
-/// The maximum number of wrong lines that are reported.
-const WRONG_LINES_MAX: usize = 100;
 
 /// Replace all members of a segment, which is created if it is new
 #[derive(Debug, Args)]
@@ -40,24 +36,6 @@ pub struct Members {
     json: bool,
 }
 
-/// What was read from a list.
-#[derive(Debug, Default)]
-struct List {
-    identities: HashSet<String>,
-    repeated: u64,
-    wrong_lines: u64,
-    /// The first lines without an identity.
-    wrong: Vec<(u64, InvalidIdentity)>,
-}
-
-#[derive(Serialize)]
-struct MembersDocument<'a> {
-    name: &'a str,
-    before: u64,
-    now: u64,
-    repeated: u64,
-}
-
 #[derive(Serialize)]
 struct Errors {
     errors: Vec<LineError>,
@@ -72,30 +50,27 @@ struct LineError {
 impl Members {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         check_segment(&self.name)?;
-        let (format, list) = self.read(context).await?;
+        let list = self.read(context).await?;
+        if list.is_too_large {
+            return Err(Failure::impossible(ListError::TooLarge));
+        }
         if list.wrong_lines > 0 {
             return Err(self.refuse(&list));
         }
-        if list.identities.is_empty() && format == ListFormat::Lines {
+        if list.is_missing() {
             return Err(Failure::impossible(format!(
                 "{} holds no identities; nothing was changed; for no members, write a line with the header identity",
                 input::shown(&self.file)
             )));
         }
-        let identities: Vec<String> = list.identities.into_iter().collect();
+        let repeated = list.repeated;
         let store = context.open_store(Access::CreateFile).await?;
-        let batches = || identities.chunks(MEMBERS_AT_ONCE).map(<[String]>::to_vec);
-        let replaced = context.with_retries(async || store.replace_members(&self.name, batches()).await).await?;
+        let replaced = list.replace_members(context, &store, &self.name).await?;
         if self.json {
-            let repeated = list.repeated;
-            return print_json(&MembersDocument {
-                name: &self.name,
-                before: replaced.before,
-                now: replaced.now,
-                repeated,
-            });
+            let name = self.name;
+            return print_json(&MembersDocument { name, before: replaced.before, now: replaced.now, repeated });
         }
-        let repeated = match list.repeated {
+        let repeated = match repeated {
             0 => String::new(),
             repeated => format!("; {} left out", counted(repeated.into(), "repeat")),
         };
@@ -107,16 +82,11 @@ impl Members {
         ))
     }
 
-    async fn read(&self, context: &Context) -> Result<(ListFormat, List), Failure> {
+    async fn read(&self, context: &Context) -> Result<MemberList, Failure> {
         let opened = input::open(&self.file)?;
         let is_csv = input::is_named_csv(&self.file);
         let stop = context.stop.token().clone();
-        let read = input::on_a_thread(context, move || {
-            let proceed = |_bytes| if stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            let mut list = List::default();
-            let format = each_identity(opened, is_csv, &proceed, |line, identity| list.take(line, identity))?;
-            Ok::<_, ImportError>((format, list))
-        });
+        let read = input::on_a_thread(context, move || MemberList::read(opened, is_csv, &stop));
         read.await?.map_err(|error| self.failure(context, error))
     }
 
@@ -133,7 +103,7 @@ impl Members {
     }
 
     /// Returns the failure of a list with wrong lines, and reports them for programs if that was requested.
-    fn refuse(&self, list: &List) -> Failure {
+    fn refuse(&self, list: &MemberList) -> Failure {
         let count = counted(list.wrong_lines.into(), "line");
         let head = format!("{} has {count} without an identity; nothing was changed", input::shown(&self.file));
         if self.json {
@@ -149,19 +119,5 @@ impl Members {
             message.push_str(&format!("\n  and {} more", grouped(more.into())));
         }
         Failure::impossible(message)
-    }
-}
-
-impl List {
-    fn take(&mut self, line: u64, identity: Result<&str, InvalidIdentity>) {
-        match identity {
-            Ok(identity) => self.repeated += u64::from(!self.identities.insert(identity.to_owned())),
-            Err(problem) => {
-                self.wrong_lines += 1;
-                if self.wrong.len() < WRONG_LINES_MAX {
-                    self.wrong.push((line, problem));
-                }
-            }
-        }
     }
 }

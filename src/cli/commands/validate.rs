@@ -7,11 +7,6 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::redeeming::{RequestArguments, redeemer};
 use crate::cli::support::redemption_report::ValidationReport;
 use crate::cli::support::terminal::print_report;
-use codemint_campaigns::answers::Validation;
-use codemint_offers::cart::Cart;
-use codemint_offers::redemption::document::ValidationDocument;
-use codemint_offers::redemption::record::LineDiscounts;
-use codemint_offers::verdict::reason::ReasonCode;
 use codemint_store::connection::store::Access;
 
 /// Report whether a code may be used, and for how much; exit code 3 with the reasons if not
@@ -38,22 +33,9 @@ impl Validate {
         let store = context.open_store(Access::Existing).await?;
         let redeemer = redeemer(context, &store, false).await?;
         let ask = async || redeemer.validate(request.clone(), true).await;
-        let document = document(context.redeem_with_retries(ask).await?, request.cart.as_ref());
+        let document = context.redeem_with_retries(ask).await?.document(request.cart.as_ref());
         let is_valid = document.is_valid();
         print_report(self.json, &ValidationReport(document))?;
         Failure::unless(is_valid)
-    }
-}
-
-fn document(validation: Validation, cart: Option<&Cart>) -> ValidationDocument {
-    let Validation { definition, verdict, remaining } = validation;
-    match definition {
-        Some(definition) if verdict.is_valid() => {
-            let granted = verdict.discount.as_ref().zip(cart);
-            let discount = granted.map(|(granted, cart)| LineDiscounts::of(granted, cart));
-            ValidationDocument::valid(&definition, discount, remaining)
-        }
-        None if verdict.is_valid() => ValidationDocument::refused(vec![ReasonCode::CodeNotFound.into()]),
-        _ => ValidationDocument::refused(verdict.reasons),
     }
 }

@@ -16,7 +16,7 @@ use crate::cli::support::service;
 use crate::config::policy_files;
 use codemint_campaigns::keeping::RedemptionKeeper;
 use codemint_codes::text::plural;
-use codemint_store::connection::error::{ErrorClass, StoreError};
+use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_worker::broker::admit::JobAdmitter;
@@ -24,7 +24,6 @@ use codemint_worker::broker::error::BrokerError;
 use codemint_worker::broker::supervisor::Session;
 use codemint_worker::broker::work::{BrokerStops, BrokerWork};
 use codemint_worker::mint::task::MintSettings;
-use codemint_worker::runner::backoff::Backoff;
 use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::pool::Pool;
 use codemint_worker::runner::redemption_upkeep::keep_redemptions;
@@ -53,15 +52,20 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Returns the worker that runs in the process of the HTTP API.
+    pub const fn beside(no_wait: bool) -> Self {
+        Self { drain: false, no_wait }
+    }
+
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let policy = policy_files::load(&context.config)?;
         let stop = context.stop.token();
         let (status, broker) = watch::channel(BrokerStatus::Away { reason: "not connected yet".to_owned() });
-        let admin = AdminListener::open(context, broker).await?;
+        let admin = AdminListener::open(context, Some(broker)).await?;
         service::report_ready();
         tokio::spawn(service::feed_watchdog());
-        let Some(store) = self.open_store(context).await? else { return Ok(()) };
-        check_rights(context, &store).await?;
+        let Some(store) = service::open_store(context, self.no_wait).await? else { return Ok(()) };
+        service::check_rights(context, &store, "codemint_generator").await?;
         if let Some(admin) = &admin {
             admin.set_store(&store);
         }
@@ -84,24 +88,6 @@ impl Worker {
         ended
     }
 
-    /// Opens the store; `None` if a stop was requested before it answered.
-    async fn open_store(&self, context: &Context) -> Result<Option<Store>, Failure> {
-        let stop = context.stop.token();
-        let mut backoff = Backoff::new(stop);
-        loop {
-            let opened = tokio::select! {
-                opened = Box::pin(context.open_store_for_worker()) => opened,
-                // Opening takes seconds if the server does not answer.
-                () = stop.cancelled() => return Ok(None),
-            };
-            match opened {
-                Ok(store) => return Ok(Some(store)),
-                Err(error) if error.class() == ErrorClass::Away && !self.no_wait => backoff.wait_after(&error).await,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     /// Opens the first session if `--no-wait` requires the broker to be reachable.
     async fn first_session(&self, context: &Context) -> Result<Option<Session>, Failure> {
         match &context.config.broker {
@@ -109,22 +95,6 @@ impl Worker {
             _ => Ok(None),
         }
     }
-}
-
-async fn check_rights(context: &Context, store: &Store) -> Result<(), Failure> {
-    if !context.with_retries(async || store.is_superuser().await).await? {
-        return Ok(());
-    }
-    if context.config.require_least_privilege {
-        return Err(Failure::usage(
-            "store.url: the role is a superuser of the database, and store.require_least_privilege is true; use a member \
-             of codemint_generator, see deploy/postgres/roles.sql",
-        ));
-    }
-    tracing::warn!(
-        "the role is a superuser of the database; use a member of codemint_generator, see deploy/postgres/roles.sql"
-    );
-    Ok(())
 }
 
 /// A running worker.

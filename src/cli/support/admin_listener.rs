@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use codemint_codes::draw::GENERATOR_VERSION;
-use codemint_server::health::Health;
-use codemint_server::routes;
+use codemint_server::admin::health::Health;
+use codemint_server::admin::routes;
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::recorder::{self, Metrics};
@@ -27,19 +27,22 @@ pub struct AdminListener {
 
 impl AdminListener {
     /// Opens the listener. `None` if it is off: then no metrics are counted either. `broker` is the status of the
-    /// broker, if one is configured.
+    /// broker that a worker is configured for; `None` for a process that uses none.
     ///
     /// # Errors
     /// `usage` if the process cannot listen on the address.
-    pub async fn open(context: &Context, broker: watch::Receiver<BrokerStatus>) -> Result<Option<Self>, Failure> {
+    pub async fn open(
+        context: &Context,
+        broker: Option<watch::Receiver<BrokerStatus>>,
+    ) -> Result<Option<Self>, Failure> {
         let Some(address) = context.config.admin else { return Ok(None) };
         let listener = TcpListener::bind(address).await.map_err(|error| {
             Failure::usage(format!("admin.listen: cannot listen on {address}: {error}; set another address, or off"))
         })?;
-        let has_broker = context.config.broker.is_some();
-        let metrics = recorder::install(context.config.store.kind(), GENERATOR_VERSION, has_broker);
+        let broker = broker.filter(|_| context.config.broker.is_some());
+        let metrics = recorder::install(context.config.store.kind(), GENERATOR_VERSION, broker.is_some());
         let metrics = metrics.map_err(Failure::other)?;
-        let health = Health::new(metrics, has_broker.then_some(broker), context.stop.token().clone());
+        let health = Health::new(metrics, broker, context.stop.token().clone());
         let health = Arc::new(health);
         tokio::spawn(file_metrics_away(health.metrics.clone()));
         let end = CancellationToken::new();

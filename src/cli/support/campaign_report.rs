@@ -8,18 +8,7 @@ use codemint_codes::text::printable;
 use codemint_offers::campaign::definition::{Definition, Limits, Purpose};
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::discount::rule::{Discount, Effect, Selector, Target};
-use codemint_store::campaigns::definitions::{Campaign, CampaignVersion};
-
-/// Returns the document of a campaign, for programs.
-pub fn document(campaign: &Campaign) -> CampaignDocument {
-    CampaignDocument {
-        definition: campaign.definition.clone(),
-        version: campaign.version,
-        status: campaign.status(),
-        counts: campaign.counts,
-        created_at: campaign.created_at,
-    }
-}
+use codemint_store::campaigns::definitions::CampaignVersion;
 
 /// Returns the lines of a list of campaigns, the header first.
 pub fn list(campaigns: &[CampaignDocument]) -> Vec<String> {

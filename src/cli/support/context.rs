@@ -38,7 +38,7 @@ pub struct Context {
     pub progress: Bars,
     /// True to end the command while the store is unavailable, instead of waiting.
     no_wait: bool,
-    /// The time after which a wait is reported; `None` for a worker, which prints nothing but its log.
+    /// The time after which a wait is reported; `None` for a service, which prints nothing but its log.
     note_after: Option<Duration>,
     /// True if the current wait was reported.
     is_wait_noted: AtomicBool,
@@ -47,12 +47,12 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(global: &GlobalOptions, is_worker: bool) -> Result<Self, Failure> {
+    pub fn new(global: &GlobalOptions, is_service: bool) -> Result<Self, Failure> {
         check_clock(SystemTime::now())?;
         let config = load(&global.sources())?;
         let progress = Bars::new(global.quiet);
         let by_place = if is_terminal() { LogFormat::Text } else { LogFormat::Json };
-        let by_command = if is_worker { LogLevel::Info } else { LogLevel::Warn };
+        let by_command = if is_service { LogLevel::Info } else { LogLevel::Warn };
         let (format, level) = (config.log_format.unwrap_or(by_place), config.log_level.unwrap_or(by_command));
         install(format, level, color_allowed(), printable, progress.log_writer());
         let invocation = global.invocation(&config.store);
@@ -64,13 +64,13 @@ impl Context {
             quiet: global.quiet,
             progress,
             no_wait: false,
-            note_after: (!is_worker).then(|| failpoint::wait_noted_after().unwrap_or(NOTE_AFTER)),
+            note_after: (!is_service).then(|| failpoint::wait_noted_after().unwrap_or(NOTE_AFTER)),
             is_wait_noted: AtomicBool::new(false),
             opened: OnceCell::new(),
         };
         for warning in &context.config.warnings {
-            // A worker prints nothing but its log.
-            if is_worker { tracing::warn!("{warning}") } else { context.note(&format!("warning: {warning}")) }
+            // A service prints nothing but its log.
+            if is_service { tracing::warn!("{warning}") } else { context.note(&format!("warning: {warning}")) }
         }
         Ok(context)
     }
@@ -151,8 +151,8 @@ impl Context {
         self.opened.get_or_try_init(open).await.cloned()
     }
 
-    /// Opens the store for a worker, which retries while the store is unreachable.
-    pub async fn open_store_for_worker(&self) -> Result<Store, StoreError> {
+    /// Opens the store for a worker or the HTTP API, which retry while the store is unreachable.
+    pub async fn open_store_for_service(&self) -> Result<Store, StoreError> {
         let connections = Self::connections_for(self.config.worker.concurrency);
         let location = self.config.store.clone().with_connections(connections);
         self.opened.get_or_try_init(|| Store::open(&location, Access::CreateFile)).await.cloned()

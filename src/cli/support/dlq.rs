@@ -7,8 +7,8 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_line;
 use crate::cli::support::text::grouped;
+use codemint_codes::text::hexadecimal;
 use codemint_codes::text::printable;
-use codemint_codes::wire::document::hexadecimal;
 use codemint_codes::wire::message::named_job_id;
 use codemint_worker::broker::dead_queue::DeadMessage;
 

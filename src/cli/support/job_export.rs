@@ -1,6 +1,5 @@
 //! Writing the codes of jobs, in order or shuffled, in constant memory. Every export is recorded in the audit log.
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::cli::support::context::Context;
@@ -17,6 +16,7 @@ use codemint_codes::job::record::Job;
 use codemint_codes::mask::CODE_LENGTH_MAX;
 use codemint_store::connection::store::Store;
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
+use codemint_store::records::job_codes::{OtherCodes, pair_with_owners};
 use codemint_store::records::rows::Chunk;
 use codemint_telemetry::failpoint;
 
@@ -121,7 +121,7 @@ impl JobExport<'_> {
 
     async fn write_in_order(&self, job: &Job, written: &mut Written) -> Result<(), Failure> {
         let (context, store) = (self.context, self.store);
-        let chunks = self.done_chunks(job).await?;
+        let chunks = context.with_retries(async || store.list_done_chunks(job.no).await).await?;
         let mut rounds: Vec<Round> =
             chunks.chunk_by(|a, b| a.planned.round == b.planned.round).map(|round| Round::new(job, round)).collect();
         if let [only] = rounds.as_mut_slice() {
@@ -139,7 +139,7 @@ impl JobExport<'_> {
     async fn write_shuffled(&self, written: &mut Written) -> Result<(), Failure> {
         let mut shuffle = Shuffle::new(self.jobs.iter().map(bytes_at_most).sum(), self.target.directory())?;
         for job in self.jobs {
-            let chunks = self.done_chunks(job).await?;
+            let chunks = self.context.with_retries(async || self.store.list_done_chunks(job.no).await).await?;
             let mut all = Round::new(job, &chunks);
             while let Some(batch) = all.next_batch(self.context, self.store).await? {
                 shuffle.push(&batch)?;
@@ -149,13 +149,6 @@ impl JobExport<'_> {
             self.context.stop.check(stopped)?;
             written.write(&batch)
         })
-    }
-
-    /// Returns the chunks whose codes are in the store, in order.
-    async fn done_chunks(&self, job: &Job) -> Result<Vec<Chunk>, Failure> {
-        let mut chunks = self.context.with_retries(async || self.store.list_chunks(job.no).await).await?;
-        chunks.retain(|chunk| chunk.state == "done");
-        Ok(chunks)
     }
 }
 
@@ -169,13 +162,7 @@ impl Written {
             watch.add(batch);
         }
         let owners = context.with_retries(async || store.read_owners(first, last).await).await?;
-        let mut owners = owners.iter().peekable();
-        let mut rows = Vec::with_capacity(batch.len());
-        for code in batch.iter() {
-            while owners.next_if(|(owned, _)| owned.as_str() < code).is_some() {}
-            let identity = owners.next_if(|(owned, _)| owned == code).and_then(|(_, identity)| identity.as_deref());
-            rows.push((code, identity.unwrap_or_default()));
-        }
+        let rows = pair_with_owners(batch.iter(), &owners);
         if let Some(watch) = &mut self.watch {
             watch.add_identities(rows.iter().map(|(_, identity)| *identity));
         }
@@ -225,12 +212,6 @@ async fn merge(
     written.write_with_owners(context, store, &CodeBatch::from_lines(merged)).await
 }
 
-/// Returns true if the codes are those of the checkpoint. A count is right even if a code was replaced, or if a server
-/// returns the codes in another order.
-fn has_its_digest(chunk: &Chunk, batch: &CodeBatch) -> bool {
-    chunk.digest.as_deref().is_none_or(|digest| *digest == Sha256::digest(batch.as_lines())[..])
-}
-
 /// The chunks of one round, read one after the other.
 struct Round<'a> {
     job_id: Uuid,
@@ -248,26 +229,20 @@ impl<'a> Round<'a> {
     async fn next_batch(&mut self, context: &Context, store: &Store) -> Result<Option<CodeBatch>, Failure> {
         context.stop.check(stopped)?;
         let Some(chunk) = self.chunks.next() else { return Ok(None) };
-        let batch = context.with_retries(async || store.read_codes(chunk).await).await?;
-        if batch.len() as u64 != u64::from(chunk.minted) {
-            context.require_recovered(store).await?;
-            return Err(Failure::negative_result(format!(
-                "chunk {} has {} in the store, but its checkpoint records {}; run {} for details",
-                chunk.planned.run_no,
-                counted(batch.len() as u128, "code"),
-                chunk.minted,
-                context.command(format_args!("verify {}", self.job_id))
-            )));
-        }
-        if !has_its_digest(chunk, &batch) {
-            context.require_recovered(store).await?;
-            return Err(Failure::negative_result(format!(
-                "the codes of chunk {} differ from those that its checkpoint records; run {} for details",
-                chunk.planned.run_no,
-                context.command(format_args!("verify {}", self.job_id))
-            )));
-        }
-        Ok(Some(batch))
+        let read = context.with_retries(async || store.read_recorded_codes(chunk).await).await?;
+        let Err(other) = read else { return Ok(read.ok()) };
+        context.require_recovered(store).await?;
+        let (run_no, verify) = (chunk.planned.run_no, context.command(format_args!("verify {}", self.job_id)));
+        Err(Failure::negative_result(match other {
+            OtherCodes::Count(found) => format!(
+                "chunk {run_no} has {} in the store, but its checkpoint records {}; run {verify} for details",
+                counted(found as u128, "code"),
+                chunk.minted
+            ),
+            OtherCodes::Digest => format!(
+                "the codes of chunk {run_no} differ from those that its checkpoint records; run {verify} for details"
+            ),
+        }))
     }
 
     fn head(&self) -> Option<&str> {

@@ -15,6 +15,10 @@ pub mod waiting;
 #[cfg(feature = "servers")]
 pub mod processes;
 #[cfg(feature = "servers")]
+pub mod api;
+#[cfg(feature = "servers")]
+pub mod api_lists;
+#[cfg(feature = "servers")]
 pub mod postgres;
 #[cfg(feature = "servers")]
 pub mod pgbouncer;
@@ -48,6 +52,8 @@ pub mod oracle;
 pub mod engine_steps;
 #[cfg(feature = "servers")]
 pub mod redeem_steps;
+#[cfg(feature = "servers")]
+pub mod redemption_histories;
 #[cfg(feature = "servers")]
 pub mod cli_steps;
 #[cfg(feature = "servers")]

@@ -80,13 +80,20 @@ pub fn reasons(answer: &Redeemed) -> Vec<ReasonCode> {
     }
 }
 
-/// Panics unless, for every subject, what is taken is what the redemptions say, nothing is beyond a limit, and the sums are those
-/// of a recount. It reads the tables itself and trusts nothing that the program reports.
+/// Panics with the violations that [`find_wrong_redemptions`] finds.
 pub async fn judge_redemptions(place: &TestStore) {
-    let mut violations = judge_allowances(place).await;
-    violations.extend(judge_sums(place).await);
+    let mut violations = find_wrong_redemptions(place).await;
     violations.truncate(20);
     assert!(violations.is_empty(), "{violations:#?}");
+}
+
+/// Returns every violation: for every subject, what is taken is what the redemptions say, the quota is that of the campaign and
+/// nothing is beyond it; the sums are those of a recount. It reads the tables itself and trusts nothing that the program
+/// reports.
+pub async fn find_wrong_redemptions(place: &TestStore) -> Vec<String> {
+    let mut violations = judge_allowances(place).await;
+    violations.extend(judge_sums(place).await);
+    violations
 }
 
 type Use = (i64, String, Option<String>, String, bool, Option<i64>, Option<String>);
@@ -111,10 +118,15 @@ async fn judge_allowances(place: &TestStore) -> Vec<String> {
             take("budget", currency, discount);
         }
     }
+    let limits = read_limits(place).await;
     let mut violations = Vec::new();
     let sql = "select campaign_no, scope, subject, quota, taken, pruned from allowances where scope <> 'issued'";
     for (no, scope, subject, quota, stored, pruned) in place.all::<(i64, String, String, i64, i64, i64)>(sql).await {
-        let counted = taken.get(&(no, scope.clone(), subject)).copied().unwrap_or_default();
+        let limit = limit_of(&limits[&no], &scope, &subject);
+        if quota != limit {
+            violations.push(format!("campaign {no}, scope {scope}: the quota is {quota} instead of {limit}"));
+        }
+        let counted = taken.remove(&(no, scope.clone(), subject)).unwrap_or_default();
         if stored != counted + pruned {
             violations
                 .push(format!("campaign {no}, scope {scope}: {stored} taken, {counted} counted, {pruned} pruned"));
@@ -123,37 +135,65 @@ async fn judge_allowances(place: &TestStore) -> Vec<String> {
             violations.push(format!("campaign {no}, scope {scope}: {stored} of {quota} are taken"));
         }
     }
+    for ((no, scope, subject), counted) in taken {
+        let limit = limit_of(&limits[&no], &scope, &subject);
+        if limit > 0 {
+            violations
+                .push(format!("campaign {no}, scope {scope}: {counted} of {limit} are counted, and none are taken"));
+        }
+    }
     violations
+}
+
+/// Reads the limits of the current definition of each campaign.
+async fn read_limits(place: &TestStore) -> HashMap<i64, Value> {
+    let sql = "select c.no, cast(v.definition as text) from campaigns c
+                 join campaign_versions v on v.campaign_no = c.no and v.version = c.version";
+    let limits = |text: &str| serde_json::from_str::<Value>(text).expect("a definition")["limits"].clone();
+    place.all::<(i64, String)>(sql).await.into_iter().map(|(no, text)| (no, limits(&text))).collect()
+}
+
+/// Returns the limit of a subject; 0 is none.
+fn limit_of(limits: &Value, scope: &str, subject: &str) -> i64 {
+    let budget = &limits["budget"];
+    let limit = match scope {
+        "campaign" => &limits["redeemed"],
+        "code" => &limits["per_code"],
+        "identity" => &limits["per_identity"],
+        "budget" if budget["currency"] == subject => &budget["amount"],
+        _ => &Value::Null,
+    };
+    limit.as_i64().unwrap_or_default()
 }
 
 async fn judge_sums(place: &TestStore) -> Vec<String> {
     let sums = "
-        select metric, currency, cast(sum(amount) as bigint)
-          from (select metric, currency, amount from tallies
-                union all select metric, currency, amount from tally_deltas) changes
-         group by metric, currency";
-    let mut sums: HashMap<(String, String), i64> = place
-        .all::<(String, String, i64)>(sums)
+        select campaign_no, metric, currency, cast(sum(amount) as bigint)
+          from (select campaign_no, metric, currency, amount from tallies
+                union all select campaign_no, metric, currency, amount from tally_deltas) changes
+         group by campaign_no, metric, currency";
+    let mut sums: HashMap<(i64, String, String), i64> = place
+        .all::<(i64, String, String, i64)>(sums)
         .await
         .into_iter()
-        .map(|(metric, currency, sum)| ((metric, currency), sum))
+        .map(|(no, metric, currency, sum)| ((no, metric, currency), sum))
         .collect();
     for metric in ["held", "redeemed", "rolled_back", "discount_held", "discount", "revenue"] {
-        let pruned: Vec<_> = sums.keys().filter(|(name, _)| *name == format!("pruned_{metric}")).cloned().collect();
+        let pruned: Vec<_> = sums.keys().filter(|(_, name, _)| *name == format!("pruned_{metric}")).cloned().collect();
         for key in pruned {
             let amount = sums.remove(&key).unwrap_or_default();
-            *sums.entry((metric.to_owned(), key.1)).or_default() -= amount;
+            *sums.entry((key.0, metric.to_owned(), key.2)).or_default() -= amount;
         }
     }
     let recount = "
-        select state, keep_use, coalesce(currency, ''), count(*), cast(coalesce(sum(discount), 0) as bigint),
+        select campaign_no, state, keep_use, coalesce(currency, ''), count(*), cast(coalesce(sum(discount), 0) as bigint),
                cast(coalesce(sum(case when currency is not null then order_amount end), 0) as bigint)
-          from redemptions group by state, keep_use, coalesce(currency, '')";
-    for (state, keep_use, currency, count, discount, revenue) in
-        place.all::<(String, bool, String, i64, i64, i64)>(recount).await
+          from redemptions group by campaign_no, state, keep_use, coalesce(currency, '')";
+    for (no, state, keep_use, currency, count, discount, revenue) in
+        place.all::<(i64, String, bool, String, i64, i64, i64)>(recount).await
     {
         let mut subtract = |metric: &str, currency: &str, amount: i64| {
-            *sums.entry((metric.to_owned(), currency.to_owned())).or_default() -= amount;
+            *sums.entry((no, metric.to_owned(), currency.to_owned())).or_default() -= amount;
         };
         match &*state {
             "held" => {
@@ -177,6 +217,8 @@ async fn judge_sums(place: &TestStore) -> Vec<String> {
     }
     sums.into_iter()
         .filter(|(_, rest)| *rest != 0)
-        .map(|((metric, currency), rest)| format!("the sum {metric} {currency} is {rest} beside a recount"))
+        .map(|((no, metric, currency), rest)| {
+            format!("campaign {no}: the sum {metric} {currency} is {rest} beside a recount")
+        })
         .collect()
 }

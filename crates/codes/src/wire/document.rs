@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::job::options::PRIORITY_MAX;
 use crate::job::record::{Job, Origin, Rejections};
 use crate::job::state::State;
+use crate::text::hexadecimal;
 
 /// A job at one moment, in the same form on standard output and in events. It never contains a code.
 ///
@@ -137,9 +138,4 @@ impl From<&Job> for JobDocument {
                 .map(|error| ErrorDocument { code: error.code.clone(), message: error.message.clone() }),
         }
     }
-}
-
-/// Returns the bytes as lower-case hexadecimal digits.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,4 +4,7 @@ pub mod message;
 pub mod fields;
 pub mod trace;
 pub mod document;
+pub mod shown_job;
+pub mod list;
+pub mod audit;
 pub mod event;

@@ -2,7 +2,7 @@
 
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::prefilter::{Filter, fingerprint};
-use codemint_codes::wire::document::hexadecimal;
+use codemint_codes::text::hexadecimal;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use proptest::sample::select;
 use sha2::{Digest, Sha256};

@@ -1,13 +1,14 @@
 //! A campaign as programs read it: its definition, and what has become of it.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::campaign::definition::Definition;
 use crate::campaign::status::{Counts, Status};
 
 /// The document of a campaign.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CampaignDocument {
     #[serde(flatten)]
     pub definition: Definition,

@@ -7,3 +7,4 @@ pub mod predicate;
 pub mod expression;
 mod variables;
 pub mod segment;
+pub mod document;

@@ -64,10 +64,7 @@ fn request(node: &Node<'_>) -> Option<Request> {
     let code = object.required("code").and_then(|node| typed_code(&node));
     let (order, actor) = (text("order"), text("actor"));
     let identity = object.optional("identity", identity_of);
-    let cart = object.optional("cart", |node| {
-        let (currency, lines) = cart(node)?;
-        Cart::new(currency, lines).map_err(|problems| node.add_below(problems)).ok()
-    });
+    let cart = object.optional("cart", cart_of);
     let context = object.or("context", Context::default(), context);
     let click_id = object.optional("click_id", |node| node.id());
     Some(Request {
@@ -107,6 +104,33 @@ fn hold_seconds(object: &Object<'_>) -> Option<u32> {
         let allowed = format!("send {HOLD_SECONDS_MIN} to {HOLD_SECONDS_MAX} seconds, or 0 to confirm at once");
         valid.or_else(|| node.wrong(allowed))
     })
+}
+
+/// Reads the cart of a confirmation, if it has one.
+///
+/// # Errors
+/// Every problem.
+pub fn read_confirmation(value: &Value) -> Result<Option<Cart>, Vec<Problem>> {
+    let problems = Problems::default();
+    let node = Node::root(value, &problems);
+    let read = node.object(&["cart"]).and_then(|object| object.optional("cart", cart_of));
+    problems.or(read)
+}
+
+/// Reads whether a roll-back keeps the use counted.
+///
+/// # Errors
+/// Every problem.
+pub fn read_rollback(value: &Value) -> Result<bool, Vec<Problem>> {
+    let problems = Problems::default();
+    let node = Node::root(value, &problems);
+    let read = node.object(&["keep_use"]).and_then(|object| object.or("keep_use", false, |node| node.boolean()));
+    problems.or(read)
+}
+
+fn cart_of(node: &Node<'_>) -> Option<Cart> {
+    let (currency, lines) = cart(node)?;
+    Cart::new(currency, lines).map_err(|problems| node.add_below(problems)).ok()
 }
 
 /// Reads a context. Pointers begin below the context, as in `/attributes/city`.

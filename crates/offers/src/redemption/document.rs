@@ -1,11 +1,14 @@
 //! Redemptions and validations as programs read them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::campaign::definition::Definition;
+use crate::condition::attribute::Attribute;
 use crate::money::Currency;
 use crate::redemption::ledger::Remaining;
 use crate::redemption::record::{LineDiscounts, Redemption};
@@ -78,6 +81,105 @@ pub enum ValidationDocument {
 pub struct ShownOffer {
     pub text: Option<String>,
     pub image_url: Option<String>,
+}
+
+/// A request to use a code, or to find out whether it may be used.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct UseRequest {
+    /// The code as it was typed.
+    pub code: String,
+    /// Who uses it, such as a customer number.
+    #[schemars(default)]
+    pub identity: Option<String>,
+    /// The shop's reference of the order. Several codes on one order see each other.
+    #[schemars(default)]
+    pub order: Option<String>,
+    #[schemars(default)]
+    pub cart: Option<CartRequest>,
+    #[schemars(default)]
+    pub context: Option<ContextRequest>,
+    /// The session or the terminal of the buyer. Wrong codes are counted for each.
+    #[schemars(default)]
+    pub actor: Option<String>,
+    #[schemars(default)]
+    pub click_id: Option<Uuid>,
+    /// How long the code is held for the payment: 0 to confirm it at once, else from a minute to a week.
+    #[schemars(default)]
+    pub hold_seconds: u32,
+}
+
+/// A cart. Amounts are minor units of its currency.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CartRequest {
+    /// An ISO 4217 code, such as EUR.
+    pub currency: String,
+    pub lines: Vec<LineRequest>,
+}
+
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct LineRequest {
+    pub sku: String,
+    #[schemars(default)]
+    pub groups: Vec<String>,
+    pub quantity: u32,
+    pub unit_amount: i64,
+}
+
+/// What else a campaign may ask for.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ContextRequest {
+    #[schemars(default)]
+    pub source: Option<String>,
+    #[schemars(default)]
+    pub ad: Option<String>,
+    #[schemars(default)]
+    pub affiliate: Option<String>,
+    #[schemars(default)]
+    pub segments: Vec<String>,
+    #[schemars(default)]
+    pub use_case: Option<String>,
+    /// Texts, numbers and truth values that conditions compare.
+    #[schemars(default)]
+    pub attributes: BTreeMap<String, Attribute>,
+}
+
+/// The confirmation of a held redemption.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ConfirmRequest {
+    /// The cart that was paid, if the discount is to be computed anew.
+    #[schemars(default)]
+    pub cart: Option<CartRequest>,
+}
+
+/// The roll-back of a redemption.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct RollBackRequest {
+    /// True if the use still counts against all limits.
+    #[schemars(default)]
+    pub keep_use: bool,
+}
+
+/// Many requests to use codes.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct BatchRequest {
+    /// 1 to 1,000 requests.
+    #[schemars(length(min = 1, max = 1000))]
+    pub items: Vec<BatchItem>,
+}
+
+/// A request under the id that the caller chooses.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct BatchItem {
+    pub id: Uuid,
+    #[schemars(flatten)]
+    pub request: UseRequest,
 }
 
 impl ValidationDocument {

@@ -11,7 +11,7 @@ use crate::money::Currency;
 use crate::redemption::ledger::Scope;
 use crate::redemption::record::Redemption;
 use crate::redemption::state::State;
-use codemint_codes::wire::document::hexadecimal;
+use codemint_codes::text::hexadecimal;
 
 /// An event: what happened to a redemption or a campaign.
 #[derive(Clone, Debug, Serialize, JsonSchema)]

@@ -32,6 +32,13 @@ pub struct Subject {
     pub subject: String,
 }
 
+impl Subject {
+    /// Returns true if its allowance is made when it is used first; the others are made with their limits.
+    pub const fn is_made_at_first_use(&self) -> bool {
+        matches!(self.scope, Scope::Code | Scope::Identity)
+    }
+}
+
 /// An allowance as it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {

@@ -47,7 +47,7 @@ pub fn verdict(campaign: &Definition, facts: &UseFacts<'_>, now: DateTime<Utc>) 
 }
 
 /// Decides again about a use that was decided before and may since have lost its place: what may have changed is the time, the
-/// switch and what others have taken. `discount` is what it was granted, in minor units.
+/// switch, what others have taken, and the other offers of the order. `discount` is what it was granted, in minor units.
 pub fn verdict_again(
     campaign: &Definition,
     facts: &UseFacts<'_>,
@@ -60,6 +60,7 @@ pub fn verdict_again(
     let is_spent =
         budget.is_some_and(|(budget, (_, amount))| amount > budget.amount.saturating_sub(facts.campaign.spent));
     reasons.extend(is_spent.then(|| ReasonCode::BudgetExhausted.into()));
+    reasons.extend(reason_of_stacking(campaign, facts));
     Verdict { discount: None, reasons }
 }
 

@@ -17,5 +17,6 @@ mod broken_definitions;
 mod requests;
 mod statuses;
 mod verdicts;
+mod access;
 mod contract;
 mod hostile_input;

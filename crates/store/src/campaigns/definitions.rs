@@ -11,6 +11,7 @@ use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
 use crate::redemptions::tallies::Sums;
 use codemint_offers::campaign::definition::Definition;
+use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::campaign::status::{Counts, Status, status};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_offers::redemption::tally::Metric;
@@ -62,6 +63,18 @@ impl Campaign {
     /// Returns the status at the time of the reading.
     pub fn status(&self) -> Status {
         status(&self.definition, &self.counts, self.read_at)
+    }
+}
+
+impl From<&Campaign> for CampaignDocument {
+    fn from(campaign: &Campaign) -> Self {
+        Self {
+            definition: campaign.definition.clone(),
+            version: campaign.version,
+            status: campaign.status(),
+            counts: campaign.counts,
+            created_at: campaign.created_at,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use crate::records::rows::unsigned;
+use codemint_offers::condition::document::SegmentDocument;
 
 /// A segment as it is stored.
 #[derive(Clone, Debug, FromRow)]
@@ -30,9 +31,15 @@ pub struct ReplacedMembers {
     pub now: u64,
 }
 
-impl StoredSegment {
-    pub fn members(&self) -> Result<u64, StoreError> {
-        unsigned("segment_members", self.members)
+impl TryFrom<StoredSegment> for SegmentDocument {
+    type Error = StoreError;
+
+    fn try_from(segment: StoredSegment) -> Result<Self, StoreError> {
+        let corrupt = |_error| StoreError::Corrupt { table: "segments", problem: "a condition is not JSON".to_owned() };
+        let tree: Value = segment.tree.as_deref().map_or(Ok(Value::Null), serde_json::from_str).map_err(corrupt)?;
+        let condition = tree.get("condition").cloned().unwrap_or_default();
+        let members = unsigned("segment_members", segment.members)?;
+        Ok(Self { name: segment.name, condition, members, changed_at: segment.changed_at })
     }
 }
 

@@ -123,12 +123,17 @@ impl StoreError {
     }
 }
 
+/// What the driver reports if the server closes a connection, as in a crash, before it has said whether it speaks TLS: the byte
+/// that never arrived is read as 0.
+const CLOSED_BEFORE_TLS: &str = "unexpected response from SSLRequest: 0x00";
+
 /// Decides about retries. `Tls` and `Configuration` errors stay permanent: they mean that something is set up wrong.
 pub fn classify(error: &sqlx::Error) -> ErrorClass {
     match error {
         // A rejected certificate arrives as this kind.
         sqlx::Error::Io(io) if io.kind() == ErrorKind::InvalidData => ErrorClass::Permanent,
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => ErrorClass::Away,
+        sqlx::Error::Protocol(problem) if problem.contains(CLOSED_BEFORE_TLS) => ErrorClass::Away,
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
             match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {

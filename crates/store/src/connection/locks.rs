@@ -14,6 +14,9 @@ const ADVISORY_LOCKS: i32 = 0x434d_4e54;
 /// The lock for publishing events: 0, because code lengths begin at 1.
 const OUTBOX_LOCK: i32 = 0;
 
+/// The lock for creating API keys.
+const API_KEYS_LOCK: i32 = -1;
+
 /// "CMPG": the first half of the keys of the locks of campaigns; the second half is the campaign's number.
 const CAMPAIGN_LOCKS: i32 = 0x434d_5047;
 
@@ -27,7 +30,7 @@ const CAMPAIGN_NAME_LOCKS: i32 = 0x434e_414d;
 /// waits in a circle. They are numbers, so nothing need be quoted.
 pub(crate) fn locks_of_uses(campaign_nos: &BTreeSet<i64>, orders: &BTreeSet<&str>) -> String {
     let campaigns = campaign_nos.iter().map(|no| *no as i32).collect();
-    let orders = orders.iter().map(|order| key_of_text(order)).collect();
+    let orders: Vec<i32> = orders.iter().map(|order| key_of_text(order)).collect();
     let statement = |function: &str, first: i32, mut keys: Vec<i32>| {
         keys.sort_unstable();
         let keys: Vec<String> = keys.iter().map(i32::to_string).collect();
@@ -35,8 +38,10 @@ pub(crate) fn locks_of_uses(campaign_nos: &BTreeSet<i64>, orders: &BTreeSet<&str
         format!("select {function}({first}, key) from unnest('{{{keys}}}'::integer[]) as key")
     };
     let shared = statement("pg_advisory_xact_lock_shared", CAMPAIGN_LOCKS, campaigns);
-    let exclusive = statement("pg_advisory_xact_lock", ORDER_LOCKS, orders);
-    format!("{shared}; {exclusive}")
+    match orders.is_empty() {
+        true => shared,
+        false => format!("{shared}; {}", statement("pg_advisory_xact_lock", ORDER_LOCKS, orders)),
+    }
 }
 
 impl StoreTransaction {
@@ -46,6 +51,16 @@ impl StoreTransaction {
         if let Self::Postgres(_) = self {
             let query = self.query("select pg_advisory_xact_lock($1, $2)");
             query.bind(ADVISORY_LOCKS).bind(code_length as i32).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes creations of API keys take turns, until the end of the transaction, so that each counts the others. In SQLite the
+    /// writer is alone anyway.
+    pub(crate) async fn lock_api_keys(&mut self) -> Result<(), StoreError> {
+        if let Self::Postgres(_) = self {
+            let query = self.query("select pg_advisory_xact_lock($1, $2)");
+            query.bind(ADVISORY_LOCKS).bind(API_KEYS_LOCK).execute().await?;
         }
         Ok(())
     }

@@ -15,9 +15,6 @@ use crate::connection::time_limit::in_time;
 use crate::connection::watch::Watch;
 use codemint_telemetry::failpoint;
 
-/// The number of bytes sent to the server at once; each piece is flushed.
-const COPY_PIECE_BYTES: usize = 256 * 1024;
-
 /// Settings of every session: nothing may wait or idle forever, and the server notices a client that has disappeared. A
 /// chunk of the largest size takes seconds; the timeouts leave a slow server twenty times that.
 pub(crate) const TIMEOUTS: [(&str, &str); 4] = [
@@ -207,13 +204,17 @@ impl PostgresSession {
         Ok(changed)
     }
 
-    /// Copies rows in and returns how many the server took. A `COPY` prepares no statement.
-    pub(crate) async fn copy_in(&mut self, sql: &str, rows: &[u8]) -> Result<u64, StoreError> {
+    /// Copies rows in and returns how many the server took. Each piece is flushed. A `COPY` prepares no statement.
+    pub(crate) async fn copy_in(
+        &mut self,
+        sql: &str,
+        pieces: impl Iterator<Item: AsRef<[u8]> + Send> + Send,
+    ) -> Result<u64, StoreError> {
         in_time(async {
             let watch = self.watch.as_deref();
             let mut copy = answered(watch, "copy", self.connection.copy_in_raw(sql)).await?;
-            for (number, piece) in rows.chunks(COPY_PIECE_BYTES).enumerate() {
-                answered(watch, "copy", copy.send(piece)).await?;
+            for (number, piece) in pieces.enumerate() {
+                answered(watch, "copy", copy.send(piece.as_ref())).await?;
                 if number == 0 {
                     reach(failpoint::CODES_HALF_WRITTEN).await?;
                 }

@@ -24,6 +24,9 @@ use codemint_telemetry::failpoint;
 /// could wait for seconds. So a writer pauses for a moment after each commit.
 const SQLITE_PAUSE: Duration = Duration::from_millis(2);
 
+/// The number of bytes that `COPY` sends to the server at once.
+const COPY_PIECE_BYTES: usize = 256 * 1024;
+
 /// A chunk that only this process may write: it holds an open transaction with the chunk's row locked. Dropping it
 /// leaves the chunk open.
 #[derive(Debug)]
@@ -272,7 +275,8 @@ impl ClaimedChunk {
 
 async fn put_codes_postgres(session: &mut PostgresSession, codes: &EncodedCodes) -> Result<(), StoreError> {
     session.execute_text("savepoint before_codes").await?;
-    let copied = session.copy_in("copy codes (code, run_no) from stdin (format binary)", &codes.bytes).await?;
+    let pieces = codes.bytes.chunks(COPY_PIECE_BYTES);
+    let copied = session.copy_in("copy codes (code, run_no) from stdin (format binary)", pieces).await?;
     require_rows("the copy of codes", copied, codes.count)
 }
 

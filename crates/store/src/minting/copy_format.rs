@@ -36,3 +36,21 @@ impl CopyRows {
         self.0
     }
 }
+
+/// Encodes rows, at most `rows_at_once` in a piece. The pieces together are what `COPY` takes.
+pub(crate) fn copy_pieces<R>(
+    rows: impl Iterator<Item = R>,
+    rows_at_once: usize,
+    encode: impl Fn(&mut CopyRows, R),
+) -> impl Iterator<Item = Vec<u8>> {
+    let (mut rows, mut next) = (rows.peekable(), Some(CopyRows::with_capacity(0)));
+    std::iter::from_fn(move || {
+        let mut piece = next.take()?;
+        rows.by_ref().take(rows_at_once).for_each(|row| encode(&mut piece, row));
+        if rows.peek().is_none() {
+            return Some(piece.finish());
+        }
+        next = Some(CopyRows(Vec::with_capacity(piece.0.len())));
+        Some(piece.0)
+    })
+}

@@ -8,11 +8,14 @@ use crate::connection::error::{StoreError, reach};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::chunks::key_of_bytes;
-use crate::minting::closing::{CloseJob, time_between};
+use crate::minting::closing::{CloseJob, JobEnd, time_between};
 use crate::records::audit::{Action, AuditEntry, Outcome};
+use codemint_codes::job::record::Job;
 use codemint_codes::job::state::JobError;
 use codemint_codes::random::Key;
+use codemint_codes::text::hexadecimal;
 use codemint_telemetry::failpoint;
+use codemint_telemetry::metrics::jobs;
 
 impl Store {
     /// Turns a `queued` job `running`, unless it waits for room; any other state stays.
@@ -44,7 +47,7 @@ impl Store {
     /// Requests the cancellation of a job: from now on no worker claims a chunk of it. [`Store::close_job`] ends it.
     pub async fn mark_job_cancelling(&self, job_no: i64) -> Result<(), StoreError> {
         let mut transaction = self.begin_writing().await?;
-        transaction.mark_job_cancelling(job_no).await?;
+        transaction.mark_job_cancelling(job_no, None).await?;
         transaction.commit().await
     }
 
@@ -74,6 +77,23 @@ impl Store {
         self.close_job_with(job_no, Some(error)).await
     }
 
+    /// Cancels a job; the codes minted so far stay. Waits for the chunks that other processes are writing. Idempotent: a job that
+    /// has ended stays as it is. `asked_by` is as in [`AuditEntry`].
+    pub async fn cancel_job(&self, job: &Job, asked_by: Option<&str>) -> Result<(), StoreError> {
+        if job.state.is_final() {
+            return Ok(());
+        }
+        let mut transaction = self.begin_writing().await?;
+        transaction.mark_job_cancelling(job.no, asked_by).await?;
+        transaction.commit().await?;
+        loop {
+            if let CloseJob::Ended(end) = self.close_job(job.no).await? {
+                log_end(end);
+                return Ok(());
+            }
+        }
+    }
+
     async fn close_job_with(&self, job_no: i64, failure: Option<JobError>) -> Result<CloseJob, StoreError> {
         reach(failpoint::BEFORE_CLOSE).await?;
         let mut transaction = self.begin_writing().await?;
@@ -84,15 +104,25 @@ impl Store {
 }
 
 impl StoreTransaction {
-    pub(crate) async fn mark_job_cancelling(&mut self, job_no: i64) -> Result<(), StoreError> {
+    pub(crate) async fn mark_job_cancelling(&mut self, job_no: i64, asked_by: Option<&str>) -> Result<(), StoreError> {
         const SQL: &str = "update jobs set state = 'cancelling' where no = $1 and state in ('queued', 'running')";
         // Repeated cancel requests are no-ops.
         if self.query(SQL).bind(job_no).execute().await? > 0 {
             let job = self.read_job(job_no).await?;
-            self.put_audit(&[AuditEntry::of_job(Action::Cancel, Outcome::Accepted, &job)]).await?;
+            let entry = AuditEntry::of_job(Action::Cancel, Outcome::Accepted, &job);
+            self.put_audit(&[AuditEntry { asked_by: asked_by.map(str::to_owned), ..entry }]).await?;
         }
         Ok(())
     }
+}
+
+/// Logs and counts the end of a job that this process ended. If it had ended before, another process has reported it.
+pub fn log_end(end: Option<JobEnd>) {
+    let Some(JobEnd { state, minted, rejected, digest, run_time }) = end else { return };
+    jobs::job_finished(state.into_str(), run_time);
+    let seconds = run_time.map(|time| time.as_secs_f64());
+    let digest = hexadecimal(&digest);
+    tracing::info!(state = state.into_str(), codes = minted, rejected, seconds, digest, "a job has ended");
 }
 
 /// The result of starting a job.

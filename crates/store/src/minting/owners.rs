@@ -6,58 +6,127 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use crate::connection::error::{StoreError, is_duplicate, reach, require_rows};
-use crate::connection::store::Store;
+use crate::connection::postgres_transaction::PostgresSession;
 use crate::connection::transaction::StoreTransaction;
 use crate::minting::chunks::ClaimedChunk;
-use crate::minting::copy_format::CopyRows;
+use crate::minting::copy_format::copy_pieces;
 use codemint_codes::batch::CodeBatch;
-use codemint_codes::identity::IdentityKey;
+use codemint_codes::identity::{IdentityDigest, IdentityKey};
 use codemint_telemetry::failpoint;
 
+/// The number of owners that are encoded and sent at once: all of a chunk would take more memory than all else about it.
+const ROWS_AT_ONCE: usize = 2000;
+
 /// Where the codes of a chunk go.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Owners {
     /// The campaign's pool.
     Pool { campaign_no: i64 },
     /// These identities, in the order of the codes. If there are fewer codes, the last ones get none.
-    Identities { campaign_no: i64, key: IdentityKey, identities: Vec<String> },
+    Identities { campaign_no: i64, identities: Identities },
 }
 
-/// The rows of the owners of a chunk's codes, in the store's format.
+/// Identities with their digests.
 #[derive(Debug)]
-pub struct EncodedOwners {
-    assignments: Rows,
-    pool: Rows,
+pub struct Identities {
+    /// Several in each, one per line.
+    texts: Vec<String>,
+    digests: Vec<IdentityDigest>,
 }
 
-#[derive(Debug)]
-struct Rows {
-    count: u64,
-    bytes: Vec<u8>,
+/// The codes of a chunk with their owners. Those that were meant for `bound` go into the pool.
+struct Destinations<'a> {
+    codes: &'a CodeBatch,
+    owners: &'a Owners,
+    /// The digests of identities that have codes already.
+    bound: HashSet<String>,
 }
 
-impl Store {
-    /// Encodes the owners of these codes. Call it off the async threads: a chunk takes milliseconds.
-    pub fn encode_owners(&self, codes: &CodeBatch, owners: &Owners) -> EncodedOwners {
-        self.encode_owners_without(codes, owners, &HashSet::new())
+/// A code with the identity that gets it.
+struct Assignment<'a> {
+    code: &'a str,
+    identity: &'a str,
+    digest: &'a IdentityDigest,
+}
+
+/// Rows that are encoded one after the other.
+type Rows<'a, T> = Box<dyn Iterator<Item = T> + Send + 'a>;
+
+impl Identities {
+    /// Digests identities, one per line of these texts. Call it off the async threads: a chunk takes milliseconds.
+    pub fn new(texts: Vec<String>, key: &IdentityKey) -> Self {
+        let mut digests = Vec::with_capacity(lines(&texts).count());
+        digests.extend(lines(&texts).map(|identity| key.digest(identity)));
+        Self { texts, digests }
     }
 
-    /// Does the same where some digests have codes already: the codes that were meant for them go into the pool.
-    fn encode_owners_without(&self, codes: &CodeBatch, owners: &Owners, bound: &HashSet<String>) -> EncodedOwners {
-        let mut rows = OwnerRows::new(matches!(self, Self::Postgres(_)), codes);
-        match owners {
-            Owners::Pool { campaign_no } => codes.iter().for_each(|code| rows.put_into_pool(*campaign_no, code)),
-            Owners::Identities { campaign_no, key, identities } => {
-                for (code, identity) in codes.iter().zip(identities) {
-                    let digest = key.digest(identity).to_string();
-                    match bound.contains(&digest) {
-                        true => rows.put_into_pool(*campaign_no, code),
-                        false => rows.assign(*campaign_no, &digest, code, identity),
-                    }
-                }
-            }
+    fn iter(&self) -> impl Iterator<Item = (&str, &IdentityDigest)> {
+        lines(&self.texts).zip(&self.digests)
+    }
+}
+
+fn lines(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts.iter().flat_map(|text| text.lines())
+}
+
+impl<'a> Destinations<'a> {
+    const fn campaign_no(&self) -> i64 {
+        match self.owners {
+            Owners::Pool { campaign_no } | Owners::Identities { campaign_no, .. } => *campaign_no,
         }
-        rows.finish()
+    }
+
+    /// Returns all codes that identities are to get, whether these have codes already or not.
+    fn meant(&self) -> impl Iterator<Item = Assignment<'a>> + Send + use<'a> {
+        let identities = match self.owners {
+            Owners::Pool { .. } => None,
+            Owners::Identities { identities, .. } => Some(identities.iter()),
+        };
+        let pairs = self.codes.iter().zip(identities.into_iter().flatten());
+        pairs.map(|(code, (identity, digest))| Assignment { code, identity, digest })
+    }
+
+    fn assigned(&self) -> impl Iterator<Item = Assignment<'a>> + Send {
+        self.meant().filter(|one| !self.is_bound(one))
+    }
+
+    fn pooled(&self) -> impl Iterator<Item = &'a str> + Send {
+        let all = matches!(self.owners, Owners::Pool { .. }).then(|| self.codes.iter());
+        let of_bound = self.meant().filter(|one| self.is_bound(one)).map(|one| one.code);
+        all.into_iter().flatten().chain(of_bound)
+    }
+
+    fn assigned_pieces(&self) -> Rows<'_, Vec<u8>> {
+        let campaign_no = self.campaign_no();
+        Box::new(copy_pieces(self.assigned(), ROWS_AT_ONCE, move |rows, Assignment { code, identity, digest }| {
+            rows.begin_row(5);
+            rows.integer(campaign_no);
+            [&*digest.to_string(), code, identity, "list"].into_iter().for_each(|text| rows.text(text));
+        }))
+    }
+
+    fn pooled_pieces(&self) -> Rows<'_, Vec<u8>> {
+        let campaign_no = self.campaign_no();
+        Box::new(copy_pieces(self.pooled(), ROWS_AT_ONCE, move |rows, code| {
+            rows.begin_row(2);
+            rows.integer(campaign_no);
+            rows.text(code);
+        }))
+    }
+
+    fn assigned_values(&self) -> Rows<'_, Value> {
+        let campaign_no = self.campaign_no();
+        let row = move |one: Assignment<'_>| json!([campaign_no, one.digest.to_string(), one.code, one.identity]);
+        Box::new(self.assigned().map(row))
+    }
+
+    fn pooled_values(&self) -> Rows<'_, Value> {
+        let campaign_no = self.campaign_no();
+        Box::new(self.pooled().map(move |code| json!([campaign_no, code])))
+    }
+
+    fn is_bound(&self, one: &Assignment<'_>) -> bool {
+        !self.bound.is_empty() && self.bound.contains(&one.digest.to_string())
     }
 }
 
@@ -67,34 +136,25 @@ impl ClaimedChunk {
     ///
     /// # Errors
     /// After any error the claim is unusable.
-    pub async fn put_owners(
-        &mut self,
-        store: &Store,
-        codes: &CodeBatch,
-        owners: &Owners,
-        encoded: EncodedOwners,
-    ) -> Result<(), StoreError> {
-        let (mut encoded, mut already_bound) = (encoded, 0);
+    pub async fn put_owners(&mut self, codes: &CodeBatch, owners: &Owners) -> Result<(), StoreError> {
+        let mut destinations = Destinations { codes, owners, bound: HashSet::new() };
         loop {
-            match self.transaction.put_owners(&encoded).await {
+            match self.transaction.put_owners(&destinations).await {
                 Err(StoreError::Database(error)) if is_duplicate(&error) => {}
-                Ok(()) => return self.give_back(owners, already_bound).await,
+                Ok(()) => return self.give_back(owners, destinations.bound.len()).await,
                 Err(error) => return Err(error),
             }
             if let StoreTransaction::Postgres(session) = &mut self.transaction {
                 session.execute_text("rollback to savepoint before_owners; release savepoint before_owners").await?;
             }
-            let Owners::Identities { campaign_no, key, identities } = owners else {
+            let digests: Vec<String> = destinations.meant().map(|one| one.digest.to_string()).collect();
+            if digests.is_empty() {
                 let problem = "a new code is in the pool already".to_owned();
                 return Err(StoreError::Corrupt { table: "pool", problem });
-            };
-            let digests: Vec<String> =
-                identities.iter().take(codes.len()).map(|identity| key.digest(identity).to_string()).collect();
-            let bound: HashSet<String> =
-                self.transaction.find_bound(*campaign_no, &digests).await?.into_iter().collect();
+            }
+            let bound = self.transaction.find_bound(destinations.campaign_no(), &digests).await?;
             tracing::info!(identities = bound.len(), "identities of the list have got a code meanwhile");
-            already_bound = bound.len();
-            encoded = store.encode_owners_without(codes, owners, &bound);
+            destinations.bound = bound.into_iter().collect();
         }
     }
 
@@ -110,96 +170,48 @@ impl ClaimedChunk {
 }
 
 impl StoreTransaction {
-    async fn put_owners(&mut self, encoded: &EncodedOwners) -> Result<(), StoreError> {
-        const ASSIGN: &str = "
+    async fn put_owners(&mut self, destinations: &Destinations<'_>) -> Result<(), StoreError> {
+        const COPY_ASSIGNED: &str =
+            "copy assignments (campaign_no, identity, code, identity_text, cause) from stdin (format binary)";
+        const COPY_POOLED: &str = "copy pool (campaign_no, code) from stdin (format binary)";
+        const INSERT_ASSIGNED: &str = "
             insert into assignments (campaign_no, identity, code, identity_text, cause)
             select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, value ->> 3, 'list'
               from json_array_elements($1::json)";
-        const POOL: &str = "
+        const INSERT_POOLED: &str = "
             insert into pool (campaign_no, code)
             select cast(value ->> 0 as bigint), value ->> 1 from json_array_elements($1::json)";
+        let (assigned, pooled) = (destinations.assigned().count() as u64, destinations.pooled().count() as u64);
         if let Self::Postgres(session) = self {
             session.execute_text("savepoint before_owners").await?;
-            for (sql, rows) in [
-                (
-                    "copy assignments (campaign_no, identity, code, identity_text, cause) from stdin (format binary)",
-                    &encoded.assignments,
-                ),
-                ("copy pool (campaign_no, code) from stdin (format binary)", &encoded.pool),
-            ] {
-                if rows.count > 0 {
-                    require_rows("the copy of owners", session.copy_in(sql, &rows.bytes).await?, rows.count)?;
-                    reach(failpoint::OWNERS_HALF_WRITTEN).await?;
-                }
-            }
+            session.copy_owners(COPY_ASSIGNED, destinations.assigned_pieces(), assigned).await?;
+            session.copy_owners(COPY_POOLED, destinations.pooled_pieces(), pooled).await?;
             return session.execute_text("release savepoint before_owners").await;
         }
-        for (sql, rows) in [(ASSIGN, &encoded.assignments), (POOL, &encoded.pool)] {
-            // These bytes were written as text, so they are valid UTF-8.
-            let json = std::str::from_utf8(&rows.bytes).unwrap_or_default();
-            if rows.count > 0 {
-                require_rows("the insert of owners", self.query(sql).bind(json).execute().await?, rows.count)?;
-                reach(failpoint::OWNERS_HALF_WRITTEN).await?;
-            }
+        self.insert_owners(INSERT_ASSIGNED, destinations.assigned_values(), assigned).await?;
+        self.insert_owners(INSERT_POOLED, destinations.pooled_values(), pooled).await
+    }
+
+    async fn insert_owners(&mut self, sql: &str, mut rows: Rows<'_, Value>, count: u64) -> Result<(), StoreError> {
+        let mut inserted = 0;
+        while inserted < count {
+            let piece: Vec<Value> = rows.by_ref().take(ROWS_AT_ONCE).collect();
+            let length = piece.len() as u64;
+            let done = self.query(sql).bind(Value::from(piece).to_string()).execute().await?;
+            require_rows("the insert of owners", done, length)?;
+            inserted += length;
+            reach(failpoint::OWNERS_HALF_WRITTEN).await?;
         }
         Ok(())
     }
 }
 
-/// The rows of the owners of a chunk's codes, being encoded.
-struct OwnerRows {
-    assignments: (u64, Encoding),
-    pool: (u64, Encoding),
-}
-
-enum Encoding {
-    Postgres(CopyRows),
-    Sqlite(Vec<Value>),
-}
-
-impl OwnerRows {
-    fn new(is_postgres: bool, codes: &CodeBatch) -> Self {
-        // Digests, identities and what surrounds fields take about this much.
-        let bytes = codes.as_lines().len() + 100 * codes.len();
-        let encoding = |bytes| match is_postgres {
-            true => Encoding::Postgres(CopyRows::with_capacity(bytes)),
-            false => Encoding::Sqlite(Vec::new()),
-        };
-        Self { assignments: (0, encoding(bytes)), pool: (0, encoding(0)) }
-    }
-
-    fn assign(&mut self, campaign_no: i64, digest: &str, code: &str, identity: &str) {
-        self.assignments.0 += 1;
-        match &mut self.assignments.1 {
-            Encoding::Postgres(rows) => {
-                rows.begin_row(5);
-                rows.integer(campaign_no);
-                [digest, code, identity, "list"].into_iter().for_each(|text| rows.text(text));
-            }
-            Encoding::Sqlite(rows) => rows.push(json!([campaign_no, digest, code, identity])),
+impl PostgresSession {
+    async fn copy_owners(&mut self, sql: &str, pieces: Rows<'_, Vec<u8>>, count: u64) -> Result<(), StoreError> {
+        if count == 0 {
+            return Ok(());
         }
-    }
-
-    fn put_into_pool(&mut self, campaign_no: i64, code: &str) {
-        self.pool.0 += 1;
-        match &mut self.pool.1 {
-            Encoding::Postgres(rows) => {
-                rows.begin_row(2);
-                rows.integer(campaign_no);
-                rows.text(code);
-            }
-            Encoding::Sqlite(rows) => rows.push(json!([campaign_no, code])),
-        }
-    }
-
-    fn finish(self) -> EncodedOwners {
-        let rows = |(count, encoding)| Rows {
-            count,
-            bytes: match encoding {
-                Encoding::Postgres(rows) => rows.finish(),
-                Encoding::Sqlite(rows) => Value::from(rows).to_string().into_bytes(),
-            },
-        };
-        EncodedOwners { assignments: rows(self.assignments), pool: rows(self.pool) }
+        require_rows("the copy of owners", self.copy_in(sql, pieces).await?, count)?;
+        reach(failpoint::OWNERS_HALF_WRITTEN).await
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use rustix::process::getuid;
+use uuid::Uuid;
 
 /// Maximum length of each text that others chose.
 const CHARS_MAX: usize = 100;
@@ -25,6 +26,11 @@ pub fn actor_of_message(user: Option<&str>, app: Option<&str>) -> String {
     let user = user.map(|user| format!(" user={}", plain(user)));
     let app = app.map(|app| format!(" app={}", plain(app)));
     format!("broker{}{}", user.unwrap_or_default(), app.unwrap_or_default())
+}
+
+/// Returns the holder of an API key.
+pub fn actor_of_key(id: Uuid) -> String {
+    format!("api key={id}")
 }
 
 /// Returns `None` if the user has no line in the list.

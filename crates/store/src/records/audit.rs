@@ -19,7 +19,8 @@ use codemint_codes::job::record::{Job, Origin};
 use codemint_codes::job::request::CAMPAIGN_LENGTH_MAX;
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
-use codemint_codes::wire::document::hexadecimal;
+use codemint_codes::text::hexadecimal;
+use codemint_codes::wire::audit::AuditDocument;
 
 /// An entry to record; actor and time are added when it is written.
 #[derive(Clone, Debug)]
@@ -70,6 +71,9 @@ pub enum Action {
     RedemptionRollback,
     /// An identity was replaced by its digest.
     IdentityForget,
+    /// An API key was created or revoked; the detail has its id.
+    KeyCreate,
+    KeyRevoke,
 }
 
 fn unknown_action(_text: &str) -> String {
@@ -213,11 +217,14 @@ pub struct AuditRow {
     pub digest: Option<Vec<u8>>,
 }
 
-impl AuditRow {
-    /// # Errors
-    /// `Corrupt` if the count is negative.
-    pub fn count(&self) -> Result<Option<u64>, StoreError> {
-        self.count.map(|count| unsigned("audit", count)).transpose()
+impl TryFrom<AuditRow> for AuditDocument {
+    type Error = StoreError;
+
+    fn try_from(row: AuditRow) -> Result<Self, StoreError> {
+        let AuditRow { no, at, actor, role, action, job_id, mask, count, campaign, result, detail, digest } = row;
+        let count = count.map(|count| unsigned("audit", count)).transpose()?;
+        let digest = digest.as_deref().map(hexadecimal);
+        Ok(Self { no, at, actor, role, action, result, job_id, mask, count, campaign, detail, digest })
     }
 }
 

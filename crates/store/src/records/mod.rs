@@ -5,5 +5,6 @@ pub mod outbox;
 pub mod audit;
 pub mod actor;
 pub mod reports;
+pub mod job_codes;
 pub mod look_up;
 pub mod backlog;

@@ -102,19 +102,28 @@ impl StoreTransaction {
     /// # Errors
     /// An error of the database if a limit would be exceeded: nothing of the transaction is kept.
     pub(crate) async fn change_allowances(&mut self, changes: &[(&Subject, i64)]) -> Result<(), StoreError> {
-        const SQL: &str = "
-            update allowances as a
-               set taken = a.taken + d.change
-              from json_to_recordset($1::json)
-                as d(campaign_no bigint, scope text collate \"C\", subject text collate \"C\", change bigint)
-             where a.campaign_no = d.campaign_no and a.scope = d.scope and a.subject = d.subject";
         if changes.is_empty() {
             return Ok(());
         }
-        let rows: Value = changes.iter().map(|(subject, change)| subject_row(subject, "change", *change)).collect();
-        let changed = self.query(SQL).bind(rows.to_string()).execute().await?;
+        let changed = self.query(change_sql("$1")).bind(changes_of(changes)).execute().await?;
         require_rows("the change of allowances", changed, changes.len() as u64)
     }
+}
+
+/// Returns the statement that changes what is taken; the parameter of this name is that of [`changes_of`].
+pub(crate) fn change_sql(parameter: &str) -> String {
+    format!(
+        "update allowances as a
+            set taken = a.taken + d.change
+           from json_to_recordset({parameter}::json)
+             as d(campaign_no bigint, scope text collate \"C\", subject text collate \"C\", change bigint)
+          where a.campaign_no = d.campaign_no and a.scope = d.scope and a.subject = d.subject"
+    )
+}
+
+pub(crate) fn changes_of(changes: &[(&Subject, i64)]) -> String {
+    let rows: Value = changes.iter().map(|(subject, change)| subject_row(subject, "change", *change)).collect();
+    rows.to_string()
 }
 
 fn subject_row(subject: &Subject, name: &str, number: i64) -> Value {

@@ -22,6 +22,7 @@ use codemint_offers::redemption::decide::Use;
 use codemint_offers::redemption::ledger::{Ledger, Remaining, Subject, Takings};
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::request::{Digest, Request};
+use codemint_offers::redemption::state::State;
 use codemint_offers::verdict::decide::Verdict;
 use codemint_offers::verdict::facts::EarlierRedemption;
 use codemint_offers::verdict::reason::ReasonCode;
@@ -57,10 +58,13 @@ pub(crate) struct Facts {
     /// The digests of the owners of restricted codes.
     owners: HashMap<String, String>,
     /// The redemptions that count, by the reference of their order, in the order in which they were made.
-    earlier: HashMap<String, Vec<(Uuid, EarlierRedemption)>>,
+    earlier: HashMap<String, MadeInOrder>,
     segments: SegmentFacts,
     vanished: HashSet<String>,
 }
+
+/// Redemptions by the time when they were made.
+type MadeInOrder = BTreeMap<(DateTime<Utc>, Uuid), EarlierRedemption>;
 
 /// Who belongs to which segment.
 #[derive(Debug, Default)]
@@ -180,23 +184,20 @@ impl StoreTransaction {
         &mut self,
         cache: &DefinitionCache,
         orders: &BTreeSet<&str>,
-    ) -> Result<HashMap<String, Vec<(Uuid, EarlierRedemption)>>, StoreError> {
-        let mut earlier: HashMap<String, Vec<(Uuid, EarlierRedemption)>> = HashMap::new();
+    ) -> Result<HashMap<String, MadeInOrder>, StoreError> {
+        let mut earlier: HashMap<String, MadeInOrder> = HashMap::new();
         if orders.is_empty() {
             return Ok(earlier);
         }
         let orders: Vec<String> = orders.iter().map(|order| (*order).to_owned()).collect();
-        let sql = format!(
-            "{SELECT} where r.order_ref = any($1) and r.state in ('held', 'confirmed') order by r.held_at, r.id"
-        );
+        let sql = format!("{SELECT} where r.order_ref = any($1) and r.state in ('held', 'confirmed')");
         let rows: Vec<RedemptionRow> = self.query(sql).bind(List(&orders)).fetch_all().await?;
         for row in rows {
             let redemption = Redemption::try_from(row)?;
             let definition = self.definition(cache, (redemption.campaign_no, redemption.version)).await?;
-            let Redemption { id, order, discount, .. } = redemption;
-            let lines = discount.map(|discount| discount.lines).unwrap_or_default();
-            let one = EarlierRedemption { exclusive: definition.exclusive, lines };
-            earlier.entry(order.unwrap_or_default()).or_default().push((id, one));
+            let made = (redemption.held_at, redemption.id);
+            let order = redemption.order.clone().unwrap_or_default();
+            earlier.entry(order).or_default().insert(made, earlier_of(redemption, definition.exclusive));
         }
         Ok(earlier)
     }
@@ -320,10 +321,21 @@ impl Facts {
         self.owners.get(code).map(String::as_str)
     }
 
-    /// Returns the redemptions of an order that count, up to the one with this id.
-    pub(crate) fn earlier(&self, order: Option<&str>, before: Option<Uuid>) -> Vec<EarlierRedemption> {
-        let of_order = order.and_then(|order| self.earlier.get(order)).map(Vec::as_slice).unwrap_or_default();
-        of_order.iter().take_while(|(id, _)| Some(*id) != before).map(|(_, earlier)| earlier.clone()).collect()
+    /// Returns the redemptions of an order that count, up to this one if it is among them.
+    pub(crate) fn earlier(&self, order: Option<&str>, before: Option<&Redemption>) -> Vec<EarlierRedemption> {
+        let Some(of_order) = order.and_then(|order| self.earlier.get(order)) else { return Vec::new() };
+        let before = before.map(|before| (before.held_at, before.id));
+        of_order.iter().take_while(|(made, _)| Some(**made) != before).map(|(_, earlier)| earlier.clone()).collect()
+    }
+
+    /// Takes a change of a redemption into account: those of the same order that are decided afterwards are to see it.
+    pub(crate) fn change_earlier(&mut self, after: &Redemption, is_exclusive: bool) {
+        let Some(order) = &after.order else { return };
+        let (made, of_order) = ((after.held_at, after.id), self.earlier.entry(order.clone()).or_default());
+        match after.state {
+            State::Held | State::Confirmed => drop(of_order.insert(made, earlier_of(after.clone(), is_exclusive))),
+            State::Released | State::Expired | State::RolledBack => drop(of_order.remove(&made)),
+        }
     }
 
     pub(crate) fn segments(&self) -> &SegmentFacts {
@@ -339,6 +351,16 @@ impl Facts {
             subjects.extend(takings.limited(&campaign.definition.limits).map(|(subject, ..)| subject.clone()));
         }
         subjects
+    }
+
+    /// Returns true if all requests are valid with what is taken of the limits.
+    pub(crate) fn are_valid(&self, asked: &[Asked], ledger: &Ledger) -> Result<bool, StoreError> {
+        for one in asked {
+            if !self.verdict(one, ledger)?.is_valid() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Decides one request with what is taken of the limits.
@@ -369,4 +391,8 @@ impl Facts {
         };
         Ok(one.verdict(ledger, self.now))
     }
+}
+
+fn earlier_of(redemption: Redemption, exclusive: bool) -> EarlierRedemption {
+    EarlierRedemption { exclusive, lines: redemption.discount.map(|discount| discount.lines).unwrap_or_default() }
 }

@@ -4,6 +4,7 @@ pub mod rows;
 pub mod code_origins;
 pub mod definition_cache;
 pub(crate) mod allowances;
+mod at_once;
 pub mod facts;
 pub mod redeem;
 pub mod transitions;

@@ -4,12 +4,14 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::campaigns::definitions::Campaign;
 use crate::connection::error::StoreError;
 use crate::connection::statement::{List, Time};
 use crate::connection::store::Store;
 use crate::redemptions::facts::Lock;
 use crate::redemptions::rows::{RedemptionRow, SELECT};
 use codemint_codes::identity::FORGOTTEN;
+use codemint_offers::redemption::ledger::Remaining;
 use codemint_offers::redemption::record::Redemption;
 
 /// Which redemptions are listed, newest first. At least one of the first three is given.
@@ -31,6 +33,17 @@ pub struct OwnCode {
     pub issued_at: DateTime<Utc>,
     /// What is taken of the limit of the code; `None` if it is not limited or not used.
     pub taken: Option<i64>,
+}
+
+impl OwnCode {
+    /// Returns what remains of the limits of the code and of its campaign.
+    pub fn remaining(&self, campaign: &Campaign) -> Remaining {
+        let limits = &campaign.definition.limits;
+        let left = |limit: u64, taken: u64| (limit > 0).then(|| limit.saturating_sub(taken));
+        let taken = self.taken.unwrap_or_default().unsigned_abs();
+        let uses = campaign.counts.redeemed.saturating_add(campaign.counts.held);
+        Remaining { code: left(limits.per_code, taken), campaign: left(limits.redeemed, uses), ..Remaining::default() }
+    }
 }
 
 impl Store {

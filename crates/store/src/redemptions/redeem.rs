@@ -11,12 +11,13 @@ use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::redemptions::allowances::NewAllowance;
+use crate::redemptions::at_once::ToGrant;
 use crate::redemptions::definition_cache::DefinitionCache;
 use crate::redemptions::effects::Effects;
 use crate::redemptions::facts::{Asked, Facts, Lock, Subjects};
-use crate::redemptions::rows::{json_of, row_of};
+use crate::redemptions::rows::{insert_sql, json_of, row_of};
 use codemint_offers::redemption::event::Event;
-use codemint_offers::redemption::ledger::{Ledger, Subject, Takings};
+use codemint_offers::redemption::ledger::{Allowance, Ledger, Subject, Takings};
 use codemint_offers::redemption::record::{LineDiscounts, Redemption};
 use codemint_offers::redemption::request::Digest;
 use codemint_offers::redemption::state::State;
@@ -40,6 +41,15 @@ pub enum Redeemed {
     },
 }
 
+/// How a transaction of requests is carried out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RedeemOptions {
+    pub emits_events: bool,
+    /// Limits are read before anything is inserted. That costs a round trip, and spares rows that are inserted in vain while a
+    /// limit is reached.
+    pub reads_limits_first: bool,
+}
+
 /// A request that has passed so far, and what it takes.
 struct Candidate<'a> {
     asked: &'a Asked,
@@ -60,12 +70,23 @@ impl Store {
         &self,
         cache: &DefinitionCache,
         asked: &[Asked],
-        emits_events: bool,
+        options: RedeemOptions,
     ) -> Result<Vec<Redeemed>, StoreError> {
         let subjects = Subjects::of(asked);
         let locks = locks_of_uses(&subjects.campaign_nos, &subjects.orders);
         let mut transaction = self.begin_writing_by_keys(&locks).await?;
-        let answers = transaction.redeem(cache, asked, &subjects, emits_events).await?;
+        let answers = match transaction.redeem(cache, asked, &subjects, options, true).await? {
+            Some(answers) => answers,
+            None => {
+                transaction.rollback().await?;
+                transaction = self.begin_writing_by_keys(&locks).await?;
+                let answers = transaction.redeem(cache, asked, &subjects, options, false).await?;
+                answers.ok_or(StoreError::Corrupt {
+                    table: "redemptions",
+                    problem: "requests were not decided".to_owned(),
+                })?
+            }
+        };
         if answers.iter().any(|answer| matches!(answer, Redeemed::Created(_))) {
             reach(failpoint::REDEMPTIONS_WRITTEN).await?;
             transaction.commit().await?;
@@ -78,23 +99,36 @@ impl Store {
 }
 
 impl StoreTransaction {
+    /// Decides requests; `None` if they were to be granted at once and cannot be, and the transaction must be rolled back.
     async fn redeem(
         &mut self,
         cache: &DefinitionCache,
         asked: &[Asked],
         subjects: &Subjects<'_>,
-        emits_events: bool,
-    ) -> Result<Vec<Redeemed>, StoreError> {
+        options: RedeemOptions,
+        tries_at_once: bool,
+    ) -> Result<Option<Vec<Redeemed>>, StoreError> {
         let facts = self.read_facts(cache, subjects).await?;
         let mut answers = Answers(vec![None; asked.len()]);
-        let seen = self.read_allowances(&facts.limited_subjects(asked), false).await?;
+        // A refusal names all reasons, so for one by whatever else the limits are read as well.
+        let reads_limits = options.reads_limits_first || !facts.are_valid(asked, &Ledger::default())?;
+        let seen = match reads_limits {
+            true => self.read_allowances(&facts.limited_subjects(asked), false).await?,
+            false => Ledger::default(),
+        };
         let mut candidates = answers.candidates(asked, &facts, &seen)?;
         // What was granted before is answered as it stands, whatever has become of the campaign.
         let refused: Vec<Uuid> =
             (0..).zip(asked).filter(|(place, _)| !candidates.contains_key(place)).map(|(_, asked)| asked.id).collect();
         answers.add_known(asked, self.read_redemptions(&refused, Lock::No).await?);
         if candidates.is_empty() {
-            return Ok(answers.finish());
+            return Ok(Some(answers.finish()));
+        }
+        if tries_at_once && !reads_limits && matches!(self, Self::Postgres(_)) {
+            let takings = limited_takings(&facts, &candidates)?;
+            if takings.len() <= 1 && !takings.keys().any(Subject::is_made_at_first_use) {
+                return self.redeem_at_once(&facts, answers, candidates, &takings, options).await;
+            }
         }
         let inserted = self.insert_redemptions(&candidates).await?;
         reach(failpoint::REDEMPTIONS_INSERTED).await?;
@@ -113,8 +147,36 @@ impl StoreTransaction {
         self.delete_redemptions(&refused).await?;
         self.change_allowances(&ledger.changes_since(&stored.rows)).await?;
         reach(failpoint::ALLOWANCES_CHANGED).await?;
-        self.put_effects(&effects, emits_events).await?;
-        Ok(answers.finish())
+        self.put_effects(&effects, options.emits_events).await?;
+        Ok(Some(answers.finish()))
+    }
+
+    async fn redeem_at_once(
+        &mut self,
+        facts: &Facts,
+        mut answers: Answers,
+        candidates: BTreeMap<usize, Candidate<'_>>,
+        takings: &BTreeMap<Subject, u64>,
+        options: RedeemOptions,
+    ) -> Result<Option<Vec<Redeemed>>, StoreError> {
+        let (rows, count, mut effects) = (rows_of(&candidates)?, candidates.len(), Effects::default());
+        for (place, Candidate { redemption, .. }) in candidates {
+            answers.grant(place, redemption, facts, &mut effects)?;
+        }
+        let taking = takings.first_key_value().map(|(subject, amount)| (subject, *amount));
+        let grant = ToGrant { rows, count, taking, deltas: &effects.deltas };
+        let Some(after) = self.grant_at_once(&grant).await? else { return Ok(None) };
+        for point in [failpoint::REDEMPTIONS_INSERTED, failpoint::ALLOWANCES_LOCKED, failpoint::ALLOWANCES_CHANGED] {
+            reach(point).await?;
+        }
+        let (mut before, mut ledger) = (Ledger::default(), Ledger::default());
+        if let (Some((subject, amount)), Some(after)) = (taking, after) {
+            ledger.put(subject.clone(), after);
+            before.put(subject.clone(), Allowance { taken: after.taken.saturating_sub(amount), ..after });
+        }
+        effects.add_exhausted(&before, &ledger, facts.now, |no| facts.campaign(no).ok().cloned());
+        self.put_redemption_events(&effects.events, options.emits_events).await?;
+        Ok(Some(answers.finish()))
     }
 
     /// Inserts redemptions in the order of their ids, and returns the ids of those that nobody else has inserted. Waits for
@@ -123,29 +185,12 @@ impl StoreTransaction {
         &mut self,
         candidates: &BTreeMap<usize, Candidate<'_>>,
     ) -> Result<HashSet<Uuid>, StoreError> {
-        const SQL: &str = "
-            insert into redemptions (id, campaign_no, version, code, identity, order_ref, state, keep_use, discount,
-                   order_amount, currency, lines, source, ad, affiliate, click_id, actor, request_digest, held_at, expires_at,
-                   ended_at, context)
-            select r.id, r.campaign_no, r.version, r.code, r.identity, r.order_ref, r.state, r.keep_use, r.discount,
-                   r.order_amount, r.currency, r.lines, r.source, r.ad, r.affiliate, r.click_id, r.actor, r.request_digest,
-                   r.held_at, r.expires_at, r.ended_at, r.context
-              from json_to_recordset($1::json)
-                as r(id uuid, campaign_no bigint, version integer, code text, identity text, order_ref text, state text,
-                     keep_use boolean, discount bigint, order_amount bigint, currency text, lines json, source text, ad text,
-                     affiliate text, click_id uuid, actor text, request_digest bytea, held_at timestamptz,
-                     expires_at timestamptz, ended_at timestamptz, context json)
-             where true
-            on conflict (id) do nothing
-            returning id";
-        let mut sorted: Vec<&Redemption> = candidates.values().map(|candidate| &candidate.redemption).collect();
-        sorted.sort_unstable_by_key(|redemption| redemption.id);
-        let inserted: Vec<Uuid> = self.query(SQL).bind(json_of(sorted.into_iter().map(row_of))?).fetch_values().await?;
+        let inserted: Vec<Uuid> = self.query(insert_sql("$1")).bind(rows_of(candidates)?).fetch_values().await?;
         Ok(inserted.into_iter().collect())
     }
 
     /// Locks the allowances of all candidates, and makes those that are missing. What a missing one will have taken is
-    /// written at once, since most candidates are granted; the ledger that is returned does not count it.
+    /// written at once, since most candidates are granted.
     async fn lock_allowances(
         &mut self,
         facts: &Facts,
@@ -158,21 +203,30 @@ impl StoreTransaction {
             let limits = &facts.campaign(candidate.asked.campaign_no)?.definition.limits;
             for (subject, quota, amount) in candidate.takings.limited(limits) {
                 subjects.insert(subject.clone());
-                if seen.get(subject).is_none() {
+                if subject.is_made_at_first_use() && seen.get(subject).is_none() {
                     let unused = NewAllowance { subject: subject.clone(), quota, taken: 0 };
                     let allowance = new.entry(subject.clone()).or_insert(unused);
                     allowance.taken = allowance.taken.saturating_add(amount).min(quota);
                 }
             }
         }
-        let inserted = self.insert_allowances(&new.values().cloned().collect::<Vec<_>>()).await?;
-        let mut early: HashMap<Subject, u64> = HashMap::new();
-        for subject in inserted {
-            if let Some(allowance) = new.get(&subject) {
-                early.insert(subject, allowance.taken);
-            }
+        let mut early = Vec::new();
+        for subject in self.insert_allowances(&new.values().cloned().collect::<Vec<_>>()).await? {
+            subjects.remove(&subject);
+            early.extend(new.remove(&subject));
         }
-        Ok(Locked { rows: self.read_allowances(&subjects, true).await?, early })
+        // Those that were just inserted are locked already.
+        let mut before = self.read_allowances(&subjects, true).await?;
+        if before.iter().count() < subjects.len() {
+            let problem = "one of a limit is missing".to_owned();
+            return Err(StoreError::Corrupt { table: "allowances", problem });
+        }
+        let mut rows = before.clone();
+        for NewAllowance { subject, quota, taken } in early {
+            before.put(subject.clone(), Allowance { quota, taken: 0 });
+            rows.put(subject, Allowance { quota, taken });
+        }
+        Ok(Locked { rows, before })
     }
 
     async fn delete_redemptions(&mut self, ids: &[Uuid]) -> Result<(), StoreError> {
@@ -186,23 +240,10 @@ impl StoreTransaction {
 
 /// Allowances that are locked.
 struct Locked {
+    /// The rows of the table: what this transaction has inserted has taken already.
     rows: Ledger,
-    /// What this transaction has taken already, by inserting them.
-    early: HashMap<Subject, u64>,
-}
-
-impl Locked {
-    /// Returns the allowances as they were before this transaction.
-    fn before(&self) -> Ledger {
-        let mut ledger = self.rows.clone();
-        for (subject, early) in &self.early {
-            if let Some(mut allowance) = ledger.get(subject) {
-                allowance.taken = allowance.taken.saturating_sub(*early);
-                ledger.put(subject.clone(), allowance);
-            }
-        }
-        ledger
-    }
+    /// What was taken before this transaction.
+    before: Ledger,
 }
 
 impl Answers {
@@ -243,8 +284,7 @@ impl Answers {
         locked: &Locked,
         candidates: BTreeMap<usize, Candidate<'_>>,
     ) -> Result<(Ledger, Effects), StoreError> {
-        let before = locked.before();
-        let (mut ledger, mut effects) = (before.clone(), Effects::default());
+        let (mut ledger, mut effects) = (locked.before.clone(), Effects::default());
         for (place, Candidate { asked, redemption, takings }) in candidates {
             let verdict = facts.verdict(asked, &ledger)?;
             if !verdict.is_valid() {
@@ -252,12 +292,23 @@ impl Answers {
                 continue;
             }
             ledger.take(&takings);
-            effects.deltas.add(&redemption, facts.campaign(redemption.campaign_no)?.definition.zone);
-            effects.events.extend(Event::of(&redemption));
-            self.0[place] = Some(Redeemed::Created(Box::new(redemption)));
+            self.grant(place, redemption, facts, &mut effects)?;
         }
-        effects.add_exhausted(&before, &ledger, facts.now, |no| facts.campaign(no).ok().cloned());
+        effects.add_exhausted(&locked.before, &ledger, facts.now, |no| facts.campaign(no).ok().cloned());
         Ok((ledger, effects))
+    }
+
+    fn grant(
+        &mut self,
+        place: usize,
+        redemption: Redemption,
+        facts: &Facts,
+        effects: &mut Effects,
+    ) -> Result<(), StoreError> {
+        effects.deltas.add(&redemption, facts.campaign(redemption.campaign_no)?.definition.zone);
+        effects.events.extend(Event::of(&redemption));
+        self.0[place] = Some(Redeemed::Created(Box::new(redemption)));
+        Ok(())
     }
 
     fn created(&self) -> HashSet<Uuid> {
@@ -272,6 +323,29 @@ impl Answers {
     fn finish(self) -> Vec<Redeemed> {
         self.0.into_iter().map(|answer| answer.unwrap_or(Redeemed::DifferentRequest)).collect()
     }
+}
+
+/// Returns redemptions as the JSON that statements take, in the order of their ids.
+fn rows_of(candidates: &BTreeMap<usize, Candidate<'_>>) -> Result<String, StoreError> {
+    let mut sorted: Vec<&Redemption> = candidates.values().map(|candidate| &candidate.redemption).collect();
+    sorted.sort_unstable_by_key(|redemption| redemption.id);
+    json_of(sorted.into_iter().map(row_of))
+}
+
+/// Returns what candidates take together of each limit.
+fn limited_takings(
+    facts: &Facts,
+    candidates: &BTreeMap<usize, Candidate<'_>>,
+) -> Result<BTreeMap<Subject, u64>, StoreError> {
+    let mut together: BTreeMap<Subject, u64> = BTreeMap::new();
+    for candidate in candidates.values() {
+        let limits = &facts.campaign(candidate.asked.campaign_no)?.definition.limits;
+        for (subject, _, amount) in candidate.takings.limited(limits) {
+            let taken = together.entry(subject.clone()).or_default();
+            *taken = taken.saturating_add(amount);
+        }
+    }
+    Ok(together)
 }
 
 fn repeated(digest: Digest, redemption: Redemption) -> Redeemed {

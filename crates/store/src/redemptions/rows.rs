@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::connection::error::StoreError;
 use crate::connection::statement::time_text;
 use crate::records::rows::unsigned;
-use codemint_codes::wire::document::hexadecimal;
+use codemint_codes::text::hexadecimal;
 use codemint_offers::money::Currency;
 use codemint_offers::read::request::read_context;
 use codemint_offers::redemption::record::{LineDiscounts, Redemption};
@@ -115,33 +115,49 @@ pub(crate) fn whole_milliseconds(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(3)
 }
 
-/// The fields of a row to insert or to change.
+/// The fields of a row to insert or to change. What is null is left out: most fields of most rows are.
 #[derive(Serialize)]
 pub(crate) struct Row<'a> {
     id: Uuid,
     campaign_no: i64,
     version: u32,
     code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     order_ref: Option<&'a str>,
     /// The state that a row must have to be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     state_before: Option<&'static str>,
     state: &'static str,
     keep_use: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     discount: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     order_amount: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<&'a [(String, i64)]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ad: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     affiliate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     click_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
     request_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     confirm_digest: Option<String>,
     held_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Value>,
 }
 
@@ -187,4 +203,24 @@ pub(crate) fn row_of(redemption: &Redemption) -> Row<'_> {
 pub(crate) fn json_of<'a>(rows: impl IntoIterator<Item = Row<'a>>) -> Result<String, StoreError> {
     let rows: Vec<Row<'a>> = rows.into_iter().collect();
     serde_json::to_string(&rows).map_err(|error| corrupt(error.to_string()))
+}
+
+/// Returns the statement that inserts redemptions whose ids are new; the parameter of this name is that of [`json_of`].
+pub(crate) fn insert_sql(parameter: &str) -> String {
+    format!(
+        "insert into redemptions (id, campaign_no, version, code, identity, order_ref, state, keep_use, discount,
+                order_amount, currency, lines, source, ad, affiliate, click_id, actor, request_digest, held_at, expires_at,
+                ended_at, context)
+         select r.id, r.campaign_no, r.version, r.code, r.identity, r.order_ref, r.state, r.keep_use, r.discount,
+                r.order_amount, r.currency, r.lines, r.source, r.ad, r.affiliate, r.click_id, r.actor, r.request_digest,
+                r.held_at, r.expires_at, r.ended_at, r.context
+           from json_to_recordset({parameter}::json)
+             as r(id uuid, campaign_no bigint, version integer, code text, identity text, order_ref text, state text,
+                  keep_use boolean, discount bigint, order_amount bigint, currency text, lines json, source text, ad text,
+                  affiliate text, click_id uuid, actor text, request_digest bytea, held_at timestamptz,
+                  expires_at timestamptz, ended_at timestamptz, context json)
+          where true
+         on conflict (id) do nothing
+         returning id"
+    )
 }

@@ -107,7 +107,7 @@ impl StoreTransaction {
         moves: &[Move],
         options: MoveOptions,
     ) -> Result<(Vec<Moved>, bool), StoreError> {
-        let locked = self.lock_redemptions(cache, key, moves, options).await?;
+        let mut locked = self.lock_redemptions(cache, key, moves, options).await?;
         let (mut ledger, mut effects) = (locked.allowances.clone(), Effects::default());
         let (mut answers, mut changed) = (Vec::with_capacity(moves.len()), Vec::new());
         let mut entries = Vec::new();
@@ -123,6 +123,8 @@ impl StoreTransaction {
             };
             if let Some(after) = after {
                 locked.apply(before, after, &mut ledger, &mut effects);
+                let is_exclusive = locked.definitions.get(&one.id).is_some_and(|definition| definition.exclusive);
+                locked.facts.change_earlier(after, is_exclusive);
                 changed.push((before.state, (**after).clone()));
                 entries.extend(entry(&one.action, after).filter(|_| options.audits));
             }
@@ -260,7 +262,7 @@ impl Locked {
             day: now.with_timezone(&definition.zone).date_naive(),
         };
         let segments = self.facts.segments().of(&conditions, redemption.identity.as_deref());
-        let earlier = self.facts.earlier(redemption.order.as_deref(), Some(redemption.id));
+        let earlier = self.facts.earlier(redemption.order.as_deref(), Some(redemption));
         let owner = self.facts.owner(&redemption.code);
         let facts = ConfirmFacts { definition, owner, segments: &segments, earlier: &earlier };
         act(redemption, identity, action, &facts, ledger, now)

@@ -6,4 +6,5 @@ pub mod jobs;
 pub mod chunks;
 pub mod store;
 pub mod redemptions;
+pub mod http;
 pub mod broker;

@@ -170,6 +170,11 @@ metrics! {
     pub VALIDATIONS: Counter =
         "codemint_validations_total", "Answers to requests that only ask whether a code may be used, by outcome",
         by!("outcome": "valid", "invalid", "failed");
+    pub HTTP_REQUESTS: Counter =
+        "codemint_http_requests_total", "Requests that the HTTP API answered, by the class of the status",
+        by!("status": "2xx", "3xx", "4xx", "5xx");
+    pub(crate) HTTP_REQUEST: ChunkSeconds =
+        "codemint_http_request_seconds", "Time from the headers of a request to the headers of its answer", &[];
 }
 
 /// The series of a gauge for which 0 would be wrong: none is exposed at the start.

@@ -112,9 +112,10 @@ impl Minting {
         times.preparation = prepared.times;
         self.log_screening(prepared.screening);
 
-        let Encoded { batch, owners, checkpoint, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
-        if let Some((owners, encoded)) = owners {
-            claimed.put_owners(store, &batch, &owners, encoded).await?;
+        let Prepared { owners, encoded, .. } = put_codes(&self.task, &mut claimed, prepared).await?;
+        let Encoded { batch, checkpoint, .. } = encoded;
+        if let Some(owners) = owners {
+            claimed.put_owners(&batch, &owners).await?;
         }
         times.put_codes = stopwatch.lap();
         self.recycled = batch;
@@ -168,11 +169,11 @@ impl Minting {
 
 /// Writes the codes. As long as some of them turn out to exist already, looks these up exactly and draws others. Each
 /// iteration uses up at least one rank of the slice, so the loop ends.
-async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepared) -> Result<Encoded, MintError> {
+async fn put_codes(task: &Task, claimed: &mut ClaimedChunk, mut prepared: Prepared) -> Result<Prepared, MintError> {
     let mut phantoms = 0;
     loop {
         let unclear = match claimed.put_codes(&prepared.encoded.codes).await? {
-            PutCodes::Stored => return Ok(prepared.encoded),
+            PutCodes::Stored => return Ok(prepared),
             PutCodes::DuplicateMet => None,
             PutCodes::Unclear(error) => Some(error),
         };

@@ -22,7 +22,7 @@ use codemint_store::connection::blocking::off_the_async_threads;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::transaction::StoreTransaction;
 use codemint_store::minting::chunks::{Checkpoint, EncodedCodes, OpenChunk};
-use codemint_store::minting::owners::{EncodedOwners, Owners};
+use codemint_store::minting::owners::Owners;
 use codemint_store::minting::write_order::WriteOrder;
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Prepared {
     candidates: Box<Candidates>,
     pub screening: Screening,
     /// Who the codes are for; `None` for anybody.
-    owners: Option<Arc<Owners>>,
+    pub owners: Option<Owners>,
     pub encoded: Encoded,
     pub times: PreparationTimes,
 }
@@ -42,8 +42,6 @@ pub(crate) struct Prepared {
 pub(crate) struct Encoded {
     pub batch: CodeBatch,
     pub codes: EncodedCodes,
-    /// Who the codes are for, and the same as rows.
-    pub owners: Option<(Arc<Owners>, EncodedOwners)>,
     pub checkpoint: Checkpoint,
 }
 
@@ -60,8 +58,8 @@ impl Prepared {
         let candidates = off_the_async_threads(move || Box::new(candidates.screen(screening, prefilter))).await;
         let mut candidates = settle(candidates, &mut snapshot).await?;
         let filter = stopwatch.lap();
-        let owners = task.read_owners(&chunk, &mut snapshot).await?.map(Arc::new);
-        let encoded = encode(&task, chunk.run_no, &mut candidates, screening, screen.order, owners.clone()).await;
+        let owners = task.read_owners(&chunk, &mut snapshot).await?;
+        let encoded = encode(&task, chunk.run_no, &mut candidates, screening, screen.order).await;
         snapshot.rollback().await?;
         let times = PreparationTimes { draw, filter, encode: stopwatch.lap() };
         Ok(Self { run_no: chunk.run_no, candidates, screening, owners, encoded, times })
@@ -79,7 +77,7 @@ impl Prepared {
         let conflicts = candidates.rejections().conflicts - before;
         // Another process writes codes of this mask.
         let order = WriteOrder::Ascending;
-        let encoded = encode(task, run_no, &mut candidates, screening, order, owners.clone()).await;
+        let encoded = encode(task, run_no, &mut candidates, screening, order).await;
         Ok((Self { run_no, candidates, screening, owners, encoded, times }, conflicts))
     }
 }
@@ -117,7 +115,6 @@ async fn encode(
     candidates: &mut Candidates,
     screening: Screening,
     order: WriteOrder,
-    owners: Option<Arc<Owners>>,
 ) -> Encoded {
     let (store, limits) = (task.store.clone(), task.limits);
     let (batch, rejections) = (candidates.take_codes(), candidates.rejections());
@@ -132,11 +129,7 @@ async fn encode(
             range: batch.first().zip(batch.last()).map(|(first, last)| (first.to_owned(), last.to_owned())),
             filter: filter_of(&batch, limits),
         };
-        let owners = owners.map(|owners| {
-            let encoded = store.encode_owners(&batch, &owners);
-            (owners, encoded)
-        });
-        Encoded { batch, codes, owners, checkpoint }
+        Encoded { batch, codes, checkpoint }
     })
     .await
 }

@@ -23,7 +23,7 @@ use codemint_store::connection::store::Store;
 use codemint_store::connection::transaction::StoreTransaction;
 use codemint_store::minting::chunks::OpenChunk;
 use codemint_store::minting::lifecycle::StartJob;
-use codemint_store::minting::owners::Owners;
+use codemint_store::minting::owners::{Identities, Owners};
 use codemint_telemetry::metrics::jobs;
 
 /// The policy, the filter limits and the import input with which this process mints.
@@ -105,8 +105,10 @@ impl Task {
             Destination::Pool { campaign_no } => Some(Owners::Pool { campaign_no: *campaign_no }),
             Destination::List { campaign_no, list_id, key } => {
                 let (job, chunk) = ((self.job_no, self.count), (chunk.round, chunk.chunk_no));
-                let identities = snapshot.read_identities_of_chunk(job, chunk, *list_id).await?;
-                Some(Owners::Identities { campaign_no: *campaign_no, key: key.clone(), identities })
+                let texts = snapshot.read_identities_of_chunk(job, chunk, *list_id).await?;
+                let (campaign_no, key) = (*campaign_no, key.clone());
+                let identities = off_the_async_threads(move || Identities::new(texts, &key)).await;
+                Some(Owners::Identities { campaign_no, identities })
             }
         })
     }

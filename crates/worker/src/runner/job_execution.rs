@@ -13,11 +13,11 @@ use crate::mint::task::{MintSettings, SharedMask};
 use crate::mint::times::ChunkTimes;
 use codemint_codes::job::record::{Job, Rejections};
 use codemint_codes::job::state::State;
-use codemint_codes::wire::document::hexadecimal;
 use codemint_store::connection::error::{ErrorClass, StoreError};
 use codemint_store::connection::store::Store;
-use codemint_store::minting::closing::{CloseJob, JobEnd};
-use codemint_telemetry::metrics::{chunks, jobs};
+use codemint_store::minting::closing::CloseJob;
+use codemint_store::minting::lifecycle::log_end;
+use codemint_telemetry::metrics::chunks;
 use codemint_telemetry::traces;
 
 /// Minimum interval between two progress events of a job.
@@ -261,15 +261,6 @@ pub fn job_span(job: &Job) -> Span {
     let is_resumed = job.state != State::Queued;
     traces::continue_trace(&span, job.options.traceparent.as_deref(), is_resumed);
     span
-}
-
-/// Logs and counts the end of a job that this process ended. If it had ended before, another process has reported it.
-pub fn log_end(end: Option<JobEnd>) {
-    let Some(JobEnd { state, minted, rejected, digest, run_time }) = end else { return };
-    jobs::job_finished(state.into_str(), run_time);
-    let seconds = run_time.map(|time| time.as_secs_f64());
-    let digest = hexadecimal(&digest);
-    tracing::info!(state = state.into_str(), codes = minted, rejected, seconds, digest, "a job has ended");
 }
 
 /// Waits for a permit, if there is a limit. The semaphore is never closed.

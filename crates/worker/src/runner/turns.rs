@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::mint::error::MintError;
 use crate::mint::task::MintSettings;
 use crate::runner::backoff::Backoff;
-use crate::runner::job_execution::{JobExecution, OTHERS_AT_WORK_PAUSE, Share, StepOutcome, job_span, log_end};
+use crate::runner::job_execution::{JobExecution, OTHERS_AT_WORK_PAUSE, Share, StepOutcome, job_span};
 use crate::runner::observer::{Observed, Observer};
 use crate::runner::pool_keeper::PoolKeeper;
 use crate::runner::schedule::{Schedule, Turn};
@@ -21,6 +21,7 @@ use codemint_store::admission::waiting::DecidedWaiting;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::minting::closing::CloseJob;
+use codemint_store::minting::lifecycle::log_end;
 use codemint_telemetry::metrics::chunks;
 use codemint_telemetry::metrics::store::store_error_met;
 

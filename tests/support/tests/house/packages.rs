@@ -15,7 +15,7 @@ use crate::source::modules;
 /// All arrows that the layout allows. ARCHITECTURE.md lists those that exist.
 const ALLOWED: [(&str, &[&str]); 10] = [
     ("program", &["server", "campaigns", "worker", "import", "store", "offers", "codes", "telemetry"]),
-    ("server", &["store", "codes", "telemetry"]),
+    ("server", &["campaigns", "store", "offers", "codes", "telemetry"]),
     ("worker", &["campaigns", "import", "store", "codes", "telemetry"]),
     ("import", &["codes"]),
     ("campaigns", &["store", "offers", "codes", "telemetry"]),

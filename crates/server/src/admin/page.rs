@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use askama::Template;
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 
-use crate::health::{Missing, ReadinessDocument};
-use crate::jobs_seen::JobLines;
+use crate::admin::health::{Missing, ReadinessDocument};
+use crate::admin::jobs_seen::JobLines;
 use codemint_codes::text::printable;
 use codemint_telemetry::metrics::names;
 

@@ -14,9 +14,9 @@ use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::{Health, ReadinessDocument};
-use crate::jobs_seen::JobLines;
-use crate::page::{self, Page};
+use crate::admin::health::{Health, ReadinessDocument};
+use crate::admin::jobs_seen::JobLines;
+use crate::admin::page::{self, Page};
 
 /// Serves requests until `end` is cancelled.
 ///

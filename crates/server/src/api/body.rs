@@ -1,0 +1,138 @@
+//! Bodies and parameters of requests, with every problem of theirs.
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use codemint_offers::problem::Problem as FieldProblem;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::api::problem::{Problem, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
+
+/// The maximum length of a body in bytes.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// A body of JSON.
+#[derive(Clone, Debug)]
+pub struct JsonBody(pub Value);
+
+/// A body of JSON, or none.
+#[derive(Clone, Debug)]
+pub struct OptionalBody(pub Option<Value>);
+
+impl JsonBody {
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// `invalid` with every problem.
+    pub fn read<T>(&self, read: impl FnOnce(&Value) -> Result<T, Vec<FieldProblem>>) -> Result<T, Problem> {
+        read(&self.0).map_err(Problem::invalid)
+    }
+}
+
+impl<S: Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match OptionalBody::from_request(request, state).await? {
+            OptionalBody(Some(value)) => Ok(Self(value)),
+            OptionalBody(None) => Err(Problem::invalid_field("", "the body is empty; send a JSON document")),
+        }
+    }
+}
+
+impl<S: Sync> FromRequest<S> for OptionalBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let body = to_bytes(request.into_body(), BODY_BYTES_MAX).await;
+        let too_large =
+            |_error| Problem::new(TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes, or it ended early"));
+        let body = body.map_err(too_large)?;
+        if body.is_empty() {
+            return Ok(Self(None));
+        }
+        if !is_json {
+            let advice = "send the header Content-Type: application/json, and JSON in UTF-8";
+            return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, advice));
+        }
+        // The library's message repeats nothing of the document.
+        let value = serde_json::from_slice(&body)
+            .map_err(|error| Problem::invalid_field("", format!("the body is not JSON: {}", place(&error))))?;
+        Ok(Self(Some(value)))
+    }
+}
+
+fn place(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early",
+        _ => "unexpected text",
+    };
+    format!("{what}, in line {}, column {}", error.line(), error.column())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let text = content_type(headers);
+    essence(text).eq_ignore_ascii_case("application/json") && !text.to_ascii_lowercase().contains("charset=iso")
+}
+
+/// Returns true if the body is said to be CSV.
+pub fn is_csv(headers: &HeaderMap) -> bool {
+    essence(content_type(headers)).eq_ignore_ascii_case("text/csv")
+}
+
+/// # Errors
+/// `unsupported-media-type` unless the body is said to be CSV.
+pub fn require_csv(headers: &HeaderMap) -> Result<(), Problem> {
+    match is_csv(headers) {
+        true => Ok(()),
+        false => {
+            Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, "send the header Content-Type: text/csv, and one identity a line"))
+        }
+    }
+}
+
+/// Returns the content type; empty if there is none.
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Returns a content type without its parameters.
+fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// The parameters in the path.
+#[derive(Clone, Debug)]
+pub struct InPath<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(value) = Path::from_request_parts(parts, state).await.map_err(|_values_are_not_repeated| {
+            let advice = "a parameter is malformed: an id is a UUID, and other texts are percent-encoded UTF-8";
+            Problem::invalid_field("path", advice)
+        })?;
+        Ok(Self(value))
+    }
+}
+
+/// The parameters after the question mark.
+#[derive(Clone, Debug)]
+pub struct InQuery<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(value) = Query::from_request_parts(parts, state).await.map_err(|_values_are_not_repeated| {
+            let advice = "a parameter is unknown, occurs twice or has a value of the wrong type; /openapi.json lists those of this path";
+            Problem::invalid_field("query", advice)
+        })?;
+        Ok(Self(value))
+    }
+}

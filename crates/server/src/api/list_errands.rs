@@ -1,0 +1,43 @@
+//! Lists of identities that the API has received and leaves to the program, which has the reader of lists.
+
+use std::fs::File;
+
+use codemint_codes::job::record::Job;
+use codemint_codes::wire::list::{ListDocument, MembersDocument};
+use codemint_store::campaigns::definitions::Campaign;
+use tokio::sync::oneshot;
+
+use crate::api::problem::Problem;
+
+/// A list, as it was received: each file is read from its beginning and has no name.
+#[derive(Debug)]
+pub enum ListErrand {
+    Codes(CodesForList),
+    Members(NewMembers),
+}
+
+/// Identities that get a code of a restricted campaign each.
+#[derive(Debug)]
+pub struct CodesForList {
+    pub campaign: Box<Campaign>,
+    pub list: File,
+    /// The requester, for the audit log.
+    pub asked_by: String,
+    pub done: oneshot::Sender<Result<ListOrdered, Problem>>,
+}
+
+/// What came of a list of identities that get codes.
+#[derive(Debug)]
+pub struct ListOrdered {
+    /// `None` if each identity has its code already.
+    pub job: Option<Job>,
+    pub list: ListDocument,
+}
+
+/// The members that a segment is to have instead of all others.
+#[derive(Debug)]
+pub struct NewMembers {
+    pub segment: String,
+    pub list: File,
+    pub done: oneshot::Sender<Result<MembersDocument, Problem>>,
+}

@@ -1,0 +1,30 @@
+//! The HTTP API for programs.
+
+pub mod access;
+mod audit;
+mod body;
+mod campaigns;
+mod codes;
+pub mod document;
+mod identity;
+mod issuing;
+mod job_codes;
+mod job_events;
+mod job_rows;
+mod jobs;
+mod keys;
+pub mod list_errands;
+mod masks;
+mod observing;
+pub mod ordering;
+mod paging;
+mod key_ring;
+pub mod limits;
+pub mod problem;
+mod redemptions;
+pub mod router;
+mod segments;
+pub mod service;
+mod slots;
+mod spool;
+mod unread;

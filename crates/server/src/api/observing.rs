@@ -1,0 +1,85 @@
+//! What surrounds each request: its id, its time limit, its line in the access log, and the body of its problem.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::HeaderName;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use codemint_telemetry::metrics::http as metrics;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::api::problem::{Problem, TIMEOUT};
+use crate::api::unread::keep_rest;
+
+/// The time limit of a request. What a transaction has begun by then is carried out all the same.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The part of the access log that handlers fill in.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The id of the API key, once it is known.
+    pub key: Arc<OnceLock<Uuid>>,
+}
+
+/// Answers a request and logs a line about it, with the path of the document: parameters may be identities.
+pub(crate) async fn observe(request: Request, next: Next) -> Response {
+    let (started, id) = (Instant::now(), Uuid::now_v7());
+    let seen = Seen { key: Arc::default() };
+    let (mut request, rest) = keep_rest(request);
+    request.extensions_mut().insert(seen.clone());
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
+    let mut response = next.run(request).await;
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_status(response.status()));
+    if let Some((problem, cause)) = problem.as_ref().and_then(|problem| Some((problem.code(), problem.cause()?))) {
+        tracing::error!(request_id = %id, problem, cause, "a request failed");
+    }
+    let code = problem.as_ref().map(|problem| problem.code().to_owned());
+    if let Some(problem) = problem {
+        let allowed = response.headers().get(axum::http::header::ALLOW).cloned();
+        response = problem.render(id);
+        response.headers_mut().extend(allowed.map(|allowed| (axum::http::header::ALLOW, allowed)));
+    }
+    let headers = response.headers_mut();
+    if let Some(rest) = rest
+        && !rest.read().await
+    {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    headers.insert(REQUEST_ID, header_of(id));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    metrics::answered(response.status().as_u16(), started.elapsed());
+    let (status, key) = (response.status().as_u16(), seen.key.get());
+    tracing::info!(request_id = %id, %method, path, status, problem = code, key_id = key.map(tracing::field::display), milliseconds, "request");
+    response
+}
+
+/// Answers a request within the time for it.
+pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
+    in_time(async { Ok(next.run(request).await) }).await.into_response()
+}
+
+/// Waits for an answer within the time for a request.
+///
+/// # Errors
+/// `timeout`
+pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    timeout(REQUEST_TIMEOUT, answer).await.unwrap_or_else(|_elapsed| Err(out_of_time()))
+}
+
+/// The problem of a request whose answer took too long.
+pub(crate) fn out_of_time() -> Problem {
+    let detail = "the answer took too long; whether the request was carried out is unknown, and the same request again finds out";
+    Problem::new(TIMEOUT, detail).retried_after(1)
+}
+
+fn header_of(id: Uuid) -> HeaderValue {
+    HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static("-"))
+}

@@ -1,0 +1,129 @@
+//! The listener: connections, their limits, TLS, and their end.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+pub use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// The time limit of a client for its TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time limit of a client for the headers of a request, and of a connection without a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The maximum size of the headers of a request in bytes.
+const HEADER_BYTES_MAX: usize = 32 << 10;
+const STREAMS_MAX: u32 = 200;
+/// Streams that a client resets before they are answered; beyond, its connection is closed.
+const RESETS_MAX: usize = 20;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How connections are accepted.
+#[derive(Clone)]
+pub struct Listening {
+    pub connections_max: usize,
+    /// `None` for connections without TLS.
+    pub tls: Option<TlsAcceptor>,
+    /// How long requests may take to end after a stop.
+    pub shutdown: Duration,
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connections_max, tls, shutdown } = self;
+        let mut shown = f.debug_struct("Listening");
+        shown
+            .field("connections_max", connections_max)
+            .field("tls", &tls.is_some())
+            .field("shutdown", shutdown)
+            .finish()
+    }
+}
+
+/// Serves requests until a stop; then answers those that were sent, within the time for it.
+pub async fn serve(listener: TcpListener, router: Router, listening: Listening, stop: CancellationToken) {
+    let connections = Arc::new(Semaphore::new(listening.connections_max));
+    let (graceful, builder) = (GracefulShutdown::new(), builder());
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &connections) => accepted,
+            () = stop.cancelled() => break,
+        };
+        let (stream, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // The process has no file descriptors left, or the client has gone.
+                tracing::warn!(%error, "a connection was not accepted");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (router, builder, watcher, tls) =
+            (router.clone(), builder.clone(), graceful.watcher(), listening.tls.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            match tls {
+                None => serve_connection(stream, router, &builder, watcher).await,
+                Some(tls) => {
+                    // A failed handshake concerns the client alone.
+                    if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+                        serve_connection(stream, router, &builder, watcher).await;
+                    }
+                }
+            }
+        });
+    }
+    drop(listener);
+    if timeout(listening.shutdown, graceful.shutdown()).await.is_err() {
+        tracing::warn!(
+            "requests did not end in time and were dropped; raise worker.shutdown_seconds to leave more time"
+        );
+    }
+}
+
+/// Accepts a connection once there is room for one.
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _address) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, permit))
+}
+
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    builder: &Builder<TokioExecutor>,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let service = TowerToHyperService::new(router);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    // A client that breaks its connection concerns nobody else.
+    let _ended: Result<(), Box<dyn std::error::Error + Send + Sync>> = watcher.watch(connection.into_owned()).await;
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .keep_alive_interval(PING_INTERVAL);
+    builder
+}

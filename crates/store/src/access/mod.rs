@@ -1,0 +1,3 @@
+//! Access to the HTTP API: keys.
+
+pub mod keys;

@@ -10,14 +10,17 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Blocks the thread until the process has gone, and returns its peak in MiB, or 0 if the process was never seen.
 pub fn last_peak_mib(process: u32) -> f64 {
-    let status_file = format!("/proc/{process}/status");
     let mut last = 0.0;
-    // A process that has ended but was not yet waited for has a status without memory figures.
-    while let Some(mib) = fs::read_to_string(&status_file).ok().and_then(|status| peak_mib(&status)) {
+    while let Some(mib) = peak_mib_of(process) {
         last = mib;
         std::thread::sleep(POLL_INTERVAL);
     }
     last
+}
+
+/// Returns the peak of a process so far in MiB. A process that has ended but was not yet waited for has none.
+pub fn peak_mib_of(process: u32) -> Option<f64> {
+    peak_mib(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)
 }
 
 fn peak_mib(status: &str) -> Option<f64> {

@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use codemint_test_support::postgres::Server;
 use peak::last_peak_mib;
+pub use peak::peak_mib_of;
 
 mod peak;
 

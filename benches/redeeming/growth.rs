@@ -15,6 +15,8 @@ use serde_json::json;
 
 use crate::chart::{self, Curve, Labels};
 use crate::fill::{FilledStore, start_server};
+use crate::http;
+use crate::http_client::Connections;
 use crate::load::{Seen, run};
 use crate::scale::Scale;
 use crate::{NO_PAUSE, TIME, redeemer};
@@ -64,9 +66,11 @@ struct Row {
 
 pub async fn measure_growth(scale: Scale) -> bool {
     let server = start_server();
-    let mut sizes = Vec::new();
+    let (mut sizes, mut http_holds) = (Vec::new(), true);
     for (number, size) in SIZES.iter().enumerate() {
-        sizes.push((size, measure_size(&server, &format!("size_{number}"), size, scale).await));
+        let (rows, holds) = measure_size(&server, &format!("size_{number}"), size, scale).await;
+        sizes.push((size, rows));
+        http_holds &= holds;
     }
     let Some((_, [first, ..])) = sizes.first().map(|(size, rows)| (size, rows.as_slice())) else { return false };
     let Some((_, largest)) = sizes.last() else { return false };
@@ -76,10 +80,28 @@ pub async fn measure_growth(scale: Scale) -> bool {
     let least = sizes.iter().flat_map(|(_, rows)| rows).map(of_code).fold(f64::INFINITY, f64::min);
     println!("unused codes alone, the slowest size relative to the first one: {:.2}", least / of_code(first));
     println!("{} shows validations a second against past redemptions", draw(&sizes, scale).display());
-    holds
+    holds && http_holds
 }
 
-async fn measure_size(server: &Server, name: &str, size: &Size, scale: Scale) -> Vec<Row> {
+/// Validates over HTTP in the store as it was filled last.
+async fn measure_http(store: &FilledStore, scale: Scale) -> bool {
+    let (api, key) = http::start(&store.place).await;
+    let connections = Connections::open(api.address, &key, http::CONNECTIONS).await;
+    let unused = Arc::new(store.unused_codes(ASKED).await);
+    http::validate_each(&connections, &unused, NO_PAUSE, WARM_UP).await;
+    let full = http::validate_each(&connections, &unused, NO_PAUSE, TIME).await;
+    println!("over HTTP, {} connections: p99 {:.1} ms", http::CONNECTIONS, full.quantile(0.99));
+    let is_fast = scale.at_least("validations a second over HTTP", full.per_second(), http::VALIDATIONS_PER_SECOND_MIN);
+    // As fast as the bound demands.
+    let pause = Duration::from_secs_f64(http::CONNECTIONS as f64 / http::VALIDATIONS_PER_SECOND_MIN);
+    let paced = http::validate_each(&connections, &unused, pause, TIME).await;
+    println!("asked {:.0} times a second:", paced.per_second());
+    api.stop().await;
+    let is_even = scale.at_most("p99 in milliseconds", paced.quantile(0.99), http::VALIDATION_P99_MS_MAX);
+    is_fast && is_even
+}
+
+async fn measure_size(server: &Server, name: &str, size: &Size, scale: Scale) -> (Vec<Row>, bool) {
     let (campaigns, codes) = (scale.codes(size.campaigns), scale.codes(size.codes));
     let mut store = FilledStore::create(server, name, campaigns, codes).await;
     let mut rows = Vec::new();
@@ -91,8 +113,9 @@ async fn measure_size(server: &Server, name: &str, size: &Size, scale: Scale) ->
         print_row(&store, &row);
         rows.push(row);
     }
+    let holds = measure_http(&store, scale).await;
     store.place.store.close().await.expect("a close");
-    rows
+    (rows, holds)
 }
 
 async fn measure_store(store: &FilledStore) -> Row {

@@ -8,6 +8,7 @@ pub mod chance;
 pub mod small_masks;
 pub mod hostile_bytes;
 pub mod laws;
+pub mod ranks;
 pub mod import_steps;
 
 #[cfg(feature = "servers")]

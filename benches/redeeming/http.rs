@@ -8,7 +8,6 @@ use codemint_test_support::api::{ApiServer, create_key};
 use codemint_test_support::postgres::Server;
 use codemint_test_support::redeem_steps::{create_campaign, definition, judge_redemptions};
 use codemint_test_support::stores::TestStore;
-use hyper::Method;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -99,8 +98,8 @@ pub async fn validate_each(
     run(CONNECTIONS, time, pause, move |number| {
         let (connections, code) = (connections.clone(), codes[number as usize % codes.len()].clone());
         async move {
-            let answer = connections.send(Method::POST, "/v1/validations", json!({ "code": code }).to_string()).await;
-            assert!(String::from_utf8_lossy(&answer.body).contains("\"valid\":true"), "{:?}", answer.body);
+            let answer = connections.send("POST", "/v1/validations", &json!({ "code": code }).to_string()).await;
+            assert!(answer.body.contains("\"valid\":true"), "{:?}", answer.body);
             true
         }
     })
@@ -113,7 +112,7 @@ async fn redeem_each(connections: &Connections, callers: usize, pause: Duration)
         let connections = connections.clone();
         async move {
             let path = format!("/v1/redemptions/{}", Uuid::now_v7());
-            let answer = connections.send(Method::PUT, &path, r#"{"code":"SPRING"}"#.to_owned()).await;
+            let answer = connections.send("PUT", &path, r#"{"code":"SPRING"}"#).await;
             assert_eq!(answer.status, 201, "{:?}", answer.body);
             true
         }
@@ -128,8 +127,8 @@ async fn redeem_batches(connections: &Connections) -> Seen {
         async move {
             let items: Vec<_> = (0..BATCH).map(|_| json!({ "id": Uuid::now_v7(), "code": "SPRING" })).collect();
             let body = json!({ "items": items }).to_string();
-            let answer = connections.send(Method::POST, "/v1/redemptions:batch", body).await;
-            let confirmed = String::from_utf8_lossy(&answer.body).matches("\"state\":\"confirmed\"").count();
+            let answer = connections.send("POST", "/v1/redemptions:batch", &body).await;
+            let confirmed = answer.body.matches("\"state\":\"confirmed\"").count();
             assert_eq!((answer.status, confirmed), (200, BATCH), "{:?}", answer.body);
             true
         }

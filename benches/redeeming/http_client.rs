@@ -1,27 +1,29 @@
-//! Keep-alive connections to a server's API, each with one request at a time.
+//! Keep-alive connections to a server's API, each with one request at a time. What the client takes of the shared cores, the servers
+//! do not have, so it knows only what the API's answers need: a status, and a body of a stated length.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Connections that callers share: each takes an idle one, and gives it back.
 #[derive(Clone)]
 pub struct Connections {
-    idle: Arc<Mutex<Vec<SendRequest<Full<Bytes>>>>>,
-    host: String,
-    authorization: String,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    /// The headers that all requests have in common.
+    headers: Arc<str>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
 }
 
 /// A status and a body.
 pub struct Answer {
     pub status: u16,
-    pub body: Bytes,
+    pub body: String,
 }
 
 impl Connections {
@@ -30,32 +32,43 @@ impl Connections {
         for _ in 0..count {
             let stream = TcpStream::connect(address).await.expect("a connection");
             stream.set_nodelay(true).expect("an option");
-            let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("a handshake");
-            tokio::spawn(connection);
-            idle.push(sender);
+            idle.push(Connection { stream, buffer: Vec::with_capacity(4096) });
         }
-        let authorization = format!("Bearer {key}");
-        Self { idle: Arc::new(Mutex::new(idle)), host: address.to_string(), authorization }
+        let headers =
+            format!("host: {address}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n").into();
+        Self { idle: Arc::new(Mutex::new(idle)), headers }
     }
 
     /// Sends a request with a body of JSON, and reads its whole answer.
     ///
     /// # Panics
-    /// If all connections are in use.
-    pub async fn send(&self, method: Method, path: &str, body: String) -> Answer {
+    /// If all connections are in use, or if the answer has no stated length.
+    pub async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
         let mut connection = self.idle.lock().expect("no panic").pop().expect("an idle connection");
-        connection.ready().await.expect("an open connection");
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", &self.host)
-            .header("authorization", &self.authorization)
-            .header("content-type", "application/json");
-        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
-        let answer = connection.send_request(request).await.expect("an answer");
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let (headers, length) = (&self.headers, body.len());
+        let request = format!("{method} {path} HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n{body}");
+        connection.stream.write_all(request.as_bytes()).await.expect("a request");
+        let answer = connection.read_answer().await;
         self.idle.lock().expect("no panic").push(connection);
-        Answer { status, body }
+        answer
+    }
+}
+
+impl Connection {
+    async fn read_answer(&mut self) -> Answer {
+        self.buffer.clear();
+        loop {
+            let read = self.stream.read_buf(&mut self.buffer).await.expect("an answer");
+            assert!(read > 0, "the server closed a connection");
+            let Some(end) = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
+            let head = std::str::from_utf8(&self.buffer[..end]).expect("headers");
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+            let length: usize = length.parse().expect("a length");
+            if self.buffer.len() == end + 4 + length {
+                let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+                let body = String::from_utf8(self.buffer[end + 4..].to_vec()).expect("text");
+                return Answer { status, body };
+            }
+        }
     }
 }

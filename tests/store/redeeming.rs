@@ -156,6 +156,43 @@ async fn unknown_foreign_and_dead_codes_look_alike_without_the_right_to_explanat
     judge_redemptions(&place).await;
 }
 
+on_both_stores!(regression_each_of_many_callers_gets_the_answer_about_its_own_code);
+async fn regression_each_of_many_callers_gets_the_answer_about_its_own_code(place: TestStore) {
+    for number in 0..3 {
+        let name = format!("spring-{number}");
+        create_campaign(&place, &definition(&name, "public", &format!("SPRING{number}"), &json!({})), 1).await;
+    }
+    create_campaign(&place, &definition("off", "public", "OFF", &json!({ "active": false })), 1).await;
+    let redeemer = redeemer(&place).await;
+    let callers = (0..200).map(|number| {
+        let redeemer = redeemer.clone();
+        tokio::spawn(async move {
+            // Neighbours, which are answered together, name different codes; some are unknown.
+            let code = ["SPRING0", "NOBODY", "SPRING1", "OFF", "NOSUCH", "SPRING2", "SPRING1"][number % 7];
+            let request = asking(code, &json!({}));
+            let asked = redeemer.validate(request.clone(), true).await.expect("an answer");
+            let name = asked.definition.map(|definition| definition.name.to_lowercase());
+            let used = redeemer.redeem(Uuid::now_v7(), request, true).await.expect("an answer");
+            let used = match used {
+                Redeemed::Granted { redemption, .. } => Some(redemption.campaign.to_lowercase()),
+                _ => None,
+            };
+            (code, name, asked.verdict.reasons.first().map(|reason| reason.code), used)
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        let (code, name, reason, used) = caller.await.expect("an answer");
+        let own = code.strip_prefix("SPRING").map(|number| format!("spring-{number}"));
+        let expected = match code {
+            "OFF" => (Some("off".to_owned()), Some(ReasonCode::CampaignNotActive)),
+            _ if own.is_some() => (own.clone(), None),
+            _ => (None, Some(ReasonCode::CodeNotFound)),
+        };
+        assert_eq!((name, reason), expected, "{code}");
+        assert_eq!(used, own, "{code}");
+    }
+}
+
 /// Issues a code of a restricted campaign.
 async fn code_of(place: &TestStore, identity: &str) -> String {
     create_campaign(place, &definition("own", "restricted", "OWN-######", &json!({})), 1).await;

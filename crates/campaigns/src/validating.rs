@@ -64,7 +64,7 @@ async fn validate(shared: &Shared, requests: Vec<Request>) -> Result<Vec<Validat
     }
     // Also without a known code: an answer about an unknown one takes as long.
     let mut validated = shared.store.validate(&shared.definitions, &asked).await?.into_iter();
-    let answers = is_known.into_iter().map(|is_known| match validated.next().filter(|_| is_known) {
+    let answers = is_known.into_iter().map(|is_known| match is_known.then(|| validated.next()).flatten() {
         Some(one) => Validation { definition: Some(one.definition), verdict: one.verdict, remaining: one.remaining },
         None => not_found(),
     });

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::encode::IsNull;
@@ -204,9 +204,6 @@ async fn run_sqlite(
     Ok(changed)
 }
 
-/// SQLite's form of the times in the tables, which compare as text.
-const SQLITE_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
-
 /// Translates what SQLite writes differently: times, lists, rows as JSON, and row locks, which its only writer needs not.
 fn translated(sql: &str) -> String {
     const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
@@ -339,9 +336,10 @@ impl Write for Length {
     }
 }
 
-/// Returns a time as text that both databases read, in whole milliseconds.
+/// Returns a time as text that both databases read, in whole milliseconds: SQLite's form of the times in its tables, which compare as
+/// text.
 pub(crate) fn time_text(time: DateTime<Utc>) -> String {
-    time.format(SQLITE_TIME).to_string()
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// A time, as the tables hold it.

@@ -155,7 +155,7 @@ fn prometheus_scrapes_every_service_of_codemint_where_it_listens() {
         assert_eq!(listens, format!("0.0.0.0:{}", job["dns_sd_configs"][0]["port"]), "{name}");
         assert!(names.contains(&name), "{name} is not scraped");
     }
-    assert_eq!(names, ["worker", "server"], "alerts.yml tells them apart by these names");
+    assert_eq!(names, ["worker", "server"], "alerts.yml knows servers by their name");
     let label = json!({ "source_labels": ["__meta_dns_name"], "target_label": "component" });
     assert_eq!(job["relabel_configs"], json!([label]));
 }

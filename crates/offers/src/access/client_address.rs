@@ -20,7 +20,7 @@ impl TrustedProxies {
     }
 
     /// Returns the address of the client. `peer` is that of the connection; `forwarded` are the values of `X-Forwarded-For` in
-    /// their order, to which each proxy has added its own peer on the right. Whoever sends a request chooses all that is left of
+    /// their order, to which each proxy has added its own peer on the right. The sender of a request invents all that is left of
     /// the first address that is no trusted proxy.
     pub fn client<'a>(&self, peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut entries = forwarded.rev().flat_map(|value| value.rsplit(',')).map(parse_entry);
@@ -62,7 +62,7 @@ mod tests {
         ("", "192.0.2.1", &["203.0.113.9"], "192.0.2.1"),
         ("10.0.0.0/8", "192.0.2.1", &["203.0.113.9"], "192.0.2.1"),
         ("10.0.0.1", "10.0.0.2", &["203.0.113.9"], "10.0.0.2"),
-        // The proxy writes the last entry, and whoever sends the request all others.
+        // The proxy writes the last entry; the sender of the request invents all others.
         ("10.0.0.0/8", "10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
         ("10.0.0.0/8", "10.0.0.1", &["198.51.100.1, 203.0.113.9"], "203.0.113.9"),
         ("10.0.0.0/8", "10.0.0.1", &["198.51.100.1", "203.0.113.9"], "203.0.113.9"),

@@ -15,6 +15,7 @@ use crate::config::values::{
 use codemint_codes::job::request::{CHUNK_SIZE_MAX, Limits};
 use codemint_codes::screening::FilterLimits;
 use codemint_codes::text::printable;
+use codemint_offers::access::client_address::TrustedProxies;
 use codemint_server::api::limits::LimitSettings;
 use codemint_store::connection::location::Location;
 use codemint_worker::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
@@ -121,6 +122,9 @@ impl Layers {
     fn server(&mut self) -> Option<ServerSettings> {
         let address = self.parse("server.listen", address);
         let connections_max = self.parse("server.connections_max", |text| whole_number(text, 1, CONNECTIONS_LIMIT));
+        let proxies = self.parse("server.trusted_proxies", |text| {
+            text.parse::<TrustedProxies>().map_err(|problem| problem.to_string())
+        });
         let limit = |text: &str| whole_number(text, 0, RATE_LIMIT_LIMIT);
         let requests_per_second = self.parse("server.rate_limit", limit);
         let failures_per_minute = self.parse("server.failures_per_minute", limit);
@@ -149,6 +153,7 @@ impl Layers {
             tls,
             connections_max: usize::try_from(connections_max?).ok()?,
             limits,
+            proxies: proxies?,
         })
     }
 

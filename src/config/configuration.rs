@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use codemint_codes::job::request::Limits;
 use codemint_codes::screening::FilterLimits;
+use codemint_offers::access::client_address::TrustedProxies;
 use codemint_server::api::limits::LimitSettings;
 use codemint_store::connection::location::Location;
 use codemint_telemetry::logs::{LogFormat, LogLevel};
@@ -61,6 +62,8 @@ pub struct ServerSettings {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub connections_max: usize,
     pub limits: LimitSettings,
+    /// The proxies whose word about the client is believed.
+    pub proxies: TrustedProxies,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -13,7 +13,7 @@ const fn setting(key: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 36] = [
+pub const SETTINGS: [Setting; 37] = [
     setting(
         "store.url",
         "sqlite://codemint.db",
@@ -110,7 +110,12 @@ pub const SETTINGS: [Setting; 36] = [
     setting(
         "server.failures_per_minute",
         "30",
-        "maximum number of wrong codes per minute of an actor, or of an API key whose requests name none, 0 to 1000000; beyond it, pauses that double; 0 for no limit",
+        "maximum number of wrong codes per minute of an actor, or of an API key whose requests name none, and of wrong keys of a client's address, 0 to 1000000; beyond it, pauses that double; 0 for no limit",
+    ),
+    setting(
+        "server.trusted_proxies",
+        "",
+        "addresses or networks of the proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8, with commas between; without any, nobody's is",
     ),
     setting("log.format", "auto", "text or json, on standard error; auto is text on a terminal and json elsewhere"),
     setting(

@@ -7,8 +7,13 @@ use yaml_serde::Value;
 
 use codemint_test_support::tools::{expect_content, read, root};
 
-const TESTS: [&str; 4] =
-    ["alerts_availability_test.yml", "alerts_jobs_test.yml", "alerts_load_test.yml", "alerts_redemptions_test.yml"];
+const TESTS: [&str; 5] = [
+    "alerts_api_test.yml",
+    "alerts_availability_test.yml",
+    "alerts_jobs_test.yml",
+    "alerts_load_test.yml",
+    "alerts_redemptions_test.yml",
+];
 const DEPLOYED: &str = "deploy/prometheus";
 
 fn document(file: &str) -> Value {

@@ -12,7 +12,11 @@ use codemint_test_support::codemint::Codemint;
 use codemint_test_support::tools::{expect_content, judge, python_tool, read, root};
 
 const DOCKERFILE: &str = "deploy/Dockerfile";
-const UNITS: [&str; 2] = ["deploy/systemd/codemint-worker.service", "deploy/systemd/codemint-migrate.service"];
+const UNITS: [&str; 3] = [
+    "deploy/systemd/codemint-worker.service",
+    "deploy/systemd/codemint-server.service",
+    "deploy/systemd/codemint-migrate.service",
+];
 const DEVCONTAINER: &str = ".devcontainer/devcontainer.json";
 const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/release.yml"];
 /// A bound on the scale of `systemd-analyze security`, from 0 to 10.
@@ -200,7 +204,10 @@ async fn the_image_runs_valid_commands_of_the_program_as_an_unprivileged_user() 
     }
     let environment = last_instruction("ENV");
     assert_settings(DOCKERFILE, environment.split_whitespace().filter_map(|pair| Some(pair.split_once('=')?.0)));
-    assert!(environment.contains("CODEMINT__ADMIN__LISTEN=0.0.0.0:9464"), "{environment}");
+    for listens in ["CODEMINT__ADMIN__LISTEN=0.0.0.0:9464", "CODEMINT__SERVER__LISTEN=0.0.0.0:8080"] {
+        assert!(environment.contains(listens), "{environment}");
+    }
+    assert_eq!(last_instruction("EXPOSE"), "8080 9464");
 }
 
 /// The values of one key of a unit, in order.
@@ -251,11 +258,20 @@ async fn units_run_valid_commands_of_the_program_with_known_settings() {
         let used: BTreeSet<&str> = environment.iter().filter_map(|pair| Some(pair.split_once("=%d/")?.1)).collect();
         assert_eq!(credentials, used, "{unit}");
     }
-    let worker = read(UNITS[0]);
-    let stop: u32 = unit_values(&worker, "TimeoutStopSec")[0].parse().expect("seconds");
-    assert!(stop > default_of("worker.shutdown_seconds").parse().expect("seconds"), "killed during its shutdown");
-    assert_eq!(unit_values(&worker, "Type"), ["notify"]);
-    assert!(!unit_values(&worker, "WatchdogSec").is_empty());
+    for service in &UNITS[..2] {
+        let text = read(service);
+        let stop: u32 = unit_values(&text, "TimeoutStopSec")[0].parse().expect("seconds");
+        let shutdown: u32 = default_of("worker.shutdown_seconds").parse().expect("seconds");
+        assert!(stop > shutdown, "{service} is killed during its shutdown");
+        assert_eq!(unit_values(&text, "Type"), ["notify"], "{service}");
+        assert!(!unit_values(&text, "WatchdogSec").is_empty(), "{service}");
+    }
+    let server = read(UNITS[1]);
+    let files: u64 = unit_values(&server, "LimitNOFILE")[0].parse().expect("a number");
+    assert!(files > default_of("server.connections_max").parse().expect("a number"), "connections are refused");
+    let admin = format!("CODEMINT__ADMIN__LISTEN={}", default_of("admin.listen"));
+    let own = unit_values(&server, "Environment").into_iter().find(|pair| pair.starts_with("CODEMINT__ADMIN__LISTEN="));
+    assert!(own.is_some_and(|own| own != admin), "a worker on the same machine has this address: {own:?}");
 }
 
 #[test]

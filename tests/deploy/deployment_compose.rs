@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use crate::deployment::{assert_arguments, assert_settings, default_of};
+use codemint_test_support::api::ApiServer;
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::postgres::{self, Durability, Server};
 use codemint_test_support::psql::stage_citus;
@@ -112,20 +113,51 @@ fn every_file_that_a_service_is_given_exists() {
 #[tokio::test]
 async fn services_of_codemint_run_valid_commands_and_have_the_time_to_shut_down() {
     let compose = compose();
-    for name in ["migrate", "worker", "citus-migrate", "citus-worker"] {
+    for (name, subcommand) in [
+        ("migrate", "migrate"),
+        ("worker", "worker"),
+        ("server", "serve"),
+        ("citus-migrate", "migrate"),
+        ("citus-worker", "worker"),
+    ] {
         let service = &compose["services"][name];
-        let subcommand = name.trim_start_matches("citus-");
         let command: Vec<&str> =
             texts(&service["command"]).into_iter().skip_while(|word| *word != subcommand).collect();
         assert!(!command.is_empty(), "{name} does not run {subcommand}");
         assert_arguments(&command).await;
         assert_settings(name, service["environment"].as_object().expect("variables").keys().map(String::as_str));
     }
-    let worker = &compose["services"]["worker"];
-    assert_arguments(&texts(&worker["healthcheck"]["test"])[2..]).await;
-    let grace = worker["stop_grace_period"].as_str().and_then(|time| time.strip_suffix('s')).expect("seconds");
-    let shutdown: u32 = default_of("worker.shutdown_seconds").parse().expect("seconds");
-    assert!(grace.parse::<u32>().expect("seconds") > shutdown, "killed during its shutdown");
+    for name in ["worker", "server"] {
+        let service = &compose["services"][name];
+        assert_arguments(&texts(&service["healthcheck"]["test"])[2..]).await;
+        let grace = service["stop_grace_period"].as_str().and_then(|time| time.strip_suffix('s')).expect("seconds");
+        let shutdown: u32 = default_of("worker.shutdown_seconds").parse().expect("seconds");
+        assert!(grace.parse::<u32>().expect("seconds") > shutdown, "{name} is killed during its shutdown");
+    }
+    let server = &compose["services"]["server"];
+    let listens = server["environment"]["CODEMINT__SERVER__LISTEN"].as_str().expect("an address");
+    let port = listens.strip_prefix("0.0.0.0:").expect("an address that other containers and the port reach");
+    assert_eq!(texts(&server["ports"]), [format!("127.0.0.1:{port}:{port}")]);
+}
+
+#[test]
+fn prometheus_scrapes_every_service_of_codemint_where_it_listens() {
+    let compose = compose();
+    let config: yaml_serde::Value = yaml_serde::from_str(&read("deploy/prometheus/prometheus.yml")).expect("YAML");
+    let config = serde_json::to_value(config).expect("a document");
+    let job = &config["scrape_configs"][0];
+    let names = texts(&job["dns_sd_configs"][0]["names"]);
+    let exposing = services(&compose).filter(|(name, service)| {
+        service["environment"].get("CODEMINT__ADMIN__LISTEN").is_some() && !name.starts_with("citus-")
+    });
+    for (name, service) in exposing {
+        let listens = service["environment"]["CODEMINT__ADMIN__LISTEN"].as_str().expect("an address");
+        assert_eq!(listens, format!("0.0.0.0:{}", job["dns_sd_configs"][0]["port"]), "{name}");
+        assert!(names.contains(&name), "{name} is not scraped");
+    }
+    assert_eq!(names, ["worker", "server"], "alerts.yml knows servers by their name");
+    let label = json!({ "source_labels": ["__meta_dns_name"], "target_label": "component" });
+    assert_eq!(job["relabel_configs"], json!([label]));
 }
 
 #[test]
@@ -141,7 +173,7 @@ fn secrets_are_random_created_once_and_in_no_file_of_the_repository() {
     assert_eq!(contents(first.path()), made, "servers already use the first secrets");
     make_secrets(second.path());
     let texts: BTreeSet<String> = made.into_iter().chain(contents(second.path())).map(|(_, text)| text).collect();
-    assert_eq!(texts.len(), 28, "all secrets differ");
+    assert_eq!(texts.len(), 32, "all secrets differ");
 
     let compose = compose();
     for (name, service) in services(&compose) {
@@ -189,6 +221,7 @@ fn start_servers(secrets: &Path) -> Servers {
         fs::write(secrets.join(file), url.replace(from, &format!("@127.0.0.1:{port}/"))).expect("a URL");
     };
     move_url("store-url", "@postgres/", servers.postgres.port());
+    move_url("store-url-serve", "@postgres/", servers.postgres.port());
     move_url("store-url-migrate", "@postgres/", servers.postgres.port());
     move_url("store-url-citus", "@citus-coordinator/", servers.postgres.port());
     move_url("store-url-citus-migrate", "@citus-coordinator/", servers.postgres.port());
@@ -231,14 +264,16 @@ fn service(compose: &Value, name: &str, secrets: &Path) -> Codemint {
 }
 
 #[tokio::test]
-async fn a_worker_mints_with_the_users_the_secrets_and_the_definitions_of_compose() {
+async fn a_worker_mints_and_a_server_answers_with_the_users_the_secrets_and_the_definitions_of_compose() {
     let place = tempfile::tempdir().expect("a directory");
     let secrets = place.path();
     make_secrets(secrets);
     let Servers { postgres, broker: _broker } = start_servers(secrets);
     postgres::create_database(&postgres.url("postgres"), "codemint").await;
+    // After an upgrade that brings a new user, it is run again.
     run_script("create-roles", secrets, &postgres);
-    postgres.demand_password_of("migrate,mint");
+    run_script("create-roles", secrets, &postgres);
+    postgres.demand_password_of("migrate,mint,serve");
 
     let compose = compose();
     service(&compose, "migrate", secrets).args(["migrate"]).run().await.expect_code(0);
@@ -251,6 +286,12 @@ async fn a_worker_mints_with_the_users_the_secrets_and_the_definitions_of_compos
     service(&compose, "worker", secrets).args(["worker", "--drain", "--no-wait"]).run().await.expect_code(0);
     let jobs = service(&compose, "worker", secrets).args(["jobs", "list", "--json"]).run().await.expect_code(0).json();
     assert_eq!((jobs[0]["state"].as_str(), jobs[0]["minted"].as_u64()), (Some("completed"), Some(50)), "{jobs}");
+
+    let create = ["keys", "create", "--scope", "manage"];
+    let key = service(&compose, "server", secrets).args(&create).run().await.expect_code(0).stdout;
+    let server = ApiServer::start_program(service(&compose, "server", secrets).args(&["serve"]), secrets, &[]).await;
+    assert_eq!(server.get("/v1/campaigns", key.trim()).await.expect(200)["items"], json!([]));
+    server.stop().await;
 
     // A wrong password is refused.
     let url = fs::read_to_string(secrets.join("store-url")).expect("a URL");

@@ -16,8 +16,9 @@ const EXAMPLE: &str = "deploy/kubernetes/overlays/example";
 /// The oldest supported version of Kubernetes, and the newest version that has a schema.
 const VERSIONS: [&str; 2] = ["1.31", "1.37"];
 /// The kinds that the schemas of Kubernetes do not know, and the packages that know them.
-const CUSTOM: [(&str, &str); 2] = [
+const CUSTOM: [(&str, &str); 3] = [
     ("ScaledObject", "@kubernetes-models/keda/keda.sh/v1alpha1"),
+    ("PodMonitor", "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1"),
     ("ServiceMonitor", "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1"),
 ];
 
@@ -44,18 +45,22 @@ fn resources() -> Vec<Value> {
     files(Path::new(BASE), "resources").iter().flat_map(|path| documents(path)).collect()
 }
 
-fn resource(kind: &str) -> Value {
-    let found = resources().into_iter().find(|resource| resource["kind"] == kind);
-    found.unwrap_or_else(|| panic!("no {kind}"))
+fn resource(kind: &str, name: &str) -> Value {
+    let is_it = |resource: &Value| resource["kind"] == kind && resource["metadata"]["name"] == name;
+    resources().into_iter().find(is_it).unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
 fn is_custom(resource: &Value) -> bool {
     CUSTOM.iter().any(|(kind, _)| resource["kind"] == *kind)
 }
 
-/// The pod templates of the worker and of the migration.
+/// The names of the Deployments.
+const SERVICES: [&str; 2] = ["codemint-worker", "codemint-server"];
+
+/// The pod templates of the worker, of the server and of the migration.
 fn pods() -> Vec<Value> {
-    ["Deployment", "Job"].map(|kind| resource(kind)["spec"]["template"].clone()).into()
+    let services = SERVICES.iter().map(|name| resource("Deployment", name));
+    services.chain([resource("Job", "codemint-migrate")]).map(|owner| owner["spec"]["template"].clone()).collect()
 }
 
 #[test]
@@ -175,53 +180,84 @@ fn variables(container: &Value) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn a_worker_has_the_time_to_shut_down_and_is_probed_where_it_listens() {
-    let config = resource("ConfigMap")["data"].clone();
-    let config = config.as_object().expect("settings");
-    assert_settings("the ConfigMap", config.keys().map(String::as_str));
+fn workers_and_servers_have_the_time_to_shut_down_and_are_probed_where_they_listen() {
+    let config = resource("ConfigMap", "codemint")["data"].clone();
+    assert_settings("the ConfigMap", config.as_object().expect("settings").keys().map(String::as_str));
     let patch = documents(&Path::new(EXAMPLE).join("configmap.yaml")).remove(0);
     assert_settings("the example", patch["data"].as_object().expect("settings").keys().map(String::as_str));
 
-    let spec = resource("Deployment")["spec"]["template"]["spec"].clone();
-    let shutdown = config["CODEMINT__WORKER__SHUTDOWN_SECONDS"].as_str().expect("seconds");
-    let grace = spec["terminationGracePeriodSeconds"].as_u64().expect("seconds");
-    assert!(grace > shutdown.parse().expect("seconds"), "killed during its shutdown");
-
-    let container = &spec["containers"][0];
-    let port = container["ports"][0]["containerPort"].as_u64().expect("a port");
-    assert_eq!(config["CODEMINT__ADMIN__LISTEN"], format!("0.0.0.0:{port}"));
-    for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
-        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "admin"}), "{probe}");
+    let shutdown: u64 =
+        config["CODEMINT__WORKER__SHUTDOWN_SECONDS"].as_str().expect("seconds").parse().expect("seconds");
+    for name in SERVICES {
+        let spec = resource("Deployment", name)["spec"]["template"]["spec"].clone();
+        let container = &spec["containers"][0];
+        let grace = spec["terminationGracePeriodSeconds"].as_u64().expect("seconds");
+        let pause = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap_or(0);
+        assert!(grace > pause + shutdown, "{name} is killed during its shutdown");
+        assert_eq!(container["envFrom"][0]["configMapRef"]["name"], "codemint");
+        for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+            assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "admin"}), "{name}: {probe}");
+        }
+        let ports = container["ports"].as_array().expect("ports");
+        let port =
+            |name: &str| ports.iter().find(|port| port["name"] == name).map(|port| port["containerPort"].clone());
+        let listens = |setting: &str| config[setting].as_str().and_then(|at| at.strip_prefix("0.0.0.0:")?.parse().ok());
+        assert_eq!(port("admin").and_then(|port| port.as_u64()), listens("CODEMINT__ADMIN__LISTEN"), "{name}");
+        let http = listens("CODEMINT__SERVER__LISTEN").filter(|_| name == "codemint-server");
+        assert_eq!(port("http").and_then(|port| port.as_u64()), http, "{name}");
     }
-    assert_eq!(container["envFrom"][0]["configMapRef"]["name"], resource("ConfigMap")["metadata"]["name"]);
-    let monitored = &resource("ServiceMonitor")["spec"]["endpoints"][0];
-    assert_eq!((&monitored["path"], &monitored["port"]), (&json!("/metrics"), &json!("admin")));
-    assert_eq!(resource("Service")["spec"]["ports"][0]["name"], "admin");
+    assert_eq!(resource("Service", "codemint-worker")["spec"]["ports"][0]["name"], "admin");
+    let api = resource("Service", "codemint-server")["spec"]["ports"].clone();
+    assert_eq!(api.as_array().map(Vec::len), Some(1), "clients have no use for the admin port");
+    assert_eq!(api[0]["targetPort"], "http");
 }
 
 #[test]
-fn every_selector_of_workers_selects_the_pods_of_the_deployment() {
-    let labels = resource("Deployment")["spec"]["template"]["metadata"]["labels"].clone();
-    let selectors = [
-        ("Deployment", "/spec/selector/matchLabels"),
-        ("Service", "/spec/selector"),
-        ("PodDisruptionBudget", "/spec/selector/matchLabels"),
-        ("NetworkPolicy", "/spec/podSelector/matchLabels"),
-        ("ServiceMonitor", "/spec/selector/matchLabels"),
-    ];
-    for (kind, at) in selectors {
-        assert_eq!(resource(kind).pointer(at), Some(&labels), "{kind}");
+fn monitors_scrape_workers_and_servers_as_one_job_and_tell_them_apart() {
+    let jobs = documents(&Path::new(BASE).join("kustomization.yaml")).remove(0)["labels"].clone();
+    assert_eq!(jobs[0]["pairs"]["app.kubernetes.io/instance"], "codemint", "the name of the scrape job");
+    for (kind, name, endpoints) in
+        [("ServiceMonitor", "codemint-worker", "endpoints"), ("PodMonitor", "codemint-server", "podMetricsEndpoints")]
+    {
+        let spec = resource(kind, name)["spec"].clone();
+        assert_eq!(spec["jobLabel"], "app.kubernetes.io/instance", "{kind}");
+        let endpoint = &spec[endpoints][0];
+        assert_eq!((&endpoint["path"], &endpoint["port"]), (&json!("/metrics"), &json!("admin")), "{kind}");
+        let component = name.trim_start_matches("codemint-");
+        assert_eq!(endpoint["relabelings"], json!([{"targetLabel": "component", "replacement": component}]), "{kind}");
     }
-    assert_eq!(resource("Service")["metadata"]["labels"], labels, "the ServiceMonitor selects the Service");
-    let scaled = resource("ScaledObject")["spec"]["scaleTargetRef"]["name"].clone();
-    assert_eq!(scaled, resource("Deployment")["metadata"]["name"]);
-    let migration = resource("Job")["spec"]["template"]["metadata"]["labels"].clone();
-    let policies: Vec<Value> = resources().into_iter().filter(|resource| resource["kind"] == "NetworkPolicy").collect();
-    assert!(policies.iter().any(|policy| policy["spec"]["podSelector"]["matchLabels"] == migration));
 }
 
 #[test]
-fn network_policies_admit_only_scrapes_and_reach_only_dns_and_the_servers() {
+fn every_selector_selects_the_pods_of_its_deployment() {
+    for name in SERVICES {
+        let deployment = resource("Deployment", name);
+        let labels = deployment["spec"]["template"]["metadata"]["labels"].clone();
+        let (monitor, scaler) = match name {
+            "codemint-worker" => ("ServiceMonitor", "ScaledObject"),
+            _ => ("PodMonitor", "HorizontalPodAutoscaler"),
+        };
+        let selectors = [
+            ("Deployment", "/spec/selector/matchLabels"),
+            ("Service", "/spec/selector"),
+            ("PodDisruptionBudget", "/spec/selector/matchLabels"),
+            ("NetworkPolicy", "/spec/podSelector/matchLabels"),
+            (monitor, "/spec/selector/matchLabels"),
+        ];
+        for (kind, at) in selectors {
+            assert_eq!(resource(kind, name).pointer(at), Some(&labels), "{name}: {kind}");
+        }
+        assert_eq!(resource("Service", name)["metadata"]["labels"], labels, "a ServiceMonitor selects the Service");
+        assert_eq!(resource(scaler, name)["spec"]["scaleTargetRef"]["name"], name);
+        assert!(deployment["spec"].get("replicas").is_none(), "{name}: {scaler} controls the number");
+    }
+    let migration = resource("Job", "codemint-migrate")["spec"]["template"]["metadata"]["labels"].clone();
+    let policy = resource("NetworkPolicy", "codemint-migrate");
+    assert_eq!(policy["spec"]["podSelector"]["matchLabels"], migration);
+}
+
+#[test]
+fn network_policies_admit_only_scrapes_and_clients_and_reach_only_dns_and_the_servers() {
     for policy in resources().iter().filter(|resource| resource["kind"] == "NetworkPolicy") {
         let (name, spec) = (&policy["metadata"]["name"], &policy["spec"]);
         assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]), "{name}");
@@ -234,12 +270,15 @@ fn network_policies_admit_only_scrapes_and_reach_only_dns_and_the_servers() {
         };
         let (comes_in, goes_out) = match name.as_str() {
             Some("codemint-worker") => (vec![9464], vec![53, 5432, 5671, 5672]),
+            Some("codemint-server") => (vec![8080, 9464], vec![53, 5432]),
             _ => (vec![], vec![53, 5432]),
         };
         assert_eq!(ports(&spec["ingress"]).into_iter().collect::<Vec<_>>(), comes_in, "{name}");
         assert_eq!(ports(&spec["egress"]).into_iter().collect::<Vec<_>>(), goes_out, "{name}");
         for rule in spec["ingress"].as_array().into_iter().flatten() {
-            assert!(rule["from"].as_array().is_some_and(|from| !from.is_empty()), "{name} lets everybody in");
+            let from = rule["from"].as_array().expect("senders");
+            let is_named = |sender: &Value| sender["namespaceSelector"]["matchLabels"].is_object();
+            assert!(!from.is_empty() && from.iter().all(is_named), "{name} lets everybody in");
         }
     }
 }
@@ -247,7 +286,7 @@ fn network_policies_admit_only_scrapes_and_reach_only_dns_and_the_servers() {
 #[test]
 fn workers_are_scaled_on_existing_metrics() {
     let contract = read("docs/metrics.md");
-    let triggers = resource("ScaledObject")["spec"]["triggers"].clone();
+    let triggers = resource("ScaledObject", "codemint-worker")["spec"]["triggers"].clone();
     for trigger in triggers.as_array().expect("triggers") {
         let query = trigger["metadata"]["query"].as_str().expect("a query");
         let metrics: Vec<String> = query

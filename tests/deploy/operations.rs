@@ -28,7 +28,7 @@ for _ in {1..60}; do [ "$(recorded)" = 0 ] || break; sleep 1; done
 for _ in {1..60}; do [[ "$(queues)" != *jobs:0:0,* ]] || break; sleep 1; done
 # A unit's user does not exist on this machine: it gets copies of the files with URLs, and may read what everyone may.
 units=$(grep --no-filename --only-matching '/etc/codemint/[a-z.-]*' deploy/systemd/*.service | sort --unique)
-secrets=(/etc/codemint/*-password /etc/codemint/*-url /root/spring.csv /var/backups/codemint/*)
+secrets=(/etc/codemint/*-password /etc/codemint/*-url /root/spring.csv /root/*.key /var/backups/codemint/*)
 echo "== seen"
 echo "codes $(sql 'select count(*) from codes')"
 echo "exported $(tail --lines +2 /root/spring.csv | sort --unique | wc --lines)"
@@ -36,22 +36,25 @@ echo "completed $(sql "select count(*) from jobs where state = 'completed' and m
 echo "jobs $(sql "select count(*) from jobs")"
 echo "encoding $(sql 'show server_encoding')"
 echo "databases $(sql "select string_agg(datname, ',') from pg_database where datname like 'codemint%'")"
-echo "rightsBeyond $(sql "select count(*) from pg_roles where rolname ~ '^(codemint_|mint|migrate)' and (rolsuper or rolcreaterole or rolcreatedb)")"
+echo "rightsBeyond $(sql "select count(*) from pg_roles where rolname ~ '^(codemint_|mint|migrate|serve)' and (rolsuper or rolcreaterole or rolcreatedb)")"
 echo "owners $(sql "select string_agg(distinct tableowner, ',') from pg_tables where schemaname = 'public'")"
 echo "audited $(sql "select string_agg(action || ' ' || result, ',' order by no) from audit" | tr ' ' '-')"
 echo "mintDeletes $(PGPASSWORD=$(cat /etc/codemint/mint-password) psql --no-psqlrc --host localhost --username mint codemint \
     --command 'delete from codes' 2>&1 | count 'permission denied')"
 echo "secrets ${#secrets[@]}"
 echo "secretsOfOthers $(for file in "${secrets[@]}"; do as_nobody cat "$file" 2> /dev/null || true; done | wc --bytes)"
-echo "secretsLogged $(grep --recursive --fixed-strings --file <(cat /etc/codemint/*-password) /var/log | wc --lines)"
+echo "secretsLogged $(grep --recursive --fixed-strings --file <(cat /etc/codemint/*-password /root/*.key) /var/log | wc --lines)"
 echo "missingForUnits $(for file in $units; do [ -f "$file" ] || echo "$file"; done | wc --lines)"
 install --owner nobody --mode 400 /etc/codemint/migrate-store-url /tmp/credential
 echo "worksForUnits $(as_nobody env --ignore-environment CODEMINT__STORE__URL_FILE=/tmp/credential /usr/local/bin/codemint \
     --config /etc/codemint/codemint.toml migrate --check 2>&1 | count 'the schema is current')"
-echo "workers $(ps -C codemint -o user= | paste --serial --delimiters ,)"
+echo "processes $(ps -C codemint -o user=,args= | sed 's/ .* / /' | sort | paste --serial --delimiters ,)"
 echo "workerStarts $(count 'the worker is at work' /var/log/codemint/worker.log)"
 echo "workerEnds $(count 'the worker has ended; it minted 50000 codes' /var/log/codemint/worker.log)"
-echo "errorsLogged $(count ERROR /var/log/codemint/worker.log)"
+echo "serverStarts $(count 'the HTTP API listens' /var/log/codemint/server.log)"
+echo "serverEnds $(count 'the HTTP API has ended' /var/log/codemint/server.log)"
+echo "requests $(count '"status":200.*"message":"request"\|"message":"request".*"status":200' /var/log/codemint/server.log)"
+echo "errorsLogged $(cat /var/log/codemint/*.log | count ERROR)"
 echo "brokerUsers $(rabbitmqctl --quiet list_users --no-table-headers | cut --fields 1 | sort | paste --serial --delimiters ,)"
 echo "queues $(queues)"
 echo "up $(ask 'up{job="codemint"}' | count '=> 1 ')"
@@ -97,7 +100,7 @@ fn run_on_a_fresh_machine(script: &str) -> String {
 }
 
 #[test]
-fn the_operations_document_leads_from_a_fresh_machine_to_a_monitored_worker() {
+fn the_operations_document_leads_from_a_fresh_machine_to_a_monitored_worker_and_server() {
     let said = run_on_a_fresh_machine(&format!("set -x\n{}{LOOK_AROUND}", commands()));
 
     let (_, seen) = said.split_once("== seen\n").unwrap_or_else(|| panic!("the script did not finish:\n{said}"));
@@ -111,20 +114,23 @@ fn the_operations_document_leads_from_a_fresh_machine_to_a_monitored_worker() {
         ("databases", "codemint"),
         ("rightsBeyond", "0"),
         ("owners", "codemint_owner"),
-        ("audited", "request-accepted,end-completed,export-begun,export-done"),
+        ("audited", "request-accepted,end-completed,export-begun,export-done,key_create-done"),
         ("mintDeletes", "1"),
-        ("secrets", "10"),
+        ("secrets", "13"),
         ("secretsOfOthers", "0"),
         ("secretsLogged", "0"),
         ("missingForUnits", "0"),
         ("worksForUnits", "1"),
-        ("workers", "codemint"),
+        ("processes", "codemint serve,codemint worker"),
         ("workerStarts", "2"),
         ("workerEnds", "1"),
+        ("serverStarts", "2"),
+        ("serverEnds", "1"),
+        ("requests", "1"),
         ("errorsLogged", "0"),
         ("brokerUsers", "codemint-producer,codemint-reader,codemint-worker"),
         ("queues", "codemint.jobs:0:1,codemint.jobs.dead:0:0,"),
-        ("up", "1"),
+        ("up", "2"),
         ("recorded", "1"),
         ("alerts", "0"),
         ("open", "4369"),
@@ -149,6 +155,7 @@ fn every_page_that_the_operations_document_links_to_exists() {
     let links: Vec<&str> = links.filter(|link| !link.starts_with("http")).collect();
     assert!(links.len() > 10, "{links:?}");
     for link in links {
-        assert!(root().join("docs").join(link).exists(), "{link} does not exist");
+        let (page, _section) = link.split_once('#').unwrap_or((link, ""));
+        assert!(root().join("docs").join(page).exists(), "{link} does not exist");
     }
 }

@@ -92,7 +92,7 @@ async fn all_problems_of_all_layers_are_reported_at_once() {
     place.write("codemint.toml", &text);
     let url = format!("mysql://u:{PASSWORD}@h/db");
     let words = [
-        "configuration: 8 problems",
+        "configuration: 9 problems",
         "deny.builtin (environment CODEMINT__DENY__BUILTIN): found \"yes\"; write true or false",
         "chunk_size (codemint.toml) is not a known key; did you mean job.chunk_size?",
         "store.ulr (codemint.toml) is not a known key; the known keys are store.url, store.url_file, store.pgbouncer, store.require_least_privilege, job.chunk_size",
@@ -101,8 +101,13 @@ async fn all_problems_of_all_layers_are_reported_at_once() {
         "log.level (codemint.toml) takes one value, not a list",
         "log.format (environment CODEMINT__LOG__FORMAT): found \"xml\"; write auto, text or json",
         "store.url (--store): found the scheme \"mysql\"; a store is sqlite://FILE or postgres://",
+        "server.trusted_proxies (environment CODEMINT__SERVER__TRUSTED_PROXIES): found \"10.0.0.0/33\"; write addresses or networks such as 10.0.0.0/8, with commas between",
     ];
-    let variables = [("CODEMINT__LOG__FORMAT", "xml"), ("CODEMINT__DENY__BUILTIN", "yes")];
+    let variables = [
+        ("CODEMINT__LOG__FORMAT", "xml"),
+        ("CODEMINT__DENY__BUILTIN", "yes"),
+        ("CODEMINT__SERVER__TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/33"),
+    ];
     refused(&place, &variables, &["--store", &url], &words).await;
 }
 

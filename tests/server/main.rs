@@ -11,4 +11,5 @@ mod api_jobs;
 mod api_lists;
 mod api_audit;
 mod api_limits;
+mod api_proxies;
 mod api_tls;

@@ -1,12 +1,14 @@
 //! The health of a worker, as containers and probes query it and as it is reported to service managers.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use codemint_test_support::codemint::Ran;
+use codemint_test_support::codemint::{Codemint, Ran, finish, send_signal};
 use codemint_test_support::postgres::{Durability, Server, create_database};
+use codemint_test_support::processes::reserved_port;
 use codemint_test_support::site::{Site, Worker, publish, request};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
@@ -98,18 +100,52 @@ async fn readiness_queries_the_store_at_most_once_a_second_however_often_it_is_a
     assert!((1..ASKED / 2).contains(&looks), "the schema was read {looks} times");
 }
 
-#[tokio::test]
-async fn a_worker_reports_readiness_liveness_and_shutdown_to_a_service_manager() {
-    let site = Site::new(TestStore::postgres().await).await;
-    let place = site.store.directory.path().join("notify");
+/// Listens as a service manager does; returns the value of `NOTIFY_SOCKET`, and what receives the next message.
+fn service_manager(directory: &Path) -> (String, impl Fn() -> String) {
+    let place = directory.join("notify");
     let socket = UnixDatagram::bind(&place).expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-    let hear = || {
+    let hear = move || {
         let mut message = [0; 4096];
         let length = socket.recv(&mut message).expect("a message in time");
         String::from_utf8_lossy(&message[..length]).into_owned()
     };
-    let place = place.display().to_string();
+    (place.display().to_string(), hear)
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_the_database_reports_readiness_and_liveness_also_without_an_admin_listener() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (socket, hear) = service_manager(place.path());
+    let server = Codemint::new(place.path())
+        .args(["--store", "postgres://nobody@127.0.0.1:1/none", "serve"])
+        .env("CODEMINT__SERVER__LISTEN", &format!("127.0.0.1:{}", reserved_port()))
+        .env("CODEMINT__ADMIN__LISTEN", "off")
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "300000")
+        .start();
+    assert!(hear().starts_with("READY=1\n"), "readiness is reported first");
+    assert_eq!(hear(), "WATCHDOG=1\n");
+    send_signal("TERM", &server);
+    finish(server).await.expect_code(0);
+}
+
+#[tokio::test]
+async fn a_server_refuses_to_work_as_a_superuser_also_without_an_admin_listener() {
+    let place = TestStore::postgres().await;
+    let server = place
+        .codemint(["serve"])
+        .env("CODEMINT__SERVER__LISTEN", &format!("127.0.0.1:{}", reserved_port()))
+        .env("CODEMINT__ADMIN__LISTEN", "off")
+        .env("CODEMINT__STORE__REQUIRE_LEAST_PRIVILEGE", "true");
+    let ran = server.run().await.expect_code(2);
+    assert!(ran.stderr.contains("use a member of codemint_server"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_worker_reports_readiness_liveness_and_shutdown_to_a_service_manager() {
+    let site = Site::new(TestStore::postgres().await).await;
+    let (place, hear) = service_manager(site.store.directory.path());
     let worker = site.start(&[("NOTIFY_SOCKET", &place), ("WATCHDOG_USEC", "300000")], &[]);
     assert!(hear().starts_with("READY=1\n"), "readiness is reported first");
     let mut beats = 0;

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use codemint_telemetry::metrics::http::{OpenConnection, connections_allowed};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -16,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 pub use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 /// The time limit of a client for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +32,10 @@ const STREAMS_MAX: u32 = 200;
 const RESETS_MAX: usize = 20;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The address that a request came from: of the client, or of a proxy in front of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub IpAddr);
 
 /// How connections are accepted.
 #[derive(Clone)]
@@ -55,12 +63,13 @@ impl fmt::Debug for Listening {
 pub async fn serve(listener: TcpListener, router: Router, listening: Listening, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(listening.connections_max));
     let (graceful, builder) = (GracefulShutdown::new(), builder());
+    connections_allowed(listening.connections_max);
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &connections) => accepted,
             () = stop.cancelled() => break,
         };
-        let (stream, permit) = match accepted {
+        let (stream, peer, permit) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // The process has no file descriptors left, or the client has gone.
@@ -72,13 +81,13 @@ pub async fn serve(listener: TcpListener, router: Router, listening: Listening, 
         let (router, builder, watcher, tls) =
             (router.clone(), builder.clone(), graceful.watcher(), listening.tls.clone());
         tokio::spawn(async move {
-            let _permit = permit;
+            let (_permit, _open) = (permit, OpenConnection::count());
             match tls {
-                None => serve_connection(stream, router, &builder, watcher).await,
+                None => serve_connection(stream, peer, router, &builder, watcher).await,
                 Some(tls) => {
                     // A failed handshake concerns the client alone.
                     if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                        serve_connection(stream, router, &builder, watcher).await;
+                        serve_connection(stream, peer, router, &builder, watcher).await;
                     }
                 }
             }
@@ -96,20 +105,24 @@ pub async fn serve(listener: TcpListener, router: Router, listening: Listening, 
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(tokio::net::TcpStream, Peer, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _address) = listener.accept().await?;
+    let (stream, address) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, permit))
+    Ok((stream, Peer(address.ip()), permit))
 }
 
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     router: Router,
     builder: &Builder<TokioExecutor>,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
-    let service = TowerToHyperService::new(router);
+    let service = TowerToHyperService::new(router.map_request(move |mut request: Request<_>| {
+        request.extensions_mut().insert(peer);
+        request
+    }));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     // A client that breaks its connection concerns nobody else.
     let _ended: Result<(), Box<dyn std::error::Error + Send + Sync>> = watcher.watch(connection.into_owned()).await;

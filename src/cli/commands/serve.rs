@@ -81,12 +81,16 @@ impl Serve {
     ) -> Result<(), Failure> {
         // A worker in this process has the admin listener.
         let admin = if has_worker { None } else { AdminListener::open(context, None).await? };
-        let Some(store) = service::open_store(context, self.no_wait).await? else { return Ok(()) };
-        if let Some(admin) = &admin {
-            admin.set_store(&store);
-            service::check_rights(context, &store, "codemint_server").await?;
+        if !has_worker {
             service::report_ready();
             tokio::spawn(service::feed_watchdog());
+        }
+        let Some(store) = service::open_store(context, self.no_wait).await? else { return Ok(()) };
+        if !has_worker {
+            service::check_rights(context, &store, "codemint_server").await?;
+        }
+        if let Some(admin) = &admin {
+            admin.set_store(&store);
             let (store, stop) = (store.clone(), context.stop.token().clone());
             tokio::spawn(async move { store_poller::poll(&store, &stop).await });
         }
@@ -110,7 +114,7 @@ fn api_settings(context: &Context) -> Result<ApiSettings, Failure> {
     let config = &context.config;
     let (policy, options) = (policy_files::load(config)?, context.job_options());
     let ordering = OrderSettings { policy, limits: config.limits, chunk_size: config.chunk_size, options };
-    Ok(ApiSettings { limits: config.server.limits, ordering })
+    Ok(ApiSettings { limits: config.server.limits, proxies: config.server.proxies.clone(), ordering })
 }
 
 /// Reads the certificate and its key.

@@ -1,6 +1,7 @@
 //! `codemint serve` as a process, and a client of its HTTP API.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -38,21 +39,23 @@ impl ApiServer {
     }
 
     pub async fn start_with(place: &TestStore, environment: &[(&str, &str)], args: &[&str]) -> Self {
-        Self::start_program(place.codemint(["serve"]).args(args), place, environment).await
+        Self::start_program(place.codemint(["serve"]).args(args), place.path(), environment).await
     }
 
     /// Starts a server that reaches the store by this URL.
     pub async fn start_at(place: &TestStore, url: &str, environment: &[(&str, &str)]) -> Self {
-        Self::start_program(Codemint::new(place.path()).args(["--store", url, "serve"]), place, environment).await
+        Self::start_program(Codemint::new(place.path()).args(["--store", url, "serve"]), place.path(), environment)
+            .await
     }
 
-    async fn start_program(program: Codemint, place: &TestStore, environment: &[(&str, &str)]) -> Self {
+    /// Starts this program, which serves the API, and logs into this directory.
+    pub async fn start_program(program: Codemint, directory: &Path, environment: &[(&str, &str)]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
         let mut program = program.env("CODEMINT__SERVER__LISTEN", &address.to_string());
         for (name, value) in environment {
             program = program.env(name, value);
         }
-        let process = Worker::start(program, place.path());
+        let process = Worker::start(program, directory);
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60)));
         let server = Self { address, process, agent: agent.build().into() };
         wait_until("the server answers", async || {

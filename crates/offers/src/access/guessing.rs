@@ -1,5 +1,6 @@
 //! Guessing: which refusals count as wrong codes, and how long who guesses has to wait.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::verdict::reason::{Reason, ReasonCode};
@@ -36,6 +37,14 @@ impl Pause {
     }
 }
 
+/// Returns the address for which the failures of a client count: an IPv6 subscriber chooses the last 64 bits.
+pub fn counted_as(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
 /// Returns true if the refusal is one of a wrong code. A used-up code was right.
 pub fn is_failure(reasons: &[Reason]) -> bool {
     reasons.iter().any(|reason| matches!(reason.code, ReasonCode::CodeNotFound | ReasonCode::WrongIdentity))
@@ -56,6 +65,13 @@ mod tests {
         }
         assert_eq!(pause.length(), Duration::from_secs(1280));
         assert_eq!(Pause::after(Some((pause.remembered_for(), pause))), Pause::after(None));
+    }
+
+    #[test]
+    fn failures_of_an_ipv6_subscriber_count_as_those_of_one_client() {
+        let counted = |text: &str| counted_as(text.parse().expect("an address")).to_string();
+        assert_eq!(counted("2001:db8:1:2:a:b:c:d"), "2001:db8:1:2::");
+        assert_eq!(counted("203.0.113.9"), "203.0.113.9");
     }
 
     #[test]

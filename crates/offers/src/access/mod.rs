@@ -4,4 +4,5 @@ pub mod scope;
 pub mod key;
 pub mod record;
 pub mod guessing;
+pub mod client_address;
 pub mod document;

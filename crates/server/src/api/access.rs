@@ -52,8 +52,14 @@ impl<N: Need> FromRequestParts<Arc<Api>> for Allowed<N> {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
         let sent = sent_key(&parts.headers)?;
-        let key = api.keys.find(&sent.digest()).await?.ok_or_else(unknown_key)?;
-        if let Some(seen) = parts.extensions.get::<Seen>() {
+        let seen = parts.extensions.get::<Seen>();
+        let Some(key) = api.keys.find(&sent.digest()).await? else {
+            if let Some(seen) = seen {
+                api.limits.note_unknown_key(seen.client)?;
+            }
+            return Err(unknown_key());
+        };
+        if let Some(seen) = seen {
             let _first = seen.key.set(key.id);
         }
         api.limits.admit(key.id)?;

@@ -1,35 +1,42 @@
 //! What surrounds each request: its id, its time limit, its line in the access log, and the body of its problem.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use codemint_offers::access::client_address::TrustedProxies;
 use codemint_telemetry::metrics::http as metrics;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::problem::{Problem, TIMEOUT};
+use crate::api::service::Api;
 use crate::api::unread::keep_rest;
+use crate::listening::Peer;
 
 /// The time limit of a request. What a transaction has begun by then is carried out all the same.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The part of the access log that handlers fill in.
+/// What is known about the sender of a request; handlers fill in the rest.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    /// The address of the client, as far as proxies can be believed.
+    pub client: IpAddr,
     /// The id of the API key, once it is known.
     pub key: Arc<OnceLock<Uuid>>,
 }
 
 /// Answers a request and logs a line about it, with the path of the document: parameters may be identities.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let (started, id) = (Instant::now(), Uuid::now_v7());
-    let seen = Seen { key: Arc::default() };
+    let seen = Seen { client: client_of(&request, &api.proxies), key: Arc::default() };
     let (mut request, rest) = keep_rest(request);
     request.extensions_mut().insert(seen.clone());
     let method = request.method().clone();
@@ -57,8 +64,16 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     metrics::answered(response.status().as_u16(), started.elapsed());
     let (status, key) = (response.status().as_u16(), seen.key.get());
-    tracing::info!(request_id = %id, %method, path, status, problem = code, key_id = key.map(tracing::field::display), milliseconds, "request");
+    let (client, key) = (seen.client, key.map(tracing::field::display));
+    tracing::info!(request_id = %id, %client, %method, path, status, problem = code, key_id = key, milliseconds, "request");
     response
+}
+
+fn client_of(request: &Request, proxies: &TrustedProxies) -> IpAddr {
+    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
+    // What is no text is no address.
+    proxies.client(peer, forwarded.map(|value| value.to_str().unwrap_or_default()))
 }
 
 /// Answers a request within the time for it.

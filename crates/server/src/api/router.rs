@@ -16,6 +16,7 @@ use crate::api::service::Api;
 
 /// Returns the router of all paths.
 pub fn router(api: Arc<Api>) -> Router {
+    let observing = middleware::from_fn_with_state(Arc::clone(&api), observe);
     let (paths, document) = document::paths_and_document();
     let document = axum::body::Bytes::from(document.to_string());
     let document = move || async move { ([(CONTENT_TYPE, "application/json")], document) };
@@ -25,5 +26,5 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(DefaultBodyLimit::disable())
         // The hook of panics has logged where it was.
         .layer(CatchPanicLayer::custom(|_panic| Problem::internal("a panic").into_response()))
-        .layer(middleware::from_fn(observe))
+        .layer(observing)
 }

@@ -7,6 +7,7 @@ use axum::body::Body;
 use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::redeeming::Redeemer;
 use codemint_codes::text::printable;
+use codemint_offers::access::client_address::TrustedProxies;
 use codemint_offers::campaign::definition::Definition;
 use codemint_store::campaigns::definitions::Campaign;
 use codemint_store::connection::store::Store;
@@ -37,6 +38,7 @@ pub struct Api {
     pub(crate) issuer: Issuer,
     pub(crate) keys: KeyRing,
     pub(crate) limits: Limits,
+    pub(crate) proxies: TrustedProxies,
     pub(crate) ordering: OrderSettings,
     /// Cancelled when the process is to stop.
     pub(crate) stop: CancellationToken,
@@ -49,6 +51,7 @@ pub struct Api {
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
     pub limits: LimitSettings,
+    pub proxies: TrustedProxies,
     pub ordering: OrderSettings,
 }
 
@@ -77,6 +80,7 @@ impl Api {
             store,
             redeemer,
             limits: Limits::new(settings.limits),
+            proxies: settings.proxies,
             ordering: settings.ordering,
             stop,
             slots: Slots::new(),

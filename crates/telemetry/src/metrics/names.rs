@@ -175,6 +175,12 @@ metrics! {
         by!("status": "2xx", "3xx", "4xx", "5xx");
     pub(crate) HTTP_REQUEST: ChunkSeconds =
         "codemint_http_request_seconds", "Time from the headers of a request to the headers of its answer", &[];
+    pub HTTP_THROTTLED: Counter =
+        "codemint_http_throttled_total", "Requests that the HTTP API answered with status 429, by the code of the problem",
+        by!("code": "too-many-requests", "too-many-attempts");
+    pub HTTP_CONNECTIONS: Gauge = "codemint_http_connections", "Open connections to the HTTP API", &[];
+    pub HTTP_CONNECTIONS_MAX: Gauge =
+        "codemint_http_connections_max", "Maximum number of open connections to the HTTP API", NONE;
 }
 
 /// The series of a gauge for which 0 would be wrong: none is exposed at the start.

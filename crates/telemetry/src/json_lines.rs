@@ -3,7 +3,9 @@
 use std::fmt;
 
 use chrono::{SecondsFormat, Utc};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer as _};
+use serde_json::{Map, Serializer, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -19,54 +21,68 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut line = Map::new();
+        let (mut line, metadata) = (Vec::with_capacity(512), event.metadata());
+        let mut serializer = Serializer::new(&mut line);
+        let map = serializer.serialize_map(None).map_err(|_unwritable| fmt::Error)?;
+        let mut fields = Fields { map, is_written: true };
+        let mut of_spans = Map::new();
         for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             let extensions = span.extensions();
             let fields = extensions.get::<FormattedFields<N>>();
             if let Some(Ok(Value::Object(fields))) = fields.map(|fields| serde_json::from_str(&fields.fields)) {
-                line.extend(fields);
+                of_spans.extend(fields);
             }
         }
-        event.record(&mut Fields(&mut line));
-        let time = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
-        line.insert("timestamp".to_owned(), time.into());
-        line.insert("level".to_owned(), event.metadata().level().as_str().into());
-        line.insert("target".to_owned(), event.metadata().target().into());
-        writeln!(writer, "{}", Value::Object(line))
+        fields.put("timestamp", Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true));
+        fields.put("level", metadata.level().as_str());
+        fields.put("target", metadata.target());
+        event.record(&mut fields);
+        for (name, value) in of_spans.iter().filter(|(name, _)| metadata.fields().field(name.as_str()).is_none()) {
+            fields.put(name, value);
+        }
+        let Fields { map, is_written } = fields;
+        map.end().map_err(|_unwritable| fmt::Error)?;
+        match String::from_utf8(line) {
+            Ok(line) if is_written => writeln!(writer, "{line}"),
+            _ => Err(fmt::Error),
+        }
     }
 }
 
-struct Fields<'a>(&'a mut Map<String, Value>);
+struct Fields<M> {
+    map: M,
+    is_written: bool,
+}
 
-impl Fields<'_> {
-    fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+impl<M: SerializeMap> Fields<M> {
+    fn put(&mut self, name: &str, value: impl Serialize) {
+        self.is_written &= self.map.serialize_entry(name, &value).is_ok();
     }
 }
 
-impl Visit for Fields<'_> {
+impl<M: SerializeMap> Visit for Fields<M> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        self.put(field.name(), format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
+        self.put(field.name(), value);
     }
 }
 

@@ -11,4 +11,6 @@ mod api_jobs;
 mod api_lists;
 mod api_audit;
 mod api_limits;
+mod api_faults;
+mod api_crashes;
 mod api_tls;

@@ -3,7 +3,7 @@
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use codemint_offers::problem::Problem as FieldProblem;
 use serde::de::DeserializeOwned;
@@ -48,6 +48,7 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
+        refuse_encoded(request.headers())?;
         let body = to_bytes(request.into_body(), BODY_BYTES_MAX).await;
         let too_large =
             |_error| Problem::new(TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes, or it ended early"));
@@ -79,14 +80,29 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence(text).eq_ignore_ascii_case("application/json") && !text.to_ascii_lowercase().contains("charset=iso")
 }
 
+/// Bodies are never decompressed: a small one could become a huge one.
+///
+/// # Errors
+/// `unsupported-media-type` if the body is said to be compressed.
+pub fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get_all(CONTENT_ENCODING).iter().all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        true => Ok(()),
+        false => {
+            Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without the header Content-Encoding"))
+        }
+    }
+}
+
 /// Returns true if the body is said to be CSV.
 pub fn is_csv(headers: &HeaderMap) -> bool {
     essence(content_type(headers)).eq_ignore_ascii_case("text/csv")
 }
 
 /// # Errors
-/// `unsupported-media-type` unless the body is said to be CSV.
+/// `unsupported-media-type` unless the body is said to be CSV that is not compressed.
 pub fn require_csv(headers: &HeaderMap) -> Result<(), Problem> {
+    refuse_encoded(headers)?;
     match is_csv(headers) {
         true => Ok(()),
         false => {

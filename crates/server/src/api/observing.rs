@@ -9,6 +9,8 @@ use axum::http::header::{CACHE_CONTROL, CONNECTION, HeaderValue, X_CONTENT_TYPE_
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use codemint_telemetry::metrics::http as metrics;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -17,6 +19,8 @@ use crate::api::unread::keep_rest;
 
 /// The time limit of a request. What a transaction has begun by then is carried out all the same.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The maximum number of requests that are being answered, over all connections.
+const REQUESTS_MAX: usize = 10_000;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The part of the access log that handlers fill in.
@@ -59,6 +63,20 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let (status, key) = (response.status().as_u16(), seen.key.get());
     tracing::info!(request_id = %id, %method, path, status, problem = code, key_id = key.map(tracing::field::display), milliseconds, "request");
     response
+}
+
+/// Returns a middleware that refuses requests while too many are being answered: while the store does not answer, each waits for it.
+pub(crate) fn limit_number() -> impl Clone + Fn(Request, Next) -> BoxFuture<'static, Response> {
+    let places = Arc::new(Semaphore::new(REQUESTS_MAX));
+    move |request, next| {
+        let place = Arc::clone(&places).try_acquire_owned();
+        Box::pin(async move {
+            match place {
+                Ok(_place) => next.run(request).await,
+                Err(_all_are_taken) => Problem::busy().into_response(),
+            }
+        })
+    }
 }
 
 /// Answers a request within the time for it.

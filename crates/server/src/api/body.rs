@@ -1,11 +1,12 @@
 //! Bodies and parameters of requests, with every problem of theirs.
 
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use codemint_offers::problem::Problem as FieldProblem;
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -49,10 +50,9 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
         refuse_encoded(request.headers())?;
-        let body = to_bytes(request.into_body(), BODY_BYTES_MAX).await;
-        let too_large =
-            |_error| Problem::new(TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes, or it ended early"));
-        let body = body.map_err(too_large)?;
+        let body = read_whole(request.into_body()).await.ok_or_else(|| {
+            Problem::new(TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes, or it ended early"))
+        })?;
         if body.is_empty() {
             return Ok(Self(None));
         }
@@ -65,6 +65,19 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
             .map_err(|error| Problem::invalid_field("", format!("the body is not JSON: {}", place(&error))))?;
         Ok(Self(Some(value)))
     }
+}
+
+/// Reads a body; `None` if it is too long or ends early. Its pieces are not kept: a client may send one for each byte.
+async fn read_whole(body: Body) -> Option<Vec<u8>> {
+    let (mut whole, mut pieces) = (Vec::new(), body.into_data_stream());
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.ok()?;
+        if whole.len() + piece.len() > BODY_BYTES_MAX {
+            return None;
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Some(whole)
 }
 
 fn place(error: &serde_json::Error) -> String {

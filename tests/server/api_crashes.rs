@@ -47,7 +47,7 @@ struct Shops {
 
 impl Shops {
     /// Creates campaigns whose limits are reached soon, and starts a server.
-    async fn open(place: &TestStore, is_always_up: bool) -> Self {
+    async fn open(place: &TestStore, environment: &[(&str, &str)], is_always_up: bool) -> Self {
         let budget = json!({ "limits": { "budget": { "currency": "EUR", "amount": 20_000 } } });
         create_campaign(place, &definition("many", "public", "MANY", &json!({ "limits": { "redeemed": 150 } })), 1)
             .await;
@@ -55,7 +55,7 @@ impl Shops {
         let single = json!({ "limits": { "per_code": 1 } });
         create_campaign(place, &definition("single", "private", "SINGLE-####", &single), 50).await;
         Self {
-            server: Mutex::new(Arc::new(ApiServer::start(place).await)),
+            server: Mutex::new(Arc::new(ApiServer::start_with(place, environment, &[]).await)),
             key: create_key(place, "redeem").await,
             codes: place.texts("select code from codes order by code").await,
             is_always_up,
@@ -282,12 +282,16 @@ fn memory(server: &ApiServer) -> u64 {
 
 on_stores!([sqlite, postgres] what_a_killed_server_answered_is_stored_and_the_rest_is_right_when_repeated);
 async fn what_a_killed_server_answered_is_stored_and_the_rest_is_right_when_repeated(place: TestStore) {
-    let shops = Shops::open(&place, false).await;
+    // Answers to what is committed are late enough to be lost.
+    let stall = format!("{}=10*off->1*return(stall)->off", failpoint::REDEMPTIONS_COMMITTED);
+    let shops = Shops::open(&place, &[("FAILPOINTS", &stall)], false).await;
     let kill = async || {
-        for _ in 0..5 {
+        for kills_left in (0..5).rev() {
             sleep(Duration::from_millis(700)).await;
             shops.server().process.signal("KILL");
-            let next = Arc::new(ApiServer::start(&place).await);
+            let stalls = [("FAILPOINTS", &*stall)];
+            let environment = if kills_left > 0 { &stalls[..] } else { &[] };
+            let next = Arc::new(ApiServer::start_with(&place, environment, &[]).await);
             *shops.server.lock().expect("a server") = next;
         }
     };
@@ -297,7 +301,7 @@ async fn what_a_killed_server_answered_is_stored_and_the_rest_is_right_when_repe
 #[tokio::test]
 async fn a_database_that_crashes_under_load_makes_no_answer_wrong() {
     let (database, place) = OwnDatabase::start().await;
-    let shops = Shops::open(&place, true).await;
+    let shops = Shops::open(&place, &[], true).await;
     let crash = async || {
         for _ in 0..4 {
             sleep(Duration::from_millis(700)).await;

@@ -149,8 +149,12 @@ async fn ten_thousand_slow_and_idle_connections_are_ended_and_those_that_wait_ar
         println!("{} connections after {:?}", idle.len() + slow.len(), started.elapsed());
         // One more has to wait until one ends.
         let mut waiting = connect_with(address, b"GET /v1/campaigns HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        assert_eq!(read_all(&mut waiting), (Vec::new(), false), "there was room for one connection more");
-        let (mut is_served, mut left) = (false, 1);
+        let answered = read_all(&mut waiting);
+        // On a very slow machine, the first ones have ended already.
+        if started.elapsed() < Duration::from_secs(25) {
+            assert_eq!(answered, (Vec::new(), false), "there was room for one connection more");
+        }
+        let (mut is_served, mut left) = (!answered.0.is_empty(), 1);
         while !is_served || left > 0 {
             assert!(started.elapsed() < Duration::from_secs(75), "{left} are left, served: {is_served}");
             slow.retain_mut(|stream| stream.write_all(b" ").is_ok());
@@ -165,7 +169,7 @@ async fn ten_thousand_slow_and_idle_connections_are_ended_and_those_that_wait_ar
         }
         drop(idle);
         println!("all were ended after {:?}", started.elapsed());
-        String::from_utf8(read_all(&mut waiting).0).expect("text")
+        String::from_utf8([answered.0, read_all(&mut waiting).0].concat()).expect("text")
     };
     let answer = harm(&server, &key, ("slow clients", 300 << 10), slow).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");

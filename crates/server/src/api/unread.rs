@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
 use axum::http::Version;
-use axum::http::header::TRANSFER_ENCODING;
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
@@ -17,13 +16,8 @@ const READ_IN_VAIN_MAX: usize = 64 << 10;
 const READ_IN_VAIN_FOR: Duration = Duration::from_millis(100);
 
 /// What a handler leaves of a body.
-#[derive(Clone, Debug)]
-pub(super) struct Rest {
-    body: Arc<Mutex<Option<BodyDataStream>>>,
-    /// The request may have had a length as well, which the library hides; a proxy may have believed it, and what follows may not be
-    /// a request of the same client. <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>
-    is_chunked: bool,
-}
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rest(Arc<Mutex<Option<BodyDataStream>>>);
 
 /// Keeps what a handler does not read of the body, if the request has one and its connection needs it.
 pub(super) fn keep_rest(request: Request) -> (Request, Option<Rest>) {
@@ -32,11 +26,10 @@ pub(super) fn keep_rest(request: Request) -> (Request, Option<Rest>) {
         return (request, None);
     }
     let (parts, body) = request.into_parts();
-    let is_chunked = parts.headers.contains_key(TRANSFER_ENCODING);
-    let body = Arc::new(Mutex::new(Some(body.into_data_stream())));
-    let read = Arc::clone(&body);
+    let rest = Rest(Arc::new(Mutex::new(Some(body.into_data_stream()))));
+    let read = rest.clone();
     let pieces = stream::poll_fn(move |context| {
-        let mut slot = read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = read.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(inner) = slot.as_mut() else { return Poll::Ready(None) };
         let piece = inner.poll_next_unpin(context);
         if matches!(piece, Poll::Ready(None)) {
@@ -44,15 +37,13 @@ pub(super) fn keep_rest(request: Request) -> (Request, Option<Rest>) {
         }
         piece
     });
-    (Request::from_parts(parts, Body::from_stream(pieces)), Some(Rest { body, is_chunked }))
+    (Request::from_parts(parts, Body::from_stream(pieces)), Some(rest))
 }
 
 impl Rest {
-    /// Reads the rest; returns false if no request may follow it on its connection: it is too long, does not end soon, or its end is in
-    /// doubt.
+    /// Reads the rest; returns false if it is too long or does not end soon.
     pub(super) async fn read(self) -> bool {
-        let rest = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut rest) = rest else { return !self.is_chunked };
+        let Some(mut rest) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return true };
         let reading = async {
             let mut length = 0;
             while let Some(piece) = rest.next().await {
@@ -63,6 +54,6 @@ impl Rest {
             }
             true
         };
-        timeout(READ_IN_VAIN_FOR, reading).await.unwrap_or(false) && !self.is_chunked
+        timeout(READ_IN_VAIN_FOR, reading).await.unwrap_or(false)
     }
 }

@@ -11,6 +11,7 @@ mod api_jobs;
 mod api_lists;
 mod api_audit;
 mod api_limits;
+mod api_connections;
 mod api_faults;
 mod api_crashes;
 mod api_tls;

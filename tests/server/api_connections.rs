@@ -59,7 +59,7 @@ async fn ten_thousand_slow_and_idle_connections_are_ended_and_those_that_wait_ar
         for number in 0..silent {
             // The system drops connections that arrive faster than a busy server accepts them, and the client tries again much later.
             if number % 250 == 0 {
-                std::thread::sleep(Duration::from_millis(50));
+                std::thread::sleep(Duration::from_millis(200));
             }
             idle.push(connect(address));
         }

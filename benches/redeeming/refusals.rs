@@ -57,7 +57,12 @@ pub async fn measure_refusals(server: &Server) -> bool {
     let mut holds = true;
     for kind in 1..KINDS.len() {
         let deviations = rank_difference(&times[0], &times[kind]).abs();
-        let what = format!("standard deviations between {} unknown codes and {} {}", times[0].len(), times[kind].len(), KINDS[kind].0);
+        let what = format!(
+            "standard deviations between {} unknown codes and {} {}",
+            times[0].len(),
+            times[kind].len(),
+            KINDS[kind].0
+        );
         if kind + 1 < KINDS.len() {
             holds &= at_most(&what, deviations, DEVIATIONS_MAX);
         } else {

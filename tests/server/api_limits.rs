@@ -78,7 +78,7 @@ async fn a_key_asks_as_often_as_it_may(place: TestStore) {
 }
 
 /// Sends raw bytes and returns what arrives until the server closes the connection.
-fn send_raw(server: &ApiServer, bytes: &[u8]) -> (String, Duration) {
+pub(crate) fn send_raw(server: &ApiServer, bytes: &[u8]) -> (String, Duration) {
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(100))).expect("a timeout");
     let started = Instant::now();

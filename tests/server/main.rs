@@ -12,4 +12,7 @@ mod api_lists;
 mod api_audit;
 mod api_limits;
 mod api_proxies;
+mod api_connections;
+mod api_faults;
+mod api_crashes;
 mod api_tls;

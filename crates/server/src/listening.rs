@@ -3,30 +3,37 @@
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::Request;
 use codemint_telemetry::metrics::http::{OpenConnection, connections_allowed};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 pub use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 /// The time limit of a client for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The time limit of a client for the headers of a request, and of a connection without a request.
+/// The time limit of a client for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a connection without a new request is looked for, to be ended.
+const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 /// The maximum size of the headers of a request in bytes.
 const HEADER_BYTES_MAX: usize = 32 << 10;
+/// How long a client may accept nothing of what is sent to it.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 const STREAMS_MAX: u32 = 200;
 /// Streams that a client resets before they are answered; beyond, its connection is closed.
 const RESETS_MAX: usize = 20;
@@ -62,7 +69,7 @@ impl fmt::Debug for Listening {
 /// Serves requests until a stop; then answers those that were sent, within the time for it.
 pub async fn serve(listener: TcpListener, router: Router, listening: Listening, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(listening.connections_max));
-    let (graceful, builder) = (GracefulShutdown::new(), builder());
+    let builder = builder();
     connections_allowed(listening.connections_max);
     loop {
         let accepted = tokio::select! {
@@ -78,23 +85,23 @@ pub async fn serve(listener: TcpListener, router: Router, listening: Listening, 
                 continue;
             }
         };
-        let (router, builder, watcher, tls) =
-            (router.clone(), builder.clone(), graceful.watcher(), listening.tls.clone());
+        let (router, builder, stop, tls) = (router.clone(), builder.clone(), stop.clone(), listening.tls.clone());
         tokio::spawn(async move {
             let (_permit, _open) = (permit, OpenConnection::count());
             match tls {
-                None => serve_connection(stream, peer, router, &builder, watcher).await,
+                None => serve_connection(stream, peer, router, &builder, &stop).await,
                 Some(tls) => {
                     // A failed handshake concerns the client alone.
                     if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                        serve_connection(stream, peer, router, &builder, watcher).await;
+                        serve_connection(stream, peer, router, &builder, &stop).await;
                     }
                 }
             }
         });
     }
     drop(listener);
-    if timeout(listening.shutdown, graceful.shutdown()).await.is_err() {
+    let all = u32::try_from(listening.connections_max).unwrap_or(u32::MAX);
+    if timeout(listening.shutdown, connections.acquire_many(all)).await.is_err() {
         tracing::warn!(
             "requests did not end in time and were dropped; raise worker.shutdown_seconds to leave more time"
         );
@@ -109,23 +116,48 @@ async fn accept(
     let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, address) = listener.accept().await?;
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_TIMEOUT))?;
     Ok((stream, Peer(address.ip()), permit))
 }
 
+/// Serves a connection until its client closes it, asks nothing for long, or the process is to stop: then requests that are being
+/// answered still are.
 async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
     router: Router,
     builder: &Builder<TokioExecutor>,
-    watcher: hyper_util::server::graceful::Watcher,
+    stop: &CancellationToken,
 ) {
-    let service = TowerToHyperService::new(router.map_request(move |mut request: Request<_>| {
+    let (router, requests) = (TowerToHyperService::new(router), Arc::new(AtomicUsize::default()));
+    let counted = Arc::clone(&requests);
+    let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        request
-    }));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    // A client that breaks its connection concerns nobody else.
-    let _ended: Result<(), Box<dyn std::error::Error + Send + Sync>> = watcher.watch(connection.into_owned()).await;
+        counted.fetch_add(1, Ordering::Relaxed);
+        router.call(request)
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // A client that breaks its connection concerns nobody else.
+        _ended = connection.as_mut() => return,
+        () = no_request(&requests) => {}
+        () = stop.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ended = connection.await;
+}
+
+/// Waits until no request has come for a while. The library ends only HTTP/1 connections, and only after their first byte.
+async fn no_request(requests: &AtomicUsize) {
+    let mut before = 0;
+    loop {
+        sleep(IDLE_INTERVAL).await;
+        let now = requests.load(Ordering::Relaxed);
+        if now == before {
+            return;
+        }
+        before = now;
+    }
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -89,7 +89,11 @@ impl ApiServer {
         self.try_send(method, path, key, headers, body).await.expect("an answer")
     }
 
-    async fn try_send(
+    /// Does the same; an error is an answer that has not arrived.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    pub async fn try_send(
         &self,
         method: &str,
         path: &str,

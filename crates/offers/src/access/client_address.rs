@@ -1,6 +1,6 @@
 //! The address of a client behind proxies: what `X-Forwarded-For` says is believed only as far as trusted proxies have written it.
 
-use std::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;

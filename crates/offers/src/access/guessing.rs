@@ -1,6 +1,6 @@
 //! Guessing: which refusals count as wrong codes, and how long who guesses has to wait.
 
-use std::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::verdict::reason::{Reason, ReasonCode};

@@ -1,11 +1,12 @@
 //! Bodies and parameters of requests, with every problem of theirs.
 
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use codemint_offers::problem::Problem as FieldProblem;
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -48,10 +49,10 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let body = to_bytes(request.into_body(), BODY_BYTES_MAX).await;
-        let too_large =
-            |_error| Problem::new(TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes, or it ended early"));
-        let body = body.map_err(too_large)?;
+        refuse_encoded(request.headers())?;
+        let body = read_whole(request.into_body()).await.ok_or_else(|| {
+            Problem::new(TOO_LARGE, format!("a body has at most {BODY_BYTES_MAX} bytes, or it ended early"))
+        })?;
         if body.is_empty() {
             return Ok(Self(None));
         }
@@ -64,6 +65,19 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
             .map_err(|error| Problem::invalid_field("", format!("the body is not JSON: {}", place(&error))))?;
         Ok(Self(Some(value)))
     }
+}
+
+/// Reads a body; `None` if it is too long or ends early. Its pieces are not kept: a client may send one for each byte.
+async fn read_whole(body: Body) -> Option<Vec<u8>> {
+    let (mut whole, mut pieces) = (Vec::new(), body.into_data_stream());
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.ok()?;
+        if whole.len() + piece.len() > BODY_BYTES_MAX {
+            return None;
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Some(whole)
 }
 
 fn place(error: &serde_json::Error) -> String {
@@ -79,14 +93,29 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence(text).eq_ignore_ascii_case("application/json") && !text.to_ascii_lowercase().contains("charset=iso")
 }
 
+/// Bodies are never decompressed: a small one could become a huge one.
+///
+/// # Errors
+/// `unsupported-media-type` if the body is said to be compressed.
+pub fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get_all(CONTENT_ENCODING).iter().all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        true => Ok(()),
+        false => {
+            Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without the header Content-Encoding"))
+        }
+    }
+}
+
 /// Returns true if the body is said to be CSV.
 pub fn is_csv(headers: &HeaderMap) -> bool {
     essence(content_type(headers)).eq_ignore_ascii_case("text/csv")
 }
 
 /// # Errors
-/// `unsupported-media-type` unless the body is said to be CSV.
+/// `unsupported-media-type` unless the body is said to be CSV that is not compressed.
 pub fn require_csv(headers: &HeaderMap) -> Result<(), Problem> {
+    refuse_encoded(headers)?;
     match is_csv(headers) {
         true => Ok(()),
         false => {

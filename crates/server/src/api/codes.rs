@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::access::{Allowed, Manage};
-use crate::api::body::{InPath, JsonBody, is_csv};
+use crate::api::body::{InPath, JsonBody, is_csv, refuse_encoded};
 use crate::api::list_errands::{CodesForList, ListErrand, ListOrdered};
 use crate::api::observing::in_time;
 use crate::api::ordering::{NOT_RESTRICTED, public, stored_job};
@@ -84,6 +84,7 @@ async fn order(
 ) -> Result<Response, Problem> {
     let campaign = api.campaign(&name).await?;
     if is_csv(request.headers()) {
+        refuse_encoded(request.headers())?;
         return order_for_list(&api, campaign, &caller.key, request.into_body()).await;
     }
     let ordered = async {

@@ -25,7 +25,7 @@ use crate::api::identity::OwnCodes;
 use crate::api::issuing::IssuedDocument;
 use crate::api::keys::NewKeyRequest;
 use crate::api::masks::ExplainRequest;
-use crate::api::observing::limit_time;
+use crate::api::observing::{limit_number, limit_time};
 use crate::api::paging::Page;
 use crate::api::problem::Problem;
 use crate::api::redemptions::BatchAnswers;
@@ -55,7 +55,8 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
         .layer(middleware::from_fn(limit_time))
         // Their bodies may take longer.
         .merge(codes::routes())
-        .merge(segments::streaming_routes());
+        .merge(segments::streaming_routes())
+        .layer(middleware::from_fn(limit_number()));
     let (router, document) = paths.split_for_parts();
     let mut document = serde_json::to_value(document).unwrap_or_default();
     document["openapi"] = json!("3.1.0");

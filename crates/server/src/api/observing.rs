@@ -11,17 +11,20 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use codemint_offers::access::client_address::TrustedProxies;
 use codemint_telemetry::metrics::http as metrics;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::problem::{Problem, TIMEOUT};
-use crate::api::service::Api;
 use crate::api::unread::keep_rest;
 use crate::listening::Peer;
 
 /// The time limit of a request. What a transaction has begun by then is carried out all the same.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The maximum number of requests that are being answered, over all connections.
+const REQUESTS_MAX: usize = 10_000;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What is known about the sender of a request; handlers fill in the rest.
@@ -34,9 +37,9 @@ pub(crate) struct Seen {
 }
 
 /// Answers a request and logs a line about it, with the path of the document: parameters may be identities.
-pub(crate) async fn observe(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(State(proxies): State<Arc<TrustedProxies>>, request: Request, next: Next) -> Response {
     let (started, id) = (Instant::now(), Uuid::now_v7());
-    let seen = Seen { client: client_of(&request, &api.proxies), key: Arc::default() };
+    let seen = Seen { client: client_of(&request, &proxies), key: Arc::default() };
     let (mut request, rest) = keep_rest(request);
     request.extensions_mut().insert(seen.clone());
     let method = request.method().clone();
@@ -74,6 +77,20 @@ fn client_of(request: &Request, proxies: &TrustedProxies) -> IpAddr {
     let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
     // What is no text is no address.
     proxies.client(peer, forwarded.map(|value| value.to_str().unwrap_or_default()))
+}
+
+/// Returns a middleware that refuses requests while too many are being answered: while the store does not answer, each waits for it.
+pub(crate) fn limit_number() -> impl Clone + Fn(Request, Next) -> BoxFuture<'static, Response> {
+    let places = Arc::new(Semaphore::new(REQUESTS_MAX));
+    move |request, next| {
+        let place = Arc::clone(&places).try_acquire_owned();
+        Box::pin(async move {
+            match place {
+                Ok(_place) => next.run(request).await,
+                Err(_all_are_taken) => Problem::busy().into_response(),
+            }
+        })
+    }
 }
 
 /// Answers a request within the time for it.

@@ -16,7 +16,7 @@ use crate::api::service::Api;
 
 /// Returns the router of all paths.
 pub fn router(api: Arc<Api>) -> Router {
-    let observing = middleware::from_fn_with_state(Arc::clone(&api), observe);
+    let observing = middleware::from_fn_with_state(Arc::clone(&api.proxies), observe);
     let (paths, document) = document::paths_and_document();
     let document = axum::body::Bytes::from(document.to_string());
     let document = move || async move { ([(CONTENT_TYPE, "application/json")], document) };

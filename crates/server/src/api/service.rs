@@ -1,6 +1,7 @@
 //! The service behind the paths.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -38,7 +39,7 @@ pub struct Api {
     pub(crate) issuer: Issuer,
     pub(crate) keys: KeyRing,
     pub(crate) limits: Limits,
-    pub(crate) proxies: TrustedProxies,
+    pub(crate) proxies: Arc<TrustedProxies>,
     pub(crate) ordering: OrderSettings,
     /// Cancelled when the process is to stop.
     pub(crate) stop: CancellationToken,
@@ -80,7 +81,7 @@ impl Api {
             store,
             redeemer,
             limits: Limits::new(settings.limits),
-            proxies: settings.proxies,
+            proxies: Arc::new(settings.proxies),
             ordering: settings.ordering,
             stop,
             slots: Slots::new(),

@@ -7,6 +7,7 @@ mod api_redemption;
 mod api_campaigns;
 mod api_access;
 mod api_document;
+mod api_page;
 mod api_jobs;
 mod api_lists;
 mod api_audit;

@@ -37,6 +37,8 @@ pub mod cases;
 #[cfg(feature = "servers")]
 pub mod codemint;
 #[cfg(feature = "servers")]
+pub mod shown;
+#[cfg(feature = "servers")]
 pub mod site;
 #[cfg(feature = "servers")]
 pub mod amqp;

@@ -13,3 +13,4 @@ mod api_lists;
 mod api_audit;
 mod api_limits;
 mod api_tls;
+mod contract;

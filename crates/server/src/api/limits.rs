@@ -17,7 +17,7 @@ use crate::api::problem::{Kind, Problem, kind};
 
 /// After this many failures, those that are over are forgotten.
 const TIDY_EVERY: usize = 1000;
-const TOO_MANY_REQUESTS: Kind =
+pub(super) const TOO_MANY_REQUESTS: Kind =
     kind(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "The API key is used too often");
 const TOO_MANY_ATTEMPTS: Kind =
     kind(StatusCode::TOO_MANY_REQUESTS, ReasonCode::TooManyAttempts.as_str(), "There were too many wrong codes");

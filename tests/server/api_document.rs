@@ -9,8 +9,10 @@ use serde_json::Value;
 use codemint_server::api::document::paths_and_document;
 use codemint_server::api::reference::Reference;
 use codemint_test_support::api::ApiServer;
+use codemint_test_support::api_changes::breaking_changes;
 use codemint_test_support::schemas::assert_fits;
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::tools::read;
 
 const FILE: &str = "docs/openapi.json";
 
@@ -39,6 +41,16 @@ fn the_document_in_the_repository_is_the_one_that_is_served() {
     }
     let stored = fs::read_to_string(&file).expect("a file");
     assert!(stored == served, "{FILE} is out of date; CODEMINT_WRITE_SCHEMAS=1 cargo test --test server writes it");
+}
+
+/// The document of the last release, which had no API: that of the coming one.
+const RELEASED: &str = "docs/openapi/0.1.json";
+
+#[test]
+fn programs_written_for_the_released_document_still_work() {
+    let released = serde_json::from_str(&read(RELEASED)).expect("JSON");
+    let found = breaking_changes(&released, &document());
+    assert!(found.is_empty(), "these changes break programs: {found:#?}");
 }
 
 #[test]

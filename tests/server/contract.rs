@@ -47,8 +47,8 @@ async fn fill(place: &TestStore) {
     write_dictionary(place, "keys.txt", spare["id"].as_str());
 }
 
-/// Orders codes, holds some of them, and creates segments.
-async fn order_and_hold(place: &TestStore, server: &ApiServer, key: &str) {
+/// Orders codes, releases some uses, and creates segments.
+async fn order_and_release(place: &TestStore, server: &ApiServer, key: &str) {
     for (no, campaign) in [(1, "many"), (2, "club")] {
         let order = json!({ "count": 1000, "job_id": id(no) });
         server.ask("POST", &format!("/v1/campaigns/{campaign}/codes"), key, Some(order)).await.expect(202);
@@ -59,10 +59,11 @@ async fn order_and_hold(place: &TestStore, server: &ApiServer, key: &str) {
     let listed = server.get(&format!("/v1/jobs/{}/codes", id(1)), key).await.body;
     write_dictionary(place, "codes.txt", ["SPRING", "SUMMER"].into_iter().chain(listed.lines().skip(1).take(20)));
     write_dictionary(place, "ids.txt", (1..10).map(id));
-    write_dictionary(place, "held.txt", (11..15).map(id));
-    for held in (11..15).map(id) {
-        let request = json!({ "code": "SPRING", "hold_seconds": 604_800 });
-        server.ask("PUT", &format!("/v1/redemptions/{held}"), key, Some(request)).await.expect(201);
+    write_dictionary(place, "released.txt", (11..15).map(id));
+    for path in (11..15).map(|no| format!("/v1/redemptions/{}", id(no))) {
+        let request = json!({ "code": "SPRING", "hold_seconds": 600 });
+        server.ask("PUT", &path, key, Some(request)).await.expect(201);
+        server.ask("POST", &format!("{path}/release"), key, None).await.expect(200);
     }
     for segment in ["gold", "silver"] {
         server.ask("PUT", &format!("/v1/segments/{segment}"), key, Some(json!({}))).await.expect(201);
@@ -95,7 +96,7 @@ async fn every_generated_request_gets_an_answer_that_the_document_describes() {
     let environment = [("CODEMINT__SERVER__FAILURES_PER_MINUTE", "0"), ("CODEMINT__LIMITS__COUNT_MAX", "1000")];
     let server = ApiServer::start_with(&place, &environment, &[]).await;
     let key = place.codemint(["keys", "create", "--json", "--scope", SCOPES]).run().await.expect_code(0).json();
-    order_and_hold(&place, &server, key["key"].as_str().expect("a key")).await;
+    order_and_release(&place, &server, key["key"].as_str().expect("a key")).await;
     let (examples, phases, least) = match is_long() {
         true => (600, "examples,coverage,fuzzing,stateful", 20_000),
         false => (100, "examples,coverage,fuzzing", 5_000),

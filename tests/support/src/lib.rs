@@ -4,6 +4,7 @@
 
 pub mod tools;
 pub mod schemas;
+pub mod api_changes;
 pub mod chance;
 pub mod small_masks;
 pub mod hostile_bytes;

@@ -241,9 +241,12 @@ fn choices(schema: &Value) -> Vec<Value> {
     schema["oneOf"].as_array().or_else(|| schema["anyOf"].as_array()).cloned().unwrap_or_default()
 }
 
-/// Follows references.
+/// Follows references, unless they lead nowhere.
 fn resolve<'a>(document: &'a Value, mut schema: &'a Value) -> &'a Value {
-    while let Some(found) = schema["$ref"].as_str().and_then(|name| document.pointer(name.strip_prefix('#')?)) {
+    const STEPS_MAX: usize = 10;
+    for _ in 0..STEPS_MAX {
+        let found = schema["$ref"].as_str().and_then(|name| document.pointer(name.strip_prefix('#')?));
+        let Some(found) = found else { break };
         schema = found;
     }
     schema

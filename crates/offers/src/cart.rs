@@ -5,6 +5,8 @@ use crate::problem::Problem;
 
 /// The maximum number of lines of a cart.
 pub const LINES_MAX: usize = 1000;
+/// The maximum number of groups of a line.
+pub const GROUPS_MAX: usize = 100;
 /// The maximum number of units of a line.
 pub const QUANTITY_MAX: u64 = 1_000_000_000;
 

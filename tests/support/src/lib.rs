@@ -4,6 +4,7 @@
 
 pub mod tools;
 pub mod schemas;
+pub mod api_changes;
 pub mod chance;
 pub mod small_masks;
 pub mod hostile_bytes;
@@ -37,6 +38,8 @@ pub mod coordinator;
 pub mod cases;
 #[cfg(feature = "servers")]
 pub mod codemint;
+#[cfg(feature = "servers")]
+pub mod shown;
 #[cfg(feature = "servers")]
 pub mod site;
 #[cfg(feature = "servers")]

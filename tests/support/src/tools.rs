@@ -12,6 +12,16 @@ pub fn python_tool(name: &str) -> Command {
     installed(root().join("target/python/bin").join(name))
 }
 
+/// Returns a program from PyPI that judges the contract of the HTTP API.
+pub fn contract_tool(name: &str) -> Command {
+    installed(root().join("target/contract/bin").join(name))
+}
+
+/// Returns the directory of the Node.js packages that generate a client of the HTTP API.
+pub fn contract_client() -> PathBuf {
+    root().join("target/contract-client")
+}
+
 /// Returns the directory of the Node.js packages that know the custom resources of Kubernetes.
 pub fn kubernetes_models() -> PathBuf {
     root().join("target/kubernetes-models")

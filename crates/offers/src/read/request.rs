@@ -7,15 +7,12 @@ use codemint_codes::typed::Typed;
 use serde_json::Value;
 
 use crate::campaign::definition::LIST_MAX;
-use crate::cart::{Cart, LINES_MAX, Line, QUANTITY_MAX};
+use crate::cart::{Cart, GROUPS_MAX, LINES_MAX, Line, QUANTITY_MAX};
 use crate::problem::Problem;
 use crate::read::condition::attributes;
 use crate::read::node::{Node, Object, Problems};
 use crate::redemption::request::{HOLD_SECONDS_MAX, HOLD_SECONDS_MIN, Request};
 use crate::verdict::facts::Context;
-
-/// The maximum number of groups of a line.
-const GROUPS_MAX: usize = 100;
 
 /// Reads a cart. Pointers begin below the cart, as in `/lines/0/sku`.
 ///

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use codemint_codes::identity::IDENTITY_LENGTH_MAX;
+use codemint_codes::typed::TYPED_BYTES_MAX;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::campaign::definition::Definition;
-use crate::condition::attribute::Attribute;
-use crate::money::Currency;
+use crate::campaign::definition::{Definition, LIST_MAX};
+use crate::cart::{GROUPS_MAX, LINES_MAX, QUANTITY_MAX};
+use crate::condition::attribute::{ATTRIBUTES_MAX, Attribute, TEXT_LENGTH_MAX};
+use crate::money::{AMOUNT_MAX, Currency};
 use crate::redemption::ledger::Remaining;
 use crate::redemption::record::{LineDiscounts, Redemption};
+use crate::redemption::request::HOLD_SECONDS_MAX;
 use crate::redemption::state::State;
 use crate::verdict::reason::Reason;
 
@@ -88,24 +92,25 @@ pub struct ShownOffer {
 #[schemars(deny_unknown_fields)]
 pub struct UseRequest {
     /// The code as it was typed.
+    #[schemars(length(min = 1, max = TYPED_BYTES_MAX))]
     pub code: String,
     /// Who uses it, such as a customer number.
-    #[schemars(default)]
+    #[schemars(default, length(min = 1, max = IDENTITY_LENGTH_MAX))]
     pub identity: Option<String>,
     /// The shop's reference of the order. Several codes on one order see each other.
-    #[schemars(default)]
+    #[schemars(default, length(min = 1, max = TEXT_LENGTH_MAX))]
     pub order: Option<String>,
     #[schemars(default)]
     pub cart: Option<CartRequest>,
     #[schemars(default)]
     pub context: Option<ContextRequest>,
     /// The session or the terminal of the buyer. Wrong codes are counted for each.
-    #[schemars(default)]
+    #[schemars(default, length(min = 1, max = TEXT_LENGTH_MAX))]
     pub actor: Option<String>,
     #[schemars(default)]
     pub click_id: Option<Uuid>,
     /// How long the code is held for the payment: 0 to confirm it at once, else from a minute to a week.
-    #[schemars(default)]
+    #[schemars(with = "Option<u32>", range(max = HOLD_SECONDS_MAX), extend("default" = 0))]
     pub hold_seconds: u32,
 }
 
@@ -114,17 +119,22 @@ pub struct UseRequest {
 #[schemars(deny_unknown_fields)]
 pub struct CartRequest {
     /// An ISO 4217 code, such as EUR.
+    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
     pub currency: String,
+    #[schemars(length(min = 1, max = LINES_MAX))]
     pub lines: Vec<LineRequest>,
 }
 
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct LineRequest {
+    #[schemars(length(min = 1, max = TEXT_LENGTH_MAX))]
     pub sku: String,
-    #[schemars(default)]
+    #[schemars(with = "Option<Vec<String>>", length(max = GROUPS_MAX), extend("default" = []))]
     pub groups: Vec<String>,
+    #[schemars(range(min = 1, max = QUANTITY_MAX))]
     pub quantity: u32,
+    #[schemars(range(min = 0, max = AMOUNT_MAX))]
     pub unit_amount: i64,
 }
 
@@ -132,18 +142,18 @@ pub struct LineRequest {
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct ContextRequest {
-    #[schemars(default)]
+    #[schemars(default, length(min = 1, max = TEXT_LENGTH_MAX))]
     pub source: Option<String>,
-    #[schemars(default)]
+    #[schemars(default, length(min = 1, max = TEXT_LENGTH_MAX))]
     pub ad: Option<String>,
-    #[schemars(default)]
+    #[schemars(default, length(min = 1, max = TEXT_LENGTH_MAX))]
     pub affiliate: Option<String>,
-    #[schemars(default)]
+    #[schemars(with = "Option<Vec<String>>", length(max = LIST_MAX), extend("default" = []))]
     pub segments: Vec<String>,
-    #[schemars(default)]
+    #[schemars(default, length(min = 1, max = TEXT_LENGTH_MAX))]
     pub use_case: Option<String>,
     /// Texts, numbers and truth values that conditions compare.
-    #[schemars(default)]
+    #[schemars(with = "Option<BTreeMap<String, Attribute>>", extend("maxProperties" = ATTRIBUTES_MAX, "default" = {}))]
     pub attributes: BTreeMap<String, Attribute>,
 }
 
@@ -161,7 +171,7 @@ pub struct ConfirmRequest {
 #[schemars(deny_unknown_fields)]
 pub struct RollBackRequest {
     /// True if the use still counts against all limits.
-    #[schemars(default)]
+    #[schemars(with = "Option<bool>", extend("default" = false))]
     pub keep_use: bool,
 }
 

@@ -3,5 +3,5 @@
 
 pub mod health;
 mod jobs_seen;
-mod page;
+pub(crate) mod page;
 pub mod routes;

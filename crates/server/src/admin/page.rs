@@ -11,7 +11,7 @@ use crate::admin::jobs_seen::JobLines;
 use codemint_codes::text::printable;
 use codemint_telemetry::metrics::names;
 
-/// The policy for the browser: it may use this page's own style, and nothing else.
+/// The policy for the browser, also for the page `/docs`: it may use the page's own style, and nothing else.
 pub const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -45,7 +45,7 @@ struct AuditParameters {
 
 /// List the audit log, oldest first: who did what and when, and its result
 #[utoipa::path(
-    get, path = "/v1/audit", tag = "reports", security(("key" = ["report"])), params(AuditParameters),
+    get, path = "/v1/audit", tag = "reports", operation_id = "list_audit", security(("key" = ["report"])), params(AuditParameters),
     responses((status = 200, description = "A page", body = ref("#/components/schemas/PageOfAudit")))
 )]
 async fn list(

@@ -34,15 +34,20 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 /// A change names the version that it was made from in the header `If-Match`. The definition is whole: fields that are left out get their
 /// defaults.
 #[utoipa::path(
-    put, path = "/v1/campaigns/{name}", tag = "campaigns", security(("key" = ["manage"])),
+    put, path = "/v1/campaigns/{name}", tag = "campaigns", operation_id = "put_campaign", security(("key" = ["manage"])),
     params(
         ("name" = String, Path, description = "The name of the campaign"),
         ("If-Match" = Option<String>, Header, description = "The version of an existing campaign, as its ETag has it"),
     ),
     request_body(content = ref("#/components/schemas/Definition"), content_type = "application/json"),
     responses(
-        (status = 201, description = "It was created", body = ref("#/components/schemas/CampaignDocument")),
-        (status = 200, description = "It has this definition now", body = ref("#/components/schemas/CampaignDocument")),
+        (status = 201, description = "It was created", body = ref("#/components/schemas/CampaignDocument"),
+            headers(("ETag" = String, description = "The version, in quotation marks"))),
+        (status = 200, description = "It has this definition now", body = ref("#/components/schemas/CampaignDocument"),
+            headers(("ETag" = String, description = "The version, in quotation marks"))),
+        (status = 409, description = "Codes that were ordered under this name before are not minted yet"),
+        (status = 412, description = "Somebody else has changed it since that version"),
+        (status = 428, description = "It exists; a change names its version"),
     )
 )]
 async fn put(
@@ -116,9 +121,13 @@ fn answer(status: StatusCode, campaign: &Campaign) -> Result<Response, Problem> 
 
 /// Read a campaign
 #[utoipa::path(
-    get, path = "/v1/campaigns/{name}", tag = "campaigns", security(("key" = ["manage"])),
+    get, path = "/v1/campaigns/{name}", tag = "campaigns", operation_id = "show_campaign", security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the campaign")),
-    responses((status = 200, description = "The campaign", body = ref("#/components/schemas/CampaignDocument")))
+    responses(
+        (status = 200, description = "The campaign", body = ref("#/components/schemas/CampaignDocument"),
+            headers(("ETag" = String, description = "The version, in quotation marks"))),
+        (status = 404, description = "There is no such campaign"),
+    )
 )]
 async fn show(
     State(api): State<Arc<Api>>,
@@ -130,7 +139,7 @@ async fn show(
 
 /// List campaigns by name
 #[utoipa::path(
-    get, path = "/v1/campaigns", tag = "campaigns", security(("key" = ["manage"])), params(Paging),
+    get, path = "/v1/campaigns", tag = "campaigns", operation_id = "list_campaigns", security(("key" = ["manage"])), params(Paging),
     responses((status = 200, description = "A page", body = ref("#/components/schemas/PageOfCampaigns")))
 )]
 async fn list(
@@ -146,9 +155,13 @@ async fn list(
 
 /// Switch a campaign on; its dates and limits still apply
 #[utoipa::path(
-    post, path = "/v1/campaigns/{name}/activate", tag = "campaigns", security(("key" = ["manage"])),
+    post, path = "/v1/campaigns/{name}/activate", tag = "campaigns", operation_id = "activate_campaign", security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the campaign")),
-    responses((status = 200, description = "It is on", body = ref("#/components/schemas/CampaignDocument")))
+    responses(
+        (status = 200, description = "It is on", body = ref("#/components/schemas/CampaignDocument"),
+            headers(("ETag" = String, description = "The version, in quotation marks"))),
+        (status = 404, description = "There is no such campaign"),
+    )
 )]
 async fn activate(
     State(api): State<Arc<Api>>,
@@ -160,9 +173,13 @@ async fn activate(
 
 /// Switch a campaign off: after the answer, no code of it is redeemed
 #[utoipa::path(
-    post, path = "/v1/campaigns/{name}/deactivate", tag = "campaigns", security(("key" = ["manage"])),
+    post, path = "/v1/campaigns/{name}/deactivate", tag = "campaigns", operation_id = "deactivate_campaign", security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the campaign")),
-    responses((status = 200, description = "It is off", body = ref("#/components/schemas/CampaignDocument")))
+    responses(
+        (status = 200, description = "It is off", body = ref("#/components/schemas/CampaignDocument"),
+            headers(("ETag" = String, description = "The version, in quotation marks"))),
+        (status = 404, description = "There is no such campaign"),
+    )
 )]
 async fn deactivate(
     State(api): State<Arc<Api>>,

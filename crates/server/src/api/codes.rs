@@ -68,12 +68,15 @@ pub struct OrderedDocument {
 /// restricted campaign go into its pool, unless the body is a list of identities as CSV: one a line, or a column `identity`, of any length up to 4 GiB.
 /// Then each of them gets a code, once: the same list for the same campaign is the same job.
 #[utoipa::path(
-    post, path = "/v1/campaigns/{name}/codes", tag = "codes", security(("key" = ["manage"])),
+    post, path = "/v1/campaigns/{name}/codes", tag = "codes", operation_id = "order_codes", security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the campaign")),
     request_body(content((ref("#/components/schemas/OrderRequest") = "application/json"), (String = "text/csv"))),
     responses(
-        (status = 202, description = "The job", body = ref("#/components/schemas/OrderedDocument")),
+        (status = 202, description = "The job", body = ref("#/components/schemas/OrderedDocument"),
+            headers(("Location" = String, description = "The path of the job"))),
         (status = 200, description = "Each identity of the list has its code already", body = ref("#/components/schemas/OrderedDocument")),
+        (status = 404, description = "There is no such campaign"),
+        (status = 409, description = "Other codes were ordered under this job_id"),
     )
 )]
 async fn order(

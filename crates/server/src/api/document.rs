@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use axum::{Router, middleware};
 use codemint_codes::explanation::Explanation;
 use codemint_codes::wire::audit::AuditDocument;
@@ -23,11 +24,15 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::codes::{OrderRequest, OrderedDocument};
 use crate::api::identity::OwnCodes;
 use crate::api::issuing::IssuedDocument;
+use crate::api::job_events::JobEvent;
 use crate::api::keys::NewKeyRequest;
+use crate::api::limits::TOO_MANY_REQUESTS;
 use crate::api::masks::ExplainRequest;
 use crate::api::observing::{limit_number, limit_time};
 use crate::api::paging::Page;
-use crate::api::problem::Problem;
+use crate::api::problem::{
+    BUSY, INTERNAL, INVALID, Kind, ProblemDocument, SCOPE_MISSING, TOO_LARGE, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE,
+};
 use crate::api::redemptions::BatchAnswers;
 use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
@@ -68,6 +73,7 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
     });
     document["components"] = json!({
         "schemas": schemas(),
+        "responses": common_problems(),
         "securitySchemes": { "key": {
             "type": "http", "scheme": "bearer", "description": "An API key, as `codemint keys create` prints it: cm_…"
         } },
@@ -97,7 +103,8 @@ fn schemas() -> Map<String, Value> {
     add::<Page<CampaignDocument>>(&mut generator, &mut named, "PageOfCampaigns");
     add::<OrderRequest>(&mut generator, &mut named, "OrderRequest");
     add::<OrderedDocument>(&mut generator, &mut named, "OrderedDocument");
-    add::<JobDocument>(&mut generator, &mut named, "Job");
+    add::<JobDocument>(&mut generator, &mut named, "JobDocument");
+    add::<JobEvent>(&mut generator, &mut named, "JobEvent");
     add::<ShownJob>(&mut generator, &mut named, "ShownJob");
     add::<Page<JobDocument>>(&mut generator, &mut named, "PageOfJobs");
     add::<SegmentRequest>(&mut generator, &mut named, "SegmentRequest");
@@ -113,12 +120,30 @@ fn schemas() -> Map<String, Value> {
     add::<CreatedKeyDocument>(&mut generator, &mut named, "CreatedKeyDocument");
     add::<KeyDocument>(&mut generator, &mut named, "KeyDocument");
     add::<Page<KeyDocument>>(&mut generator, &mut named, "PageOfKeys");
-    add::<Problem>(&mut generator, &mut named, "Problem");
+    add::<ProblemDocument>(&mut generator, &mut named, "Problem");
+    add_examples(&mut named);
     // What the others refer to.
     for (name, schema) in generator.take_definitions(true) {
         named.entry(name).or_insert(schema);
     }
     named
+}
+
+/// Adds complete requests, from which people learn more than from their schemas.
+fn add_examples(named: &mut Map<String, Value>) {
+    let definition = json!({
+        "title": "Ten percent off", "kind": "private", "active": true, "mask": "SPRING-[:safe:]{8}",
+        "limits": { "per_code": 1 },
+        "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+    });
+    let usage = json!({
+        "code": "SPRING-XK4T9B3C", "identity": "customer-17", "order": "A-1001",
+        "cart": { "currency": "EUR", "lines": [{ "sku": "DOG-1", "groups": ["dogs"], "quantity": 2, "unit_amount": 1999 }] },
+        "hold_seconds": 1800,
+    });
+    for (name, example) in [("Definition", definition), ("UseRequest", usage)] {
+        named[name]["examples"] = json!([example]);
+    }
 }
 
 fn add<T: JsonSchema>(generator: &mut SchemaGenerator, named: &mut Map<String, Value>, name: &str) {
@@ -129,18 +154,65 @@ fn add<T: JsonSchema>(generator: &mut SchemaGenerator, named: &mut Map<String, V
     named.insert(name.to_owned(), schema);
 }
 
-/// Says of each operation that all of its other answers are problems.
+/// The kinds of problems that each operation may have, and those of the ones with parameters or a body.
+const OF_ALL: [Kind; 5] = [UNAUTHENTICATED, SCOPE_MISSING, TOO_MANY_REQUESTS, INTERNAL, BUSY];
+const OF_BODIES: [Kind; 2] = [TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
+/// The operations whose bodies may be left out.
+const OPTIONAL_BODIES: [&str; 2] = ["confirm", "roll_back"];
+
+/// What all problems with the status of [`BUSY`] have in common.
+const UNAVAILABLE: &str = "The database does not answer, too many requests are waiting, or the answer took too long";
+
+/// Returns the problems that operations have in common, by their codes.
+fn common_problems() -> Map<String, Value> {
+    let kinds = OF_ALL.into_iter().chain(OF_BODIES).chain([INVALID]);
+    let response = |Kind { status, code, title }: Kind| {
+        let title = if status == BUSY.status { UNAVAILABLE } else { title };
+        let mut response = json!({ "description": title, "content": problem_content() });
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                let schema = json!({ "type": "string" });
+                response["headers"] = json!({ "WWW-Authenticate": { "description": "Bearer", "schema": schema } });
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let (about, schema) = ("Seconds to wait", json!({ "type": "integer", "minimum": 1 }));
+                response["headers"] = json!({ "Retry-After": { "description": about, "schema": schema } });
+            }
+            _ => {}
+        }
+        (code.to_owned(), response)
+    };
+    kinds.map(response).collect()
+}
+
+fn problem_content() -> Value {
+    json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } })
+}
+
+/// Adds the problems of each operation to its answers, so that every status is documented, and that its body is required.
 fn add_problems(document: &mut Value) {
-    let problem = json!({
-        "description": "A problem",
-        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
-    });
     let paths = document["paths"].as_object_mut();
     let operations =
         paths.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut).flat_map(Map::values_mut);
     for operation in operations {
-        if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
-            responses.insert("default".to_owned(), problem.clone());
+        let has_parameters = operation["parameters"].is_array();
+        let is_optional = OPTIONAL_BODIES.iter().any(|id| operation["operationId"] == *id);
+        let body = operation.get_mut("requestBody").and_then(Value::as_object_mut);
+        let mut kinds = OF_ALL.to_vec();
+        if body.is_some() {
+            kinds.extend(OF_BODIES);
+        }
+        if body.is_some() || has_parameters {
+            kinds.push(INVALID);
+        }
+        body.map(|body| body.insert("required".to_owned(), (!is_optional).into()));
+        let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { continue };
+        for (_, own) in responses.iter_mut().filter(|(status, _)| status.starts_with('4')) {
+            own["content"] = problem_content();
+        }
+        for Kind { status, code, .. } in kinds {
+            let common = json!({ "$ref": format!("#/components/responses/{code}") });
+            responses.insert(status.as_str().to_owned(), common);
         }
     }
 }

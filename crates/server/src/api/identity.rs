@@ -70,7 +70,7 @@ pub struct OwnCodes {
 
 /// List the codes that belong to an identity, with what remains of each
 #[utoipa::path(
-    get, path = "/v1/identities/{identity}/codes", tag = "redemption", security(("key" = ["redeem"])),
+    get, path = "/v1/identities/{identity}/codes", tag = "redemption", operation_id = "list_own_codes", security(("key" = ["redeem"])),
     params(("identity" = String, Path, description = "An identity; an e-mail address as email: and base64url")),
     responses((status = 200, description = "The codes", body = ref("#/components/schemas/OwnCodes")))
 )]

@@ -43,7 +43,7 @@ pub struct IssuedDocument {
 ///
 /// An identity gets one code of a campaign: the same request again answers the same code.
 #[utoipa::path(
-    put, path = "/v1/campaigns/{name}/assignments/{identity}", tag = "issuing", security(("key" = ["issue"])),
+    put, path = "/v1/campaigns/{name}/assignments/{identity}", tag = "issuing", operation_id = "issue_code", security(("key" = ["issue"])),
     params(
         ("name" = String, Path, description = "The name of the campaign"),
         ("identity" = String, Path, description = "An identity; an e-mail address as email: and base64url"),
@@ -51,6 +51,7 @@ pub struct IssuedDocument {
     responses(
         (status = 201, description = "The code was issued", body = ref("#/components/schemas/IssuedDocument")),
         (status = 200, description = "The identity had it before", body = ref("#/components/schemas/IssuedDocument")),
+        (status = 404, description = "There is no such campaign"),
     )
 )]
 async fn issue(

@@ -59,13 +59,18 @@ struct DownloadParameters {
 /// One code a line, in an order that stays the same: with the header line `code` (or `code,identity`, if the codes belong to the identities
 /// of a list) as CSV, or as one JSON object a line. A download that broke is resumed with the number of complete lines as `after`.
 #[utoipa::path(
-    get, path = "/v1/jobs/{id}/codes", tag = "codes", security(("key" = ["manage"])),
+    get, path = "/v1/jobs/{id}/codes", tag = "codes", operation_id = "download_codes", security(("key" = ["manage"])),
     params(
         ("id" = Uuid, Path, description = "The id of the job"),
         DownloadParameters,
         ("Accept" = Option<String>, Header, description = "text/csv, which is the default, or application/x-ndjson"),
     ),
-    responses((status = 200, description = "The codes", content((String = "text/csv"), (String = "application/x-ndjson"))))
+    responses(
+        (status = 200, description = "The codes", content((String = "text/csv"), (String = "application/x-ndjson"))),
+        (status = 404, description = "There is no such job"),
+        (status = 406, description = "Codes come as text/csv or application/x-ndjson only"),
+        (status = 409, description = "It is not completed"),
+    )
 )]
 async fn download(
     State(api): State<Arc<Api>>,

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use codemint_codes::job::record::Job;
 use codemint_codes::wire::document::JobDocument;
 use futures_util::stream::unfold;
+use schemars::JsonSchema;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,14 +30,35 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(follow))
 }
 
+/// An event.
+#[derive(Clone, Debug, JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct JobEvent {
+    event: JobEventKind,
+    /// The job, as JSON.
+    #[schemars(extend("contentMediaType" = "application/json"))]
+    data: String,
+}
+
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum JobEventKind {
+    Progress,
+    End,
+}
+
 /// Follow a job until it ends
 ///
 /// An event `progress` with the job whenever something has changed, at most once a second; the last event is `end`. Both have the job as
 /// JSON. The connection may end earlier, when the server is stopped: connect again.
 #[utoipa::path(
-    get, path = "/v1/jobs/{id}/events", tag = "codes", security(("key" = ["manage"])),
+    get, path = "/v1/jobs/{id}/events", tag = "codes", operation_id = "follow_job", security(("key" = ["manage"])),
     params(("id" = Uuid, Path, description = "The id of the job")),
-    responses((status = 200, description = "The events", body = String, content_type = "text/event-stream"))
+    responses(
+        (status = 200, description = "The events", body = ref("#/components/schemas/JobEvent"), content_type = "text/event-stream"),
+        (status = 404, description = "There is no such job"),
+    )
 )]
 async fn follow(
     State(api): State<Arc<Api>>,

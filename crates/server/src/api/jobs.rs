@@ -52,7 +52,7 @@ struct JobParameters {
 
 /// List jobs, newest first
 #[utoipa::path(
-    get, path = "/v1/jobs", tag = "codes", security(("key" = ["manage"])), params(JobParameters),
+    get, path = "/v1/jobs", tag = "codes", operation_id = "list_jobs", security(("key" = ["manage"])), params(JobParameters),
     responses((status = 200, description = "A page", body = ref("#/components/schemas/PageOfJobs")))
 )]
 async fn list(
@@ -70,9 +70,12 @@ async fn list(
 
 /// Read a job: its state, and how many codes it has minted
 #[utoipa::path(
-    get, path = "/v1/jobs/{id}", tag = "codes", security(("key" = ["manage"])),
+    get, path = "/v1/jobs/{id}", tag = "codes", operation_id = "show_job", security(("key" = ["manage"])),
     params(("id" = Uuid, Path, description = "The id of the job")),
-    responses((status = 200, description = "The job", body = ref("#/components/schemas/ShownJob")))
+    responses(
+        (status = 200, description = "The job", body = ref("#/components/schemas/ShownJob")),
+        (status = 404, description = "There is no such job"),
+    )
 )]
 async fn show(
     State(api): State<Arc<Api>>,
@@ -88,9 +91,13 @@ async fn show(
 ///
 /// Idempotent.
 #[utoipa::path(
-    post, path = "/v1/jobs/{id}/cancel", tag = "codes", security(("key" = ["manage"])),
+    post, path = "/v1/jobs/{id}/cancel", tag = "codes", operation_id = "cancel_job", security(("key" = ["manage"])),
     params(("id" = Uuid, Path, description = "The id of the job")),
-    responses((status = 200, description = "The cancelled job", body = ref("#/components/schemas/Job")))
+    responses(
+        (status = 200, description = "The cancelled job", body = ref("#/components/schemas/JobDocument")),
+        (status = 404, description = "There is no such job"),
+        (status = 409, description = "It has ended already"),
+    )
 )]
 async fn cancel(
     State(api): State<Arc<Api>>,

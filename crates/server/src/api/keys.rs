@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use codemint_offers::access::document::{CreatedKeyDocument, KeyDocument};
 
-use codemint_offers::access::record::{KEYS_MAX, check_key_expiry, check_key_name};
+use codemint_offers::access::record::{KEY_NAME_LENGTH_MAX, KEYS_MAX, check_key_expiry, check_key_name};
 use codemint_offers::access::scope::{Scope, Scopes};
 use codemint_store::access::keys::{CreateKey, NewKey, RevokeKey};
 use codemint_store::admission::entropy::fresh_api_key;
@@ -39,6 +39,7 @@ pub struct NewKeyRequest {
     pub scopes: Vec<String>,
     /// Who uses it, for people.
     #[serde(default)]
+    #[schemars(length(min = 1, max = KEY_NAME_LENGTH_MAX))]
     pub name: Option<String>,
     /// Null for a key that does not expire.
     #[serde(default)]
@@ -47,7 +48,7 @@ pub struct NewKeyRequest {
 
 /// Create a key; the answer is the only one that shows it
 #[utoipa::path(
-    post, path = "/v1/keys", tag = "keys", security(("key" = ["admin"])),
+    post, path = "/v1/keys", tag = "keys", operation_id = "create_key", security(("key" = ["admin"])),
     request_body(content = ref("#/components/schemas/NewKeyRequest"), content_type = "application/json"),
     responses((status = 201, description = "The key", body = ref("#/components/schemas/CreatedKeyDocument")))
 )]
@@ -83,8 +84,11 @@ async fn create(
 
 /// List keys, newest first
 #[utoipa::path(
-    get, path = "/v1/keys", tag = "keys", security(("key" = ["admin"])), params(Paging),
-    responses((status = 200, description = "A page", body = ref("#/components/schemas/PageOfKeys")))
+    get, path = "/v1/keys", tag = "keys", operation_id = "list_keys", security(("key" = ["admin"])), params(Paging),
+    responses(
+        (status = 200, description = "A page", body = ref("#/components/schemas/PageOfKeys")),
+        (status = 404, description = "The key where the page begins does not exist"),
+    )
 )]
 async fn list(
     State(api): State<Arc<Api>>,
@@ -103,9 +107,12 @@ async fn list(
 
 /// Read a key, without the key itself
 #[utoipa::path(
-    get, path = "/v1/keys/{id}", tag = "keys", security(("key" = ["admin"])),
+    get, path = "/v1/keys/{id}", tag = "keys", operation_id = "show_key", security(("key" = ["admin"])),
     params(("id" = Uuid, Path, description = "The id of the key")),
-    responses((status = 200, description = "The key", body = ref("#/components/schemas/KeyDocument")))
+    responses(
+        (status = 200, description = "The key", body = ref("#/components/schemas/KeyDocument")),
+        (status = 404, description = "There is no such key"),
+    )
 )]
 async fn show(
     State(api): State<Arc<Api>>,
@@ -118,9 +125,12 @@ async fn show(
 
 /// Revoke a key: within a second, no process accepts it
 #[utoipa::path(
-    delete, path = "/v1/keys/{id}", tag = "keys", security(("key" = ["admin"])),
+    delete, path = "/v1/keys/{id}", tag = "keys", operation_id = "revoke_key", security(("key" = ["admin"])),
     params(("id" = Uuid, Path, description = "The id of the key")),
-    responses((status = 200, description = "The revoked key", body = ref("#/components/schemas/KeyDocument")))
+    responses(
+        (status = 200, description = "The revoked key", body = ref("#/components/schemas/KeyDocument")),
+        (status = 404, description = "There is no such key"),
+    )
 )]
 async fn revoke(
     State(api): State<Arc<Api>>,

@@ -21,7 +21,7 @@ use crate::api::problem::{Kind, Problem, kind};
 const TIDY_EVERY: usize = 1000;
 /// Beyond this many guessers within a few minutes, all are forgotten, so that they do not fill the memory.
 const GUESSERS_MAX: usize = 100_000;
-const TOO_MANY_REQUESTS: Kind =
+pub(super) const TOO_MANY_REQUESTS: Kind =
     kind(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "The API key is used too often");
 const TOO_MANY_ATTEMPTS: Kind = kind(
     StatusCode::TOO_MANY_REQUESTS,

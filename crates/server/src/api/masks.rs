@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use codemint_codes::explanation::{ExplainError, Explanation};
+use codemint_codes::mask::MASK_TEXT_MAX;
 use codemint_store::admission::entropy::fresh_key;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
+    #[schemars(length(min = 1, max = MASK_TEXT_MAX))]
     pub mask: String,
     /// A number of codes, to find out whether it is feasible.
     #[serde(default)]
@@ -36,7 +38,7 @@ pub struct ExplainRequest {
 
 /// Find out how many codes a mask has, with samples, and whether a number of codes is feasible
 #[utoipa::path(
-    post, path = "/v1/masks/explain", tag = "codes", security(("key" = ["manage"])),
+    post, path = "/v1/masks/explain", tag = "codes", operation_id = "explain_mask", security(("key" = ["manage"])),
     request_body(content = ref("#/components/schemas/ExplainRequest"), content_type = "application/json"),
     responses((status = 200, description = "The explanation", body = ref("#/components/schemas/Explanation")))
 )]

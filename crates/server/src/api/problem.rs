@@ -78,9 +78,11 @@ pub struct ProblemDocument {
     pub code: String,
     /// The wrong fields, if some are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub errors: Vec<FieldError>,
     /// All reasons for a refusal.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub reasons: Vec<Reason>,
     /// Names this request in the server's log.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -77,6 +77,7 @@ async fn validate(
     responses(
         (status = 201, description = "The code was used or is held", body = ref("#/components/schemas/RedemptionDocument")),
         (status = 200, description = "The same request was granted before", body = ref("#/components/schemas/RedemptionDocument")),
+        (status = 409, description = "Another request was carried out under this id"),
     )
 )]
 async fn redeem(
@@ -128,7 +129,11 @@ async fn use_code(
     post, path = "/v1/redemptions/{id}/confirm", tag = "redemption", security(("key" = ["redeem"])),
     params(("id" = Uuid, Path, description = "The id of the redemption")),
     request_body(content = ref("#/components/schemas/ConfirmRequest"), content_type = "application/json"),
-    responses((status = 200, description = "It is confirmed", body = ref("#/components/schemas/RedemptionDocument")))
+    responses(
+        (status = 200, description = "It is confirmed", body = ref("#/components/schemas/RedemptionDocument")),
+        (status = 404, description = "There is no such redemption"),
+        (status = 409, description = "Its state does not permit this"),
+    )
 )]
 async fn confirm(
     State(api): State<Arc<Api>>,
@@ -144,7 +149,11 @@ async fn confirm(
 #[utoipa::path(
     post, path = "/v1/redemptions/{id}/release", tag = "redemption", security(("key" = ["redeem"])),
     params(("id" = Uuid, Path, description = "The id of the redemption")),
-    responses((status = 200, description = "It is released", body = ref("#/components/schemas/RedemptionDocument")))
+    responses(
+        (status = 200, description = "It is released", body = ref("#/components/schemas/RedemptionDocument")),
+        (status = 404, description = "There is no such redemption"),
+        (status = 409, description = "Its state does not permit this"),
+    )
 )]
 async fn release(
     State(api): State<Arc<Api>>,
@@ -161,7 +170,11 @@ async fn release(
     post, path = "/v1/redemptions/{id}/rollback", tag = "redemption", security(("key" = ["redeem"])),
     params(("id" = Uuid, Path, description = "The id of the redemption")),
     request_body(content = ref("#/components/schemas/RollBackRequest"), content_type = "application/json"),
-    responses((status = 200, description = "It is rolled back", body = ref("#/components/schemas/RedemptionDocument")))
+    responses(
+        (status = 200, description = "It is rolled back", body = ref("#/components/schemas/RedemptionDocument")),
+        (status = 404, description = "There is no such redemption"),
+        (status = 409, description = "Its state does not permit this, or it was rolled back with another keep_use"),
+    )
 )]
 async fn roll_back(
     State(api): State<Arc<Api>>,
@@ -201,9 +214,12 @@ fn unknown(id: Uuid) -> Problem {
 
 /// Read a redemption
 #[utoipa::path(
-    get, path = "/v1/redemptions/{id}", tag = "redemption", security(("key" = ["redeem"])),
+    get, path = "/v1/redemptions/{id}", tag = "redemption", operation_id = "show_redemption", security(("key" = ["redeem"])),
     params(("id" = Uuid, Path, description = "The id of the redemption")),
-    responses((status = 200, description = "The redemption", body = ref("#/components/schemas/RedemptionDocument")))
+    responses(
+        (status = 200, description = "The redemption", body = ref("#/components/schemas/RedemptionDocument")),
+        (status = 404, description = "There is no such redemption"),
+    )
 )]
 async fn show(
     State(api): State<Arc<Api>>,
@@ -234,8 +250,11 @@ struct Listed {
 
 /// List the redemptions of an identity, an order or a campaign, newest first
 #[utoipa::path(
-    get, path = "/v1/redemptions", tag = "redemption", security(("key" = ["redeem"])), params(Listed),
-    responses((status = 200, description = "A page", body = ref("#/components/schemas/PageOfRedemptions")))
+    get, path = "/v1/redemptions", tag = "redemption", operation_id = "list_redemptions", security(("key" = ["redeem"])), params(Listed),
+    responses(
+        (status = 200, description = "A page", body = ref("#/components/schemas/PageOfRedemptions")),
+        (status = 404, description = "There is no such campaign"),
+    )
 )]
 async fn list(
     State(api): State<Arc<Api>>,

@@ -10,6 +10,7 @@ use codemint_codes::job::request::check_campaign;
 use codemint_codes::text::printable;
 use codemint_codes::wire::list::MembersDocument;
 use codemint_offers::condition::document::SegmentDocument;
+use codemint_offers::condition::predicate::Predicate;
 use codemint_offers::read::condition::read_segment;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -35,15 +36,16 @@ pub(super) fn streaming_routes() -> OpenApiRouter<Arc<Api>> {
 
 /// A segment: the buyers for whom the condition is true, and its listed members.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used; the reader names every problem")]
 pub struct SegmentRequest {
     /// A condition as in campaigns, which names no segments; null for none.
-    pub condition: Option<serde_json::Value>,
+    pub condition: Option<Predicate>,
 }
 
 /// Create a segment, or replace its condition; its members stay
 #[utoipa::path(
-    put, path = "/v1/segments/{name}", tag = "segments", security(("key" = ["manage"])),
+    put, path = "/v1/segments/{name}", tag = "segments", operation_id = "put_segment", security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the segment")),
     request_body(content = ref("#/components/schemas/SegmentRequest"), content_type = "application/json"),
     responses(
@@ -66,9 +68,12 @@ async fn put(
 
 /// Read a segment
 #[utoipa::path(
-    get, path = "/v1/segments/{name}", tag = "segments", security(("key" = ["manage"])),
+    get, path = "/v1/segments/{name}", tag = "segments", operation_id = "show_segment", security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the segment")),
-    responses((status = 200, description = "The segment", body = ref("#/components/schemas/SegmentDocument")))
+    responses(
+        (status = 200, description = "The segment", body = ref("#/components/schemas/SegmentDocument")),
+        (status = 404, description = "There is no such segment"),
+    )
 )]
 async fn show(
     State(api): State<Arc<Api>>,
@@ -80,7 +85,7 @@ async fn show(
 
 /// List segments by name
 #[utoipa::path(
-    get, path = "/v1/segments", tag = "segments", security(("key" = ["manage"])), params(Paging),
+    get, path = "/v1/segments", tag = "segments", operation_id = "list_segments", security(("key" = ["manage"])), params(Paging),
     responses((status = 200, description = "A page", body = ref("#/components/schemas/PageOfSegments")))
 )]
 async fn list(
@@ -97,9 +102,12 @@ async fn list(
 
 /// Remove a segment and its members; nobody belongs to it from then on
 #[utoipa::path(
-    delete, path = "/v1/segments/{name}", tag = "segments", security(("key" = ["manage"])),
+    delete, path = "/v1/segments/{name}", tag = "segments", operation_id = "remove_segment", security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the segment")),
-    responses((status = 200, description = "It was removed", body = ref("#/components/schemas/RemovedSegment")))
+    responses(
+        (status = 200, description = "It was removed", body = ref("#/components/schemas/RemovedSegment")),
+        (status = 404, description = "There is no such segment"),
+    )
 )]
 async fn remove(
     State(api): State<Arc<Api>>,

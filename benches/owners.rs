@@ -1,5 +1,7 @@
 //! How fast do codes find their owners? A million identities of a list get a code each in at most 1.25 times the time of
 //! `psql \copy` of the same finished rows; and 64 callers get codes of a pool at least 8 times as fast as a transaction for each.
+//! A list that is sent over HTTP takes at most 1.15 times as long as one of the command line, and at least a million codes of a job
+//! are read over HTTP in a second.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -9,13 +11,16 @@ use std::time::Instant;
 
 use codemint_campaigns::issuing::Issuer;
 use codemint_store::campaigns::pool::IssueOutcome;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::measure::{Pairs, Turn, exit_code, turns, verdict};
+use crate::measure::{Pairs, SECONDS_HEADER, Turn, exit_code, median, turns, verdict};
 use crate::process::measure as measure_process;
+use crate::process::peak::peak_mib_of;
+use codemint_test_support::api::{ApiServer, create_key};
+use codemint_test_support::api_lists::job_id;
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::postgres::{Durability, Server, create_database};
 use codemint_test_support::stores::TestStore;
@@ -33,13 +38,17 @@ const PEAK_MIB_MAX: f64 = 64.0;
 const CALLERS: u64 = 64;
 const CODES_A_CALLER: u64 = 50;
 const ISSUE_RATIO_MIN: f64 = 8.0;
+const HTTP_RATIO_MAX: f64 = 1.15;
+const CODES_READ: u64 = 2_000_000;
+const CODES_READ_PER_SECOND_MIN: f64 = 1_000_000.0;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let server = Server::start(Durability::Full);
     let list_holds = measure_lists(&server).await;
     let issue_holds = measure_issuing(&server).await;
-    exit_code(list_holds && issue_holds)
+    let http_holds = measure_http(&server).await;
+    exit_code(list_holds && issue_holds && http_holds)
 }
 
 /// A new store with a restricted campaign.
@@ -61,11 +70,15 @@ fn codemint(directory: &Path, url: &str, args: &[&str]) -> Codemint {
     Codemint::new(directory).args(["--store", url]).args(args)
 }
 
-async fn measure_lists(server: &Server) -> bool {
-    let files = tempfile::tempdir().expect("a directory");
+fn identities() -> String {
     let mut list = "identity\n".to_owned();
     (0..IDENTITIES).for_each(|number| list.push_str(&format!("customer-{number:07}\n")));
-    std::fs::write(files.path().join("list.csv"), list).expect("a file");
+    list
+}
+
+async fn measure_lists(server: &Server) -> bool {
+    let files = tempfile::tempdir().expect("a directory");
+    std::fs::write(files.path().join("list.csv"), identities()).expect("a file");
     let (mut pairs, mut peak_mib) = (Pairs::default(), 0.0_f64);
     for pair in 0..PAIRS {
         // The rows of our run are those of the reference in the same pair.
@@ -204,4 +217,74 @@ async fn issue_alone(pool: &PgPool, identity: &str) {
     let inserted = sqlx::query(insert).bind(campaign.0).bind(identity).bind(code.0).execute(&mut *transaction).await;
     assert_eq!(inserted.expect("an assignment").rows_affected(), 1);
     transaction.commit().await.expect("a commit");
+}
+
+/// Sends the list over HTTP and by command, in pairs, and reads the codes of a job over HTTP.
+async fn measure_http(server: &Server) -> bool {
+    let list = identities();
+    let mut pairs = Pairs::default();
+    for pair in 0..PAIRS {
+        for turn in turns(pair) {
+            let name = format!("http_{pair}_{}", if turn == Turn::Ours { "ours" } else { "reference" });
+            let (place, url) = store_with_campaign(server, &name).await;
+            let seconds = match turn {
+                Turn::Ours => {
+                    let (key, api) = (create_key(&place, "manage").await, ApiServer::start(&place).await);
+                    let started = Instant::now();
+                    let ordered = api.send_list("POST", "/v1/campaigns/owners/codes", &key, &list).await.expect(202);
+                    // As a worker does at once.
+                    codemint(place.path(), &url, &["jobs", "resume", &job_id(&ordered), "--quiet"])
+                        .run()
+                        .await
+                        .expect_code(0);
+                    let seconds = started.elapsed().as_secs_f64();
+                    api.stop().await;
+                    seconds
+                }
+                Turn::Reference => {
+                    std::fs::write(place.path().join("list.csv"), &list).expect("a file");
+                    let started = Instant::now();
+                    codemint(place.path(), &url, &["campaign", "codes", "owners", "--identities", "list.csv"])
+                        .run()
+                        .await
+                        .expect_code(0);
+                    started.elapsed().as_secs_f64()
+                }
+            };
+            assert_eq!(place.number("select count(*) from assignments").await, IDENTITIES as i64);
+            pairs.add(turn, seconds);
+            place.store.close().await.expect("a close");
+        }
+    }
+    println!("1 M identities of a list to bound codes\n{SECONDS_HEADER}");
+    let list_holds = pairs.print(["over HTTP", "command line"], HTTP_RATIO_MAX);
+    measure_reading(server).await && list_holds
+}
+
+async fn measure_reading(server: &Server) -> bool {
+    let (place, url) = store_with_campaign(server, "reading").await;
+    let args = ["generate", "READ-[:safe:]{10}", "--count", &CODES_READ.to_string(), "--json"];
+    let job = codemint(place.path(), &url, &args).run().await.expect_code(0);
+    let job: Value = serde_json::from_str(&job.stdout).expect("a document");
+    let (key, api) = (create_key(&place, "manage").await, ApiServer::start(&place).await);
+    let mut holds = true;
+    for accept in ["text/csv", "application/x-ndjson"] {
+        let mut rates = Vec::new();
+        for _ in 0..PAIRS {
+            let started = Instant::now();
+            let answer = api.codes(&key, job["job_id"].as_str().expect("an id"), "", accept).await;
+            rates.push(CODES_READ as f64 / started.elapsed().as_secs_f64());
+            assert_eq!((answer.status, answer.body.matches("READ-").count() as u64), (200, CODES_READ));
+        }
+        let rate = median(&rates);
+        println!(
+            "{CODES_READ} codes read as {accept}: {rate:.0}/s   at least {CODES_READ_PER_SECOND_MIN}: {}",
+            verdict(rate >= CODES_READ_PER_SECOND_MIN)
+        );
+        holds &= rate >= CODES_READ_PER_SECOND_MIN;
+    }
+    let peak = peak_mib_of(api.process.child.id().expect("a running server")).expect("its memory");
+    println!("peak memory of the server that was read from: {peak:.0} MiB");
+    api.stop().await;
+    holds
 }

@@ -8,9 +8,8 @@ use tokio::process::Command;
 
 use codemint_test_support::postgres::Server;
 use peak::last_peak_mib;
-pub use peak::peak_mib_of;
 
-mod peak;
+pub mod peak;
 
 /// `USER_HZ` is 100 wherever Debian runs: <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
 const TICKS_A_SECOND: f64 = 100.0;

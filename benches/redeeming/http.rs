@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::http_client::Connections;
 use crate::load::{Seen, run};
 use crate::measure::{median, verdict};
-use crate::process::peak_mib_of;
+use crate::process::peak::peak_mib_of;
 use crate::{NO_PAUSE, QUOTA, TIME, ours, place, redeemer};
 
 const ROUNDS: usize = 3;
@@ -42,15 +42,19 @@ pub async fn measure_http(server: &Server) -> bool {
     // All meet warm connections and plans.
     ours(&redeemer, CONNECTIONS, &code).await;
     redeem_each(&singles, CONNECTIONS, NO_PAUSE).await;
+    let strangers = Connections::open(api.address, "none", CONNECTIONS).await;
     let (mut rates, mut shares, mut batch_shares) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let direct = ours(&redeemer, CONNECTIONS, &code).await.per_second();
         let single = redeem_each(&singles, CONNECTIONS, NO_PAUSE).await;
+        let refused = put_each(&strangers, CONNECTIONS, NO_PAUSE, 401).await;
         let batch = redeem_batches(&batches).await.per_second() * BATCH as f64;
         println!(
-            "without HTTP {direct:.0}/s, {CONNECTIONS} connections {:.0}/s (p99 {:.1} ms), batches of {BATCH} {batch:.0}/s",
+            "without HTTP {direct:.0}/s, {CONNECTIONS} connections {:.0}/s (p99 {:.1} ms), batches of {BATCH} {batch:.0}/s; \
+             refused for want of a key {:.0}/s",
             single.per_second(),
-            single.quantile(0.99)
+            single.quantile(0.99),
+            refused.per_second()
         );
         rates.push(single.per_second());
         shares.push(single.per_second() / direct);
@@ -107,13 +111,18 @@ pub async fn validate_each(
 }
 
 async fn redeem_each(connections: &Connections, callers: usize, pause: Duration) -> Seen {
+    put_each(connections, callers, pause, 201).await
+}
+
+/// Lets callers ask for uses, each answered with this status.
+async fn put_each(connections: &Connections, callers: usize, pause: Duration, status: u16) -> Seen {
     let connections = connections.clone();
     run(callers, TIME, pause, move |_| {
         let connections = connections.clone();
         async move {
             let path = format!("/v1/redemptions/{}", Uuid::now_v7());
             let answer = connections.send("PUT", &path, r#"{"code":"SPRING"}"#).await;
-            assert_eq!(answer.status, 201, "{:?}", answer.body);
+            assert_eq!(answer.status, status, "{:?}", answer.body);
             true
         }
     })

@@ -67,10 +67,6 @@ mod refusals;
 mod scale;
 mod sqlite;
 
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The parts that run when none is named.
 const USUAL_PARTS: [&str; 10] =
     ["public", "private", "calm", "two", "validations", "http", "refusals", "bytes", "sqlite", "beside"];

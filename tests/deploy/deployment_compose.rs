@@ -288,8 +288,8 @@ async fn a_worker_mints_and_a_server_answers_with_the_users_the_secrets_and_the_
     assert_eq!((jobs[0]["state"].as_str(), jobs[0]["minted"].as_u64()), (Some("completed"), Some(50)), "{jobs}");
 
     let create = ["keys", "create", "--scope", "manage"];
-    let key = service(&compose, "server", secrets).args(&create).run().await.expect_code(0).stdout;
-    let server = ApiServer::start_program(service(&compose, "server", secrets).args(&["serve"]), secrets, &[]).await;
+    let key = service(&compose, "server", secrets).args(create).run().await.expect_code(0).stdout;
+    let server = ApiServer::start_program(service(&compose, "server", secrets).args(["serve"]), secrets, &[]).await;
     assert_eq!(server.get("/v1/campaigns", key.trim()).await.expect(200)["items"], json!([]));
     server.stop().await;
 

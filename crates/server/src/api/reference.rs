@@ -106,9 +106,7 @@ impl Reference {
                 .collect(),
         }
     }
-}
 
-impl Reference {
     /// Returns the page; empty if it cannot be written, which only a formatter that fails could cause.
     pub fn to_html(&self) -> String {
         self.render().unwrap_or_default()

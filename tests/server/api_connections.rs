@@ -1,5 +1,7 @@
 //! Slow and idle connections to the HTTP API, as many as are allowed: they end, and others are served meanwhile and afterwards.
 
+#![expect(clippy::print_stdout, reason = "the figures that docs/crash-report.md states")]
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! Hostile clients of the HTTP API: endless ones, malformed ones, and floods. The memory of the server stays bounded, and others
 //! are served meanwhile.
 
+#![expect(clippy::print_stdout, reason = "the figures that docs/crash-report.md states")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -285,8 +287,11 @@ pub(crate) const GET: &[u8] = &[0x82];
 const POST: &[u8] = &[0x83];
 const PUT: &[u8] = &[0x02, 3, b'P', b'U', b'T'];
 
-/// Returns the kind, the flags, the stream and the payload of each whole frame.
-pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u32, Vec<u8>)> {
+/// The kind, the flags, the stream and the payload of a frame of HTTP/2.
+pub(crate) type Frame = (u8, u8, u32, Vec<u8>);
+
+/// Returns each whole frame.
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let [a, b, c, kind, flags, s, t, u, v, rest @ ..] = bytes {
         let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
@@ -305,7 +310,7 @@ fn error_of(kind: u8, payload: &[u8]) -> Option<u32> {
 
 /// Sends pieces over HTTP/2 until they are all sent, or the server reads no more; returns the server's frames, whether it has closed the
 /// connection, and the number of bytes that were sent.
-fn flood(address: SocketAddr, pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<(u8, u8, u32, Vec<u8>)>, bool, usize) {
+fn flood(address: SocketAddr, pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<Frame>, bool, usize) {
     let (mut stream, mut sent) = (connect_with(address, PREFACE), 0);
     for piece in pieces {
         if stream.write_all(&piece).is_err() {

@@ -1,6 +1,8 @@
 //! The contract of the HTTP API, judged by programs of others: schemathesis generates requests, and a client is generated from the
 //! document. `tests/run contract` installs them.
 
+#![expect(clippy::print_stdout, reason = "the report that docs/contract.md states")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;

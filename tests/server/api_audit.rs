@@ -1,10 +1,33 @@
 //! The audit log over HTTP.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use codemint_test_support::api::{ApiServer, create_key};
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
+
+on_stores!([sqlite, postgres] changes_over_http_are_those_of_the_key_that_asked_for_them);
+async fn changes_over_http_are_those_of_the_key_that_asked_for_them(place: TestStore) {
+    let (server, key) = (ApiServer::start(&place).await, create_key(&place, "manage,admin").await);
+    let own = place.texts("select cast(id as varchar(36)) from api_keys").await.remove(0);
+    server.create_campaign(&key, "spring", "private", "SPRING-[:safe:]{8}").await;
+    server.ask("POST", "/v1/campaigns/spring/deactivate", &key, None).await.expect(200);
+    server.ask("PUT", "/v1/segments/gold", &key, Some(json!({ "condition": null }))).await.expect(201);
+    server.send_list("PUT", "/v1/segments/gold/members", &key, "ann\n").await.expect(200);
+    server.ask("DELETE", "/v1/segments/gold", &key, None).await.expect(200);
+    let made = server.ask("POST", "/v1/keys", &key, Some(json!({ "scopes": ["redeem"] }))).await.expect(201);
+    let made = made["id"].as_str().expect("an id");
+    server.ask("DELETE", &format!("/v1/keys/{made}"), &key, None).await.expect(200);
+    let actors = place.texts("select action || ' ' || actor from audit order by no").await;
+    let expected = ["campaign_create", "campaign_deactivate", "segment_change", "segment_change", "segment_remove"];
+    let expected = expected.into_iter().chain(["key_create", "key_revoke"]);
+    // The first entry is that of the key itself.
+    let expected: Vec<String> = expected.map(|action| format!("{action} api key={own}")).collect();
+    assert_eq!(actors[1..], expected);
+    let made_by = place.texts("select distinct made_by from campaign_versions").await;
+    assert_eq!(made_by, [format!("api key={own}")]);
+    server.stop().await;
+}
 
 on_stores!([sqlite, postgres] the_audit_log_is_read_page_by_page_as_on_the_command_line);
 async fn the_audit_log_is_read_page_by_page_as_on_the_command_line(place: TestStore) {

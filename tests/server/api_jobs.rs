@@ -1,5 +1,9 @@
 //! Codes that are ordered over HTTP: their jobs, their progress, and the codes themselves.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -43,6 +47,29 @@ async fn an_order_of_codes_is_one_job_however_often_it_is_sent(place: TestStore)
     assert_ne!(order(&server, &key, 1).await, order(&server, &key, 1).await);
     let asked = "select actor from audit where action = 'request' and result = 'accepted' order by no";
     assert!(place.texts(asked).await.iter().all(|actor| actor.starts_with("api key=")));
+    server.stop().await;
+}
+
+on_stores!([sqlite] codes_are_compressed_for_clients_that_accept_it);
+async fn codes_are_compressed_for_clients_that_accept_it(place: TestStore) {
+    let (server, key) = start(&place).await;
+    let job = order(&server, &key, 25_000).await;
+    server.complete(&place, &key, &job).await;
+    let plain = server.codes(&key, &job, "", "text/csv").await;
+    assert_eq!((plain.status, plain.header("content-encoding")), (200, None));
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    let request =
+        format!("GET /v1/jobs/{job}/codes HTTP/1.0\r\nAuthorization: Bearer {key}\r\nAccept-Encoding: gzip\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("headers");
+    let (head, body) = (String::from_utf8_lossy(&answer[..end]), &answer[end + 4..]);
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+    let mut codes = String::new();
+    GzDecoder::new(body).read_to_string(&mut codes).expect("whole");
+    assert!(codes == plain.body, "{} instead of {} bytes", codes.len(), plain.body.len());
+    assert!(4 * body.len() < 3 * codes.len(), "{} of {} bytes", body.len(), codes.len());
     server.stop().await;
 }
 

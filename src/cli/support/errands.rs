@@ -1,6 +1,7 @@
 //! The work that the HTTP API leaves to this program: minting the codes of public campaigns, and reading lists of identities.
 
 use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -22,6 +23,7 @@ use codemint_server::api::ordering::{issue_limit, stored_job};
 use codemint_server::api::problem::{INVALID, Problem, STORE_AWAY, TOO_LARGE};
 use codemint_server::api::service::{PublicCode, Wanted};
 use codemint_store::connection::store::Store;
+use codemint_store::records::actor::acting_for_key;
 
 /// The maximum number of public codes that are made at once.
 const PUBLIC_CODES_AT_ONCE: usize = 4;
@@ -88,7 +90,7 @@ async fn order(context: &Context, store: &Store, errand: CodesForList) {
 }
 
 async fn replace(context: &Context, store: &Store, errand: NewMembers) {
-    let NewMembers { segment, list, done } = errand;
+    let NewMembers { segment, list, key, done } = errand;
     let replaced = async {
         let stop = context.stop.token().clone();
         let read = input::on_a_thread(context, move || MemberList::read(list, true, &stop));
@@ -108,7 +110,7 @@ async fn replace(context: &Context, store: &Store, errand: NewMembers) {
         let replaced = list.replace_members(context, store, &segment).await.map_err(problem_of)?;
         Ok(MembersDocument { name: segment, before: replaced.before, now: replaced.now, repeated })
     };
-    let _gone = done.send(replaced.await);
+    let _gone = done.send(acting_for_key(Arc::new(OnceLock::from(key)), replaced).await);
 }
 
 fn empty(advice: &str) -> Problem {

@@ -19,11 +19,20 @@ const SHOWN_CHARS_MAX: usize = 50;
 
 /// The problems of one document, as they are found.
 #[derive(Debug, Default)]
-pub(super) struct Problems(RefCell<Vec<Problem>>);
+pub(super) struct Problems {
+    found: RefCell<Vec<Problem>>,
+    /// True if no message may repeat a text of the document: it may be a code, an identity or an e-mail address.
+    repeats_nothing: bool,
+}
 
 impl Problems {
+    /// Those of a document with texts that are nobody else's business.
+    pub(super) fn of_request() -> Self {
+        Self { repeats_nothing: true, ..Self::default() }
+    }
+
     pub(super) fn add(&self, field: impl Into<String>, message: impl Into<String>) {
-        let mut problems = self.0.borrow_mut();
+        let mut problems = self.found.borrow_mut();
         if problems.len() < PROBLEMS_MAX {
             problems.push(Problem::new(field, message));
         }
@@ -31,7 +40,7 @@ impl Problems {
 
     /// Returns what was read if there was no problem.
     pub(super) fn or<T>(self, read: Option<T>) -> Result<T, Vec<Problem>> {
-        let problems = self.0.into_inner();
+        let problems = self.found.into_inner();
         match read {
             Some(read) if problems.is_empty() => Ok(read),
             _ => Err(problems),
@@ -66,7 +75,11 @@ impl<'a> Node<'a> {
     }
 
     fn expected<T>(&self, what: &str) -> Option<T> {
-        self.wrong(format!("found {}; {what} is expected", found(self.value)))
+        let found = match self.value {
+            Value::String(_) if self.problems.repeats_nothing => "a text".to_owned(),
+            value => found(value),
+        };
+        self.wrong(format!("found {found}; {what} is expected"))
     }
 
     fn child(&self, name: &str, value: &'a Value) -> Self {
@@ -79,7 +92,9 @@ impl<'a> Node<'a> {
         let object = self.object_unchecked()?;
         for (name, value) in object.fields.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
             let message = format!("unknown field; the fields here are {}", known.join(", "));
-            self.child(name, value).wrong::<()>(message);
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let node = if is_name || !self.problems.repeats_nothing { self.child(name, value) } else { self.clone() };
+            node.wrong::<()>(message);
         }
         Some(object)
     }

@@ -19,7 +19,7 @@ use crate::verdict::facts::Context;
 /// # Errors
 /// Every problem.
 pub fn read_cart(value: &Value) -> Result<Cart, Vec<Problem>> {
-    let problems = Problems::default();
+    let problems = Problems::of_request();
     let read = cart(&Node::root(value, &problems));
     let (currency, lines) = problems.or(read)?;
     Cart::new(currency, lines)
@@ -49,7 +49,7 @@ fn line(node: &Node<'_>) -> Option<Line> {
 /// # Errors
 /// Every problem.
 pub fn read_request(value: &Value) -> Result<Request, Vec<Problem>> {
-    let problems = Problems::default();
+    let problems = Problems::of_request();
     let read = request(&Node::root(value, &problems));
     problems.or(read)
 }
@@ -108,7 +108,7 @@ fn hold_seconds(object: &Object<'_>) -> Option<u32> {
 /// # Errors
 /// Every problem.
 pub fn read_confirmation(value: &Value) -> Result<Option<Cart>, Vec<Problem>> {
-    let problems = Problems::default();
+    let problems = Problems::of_request();
     let node = Node::root(value, &problems);
     let read = node.object(&["cart"]).and_then(|object| object.optional("cart", cart_of));
     problems.or(read)
@@ -119,7 +119,7 @@ pub fn read_confirmation(value: &Value) -> Result<Option<Cart>, Vec<Problem>> {
 /// # Errors
 /// Every problem.
 pub fn read_rollback(value: &Value) -> Result<bool, Vec<Problem>> {
-    let problems = Problems::default();
+    let problems = Problems::of_request();
     let node = Node::root(value, &problems);
     let read = node.object(&["keep_use"]).and_then(|object| object.or("keep_use", false, |node| node.boolean()));
     problems.or(read)
@@ -135,7 +135,7 @@ fn cart_of(node: &Node<'_>) -> Option<Cart> {
 /// # Errors
 /// Every problem.
 pub fn read_context(value: &Value) -> Result<Context, Vec<Problem>> {
-    let problems = Problems::default();
+    let problems = Problems::of_request();
     let read = context(&Node::root(value, &problems));
     problems.or(read)
 }

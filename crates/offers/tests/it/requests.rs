@@ -2,7 +2,7 @@
 
 use codemint_offers::condition::attribute::Attribute;
 use codemint_offers::problem::Problem;
-use codemint_offers::read::request::{read_cart, read_context};
+use codemint_offers::read::request::{read_cart, read_context, read_request};
 use serde_json::{Value, json};
 
 use crate::steps::eur;
@@ -17,6 +17,23 @@ fn the_cart_of_the_documentation_is_read() {
         { "sku": "DOG-1", "groups": ["dogs"], "quantity": 2, "unit_amount": 1999 }] });
     let cart = read_cart(&cart).expect("a cart");
     assert_eq!((cart.amount(), cart.quantity(), cart.lines()[0].groups.len()), (3998, 2, 1));
+}
+
+#[test]
+fn no_problem_of_a_request_repeats_a_text_of_it() {
+    const SECRET: &str = "SPRING-17@example.org";
+    for request in [
+        json!(SECRET),
+        json!({ "code": [SECRET], "identity": { SECRET: 1 } }),
+        json!({ "code": "A", "cart": SECRET, "click_id": SECRET, "hold_seconds": SECRET }),
+        json!({ "code": "A", "cart": { "currency": SECRET, "lines": SECRET, SECRET: 1 }, SECRET: 1 }),
+        json!({ "code": "A", "context": { "segments": SECRET, "attributes": { "vip": [SECRET] }, SECRET: 1 } }),
+    ] {
+        let problems = read_request(&request).expect_err("problems");
+        assert!(!format!("{problems:?}").contains("17@example"), "{problems:?}");
+    }
+    let typo = read_request(&json!({ "code": "A", "idenity": "ann" })).expect_err("a problem");
+    assert_eq!(typo[0].field, "/idenity");
 }
 
 #[test]

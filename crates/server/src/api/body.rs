@@ -24,6 +24,14 @@ pub struct JsonBody(pub Value);
 pub struct OptionalBody(pub Option<Value>);
 
 impl JsonBody {
+    /// Returns the document without these fields, which only answers have: what was read may be changed and sent back.
+    pub fn without(mut self, fields: &[&str]) -> Self {
+        if let Some(document) = self.0.as_object_mut() {
+            document.retain(|name, _| !fields.contains(&name.as_str()));
+        }
+        self
+    }
+
     /// Reads the document.
     ///
     /// # Errors

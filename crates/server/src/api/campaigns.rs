@@ -21,6 +21,9 @@ use crate::api::paging::{Page, Paging, limit, place};
 use crate::api::problem::{Problem, STALE_VERSION, VERSION_REQUIRED, WRONG_STATE};
 use crate::api::service::{Api, no_campaign};
 
+/// The fields that only answers have.
+const ANSWERED: [&str; 4] = ["version", "status", "counts", "created_at"];
+
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(put, show))
@@ -57,7 +60,7 @@ async fn put(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let definition = body.read(|value| read_definition(value, NameFrom::Path(&name)))?;
+    let definition = body.without(&ANSWERED).read(|value| read_definition(value, NameFrom::Path(&name)))?;
     let Some(version) = expected_version(&headers)? else {
         let known = api.store.find_campaign(&name).await?;
         if let Some(known) = known {

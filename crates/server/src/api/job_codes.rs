@@ -23,6 +23,7 @@ use futures_util::stream::unfold;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
+use tower_http::compression::CompressionLayer;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -43,7 +44,8 @@ const PIECES_WAITING: usize = 2;
 const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(download))
+    // Only these answers are compressed, for clients that accept it: they are long, and the number at once is limited.
+    OpenApiRouter::new().routes(routes!(download)).layer(CompressionLayer::new())
 }
 
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -191,7 +193,7 @@ impl Download {
         for start in (from..batch.len()).step_by(PIECE_CODES) {
             let end = batch.len().min(start + PIECE_CODES);
             let owners = match self.format.has_owners() {
-                true => self.store.read_owners(batch.get(start), batch.get(end - 1)).await?,
+                true => self.store.read_owners_on_lists(batch.get(start), batch.get(end - 1)).await?,
                 false => Vec::new(),
             };
             let rows = pair_with_owners((start..end).map(|at| batch.get(at)), &owners);

@@ -6,6 +6,7 @@ use codemint_codes::job::record::Job;
 use codemint_codes::wire::list::{ListDocument, MembersDocument};
 use codemint_store::campaigns::definitions::Campaign;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::api::problem::Problem;
 
@@ -39,5 +40,7 @@ pub struct ListOrdered {
 pub struct NewMembers {
     pub segment: String,
     pub list: File,
+    /// The API key of the requester.
+    pub key: Uuid,
     pub done: oneshot::Sender<Result<MembersDocument, Problem>>,
 }

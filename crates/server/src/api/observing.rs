@@ -10,6 +10,7 @@ use axum::http::header::{CACHE_CONTROL, CONNECTION, HeaderValue, X_CONTENT_TYPE_
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use codemint_offers::access::client_address::TrustedProxies;
+use codemint_store::records::actor::acting_for_key;
 use codemint_telemetry::metrics::http as metrics;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -44,7 +45,7 @@ pub(crate) async fn observe(State(proxies): State<Arc<TrustedProxies>>, request:
     request.extensions_mut().insert(seen.clone());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
-    let mut response = next.run(request).await;
+    let mut response = acting_for_key(Arc::clone(&seen.key), next.run(request)).await;
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_status(response.status()));
     if let Some((problem, cause)) = problem.as_ref().and_then(|problem| Some((problem.code(), problem.cause()?))) {
         tracing::error!(request_id = %id, problem, cause, "a request failed");

@@ -198,14 +198,20 @@ async fn act(api: &Api, id: Uuid, action: Action) -> Result<Json<RedemptionDocum
             let detail = format!("the redemption is {}", state.into_str().replace('_', " "));
             Err(Problem::new(WRONG_STATE, detail))
         }
-        Moved::DifferentRequest => Err(different_request()),
+        Moved::DifferentRequest => {
+            let detail =
+                "this was done before, with another cart or another keep_use; read the redemption, and keep its id";
+            Err(Problem::new(DIFFERENT_REQUEST, detail))
+        }
         Moved::Refused(reasons) => Err(Problem::refused(reasons)),
         Moved::Locked => Err(Problem::busy()),
     }
 }
 
 fn different_request() -> Problem {
-    Problem::new(DIFFERENT_REQUEST, "another request was carried out under this id; choose a new id for a new use")
+    let detail = "another request was carried out under this id; compare every field with what was sent first, also actor; only a new \
+                  use takes a new id";
+    Problem::new(DIFFERENT_REQUEST, detail)
 }
 
 fn unknown(id: Uuid) -> Problem {

@@ -139,14 +139,14 @@ pub struct RemovedSegment {
 )]
 async fn put_members(
     State(api): State<Arc<Api>>,
-    _caller: Allowed<Manage>,
+    caller: Allowed<Manage>,
     InPath(segment): InPath<String>,
     request: Request,
 ) -> Result<Json<MembersDocument>, Problem> {
     check_name(&segment)?;
     require_csv(request.headers())?;
     let (done, answer) = oneshot::channel();
-    let errand = |list| ListErrand::Members(NewMembers { segment, list, done });
+    let errand = |list| ListErrand::Members(NewMembers { segment, list, key: caller.key.id, done });
     Ok(Json(api.have_list_read(request.into_body(), errand, answer).await?))
 }
 

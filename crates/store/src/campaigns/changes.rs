@@ -8,7 +8,7 @@ use crate::connection::error::{StoreError, require_rows};
 use crate::connection::statement::Time;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
-use crate::records::actor::actor_of_process;
+use crate::records::actor::actor_of_task;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::identity::IdentityKey;
 use codemint_offers::campaign::change::check_change;
@@ -168,7 +168,7 @@ impl StoreTransaction {
             insert into campaign_versions (campaign_no, version, definition, made_by) values ($1, $2, json($3), $4)";
         let json = serde_json::to_string(definition)
             .map_err(|error| StoreError::Corrupt { table: "campaign_versions", problem: error.to_string() })?;
-        let insert = self.query(SQL).bind(no).bind(version as i32).bind(json).bind(actor_of_process());
+        let insert = self.query(SQL).bind(no).bind(version as i32).bind(json).bind(actor_of_task());
         require_rows("the insert of a version", insert.execute().await?, 1)
     }
 }

@@ -79,6 +79,18 @@ impl Store {
         self.query(SQL).bind(first).bind(last).fetch_all().await
     }
 
+    /// Returns those of the codes that identities have because they are on a list. A code whose identity got another one meanwhile
+    /// goes to the pool, and then to somebody who is not on the list of its job.
+    pub async fn read_owners_on_lists(
+        &self,
+        first: &str,
+        last: &str,
+    ) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        const SQL: &str = "
+            select code, identity_text from assignments where code between $1 and $2 and cause = 'list' order by code";
+        self.query(SQL).bind(first).bind(last).fetch_all().await
+    }
+
     /// Returns the codes in a range that belong to identities or are in the pool of this campaign, ascending.
     pub async fn read_owned(&self, campaign_no: i64, first: &str, last: &str) -> Result<Vec<OwnedCode>, StoreError> {
         const SQL: &str = "

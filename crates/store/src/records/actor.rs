@@ -1,13 +1,29 @@
-//! The actor in the audit log: the user who runs this process, or the sender of a message.
+//! The actor in the audit log: the user who runs this process, the sender of a message, or the holder of an API key.
 
 use std::fs;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rustix::process::getuid;
 use uuid::Uuid;
 
 /// Maximum length of each text that others chose.
 const CHARS_MAX: usize = 100;
+
+tokio::task_local! {
+    /// The API key of the request that the task answers, once it is known.
+    static KEY: Arc<OnceLock<Uuid>>;
+}
+
+/// Answers a request: what the task changes meanwhile is the act of the key that the request names.
+pub async fn acting_for_key<T>(key: Arc<OnceLock<Uuid>>, answer: impl Future<Output = T>) -> T {
+    KEY.scope(key, answer).await
+}
+
+/// Returns the holder of the API key for whom the task acts, else the user of the process.
+pub(crate) fn actor_of_task() -> String {
+    let key = KEY.try_with(|key| key.get().copied()).ok().flatten();
+    key.map_or_else(|| actor_of_process().to_owned(), actor_of_key)
+}
 
 /// Returns the user of the operating system and the name of the machine: `user@host`.
 pub fn actor_of_process() -> &'static str {

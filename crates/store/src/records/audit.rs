@@ -12,7 +12,7 @@ use crate::connection::error::{StoreError, require_rows};
 use crate::connection::statement::Time;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
-use crate::records::actor::actor_of_process;
+use crate::records::actor::actor_of_task;
 use crate::records::rows::unsigned;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::{Job, Origin};
@@ -166,7 +166,7 @@ impl AuditEntry {
     /// Returns the row to insert.
     fn row(&self) -> Value {
         let Self { action, outcome, asked_by, job_id, mask, count, campaign, detail, digest } = self;
-        let actor = asked_by.as_deref().unwrap_or_else(|| actor_of_process());
+        let actor = asked_by.clone().unwrap_or_else(actor_of_task);
         // A refused request may have a campaign that is too long.
         let campaign: Option<String> = campaign.as_ref().map(|name| name.chars().take(CAMPAIGN_LENGTH_MAX).collect());
         let digest = digest.as_ref().map(|digest| format!("\\x{}", hexadecimal(digest)));

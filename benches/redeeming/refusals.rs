@@ -77,7 +77,7 @@ pub async fn measure_refusals(server: &Server) -> bool {
 async fn ask(connections: &Connections, foreign: &str, calls: usize) -> Vec<(usize, Duration)> {
     let mut times = Vec::with_capacity(calls);
     for _ in 0..calls {
-        let kind = (Uuid::new_v4().as_u128() % KINDS.len() as u128) as usize;
+        let kind = (Uuid::now_v7().as_u128() % KINDS.len() as u128) as usize;
         let code = if KINDS[kind].1.is_empty() { foreign } else { KINDS[kind].1 };
         let body = json!({ "code": code, "identity": "customer-2" }).to_string();
         let asked = Instant::now();

@@ -9,7 +9,7 @@ use codemint_test_support::stores::TestStore;
 on_stores!([sqlite, postgres] changes_over_http_are_those_of_the_key_that_asked_for_them);
 async fn changes_over_http_are_those_of_the_key_that_asked_for_them(place: TestStore) {
     let (server, key) = (ApiServer::start(&place).await, create_key(&place, "manage,admin").await);
-    let own = place.texts("select cast(id as varchar(36)) from api_keys").await.remove(0);
+    let own = server.get("/v1/keys", &key).await.expect(200)["items"][0]["id"].as_str().expect("an id").to_owned();
     server.create_campaign(&key, "spring", "private", "SPRING-[:safe:]{8}").await;
     server.ask("POST", "/v1/campaigns/spring/deactivate", &key, None).await.expect(200);
     server.ask("PUT", "/v1/segments/gold", &key, Some(json!({ "condition": null }))).await.expect(201);

@@ -22,7 +22,7 @@ async fn start(place: &TestStore) -> (ApiServer, String) {
 on_stores!([sqlite, postgres] each_identity_of_a_list_gets_one_code_and_the_list_is_one_job);
 async fn each_identity_of_a_list_gets_one_code_and_the_list_is_one_job(place: TestStore) {
     let (server, key) = start(&place).await;
-    let list = "name;identity\nAnn; c-1 \nBob;c-2\nBob;c-2\nNobody;\n";
+    let list = "name;identity\nAnn; cust-1 \nBob;cust-2\nBob;cust-2\nNobody;\n";
     let ordered = server.send_list("POST", CODES, &key, list).await;
     let answer = ordered.expect(202);
     let id = job_id(&answer);
@@ -30,24 +30,24 @@ async fn each_identity_of_a_list_gets_one_code_and_the_list_is_one_job(place: Te
     assert_eq!((&answer["state"], &answer["list"]), (&"queued".into(), &read));
     assert_eq!(ordered.header("location"), Some(&*format!("/v1/jobs/{id}")));
     // The same identities in another form are the same list.
-    let again = server.send_list("POST", CODES, &key, "c-2\nc-1\n").await.expect(202);
+    let again = server.send_list("POST", CODES, &key, "cust-2\ncust-1\n").await.expect(202);
     assert_eq!(job_id(&again), id);
     server.complete(&place, &key, &id).await;
     let codes = server.codes(&key, &id, "", "text/csv").await.body;
     assert_eq!(codes.lines().next(), Some("code,identity"));
     let mut owners: Vec<&str> = codes.lines().skip(1).filter_map(|line| line.split(',').nth(1)).collect();
     owners.sort_unstable();
-    assert_eq!(owners, ["c-1", "c-2"]);
+    assert_eq!(owners, ["cust-1", "cust-2"]);
     let json = server.codes(&key, &id, "?after=1", "application/x-ndjson").await.body;
-    assert!(json.contains("\"identity\":\"c-") && json.lines().count() == 1, "{json}");
+    assert!(json.contains("\"identity\":\"cust-") && json.lines().count() == 1, "{json}");
 
-    let more = server.send_list("POST", CODES, &key, "c-1\nc-3\n").await.expect(202);
+    let more = server.send_list("POST", CODES, &key, "cust-1\ncust-3\n").await.expect(202);
     assert_eq!(more["list"], json!({ "rows": 2, "repeated": 0, "invalid": 0, "already_bound": 1 }));
     assert_ne!(job_id(&more), id);
-    let nothing = server.send_list("POST", CODES, &key, "c-1\n").await.expect(200);
+    let nothing = server.send_list("POST", CODES, &key, "cust-1\n").await.expect(200);
     assert_eq!((&nothing["job_id"], &nothing["list"]["already_bound"]), (&json!(null), &1.into()));
     let log = server.stop().await.stderr;
-    assert!(!log.contains("c-1") && !log.contains("LOYAL-"), "{log}");
+    assert!(!log.contains("cust-1") && !log.contains("LOYAL-"), "{log}");
 }
 
 on_stores!([sqlite, postgres] a_list_may_be_longer_than_any_other_body);

@@ -19,6 +19,7 @@ use codemint_store::records::actor::actor_of_key;
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_store::records::job_codes::{OtherCodes, pair_with_owners};
 use codemint_store::records::rows::Chunk;
+use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -96,6 +97,8 @@ async fn download(
     let (pieces, received) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(download.run(chunks, after, pieces, permit));
     let body = unfold(received, |mut received| async { received.recv().await.map(|piece| (piece, received)) });
+    // Compression asks once more after the end.
+    let body = body.fuse();
     Ok(([(CONTENT_TYPE, format.content_type())], Body::from_stream(body)).into_response())
 }
 

@@ -50,6 +50,30 @@ async fn each_identity_of_a_list_gets_one_code_and_the_list_is_one_job(place: Te
     assert!(!log.contains("cust-1") && !log.contains("LOYAL-"), "{log}");
 }
 
+on_stores!([sqlite, postgres] regression_a_download_names_only_identities_of_its_list);
+async fn regression_a_download_names_only_identities_of_its_list(place: TestStore) {
+    let (server, key) = start(&place).await;
+    let first = job_id(&server.send_list("POST", CODES, &key, "ann\nbob\n").await.expect(202));
+    let second = job_id(&server.send_list("POST", CODES, &key, "ann\nbob\ncarl\n").await.expect(202));
+    for job in [&first, &second] {
+        server.complete(&place, &key, job).await;
+    }
+    // Two codes were not needed and went to the pool.
+    let issuer = create_key(&place, "issue").await;
+    for identity in ["dora", "emil"] {
+        let assignment = format!("/v1/campaigns/loyal/assignments/{identity}");
+        server.ask("PUT", &assignment, &issuer, None).await.expect(201);
+    }
+    let mut named = Vec::new();
+    for job in [first, second] {
+        let codes = server.codes(&key, &job, "", "text/csv").await.body;
+        named.extend(codes.lines().skip(1).map(|line| line.split(',').next_back().unwrap_or_default().to_owned()));
+    }
+    named.sort_unstable();
+    assert_eq!(named, ["", "", "ann", "bob", "carl"]);
+    server.stop().await;
+}
+
 on_stores!([sqlite, postgres] a_list_may_be_longer_than_any_other_body);
 async fn a_list_may_be_longer_than_any_other_body(place: TestStore) {
     let (server, key) = start(&place).await;

@@ -3,6 +3,9 @@
 use askama::Template;
 use serde_json::{Map, Value};
 
+/// The tags in the order in which a shop needs them.
+const TAGS: [&str; 4] = ["redemption", "campaigns", "codes", "issuing"];
+
 /// What the page shows.
 #[derive(Debug, Template)]
 #[template(path = "reference.html")]
@@ -96,6 +99,8 @@ impl Reference {
                 }
             }
         }
+        // Those that are not named come last.
+        groups.sort_by_key(|group| TAGS.iter().position(|tag| *tag == group.tag).unwrap_or(TAGS.len()));
         Self {
             title: text(&document["info"]["title"]),
             version: text(&document["info"]["version"]),

@@ -15,4 +15,5 @@ pub mod campaign;
 pub mod verdict;
 pub mod redemption;
 pub mod access;
+pub mod affiliate;
 pub mod read;

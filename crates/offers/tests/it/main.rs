@@ -18,5 +18,6 @@ mod requests;
 mod statuses;
 mod verdicts;
 mod access;
+mod affiliates;
 mod contract;
 mod hostile_input;

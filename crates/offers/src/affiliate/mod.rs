@@ -1,0 +1,4 @@
+//! Affiliates: which references get an offer, decided by rules instead of a table of affiliates.
+
+pub mod book;
+pub mod rule;

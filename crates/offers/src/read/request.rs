@@ -98,7 +98,9 @@ fn hold_seconds(object: &Object<'_>) -> Option<u32> {
     object.or("hold_seconds", 0, |node| {
         let seconds = node.value().as_u64().and_then(|seconds| u32::try_from(seconds).ok());
         let valid = seconds.filter(|seconds| *seconds == 0 || (HOLD_SECONDS_MIN..=HOLD_SECONDS_MAX).contains(seconds));
-        let allowed = format!("send {HOLD_SECONDS_MIN} to {HOLD_SECONDS_MAX} seconds, or 0 to confirm at once");
+        let allowed = format!(
+            "a whole number of seconds is expected, from {HOLD_SECONDS_MIN} to {HOLD_SECONDS_MAX}, or 0 to confirm at once"
+        );
         valid.or_else(|| node.wrong(allowed))
     })
 }

@@ -97,8 +97,9 @@ async fn put(
 }
 
 fn version_required(version: u32) -> Problem {
-    let detail =
-        format!("the campaign exists, with version {version}; to change it, send the header If-Match: \"{version}\"");
+    let detail = format!(
+        "the campaign exists, with version {version}; to change it, read it, and send its header ETag as If-Match"
+    );
     Problem::new(VERSION_REQUIRED, detail)
 }
 

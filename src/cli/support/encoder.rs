@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde::Serialize;
 
 use crate::cli::support::output_format::{Encoding, LineStyle};
 use crate::cli::support::xlsx::Workbook;
 use codemint_codes::batch::CodeBatch;
+use codemint_codes::wire::code_line::{CodeLine, OwnedCodeLine};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -80,17 +80,6 @@ impl Encoder {
             Rows::Xlsx(workbook) => workbook.finish(),
         }
     }
-}
-
-#[derive(Serialize)]
-struct CodeLine<'a> {
-    code: &'a str,
-}
-
-#[derive(Serialize)]
-struct OwnedCodeLine<'a> {
-    code: &'a str,
-    identity: Option<&'a str>,
 }
 
 const fn header_of(style: LineStyle) -> &'static [u8] {

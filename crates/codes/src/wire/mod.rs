@@ -3,6 +3,7 @@
 pub mod message;
 pub mod fields;
 pub mod trace;
+pub mod code_line;
 pub mod document;
 pub mod shown_job;
 pub mod list;

@@ -34,7 +34,7 @@ struct Entry {
 struct Table {
     /// Their positions among all entries, ascending.
     entries: Vec<usize>,
-    /// For each position and each byte, the rules that accept it there: a bit for each of `entries`.
+    /// Which rules accept a byte at a position, as one bit for each of `entries`; those of a position are [`BYTES`] apart.
     accepting: Vec<[u64; WORDS]>,
 }
 

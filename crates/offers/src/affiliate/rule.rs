@@ -22,7 +22,7 @@ pub struct Rule {
     pub campaign: String,
     /// False if the team has switched it off.
     pub active: bool,
-    /// Of the rules that concern a reference now, the one with the highest priority applies.
+    /// If several rules concern a reference at the same time, the one with the highest priority applies.
     pub priority: i32,
     /// When it applies; always if there are none.
     pub periods: Vec<Period>,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use serde::Serialize;
+use codemint_codes::wire::code_line::{CodeLine, OwnedCodeLine};
 
 /// The format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,18 +16,6 @@ pub(super) struct RowFormat {
 enum Style {
     Csv,
     JsonLines,
-}
-
-#[derive(Serialize)]
-struct CodeLine<'a> {
-    code: &'a str,
-}
-
-#[derive(Serialize)]
-struct OwnedCodeLine<'a> {
-    code: &'a str,
-    /// Null if it was forgotten.
-    identity: Option<&'a str>,
 }
 
 impl RowFormat {

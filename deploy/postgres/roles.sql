@@ -77,6 +77,22 @@ grant insert on assignments to codemint_server;
 -- A request cancels a job: its open chunks are skipped.
 grant update (state) on chunks to codemint_server;
 
+-- Triggers issue codes, by message in workers and by the HTTP API, and referrals reward those who brought friends.
+grant select, insert, update on triggers, trigger_results, referrers, referrals to codemint_generator, codemint_server;
+grant update (revoked_at) on assignments to codemint_generator, codemint_redeemer;
+grant select, insert, update on referrers, referrals to codemint_redeemer;
+grant select, update, delete on pool to codemint_redeemer;
+grant insert on assignments to codemint_redeemer;
+-- The affiliate team's rules, and what processes keep of them in memory.
+grant select, insert, update, delete on affiliate_rules, affiliate_exclusions to codemint_marketer;
+grant select, update on kept_versions to codemint_marketer;
+grant select on affiliate_rules, affiliate_exclusions, kept_versions to codemint_redeemer;
+-- Clicks on links are counted; `report recount` compares them with their sums.
+grant select, insert on clicks to codemint_server;
+grant select on clicks to codemint_reader, codemint_marketer;
+grant insert on tally_deltas to codemint_marketer;
+grant select on triggers, trigger_results, referrers, referrals, affiliate_rules, affiliate_exclusions to codemint_reader, codemint_marketer;
+
 -- What became of a campaign is summed up.
 grant select on tallies, tally_deltas to codemint_generator, codemint_reader, codemint_producer, codemint_marketer;
 

@@ -90,7 +90,6 @@ grant select on affiliate_rules, affiliate_exclusions, kept_versions to codemint
 -- Clicks on links are counted; `report recount` compares them with their sums.
 grant select, insert on clicks to codemint_server;
 grant select on clicks to codemint_reader, codemint_marketer;
-grant insert on tally_deltas to codemint_marketer;
 grant select on triggers, trigger_results, referrers, referrals, affiliate_rules, affiliate_exclusions to codemint_reader, codemint_marketer;
 
 -- What became of a campaign is summed up.

@@ -126,9 +126,18 @@ create table clicks (
     source text collate "C",
     ad text collate "C",
     affiliate text collate "C",
+    -- The day of the click in its campaign's zone.
+    day date not null,
     at timestamptz not null
 );
 
 create index clicks_by_time on clicks (at);
+
+-- Codes that are issued are summed up by the day on which they were, in their campaign's zone. It is null in rows of programs that did
+-- not sum them up, and is then taken in UTC.
+alter table assignments add column day date;
+
+insert into tallies (campaign_no, day, source, ad, affiliate, currency, metric, amount)
+select campaign_no, (at at time zone 'UTC')::date, '', '', '', '', 'issued', count(*) from assignments group by 1, 2;
 
 insert into schema_compatibility (schema_version, programs_from) values (12, 4);

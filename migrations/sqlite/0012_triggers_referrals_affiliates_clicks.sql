@@ -100,9 +100,15 @@ create table clicks (
     source text,
     ad text,
     affiliate text,
+    day text not null,
     at text not null
 ) strict, without rowid;
 
 create index clicks_by_time on clicks (at);
+
+alter table assignments add column day text;
+
+insert into tallies (campaign_no, day, source, ad, affiliate, currency, metric, amount)
+select campaign_no, substr(at, 1, 10), '', '', '', '', 'issued', count(*) from assignments group by 1, 2;
 
 insert into schema_compatibility (schema_version, programs_from) values (12, 4);

@@ -67,6 +67,9 @@ pub enum Configured {
     #[command(subcommand)]
     Reserve(commands::reserve::ReserveCommand),
     Code(commands::code::Code),
+    Link(commands::link::Link),
+    #[command(subcommand)]
+    Report(commands::report::ReportCommand),
     Audit(commands::audit::Audit),
     #[command(subcommand)]
     Keys(commands::keys::KeysCommand),

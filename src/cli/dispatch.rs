@@ -76,6 +76,8 @@ impl Configured {
             Self::Reserve(command) => command.run(context).await,
             Self::Code(command) => command.run(context).await,
             Self::Audit(command) => command.run(context).await,
+            Self::Report(command) => command.run(context).await,
+            Self::Link(command) => command.run(context).await,
             Self::Keys(command) => command.run(context).await,
             Self::Backup(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,

@@ -10,16 +10,19 @@ use crate::config::configuration::{Config, ConfigError, Resolved, ServerSettings
 use crate::config::layers::Layers;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::config::values::{
-    address, address_or_off, name_of_entity, readable_file, true_or_false, unless_auto, whole_number,
+    address, address_or_off, name_of_entity, public_url, readable_file, true_or_false, unless_auto, whole_number,
 };
 use codemint_codes::job::request::{CHUNK_SIZE_MAX, Limits};
 use codemint_codes::screening::FilterLimits;
 use codemint_codes::text::printable;
 use codemint_offers::access::client_address::TrustedProxies;
+use codemint_offers::link::hosts::LinkHosts;
+use codemint_offers::link::target::LinkSettings;
 use codemint_server::api::limits::LimitSettings;
 use codemint_store::connection::location::Location;
 use codemint_worker::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
 use codemint_worker::files;
+use url::Url;
 
 /// A limit above the length of any URL.
 const URL_FILE_BYTES_MAX: u64 = 64 << 10;
@@ -43,6 +46,7 @@ pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
     let worker = layers.worker();
     let admin = layers.parse("admin.listen", address_or_off);
     let server = layers.server();
+    let links = layers.links(server.as_ref());
     let chunk_size = layers.parse("job.chunk_size", |text| whole_number(text, 1, u64::from(CHUNK_SIZE_MAX)));
     let limits = layers.limits();
     let filters = layers.filters();
@@ -60,6 +64,7 @@ pub(super) fn finish(mut layers: Layers) -> Result<Config, ConfigError> {
             worker: worker?,
             admin: admin?,
             server: server?,
+            links: links?,
             chunk_size: chunk_size?,
             limits: limits?,
             filters: filters?,
@@ -155,6 +160,19 @@ impl Layers {
             limits,
             proxies: proxies?,
         })
+    }
+
+    fn links(&mut self, server: Option<&ServerSettings>) -> Option<LinkSettings> {
+        let hosts = self.parse("links.hosts", |text| text.parse::<LinkHosts>().map_err(|problem| problem.to_string()));
+        let given = self.parse("links.public_url", |text| match text {
+            "" => Ok(None),
+            text => public_url(text).map(Some),
+        })?;
+        let own = |server: &ServerSettings| {
+            let scheme = if server.tls.is_some() { "https" } else { "http" };
+            Url::parse(&format!("{scheme}://{}", server.address)).ok()
+        };
+        Some(LinkSettings { hosts: hosts?, public: given.or_else(|| own(server?))? })
     }
 
     /// The settings of the broker; the inner `Option` is `None` if no broker is configured.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use codemint_codes::job::request::Limits;
 use codemint_codes::screening::FilterLimits;
 use codemint_offers::access::client_address::TrustedProxies;
+use codemint_offers::link::target::LinkSettings;
 use codemint_server::api::limits::LimitSettings;
 use codemint_store::connection::location::Location;
 use codemint_telemetry::logs::{LogFormat, LogLevel};
@@ -27,6 +28,7 @@ pub struct Config {
     /// The address of a worker's admin listener; `None` if it is off.
     pub admin: Option<SocketAddr>,
     pub server: ServerSettings,
+    pub links: LinkSettings,
     pub chunk_size: u64,
     pub limits: Limits,
     pub filters: FilterLimits,

@@ -13,7 +13,7 @@ const fn setting(key: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 37] = [
+pub const SETTINGS: [Setting; 39] = [
     setting(
         "store.url",
         "sqlite://codemint.db",
@@ -116,6 +116,16 @@ pub const SETTINGS: [Setting; 37] = [
         "server.trusted_proxies",
         "",
         "addresses or networks of the proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8, with commas between; without any, nobody's is",
+    ),
+    setting(
+        "links.hosts",
+        "",
+        "hosts that links of campaigns may lead to, such as shop.example or *.shop.example, with commas between; without any, links lead nowhere",
+    ),
+    setting(
+        "links.public_url",
+        "",
+        "address of this server as customers reach it, such as https://go.shop.example; without it, that of server.listen",
     ),
     setting("log.format", "auto", "text or json, on standard error; auto is text on a terminal and json elsewhere"),
     setting(

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use codemint_codes::text::printable;
 use codemint_worker::files;
+use url::Url;
 
 pub(super) fn whole_number(text: &str, min: u64, max: u64) -> Result<u64, String> {
     let number = text.parse::<u64>().ok().filter(|number| (min..=max).contains(number));
@@ -32,6 +33,13 @@ pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
     }
     let address = text.parse().map(Some);
     address.map_err(|_| format!("found {text:?}; write an address with a port, such as 127.0.0.1:9464, or off"))
+}
+
+/// Parses the address of a server on the web.
+pub(super) fn public_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+    let url = url.filter(|url| url.username().is_empty() && url.password().is_none() && url.query().is_none());
+    url.ok_or_else(|| format!("found {text:?}; write an address such as https://go.shop.example"))
 }
 
 /// Checks that a file can be read: a connection would only report a missing file, and look like an unreachable server.

@@ -7,6 +7,8 @@ pub mod answers;
 pub mod code_book;
 pub mod redeeming;
 pub mod keeping;
+pub mod clicking;
+pub mod links;
 mod attempts;
 mod waiter;
 mod counting;

@@ -2,5 +2,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod chart;
+pub mod report_csv;
 pub mod listening;
 pub mod tls;

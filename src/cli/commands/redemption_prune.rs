@@ -1,4 +1,4 @@
-//! `codemint redemption prune`: removes old redemptions. No use is given back, and no sum changes.
+//! `codemint redemption prune`: removes old redemptions and clicks. No use is given back, and no sum changes.
 
 use std::fmt;
 
@@ -14,18 +14,18 @@ use crate::cli::support::text::counted;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::redemptions::definition_cache::DefinitionCache;
 
-/// Remove redemptions that ended long ago
+/// Remove redemptions that ended long ago, and old clicks
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint redemption prune --older-than 400d --dry-run
   codemint redemption prune --older-than 57w --json
 
-Uses that count keep counting against all limits, and sums keep what they hold. Held redemptions stay. A request that is \
+Uses that count keep counting against all limits, and sums keep what they hold. Held redemptions stay. Clicks on links of that age are removed as well. A request that is \
 repeated after its redemption was removed is a new request: choose an age beyond all retries and refunds. A limit per \
 code or per identity that is introduced later does not count removed redemptions. The audit log records how many were \
 removed. Freed space is reused; files do not shrink.")]
 pub struct Prune {
-    /// Minimum time since the end of a redemption in hours, days or weeks, such as 12h, 400d or 57w
+    /// Minimum time since the end of a redemption, or since a click, in hours, days or weeks, such as 12h, 400d or 57w
     #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: TimeDelta,
     /// Only report what would be removed
@@ -44,6 +44,8 @@ struct Pruned {
     /// The time before which the redemptions ended.
     ended_before: String,
     redemptions: u64,
+    /// The number of clicks before that time.
+    clicks: u64,
 }
 
 impl Prune {
@@ -52,10 +54,11 @@ impl Prune {
         let ended_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
         let store = context.open_store(Access::Existing).await?;
         let shown = ended_before.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut pruned = Pruned { dry_run: self.dry_run, ended_before: shown, redemptions: 0 };
+        let mut pruned = Pruned { dry_run: self.dry_run, ended_before: shown, redemptions: 0, clicks: 0 };
         if self.dry_run {
             let count = async || store.count_prunable_redemptions(ended_before).await;
             pruned.redemptions = context.with_retries(count).await?;
+            pruned.clicks = context.with_retries(async || store.count_prunable_clicks(ended_before).await).await?;
         } else {
             prune(context, &store, ended_before, &mut pruned).await?;
         }
@@ -78,6 +81,13 @@ async fn prune(
             removed => pruned.redemptions += removed,
         }
     }
+    loop {
+        context.stop.check(|| format!("stopped; {pruned}"))?;
+        match context.with_retries(async || store.prune_clicks(ended_before).await).await? {
+            0 => break,
+            removed => pruned.clicks += removed,
+        }
+    }
     while context.with_retries(async || store.add_up_tallies().await).await? > 0 {
         context.stop.check(|| format!("stopped; {pruned}"))?;
     }
@@ -88,6 +98,10 @@ impl fmt::Display for Pruned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let redemptions = counted(self.redemptions.into(), "redemption");
         let removed = if self.dry_run { "would be removed" } else { "removed" };
-        write!(f, "{removed}: {redemptions} that ended before {}", self.ended_before)
+        write!(f, "{removed}: {redemptions} that ended before {}", self.ended_before)?;
+        match self.clicks {
+            0 => Ok(()),
+            clicks => write!(f, ", and {}", counted(clicks.into(), "click")),
+        }
     }
 }

@@ -97,12 +97,17 @@ impl Serve {
         let redeemer = redeemer(context, &store, false).await?;
         let stop = context.stop.token().clone();
         let (api, wanted) = Api::new(store.clone(), redeemer, api_settings(context)?, stop.clone());
+        let clicks = api.clicks();
         greet(context, &store).await?;
         // A list is read in this task, and must not keep connections waiting.
         let serving = tokio::spawn(listening::serve(listener, router(Arc::new(api)), listening, stop));
         tokio::select! {
             served = serving => served.map_err(Failure::other)?,
             () = errands::run(context, &store, wanted) => {}
+        }
+        match clicks.finish(context.config.worker.shutdown).await {
+            0 => {}
+            lost => tracing::error!(lost, "the store did not take all clicks; these are lost"),
         }
         tracing::info!("the HTTP API has ended");
         Ok(())
@@ -114,7 +119,8 @@ fn api_settings(context: &Context) -> Result<ApiSettings, Failure> {
     let config = &context.config;
     let (policy, options) = (policy_files::load(config)?, context.job_options());
     let ordering = OrderSettings { policy, limits: config.limits, chunk_size: config.chunk_size, options };
-    Ok(ApiSettings { limits: config.server.limits, proxies: config.server.proxies.clone(), ordering })
+    let (proxies, links) = (config.server.proxies.clone(), config.links.clone());
+    Ok(ApiSettings { limits: config.server.limits, proxies, ordering, links })
 }
 
 /// Reads the certificate and its key.

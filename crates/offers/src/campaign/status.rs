@@ -58,6 +58,11 @@ fn is_exhausted(definition: &Definition, counts: &Counts) -> bool {
 }
 
 impl Definition {
+    /// Returns true if it is on, has started and has not ended.
+    pub fn is_open(&self, now: DateTime<Utc>) -> bool {
+        self.active && self.has_started(now) && !self.has_ended(now)
+    }
+
     /// Returns false before the first instant of the campaign.
     pub fn has_started(&self, now: DateTime<Utc>) -> bool {
         self.starts_at.is_none_or(|starts_at| starts_at <= now)

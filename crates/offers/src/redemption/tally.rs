@@ -1,16 +1,16 @@
-//! What redemptions add to the sums of their campaign.
+//! What facts add to the sums of their campaign: redemptions, issued codes, clicks.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
-use strum::IntoStaticStr;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::redemption::record::Redemption;
 use crate::redemption::state::State;
 
 /// What is added up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Metric {
     /// Redemptions that are held.
@@ -24,6 +24,10 @@ pub enum Metric {
     Discount,
     /// Prices of the carts of confirmed redemptions before any discount, in minor units.
     Revenue,
+    /// Codes that were issued to identities.
+    Issued,
+    /// Clicks on links.
+    Clicks,
 }
 
 /// What a sum is about. Empty texts stand for what is unknown; a number of redemptions has no currency.
@@ -39,6 +43,14 @@ pub struct TallyKey {
     pub metric: Metric,
 }
 
+impl TallyKey {
+    /// Returns the key of a number whose source is unknown.
+    pub fn of_count(campaign_no: i64, day: NaiveDate, metric: Metric) -> Self {
+        let (source, ad, affiliate) = (String::new(), String::new(), String::new());
+        Self { campaign_no, day, source, ad, affiliate, currency: "", metric }
+    }
+}
+
 /// Changes of sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deltas(BTreeMap<TallyKey, i64>);
@@ -52,6 +64,16 @@ impl Deltas {
     /// Takes away what a redemption contributed as it was.
     pub fn subtract(&mut self, redemption: &Redemption, zone: Tz) {
         self.change(redemption, zone, -1);
+    }
+
+    /// Adds codes that were issued on this day.
+    pub fn add_issued(&mut self, campaign_no: i64, day: NaiveDate, codes: i64) {
+        self.add_to(TallyKey::of_count(campaign_no, day, Metric::Issued), codes);
+    }
+
+    /// Adds a change of a sum.
+    pub fn add_to(&mut self, key: TallyKey, amount: i64) {
+        *self.0.entry(key).or_default() += amount;
     }
 
     /// Returns the sums that change, each with its change.

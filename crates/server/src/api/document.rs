@@ -13,6 +13,7 @@ use codemint_offers::access::document::{CreatedKeyDocument, KeyDocument};
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::condition::document::SegmentDocument;
+use codemint_offers::report::document::ReportRow;
 use codemint_offers::redemption::document::{
     BatchRequest, ConfirmRequest, RedemptionDocument, RollBackRequest, UseRequest, ValidationDocument,
 };
@@ -27,6 +28,7 @@ use crate::api::issuing::IssuedDocument;
 use crate::api::job_events::JobEvent;
 use crate::api::keys::NewKeyRequest;
 use crate::api::limits::TOO_MANY_REQUESTS;
+use crate::api::links::LinkDocument;
 use crate::api::masks::ExplainRequest;
 use crate::api::observing::{limit_number, limit_time};
 use crate::api::paging::Page;
@@ -37,7 +39,8 @@ use crate::api::redemptions::BatchAnswers;
 use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
 use crate::api::{
-    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, masks, redemptions, segments,
+    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, links, masks, redemptions, reports,
+    segments,
 };
 
 /// Where schemas stand in the document.
@@ -56,6 +59,8 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
         .merge(masks::routes())
         .merge(segments::routes())
         .merge(audit::routes())
+        .merge(links::routes())
+        .merge(reports::routes())
         .merge(keys::routes())
         .layer(middleware::from_fn(limit_time))
         // Their bodies may take longer.
@@ -116,6 +121,9 @@ fn schemas() -> Map<String, Value> {
     add::<Explanation>(&mut generator, &mut named, "Explanation");
     add::<AuditDocument>(&mut generator, &mut named, "AuditDocument");
     add::<Page<AuditDocument>>(&mut generator, &mut named, "PageOfAudit");
+    add::<LinkDocument>(&mut generator, &mut named, "LinkDocument");
+    add::<ReportRow>(&mut generator, &mut named, "ReportRow");
+    add::<Page<ReportRow>>(&mut generator, &mut named, "PageOfReport");
     add::<NewKeyRequest>(&mut generator, &mut named, "NewKeyRequest");
     add::<CreatedKeyDocument>(&mut generator, &mut named, "CreatedKeyDocument");
     add::<KeyDocument>(&mut generator, &mut named, "KeyDocument");
@@ -197,8 +205,10 @@ fn add_problems(document: &mut Value) {
     for operation in operations {
         let has_parameters = operation["parameters"].is_array();
         let is_optional = OPTIONAL_BODIES.iter().any(|id| operation["operationId"] == *id);
+        let needs_key = operation.get("security").is_some();
         let body = operation.get_mut("requestBody").and_then(Value::as_object_mut);
-        let mut kinds = OF_ALL.to_vec();
+        let of_keys = [UNAUTHENTICATED, SCOPE_MISSING, TOO_MANY_REQUESTS];
+        let mut kinds: Vec<Kind> = OF_ALL.into_iter().filter(|kind| needs_key || !of_keys.contains(kind)).collect();
         if body.is_some() {
             kinds.extend(OF_BODIES);
         }

@@ -8,6 +8,8 @@ mod codes;
 pub mod document;
 mod identity;
 mod issuing;
+mod links;
+mod reports;
 mod job_codes;
 mod job_events;
 mod job_rows;

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use codemint_campaigns::clicking::ClickCounter;
 use codemint_campaigns::issuing::Issuer;
+use codemint_campaigns::links::LinkedCampaigns;
 use codemint_campaigns::redeeming::Redeemer;
 use codemint_codes::text::printable;
 use codemint_offers::access::client_address::TrustedProxies;
 use codemint_offers::campaign::definition::Definition;
+use codemint_offers::link::target::LinkSettings;
 use codemint_store::campaigns::definitions::Campaign;
 use codemint_store::connection::store::Store;
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +44,9 @@ pub struct Api {
     pub(crate) limits: Limits,
     pub(crate) proxies: Arc<TrustedProxies>,
     pub(crate) ordering: OrderSettings,
+    pub(crate) links: LinkedCampaigns,
+    pub(crate) link_settings: LinkSettings,
+    pub(crate) clicks: ClickCounter,
     /// Cancelled when the process is to stop.
     pub(crate) stop: CancellationToken,
     pub(super) slots: Slots,
@@ -54,6 +60,7 @@ pub struct ApiSettings {
     pub limits: LimitSettings,
     pub proxies: TrustedProxies,
     pub ordering: OrderSettings,
+    pub links: LinkSettings,
 }
 
 /// What the API leaves to the program.
@@ -78,6 +85,9 @@ impl Api {
         let api = Self {
             issuer: Issuer::start(&store),
             keys: KeyRing::new(store.clone()),
+            links: LinkedCampaigns::new(store.clone()),
+            link_settings: settings.links,
+            clicks: ClickCounter::start(&store),
             store,
             redeemer,
             limits: Limits::new(settings.limits),
@@ -89,6 +99,11 @@ impl Api {
             lists,
         };
         (api, Wanted { public_codes: public_codes_wanted, lists: lists_wanted })
+    }
+
+    /// Returns what counts clicks, for the end of the process.
+    pub fn clicks(&self) -> ClickCounter {
+        self.clicks.clone()
     }
 
     /// # Errors

@@ -256,22 +256,27 @@ impl StoreTransaction {
         require_rows("the return of codes to the pool", inserted, codes.len() as u64)
     }
 
-    /// Inserts the assignments of identities that have none, in the order of their digests, and returns these digests.
+    /// Inserts the assignments of identities that have none, in the order of their digests, sums them up, and returns these
+    /// digests.
     async fn insert_assignments(
         &mut self,
         campaign_no: i64,
         pairs: &[(&str, &ToIssue, &String)],
     ) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "
-            insert into assignments (campaign_no, identity, code, identity_text, cause)
-            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_array_elements($2::json)
+            insert into assignments (campaign_no, identity, code, identity_text, cause, day)
+            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, $3 from json_array_elements($2::json)
              where true
             on conflict (campaign_no, identity) do nothing
             returning identity";
         let row =
             |(digest, wanted, code): &(&str, &ToIssue, &String)| json!([digest, code, wanted.identity, wanted.cause]);
         let rows: Value = pairs.iter().map(row).collect();
-        self.query(SQL).bind(campaign_no).bind(rows.to_string()).fetch_values().await
+        let day = self.day_in_zone_of(campaign_no).await?;
+        let inserted: Vec<String> =
+            self.query(SQL).bind(campaign_no).bind(rows.to_string()).bind(day).fetch_values().await?;
+        self.add_issued(campaign_no, day, inserted.len()).await?;
+        Ok(inserted)
     }
 }
 
@@ -281,6 +286,5 @@ fn refusal_of(campaign: &SharedCampaign) -> Option<IssueOutcome> {
     if definition.kind != Kind::Restricted {
         return Some(IssueOutcome::NotRestricted);
     }
-    let is_active = definition.active && definition.has_started(now) && !definition.has_ended(now);
-    (!is_active).then_some(IssueOutcome::NotActive)
+    (!definition.is_open(now)).then_some(IssueOutcome::NotActive)
 }

@@ -1,5 +1,9 @@
 //! Rows for PostgreSQL's `COPY`: <https://www.postgresql.org/docs/15/sql-copy.html>, "Binary Format".
 
+use chrono::{Datelike, NaiveDate};
+
+/// The days from the first of the year 1 to that of the year 2000, both included.
+const FIRST_DAY: i32 = 730_120;
 const SIGNATURE_FLAGS_EXTENSION: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const END: [u8; 2] = (-1_i16).to_be_bytes();
 
@@ -29,6 +33,12 @@ impl CopyRows {
     pub fn integer(&mut self, integer: i64) {
         self.0.extend_from_slice(&8_i32.to_be_bytes());
         self.0.extend_from_slice(&integer.to_be_bytes());
+    }
+
+    /// Adds a field, which takes eight bytes: the number of days since the year 2000.
+    pub fn day(&mut self, day: NaiveDate) {
+        self.0.extend_from_slice(&4_i32.to_be_bytes());
+        self.0.extend_from_slice(&(day.num_days_from_ce() - FIRST_DAY).to_be_bytes());
     }
 
     pub fn finish(mut self) -> Vec<u8> {

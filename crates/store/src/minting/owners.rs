@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use chrono::NaiveDate;
 use serde_json::{Value, json};
 
 use crate::connection::error::{StoreError, is_duplicate, reach, require_rows};
@@ -38,6 +39,8 @@ pub struct Identities {
 struct Destinations<'a> {
     codes: &'a CodeBatch,
     owners: &'a Owners,
+    /// The day on which they are issued, in the campaign's zone.
+    day: NaiveDate,
     /// The digests of identities that have codes already.
     bound: HashSet<String>,
 }
@@ -97,11 +100,12 @@ impl<'a> Destinations<'a> {
     }
 
     fn assigned_pieces(&self) -> Rows<'_, Vec<u8>> {
-        let campaign_no = self.campaign_no();
+        let (campaign_no, day) = (self.campaign_no(), self.day);
         Box::new(copy_pieces(self.assigned(), ROWS_AT_ONCE, move |rows, Assignment { code, identity, digest }| {
-            rows.begin_row(5);
+            rows.begin_row(6);
             rows.integer(campaign_no);
             [&*digest.to_string(), code, identity, "list"].into_iter().for_each(|text| rows.text(text));
+            rows.day(day);
         }))
     }
 
@@ -115,8 +119,8 @@ impl<'a> Destinations<'a> {
     }
 
     fn assigned_values(&self) -> Rows<'_, Value> {
-        let campaign_no = self.campaign_no();
-        let row = move |one: Assignment<'_>| json!([campaign_no, one.digest.to_string(), one.code, one.identity]);
+        let (campaign_no, day) = (self.campaign_no(), self.day);
+        let row = move |one: Assignment<'_>| json!([campaign_no, one.digest.to_string(), one.code, one.identity, day]);
         Box::new(self.assigned().map(row))
     }
 
@@ -137,11 +141,16 @@ impl ClaimedChunk {
     /// # Errors
     /// After any error the claim is unusable.
     pub async fn put_owners(&mut self, codes: &CodeBatch, owners: &Owners) -> Result<(), StoreError> {
-        let mut destinations = Destinations { codes, owners, bound: HashSet::new() };
+        let (Owners::Pool { campaign_no } | Owners::Identities { campaign_no, .. }) = *owners;
+        let day = self.transaction.day_in_zone_of(campaign_no).await?;
+        let mut destinations = Destinations { codes, owners, day, bound: HashSet::new() };
         loop {
             match self.transaction.put_owners(&destinations).await {
                 Err(StoreError::Database(error)) if is_duplicate(&error) => {}
-                Ok(()) => return self.give_back(owners, destinations.bound.len()).await,
+                Ok(()) => {
+                    self.transaction.add_issued(campaign_no, day, destinations.assigned().count()).await?;
+                    return self.give_back(owners, destinations.bound.len()).await;
+                }
                 Err(error) => return Err(error),
             }
             if let StoreTransaction::Postgres(session) = &mut self.transaction {
@@ -172,11 +181,11 @@ impl ClaimedChunk {
 impl StoreTransaction {
     async fn put_owners(&mut self, destinations: &Destinations<'_>) -> Result<(), StoreError> {
         const COPY_ASSIGNED: &str =
-            "copy assignments (campaign_no, identity, code, identity_text, cause) from stdin (format binary)";
+            "copy assignments (campaign_no, identity, code, identity_text, cause, day) from stdin (format binary)";
         const COPY_POOLED: &str = "copy pool (campaign_no, code) from stdin (format binary)";
         const INSERT_ASSIGNED: &str = "
-            insert into assignments (campaign_no, identity, code, identity_text, cause)
-            select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, value ->> 3, 'list'
+            insert into assignments (campaign_no, identity, code, identity_text, cause, day)
+            select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, value ->> 3, 'list', cast(value ->> 4 as date)
               from json_array_elements($1::json)";
         const INSERT_POOLED: &str = "
             insert into pool (campaign_no, code)

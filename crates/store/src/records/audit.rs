@@ -69,6 +69,8 @@ pub enum Action {
     RedemptionConfirm,
     RedemptionRelease,
     RedemptionRollback,
+    /// Sums were corrected to what their facts say; the count is that of the sums.
+    SumsCorrect,
     /// An identity was replaced by its digest.
     IdentityForget,
     /// An API key was created or revoked; the detail has its id.

@@ -7,4 +7,5 @@ pub mod chunks;
 pub mod store;
 pub mod redemptions;
 pub mod http;
+pub mod clicks;
 pub mod broker;

@@ -178,6 +178,9 @@ metrics! {
     pub HTTP_THROTTLED: Counter =
         "codemint_http_throttled_total", "Requests that the HTTP API answered with status 429, by the code of the problem",
         by!("code": "too-many-requests", "too-many-attempts");
+    pub CLICKS: Counter =
+        "codemint_clicks_total", "Clicks on links: stored, or lost because too many waited (dropped) or the store refused them (failed)",
+        by!("outcome": "counted", "dropped", "failed");
     pub HTTP_CONNECTIONS: Gauge = "codemint_http_connections", "Open connections to the HTTP API", &[];
     pub HTTP_CONNECTIONS_MAX: Gauge =
         "codemint_http_connections_max", "Maximum number of open connections to the HTTP API", NONE;

@@ -21,6 +21,7 @@ mod owners;
 mod earlier_codes;
 mod killed_lists;
 mod segments;
+mod reports;
 mod redemptions;
 mod redemption_pruning;
 mod identities;

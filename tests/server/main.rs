@@ -11,6 +11,8 @@ mod api_page;
 mod api_jobs;
 mod api_lists;
 mod api_audit;
+mod api_links;
+mod api_reports;
 mod api_limits;
 mod api_proxies;
 mod api_connections;

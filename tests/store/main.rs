@@ -32,6 +32,7 @@ mod redemption_bug_classes;
 mod redemption_histories;
 mod owners_oracle;
 mod api_keys;
+mod figures;
 mod outbox;
 mod clocks;
 mod schedule;

@@ -1,9 +1,11 @@
 //! Counts clicks. What arrives while a transaction is written is stored by the next one; nobody waits for it.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
@@ -19,6 +21,10 @@ const BATCH_MAX: usize = 5000;
 /// Pauses after a failure, each twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// The maximum number of origins of a campaign's clicks in a day. Anybody may write anything into a link, and each origin has its own
+/// sums; clicks beyond it are counted without one.
+const ORIGINS_MAX: usize = 10_000;
 
 enum Message {
     Click(Box<Click>),
@@ -66,13 +72,42 @@ impl ClickCounter {
     }
 }
 
+/// Source, advertisement, affiliate.
+type Origin = (Option<String>, Option<String>, Option<String>);
+
+/// The origins of today's clicks, by campaign.
+#[derive(Default)]
+struct Origins {
+    day: NaiveDate,
+    seen: HashMap<i64, HashSet<Origin>>,
+}
+
+impl Origins {
+    /// Removes the origin of a click if its campaign has too many.
+    fn bound(&mut self, click: &mut Click) {
+        if click.day > self.day {
+            *self = Self { day: click.day, ..Self::default() };
+        }
+        let seen = self.seen.entry(click.campaign_no).or_default();
+        let origin = (click.source.clone(), click.ad.clone(), click.affiliate.clone());
+        if !seen.contains(&origin) && seen.len() >= ORIGINS_MAX {
+            (click.source, click.ad, click.affiliate) = (None, None, None);
+        } else {
+            seen.insert(origin);
+        }
+    }
+}
+
 async fn write(store: Store, mut received: mpsc::Receiver<Message>, waiting: Arc<AtomicUsize>) {
-    let mut messages = Vec::new();
+    let (mut messages, mut origins) = (Vec::new(), Origins::default());
     while received.recv_many(&mut messages, BATCH_MAX).await > 0 {
         let (mut clicks, mut flushes) = (Vec::new(), Vec::new());
         for message in messages.drain(..) {
             match message {
-                Message::Click(click) => clicks.push(*click),
+                Message::Click(mut click) => {
+                    origins.bound(&mut click);
+                    clicks.push(*click);
+                }
                 Message::Flush(done) => flushes.push(done),
             }
         }

@@ -178,7 +178,7 @@ async fn judge_sums(place: &TestStore) -> Vec<String> {
         .into_iter()
         .map(|(no, metric, currency, sum)| ((no, metric, currency), sum))
         .collect();
-    for metric in ["held", "redeemed", "rolled_back", "discount_held", "discount", "revenue"] {
+    for metric in ["held", "redeemed", "rolled_back", "discount_held", "discount", "revenue", "clicks"] {
         let pruned: Vec<_> = sums.keys().filter(|(_, name, _)| *name == format!("pruned_{metric}")).cloned().collect();
         for key in pruned {
             let amount = sums.remove(&key).unwrap_or_default();
@@ -213,6 +213,12 @@ async fn judge_sums(place: &TestStore) -> Vec<String> {
                 }
             }
             _ => {}
+        }
+    }
+    for (metric, table) in [("issued", "assignments"), ("clicks", "clicks")] {
+        let count = format!("select campaign_no, count(*) from {table} group by campaign_no");
+        for (no, count) in place.all::<(i64, i64)>(&count).await {
+            *sums.entry((no, metric.to_owned(), String::new())).or_default() -= count;
         }
     }
     sums.into_iter()

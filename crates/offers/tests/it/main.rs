@@ -19,5 +19,7 @@ mod statuses;
 mod verdicts;
 mod access;
 mod affiliates;
+mod links;
+mod reports;
 mod contract;
 mod hostile_input;

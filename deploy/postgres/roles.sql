@@ -89,6 +89,7 @@ grant select, update on kept_versions to codemint_marketer;
 grant select on affiliate_rules, affiliate_exclusions, kept_versions to codemint_redeemer;
 -- Clicks on links are counted; `report recount` compares them with their sums.
 grant select, insert on clicks to codemint_server;
+grant select, delete on clicks to codemint_redeemer;
 grant select on clicks to codemint_reader, codemint_marketer;
 grant select on triggers, trigger_results, referrers, referrals, affiliate_rules, affiliate_exclusions to codemint_reader, codemint_marketer;
 

@@ -135,7 +135,7 @@ async fn only_migrate_creates_a_postgres_schema() {
         }
     }
     for args in [&["migrate"][..], &["migrate"], &["migrate", "--check"]] {
-        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 11"]);
+        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 12"]);
     }
     let json = run(url, &["migrate", "--json"], 0).await.json();
     assert_eq!(json, serde_json::json!({ "schema": "current", "version": 11, "partitions": 0 }));

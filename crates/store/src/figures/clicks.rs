@@ -8,8 +8,8 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::campaigns::definitions::definition_of;
-use crate::connection::error::{StoreError, require_rows};
-use crate::connection::statement::{List, Time, time_text};
+use crate::connection::error::StoreError;
+use crate::connection::statement::{Time, time_text};
 use crate::connection::store::Store;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use crate::records::rows::unsigned;
@@ -120,8 +120,9 @@ impl Store {
     /// Removes some clicks from before this time, and returns their number; 0 if there are no more. They stay in the sums.
     pub async fn prune_clicks(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
         const SQL: &str = "
-            select id, campaign_no, source, ad, affiliate, day, at
-              from clicks where at < $1 order by at limit $2 for update skip locked";
+            delete from clicks
+             where id in (select id from clicks where at < $1 order by at limit $2)
+            returning id, campaign_no, source, ad, affiliate, day, at";
         let mut transaction = self.begin_writing().await?;
         let rows: Vec<ClickRow> =
             transaction.query(SQL).bind(Time(before)).bind(PRUNED_AT_ONCE).fetch_all().await?;
@@ -130,14 +131,11 @@ impl Store {
             transaction.rollback().await?;
             return Ok(0);
         }
-        let ids: Vec<Uuid> = clicks.iter().map(|click| click.id).collect();
         transaction.put_deltas(PRUNED, &deltas_of(&clicks)).await?;
-        let deleted = transaction.query("delete from clicks where id = any($1::uuid[])").bind(List(&ids)).execute();
-        require_rows("the removal of clicks", deleted.await?, ids.len() as u64)?;
         let mut entry = AuditEntry::new(Action::Prune, Outcome::Done).with_detail("clicks");
-        entry.count = Some(ids.len() as u64);
+        entry.count = Some(clicks.len() as u64);
         transaction.put_audit(&[entry]).await?;
         transaction.commit().await?;
-        Ok(ids.len() as u64)
+        Ok(clicks.len() as u64)
     }
 }

@@ -12,12 +12,14 @@
 //! | `http` | a public code with a shared limit over HTTP, 256 connections | 6,000/s, 0.5 of the same without HTTP, 0.8 in batches |
 //! | | the same at half of that load; 1,000 connections | 99 of 100 answers within 40 ms; 100 MiB |
 //! | `refusals` | the times of 10,000 refusals of hidden codes | those of no kind differ by more than chance |
+//! | `reports` | reports over 10 million redemptions of 1,000 campaigns | 200 ms |
+//! | | redemptions while their sums are added up | 1.05 of the time without |
 //! | `bytes` | the disk space of a million redemptions | 500 bytes each with indexes, 220 for the allowance |
 //! | `sqlite` | the same uses and validations in a file | none, informational |
 //! | `beside` | generation and redemption in the same store at the same time | none, informational |
 //! | `scale` | validations with up to 50 million codes, 1,000 campaigns and 10 million redemptions | 15,000/s; draws `benches/validations.svg` |
 //!
-//! `scale` fills a store for many minutes. `CODEMINT_BENCH_SCALE=0.01` makes `bytes` and `scale` a hundred times smaller, to
+//! `scale` fills a store for many minutes. `CODEMINT_BENCH_SCALE=0.01` makes `reports`, `bytes` and `scale` a hundred times smaller, to
 //! check that they work; then their bounds do not apply.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
@@ -43,6 +45,7 @@ use crate::http::measure_http;
 use crate::load::{Seen, run};
 use crate::measure::{exit_code, verdict};
 use crate::refusals::measure_refusals;
+use crate::reports::measure_reports;
 use crate::scale::Scale;
 use crate::sqlite::measure_sqlite;
 
@@ -63,13 +66,25 @@ mod measure;
 #[path = "../measure/process.rs"]
 mod process;
 mod refusals;
+mod reports;
 #[path = "../measure/scale.rs"]
 mod scale;
 mod sqlite;
 
 /// The parts that run when none is named.
-const USUAL_PARTS: [&str; 10] =
-    ["public", "private", "calm", "two", "validations", "http", "refusals", "bytes", "sqlite", "beside"];
+const USUAL_PARTS: [&str; 11] = [
+    "public",
+    "private",
+    "calm",
+    "two",
+    "validations",
+    "http",
+    "refusals",
+    "reports",
+    "bytes",
+    "sqlite",
+    "beside",
+];
 /// The part that takes too long to run unless it is named.
 const LONG_PART: &str = "scale";
 
@@ -134,6 +149,7 @@ async fn measure_part(part: &str, server: &Server, scale: Scale) -> bool {
         "validations" => validations(server).await,
         "http" => measure_http(server).await,
         "refusals" => measure_refusals(server).await,
+        "reports" => measure_reports(server, scale).await,
         "bytes" => measure_bytes(server, scale).await,
         "sqlite" => {
             measure_sqlite().await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
+use sqlx::FromRow;
 
 use crate::connection::error::StoreError;
 use crate::connection::statement::List;
@@ -34,20 +35,28 @@ pub struct TooManySums;
 impl Store {
     /// Returns the rows of a report in the order of their keys.
     pub async fn report(&self, filter: &ReportFilter) -> Result<Result<Vec<ReportRow>, TooManySums>, StoreError> {
-        let (from, to) = (filter.from.unwrap_or(FIRST_DAY), filter.to.unwrap_or(LAST_DAY));
-        let sql = sums_sql(filter);
-        let mut snapshot = self.begin_reading().await?;
-        let query = snapshot.query(&sql).bind(from).bind(to).bind(filter.campaign_no.unwrap_or_default());
-        let sums: Vec<(String, String, String, i64)> = query.without_time_limit().fetch_all().await?;
+        let (sql, mut snapshot) = (sums_sql(filter), self.begin_reading().await?);
+        let days = [filter.from, filter.to].into_iter().flatten();
+        let query = days.fold(snapshot.query(&sql), |query, day| query.bind(day)).without_time_limit();
+        let sums: Vec<SumsRow> = query.fetch_all().await?;
         if sums.len() > SUMS_MAX {
             snapshot.rollback().await?;
             return Ok(Err(TooManySums));
         }
         let mut figures: HashMap<String, Figures> = HashMap::new();
-        for (key, metric, currency, amount) in sums {
-            // A newer program may sum up more.
-            if let Ok(metric) = metric.parse::<Metric>() {
-                figures.entry(key).or_default().add(metric, &currency, amount);
+        for sums in sums {
+            let figures = figures.entry(sums.key).or_default();
+            for (metric, amount) in METRICS.into_iter().zip([
+                sums.issued,
+                sums.clicks,
+                sums.redeemed,
+                sums.rolled_back,
+                sums.discount,
+                sums.revenue,
+            ]) {
+                if let Some(amount) = amount {
+                    figures.add(metric, &sums.currency, amount);
+                }
             }
         }
         figures.retain(|_, figures| !figures.is_empty());
@@ -62,15 +71,25 @@ impl Store {
     }
 }
 
-const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(1, 1, 1) {
-    Some(day) => day,
-    None => NaiveDate::MIN,
-};
-const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
-    Some(day) => day,
-    None => NaiveDate::MAX,
-};
+/// The sums that a report shows.
+const METRICS: [Metric; 6] =
+    [Metric::Issued, Metric::Clicks, Metric::Redeemed, Metric::RolledBack, Metric::Discount, Metric::Revenue];
 
+/// The sums of a subject in one currency, or in none.
+#[derive(FromRow)]
+struct SumsRow {
+    key: String,
+    currency: String,
+    issued: Option<i64>,
+    clicks: Option<i64>,
+    redeemed: Option<i64>,
+    rolled_back: Option<i64>,
+    discount: Option<i64>,
+    revenue: Option<i64>,
+}
+
+/// Returns the statement that adds sums up. Its parameters are the days that the filter names. A column for each metric takes half of the
+/// time of a row for each: fewer texts are compared.
 fn sums_sql(filter: &ReportFilter) -> String {
     let key = match filter.subject {
         Subject::Campaigns => "campaign_no",
@@ -79,21 +98,21 @@ fn sums_sql(filter: &ReportFilter) -> String {
         Subject::Ads => "ad",
         Subject::Days => "day",
     };
-    // The third parameter is used in either case.
-    let campaign = if filter.campaign_no.is_some() { "campaign_no = $3" } else { "$3 = 0" };
-    let part = |table: &str| {
-        format!(
-            "select {key} as key, metric, currency, sum(amount) as amount
-               from {table}
-              where day between $1 and $2 and {campaign}
-                and metric in ('issued', 'clicks', 'redeemed', 'rolled_back', 'discount', 'revenue')
-              group by {key}, metric, currency"
-        )
-    };
+    let conditions = [
+        filter.from.map(|_| "day >= $1".to_owned()),
+        filter.to.map(|_| format!("day <= ${}", 1 + usize::from(filter.from.is_some()))),
+        filter.campaign_no.map(|no| format!("campaign_no = {no}")),
+    ];
+    let conditions: Vec<String> = conditions.into_iter().flatten().collect();
+    let condition = if conditions.is_empty() { String::new() } else { format!("where {}", conditions.join(" and ")) };
+    let name = |metric: Metric| -> &'static str { metric.into_str() };
+    let sums = METRICS.map(|metric| format!("sum(amount) filter (where metric = '{0}') as {0}", name(metric))).join(", ");
+    let part = |table: &str| format!("select {key} as key, currency, {sums} from {table} {condition} group by {key}, currency");
+    let totals = METRICS.map(|metric| format!("cast(sum({0}) as bigint) as {0}", name(metric))).join(", ");
     format!(
-        "select cast(key as text), metric, currency, cast(sum(amount) as bigint)
+        "select cast(key as text) as key, currency, {totals}
            from ({} union all {}) parts
-          group by key, metric, currency
+          group by key, currency
           limit {}",
         part("tallies"),
         part("tally_deltas"),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::Utc;
 use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
@@ -16,12 +17,15 @@ use uuid::Uuid;
 use crate::lot::Lot;
 use crate::offers;
 use codemint_campaigns::answers::{RedeemError, Redeemed};
+use codemint_campaigns::clicking::ClickCounter;
+use codemint_campaigns::links::LinkedCampaigns;
 use codemint_campaigns::redeeming::{Redeemer, RedeemerOptions};
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::request::Request as Wanted;
 use codemint_offers::redemption::transition::Action;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};
+use codemint_store::figures::clicks::Click;
 use codemint_store::redemptions::transitions::Moved;
 use codemint_telemetry::failpoint;
 use codemint_test_support::redeem_steps::{asking, cart};
@@ -65,6 +69,8 @@ struct Shop {
     owned_codes: Vec<String>,
     /// Two that know nothing of each other, as if in two processes.
     redeemers: [Redeemer; 2],
+    clicks: ClickCounter,
+    campaigns: LinkedCampaigns,
     journal: Journal,
 }
 
@@ -103,11 +109,13 @@ pub async fn run(arguments: ShopArguments) {
     failpoint::read_environment();
     let codes = std::fs::read_to_string(&arguments.owned_codes).expect("codes");
     let file = OpenOptions::new().create_new(true).append(true).open(&arguments.journal).expect("a journal");
-    let redeemers = [start(&arguments.store).await, start(&arguments.store).await];
+    let (redeemers, store) = ([start(&arguments.store).await, start(&arguments.store).await], open(&arguments.store).await);
     let shop = Shop {
         owned_codes: codes.lines().map(str::to_owned).collect(),
         journal: Journal(Mutex::new((file, 0))),
         redeemers,
+        clicks: ClickCounter::start(&store),
+        campaigns: LinkedCampaigns::new(store),
         arguments,
     };
     let (end, ended) = oneshot::channel();
@@ -119,14 +127,22 @@ pub async fn run(arguments: ShopArguments) {
     }
 }
 
+/// Opens the store as soon as it answers.
+async fn open(url: &str) -> Store {
+    let location: Location = url.parse().expect("a location");
+    loop {
+        if let Ok(store) = Store::open(&location, Access::Existing).await {
+            return store;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Starts a redeemer as soon as the store answers.
 async fn start(url: &str) -> Redeemer {
-    let location: Location = url.parse().expect("a location");
     let options = || RedeemerOptions { emits_events: true, ..RedeemerOptions::default() };
     loop {
-        if let Ok(store) = Store::open(&location, Access::Existing).await
-            && let Ok(redeemer) = Redeemer::start(&store, options()).await
-        {
+        if let Ok(redeemer) = Redeemer::start(&open(url).await, options()).await {
             return redeemer;
         }
         sleep(Duration::from_millis(200)).await;
@@ -138,8 +154,20 @@ impl Shop {
         let number = FIRST_LOT + (self.arguments.process * BUYERS + buyer) as u64;
         let mut lot = Lot::new(self.arguments.seed, number);
         loop {
+            self.click(&mut lot).await;
             self.visit(&mut lot).await;
             sleep(lot.pause(Duration::ZERO, Duration::from_millis(400))).await;
+        }
+    }
+
+    /// Follows a link, as the HTTP API does.
+    async fn click(&self, lot: &mut Lot) {
+        let offer = &offers::OFFERS[lot.below(offers::OFFERS.len())];
+        let source = [None, Some("mail"), Some("web")][lot.below(3)].map(str::to_owned);
+        if let Ok(Some(campaign)) = self.campaigns.find(offer.name).await {
+            let (id, at) = (Uuid::now_v7(), Utc::now());
+            let day = at.with_timezone(&campaign.definition.zone).date_naive();
+            self.clicks.count(Click { id, campaign_no: campaign.no, source, ad: None, affiliate: None, day, at });
         }
     }
 

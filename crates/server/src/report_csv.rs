@@ -8,7 +8,7 @@ const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 /// Returns all rows with a header line. A key that a spreadsheet would take for a formula begins with an apostrophe.
 ///
 /// # Errors
-/// Of the library; writing into memory does not fail.
+/// The library may fail, but writing into memory does not.
 pub fn csv(rows: &[ReportRow]) -> Result<Vec<u8>, csv::Error> {
     let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     csv.write_record([

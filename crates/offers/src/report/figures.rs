@@ -27,7 +27,7 @@ pub struct Figures {
     /// Confirmed redemptions, and those that were rolled back and keep their use.
     pub redeemed: i64,
     pub rolled_back: i64,
-    /// By currency.
+    /// The sums of money, by currency.
     pub amounts: BTreeMap<String, Amounts>,
 }
 

@@ -99,6 +99,10 @@ create table affiliate_rules (
     priority integer not null,
     -- A list of objects with "from" and "to"; empty is always.
     periods json not null,
+    -- How many there are: counting a million takes long.
+    exclusions bigint not null default 0 check (exclusions >= 0),
+    -- The version in kept_versions that changed them last, so that others are not read again.
+    exclusions_version bigint not null,
     changed_at timestamptz not null default now()
 );
 

@@ -75,6 +75,8 @@ create table affiliate_rules (
     active integer not null check (active in (0, 1)),
     priority integer not null,
     periods text not null check (json_valid(periods)),
+    exclusions integer not null default 0 check (exclusions >= 0),
+    exclusions_version integer not null,
     changed_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 ) strict;
 

@@ -84,6 +84,9 @@ fn places<const N: usize>(head: &[u8], columns: [&'static str; N]) -> Result<(u8
         return Err(ImportError::Unsuitable(looks).into());
     }
     let text = decoded(head)?;
+    if text.trim_ascii().is_empty() {
+        return Err(no_column(columns));
+    }
     if has_only_carriage_returns(&text) {
         return Err(ImportError::Unsuitable(Looks::CarriageReturns).into());
     }
@@ -99,8 +102,8 @@ fn places<const N: usize>(head: &[u8], columns: [&'static str; N]) -> Result<(u8
             (separator, header(&text[..], separator)?)
         }
     };
-    if let Some(column) = columns.first().filter(|_| !has_first(&names)) {
-        return Err(RowsError::NoColumn { column, columns: columns.join(", ") });
+    if !has_first(&names) {
+        return Err(no_column(columns));
     }
     if let Some(column) = columns.into_iter().find(|column| known(&names, column) > 1) {
         return Err(RowsError::Repeated { column });
@@ -110,6 +113,10 @@ fn places<const N: usize>(head: &[u8], columns: [&'static str; N]) -> Result<(u8
         0 => Ok((separator, columns.map(|column| names.iter().position(|name| is_named(name, column))))),
         unknown => Err(RowsError::UnknownColumns { unknown, columns: columns.join(", ") }),
     }
+}
+
+fn no_column<const N: usize>(columns: [&'static str; N]) -> RowsError {
+    RowsError::NoColumn { column: columns.first().copied().unwrap_or_default(), columns: columns.join(", ") }
 }
 
 fn is_named(name: &str, column: &str) -> bool {

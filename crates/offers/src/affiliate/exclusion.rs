@@ -1,6 +1,7 @@
 //! References, and the exclusion of one from a rule.
 
 use crate::affiliate::book::normalized;
+use crate::affiliate::rule::Rule;
 
 /// The maximum number of characters of a reference.
 pub const REFERENCE_LENGTH_MAX: usize = 64;
@@ -75,4 +76,52 @@ pub fn checked_detail(name: &'static str, text: &str) -> Result<Option<String>, 
         _ if text.contains(char::is_control) => Err(DetailError::NotText(name)),
         _ => Ok(Some(text.to_owned())),
     }
+}
+
+/// The reason why a row of a list is no exclusion.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    #[error(transparent)]
+    Detail(#[from] DetailError),
+    #[error("{}", not_described(.mask))]
+    NotDescribed { mask: String },
+}
+
+/// The columns of a list of exclusions.
+pub const COLUMNS: [&str; 4] = ["reference", "affiliate", "promotion", "note"];
+
+impl Exclusion {
+    /// Returns the exclusion of a row, whose fields are in the order of [`COLUMNS`]. A spreadsheet drops zeros at the beginning of a
+    /// reference, so the mask of the rule must describe it.
+    ///
+    /// # Errors
+    /// The first problem of the row.
+    pub fn of_row([reference, affiliate, promotion, note]: [&str; 4], rule: &Rule) -> Result<Self, RowError> {
+        let reference = checked_reference(reference)?;
+        if !rule.describes(&reference) {
+            return Err(RowError::NotDescribed { mask: rule.mask_text.clone() });
+        }
+        let affiliate = checked_detail("affiliate", affiliate)?;
+        let promotion = checked_detail("promotion", promotion)?;
+        let details = Details { affiliate, promotion, note: checked_detail("note", note)? };
+        Ok(Self { reference, details })
+    }
+
+    /// Returns the row of the exclusion, in the order of [`COLUMNS`].
+    pub fn row(&self) -> [&str; 4] {
+        let Details { affiliate, promotion, note } = &self.details;
+        [
+            &self.reference,
+            affiliate.as_deref().unwrap_or_default(),
+            promotion.as_deref().unwrap_or_default(),
+            note.as_deref().unwrap_or_default(),
+        ]
+    }
+}
+
+/// Says why a reference cannot be excluded from a rule with this mask.
+pub fn not_described(mask: &str) -> String {
+    format!("the mask {mask} of the rule does not describe the reference; write all of it, with zeros at its beginning, without the prefix")
 }

@@ -4,6 +4,8 @@ use std::fs::File;
 
 use codemint_codes::job::record::Job;
 use codemint_codes::wire::list::{ListDocument, MembersDocument};
+use codemint_offers::affiliate::document::ReplacedExclusionsDocument;
+use codemint_offers::affiliate::rule::Rule;
 use codemint_store::campaigns::definitions::Campaign;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -15,6 +17,7 @@ use crate::api::problem::Problem;
 pub enum ListErrand {
     Codes(CodesForList),
     Members(NewMembers),
+    Exclusions(NewExclusions),
 }
 
 /// Identities that get a code of a restricted campaign each.
@@ -43,4 +46,14 @@ pub struct NewMembers {
     /// The API key of the requester.
     pub key: Uuid,
     pub done: oneshot::Sender<Result<MembersDocument, Problem>>,
+}
+
+/// The exclusions that a rule for affiliates is to have instead of all others.
+#[derive(Debug)]
+pub struct NewExclusions {
+    pub rule: Box<Rule>,
+    pub list: File,
+    /// The API key of the requester.
+    pub key: Uuid,
+    pub done: oneshot::Sender<Result<ReplacedExclusionsDocument, Problem>>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use codemint_campaigns::affiliates::AffiliateBook;
 use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::redeeming::Redeemer;
 use codemint_codes::text::printable;
@@ -37,6 +38,7 @@ pub struct Api {
     pub(crate) store: Store,
     pub(crate) redeemer: Redeemer,
     pub(crate) issuer: Issuer,
+    pub(crate) affiliates: AffiliateBook,
     pub(crate) keys: KeyRing,
     pub(crate) limits: Limits,
     pub(crate) proxies: Arc<TrustedProxies>,
@@ -77,6 +79,7 @@ impl Api {
         let (lists, lists_wanted) = mpsc::channel(LISTS_MAX);
         let api = Self {
             issuer: Issuer::start(&store),
+            affiliates: AffiliateBook::new(store.clone()),
             keys: KeyRing::new(store.clone()),
             store,
             redeemer,

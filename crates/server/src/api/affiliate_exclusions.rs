@@ -10,11 +10,8 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use codemint_offers::affiliate::document::{ExclusionDocument, ReplacedExclusionsDocument};
-use codemint_offers::affiliate::exclusion::{
-    COLUMNS, EXCLUSIONS_MAX, Exclusion, RULE_EXCLUSIONS_MAX, checked_reference, not_described,
-};
+use codemint_offers::affiliate::exclusion::{COLUMNS, Exclusion, checked_reference};
 use codemint_offers::read::affiliate::read_details;
-use codemint_store::affiliates::exclusions::Excluding;
 use futures_util::stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,15 +21,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::access::{Allowed, Manage};
-use crate::api::affiliate_rules::{find, missing};
+use crate::api::affiliate_rules::find;
 use crate::api::body::{InPath, InQuery, JsonBody, require_csv_of};
-use crate::api::list_errands::{ListErrand, NewExclusions};
+use crate::api::list_errands::{ListErrand, NewExclusions, excluding_done};
 use crate::api::observing::in_time;
 use crate::api::paging::{Page, limit, place};
-use crate::api::problem::{Kind, NOT_ACCEPTABLE, NOT_FOUND, Problem, refusal};
+use crate::api::problem::{NOT_ACCEPTABLE, NOT_FOUND, Problem};
 use crate::api::service::Api;
-
-const TOO_MANY_EXCLUSIONS: Kind = refusal("too-many-exclusions", "There are as many exclusions as there may be");
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(put, remove))
@@ -81,7 +76,7 @@ async fn put(
 ) -> Result<(StatusCode, Json<ExclusionDocument>), Problem> {
     let reference = in_path(&reference)?;
     let exclusion = Exclusion { reference, details: body.read(read_details)? };
-    let is_new = done(&name, api.store.put_exclusion(&name, &exclusion).await?)?;
+    let is_new = excluding_done(&name, api.store.put_exclusion(&name, &exclusion).await?)?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(exclusion.into())))
 }
@@ -105,7 +100,7 @@ async fn remove(
     InPath((name, reference)): InPath<(String, String)>,
 ) -> Result<Json<RemovedExclusion>, Problem> {
     let reference = in_path(&reference)?;
-    match done(&name, api.store.delete_exclusion(&name, &reference).await?)? {
+    match excluding_done(&name, api.store.delete_exclusion(&name, &reference).await?)? {
         true => Ok(Json(RemovedExclusion { rule: name, reference, removed: true })),
         false => Err(Problem::new(NOT_FOUND, "the reference is not excluded from the rule")),
     }
@@ -247,22 +242,6 @@ async fn replace(
     let (done, answer) = oneshot::channel();
     let errand = |list| ListErrand::Exclusions(NewExclusions { rule, list, key: caller.key.id, done });
     Ok(Json(api.have_list_read(request.into_body(), errand, answer).await?))
-}
-
-/// Returns the result of a change of exclusions, or the problem of one that was refused.
-pub fn done<T>(rule: &str, excluding: Excluding<T>) -> Result<T, Problem> {
-    match excluding {
-        Excluding::Done(result) => Ok(result),
-        Excluding::NoRule => Err(missing(rule)),
-        Excluding::NotDescribed { mask } => Err(Problem::invalid_field("reference", not_described(&mask))),
-        Excluding::TooMany => {
-            let detail = format!(
-                "a rule has at most {RULE_EXCLUSIONS_MAX} exclusions, and all rules together have at most {EXCLUSIONS_MAX}; nothing was \
-                 changed; write another mask instead"
-            );
-            Err(Problem::new(TOO_MANY_EXCLUSIONS, detail))
-        }
-    }
 }
 
 /// Returns the reference that a path names.

@@ -1,7 +1,7 @@
 //! The HTTP API for programs.
 
 pub mod access;
-pub mod affiliate_exclusions;
+mod affiliate_exclusions;
 mod affiliate_rules;
 mod audit;
 mod body;

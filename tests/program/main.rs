@@ -21,6 +21,8 @@ mod owners;
 mod earlier_codes;
 mod killed_lists;
 mod segments;
+mod affiliates;
+mod stories;
 mod redemptions;
 mod redemption_pruning;
 mod identities;

@@ -130,7 +130,7 @@ async fn exclusions_are_added_removed_listed_replaced_and_exported(place: TestSt
     let twice = run(&place, &["exclusion", "remove", "choc", "0000000001"], 3).await.stderr;
     assert_eq!(twice, "error: 0000000001 is not excluded from rule choc; nothing was changed\n");
     let audit = place.codemint(["audit", "--action", "affiliate_exclusions_change"]).run().await.expect_code(0).stdout;
-    assert_names(&audit, &["detail choc: exclusion added", "detail choc: 1 exclusions to 2", "choc: exclusion removed"]);
+    assert_names(&audit, &["detail choc: exclusion added", "detail choc: exclusions: 2 instead of 1", "choc: exclusion removed"]);
     assert!(!audit.contains("0000000001") && !audit.contains("Rose"), "{audit}");
     let none = with_file(&place, &["exclusion", "replace", "choc", "e.csv"], "reference\n", 0).await.stdout;
     assert_eq!(none, "rule choc has 0 exclusions, 2 before\n");

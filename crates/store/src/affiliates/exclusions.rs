@@ -112,7 +112,7 @@ impl Store {
             return Ok(Excluding::TooMany);
         }
         change.note_exclusions(&stored, now).await?;
-        let what = format!("{before} exclusions to {now}");
+        let what = format!("exclusions: {now} instead of {before}");
         change.commit(entry(Action::AffiliateExclusionsChange, rule, &what)).await?;
         Ok(Excluding::Done(ReplacedExclusions { before, now }))
     }

@@ -13,11 +13,13 @@
 //! | | the same at half of that load; 1,000 connections | 99 of 100 answers within 40 ms; 100 MiB |
 //! | `refusals` | the times of 10,000 refusals of hidden codes | those of no kind differ by more than chance |
 //! | `bytes` | the disk space of a million redemptions | 500 bytes each with indexes, 220 for the allowance |
+//! | `resolve` | references of affiliates over HTTP, 1,000 rules, 500,000 exclusions | 10,000/s |
+//! | | the same with 40,000 affiliates and with 40 | 0.95 of each other |
 //! | `sqlite` | the same uses and validations in a file | none, informational |
 //! | `beside` | generation and redemption in the same store at the same time | none, informational |
 //! | `scale` | validations with up to 50 million codes, 1,000 campaigns and 10 million redemptions | 15,000/s; draws `benches/validations.svg` |
 //!
-//! `scale` fills a store for many minutes. `CODEMINT_BENCH_SCALE=0.01` makes `bytes` and `scale` a hundred times smaller, to
+//! `scale` fills a store for many minutes. `CODEMINT_BENCH_SCALE=0.01` makes `bytes`, `resolve` and `scale` a hundred times smaller, to
 //! check that they work; then their bounds do not apply.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
@@ -43,6 +45,7 @@ use crate::http::measure_http;
 use crate::load::{Seen, run};
 use crate::measure::{exit_code, verdict};
 use crate::refusals::measure_refusals;
+use crate::resolving::measure_resolving;
 use crate::scale::Scale;
 use crate::sqlite::measure_sqlite;
 
@@ -63,13 +66,14 @@ mod measure;
 #[path = "../measure/process.rs"]
 mod process;
 mod refusals;
+mod resolving;
 #[path = "../measure/scale.rs"]
 mod scale;
 mod sqlite;
 
 /// The parts that run when none is named.
-const USUAL_PARTS: [&str; 10] =
-    ["public", "private", "calm", "two", "validations", "http", "refusals", "bytes", "sqlite", "beside"];
+const USUAL_PARTS: [&str; 11] =
+    ["public", "private", "calm", "two", "validations", "http", "refusals", "bytes", "resolve", "sqlite", "beside"];
 /// The part that takes too long to run unless it is named.
 const LONG_PART: &str = "scale";
 
@@ -135,6 +139,7 @@ async fn measure_part(part: &str, server: &Server, scale: Scale) -> bool {
         "http" => measure_http(server).await,
         "refusals" => measure_refusals(server).await,
         "bytes" => measure_bytes(server, scale).await,
+        "resolve" => measure_resolving(server, scale).await,
         "sqlite" => {
             measure_sqlite().await;
             true

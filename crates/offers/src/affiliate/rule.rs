@@ -97,11 +97,12 @@ impl Period {
 pub fn conflict(name: &str, others: &[String]) -> String {
     let shown = |name: &str| cut(name, SHOWN_CHARS_MAX);
     let mut named = others.iter().take(NAMED_MAX).map(|other| shown(other)).collect::<Vec<_>>().join(", ");
+    let concern = if others.len() == 1 { "concerns" } else { "concern" };
     if others.len() > NAMED_MAX {
         named = format!("{named} and {} more", others.len() - NAMED_MAX);
     }
     format!(
-        "the rule {} concerns references that {named} concerns at the same time with the same priority, so chance would decide; \
+        "the rule {} concerns references that {named} {concern} at the same time with the same priority, so chance would decide; \
          give one of them another priority, other periods or another mask",
         shown(name)
     )

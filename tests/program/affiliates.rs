@@ -1,14 +1,16 @@
 //! `codemint affiliate`: rules, exclusions, and what references become.
 
 use std::fs::File;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::campaigns::{campaign, definition};
-use codemint_test_support::cli_steps::{assert_names, proposed};
-use codemint_test_support::codemint::Ran;
+use codemint_test_support::cli_steps::{EmptyPlace, assert_names, proposed};
+use codemint_test_support::codemint::{Codemint, Ran, program};
 use codemint_test_support::on_both_stores;
+use codemint_test_support::shown::{blocks_below, run_shown};
 use codemint_test_support::stores::TestStore;
 
 const RULE: &str = r#"{ "mask": "0#########", "prefix": "fch", "campaign": "spring",
@@ -166,4 +168,32 @@ async fn a_list_of_exclusions_with_wrong_lines_changes_nothing_and_names_them(pl
         assert_names(&refused, &["error: e.csv: ", problem, "; nothing was changed\n"]);
     }
     assert_eq!(run(&place, &["exclusion", "export", "choc"], 0).await.stdout.lines().count(), 2);
+}
+
+#[tokio::test]
+async fn the_commands_of_the_page_about_affiliates_do_what_it_says() {
+    const PAGE: &str = "docs/affiliates.md";
+    let place = EmptyPlace::create();
+    let block = |heading: &str, language: &str| blocks_below(PAGE, heading, language).swap_remove(0);
+    let (rules, exclusions) = ("## For the team: rules", "## For the team: exclusions");
+    let campaign = json!({
+        "name": "choc", "title": "Chocolate", "kind": "private", "mask": "CHOC-####",
+        "discount": { "effect": { "type": "percent", "basis_points": 1000 }, "target": { "type": "order" } },
+    });
+    place.write("campaign.json", &campaign.to_string());
+    place.run(&[], &["campaign", "create", "campaign.json"], 0).await;
+    place.write("choc.json", &block(rules, "json"));
+    let path = format!("{}:/usr/bin:/bin", program().parent().expect("a directory").display());
+    let shell = async |script: &str| {
+        let shell = Codemint::built_elsewhere(Path::new("/bin/sh"), place.path()).args(["-ec", script]);
+        shell.env("PATH", &path).run().await.expect_code(0)
+    };
+    let first = |script: &str| script.lines().next().expect("a command").to_owned();
+    let (rules, exclusions) = (block(rules, "sh"), block(exclusions, "sh"));
+    shell(&rules).await;
+    shell(&first(&rules)).await;
+    shell(&exclusions).await;
+    shell(&first(&exclusions)).await;
+    let shown = block("## What becomes of a reference", "console");
+    assert_eq!(run_shown(&shown, place.path(), &[]).await, shown);
 }

@@ -57,7 +57,7 @@ fn mask(node: &Node<'_>) -> Option<(Mask, String)> {
     };
     let mask: Mask = match text.parse() {
         Ok(mask) => mask,
-        Err(error) => return node.wrong(format!("{error}")),
+        Err(error) => return node.wrong(format!("byte {}: {}", error.offset + 1, error.problem)),
     };
     if mask.check_length() > 0 {
         return node.wrong("references have no check characters of this program; write # ? * or a set instead of [:check:]");

@@ -34,7 +34,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     (r#"{"mask": null}"#, &["/mask: mask is missing"]),
     (r#"{"mask": 7}"#, &["/mask: a mask is expected"]),
     (r#"{"mask": ""}"#, &["/mask: the mask is empty"]),
-    (r#"{"mask": "0#{9"}"#, &["/mask: byte 3: found"]),
+    (r#"{"mask": "0#{9"}"#, &["/mask: byte 5: found"]),
     (r#"{"mask": "0#[:check:]"}"#, &["/mask: no check characters"]),
     (r#"{"mask": "É###"}"#, &["/mask: printable ASCII"]),
     (r#"{"mask": "0123456789012345678901234567890123456789012345678901234567890###"}"#, &["/mask: prefix and mask have 67 characters together; at most 64"]),

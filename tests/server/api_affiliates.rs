@@ -135,7 +135,7 @@ async fn two_servers_resolve_references_by_a_change_within_a_second_of_it(place:
     let both_say = async |expected: Value| {
         let changed = Instant::now();
         loop {
-            // The answer to who asks later than a second after the change is right.
+            // A second after the change, every answer is right.
             let is_late = changed.elapsed() > Duration::from_secs(1);
             let said = [resolve(&first, &shop, "0123456789").await, resolve(&second, &shop, "0123456789").await];
             if said.iter().all(|said| *said == expected) {

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 
 /// How old the last look at the store may be when somebody asks, before the next look begins beside the answer.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
-/// How old it may be before who asks waits for the next one.
+/// How old it may be before an answer waits for the next one.
 const OLD_AFTER: Duration = Duration::from_secs(1);
 
-/// The rules and exclusions of a store, in memory. Only who asks makes it look for changes.
+/// The rules and exclusions of a store, in memory. It looks for changes when a reference is resolved, and never by itself.
 #[derive(Clone, Debug)]
 pub struct AffiliateBook(Arc<Kept>);
 

@@ -40,7 +40,7 @@ impl RuleDocument {
 /// The document of an exclusion.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ExclusionDocument {
-    /// In upper case, without the prefix of the rule.
+    /// The reference in upper case, without the prefix of the rule.
     pub reference: String,
     pub affiliate: Option<String>,
     pub promotion: Option<String>,
@@ -69,7 +69,7 @@ pub struct ReplacedExclusionsDocument {
 /// What a reference becomes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ResolvedDocument {
-    /// With the prefix of the rule if one applies, and otherwise as it was sent.
+    /// The reference with the prefix of the rule if one applies, and otherwise as it was sent.
     pub reference: String,
     /// The name of the rule that applies.
     pub rule: Option<String>,

@@ -61,7 +61,7 @@ impl Excluded {
     }
 }
 
-/// In any order, repeated or not.
+/// The references may be in any order, and repeated.
 impl From<Vec<String>> for Excluded {
     fn from(mut references: Vec<String>) -> Self {
         references.sort_unstable();

@@ -77,6 +77,7 @@ create table affiliate_rules (
     periods text not null check (json_valid(periods)),
     exclusions integer not null default 0 check (exclusions >= 0),
     exclusions_version integer not null,
+    list_version integer not null,
     changed_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 ) strict;
 
@@ -87,6 +88,13 @@ create table affiliate_exclusions (
     promotion text,
     note text,
     primary key (rule_no, reference)
+) strict, without rowid;
+
+create table affiliate_exclusion_changes (
+    rule_no integer not null references affiliate_rules (no) on delete cascade,
+    version integer not null,
+    reference text not null,
+    primary key (rule_no, version)
 ) strict, without rowid;
 
 create table kept_versions (

@@ -70,9 +70,9 @@ async fn order_and_release(place: &TestStore, server: &ApiServer, key: &str) {
     for segment in ["gold", "silver"] {
         server.ask("PUT", &format!("/v1/segments/{segment}"), key, Some(json!({}))).await.expect(201);
     }
-    for (rule, mask) in [("choc", "0#########"), ("roses", "2###")] {
+    for (rule, priority) in [("choc", 0), ("roses", 1), ("spare", 2)] {
         let rule = format!("/v1/affiliates/rules/{rule}");
-        let document = json!({ "mask": mask, "prefix": "FCH", "campaign": "many" });
+        let document = json!({ "mask": "0#########", "prefix": "FCH", "campaign": "many", "priority": priority });
         server.ask("PUT", &rule, key, Some(document)).await.expect(201);
     }
 }

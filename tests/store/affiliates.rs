@@ -8,7 +8,7 @@ use codemint_offers::affiliate::exclusion::{Details, EXCLUSIONS_MAX, Exclusion, 
 use codemint_offers::affiliate::rule::{RULES_MAX, Rule};
 use codemint_offers::read::affiliate::read_rule;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
-use codemint_store::affiliates::exclusions::{EXCLUSIONS_AT_ONCE, Excluding, ReplacedExclusions};
+use codemint_store::affiliates::exclusions::{CHANGES_KEPT, EXCLUSIONS_AT_ONCE, Excluding, ReplacedExclusions};
 use codemint_store::affiliates::kept::KeptAffiliates;
 use codemint_store::affiliates::rules::{PutRule, SwitchRule};
 use codemint_store::connection::store::Store;
@@ -123,9 +123,9 @@ async fn rules_and_exclusions_have_limits(place: TestStore) {
     create_campaign(store).await;
     place
         .execute(&format!(
-            "insert into affiliate_rules (name, mask, prefix, campaign, active, priority, periods, exclusions_version)
+            "insert into affiliate_rules (name, mask, prefix, campaign, active, priority, periods, exclusions_version, list_version)
              with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < {RULES_MAX} - 1)
-             select 'r' || cast(n as text), '1###', '', 'choc', {}, n, '[]', 0 from numbers",
+             select 'r' || cast(n as text), '1###', '', 'choc', {}, n, '[]', 0, 0 from numbers",
             if place.kind == Kind::Sqlite { "1" } else { "true" }
         ))
         .await;
@@ -169,18 +169,45 @@ async fn a_list_replaces_all_exclusions_and_is_read_back_whole(place: TestStore)
     assert_eq!(page, (10_002..10_005).map(exclusion).collect::<Vec<_>>());
     let missing = store.replace_exclusions("none", batches(1)).await.expect("an answer");
     assert_eq!(missing, Excluding::NoRule);
-    // Only what has changed is read again.
-    let known = store.read_affiliates(&KeptAffiliates::default()).await.expect("all");
-    place.execute("update affiliate_exclusions set reference = 'X' where reference = '0000000000'").await;
-    let excluded = async |known| {
-        let kept = store.read_affiliates(&known).await.expect("all");
+}
+
+on_both_stores!(only_what_has_changed_is_read_again);
+async fn only_what_has_changed_is_read_again(place: TestStore) {
+    let store = &place.store;
+    create_campaign(store).await;
+    put(store, &rule("choc-2027", "0#########", &json!({}))).await;
+    store.replace_exclusions("choc-2027", batches(10)).await.expect("an answer");
+    let nothing = KeptAffiliates::default();
+    let known = store.read_affiliates(&nothing).await.expect("all");
+    let excluded = async |known: &KeptAffiliates| {
+        let kept = store.read_affiliates(known).await.expect("all");
         let (_, excluded) = kept.rules().next().expect("a rule");
-        excluded.contains("0000000000")
+        (0..20).filter(|number| excluded.contains(&exclusion(*number).reference)).collect::<Vec<_>>()
     };
-    assert!(excluded(known.clone()).await);
-    assert!(!excluded(KeptAffiliates::default()).await);
-    store.put_exclusion("choc-2027", &exclusion(77_777)).await.expect("an answer");
-    assert!(!excluded(known).await);
+    // Nobody changes it so: it shows what is read.
+    place.execute("update affiliate_exclusions set reference = 'X' where reference = '0000000000'").await;
+    assert_eq!(excluded(&known).await, (0..10).collect::<Vec<_>>());
+    for number in [15, 12, 3] {
+        store.put_exclusion("choc-2027", &exclusion(number)).await.expect("an answer");
+    }
+    for number in [5, 9, 12] {
+        store.delete_exclusion("choc-2027", &exclusion(number).reference).await.expect("an answer");
+    }
+    assert_eq!(excluded(&known).await, [0, 1, 2, 3, 4, 6, 7, 8, 15]);
+    assert_eq!(excluded(&nothing).await, [1, 2, 3, 4, 6, 7, 8, 15]);
+    assert_eq!(place.number("select count(*) from affiliate_exclusion_changes").await, 5);
+    // Whoever is too far behind reads the whole list.
+    let forget = format!("update kept_versions set version = version + {CHANGES_KEPT}");
+    place.execute(&forget).await;
+    store.put_exclusion("choc-2027", &exclusion(16)).await.expect("an answer");
+    assert_eq!(excluded(&known).await, [1, 2, 3, 4, 6, 7, 8, 15, 16]);
+    let known = store.read_affiliates(&nothing).await.expect("all");
+    store.replace_exclusions("choc-2027", batches(3)).await.expect("an answer");
+    store.put_exclusion("choc-2027", &exclusion(7)).await.expect("an answer");
+    assert_eq!(excluded(&known).await, [0, 1, 2, 7]);
+    store.delete_affiliate_rule("choc-2027").await.expect("an answer");
+    put(store, &rule("choc-2027", "0#########", &json!({}))).await;
+    assert_eq!(excluded(&known).await, Vec::<usize>::new());
 }
 
 on_both_stores!(every_process_resolves_by_a_change_within_a_second_of_it);

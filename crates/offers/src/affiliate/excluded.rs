@@ -1,5 +1,7 @@
 //! The excluded references of a rule in memory: one text and the places where they begin, a fifth of what a set of strings takes.
 
+use std::collections::BTreeMap;
+
 /// References in ascending order, each once.
 #[derive(Clone, Debug, Default)]
 pub struct Excluded {
@@ -21,6 +23,27 @@ impl Excluded {
             }
             _ => false,
         }
+    }
+
+    /// Returns the same references with these changes, of which each reference has one: true adds it, false removes it.
+    pub fn changed(&self, changes: &BTreeMap<String, bool>) -> Self {
+        let mut changed = Self {
+            text: String::with_capacity(self.text.len() + changes.keys().map(String::len).sum::<usize>()),
+            starts: Vec::with_capacity(self.len() + changes.len()),
+        };
+        let mut added = changes.iter().filter(|(_, is_added)| **is_added).map(|(reference, _)| reference.as_str()).peekable();
+        for reference in (0..self.len()).map(|place| self.get(place)) {
+            while let Some(before) = added.next_if(|added| *added <= reference) {
+                let _added = changed.push(before);
+            }
+            if changes.get(reference).is_none() {
+                let _kept = changed.push(reference);
+            }
+        }
+        for after in added {
+            let _added = changed.push(after);
+        }
+        changed
     }
 
     /// Gives back the memory that further references would have taken.

@@ -225,7 +225,10 @@ fn encoded(rows: &[[&str; 4]]) -> io::Result<Bytes> {
     put, path = "/v1/affiliates/rules/{name}/exclusions", tag = "affiliates", operation_id = "replace_exclusions",
     security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the rule")),
-    request_body(content = String, content_type = "text/csv"),
+    request_body(
+        content = String, content_type = "text/csv",
+        example = "reference,affiliate,promotion,note\n0123456780,Rose Ltd,FGV,own contract\n",
+    ),
     responses(
         (status = 200, description = "It has these exclusions now", body = ref("#/components/schemas/ReplacedExclusionsDocument")),
         (status = 404, description = "There is no such rule"),

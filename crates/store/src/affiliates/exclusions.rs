@@ -14,6 +14,8 @@ use crate::records::rows::unsigned;
 
 /// The maximum number of exclusions that are inserted or read at once.
 pub const EXCLUSIONS_AT_ONCE: usize = 10_000;
+/// The number of versions after which a change of one exclusion is forgotten. Processes that are further behind read the whole list.
+pub const CHANGES_KEPT: i64 = 1000;
 /// Comes after every character of a reference, so that a beginning and it are the end of a range.
 const LAST: char = char::MAX;
 
@@ -67,7 +69,9 @@ impl Store {
             return Ok(Excluding::TooMany);
         }
         change.transaction.insert_exclusions(stored.no, std::slice::from_ref(exclusion)).await?;
-        change.note_exclusions(&stored, now).await?;
+        if replaced == 0 {
+            change.note_one(&stored, &exclusion.reference, now).await?;
+        }
         let what = if replaced == 0 { "exclusion added" } else { "exclusion replaced" };
         change.commit(entry(Action::AffiliateExclusionsChange, rule, what)).await?;
         Ok(Excluding::Done(replaced == 0))
@@ -83,7 +87,7 @@ impl Store {
         if removed == 0 {
             change.commit_unchanged(entry).await?;
         } else {
-            change.note_exclusions(&stored, stored.exclusions.saturating_sub(removed)).await?;
+            change.note_one(&stored, reference, stored.exclusions.saturating_sub(removed)).await?;
             change.commit(entry).await?;
         }
         Ok(Excluding::Done(removed == 1))
@@ -111,7 +115,7 @@ impl Store {
             change.rollback().await?;
             return Ok(Excluding::TooMany);
         }
-        change.note_exclusions(&stored, now).await?;
+        change.note_list(&stored, now).await?;
         let what = format!("exclusions: {now} instead of {before}");
         change.commit(entry(Action::AffiliateExclusionsChange, rule, &what)).await?;
         Ok(Excluding::Done(ReplacedExclusions { before, now }))
@@ -202,11 +206,26 @@ impl StoreTransaction {
 }
 
 impl AffiliatesChange {
-    async fn note_exclusions(&mut self, rule: &StoredRule, exclusions: u64) -> Result<(), StoreError> {
-        const SQL: &str =
-            "update affiliate_rules set exclusions = $2, exclusions_version = $3, changed_at = now() where no = $1";
-        let query = self.transaction.query(SQL).bind(rule.no).bind(exclusions as i64).bind(self.version);
-        query.execute().await?;
+    /// Notes that a reference was excluded, or included again.
+    async fn note_one(&mut self, rule: &StoredRule, reference: &str, exclusions: u64) -> Result<(), StoreError> {
+        let insert = "insert into affiliate_exclusion_changes (rule_no, version, reference) values ($1, $2, $3)";
+        self.transaction.query(insert).bind(rule.no).bind(self.version).bind(reference).execute().await?;
+        self.note(rule, exclusions, rule.list_version.max(self.version - CHANGES_KEPT)).await
+    }
+
+    /// Notes that all exclusions were replaced.
+    async fn note_list(&mut self, rule: &StoredRule, exclusions: u64) -> Result<(), StoreError> {
+        self.note(rule, exclusions, self.version).await
+    }
+
+    async fn note(&mut self, rule: &StoredRule, exclusions: u64, list_version: i64) -> Result<(), StoreError> {
+        const UPDATE: &str = "
+            update affiliate_rules set exclusions = $2, exclusions_version = $3, list_version = $4, changed_at = now()
+             where no = $1";
+        let forget = "delete from affiliate_exclusion_changes where rule_no = $1 and version <= $2";
+        self.transaction.query(forget).bind(rule.no).bind(list_version).execute().await?;
+        let update = self.transaction.query(UPDATE).bind(rule.no).bind(exclusions as i64);
+        update.bind(self.version).bind(list_version).execute().await?;
         Ok(())
     }
 }

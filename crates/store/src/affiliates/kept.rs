@@ -1,6 +1,6 @@
 //! What processes keep in memory: all rules with their excluded references, as they are at one moment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use codemint_offers::affiliate::excluded::Excluded;
@@ -35,19 +35,24 @@ impl KeptAffiliates {
 }
 
 impl Store {
-    /// Reads all rules and exclusions, as they are at one moment. Exclusions that are `known` are not read again.
+    /// Reads all rules and exclusions, as they are at one moment. Exclusions that are `known` are not read again, and of lists that were
+    /// changed one by one only the changes are read.
     pub async fn read_affiliates(&self, known: &KeptAffiliates) -> Result<KeptAffiliates, StoreError> {
-        let known: HashMap<(i64, i64), &KeptRule> =
-            known.rules.iter().map(|kept| ((kept.no, kept.exclusions_version), kept)).collect();
+        let known: HashMap<i64, &KeptRule> = known.rules.iter().map(|kept| (kept.no, kept)).collect();
         let mut transaction = self.begin_reading().await?;
         let version = "select version from kept_versions where name = 'affiliates'";
         let version: i64 = transaction.query(version).fetch_value().await?;
         let rows: Vec<RuleRow> = transaction.query(SELECT).fetch_all().await?;
         let mut rules = Vec::with_capacity(rows.len());
         for row in rows {
-            let StoredRule { no, rule, exclusions, exclusions_version, changed_at: _ } = row.try_into()?;
-            let excluded = match known.get(&(no, exclusions_version)) {
-                Some(kept) => Arc::clone(&kept.excluded),
+            let StoredRule { no, rule, exclusions, exclusions_version, list_version, changed_at: _ } = row.try_into()?;
+            // A rule that has the number of one that was removed is younger.
+            let excluded = match known.get(&no).filter(|kept| kept.exclusions_version >= list_version) {
+                Some(kept) if kept.exclusions_version == exclusions_version => Arc::clone(&kept.excluded),
+                Some(kept) => {
+                    let changes = transaction.read_changes(no, kept.exclusions_version).await?;
+                    Arc::new(kept.excluded.changed(&changes))
+                }
                 None if exclusions == 0 => Arc::default(),
                 None => Arc::new(transaction.read_excluded(no).await?),
             };
@@ -59,6 +64,17 @@ impl Store {
 }
 
 impl StoreTransaction {
+    /// Returns the references whose exclusion has changed since a version, and whether they are excluded now.
+    async fn read_changes(&mut self, rule_no: i64, since: i64) -> Result<BTreeMap<String, bool>, StoreError> {
+        const SQL: &str = "
+            select distinct c.reference, e.reference is not null as is_excluded
+              from affiliate_exclusion_changes c
+              left join affiliate_exclusions e on e.rule_no = c.rule_no and e.reference = c.reference
+             where c.rule_no = $1 and c.version > $2";
+        let changes: Vec<(String, bool)> = self.query(SQL).bind(rule_no).bind(since).fetch_all().await?;
+        Ok(changes.into_iter().collect())
+    }
+
     async fn read_excluded(&mut self, rule_no: i64) -> Result<Excluded, StoreError> {
         const SQL: &str = "
             select reference from affiliate_exclusions

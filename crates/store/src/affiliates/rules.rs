@@ -23,6 +23,8 @@ pub struct StoredRule {
     pub exclusions: u64,
     /// The version of everything about affiliates that changed its exclusions last.
     pub exclusions_version: i64,
+    /// Since this version, its exclusions were changed one by one.
+    pub list_version: i64,
     pub changed_at: DateTime<Utc>,
 }
 
@@ -60,12 +62,13 @@ pub(super) struct RuleRow {
     periods: String,
     exclusions: i64,
     exclusions_version: i64,
+    list_version: i64,
     changed_at: DateTime<Utc>,
 }
 
 pub(super) const SELECT: &str = "
     select no, name, mask, prefix, campaign, active, priority, cast(periods as text) as periods, exclusions, exclusions_version,
-           changed_at
+           list_version, changed_at
       from affiliate_rules";
 
 /// What was read is checked as what comes from outside, so that each rule is one that could be written.
@@ -82,8 +85,8 @@ impl TryFrom<RuleRow> for StoredRule {
         let rule = read_rule(&row.name, &document)
             .map_err(|problems| corrupt(problems.first().map(ToString::to_string).unwrap_or_default()))?;
         let exclusions = unsigned("affiliate_rules", row.exclusions)?;
-        let (no, exclusions_version, changed_at) = (row.no, row.exclusions_version, row.changed_at);
-        Ok(Self { no, rule, exclusions, exclusions_version, changed_at })
+        let RuleRow { no, exclusions_version, list_version, changed_at, .. } = row;
+        Ok(Self { no, rule, exclusions, exclusions_version, list_version, changed_at })
     }
 }
 
@@ -109,8 +112,8 @@ impl Store {
     /// Creates a rule, or replaces it; its exclusions stay.
     pub async fn put_affiliate_rule(&self, rule: &Rule) -> Result<PutRule, StoreError> {
         const SQL: &str = "
-            insert into affiliate_rules (name, mask, prefix, campaign, active, priority, periods, exclusions_version)
-            values ($1, $2, $3, $4, $5, $6, json($7), $8)
+            insert into affiliate_rules (name, mask, prefix, campaign, active, priority, periods, exclusions_version, list_version)
+            values ($1, $2, $3, $4, $5, $6, json($7), $8, $8)
             on conflict (name) do update set mask = excluded.mask, prefix = excluded.prefix, campaign = excluded.campaign,
                    active = excluded.active, priority = excluded.priority, periods = excluded.periods, changed_at = now()";
         let mut change = self.begin_affiliates_change().await?;

@@ -15,11 +15,13 @@
 //! | `reports` | reports over 10 million redemptions of 1,000 campaigns | 200 ms |
 //! | | redemptions while their sums are added up | 1.05 of the time without |
 //! | `bytes` | the disk space of a million redemptions | 500 bytes each with indexes, 220 for the allowance |
+//! | `resolve` | references of affiliates over HTTP, 1,000 rules, 500,000 exclusions | 10,000/s |
+//! | | the same with 40,000 affiliates and with 40 | 0.95 of each other |
 //! | `sqlite` | the same uses and validations in a file | none, informational |
 //! | `beside` | generation and redemption in the same store at the same time | none, informational |
 //! | `scale` | validations with up to 50 million codes, 1,000 campaigns and 10 million redemptions | 15,000/s; draws `benches/validations.svg` |
 //!
-//! `scale` fills a store for many minutes. `CODEMINT_BENCH_SCALE=0.01` makes `reports`, `bytes` and `scale` a hundred times smaller, to
+//! `scale` fills a store for many minutes. `CODEMINT_BENCH_SCALE=0.01` makes `reports`, `bytes`, `resolve` and `scale` a hundred times smaller, to
 //! check that they work; then their bounds do not apply.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's result")]
@@ -46,6 +48,7 @@ use crate::load::{Seen, run};
 use crate::measure::{exit_code, verdict};
 use crate::refusals::measure_refusals;
 use crate::reports::measure_reports;
+use crate::resolving::measure_resolving;
 use crate::scale::Scale;
 use crate::sqlite::measure_sqlite;
 
@@ -67,12 +70,13 @@ mod measure;
 mod process;
 mod refusals;
 mod reports;
+mod resolving;
 #[path = "../measure/scale.rs"]
 mod scale;
 mod sqlite;
 
 /// The parts that run when none is named.
-const USUAL_PARTS: [&str; 11] = [
+const USUAL_PARTS: [&str; 12] = [
     "public",
     "private",
     "calm",
@@ -82,6 +86,7 @@ const USUAL_PARTS: [&str; 11] = [
     "refusals",
     "reports",
     "bytes",
+    "resolve",
     "sqlite",
     "beside",
 ];
@@ -151,6 +156,7 @@ async fn measure_part(part: &str, server: &Server, scale: Scale) -> bool {
         "refusals" => measure_refusals(server).await,
         "reports" => measure_reports(server, scale).await,
         "bytes" => measure_bytes(server, scale).await,
+        "resolve" => measure_resolving(server, scale).await,
         "sqlite" => {
             measure_sqlite().await;
             true

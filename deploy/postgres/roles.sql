@@ -84,9 +84,9 @@ grant select, insert, update on referrers, referrals to codemint_redeemer;
 grant select, update, delete on pool to codemint_redeemer;
 grant insert on assignments to codemint_redeemer;
 -- The affiliate team's rules, and what processes keep of them in memory.
-grant select, insert, update, delete on affiliate_rules, affiliate_exclusions to codemint_marketer;
+grant select, insert, update, delete on affiliate_rules, affiliate_exclusions, affiliate_exclusion_changes to codemint_marketer;
 grant select, update on kept_versions to codemint_marketer;
-grant select on affiliate_rules, affiliate_exclusions, kept_versions to codemint_redeemer;
+grant select on affiliate_rules, affiliate_exclusions, affiliate_exclusion_changes, kept_versions to codemint_redeemer;
 -- Clicks on links are counted; `report recount` compares them with their sums.
 grant select, insert on clicks to codemint_server;
 grant select, delete on clicks to codemint_redeemer;

@@ -99,6 +99,12 @@ create table affiliate_rules (
     priority integer not null,
     -- A list of objects with "from" and "to"; empty is always.
     periods json not null,
+    -- How many there are: counting a million takes long.
+    exclusions bigint not null default 0 check (exclusions >= 0),
+    -- The version in kept_versions that changed them last, so that others are not read again.
+    exclusions_version bigint not null,
+    -- Since this version, all changes of exclusions stand in affiliate_exclusion_changes.
+    list_version bigint not null,
     changed_at timestamptz not null default now()
 );
 
@@ -109,6 +115,14 @@ create table affiliate_exclusions (
     promotion text,
     note text,
     primary key (rule_no, reference)
+);
+
+-- References that were excluded, or included again, one by one: processes need not read the whole list for them.
+create table affiliate_exclusion_changes (
+    rule_no bigint not null references affiliate_rules (no) on delete cascade,
+    version bigint not null,
+    reference text collate "C" not null,
+    primary key (rule_no, version)
 );
 
 -- The version of what processes keep in memory. Whoever changes it adds one, and so waits for others that change it.

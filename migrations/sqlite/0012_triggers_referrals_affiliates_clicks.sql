@@ -75,6 +75,9 @@ create table affiliate_rules (
     active integer not null check (active in (0, 1)),
     priority integer not null,
     periods text not null check (json_valid(periods)),
+    exclusions integer not null default 0 check (exclusions >= 0),
+    exclusions_version integer not null,
+    list_version integer not null,
     changed_at text not null default (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 ) strict;
 
@@ -85,6 +88,13 @@ create table affiliate_exclusions (
     promotion text,
     note text,
     primary key (rule_no, reference)
+) strict, without rowid;
+
+create table affiliate_exclusion_changes (
+    rule_no integer not null references affiliate_rules (no) on delete cascade,
+    version integer not null,
+    reference text not null,
+    primary key (rule_no, version)
 ) strict, without rowid;
 
 create table kept_versions (

@@ -57,6 +57,8 @@ pub enum Configured {
     Campaign(commands::campaign::CampaignCommand),
     #[command(subcommand)]
     Segment(commands::segment::SegmentCommand),
+    #[command(subcommand)]
+    Affiliate(commands::affiliate::AffiliateCommand),
     Issue(commands::issue::Issue),
     Validate(commands::validate::Validate),
     Redeem(commands::redeem::Redeem),

@@ -68,6 +68,7 @@ impl Configured {
             Self::Import(command) => command.run(context).await,
             Self::Campaign(command) => Box::pin(command.run(context)).await,
             Self::Segment(command) => command.run(context).await,
+            Self::Affiliate(command) => Box::pin(command.run(context)).await,
             Self::Issue(command) => command.run(context).await,
             Self::Validate(command) => Box::pin(command.run(context)).await,
             Self::Redeem(command) => Box::pin(command.run(context)).await,

@@ -22,6 +22,8 @@ mod earlier_codes;
 mod killed_lists;
 mod segments;
 mod reports;
+mod affiliates;
+mod stories;
 mod redemptions;
 mod redemption_pruning;
 mod identities;

@@ -29,7 +29,7 @@ fn operations(document: &Value) -> Vec<(String, String, String)> {
 
 /// Puts something where a parameter stands.
 fn filled(path: &str) -> String {
-    path.replace("{id}", &Uuid::now_v7().to_string()).replace("{name}", "none").replace("{identity}", "nobody")
+    path.replace("{id}", &Uuid::now_v7().to_string()).replace("{name}", "none").replace("{identity}", "nobody").replace("{reference}", "0123")
 }
 
 on_stores!([sqlite, postgres] each_operation_needs_its_scope_and_no_other_suffices);
@@ -192,6 +192,16 @@ async fn a_server_does_all_of_its_work_as_a_member_of_its_role(place: TestStore)
     server.ask("PUT", "/v1/segments/gold", key, Some(json!({ "condition": null }))).await.expect(201);
     server.send("PUT", "/v1/segments/gold/members", Some(key), &csv, list()).await.expect(200);
     server.ask("DELETE", "/v1/segments/gold", key, None).await.expect(200);
+    let rule = "/v1/affiliates/rules/choc";
+    let document = json!({ "mask": "0###", "prefix": "FCH", "campaign": "spring" });
+    server.ask("PUT", rule, key, Some(document)).await.expect(201);
+    let list = Some("reference\n0123\n0124\n".to_owned());
+    server.send("PUT", &format!("{rule}/exclusions"), Some(key), &csv, list).await.expect(200);
+    server.ask("PUT", &format!("{rule}/exclusions/0125"), key, Some(json!({}))).await.expect(201);
+    server.ask("DELETE", &format!("{rule}/exclusions/0124"), key, None).await.expect(200);
+    let resolved = server.get("/v1/affiliates/resolve?reference=0124", key).await.expect(200);
+    assert_eq!(resolved["reference"], "FCH0124");
+    server.ask("DELETE", rule, key, None).await.expect(200);
     server.get("/v1/audit", &create_key(&place, "report").await).await.expect(200);
     let id = created["id"].as_str().expect("an id");
     server.ask("DELETE", &format!("/v1/keys/{id}"), &admin, None).await.expect(200);

@@ -166,6 +166,7 @@ async fn compressed_bodies_are_refused_and_not_decompressed(place: TestStore) {
         ("POST", "/v1/redemptions:batch", "application/json"),
         ("PUT", "/v1/campaigns/spring", "application/json"),
         ("PUT", "/v1/segments/gold/members", "text/csv"),
+        ("PUT", "/v1/affiliates/rules/choc/exclusions", "text/csv"),
     ];
     let before = peak_of_memory(&server);
     for (method, path, content_type) in paths {

@@ -49,7 +49,7 @@ async fn fill(place: &TestStore) {
     write_dictionary(place, "keys.txt", spare["id"].as_str());
 }
 
-/// Orders codes, releases some uses, and creates segments.
+/// Orders codes, releases some uses, and creates segments and rules for affiliates.
 async fn order_and_release(place: &TestStore, server: &ApiServer, key: &str) {
     for (no, campaign) in [(1, "many"), (2, "club")] {
         let order = json!({ "count": 1000, "job_id": id(no) });
@@ -69,6 +69,11 @@ async fn order_and_release(place: &TestStore, server: &ApiServer, key: &str) {
     }
     for segment in ["gold", "silver"] {
         server.ask("PUT", &format!("/v1/segments/{segment}"), key, Some(json!({}))).await.expect(201);
+    }
+    for (rule, priority) in [("choc", 0), ("roses", 1), ("spare", 2)] {
+        let rule = format!("/v1/affiliates/rules/{rule}");
+        let document = json!({ "mask": "0#########", "prefix": "FCH", "campaign": "many", "priority": priority });
+        server.ask("PUT", &rule, key, Some(document)).await.expect(201);
     }
 }
 
@@ -109,7 +114,7 @@ async fn every_generated_request_gets_an_answer_that_the_document_describes() {
     let succeeds = |answers: &BTreeMap<String, u64>| answers.keys().any(|status| status.starts_with('2'));
     let in_vain: Vec<&String> = counts.iter().filter(|(_, answers)| !succeeds(answers)).map(|(name, _)| name).collect();
     assert_eq!(in_vain, Vec::<&String>::new(), "each operation succeeds at times");
-    assert_eq!(counts.len(), 32, "all operations");
+    assert_eq!(counts.len(), 41, "all operations");
     let log = server.stop().await.stderr;
     assert!(!log.contains("\"ERROR\""), "{log}");
 }

@@ -10,6 +10,7 @@ mod api_document;
 mod api_page;
 mod api_jobs;
 mod api_lists;
+mod api_affiliates;
 mod api_audit;
 mod api_links;
 mod api_reports;

@@ -24,6 +24,7 @@ mod pgbouncer;
 mod write_orders;
 
 mod campaigns;
+mod affiliates;
 mod restricted;
 mod issuing;
 mod redeeming;

@@ -3,6 +3,7 @@
 //! No SQL and no HTTP: the store carries out, `offers` decides.
 
 pub mod issuing;
+pub mod affiliates;
 pub mod answers;
 pub mod code_book;
 pub mod redeeming;

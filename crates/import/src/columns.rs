@@ -80,6 +80,35 @@ pub(crate) fn each_field<R: Read>(
     }
 }
 
+/// Passes the fields at these places of every row below the header to `take`, with the number of the line on which the row begins. A
+/// place that is `None` holds nothing.
+pub(crate) fn each_row<R: Read, const N: usize>(
+    source: &mut Source<'_, R>,
+    places: &[Option<usize>; N],
+    delimiter: u8,
+    mut take: impl FnMut(u64, [Content<'_>; N]) -> Result<(), ImportError>,
+) -> Result<(), ImportError> {
+    let mut rows = Rows::new(source, delimiter);
+    rows.skip_separator_line()?;
+    let fields = rows.header()?.len();
+    rows.quotes.shape = Some(Shape { fields, wanted: places.first().copied().flatten().unwrap_or_default() });
+    let mut kept: [KeptField; N] = std::array::from_fn(|_| KeptField::default());
+    loop {
+        let line_before = rows.line_no;
+        let another = rows.skip_line_ends()?;
+        for line_no in line_before..rows.line_no {
+            take(line_no, [Content::Blank; N])?;
+        }
+        if !another {
+            return Ok(());
+        }
+        let line_no = rows.line_no;
+        let Row { last_filled, .. } = rows.read_fields(places, &mut kept)?;
+        let content = |field| if last_filled >= fields { Content::ExtraFields } else { KeptField::content(field) };
+        take(line_no, kept.each_ref().map(content))?;
+    }
+}
+
 fn position_of(column: &str, found: Vec<String>) -> Result<usize, ImportError> {
     let column = column.to_owned();
     match found.iter().filter(|name| **name == column).count() {
@@ -94,6 +123,25 @@ struct Row {
     fields: usize,
     /// The position of the last field that is not empty, counted from 0; 0 if all are empty.
     last_filled: usize,
+}
+
+/// A field that is kept while others of its row are read.
+#[derive(Debug, Default)]
+struct KeptField {
+    bytes: Vec<u8>,
+    length: usize,
+    is_quoted: bool,
+    is_there: bool,
+}
+
+impl KeptField {
+    fn content(&self) -> Content<'_> {
+        let place = if self.is_quoted { Place::Marked } else { Place::Field };
+        match self.is_there {
+            true => Content::Text { bytes: &self.bytes, is_cut_off: self.length > self.bytes.len(), place },
+            false => Content::NoField,
+        }
+    }
 }
 
 struct Rows<'s, 'a, R> {
@@ -172,6 +220,28 @@ impl<'s, 'a, R: Read> Rows<'s, 'a, R> {
             row_ended = self.next_field(if at == wanted { BYTES_KEPT } else { 0 })?;
             if at == wanted {
                 (self.field_length, self.field_is_quoted) = (self.read_length, self.quotes.is_quoted());
+            }
+            if self.read_length > 0 {
+                row.last_filled = at;
+            }
+            row.fields += 1;
+        }
+        Ok(row)
+    }
+
+    /// Reads a row, and keeps the fields at these places, each cut off after [`BYTES_KEPT`] bytes.
+    fn read_fields(&mut self, places: &[Option<usize>], kept: &mut [KeptField]) -> Result<Row, ImportError> {
+        kept.iter_mut().for_each(|field| field.is_there = false);
+        let mut row = Row { fields: 0, last_filled: 0 };
+        let mut row_ended = false;
+        while !row_ended {
+            let at = row.fields;
+            let wanted = places.iter().position(|place| *place == Some(at)).and_then(|place| kept.get_mut(place));
+            self.field.clear();
+            row_ended = self.next_field(if wanted.is_some() { BYTES_KEPT } else { 0 })?;
+            if let Some(field) = wanted {
+                field.bytes.clone_from(&self.field);
+                (field.length, field.is_quoted, field.is_there) = (self.read_length, self.quotes.is_quoted(), true);
             }
             if self.read_length > 0 {
                 row.last_filled = at;

@@ -8,6 +8,7 @@ pub mod reader;
 pub mod sorted;
 pub mod identities;
 pub mod identity_list;
+pub mod rows;
 pub mod rejects;
 pub mod reason;
 pub mod progress;

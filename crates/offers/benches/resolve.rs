@@ -9,6 +9,7 @@
 
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -41,14 +42,16 @@ fn book() -> RuleBook {
         let rule = Rule {
             name: format!("rule-{no:03}"),
             mask: format!("{no:03}#######").parse().expect("a mask"),
+            mask_text: format!("{no:03}#######"),
             prefix: "FCH".to_owned(),
             campaign: "choc".to_owned(),
             active: true,
             priority: 0,
             periods: Vec::new(),
         };
-        let excluded = if no + 1 == RULES_MAX { (0..EXCLUSIONS).map(reference).collect() } else { Vec::new() };
-        (rule, excluded)
+        let excluded: Vec<String> =
+            if no + 1 == RULES_MAX { (0..EXCLUSIONS).map(reference).collect() } else { Vec::new() };
+        (rule, Arc::new(excluded.into()))
     }))
 }
 

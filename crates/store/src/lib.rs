@@ -7,6 +7,7 @@ pub mod admission;
 pub mod minting;
 pub mod records;
 pub mod campaigns;
+pub mod affiliates;
 pub mod redemptions;
 pub mod figures;
 pub mod access;

@@ -8,6 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use crate::cli::support::context::Context;
+use crate::cli::support::exclusion_list::ExclusionList;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::input;
 use crate::cli::support::list_job::{ListRequest, Ordered, list_document};
@@ -17,8 +18,12 @@ use codemint_codes::wire::list::MembersDocument;
 use codemint_import::error::ImportError;
 use codemint_import::identities::InvalidIdentity;
 use codemint_import::identity_list::{IdentityList, LIST_BYTES_MAX, LIST_MAX, ListError};
+use codemint_import::rows::RowsError;
+use codemint_offers::affiliate::document::ReplacedExclusionsDocument;
 use codemint_offers::problem::Problem as FieldProblem;
-use codemint_server::api::list_errands::{CodesForList, ListErrand, ListOrdered, NewMembers};
+use codemint_server::api::list_errands::{
+    CodesForList, ListErrand, ListOrdered, NewExclusions, NewMembers, excluding_done,
+};
 use codemint_server::api::ordering::{issue_limit, stored_job};
 use codemint_server::api::problem::{INVALID, Problem, STORE_AWAY, TOO_LARGE};
 use codemint_server::api::service::{PublicCode, Wanted};
@@ -42,6 +47,7 @@ pub async fn run(context: &Context, store: &Store, wanted: Wanted) {
         match errand {
             ListErrand::Codes(errand) => order(context, store, errand).await,
             ListErrand::Members(errand) => replace(context, store, errand).await,
+            ListErrand::Exclusions(errand) => replace_exclusions(context, store, errand).await,
         }
     };
     tokio::join!(each(public_codes, PUBLIC_CODES_AT_ONCE, make), each(lists, LISTS_AT_ONCE, read));
@@ -109,6 +115,31 @@ async fn replace(context: &Context, store: &Store, errand: NewMembers) {
         let repeated = list.repeated;
         let replaced = list.replace_members(context, store, &segment).await.map_err(problem_of)?;
         Ok(MembersDocument { name: segment, before: replaced.before, now: replaced.now, repeated })
+    };
+    let _gone = done.send(acting_for_key(Arc::new(OnceLock::from(key)), replaced).await);
+}
+
+async fn replace_exclusions(context: &Context, store: &Store, errand: NewExclusions) {
+    let NewExclusions { rule, list, key, done } = errand;
+    let name = rule.name.clone();
+    let replaced = async {
+        let stop = context.stop.token().clone();
+        let read = input::on_a_thread(context, move || ExclusionList::read(list, &rule, &stop));
+        let list = read.await.map_err(problem_of)?.map_err(|error| match error {
+            RowsError::Read(error) => problem_of_reading(error),
+            error => Problem::invalid_field("", format!("{error}; nothing was changed")),
+        })?;
+        if list.is_too_large {
+            return Err(too_large());
+        }
+        if list.wrong_lines > 0 {
+            let error = |(line, problem): &(u64, String)| FieldProblem::new(format!("line {line}"), problem.clone());
+            let detail = format!("{} lines are wrong; nothing was changed; errors names the first ones", list.wrong_lines);
+            return Err(Problem::invalid_in_many(detail, list.wrong.iter().map(error)));
+        }
+        let repeated = list.repeated;
+        let replaced = excluding_done(&name, list.replace(context, store, &name).await.map_err(problem_of)?)?;
+        Ok(ReplacedExclusionsDocument { rule: name, before: replaced.before, now: replaced.now, repeated })
     };
     let _gone = done.send(acting_for_key(Arc::new(OnceLock::from(key)), replaced).await);
 }

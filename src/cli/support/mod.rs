@@ -23,6 +23,7 @@ pub(super) mod progress;
 pub(super) mod input;
 pub(super) mod list_job;
 pub(super) mod member_list;
+pub(super) mod exclusion_list;
 pub(super) mod document;
 pub(super) mod one_line;
 pub(super) mod public_code;

@@ -95,9 +95,18 @@ pub fn parse_mask(text: &str) -> Result<Mask, Failure> {
 
 /// Checks the name of a segment, which follows the rules of campaign names.
 pub fn check_segment(name: &str) -> Result<(), Failure> {
+    check_name("segment", name)
+}
+
+/// Checks the name of a rule for affiliates, which follows the rules of campaign names.
+pub fn check_rule(name: &str) -> Result<(), Failure> {
+    check_name("rule", name)
+}
+
+fn check_name(of: &str, name: &str) -> Result<(), Failure> {
     check_campaign(name).map_err(|_| {
         Failure::impossible(format!(
-            "a segment name has 1 to {CAMPAIGN_LENGTH_MAX} characters without control characters; write plain text"
+            "a {of} name has 1 to {CAMPAIGN_LENGTH_MAX} characters without control characters; write plain text"
         ))
     })
 }

@@ -7,3 +7,4 @@ mod import_exact;
 mod identities;
 mod hostile_input;
 mod identity_lists;
+mod rows;

@@ -1,11 +1,13 @@
 //! All rules and exclusions in memory, and what they say about a reference. The time that an answer takes depends on the length of
 //! the reference only, however many affiliates, rules and exclusions there are.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use codemint_codes::symbols::SymbolSet;
 
+use crate::affiliate::excluded::Excluded;
 use crate::affiliate::rule::{RULES_MAX, Rule};
 
 /// The words of a set of rules.
@@ -26,7 +28,7 @@ pub struct RuleBook {
 #[derive(Clone, Debug)]
 struct Entry {
     rule: Rule,
-    excluded: HashSet<String>,
+    excluded: Arc<Excluded>,
 }
 
 /// The rules whose masks have the same length.
@@ -74,13 +76,11 @@ pub fn normalized(reference: &str) -> String {
 }
 
 impl RuleBook {
-    /// Returns a book of rules, each with its excluded references. Rules beyond [`RULES_MAX`] are left out; the store refuses them.
-    pub fn new(rules: impl IntoIterator<Item = (Rule, Vec<String>)>) -> Self {
-        let mut entries: Vec<Entry> = rules
-            .into_iter()
-            .take(RULES_MAX)
-            .map(|(rule, excluded)| Entry { rule, excluded: excluded.iter().map(|one| normalized(one)).collect() })
-            .collect();
+    /// Returns a book of rules, each with its excluded references, normalized. Rules beyond [`RULES_MAX`] are left out; the store
+    /// refuses them.
+    pub fn new(rules: impl IntoIterator<Item = (Rule, Arc<Excluded>)>) -> Self {
+        let rules = rules.into_iter().take(RULES_MAX);
+        let mut entries: Vec<Entry> = rules.map(|(rule, excluded)| Entry { rule, excluded }).collect();
         entries.sort_by(|a, b| b.rule.priority.cmp(&a.rule.priority).then_with(|| a.rule.name.cmp(&b.rule.name)));
         let mut by_length: HashMap<usize, Table> = HashMap::new();
         for (at, entry) in entries.iter().enumerate() {
@@ -112,6 +112,16 @@ impl RuleBook {
             }
         }
         Resolved::Unchanged(reason)
+    }
+
+    /// Returns the number of rules.
+    pub fn rules(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns the number of exclusions of all rules.
+    pub fn exclusions(&self) -> usize {
+        self.entries.iter().map(|entry| entry.excluded.len()).sum()
     }
 
     /// Returns the rules whose masks describe the text, those with the highest priority first.

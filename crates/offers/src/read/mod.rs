@@ -2,6 +2,7 @@
 
 pub mod node;
 pub mod discount;
+pub mod affiliate;
 pub mod condition;
 pub mod campaign;
 mod agreement;

@@ -1,8 +1,11 @@
 //! Affiliate rules: who gets an offer, compared with rules that are tried one after the other.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use codemint_codes::keyspace::Keyspace;
 use codemint_offers::affiliate::book::{Reason, Resolved, RuleBook, normalized};
+use codemint_offers::affiliate::excluded::Excluded;
 use codemint_offers::affiliate::rule::{Period, Rule};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,12 +19,18 @@ fn rule(name: &str, mask: &str, prefix: &str) -> Rule {
     Rule {
         name: name.to_owned(),
         mask: mask.parse().expect("a mask"),
+        mask_text: mask.to_owned(),
         prefix: prefix.to_owned(),
         campaign: format!("of-{name}"),
         active: true,
         priority: 0,
         periods: Vec::new(),
     }
+}
+
+fn book(rules: impl IntoIterator<Item = (Rule, Vec<String>)>) -> RuleBook {
+    let excluded = |excluded: Vec<String>| Excluded::from(excluded.iter().map(|one| normalized(one)).collect::<Vec<_>>());
+    RuleBook::new(rules.into_iter().map(|(rule, references)| (rule, Arc::new(excluded(references)))))
 }
 
 /// Returns the reference and the rule's name, or the reason.
@@ -36,7 +45,7 @@ fn told(book: &RuleBook, reference: &str, now: DateTime<Utc>) -> Result<(String,
 fn the_flower_shop_gives_chocolate_to_all_but_those_on_its_list() {
     let may = Period { from: Some(day(120)), to: Some(day(130)) };
     let chocolate = Rule { periods: vec![may], ..rule("choc-2027", "0#########", "FCH") };
-    let book = RuleBook::new([(chocolate, vec![" 0123456780".to_owned()])]);
+    let book = book([(chocolate, vec![" 0123456780".to_owned()])]);
     let offered = |reference: &str| Ok((reference.to_owned(), "choc-2027".to_owned()));
     for (reference, time, expected) in [
         ("0123456789", day(120), offered("FCH0123456789")),
@@ -134,7 +143,7 @@ proptest! {
     ) {
         let name = |(no, (rule, excluded)): (usize, (Rule, Vec<String>))| (Rule { name: format!("rule-{no:03}"), ..rule }, excluded);
         let rules: Vec<_> = rules.into_iter().enumerate().map(name).collect();
-        let book = RuleBook::new(rules.clone());
+        let book = book(rules.clone());
         let said = told(&book, &reference, day(now));
         prop_assert_eq!(&said, &naive(&rules, &reference, day(now)));
     }
@@ -145,7 +154,7 @@ proptest! {
         reference in any_reference(),
     ) {
         let rules = rules.into_iter().map(|(rule, _)| (Rule { active: true, periods: Vec::new(), ..rule }, Vec::new()));
-        let book = RuleBook::new(rules);
+        let book = book(rules);
         if let Ok((resolved, _)) = told(&book, &reference, day(0)) {
             let again = told(&book, &resolved, day(0));
             // A rule without a prefix leaves no trace, so another one may put its own in front.

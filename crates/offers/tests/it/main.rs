@@ -21,5 +21,6 @@ mod access;
 mod affiliates;
 mod links;
 mod reports;
+mod affiliate_documents;
 mod contract;
 mod hostile_input;

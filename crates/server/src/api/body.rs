@@ -123,11 +123,17 @@ pub fn is_csv(headers: &HeaderMap) -> bool {
 /// # Errors
 /// `unsupported-media-type` unless the body is said to be CSV that is not compressed.
 pub fn require_csv(headers: &HeaderMap) -> Result<(), Problem> {
+    require_csv_of(headers, "one identity a line")
+}
+
+/// Does the same as [`require_csv`] for a list of something else.
+pub fn require_csv_of(headers: &HeaderMap, rows: &str) -> Result<(), Problem> {
     refuse_encoded(headers)?;
     match is_csv(headers) {
         true => Ok(()),
         false => {
-            Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, "send the header Content-Type: text/csv, and one identity a line"))
+            let advice = format!("send the header Content-Type: text/csv, and {rows}");
+            Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, advice))
         }
     }
 }

@@ -10,6 +10,9 @@ use codemint_codes::wire::document::JobDocument;
 use codemint_codes::wire::list::MembersDocument;
 use codemint_codes::wire::shown_job::ShownJob;
 use codemint_offers::access::document::{CreatedKeyDocument, KeyDocument};
+use codemint_offers::affiliate::document::{
+    ExclusionDocument, ReplacedExclusionsDocument, ResolvedDocument, RuleDocument,
+};
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::condition::document::SegmentDocument;
@@ -22,6 +25,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::api::affiliate_exclusions::{ExclusionRequest, RemovedExclusion};
+use crate::api::affiliate_rules::{RemovedRule, RuleRequest};
 use crate::api::codes::{OrderRequest, OrderedDocument};
 use crate::api::identity::OwnCodes;
 use crate::api::issuing::IssuedDocument;
@@ -39,8 +44,8 @@ use crate::api::redemptions::BatchAnswers;
 use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
 use crate::api::{
-    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, links, masks, redemptions, reports,
-    segments,
+    affiliate_exclusions, affiliate_rules, audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, links,
+    masks, redemptions, reports, segments,
 };
 
 /// Where schemas stand in the document.
@@ -58,6 +63,8 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
         .merge(job_events::routes())
         .merge(masks::routes())
         .merge(segments::routes())
+        .merge(affiliate_rules::routes())
+        .merge(affiliate_exclusions::routes())
         .merge(audit::routes())
         .merge(links::routes())
         .merge(reports::routes())
@@ -66,6 +73,7 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
         // Their bodies may take longer.
         .merge(codes::routes())
         .merge(segments::streaming_routes())
+        .merge(affiliate_exclusions::streaming_routes())
         .layer(middleware::from_fn(limit_number()));
     let (router, document) = paths.split_for_parts();
     let mut document = serde_json::to_value(document).unwrap_or_default();
@@ -117,6 +125,16 @@ fn schemas() -> Map<String, Value> {
     add::<Page<SegmentDocument>>(&mut generator, &mut named, "PageOfSegments");
     add::<RemovedSegment>(&mut generator, &mut named, "RemovedSegment");
     add::<MembersDocument>(&mut generator, &mut named, "MembersDocument");
+    add::<RuleRequest>(&mut generator, &mut named, "RuleRequest");
+    add::<RuleDocument>(&mut generator, &mut named, "RuleDocument");
+    add::<Page<RuleDocument>>(&mut generator, &mut named, "PageOfRules");
+    add::<RemovedRule>(&mut generator, &mut named, "RemovedRule");
+    add::<ExclusionRequest>(&mut generator, &mut named, "ExclusionRequest");
+    add::<ExclusionDocument>(&mut generator, &mut named, "ExclusionDocument");
+    add::<Page<ExclusionDocument>>(&mut generator, &mut named, "PageOfExclusions");
+    add::<RemovedExclusion>(&mut generator, &mut named, "RemovedExclusion");
+    add::<ReplacedExclusionsDocument>(&mut generator, &mut named, "ReplacedExclusionsDocument");
+    add::<ResolvedDocument>(&mut generator, &mut named, "ResolvedDocument");
     add::<ExplainRequest>(&mut generator, &mut named, "ExplainRequest");
     add::<Explanation>(&mut generator, &mut named, "Explanation");
     add::<AuditDocument>(&mut generator, &mut named, "AuditDocument");
@@ -149,7 +167,11 @@ fn add_examples(named: &mut Map<String, Value>) {
         "cart": { "currency": "EUR", "lines": [{ "sku": "DOG-1", "groups": ["dogs"], "quantity": 2, "unit_amount": 1999 }] },
         "hold_seconds": 1800,
     });
-    for (name, example) in [("Definition", definition), ("UseRequest", usage)] {
+    let rule = json!({
+        "mask": "0#########", "prefix": "FCH", "campaign": "choc",
+        "periods": [{ "from": "2027-03-01T00:00:00+01:00", "to": "2027-04-01T00:00:00+02:00" }],
+    });
+    for (name, example) in [("Definition", definition), ("UseRequest", usage), ("RuleRequest", rule)] {
         named[name]["examples"] = json!([example]);
     }
 }

@@ -4,17 +4,25 @@ use std::fs::File;
 
 use codemint_codes::job::record::Job;
 use codemint_codes::wire::list::{ListDocument, MembersDocument};
+use codemint_offers::affiliate::document::ReplacedExclusionsDocument;
+use codemint_offers::affiliate::exclusion::{EXCLUSIONS_MAX, RULE_EXCLUSIONS_MAX, not_described};
+use codemint_offers::affiliate::rule::Rule;
+use codemint_store::affiliates::exclusions::Excluding;
 use codemint_store::campaigns::definitions::Campaign;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::api::problem::Problem;
+use crate::api::affiliate_rules::missing;
+use crate::api::problem::{Kind, Problem, refusal};
+
+const TOO_MANY_EXCLUSIONS: Kind = refusal("too-many-exclusions", "There are as many exclusions as there may be");
 
 /// A list, as it was received: each file is read from its beginning and has no name.
 #[derive(Debug)]
 pub enum ListErrand {
     Codes(CodesForList),
     Members(NewMembers),
+    Exclusions(NewExclusions),
 }
 
 /// Identities that get a code of a restricted campaign each.
@@ -43,4 +51,30 @@ pub struct NewMembers {
     /// The API key of the requester.
     pub key: Uuid,
     pub done: oneshot::Sender<Result<MembersDocument, Problem>>,
+}
+
+/// The exclusions that a rule for affiliates is to have instead of all others.
+#[derive(Debug)]
+pub struct NewExclusions {
+    pub rule: Box<Rule>,
+    pub list: File,
+    /// The API key of the requester.
+    pub key: Uuid,
+    pub done: oneshot::Sender<Result<ReplacedExclusionsDocument, Problem>>,
+}
+
+/// Returns the result of a change of exclusions, or the problem of one that was refused.
+pub fn excluding_done<T>(rule: &str, excluding: Excluding<T>) -> Result<T, Problem> {
+    match excluding {
+        Excluding::Done(result) => Ok(result),
+        Excluding::NoRule => Err(missing(rule)),
+        Excluding::NotDescribed { mask } => Err(Problem::invalid_field("reference", not_described(&mask))),
+        Excluding::TooMany => {
+            let detail = format!(
+                "a rule has at most {RULE_EXCLUSIONS_MAX} exclusions, and all rules together have at most {EXCLUSIONS_MAX}; nothing was \
+                 changed; write another mask instead"
+            );
+            Err(Problem::new(TOO_MANY_EXCLUSIONS, detail))
+        }
+    }
 }

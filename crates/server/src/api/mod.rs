@@ -1,6 +1,8 @@
 //! The HTTP API for programs.
 
 pub mod access;
+mod affiliate_exclusions;
+mod affiliate_rules;
 mod audit;
 mod body;
 mod campaigns;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use codemint_campaigns::clicking::ClickCounter;
+use codemint_campaigns::affiliates::AffiliateBook;
 use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::links::LinkedCampaigns;
 use codemint_campaigns::redeeming::Redeemer;
@@ -40,6 +41,7 @@ pub struct Api {
     pub(crate) store: Store,
     pub(crate) redeemer: Redeemer,
     pub(crate) issuer: Issuer,
+    pub(crate) affiliates: AffiliateBook,
     pub(crate) keys: KeyRing,
     pub(crate) limits: Limits,
     pub(crate) proxies: Arc<TrustedProxies>,
@@ -84,6 +86,7 @@ impl Api {
         let (lists, lists_wanted) = mpsc::channel(LISTS_MAX);
         let api = Self {
             issuer: Issuer::start(&store),
+            affiliates: AffiliateBook::new(store.clone()),
             keys: KeyRing::new(store.clone()),
             links: LinkedCampaigns::new(store.clone()),
             link_settings: settings.links,

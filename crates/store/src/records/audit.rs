@@ -65,6 +65,11 @@ pub enum Action {
     /// The condition or the members of a segment were changed.
     SegmentChange,
     SegmentRemove,
+    /// A rule for affiliates was created, changed or switched.
+    AffiliateRuleChange,
+    AffiliateRuleRemove,
+    /// The exclusions of a rule were changed.
+    AffiliateExclusionsChange,
     /// A redemption was changed by hand; the detail is its id.
     RedemptionConfirm,
     RedemptionRelease,

@@ -16,6 +16,7 @@ use codemint_offers::condition::document::SegmentDocument;
 use codemint_offers::redemption::document::{
     BatchRequest, ConfirmRequest, RedemptionDocument, RollBackRequest, UseRequest, ValidationDocument,
 };
+use codemint_offers::referral::document::{ReferralRequest, ReferrerDocument, ReferrerState};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -37,7 +38,8 @@ use crate::api::redemptions::BatchAnswers;
 use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
 use crate::api::{
-    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, masks, redemptions, segments,
+    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, masks, redemptions, referrals,
+    segments,
 };
 
 /// Where schemas stand in the document.
@@ -49,6 +51,7 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
         .merge(redemptions::routes())
         .merge(identity::routes())
         .merge(issuing::routes())
+        .merge(referrals::routes())
         .merge(campaigns::routes())
         .merge(jobs::routes())
         .merge(job_codes::routes())
@@ -98,6 +101,9 @@ fn schemas() -> Map<String, Value> {
     add::<Page<RedemptionDocument>>(&mut generator, &mut named, "PageOfRedemptions");
     add::<OwnCodes>(&mut generator, &mut named, "OwnCodes");
     add::<IssuedDocument>(&mut generator, &mut named, "IssuedDocument");
+    add::<ReferralRequest>(&mut generator, &mut named, "ReferralRequest");
+    add::<ReferrerDocument>(&mut generator, &mut named, "ReferrerDocument");
+    add::<ReferrerState>(&mut generator, &mut named, "ReferrerState");
     add::<Definition>(&mut generator, &mut named, "Definition");
     add::<CampaignDocument>(&mut generator, &mut named, "CampaignDocument");
     add::<Page<CampaignDocument>>(&mut generator, &mut named, "PageOfCampaigns");

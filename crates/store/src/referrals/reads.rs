@@ -10,6 +10,7 @@ use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::records::rows::unsigned;
 use codemint_offers::campaign::definition::Definition;
+use codemint_offers::referral::document::{ReferralCounts, ReferralOfFriend, ReferrerDocument, ReferrerState};
 use codemint_offers::referral::state::ReferralState;
 
 /// The maximum number of referrals that are read with a referrer.
@@ -82,6 +83,26 @@ impl TryFrom<ReferralRow> for StoredReferral {
     fn try_from(row: ReferralRow) -> Result<Self, StoreError> {
         let ReferralRow { redemption_id, state, reward_due_at, reward_code, at } = row;
         Ok(Self { redemption_id, state: state_of(&state)?, reward_due_at, reward_code, at })
+    }
+}
+
+impl From<Referrer> for ReferrerState {
+    fn from(referrer: Referrer) -> Self {
+        let Referrer { id, definition, parent, depth, children, pending, rewarded, void, latest, code } = referrer;
+        let ReferrerDocument { campaign, code, forward_text, forward_html, forward_subject, .. } =
+            ReferrerDocument::new(id, &definition, code, true);
+        let referrals = ReferralCounts { pending, rewarded, void };
+        let latest = latest.into_iter().map(ReferralOfFriend::from).collect();
+        Self {
+            id, campaign, code, forward_text, forward_html, forward_subject, parent, depth, children, referrals, latest,
+        }
+    }
+}
+
+impl From<StoredReferral> for ReferralOfFriend {
+    fn from(referral: StoredReferral) -> Self {
+        let StoredReferral { redemption_id, state, reward_due_at, reward_code, at } = referral;
+        Self { redemption_id, state, reward_due_at, reward_code, at }
     }
 }
 

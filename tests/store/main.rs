@@ -30,6 +30,7 @@ mod redeeming;
 mod redemption_model;
 mod redemption_bug_classes;
 mod redemption_histories;
+mod referrals;
 mod owners_oracle;
 mod api_keys;
 mod outbox;

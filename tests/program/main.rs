@@ -23,6 +23,9 @@ mod killed_lists;
 mod segments;
 mod redemptions;
 mod redemption_pruning;
+mod referrals;
+#[cfg(feature = "failpoints")]
+mod referral_failpoints;
 mod identities;
 mod keys;
 mod readme;

@@ -1,6 +1,7 @@
 //! Referrals: three generations, who may use whose code, once per friend, rewards, and what races leave.
 
 use codemint_campaigns::answers::Redeemed;
+use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::keeping::RedemptionKeeper;
 use codemint_campaigns::redeeming::{Redeemer, RedeemerOptions};
 use codemint_offers::redemption::record::{Redemption, Referred};
@@ -69,7 +70,6 @@ async fn each_friend_gets_a_code_to_pass_on_and_nobody_uses_a_code_of_their_own_
         (&third, "Bob@Example.org"),
     ] {
         let refused = redeem(&redeemer, code, friend).await;
-        assert_eq!(reasons(&refused)[0], ReasonCode::IdentityLimitReached.min(reasons(&refused)[0]), "{friend}");
         assert!(reasons(&refused).contains(&ReasonCode::SelfReferral), "{friend}: {refused:?}");
     }
     assert_eq!(place.number("select max(depth) from referrers").await, 2);
@@ -272,7 +272,8 @@ async fn a_referrer_is_rewarded_when_the_days_are_over_and_a_refund_takes_it_bac
     place.execute(due).await;
     assert_eq!(look(&place).await, 2);
     assert_eq!(place.number("select count(*) from referrals where state = 'pending'").await, 2, "no such campaign");
-    create_thanks(&place, 0).await;
+    create_thanks(&place, 1).await;
+    Issuer::start(&place.store).issue("thanks", "somebody").await.expect("an answer");
     place.execute(due).await;
     look(&place).await;
     assert_eq!(place.number("select count(*) from assignments where cause = 'trigger'").await, 0, "the pool is empty");

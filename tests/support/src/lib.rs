@@ -58,6 +58,7 @@ pub mod engine_steps;
 pub mod redeem_steps;
 #[cfg(feature = "servers")]
 pub mod redemption_histories;
+#[cfg(feature = "servers")]
 pub mod referral_steps;
 #[cfg(feature = "servers")]
 pub mod cli_steps;

@@ -60,7 +60,7 @@ rewarded() { run referral show "$1" --json | tr -d '\n ' | grep -q '"rewarded":1
 looks=0
 until rewarded "$ann"; do
     [ "$looks" -lt 10 ] || fail "nobody was rewarded"
-    run worker --drain >/dev/null 2>&1
+    CODEMINT__ADMIN__LISTEN=off run worker --drain >/dev/null 2>&1
     looks=$((looks + 1))
 done
 reward=$(run referral show "$ann" --json | field reward_code)

@@ -5,6 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use codemint_telemetry::failpoint;
+use codemint_test_support::codemint::Codemint;
 use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::judge_redemptions;
 use codemint_test_support::referral_steps::{create_friends, create_thanks, given, judge_referrals, refer};
@@ -51,6 +52,10 @@ async fn a_death_on_the_way_of_a_referral_neither_loses_nor_doubles_anything(pla
     assert_eq!(place.number("select count(*) from pool").await, 40);
 }
 
+fn worker(place: &TestStore) -> Codemint {
+    place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off")
+}
+
 on_both_stores!(a_worker_that_dies_while_it_rewards_leaves_the_reward_to_the_next);
 async fn a_worker_that_dies_while_it_rewards_leaves_the_reward_to_the_next(place: TestStore) {
     create_friends(&place, &json!({ "reward_campaign": "thanks" }), 50).await;
@@ -60,12 +65,12 @@ async fn a_worker_that_dies_while_it_rewards_leaves_the_reward_to_the_next(place
         let (_, code) = given(refer(&place.store, &format!("r{no}@example.org")).await);
         let friend = format!("f{no}@example.org");
         place.codemint(["redeem", &code, "--identity", &friend]).run().await.expect_code(0);
-        let dying = place.codemint(["worker", "--drain"]).env("FAILPOINTS", &format!("{point}=1*return(abort)->off"));
+        let dying = worker(&place).env("FAILPOINTS", &format!("{point}=1*return(abort)->off"));
         assert_ne!(dying.run().await.code, 0, "{point} is not reached");
         judge_referrals(&place).await;
         let rewarded = "select count(*) from referrals where state = 'rewarded'";
         wait_until("the referrer is rewarded", async || {
-            place.codemint(["worker", "--drain"]).run().await.expect_code(0);
+            worker(&place).run().await.expect_code(0);
             place.number(rewarded).await == no as i64 + 1
         })
         .await;

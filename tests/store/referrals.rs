@@ -167,7 +167,7 @@ async fn a_person_gets_one_code_under_whatever_id_and_alias(place: TestStore) {
     place.store.switch_campaign("friends", false).await.expect("a switch");
     let off = named(Uuid::now_v7(), "friends", "cid@example.org").await;
     assert!(matches!(off, PutReferrer::Refused(IssueOutcome::NotActive)), "{off:?}");
-    assert_eq!(given(named(id, "friends", "ann@gmail.com").await), first, "who has a code keeps it");
+    assert_eq!(given(named(id, "friends", "ann@gmail.com").await), first, "a code is kept while the campaign is off");
     judge_referrals(&place).await;
 }
 

@@ -150,7 +150,7 @@ pub struct Referral {
     /// The number of days between a friend's confirmed redemption and the reward.
     #[schemars(with = "Option<u64>", range(max = DAYS_MAX), extend("default" = 0))]
     pub reward_delay_days: u64,
-    /// The maximum number of generations of friends who get codes of their own; 0 is the most that there are, 100.
+    /// The maximum number of generations of friends who get codes of their own; 0 is the maximum, 100.
     #[schemars(with = "Option<u64>", range(max = REFERRAL_DEPTH_MAX), extend("default" = 0))]
     pub max_depth: u64,
     /// The maximum number of friends of one referrer who get codes of their own; 0 is unlimited.

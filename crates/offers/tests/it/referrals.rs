@@ -119,7 +119,7 @@ fn a_friend_gets_a_place_as_far_as_the_limits_allow() {
         (json!({}), "C3", "a4", true, Place::Moved { parent: id(3), depth: 3 }),
         (json!({}), "C3", "a4", false, Place::Known),
         (json!({ "max_depth": 2 }), "C3", "a4", true, Place::Known),
-        // Who has friends, or a referrer, stays; so there is no loop.
+        // A person with friends or with a referrer stays, so there is no loop.
         (json!({}), "C3", "a1", true, Place::Known),
         (json!({}), "C4", "a3", true, Place::Known),
         (json!({}), "C4", "a4", true, Place::Known),

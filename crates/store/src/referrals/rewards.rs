@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::campaigns::definitions::definition_of;
-use crate::campaigns::pool::{SharedCampaign, refusal_of};
+use crate::campaigns::pool::{SharedCampaign, ToIssue, refusal_of};
 use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::statement::Time;
 use crate::connection::store::Store;
@@ -119,28 +119,24 @@ impl StoreTransaction {
     ) -> Result<Reward, StoreError> {
         const VALID_AGAIN: &str = "
             update assignments set revoked_at = null where campaign_no = $1 and identity = $2 and revoked_at is not null";
-        const INSERT: &str = "
-            insert into assignments (campaign_no, identity, code, identity_text, cause, trigger_id)
-            values ($1, $2, $3, $4, 'trigger', $5)
-            on conflict (campaign_no, identity) do nothing";
+        const TRIGGER: &str = "update assignments set trigger_id = $3 where campaign_no = $1 and identity = $2";
         let digest = key.digest(address).to_string();
         if let Some(code) = self.find_codes_of(campaign.no, std::slice::from_ref(&digest)).await?.remove(&digest) {
             self.query(VALID_AGAIN).bind(campaign.no).bind(digest).execute().await?;
             return Ok(Reward::Issued { code });
         }
-        if refusal_of(campaign).is_some() || self.find_issuable(campaign.no).await? == Some(0) {
+        if refusal_of(campaign).is_some() {
             return Ok(Reward::Later);
         }
-        let Some(code) = self.take_from_pool(campaign.no, 1).await?.pop() else { return Ok(Reward::Later) };
-        reach(failpoint::POOL_TAKEN).await?;
+        let wanted = ToIssue { identity: address.to_owned(), cause: "trigger" };
+        let mut issued = self.issue_to(campaign.no, &[(&digest, &wanted)]).await?;
+        if let Some(code) = issued.others.remove(&digest) {
+            return Ok(Reward::Issued { code });
+        }
+        let Some(code) = issued.issued.remove(&digest) else { return Ok(Reward::Later) };
         let trigger = format!("referral:{}", due.redemption_id);
-        let insert = self.query(INSERT).bind(campaign.no).bind(digest).bind(code.clone());
-        if insert.bind(address.to_owned()).bind(trigger).execute().await? == 0 {
-            // Another process has just issued one: the next look finds it.
-            self.put_into_pool(campaign.no, &[&code]).await?;
-            return Ok(Reward::Later);
-        }
-        self.change_issued(campaign.no, 1).await?;
+        let update = self.query(TRIGGER).bind(campaign.no).bind(digest).bind(trigger);
+        require_rows("the trigger of a reward", update.execute().await?, 1)?;
         Ok(Reward::Issued { code })
     }
 }

@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use codemint_test_support::cli_steps::assert_names;
-use codemint_test_support::codemint::{Ran, program};
+use codemint_test_support::codemint::{Codemint, Ran, program};
 use codemint_test_support::on_both_stores;
-use codemint_test_support::referral_steps::{create_friends, judge_referrals};
+use codemint_test_support::referral_steps::{create_friends, create_thanks, judge_referrals};
+use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::wait_until;
 
 async fn referral(place: &TestStore, args: &[&str]) -> Ran {
     place.codemint(["referral"]).args(args).run().await
@@ -75,4 +77,33 @@ async fn the_story_of_referrals_ends_well() {
     let (said, complaint) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{said}{complaint}");
     assert!(said.ends_with("The story ended well.\n"), "{said}");
+}
+
+#[tokio::test]
+async fn each_role_with_the_documented_rights_does_its_part_of_a_referral() {
+    let place = TestStore::postgres().await;
+    create_friends(&place, &json!({ "reward_campaign": "thanks" }), 9).await;
+    create_thanks(&place, 9).await;
+    let (server, redeemer) = (url_of_member(&place.url, "server").await, url_of_member(&place.url, "redeemer").await);
+    let (generator, producer) =
+        (url_of_member(&place.url, "generator").await, url_of_member(&place.url, "producer").await);
+    let run = async |url: &str, args: &[&str]| {
+        let codemint = Codemint::new(place.path()).args(["--store", url]).args(args);
+        codemint.env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0)
+    };
+    let ann = run(&server, &["referral", "add", "friends", "ann@example.org", "--json"]).await.json();
+    let code = ann["code"].as_str().expect("a code");
+    let bob = run(&redeemer, &["redeem", code, "--identity", "bob@example.org", "--json"]).await.json();
+    assert!(bob["issued_code"].is_string(), "{bob}");
+    let rewarded = "select count(*) from referrals where state = 'rewarded'";
+    wait_until("a worker rewards", async || {
+        run(&generator, &["worker", "--drain"]).await;
+        place.number(rewarded).await == 1
+    })
+    .await;
+    run(&redeemer, &["redemption", "rollback", bob["id"].as_str().expect("an id")]).await;
+    assert_eq!(place.number("select count(*) from assignments where revoked_at is not null").await, 1);
+    run(&producer, &["enqueue", "FRIEND-[:safe:]{6}", "--count", "5", "--campaign", "friends"]).await;
+    assert_eq!(place.number("select count(*) from jobs where restricted_to = 'pool'").await, 3);
+    judge_referrals(&place).await;
 }

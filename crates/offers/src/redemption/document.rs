@@ -40,9 +40,13 @@ pub struct RedemptionDocument {
     pub expires_at: Option<DateTime<Utc>>,
     /// Null while it is held.
     pub ended_at: Option<DateTime<Utc>>,
-    /// The friend's own code to pass on; null unless a referral code was used, and the friend has one.
+    /// The friend's own code to pass on; left out unless a referral code was used, and the friend has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
     pub issued_code: Option<String>,
-    /// What it is to the referrer; null unless it is or was a confirmed use of a referral code.
+    /// What it is to the referrer; left out unless it is or was a confirmed use of a referral code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
     pub referral: Option<ReferralDocument>,
 }
 

@@ -44,7 +44,7 @@ grant select, insert, update on tallies to codemint_generator;
 -- For requesting codes that workers then mint: `enqueue` without a broker.
 grant select, insert, update on jobs, masks to codemint_producer;
 grant select, insert on chunks, outbox to codemint_producer;
-grant select on codes, reserved, campaigns, schema_compatibility, _sqlx_migrations to codemint_producer;
+grant select on codes, reserved, campaigns, campaign_versions, schema_compatibility, _sqlx_migrations to codemint_producer;
 
 -- For marketing: `campaign` and `segment`. Codes are ordered here and minted by workers; stored codes cannot be changed.
 grant select, insert, update on campaigns, segments, jobs, masks to codemint_marketer;
@@ -79,9 +79,9 @@ grant update (state) on chunks to codemint_server;
 
 -- Triggers issue codes, by message in workers and by the HTTP API, and referrals reward those who brought friends.
 grant select, insert, update on triggers, trigger_results, referrers, referrals to codemint_generator, codemint_server;
-grant update (revoked_at) on assignments to codemint_generator, codemint_redeemer;
+grant update (revoked_at, trigger_id) on assignments to codemint_generator, codemint_redeemer;
 grant select, insert, update on referrers, referrals to codemint_redeemer;
-grant select, update, delete on pool to codemint_redeemer;
+grant select, insert, update, delete on pool to codemint_redeemer;
 grant insert on assignments to codemint_redeemer;
 -- The affiliate team's rules, and what processes keep of them in memory.
 grant select, insert, update, delete on affiliate_rules, affiliate_exclusions, affiliate_exclusion_changes to codemint_marketer;

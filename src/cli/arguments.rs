@@ -65,6 +65,8 @@ pub enum Configured {
     #[command(subcommand)]
     Redemption(commands::redemption::RedemptionCommand),
     #[command(subcommand)]
+    Referral(commands::referral::ReferralCommand),
+    #[command(subcommand)]
     Identity(commands::identity::IdentityCommand),
     #[command(subcommand)]
     Reserve(commands::reserve::ReserveCommand),

@@ -73,6 +73,7 @@ impl Configured {
             Self::Validate(command) => Box::pin(command.run(context)).await,
             Self::Redeem(command) => Box::pin(command.run(context)).await,
             Self::Redemption(command) => Box::pin(command.run(context)).await,
+            Self::Referral(command) => Box::pin(command.run(context)).await,
             Self::Identity(command) => command.run(context).await,
             Self::Reserve(command) => command.run(context).await,
             Self::Code(command) => command.run(context).await,

@@ -26,6 +26,9 @@ mod affiliates;
 mod stories;
 mod redemptions;
 mod redemption_pruning;
+mod referrals;
+#[cfg(feature = "failpoints")]
+mod referral_failpoints;
 mod identities;
 mod keys;
 mod readme;

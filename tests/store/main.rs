@@ -31,6 +31,8 @@ mod redeeming;
 mod redemption_model;
 mod redemption_bug_classes;
 mod redemption_histories;
+mod referrals;
+mod referral_model;
 mod owners_oracle;
 mod api_keys;
 mod figures;

@@ -1,5 +1,5 @@
 //! Keeps the figures of redemptions fresh: expires holds that nobody has met, and adds up sums. Nothing depends on it but
-//! figures: a request that meets a full limit expires overdue holds too.
+//! figures: a request that meets a full limit expires overdue holds too. It also rewards referrers when their day has come.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use codemint_store::connection::store::Store;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
 use codemint_store::redemptions::overdue::OVERDUE_MAX;
 use codemint_store::redemptions::tallies::DELTAS_AT_ONCE;
+use codemint_store::referrals::rewards::REWARDS_AT_ONCE;
 use codemint_store::redemptions::transitions::{Move, MoveOptions};
 
 /// What one look has done.
@@ -19,12 +20,16 @@ pub struct Kept {
     pub expired: u64,
     /// The number of changes that were added up.
     pub added_up: u64,
+    /// The number of referrals whose reward was due.
+    pub rewards: u64,
 }
 
 impl Kept {
     /// Returns true if there is probably more to do.
     pub const fn is_full(&self) -> bool {
-        self.expired >= OVERDUE_MAX.cast_unsigned() || self.added_up >= DELTAS_AT_ONCE.cast_unsigned()
+        self.expired >= OVERDUE_MAX.cast_unsigned()
+            || self.added_up >= DELTAS_AT_ONCE.cast_unsigned()
+            || self.rewards >= REWARDS_AT_ONCE.cast_unsigned()
     }
 }
 
@@ -42,7 +47,7 @@ impl RedemptionKeeper {
         Self { store, definitions: Arc::default(), emits_events }
     }
 
-    /// Expires overdue holds and adds up sums, a bounded number of each. Call it again soon if it had something to do.
+    /// Expires overdue holds, adds up sums and rewards referrers, a bounded number of each. Call it again soon if it had something to do.
     pub async fn look(&self) -> Result<Kept, StoreError> {
         let overdue = self.store.find_overdue().await?;
         let mut kept = Kept::default();
@@ -53,6 +58,7 @@ impl RedemptionKeeper {
             kept.expired = count_expired(&moved);
         }
         kept.added_up = self.store.add_up_tallies().await?;
+        kept.rewards = self.store.reward_referrals().await?;
         Ok(kept)
     }
 }

@@ -7,9 +7,10 @@ use uuid::Uuid;
 use crate::code_book::{CodeBook, KnownCode};
 use codemint_codes::identity::IdentityKey;
 use codemint_offers::redemption::request::Request;
+use codemint_offers::referral::address::strict_form;
 use codemint_store::connection::store::Store;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
-use codemint_store::redemptions::facts::Asked;
+use codemint_store::redemptions::facts::{AddressForm, Asked};
 
 /// What all requests of a process share.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ impl Shared {
     pub(crate) fn asked(&self, id: Uuid, request: Request, code: KnownCode) -> Asked {
         let KnownCode { code, campaign_no, may_vanish } = code;
         let identity = request.identity.as_deref().map(|identity| self.key.digest(identity).to_string());
-        Asked { id, request_digest: request.digest(&self.key), request, code, campaign_no, may_vanish, identity }
+        let form_of = |text: String| AddressForm { digest: self.key.digest(&text).to_string(), text };
+        let address = request.identity.as_deref().and_then(strict_form).map(form_of);
+        let request_digest = request.digest(&self.key);
+        Asked { id, request_digest, request, code, campaign_no, may_vanish, identity, address }
     }
 }

@@ -260,9 +260,12 @@ fn full_subjects(short: &[(Known, Vec<Reason>)]) -> FullSubjects {
             match reason.code {
                 ReasonCode::LimitReached => full.codes.push(asked.code.clone()),
                 ReasonCode::IdentityLimitReached => {
+                    let address = asked.address.as_ref();
                     full.identities.extend(asked.request.identity.clone());
+                    full.identities.extend(address.map(|address| address.text.clone()));
                     // What it held before it was forgotten.
-                    full.identities.extend(asked.identity.as_ref().map(|digest| format!("{FORGOTTEN}{digest}")));
+                    let digests = asked.identity.iter().chain(address.map(|address| &address.digest));
+                    full.identities.extend(digests.map(|digest| format!("{FORGOTTEN}{digest}")));
                 }
                 _ => full.campaign_nos.push(asked.campaign_no),
             }

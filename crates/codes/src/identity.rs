@@ -52,7 +52,7 @@ pub fn check_identity(text: &str) -> Result<&str, IdentityError> {
 
 /// Returns true for characters without a glyph of their own: soft hyphen, zero-width blanks and joiners, marks, embeddings,
 /// overrides and isolates of direction, separators of lines, invisible operators, and the byte order mark.
-const fn is_invisible(c: char) -> bool {
+pub const fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'

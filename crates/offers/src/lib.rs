@@ -18,4 +18,5 @@ pub mod access;
 pub mod affiliate;
 pub mod link;
 pub mod report;
+pub mod referral;
 pub mod read;

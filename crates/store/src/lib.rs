@@ -10,5 +10,6 @@ pub mod campaigns;
 pub mod affiliates;
 pub mod redemptions;
 pub mod figures;
+pub mod referrals;
 pub mod access;
 pub mod upkeep;

@@ -34,7 +34,7 @@ The list has one identity per line, or is a CSV file with a column identity. Ide
 pub struct Codes {
     /// Campaign name
     name: String,
-    /// Number of codes; those of a restricted campaign go into its pool
+    /// Number of codes; those of a restricted or a referral campaign go into its pool
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = whole_number)]
     count: Option<i128>,
     /// File with the identities that get one code each, or - for standard input; only of a restricted campaign
@@ -63,7 +63,7 @@ impl Codes {
         let campaign = find::campaign(context, &store, &self.name).await?;
         let mask = campaign.definition.mask.to_string();
         let limit = campaign.definition.limits.issued;
-        if campaign.definition.kind == Kind::Restricted && self.exceeds(limit) {
+        if campaign.definition.has_pool() && self.exceeds(limit) {
             context.note(&format!(
                 "note: limits.issued is {}, so not all of these codes can be issued unless it is raised",
                 grouped(limit.into())

@@ -127,7 +127,7 @@ impl LookUp<'_> {
 
     /// Returns the owner of a code; `None` unless the campaign is restricted, or if the database user may not know.
     async fn owner(&self, campaign: &str, code: &str) -> Result<Option<Owner>, Failure> {
-        let read = async || match self.store.find_restricted(campaign).await? {
+        let read = async || match self.store.find_pooled(campaign).await? {
             Some(campaign_no) => self.store.read_owned(campaign_no, code, code).await.map(Some),
             None => Ok(None),
         };

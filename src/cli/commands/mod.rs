@@ -22,6 +22,7 @@ pub(super) mod redeem;
 pub(super) mod redemption;
 pub(super) mod redemption_list;
 pub(super) mod redemption_prune;
+pub(super) mod referral;
 pub(super) mod identity;
 pub(super) mod reserve;
 pub(super) mod campaign;

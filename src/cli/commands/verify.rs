@@ -141,7 +141,7 @@ async fn identity_key(context: &Context, store: &Store) -> Result<FoundIdentityK
 async fn restricted_campaign(context: &Context, store: &Store, job: &Job) -> Result<Option<i64>, Failure> {
     let is_withdrawn = job.error.as_ref().is_some_and(|error| error.code == JobError::WITHDRAWN);
     match job.campaign.as_deref().filter(|_| !is_withdrawn) {
-        Some(campaign) => context.with_retries(async || store.find_restricted(campaign).await).await,
+        Some(campaign) => context.with_retries(async || store.find_pooled(campaign).await).await,
         None => Ok(None),
     }
 }

@@ -59,6 +59,8 @@ pub mod redeem_steps;
 #[cfg(feature = "servers")]
 pub mod redemption_histories;
 #[cfg(feature = "servers")]
+pub mod referral_steps;
+#[cfg(feature = "servers")]
 pub mod cli_steps;
 #[cfg(feature = "servers")]
 pub mod broker_steps;

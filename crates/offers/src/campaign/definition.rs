@@ -150,13 +150,14 @@ pub struct Referral {
     /// The number of days between a friend's confirmed redemption and the reward.
     #[schemars(with = "Option<u64>", range(max = DAYS_MAX), extend("default" = 0))]
     pub reward_delay_days: u64,
-    /// The maximum number of generations of friends; 0 is unlimited.
+    /// The maximum number of generations of friends who get codes of their own; 0 is the maximum, 100.
     #[schemars(with = "Option<u64>", range(max = REFERRAL_DEPTH_MAX), extend("default" = 0))]
     pub max_depth: u64,
-    /// The maximum number of codes of one referrer; 0 is unlimited.
+    /// The maximum number of friends of one referrer who get codes of their own; 0 is unlimited.
     #[schemars(with = "Option<u64>", range(max = LIMIT_MAX), extend("default" = 0))]
     pub max_codes_per_referrer: u64,
-    /// The text that a referrer forwards to friends.
+    /// The text that a referrer forwards to friends, with `{{code}}`, `{{campaign_title}}`, `{{discount}}`, `{{ends_on}}` and
+    /// `{{landing_url}}`.
     #[schemars(length(max = OFFER_TEXT_LENGTH_MAX))]
     pub forward_template: Option<String>,
 }

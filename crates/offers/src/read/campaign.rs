@@ -16,6 +16,7 @@ use crate::read::agreement::{Draft, check_agreement};
 use crate::read::condition::{condition, expression};
 use crate::read::discount::discount;
 use crate::read::node::{Node, Object, Problems};
+use crate::referral::template::check_template;
 
 /// Where the name of a campaign comes from.
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +215,7 @@ fn referral(node: &Node<'_>) -> Option<Referral> {
     let reward_delay_days = object.or("reward_delay_days", 0, |node| node.count(0, DAYS_MAX));
     let max_depth = object.or("max_depth", 0, |node| node.count(0, REFERRAL_DEPTH_MAX));
     let max_codes_per_referrer = object.or("max_codes_per_referrer", 0, |node| node.count(0, LIMIT_MAX));
-    let forward_template = object.optional("forward_template", |node| node.lines(OFFER_TEXT_LENGTH_MAX));
+    let forward_template = object.optional("forward_template", template);
     Some(Referral {
         reward_campaign: reward_campaign?,
         reward_delay_days: reward_delay_days?,
@@ -222,6 +223,14 @@ fn referral(node: &Node<'_>) -> Option<Referral> {
         max_codes_per_referrer: max_codes_per_referrer?,
         forward_template: forward_template?,
     })
+}
+
+fn template(node: &Node<'_>) -> Option<String> {
+    let text = node.lines(OFFER_TEXT_LENGTH_MAX)?;
+    match check_template(&text) {
+        Ok(()) => Some(text),
+        Err(error) => node.wrong(error.to_string()),
+    }
 }
 
 fn offer(node: &Node<'_>) -> Option<Offer> {

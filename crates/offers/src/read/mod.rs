@@ -7,3 +7,4 @@ pub mod condition;
 pub mod campaign;
 mod agreement;
 pub mod request;
+pub mod referral;

@@ -22,6 +22,8 @@ pub struct Use<'a> {
     pub owner: Option<&'a str>,
     /// The digest of the identity that asks.
     pub identity: Option<&'a str>,
+    /// True if the identity is an ancestor of the owner of a referral code.
+    pub is_ancestor: bool,
     pub cart: Option<&'a Cart>,
     pub context: &'a Context,
     pub segments: &'a BTreeSet<String>,
@@ -47,7 +49,7 @@ impl Use<'_> {
             identity: self.identity.map(|identity| IdentityFacts {
                 identity,
                 uses: taken(Scope::Identity, identity),
-                is_ancestor: false,
+                is_ancestor: self.is_ancestor,
             }),
             earlier: self.earlier,
             cart: self.cart,

@@ -17,9 +17,10 @@ use crate::redemption::ledger::Remaining;
 use crate::redemption::record::{LineDiscounts, Redemption};
 use crate::redemption::request::HOLD_SECONDS_MAX;
 use crate::redemption::state::State;
+use crate::referral::state::ReferralState;
 use crate::verdict::reason::Reason;
 
-/// The document of a redemption. It holds neither the code nor the identity.
+/// The document of a redemption. It holds neither the code that was used nor the identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RedemptionDocument {
     pub id: Uuid,
@@ -39,6 +40,20 @@ pub struct RedemptionDocument {
     pub expires_at: Option<DateTime<Utc>>,
     /// Null while it is held.
     pub ended_at: Option<DateTime<Utc>>,
+    /// The friend's own code to pass on; left out unless a referral code was used, and the friend has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub issued_code: Option<String>,
+    /// What it is to the referrer; left out unless it is or was a confirmed use of a referral code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub referral: Option<ReferralDocument>,
+}
+
+/// What a redemption is to the referrer whose code was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReferralDocument {
+    pub state: ReferralState,
 }
 
 /// A discount, in minor units of its currency.
@@ -236,6 +251,8 @@ impl From<&Redemption> for RedemptionDocument {
             held_at: redemption.held_at,
             expires_at: redemption.expires_at,
             ended_at: redemption.ended_at,
+            issued_code: redemption.referral.as_ref().and_then(|referred| referred.issued_code.clone()),
+            referral: redemption.referral.as_ref().map(|referred| ReferralDocument { state: referred.state }),
         }
     }
 }

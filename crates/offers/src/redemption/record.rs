@@ -10,6 +10,7 @@ use crate::discount::grant::Granted;
 use crate::money::Currency;
 use crate::redemption::request::Digest;
 use crate::redemption::state::State;
+use crate::referral::state::ReferralState;
 use crate::verdict::facts::Context;
 
 /// One use of one code. `Debug` shows neither the code nor the identity.
@@ -46,6 +47,16 @@ pub struct Redemption {
     pub ended_at: Option<DateTime<Utc>>,
     /// What a confirmation needs to decide again; `None` once none can come.
     pub context: Option<Context>,
+    /// What it is to the referrer; `None` unless it is a confirmed use of a referral code, or was.
+    pub referral: Option<Referred>,
+}
+
+/// What a redemption is to the referrer whose code was used. `Debug` does not show the code.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Referred {
+    pub state: ReferralState,
+    /// The friend's own code to pass on, if there is one.
+    pub issued_code: Option<String>,
 }
 
 /// What was granted, line by line.
@@ -76,6 +87,12 @@ impl Redemption {
     /// Returns true if it is held and its deadline has come.
     pub fn is_overdue(&self, now: DateTime<Utc>) -> bool {
         self.state == State::Held && self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+}
+
+impl fmt::Debug for Referred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Referred").field("state", &self.state).finish_non_exhaustive()
     }
 }
 

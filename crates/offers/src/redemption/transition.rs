@@ -155,6 +155,8 @@ fn verdict_of(
         code: &redemption.code,
         owner: facts.owner,
         identity,
+        // It was decided when the code was held.
+        is_ancestor: false,
         cart,
         context: redemption.context.as_ref().unwrap_or(&nothing),
         segments: facts.segments,

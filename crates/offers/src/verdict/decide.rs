@@ -88,11 +88,19 @@ fn reasons_of_limits(campaign: &Definition, facts: &UseFacts<'_>) -> impl Iterat
     limited.into_iter().filter(|(limit, uses, _)| *limit > 0 && uses >= limit).map(|(_, _, code)| code.into())
 }
 
+/// The friend is recognized by the address.
+const ADDRESS_REQUIRED: &str =
+    "a referral code needs the e-mail address of the friend who uses it; send it as the identity";
+
 fn reasons_of_identity(campaign: &Definition, facts: &UseFacts<'_>) -> Option<Reason> {
     let is_referral = campaign.purpose == Purpose::Referral;
     let needs_identity = campaign.kind == Kind::Restricted || is_referral || campaign.limits.per_identity > 0;
     let Some(identity) = facts.identity else {
-        return needs_identity.then(|| ReasonCode::IdentityRequired.into());
+        let needs_address = || Reason::new(ReasonCode::IdentityRequired, ADDRESS_REQUIRED);
+        return match is_referral {
+            true => Some(needs_address()),
+            false => needs_identity.then(|| ReasonCode::IdentityRequired.into()),
+        };
     };
     let is_owner = facts.code.owner == Some(identity.identity);
     if campaign.kind == Kind::Restricted && !is_owner {

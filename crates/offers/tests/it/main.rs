@@ -22,5 +22,6 @@ mod affiliates;
 mod links;
 mod reports;
 mod affiliate_documents;
+mod referrals;
 mod contract;
 mod hostile_input;

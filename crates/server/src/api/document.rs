@@ -20,6 +20,7 @@ use codemint_offers::report::document::ReportRow;
 use codemint_offers::redemption::document::{
     BatchRequest, ConfirmRequest, RedemptionDocument, RollBackRequest, UseRequest, ValidationDocument,
 };
+use codemint_offers::referral::document::{ReferralRequest, ReferrerDocument, ReferrerState};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -45,7 +46,7 @@ use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
 use crate::api::{
     affiliate_exclusions, affiliate_rules, audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, links,
-    masks, redemptions, reports, segments,
+    masks, redemptions, referrals, reports, segments,
 };
 
 /// Where schemas stand in the document.
@@ -57,6 +58,7 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
         .merge(redemptions::routes())
         .merge(identity::routes())
         .merge(issuing::routes())
+        .merge(referrals::routes())
         .merge(campaigns::routes())
         .merge(jobs::routes())
         .merge(job_codes::routes())
@@ -111,6 +113,9 @@ fn schemas() -> Map<String, Value> {
     add::<Page<RedemptionDocument>>(&mut generator, &mut named, "PageOfRedemptions");
     add::<OwnCodes>(&mut generator, &mut named, "OwnCodes");
     add::<IssuedDocument>(&mut generator, &mut named, "IssuedDocument");
+    add::<ReferralRequest>(&mut generator, &mut named, "ReferralRequest");
+    add::<ReferrerDocument>(&mut generator, &mut named, "ReferrerDocument");
+    add::<ReferrerState>(&mut generator, &mut named, "ReferrerState");
     add::<Definition>(&mut generator, &mut named, "Definition");
     add::<CampaignDocument>(&mut generator, &mut named, "CampaignDocument");
     add::<Page<CampaignDocument>>(&mut generator, &mut named, "PageOfCampaigns");

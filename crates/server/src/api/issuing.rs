@@ -70,11 +70,11 @@ async fn issue(
     Ok((status, Json(IssuedDocument { code, campaign: name, identity, already_generated })))
 }
 
-fn problem_of(name: &str, outcome: &IssueOutcome) -> Problem {
+pub(super) fn problem_of(name: &str, outcome: &IssueOutcome) -> Problem {
     match outcome {
         IssueOutcome::UnknownCampaign => no_campaign(name),
         IssueOutcome::NotRestricted => {
-            Problem::new(refused("not-restricted"), "the campaign is not restricted: its codes belong to nobody")
+            Problem::new(refused("not-restricted"), "the campaign is not restricted: its codes are not issued to identities")
         }
         IssueOutcome::NotActive => {
             Problem::new(refused("campaign-not-active"), "the campaign is off, has not started or has ended")
@@ -89,6 +89,10 @@ fn problem_of(name: &str, outcome: &IssueOutcome) -> Problem {
         }
         _ => Problem::new(refused("pool-empty"), "the pool of the campaign is empty; order more codes for it"),
     }
+}
+
+pub(super) fn not_referral() -> Problem {
+    Problem::new(refused("not-referral"), "the purpose of the campaign is not referral: its codes are not passed on")
 }
 
 impl From<IssueError> for Problem {

@@ -26,6 +26,7 @@ mod key_ring;
 pub mod limits;
 pub mod problem;
 mod redemptions;
+mod referrals;
 pub mod reference;
 pub mod router;
 mod segments;

@@ -175,7 +175,7 @@ impl StoreTransaction {
         let (None, Some(campaign)) = (request.options.restricted_to, &request.campaign) else {
             return Ok(request.options.restricted_to);
         };
-        Ok(self.find_restricted(campaign).await?.map(|_no| RestrictedTo::Pool))
+        Ok(self.find_pooled(campaign).await?.map(|_no| RestrictedTo::Pool))
     }
 
     /// Inserts the chunks of one round, of one job or of several with the same mask.

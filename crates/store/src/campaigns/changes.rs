@@ -12,7 +12,7 @@ use crate::records::actor::actor_of_task;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::identity::IdentityKey;
 use codemint_offers::campaign::change::check_change;
-use codemint_offers::campaign::definition::{Definition, Kind};
+use codemint_offers::campaign::definition::Definition;
 use codemint_offers::problem::Problem;
 
 /// The result of creating a campaign.
@@ -52,7 +52,7 @@ pub enum ChangeCampaign {
 
 impl Store {
     /// Creates a campaign with its first version and its limits. The codes that jobs of its name have stored before go into
-    /// the pool of a restricted campaign.
+    /// the pool of the campaign, if it has one.
     pub async fn create_campaign(&self, definition: &Definition) -> Result<CreateCampaign, StoreError> {
         const SQL: &str = "
             insert into campaigns (name, kind, active, version, starts_at, ends_at) values ($1, $2, $3, 1, $4, $5)
@@ -60,8 +60,8 @@ impl Store {
             returning no";
         let key = self.identity_key().await?;
         let mut transaction = self.begin_writing().await?;
-        let is_restricted = definition.kind == Kind::Restricted;
-        if is_restricted {
+        let has_pool = definition.has_pool();
+        if has_pool {
             transaction.lock_campaign_name(&definition.name).await?;
         }
         let insert = transaction.query(SQL).bind(&definition.name).bind(definition.kind.into_str());
@@ -73,7 +73,7 @@ impl Store {
             transaction.rollback().await?;
             return self.describe_existing(definition).await;
         };
-        if is_restricted {
+        if has_pool {
             let job_ids = transaction.list_unfinished_of(&definition.name).await?;
             if !job_ids.is_empty() {
                 transaction.rollback().await?;

@@ -1,9 +1,10 @@
-//! Codes of restricted campaigns that no job for the campaign has stored: those that are older than the campaign, and
+//! Codes of campaigns with a pool that no job for the campaign has stored: those that are older than the campaign, and
 //! imported ones. They are in its pool like all others.
 
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use crate::campaigns::definitions::definition_of;
 use crate::connection::error::{StoreError, require_rows};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
@@ -13,8 +14,18 @@ use codemint_codes::job::state::JobError;
 /// The maximum number of unfinished jobs that are listed.
 const UNFINISHED_MAX: i64 = 20;
 
-/// Finds the number of a restricted campaign.
-const RESTRICTED: &str = "select no from campaigns where name = $1 and kind = 'restricted'";
+/// Finds a campaign. Kind and purpose are the same in all versions.
+const WITH_TERMS: &str = "
+    select p.no, cast(v.definition as text)
+      from campaigns p
+      join campaign_versions v on v.campaign_no = p.no and v.version = 1
+     where p.name = $1 and p.kind <> 'public'";
+
+/// Returns the number of a campaign if it has a pool.
+fn pooled(found: Option<(i64, String)>) -> Result<Option<i64>, StoreError> {
+    let Some((no, definition)) = found else { return Ok(None) };
+    Ok(definition_of(&definition)?.has_pool().then_some(no))
+}
 
 /// A run whose codes are in the store.
 #[derive(FromRow)]
@@ -26,18 +37,16 @@ struct StoredRun {
 }
 
 impl Store {
-    /// Returns the number of a restricted campaign; `None` if no restricted campaign has this name.
-    pub async fn find_restricted(&self, campaign: &str) -> Result<Option<i64>, StoreError> {
-        let found: Option<(i64,)> = self.query(RESTRICTED).bind(campaign).fetch_optional().await?;
-        Ok(found.map(|(no,)| no))
+    /// Returns the number of a campaign that has a pool; `None` if no such campaign has this name.
+    pub async fn find_pooled(&self, campaign: &str) -> Result<Option<i64>, StoreError> {
+        pooled(self.query(WITH_TERMS).bind(campaign).fetch_optional().await?)
     }
 }
 
 impl StoreTransaction {
-    /// Does the same as [`Store::find_restricted`].
-    pub(crate) async fn find_restricted(&mut self, campaign: &str) -> Result<Option<i64>, StoreError> {
-        let found: Option<(i64,)> = self.query(RESTRICTED).bind(campaign).fetch_optional().await?;
-        Ok(found.map(|(no,)| no))
+    /// Does the same as [`Store::find_pooled`].
+    pub(crate) async fn find_pooled(&mut self, campaign: &str) -> Result<Option<i64>, StoreError> {
+        pooled(self.query(WITH_TERMS).bind(campaign).fetch_optional().await?)
     }
 
     /// Lists unfinished jobs of a campaign's name, oldest first.
@@ -78,7 +87,7 @@ impl StoreTransaction {
         Ok(())
     }
 
-    /// Takes all codes of a job out of the pool of its campaign, if that is restricted. Returns how many codes are not there
+    /// Takes all codes of a job out of the pool of its campaign, if it has one. Returns how many codes are not there
     /// because they are issued to identities; then the transaction has to be rolled back.
     pub(crate) async fn take_codes_out_of_pool(&mut self, job_no: i64, campaign: &str) -> Result<u64, StoreError> {
         const RUNS: &str = "
@@ -89,7 +98,7 @@ impl StoreTransaction {
             delete from pool
              where campaign_no = $1 and code between $3 and $4
                and code in (select code from codes where run_no = $2 and code between $3 and $4)";
-        let Some(campaign_no) = self.find_restricted(campaign).await? else { return Ok(0) };
+        let Some(campaign_no) = self.find_pooled(campaign).await? else { return Ok(0) };
         let runs: Vec<StoredRun> = self.query(RUNS).bind(job_no).fetch_all().await?;
         self.plan_look_ups().await?;
         let mut issued = 0;

@@ -45,20 +45,20 @@ pub enum IssueOutcome {
 }
 
 /// A campaign that is not changed until the end of the transaction.
-struct SharedCampaign {
-    no: i64,
-    definition: Definition,
+pub(crate) struct SharedCampaign {
+    pub no: i64,
+    pub definition: Definition,
     read_at: DateTime<Utc>,
 }
 
 /// What a transaction issued.
-struct Issued {
+pub(crate) struct Issued {
     /// The codes that were issued, by digest.
-    issued: HashMap<String, String>,
+    pub issued: HashMap<String, String>,
     /// Those that another process has issued meanwhile.
-    others: HashMap<String, String>,
+    pub others: HashMap<String, String>,
     /// What there was too little of for those that have none.
-    short_of: IssueOutcome,
+    pub short_of: IssueOutcome,
 }
 
 impl Store {
@@ -124,7 +124,7 @@ impl Store {
                       from jobs where restricted_to = 'pool' group by campaign) o on o.campaign = p.name
               join jobs f on f.no = o.first_no
               join jobs l on l.no = o.last_no
-             where p.kind = 'restricted' and p.active and o.unfinished = 0
+             where p.active and o.unfinished = 0
                and (p.ends_at is null or p.ends_at > now())";
         self.query(SQL).fetch_all().await
     }
@@ -163,7 +163,7 @@ impl StoreTransaction {
     }
 
     /// Reads a campaign that is not switched or changed until the end of the transaction. Others may read it too.
-    async fn share_campaign(&mut self, name: &str) -> Result<Option<SharedCampaign>, StoreError> {
+    pub(crate) async fn share_campaign(&mut self, name: &str) -> Result<Option<SharedCampaign>, StoreError> {
         const SQL: &str = "
             select cast(v.definition as text), now()
               from campaigns p
@@ -177,7 +177,7 @@ impl StoreTransaction {
         Ok(Some(SharedCampaign { no, definition: definition_of(&definition)?, read_at }))
     }
 
-    async fn find_codes_of(
+    pub(crate) async fn find_codes_of(
         &mut self,
         campaign_no: i64,
         digests: &[String],
@@ -188,7 +188,7 @@ impl StoreTransaction {
     }
 
     /// Issues codes in the order of the requests, as far as the limit and the pool allow.
-    async fn issue_to(&mut self, campaign_no: i64, new: &[(&str, &ToIssue)]) -> Result<Issued, StoreError> {
+    pub(crate) async fn issue_to(&mut self, campaign_no: i64, new: &[(&str, &ToIssue)]) -> Result<Issued, StoreError> {
         let wanted = new.len() as u64;
         let allowed = self.find_issuable(campaign_no).await?.unwrap_or(wanted).min(wanted);
         let short_of = match allowed < wanted {
@@ -231,7 +231,7 @@ impl StoreTransaction {
     }
 
     /// Returns how many codes the limit still allows, and locks it; `None` without a limit.
-    async fn find_issuable(&mut self, campaign_no: i64) -> Result<Option<u64>, StoreError> {
+    pub(crate) async fn find_issuable(&mut self, campaign_no: i64) -> Result<Option<u64>, StoreError> {
         const SQL: &str = "
             select quota - taken from allowances where campaign_no = $1 and scope = 'issued' and subject = '' for update";
         let left: Option<(i64,)> = self.query(SQL).bind(campaign_no).fetch_optional().await?;
@@ -239,7 +239,7 @@ impl StoreTransaction {
     }
 
     /// Takes codes that no other transaction is taking.
-    async fn take_from_pool(&mut self, campaign_no: i64, count: u64) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn take_from_pool(&mut self, campaign_no: i64, count: u64) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "
             delete from pool
              where campaign_no = $1
@@ -248,7 +248,7 @@ impl StoreTransaction {
         self.query(SQL).bind(campaign_no).bind(count as i64).fetch_values().await
     }
 
-    async fn put_into_pool(&mut self, campaign_no: i64, codes: &[&String]) -> Result<(), StoreError> {
+    pub(crate) async fn put_into_pool(&mut self, campaign_no: i64, codes: &[&String]) -> Result<(), StoreError> {
         const SQL: &str =
             "insert into pool (campaign_no, code) select $1, value ->> 0 from json_array_elements($2::json)";
         let rows: Value = codes.iter().map(|code| json!([code])).collect();
@@ -281,10 +281,13 @@ impl StoreTransaction {
 }
 
 /// Returns why a campaign issues no new codes.
-fn refusal_of(campaign: &SharedCampaign) -> Option<IssueOutcome> {
+pub(crate) fn refusal_of(campaign: &SharedCampaign) -> Option<IssueOutcome> {
+    let is_restricted = campaign.definition.kind == Kind::Restricted;
+    if is_restricted { refusal_of_time(campaign) } else { Some(IssueOutcome::NotRestricted) }
+}
+
+/// Returns the refusal of a campaign that is off, has not started or has ended.
+pub(crate) fn refusal_of_time(campaign: &SharedCampaign) -> Option<IssueOutcome> {
     let (definition, now) = (&campaign.definition, campaign.read_at);
-    if definition.kind != Kind::Restricted {
-        return Some(IssueOutcome::NotRestricted);
-    }
     (!definition.is_open(now)).then_some(IssueOutcome::NotActive)
 }

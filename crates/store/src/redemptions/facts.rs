@@ -1,10 +1,11 @@
 //! The facts on which uses of codes are decided, read for many requests at once.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::connection::error::StoreError;
@@ -14,10 +15,10 @@ use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
 use crate::redemptions::definition_cache::DefinitionCache;
 use crate::redemptions::rows::{RedemptionRow, SELECT, whole_milliseconds};
-use codemint_offers::campaign::definition::{Definition, Kind, Purpose};
+use crate::redemptions::segment_facts::SegmentFacts;
+use crate::referrals::tree::Referrals;
+use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::condition::facts::Facts as ConditionFacts;
-use codemint_offers::condition::segment::Segment;
-use codemint_offers::read::condition::read_segment;
 use codemint_offers::redemption::decide::Use;
 use codemint_offers::redemption::ledger::{Ledger, Remaining, Subject, Takings};
 use codemint_offers::redemption::record::Redemption;
@@ -41,6 +42,22 @@ pub struct Asked {
     pub may_vanish: bool,
     /// The keyed digest of the identity.
     pub identity: Option<String>,
+    /// The identity as referral campaigns compare it; `None` if it is not an e-mail address.
+    pub address: Option<AddressForm>,
+}
+
+/// The strict form of an address. `Debug` does not show it.
+#[derive(Clone)]
+pub struct AddressForm {
+    pub text: String,
+    /// The keyed digest of the text.
+    pub digest: String,
+}
+
+impl fmt::Debug for AddressForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AddressForm(hidden)")
+    }
 }
 
 /// A campaign as it is at the moment.
@@ -60,19 +77,14 @@ pub(crate) struct Facts {
     /// The redemptions that count, by the reference of their order, in the order in which they were made.
     earlier: HashMap<String, MadeInOrder>,
     segments: SegmentFacts,
+    /// Imported codes that are gone, and rewards that were revoked.
     vanished: HashSet<String>,
+    /// What is known about referral codes.
+    pub referrals: Referrals,
 }
 
 /// Redemptions by the time when they were made.
 type MadeInOrder = BTreeMap<(DateTime<Utc>, Uuid), EarlierRedemption>;
-
-/// Who belongs to which segment.
-#[derive(Debug, Default)]
-pub(crate) struct SegmentFacts {
-    conditions: BTreeMap<String, Segment>,
-    /// The segments that list an identity as a member.
-    listed: HashMap<String, BTreeSet<String>>,
-}
 
 /// What one redemption or request needs facts about.
 pub(crate) struct Subjects<'a> {
@@ -90,7 +102,7 @@ impl<'a> Subjects<'a> {
             campaign_nos: asked.iter().map(|asked| asked.campaign_no).collect(),
             codes: asked.iter().map(|asked| (asked.code.as_str(), asked.campaign_no)).collect(),
             may_vanish: asked.iter().filter(|asked| asked.may_vanish).map(|asked| asked.code.clone()).collect(),
-            identities: asked.iter().filter_map(|asked| asked.request.identity.as_deref()).collect(),
+            identities: asked.iter().flat_map(Asked::identities).collect(),
             orders: asked.iter().filter_map(|asked| asked.request.order.as_deref()).collect(),
         }
     }
@@ -108,7 +120,9 @@ impl Store {
     /// Decides requests without writing anything, and answers in their order.
     pub async fn validate(&self, cache: &DefinitionCache, asked: &[Asked]) -> Result<Vec<Validated>, StoreError> {
         let mut snapshot = self.begin_reading_by_keys().await?;
-        let facts = snapshot.read_facts(cache, &Subjects::of(asked)).await?;
+        let mut facts = snapshot.read_facts(cache, &Subjects::of(asked)).await?;
+        let asked = &*facts.addressed(asked);
+        snapshot.read_referrals_of(&mut facts, asked).await?;
         let ledger = snapshot.read_allowances(&facts.limited_subjects(asked), false).await?;
         snapshot.rollback().await?;
         let validated = |asked: &Asked| {
@@ -121,6 +135,12 @@ impl Store {
 }
 
 impl Asked {
+    /// Returns the identity, and the form of it that referral campaigns know.
+    fn identities(&self) -> impl Iterator<Item = &str> {
+        let address = self.address.as_ref().map(|address| &*address.text);
+        self.request.identity.as_deref().into_iter().chain(address)
+    }
+
     /// Returns the subjects of which the use takes, the budget included, whatever the discount will be.
     fn takings(&self, definition: &Definition) -> Takings {
         let budget = definition.limits.budget.map(|budget| (budget.currency, 0));
@@ -137,19 +157,30 @@ impl StoreTransaction {
     ) -> Result<Facts, StoreError> {
         let (now, campaigns) = self.read_campaigns(cache, &subjects.campaign_nos).await?;
         let owned = subjects.codes.iter().filter(|(_, campaign_no)| {
-            campaigns.get(campaign_no).is_some_and(|campaign| has_owners(&campaign.definition))
+            campaigns.get(campaign_no).is_some_and(|campaign| campaign.definition.kind == Kind::Restricted)
         });
         let owned: Vec<String> = owned.map(|(code, _)| (*code).to_owned()).collect();
         let definitions = campaigns.values().map(|campaign| &*campaign.definition);
         let segments = self.read_segments(definitions, &subjects.identities).await?;
+        let mut vanished = self.find_vanished(&subjects.may_vanish).await?;
         Ok(Facts {
-            owners: self.read_code_owners(&owned).await?,
+            owners: self.read_code_owners(&owned, &mut vanished).await?,
             earlier: self.read_earlier(cache, &subjects.orders).await?,
-            vanished: self.find_vanished(&subjects.may_vanish).await?,
+            referrals: Referrals::default(),
+            vanished,
             now,
             campaigns,
             segments,
         })
+    }
+
+    /// Adds what is known about the referral codes of addressed requests.
+    pub(crate) async fn read_referrals_of(&mut self, facts: &mut Facts, asked: &[Asked]) -> Result<(), StoreError> {
+        let of_referral: Vec<&Asked> = asked.iter().filter(|asked| facts.is_referral(asked.campaign_no)).collect();
+        let codes = of_referral.iter().map(|asked| asked.code.clone()).collect();
+        let friends = of_referral.iter().filter_map(|asked| asked.identity.clone()).collect();
+        facts.referrals = self.read_referrals(codes, friends).await?;
+        Ok(())
     }
 
     async fn read_campaigns(
@@ -171,13 +202,18 @@ impl StoreTransaction {
         Ok((whole_milliseconds(now), campaigns))
     }
 
-    async fn read_code_owners(&mut self, codes: &[String]) -> Result<HashMap<String, String>, StoreError> {
+    async fn read_code_owners(
+        &mut self,
+        codes: &[String],
+        vanished: &mut HashSet<String>,
+    ) -> Result<HashMap<String, String>, StoreError> {
         if codes.is_empty() {
             return Ok(HashMap::new());
         }
-        let sql = "select code, identity from assignments where code = any($1)";
-        let rows: Vec<(String, String)> = self.query(sql).bind(List(codes)).fetch_all().await?;
-        Ok(rows.into_iter().collect())
+        let sql = "select code, identity, revoked_at is not null from assignments where code = any($1)";
+        let rows: Vec<(String, String, bool)> = self.query(sql).bind(List(codes)).fetch_all().await?;
+        vanished.extend(rows.iter().filter(|(.., is_revoked)| *is_revoked).map(|(code, ..)| code.clone()));
+        Ok(rows.into_iter().map(|(code, identity, _)| (code, identity)).collect())
     }
 
     async fn read_earlier(
@@ -222,45 +258,6 @@ impl StoreTransaction {
         Ok(codes.iter().filter(|code| !found.contains(*code)).cloned().collect())
     }
 
-    pub(crate) async fn read_segments(
-        &mut self,
-        definitions: impl Iterator<Item = &Definition>,
-        identities: &BTreeSet<&str>,
-    ) -> Result<SegmentFacts, StoreError> {
-        const CONDITIONS: &str = "
-            select name, cast(tree as text) from segments where tree is not null and name = any($1)";
-        const ALL_CONDITIONS: &str = "select name, cast(tree as text) from segments where tree is not null";
-        const LISTED: &str = "select identity, segment from segment_members where identity = any($1)";
-        let (mut names, mut has_expression) = (BTreeSet::new(), false);
-        for definition in definitions {
-            names.extend(definition.segments.iter().cloned());
-            if let Some(condition) = &definition.condition {
-                names.extend(condition.segments().into_iter().map(str::to_owned));
-            }
-            // An expression may name any segment.
-            has_expression |= definition.expression.is_some();
-        }
-        let mut facts = SegmentFacts::default();
-        if names.is_empty() && !has_expression {
-            return Ok(facts);
-        }
-        let names: Vec<String> = names.into_iter().collect();
-        let query = if has_expression { self.query(ALL_CONDITIONS) } else { self.query(CONDITIONS).bind(List(&names)) };
-        let trees: Vec<(String, String)> = query.fetch_all().await?;
-        for (name, tree) in trees {
-            let segment = segment_of(&tree)?;
-            facts.conditions.insert(name, segment);
-        }
-        let identities: Vec<String> = identities.iter().map(|identity| (*identity).to_owned()).collect();
-        if !identities.is_empty() {
-            let rows: Vec<(String, String)> = self.query(LISTED).bind(List(&identities)).fetch_all().await?;
-            for (identity, segment) in rows {
-                facts.listed.entry(identity).or_default().insert(segment);
-            }
-        }
-        Ok(facts)
-    }
-
     /// Reads redemptions by their ids, those that exist, in the order of the ids.
     pub(crate) async fn read_redemptions(&mut self, ids: &[Uuid], lock: Lock) -> Result<Vec<Redemption>, StoreError> {
         if ids.is_empty() {
@@ -286,29 +283,6 @@ pub(crate) enum Lock {
     SkipLocked,
 }
 
-/// Returns true if the owner of a code matters.
-fn has_owners(definition: &Definition) -> bool {
-    definition.kind == Kind::Restricted || definition.purpose == Purpose::Referral
-}
-
-fn segment_of(tree: &str) -> Result<Segment, StoreError> {
-    let corrupt = |problem: String| StoreError::Corrupt { table: "segments", problem };
-    let value: Value = serde_json::from_str(tree).map_err(|error| corrupt(error.to_string()))?;
-    read_segment(&value).map_err(|problems| corrupt(problems.first().map(ToString::to_string).unwrap_or_default()))
-}
-
-impl SegmentFacts {
-    /// Returns the segments that the buyer belongs to: stated ones, those that list the identity, and those whose condition
-    /// is met.
-    pub(crate) fn of(&self, request: &ConditionFacts<'_>, identity: Option<&str>) -> BTreeSet<String> {
-        let mut segments = request.segments.clone();
-        segments.extend(identity.and_then(|identity| self.listed.get(identity)).into_iter().flatten().cloned());
-        let met = self.conditions.iter().filter(|(_, segment)| segment.includes(false, request));
-        segments.extend(met.map(|(name, _)| name.clone()));
-        segments
-    }
-}
-
 impl Facts {
     /// # Errors
     /// `Corrupt` if there is none: campaigns are never removed.
@@ -318,7 +292,27 @@ impl Facts {
     }
 
     pub(crate) fn owner(&self, code: &str) -> Option<&str> {
-        self.owners.get(code).map(String::as_str)
+        let referrer = || self.referrals.tree.owner(code).map(|node| &*node.address);
+        self.owners.get(code).map(String::as_str).or_else(referrer)
+    }
+
+    /// Returns the requests as their campaigns see them: in referral campaigns, friends are known by the strict form of their
+    /// address, and what is not an address is no identity.
+    pub(crate) fn addressed<'a>(&self, asked: &'a [Asked]) -> Cow<'a, [Asked]> {
+        let is_referral = |asked: &Asked| self.is_referral(asked.campaign_no);
+        if !asked.iter().any(is_referral) {
+            return Cow::Borrowed(asked);
+        }
+        let mut asked = asked.to_vec();
+        for one in asked.iter_mut().filter(|one| is_referral(one)) {
+            one.request.identity = one.address.as_ref().map(|address| address.text.clone());
+            one.identity = one.address.as_ref().map(|address| address.digest.clone());
+        }
+        Cow::Owned(asked)
+    }
+
+    pub(crate) fn is_referral(&self, campaign_no: i64) -> bool {
+        self.campaigns.get(&campaign_no).is_some_and(|campaign| campaign.definition.is_referral())
     }
 
     /// Returns the redemptions of an order that count, up to this one if it is among them.
@@ -369,6 +363,11 @@ impl Facts {
             return Ok(Verdict { discount: None, reasons: vec![ReasonCode::CodeNotFound.into()] });
         }
         let definition = &*self.campaign(asked.campaign_no)?.definition;
+        let tree = &self.referrals.tree;
+        if definition.is_referral() && tree.owner(&asked.code).is_none() {
+            // It waits in the pool: nobody has passed it on.
+            return Ok(Verdict { discount: None, reasons: vec![ReasonCode::CodeNotFound.into()] });
+        }
         let (context, cart) = (&asked.request.context, asked.request.cart.as_ref());
         let facts = ConditionFacts {
             attributes: &context.attributes,
@@ -384,6 +383,7 @@ impl Facts {
             code: &asked.code,
             owner: self.owner(&asked.code),
             identity: asked.identity.as_deref(),
+            is_ancestor: asked.identity.as_ref().is_some_and(|identity| tree.is_ancestor(&asked.code, identity)),
             cart,
             context,
             segments: &segments,

@@ -7,6 +7,7 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::identity::{FORGOTTEN, IdentityDigest};
+use codemint_offers::referral::address::strict_form;
 
 /// The maximum number of redemptions that one transaction changes.
 pub const FORGOTTEN_AT_ONCE: i64 = 10_000;
@@ -39,13 +40,28 @@ impl Store {
     /// # Errors
     /// After any error nothing was changed, unless the commit itself failed.
     pub async fn forget_identity(&self, identity: &str) -> Result<Forget, StoreError> {
-        let digest = self.identity_key().await?.digest(identity);
+        let key = self.identity_key().await?;
+        let digest = key.digest(identity);
         let mut transaction = self.begin_writing().await?;
         if let Some((job_id,)) = transaction.find_list_with(identity).await? {
             transaction.rollback().await?;
             return Ok(Forget::InList { job_id });
         }
-        let forgotten = transaction.forget_identity(identity, &digest).await?;
+        let mut forgotten = transaction.forget_identity(identity, &digest).await?;
+        // Referral campaigns know a person by the strict form of the address.
+        if let Some(form) = strict_form(identity)
+            && forgotten.is_complete
+        {
+            let digest = key.digest(&form);
+            let more = transaction.forget_identity(&form, &digest).await?;
+            let referrers = transaction.forget_referrer(&digest).await?;
+            forgotten = Forgotten {
+                redemptions: forgotten.redemptions + more.redemptions,
+                codes: forgotten.codes + more.codes + referrers,
+                segments: forgotten.segments + more.segments,
+                is_complete: more.is_complete,
+            };
+        }
         transaction.put_audit(&[entry(&forgotten, &digest)]).await?;
         transaction.commit().await?;
         Ok(Forget::Done(forgotten))
@@ -72,6 +88,12 @@ impl StoreTransaction {
         let codes = self.query(CODES).bind(digest.to_string()).execute().await?;
         let segments = self.query(SEGMENTS).bind(identity).execute().await?;
         Ok(Forgotten { redemptions, codes, segments, is_complete: true })
+    }
+
+    /// Removes the address of a referrer; the digest stays, so that nobody gets a second code.
+    async fn forget_referrer(&mut self, digest: &IdentityDigest) -> Result<u64, StoreError> {
+        const SQL: &str = "update referrers set address_text = null where address = $1 and address_text is not null";
+        self.query(SQL).bind(digest.to_string()).execute().await
     }
 
     /// Returns the job of a list that has this identity, if there is such a list. Lists are removed when their jobs end.

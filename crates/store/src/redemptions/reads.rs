@@ -13,6 +13,7 @@ use crate::redemptions::rows::{RedemptionRow, SELECT};
 use codemint_codes::identity::FORGOTTEN;
 use codemint_offers::redemption::ledger::Remaining;
 use codemint_offers::redemption::record::Redemption;
+use codemint_offers::referral::address::strict_form;
 
 /// Which redemptions are listed, newest first. At least one of the first three is given.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +60,9 @@ impl Store {
         let RedemptionFilter { identity, order, campaign_no, before, limit } = filter;
         let identities = match identity {
             Some(identity) => {
-                let digest = self.identity_key().await?.digest(identity);
-                vec![identity.clone(), format!("{FORGOTTEN}{digest}")]
+                let key = self.identity_key().await?;
+                let marks = |form: String| [format!("{FORGOTTEN}{}", key.digest(&form)), form];
+                forms_of(identity).into_iter().flat_map(marks).collect()
             }
             None => Vec::new(),
         };
@@ -103,11 +105,19 @@ impl Store {
         const SQL: &str = "
             select a.code, p.name as campaign, a.at as issued_at, l.taken
               from campaigns p
-              join assignments a on a.campaign_no = p.no and a.identity = $1
+              join assignments a on a.campaign_no = p.no and a.identity = any($1) and a.revoked_at is null
               left join allowances l on l.campaign_no = p.no and l.scope = 'code' and l.subject = a.code
-             where p.kind = 'restricted'
+             where p.kind <> 'public'
              order by p.name";
-        let digest = self.identity_key().await?.digest(identity).to_string();
-        self.query(SQL).bind(digest).fetch_all().await
+        let key = self.identity_key().await?;
+        let forms: Vec<String> = forms_of(identity).iter().map(|form| key.digest(form).to_string()).collect();
+        self.query(SQL).bind(List(&forms)).fetch_all().await
     }
+}
+
+/// Returns an identity as it is stored: as it is, and in referral campaigns as the strict form of an address.
+pub(crate) fn forms_of(identity: &str) -> Vec<String> {
+    let mut forms = vec![identity.to_owned()];
+    forms.extend(strict_form(identity).filter(|form| form != identity));
+    forms
 }

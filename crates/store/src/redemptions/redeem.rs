@@ -1,8 +1,8 @@
 //! Uses of codes: many requests are decided in one transaction. What they take of the limits is exact under any load.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::connection::error::{StoreError, reach, require_rows};
@@ -12,15 +12,16 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::redemptions::allowances::NewAllowance;
 use crate::redemptions::at_once::ToGrant;
+use crate::redemptions::candidates::{Candidate, candidate, limited_takings, rows_of};
 use crate::redemptions::definition_cache::DefinitionCache;
 use crate::redemptions::effects::Effects;
 use crate::redemptions::facts::{Asked, Facts, Lock, Subjects};
-use crate::redemptions::rows::{insert_sql, json_of, row_of};
+use crate::redemptions::rows::insert_sql;
+use crate::referrals::changes::{ReferralChanges, ReferralsNow};
 use codemint_offers::redemption::event::Event;
-use codemint_offers::redemption::ledger::{Allowance, Ledger, Subject, Takings};
-use codemint_offers::redemption::record::{LineDiscounts, Redemption};
+use codemint_offers::redemption::ledger::{Allowance, Ledger, Subject};
+use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::request::Digest;
-use codemint_offers::redemption::state::State;
 use codemint_offers::verdict::decide::Verdict;
 use codemint_offers::verdict::reason::Reason;
 use codemint_telemetry::failpoint;
@@ -48,13 +49,6 @@ pub struct RedeemOptions {
     /// Limits are read before anything is inserted. That costs a round trip, and spares rows that are inserted in vain while a
     /// limit is reached.
     pub reads_limits_first: bool,
-}
-
-/// A request that has passed so far, and what it takes.
-struct Candidate<'a> {
-    asked: &'a Asked,
-    redemption: Redemption,
-    takings: Takings,
 }
 
 /// Answers by the place of the request.
@@ -108,7 +102,9 @@ impl StoreTransaction {
         options: RedeemOptions,
         tries_at_once: bool,
     ) -> Result<Option<Vec<Redeemed>>, StoreError> {
-        let facts = self.read_facts(cache, subjects).await?;
+        let mut facts = self.read_facts(cache, subjects).await?;
+        let asked = &*facts.addressed(asked);
+        self.read_referrals_of(&mut facts, asked).await?;
         let mut answers = Answers(vec![None; asked.len()]);
         // A refusal names all reasons, so for one by whatever else the limits are read as well.
         let reads_limits = options.reads_limits_first || !facts.are_valid(asked, &Ledger::default())?;
@@ -124,7 +120,7 @@ impl StoreTransaction {
         if candidates.is_empty() {
             return Ok(Some(answers.finish()));
         }
-        if tries_at_once && !reads_limits && matches!(self, Self::Postgres(_)) {
+        if tries_at_once && !reads_limits && facts.referrals.is_empty() && matches!(self, Self::Postgres(_)) {
             let takings = limited_takings(&facts, &candidates)?;
             if takings.len() <= 1 && !takings.keys().any(Subject::is_made_at_first_use) {
                 return self.redeem_at_once(&facts, answers, candidates, &takings, options).await;
@@ -141,12 +137,14 @@ impl StoreTransaction {
         }
         let stored = self.lock_allowances(&facts, &seen, &candidates).await?;
         reach(failpoint::ALLOWANCES_LOCKED).await?;
-        let (ledger, effects) = answers.decide(&facts, &stored, candidates)?;
+        self.lock_referrals(&mut facts.referrals, &subjects.campaign_nos).await?;
+        let (ledger, effects, referrals) = answers.decide(&mut facts, &stored, candidates)?;
         let created = answers.created();
         let refused: Vec<Uuid> = inserted.into_iter().filter(|id| !created.contains(id)).collect();
         self.delete_redemptions(&refused).await?;
         self.change_allowances(&ledger.changes_since(&stored.rows)).await?;
         reach(failpoint::ALLOWANCES_CHANGED).await?;
+        answers.put_referrals(self.put_referrals(&referrals).await?);
         self.put_effects(&effects, options.emits_events).await?;
         Ok(Some(answers.finish()))
     }
@@ -280,11 +278,12 @@ impl Answers {
     /// Decides in the order in which the requests came, each with what those before it have taken.
     fn decide(
         &mut self,
-        facts: &Facts,
+        facts: &mut Facts,
         locked: &Locked,
         candidates: BTreeMap<usize, Candidate<'_>>,
-    ) -> Result<(Ledger, Effects), StoreError> {
+    ) -> Result<(Ledger, Effects, ReferralChanges), StoreError> {
         let (mut ledger, mut effects) = (locked.before.clone(), Effects::default());
+        let mut referrals = ReferralChanges::default();
         for (place, Candidate { asked, redemption, takings }) in candidates {
             let verdict = facts.verdict(asked, &ledger)?;
             if !verdict.is_valid() {
@@ -292,10 +291,21 @@ impl Answers {
                 continue;
             }
             ledger.take(&takings);
+            let (definition, friend) = (Arc::clone(&facts.campaign(asked.campaign_no)?.definition), &asked.identity);
+            referrals.add(&mut facts.referrals, &definition, None, &redemption, friend.as_deref(), facts.now);
             self.grant(place, redemption, facts, &mut effects)?;
         }
         effects.add_exhausted(&locked.before, &ledger, facts.now, |no| facts.campaign(no).ok().cloned());
-        Ok((ledger, effects))
+        Ok((ledger, effects, referrals))
+    }
+
+    /// Adds to the new redemptions what they are to referrers.
+    fn put_referrals(&mut self, mut now: ReferralsNow) {
+        for answer in &mut self.0 {
+            if let Some(Redeemed::Created(redemption)) = answer {
+                now.put_into(redemption);
+            }
+        }
     }
 
     fn grant(
@@ -325,29 +335,6 @@ impl Answers {
     }
 }
 
-/// Returns redemptions as the JSON that statements take, in the order of their ids.
-fn rows_of(candidates: &BTreeMap<usize, Candidate<'_>>) -> Result<String, StoreError> {
-    let mut sorted: Vec<&Redemption> = candidates.values().map(|candidate| &candidate.redemption).collect();
-    sorted.sort_unstable_by_key(|redemption| redemption.id);
-    json_of(sorted.into_iter().map(row_of))
-}
-
-/// Returns what candidates take together of each limit.
-fn limited_takings(
-    facts: &Facts,
-    candidates: &BTreeMap<usize, Candidate<'_>>,
-) -> Result<BTreeMap<Subject, u64>, StoreError> {
-    let mut together: BTreeMap<Subject, u64> = BTreeMap::new();
-    for candidate in candidates.values() {
-        let limits = &facts.campaign(candidate.asked.campaign_no)?.definition.limits;
-        for (subject, _, amount) in candidate.takings.limited(limits) {
-            let taken = together.entry(subject.clone()).or_default();
-            *taken = taken.saturating_add(amount);
-        }
-    }
-    Ok(together)
-}
-
 fn repeated(digest: Digest, redemption: Redemption) -> Redeemed {
     match digest == redemption.request_digest {
         true => Redeemed::Repeated(Box::new(redemption)),
@@ -358,39 +345,4 @@ fn repeated(digest: Digest, redemption: Redemption) -> Redeemed {
 fn refused(verdict: Verdict) -> Redeemed {
     let is_short = verdict.is_short();
     Redeemed::Refused { reasons: verdict.reasons, is_short }
-}
-
-fn candidate<'a>(asked: &'a Asked, facts: &Facts, verdict: &Verdict) -> Result<Candidate<'a>, StoreError> {
-    let (request, now) = (&asked.request, facts.now);
-    let campaign = facts.campaign(asked.campaign_no)?;
-    let is_held = request.hold_seconds > 0;
-    let granted = verdict.discount.as_ref().zip(request.cart.as_ref());
-    let discount = granted.map(|(granted, cart)| LineDiscounts::of(granted, cart));
-    let spent = discount.as_ref().map(|discount| (discount.currency, discount.amount));
-    let takings = Takings::of(asked.campaign_no, &asked.code, asked.identity.as_deref(), spent);
-    let redemption = Redemption {
-        id: asked.id,
-        campaign_no: asked.campaign_no,
-        campaign: campaign.definition.name.clone(),
-        version: campaign.version,
-        code: asked.code.clone(),
-        identity: request.identity.clone(),
-        order: request.order.clone(),
-        state: if is_held { State::Held } else { State::Confirmed },
-        keep_use: false,
-        discount,
-        order_amount: request.cart.as_ref().map(|cart| cart.amount()),
-        source: request.context.source.clone(),
-        ad: request.context.ad.clone(),
-        affiliate: request.context.affiliate.clone(),
-        click_id: request.click_id,
-        actor: request.actor.clone(),
-        request_digest: asked.request_digest,
-        confirm_digest: None,
-        held_at: now,
-        expires_at: is_held.then(|| now + TimeDelta::seconds(request.hold_seconds.into())),
-        ended_at: (!is_held).then_some(now),
-        context: is_held.then(|| request.context.clone()),
-    };
-    Ok(Candidate { asked, redemption, takings })
 }

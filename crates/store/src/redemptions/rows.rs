@@ -9,10 +9,11 @@ use uuid::Uuid;
 use crate::connection::error::StoreError;
 use crate::connection::statement::time_text;
 use crate::records::rows::unsigned;
+use crate::referrals::reads::state_of;
 use codemint_codes::text::hexadecimal;
 use codemint_offers::money::Currency;
 use codemint_offers::read::request::read_context;
-use codemint_offers::redemption::record::{LineDiscounts, Redemption};
+use codemint_offers::redemption::record::{LineDiscounts, Redemption, Referred};
 use codemint_offers::redemption::request::{Digest, context_document};
 use codemint_offers::redemption::state::State;
 
@@ -21,9 +22,11 @@ pub(crate) const SELECT: &str = "
     select r.id, r.campaign_no, p.name as campaign, r.version, r.code, r.identity, r.order_ref, r.state, r.keep_use,
            r.discount, r.order_amount, r.currency, cast(r.lines as text) as lines, r.source, r.ad, r.affiliate, r.click_id,
            r.actor, r.request_digest, r.confirm_digest, r.held_at, r.expires_at, r.ended_at,
-           cast(r.context as text) as context
+           cast(r.context as text) as context, f.state as referral_state, w.code as issued_code
       from redemptions r
-      join campaigns p on p.no = r.campaign_no";
+      join campaigns p on p.no = r.campaign_no
+      left join referrals f on f.redemption_id = r.id
+      left join referrers w on w.campaign_no = f.campaign_no and w.address = f.referee";
 
 #[derive(FromRow)]
 pub(crate) struct RedemptionRow {
@@ -51,6 +54,8 @@ pub(crate) struct RedemptionRow {
     expires_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     context: Option<String>,
+    referral_state: Option<String>,
+    issued_code: Option<String>,
 }
 
 fn corrupt(problem: impl Into<String>) -> StoreError {
@@ -90,6 +95,10 @@ impl TryFrom<RedemptionRow> for Redemption {
             request_digest: digest(&row.request_digest)?,
             confirm_digest: row.confirm_digest.as_deref().map(digest).transpose()?,
             context,
+            referral: match &row.referral_state {
+                Some(state) => Some(Referred { state: state_of(state)?, issued_code: row.issued_code }),
+                None => None,
+            },
             id: row.id,
             campaign_no: row.campaign_no,
             campaign: row.campaign,

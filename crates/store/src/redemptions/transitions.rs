@@ -1,6 +1,7 @@
 //! What becomes of redemptions: confirmed, released, expired, rolled back. Many are decided in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use crate::redemptions::definition_cache::DefinitionCache;
 use crate::redemptions::effects::Effects;
 use crate::redemptions::facts::{Facts, Lock, Subjects};
 use crate::redemptions::rows::{json_of, row_of};
+use crate::referrals::changes::ReferralChanges;
 use codemint_codes::identity::IdentityKey;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::condition::facts::Facts as ConditionFacts;
@@ -109,6 +111,7 @@ impl StoreTransaction {
     ) -> Result<(Vec<Moved>, bool), StoreError> {
         let mut locked = self.lock_redemptions(cache, key, moves, options).await?;
         let (mut ledger, mut effects) = (locked.allowances.clone(), Effects::default());
+        let mut referrals = ReferralChanges::default();
         let (mut answers, mut changed) = (Vec::with_capacity(moves.len()), Vec::new());
         let mut entries = Vec::new();
         for one in moves {
@@ -123,9 +126,13 @@ impl StoreTransaction {
             };
             if let Some(after) = after {
                 locked.apply(before, after, &mut ledger, &mut effects);
+                let (state, friend) = (before.state, locked.identity(before).map(str::to_owned));
+                let campaign = Arc::clone(&locked.facts.campaign(after.campaign_no)?.definition);
+                let Facts { referrals: known, now, .. } = &mut locked.facts;
+                referrals.add(known, &campaign, Some(state), after, friend.as_deref(), *now);
                 let is_exclusive = locked.definitions.get(&one.id).is_some_and(|definition| definition.exclusive);
                 locked.facts.change_earlier(after, is_exclusive);
-                changed.push((before.state, (**after).clone()));
+                changed.push((state, (**after).clone()));
                 entries.extend(entry(&one.action, after).filter(|_| options.audits));
             }
             answers.push(answer(before, outcome));
@@ -135,6 +142,12 @@ impl StoreTransaction {
         self.update_redemptions(&changed).await?;
         self.change_allowances(&ledger.changes_since(&locked.allowances)).await?;
         reach(failpoint::ALLOWANCES_CHANGED).await?;
+        let mut referrals = self.put_referrals(&referrals).await?;
+        for answer in &mut answers {
+            if let Moved::Done { redemption, is_changed: true } = answer {
+                referrals.put_into(redemption);
+            }
+        }
         self.put_effects(&effects, options.emits_events).await?;
         self.put_audit(&entries).await?;
         Ok((answers, !changed.is_empty()))
@@ -165,11 +178,19 @@ impl StoreTransaction {
         self.lock_uses(&subjects.campaign_nos, &subjects.orders).await?;
         let lock = if options.skips_locked { Lock::SkipLocked } else { Lock::Wait };
         let redemptions = self.read_redemptions(&ids, lock).await?;
-        let facts = self.read_facts(cache, &subjects).await?;
+        let mut facts = self.read_facts(cache, &subjects).await?;
         let mut identities = HashMap::new();
         for redemption in &redemptions {
             identities.extend(redemption.identity.as_ref().map(|text| (redemption.id, key.digest_of_stored(text))));
         }
+        let is_referral = |redemption: &&Redemption| {
+            let is_rolled_back = redemption.state == State::Confirmed;
+            facts.is_referral(redemption.campaign_no) && (is_confirmed(redemption) || is_rolled_back)
+        };
+        let of_referral: Vec<&Redemption> = redemptions.iter().filter(is_referral).collect();
+        let codes = of_referral.iter().map(|redemption| redemption.code.clone()).collect();
+        let friends = of_referral.iter().filter_map(|redemption| identities.get(&redemption.id).cloned()).collect();
+        facts.referrals = self.read_referrals(codes, friends).await?;
         let (mut definitions, mut zones) = (HashMap::new(), HashMap::new());
         for redemption in &redemptions {
             let held = self.definition(cache, (redemption.campaign_no, redemption.version)).await?;
@@ -186,6 +207,7 @@ impl StoreTransaction {
         self.insert_allowances(&locked.missing()?).await?;
         reach(failpoint::ALLOWANCES_LOCKED).await?;
         locked.allowances = self.read_allowances(&locked.subjects(), true).await?;
+        self.lock_referrals(&mut locked.facts.referrals, &subjects.campaign_nos).await?;
         Ok(locked)
     }
 

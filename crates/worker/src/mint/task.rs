@@ -133,7 +133,7 @@ impl Destination {
     /// unfinished.
     async fn of_unrestricted(store: &Store, job: &Job) -> Result<Self, StoreError> {
         let (Origin::Imported { .. }, Some(campaign)) = (&job.origin, &job.campaign) else { return Ok(Self::Nowhere) };
-        let campaign_no = store.find_restricted(campaign).await?;
+        let campaign_no = store.find_pooled(campaign).await?;
         Ok(campaign_no.map_or(Self::Nowhere, |campaign_no| Self::Pool { campaign_no }))
     }
 }

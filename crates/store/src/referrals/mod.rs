@@ -1,0 +1,8 @@
+//! Referrals: referrers with their codes, the friends they brought, and their rewards.
+
+pub(crate) mod tree;
+pub(crate) mod changes;
+mod voiding;
+pub mod referrers;
+pub mod reads;
+pub mod rewards;

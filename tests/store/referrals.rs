@@ -1,0 +1,384 @@
+//! Referrals: three generations, who may use whose code, once per friend, rewards, and what races leave.
+
+use codemint_campaigns::answers::Redeemed;
+use codemint_campaigns::issuing::Issuer;
+use codemint_campaigns::keeping::RedemptionKeeper;
+use codemint_campaigns::redeeming::{Redeemer, RedeemerOptions};
+use codemint_offers::redemption::record::{Redemption, Referred};
+use codemint_offers::redemption::state::State;
+use codemint_offers::redemption::transition::Action;
+use codemint_offers::referral::address::Address;
+use codemint_offers::referral::state::ReferralState;
+use codemint_offers::verdict::reason::ReasonCode;
+use codemint_store::campaigns::pool::IssueOutcome;
+use codemint_store::redemptions::forgetting::Forget;
+use codemint_store::redemptions::transitions::Moved;
+use codemint_store::referrals::referrers::{NewReferrer, PutReferrer};
+use codemint_test_support::on_both_stores;
+use codemint_test_support::redeem_steps::{
+    asking, change_campaign, create_campaign, definition, granted, judge_redemptions, reasons,
+};
+use codemint_test_support::referral_steps::{create_friends, create_thanks, friends, given, judge_referrals, refer};
+use codemint_test_support::stores::TestStore;
+use serde_json::json;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+async fn redeemer(place: &TestStore) -> Redeemer {
+    Redeemer::start(&place.store, RedeemerOptions::default()).await.expect("a redeemer")
+}
+
+/// Uses a code at once.
+async fn redeem(redeemer: &Redeemer, code: &str, friend: &str) -> Redeemed {
+    let request = asking(code, &json!({ "identity": friend }));
+    redeemer.redeem(Uuid::now_v7(), request, true).await.expect("an answer")
+}
+
+fn own_code(redemption: &Redemption) -> String {
+    let referred = redemption.referral.as_ref().expect("a referral");
+    referred.issued_code.clone().expect("a code")
+}
+
+async fn roll_back(redeemer: &Redeemer, redemption: &Redemption) -> Redemption {
+    match redeemer.act(redemption.id, Action::RollBack { keep_use: false }).await.expect("an answer") {
+        Moved::Done { redemption, .. } => *redemption,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Lets a worker look once.
+async fn look(place: &TestStore) -> u64 {
+    RedemptionKeeper::new(place.store.clone(), false).look().await.expect("a look").rewards
+}
+
+on_both_stores!(each_friend_gets_a_code_to_pass_on_and_nobody_uses_a_code_of_their_own_line);
+async fn each_friend_gets_a_code_to_pass_on_and_nobody_uses_a_code_of_their_own_line(place: TestStore) {
+    create_friends(&place, &json!({}), 20).await;
+    let redeemer = redeemer(&place).await;
+    let (_, first) = given(refer(&place.store, "Ann.Lee@gmail.com").await);
+    let bob = granted(redeem(&redeemer, &first, "bob@example.org").await);
+    assert_eq!(bob.referral.as_ref().map(|referred| referred.state), Some(ReferralState::Pending));
+    let second = own_code(&bob);
+    let cid = granted(redeem(&redeemer, &second, "cid@example.org").await);
+    let third = own_code(&cid);
+    for (code, friend) in [
+        (&first, "ann.lee@gmail.com"),
+        (&first, "a.n.n.lee+shop@googlemail.com"),
+        (&second, "bob+x@example.org"),
+        (&second, "annlee@gmail.com"),
+        (&third, "annlee@gmail.com"),
+        (&third, "Bob@Example.org"),
+    ] {
+        let refused = redeem(&redeemer, code, friend).await;
+        assert!(reasons(&refused).contains(&ReasonCode::SelfReferral), "{friend}: {refused:?}");
+    }
+    assert_eq!(place.number("select cast(max(depth) as bigint) from referrers").await, 2);
+    // A code that waits in the pool is nobody's, and a friend is known by an address.
+    let pooled = place.texts("select code from pool order by code limit 1").await.remove(0);
+    assert_eq!(reasons(&redeem(&redeemer, &pooled, "dan@example.org").await), [ReasonCode::CodeNotFound]);
+    let refused = redeem(&redeemer, &first, "customer-17").await;
+    assert!(matches!(&refused, Redeemed::Refused(reasons) if reasons[0].message.contains("e-mail address")), "{refused:?}");
+    let valid = redeemer.validate(asking(&first, &json!({ "identity": "dan@example.org" })), true).await.expect("one");
+    assert!(valid.verdict.is_valid(), "{valid:?}");
+    let valid = redeemer.validate(asking(&third, &json!({ "identity": "ann.lee@gmail.com" })), true).await.expect("one");
+    assert_eq!(valid.verdict.reasons[0].code, ReasonCode::SelfReferral);
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(a_friend_is_a_friend_once_unless_the_order_is_refunded);
+async fn a_friend_is_a_friend_once_unless_the_order_is_refunded(place: TestStore) {
+    create_friends(&place, &json!({}), 20).await;
+    let redeemer = redeemer(&place).await;
+    let (_, of_ann) = given(refer(&place.store, "ann@example.org").await);
+    let (_, of_dan) = given(refer(&place.store, "dan@example.org").await);
+    let bob = granted(redeem(&redeemer, &of_ann, "bob@gmail.com").await);
+    for (code, alias) in [(&of_ann, "b.ob@gmail.com"), (&of_dan, "bob+2@gmail.com")] {
+        let refused = redeem(&redeemer, code, alias).await;
+        assert_eq!(reasons(&refused), [ReasonCode::IdentityLimitReached], "{alias}");
+    }
+    let own = own_code(&bob);
+    let void = roll_back(&redeemer, &bob).await;
+    assert_eq!(void.referral, Some(Referred { state: ReferralState::Void, issued_code: Some(own.clone()) }));
+    let read = place.store.find_redemption(bob.id).await.expect("a read").expect("a redemption");
+    assert_eq!(read, void);
+    judge_referrals(&place).await;
+    // Now another friend may bring him; the code that he has stays his, and the place below Ann.
+    let again = granted(redeem(&redeemer, &of_dan, "bo.b@gmail.com").await);
+    assert_eq!(own_code(&again), own);
+    granted(redeem(&redeemer, &own, "eve@example.org").await);
+    assert_eq!(place.number("select count(*) from referrals where state = 'void'").await, 1);
+    assert_eq!(place.number("select count(*) from referrals where state = 'pending'").await, 2);
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(a_hold_becomes_a_referral_when_it_is_confirmed);
+async fn a_hold_becomes_a_referral_when_it_is_confirmed(place: TestStore) {
+    create_friends(&place, &json!({}), 20).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "ann@example.org").await);
+    let held = asking(&code, &json!({ "identity": "Bob@Example.org", "hold_seconds": 60 }));
+    let id = Uuid::now_v7();
+    let redemption = granted(redeemer.redeem(id, held.clone(), true).await.expect("an answer"));
+    assert_eq!((redemption.state, &redemption.referral), (State::Held, &None));
+    assert_eq!(place.number("select count(*) from referrals").await, 0);
+    let confirmed = redeemer.act(id, Action::Confirm { cart: None }).await.expect("an answer");
+    let Moved::Done { redemption, is_changed: true } = confirmed else { panic!("{confirmed:?}") };
+    let own = own_code(&redemption);
+    let Moved::Done { redemption, is_changed: false } =
+        redeemer.act(id, Action::Confirm { cart: None }).await.expect("an answer")
+    else {
+        panic!("a repeated confirmation changed something");
+    };
+    assert_eq!(own_code(&redemption), own);
+    let again = granted(redeemer.redeem(id, held, true).await.expect("an answer"));
+    assert_eq!(own_code(&again), own, "the same request again has the same code");
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(a_person_gets_one_code_under_whatever_id_and_alias);
+async fn a_person_gets_one_code_under_whatever_id_and_alias(place: TestStore) {
+    create_friends(&place, &json!({}), 2).await;
+    create_campaign(&place, &definition("plain", "private", "PLAIN-####", &json!({})), 10).await;
+    assert_eq!(place.number("select count(*) from pool").await, 2, "only a referral campaign has a pool");
+    let named = async |id, campaign: &str, address: &str| {
+        let address = Address::read(address).expect("an address");
+        place.store.put_referrer(&NewReferrer { id, campaign: campaign.to_owned(), address }).await.expect("an answer")
+    };
+    let id = Uuid::now_v7();
+    let first = named(id, "friends", "ann@gmail.com").await;
+    assert!(matches!(first, PutReferrer::Done { is_new: true, .. }), "{first:?}");
+    let first = given(first);
+    let again = named(id, "friends", "Ann@gmail.com").await;
+    assert!(matches!(again, PutReferrer::Done { is_new: false, .. }), "{again:?}");
+    assert_eq!(given(again), first);
+    assert_eq!(given(named(Uuid::now_v7(), "friends", "a.nn+x@gmail.com").await), first);
+    let other = named(id, "friends", "bob@example.org").await;
+    assert!(matches!(other, PutReferrer::DifferentRequest), "{other:?}");
+    let plain = named(Uuid::now_v7(), "plain", "bob@example.org").await;
+    assert!(matches!(plain, PutReferrer::NotReferral), "{plain:?}");
+    let unknown = named(Uuid::now_v7(), "none", "bob@example.org").await;
+    assert!(matches!(unknown, PutReferrer::Refused(IssueOutcome::UnknownCampaign)), "{unknown:?}");
+    given(named(Uuid::now_v7(), "friends", "bob@example.org").await);
+    let empty = named(Uuid::now_v7(), "friends", "cid@example.org").await;
+    assert!(matches!(empty, PutReferrer::Refused(IssueOutcome::PoolEmpty)), "{empty:?}");
+    place.store.switch_campaign("friends", false).await.expect("a switch");
+    let off = named(Uuid::now_v7(), "friends", "cid@example.org").await;
+    assert!(matches!(off, PutReferrer::Refused(IssueOutcome::NotActive)), "{off:?}");
+    assert_eq!(given(named(id, "friends", "ann@gmail.com").await), first, "a code is kept while the campaign is off");
+    judge_referrals(&place).await;
+}
+
+on_both_stores!(limits_and_an_empty_pool_cost_a_friend_the_code_and_not_the_discount);
+async fn limits_and_an_empty_pool_cost_a_friend_the_code_and_not_the_discount(place: TestStore) {
+    create_friends(&place, &json!({ "max_depth": 1, "max_codes_per_referrer": 2 }), 4).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "ann@example.org").await);
+    let first = granted(redeem(&redeemer, &code, "f1@example.org").await);
+    let below = granted(redeem(&redeemer, &own_code(&first), "g1@example.org").await);
+    let without = |redemption: &Redemption| {
+        let referred = redemption.referral.as_ref().expect("a referral");
+        assert_eq!((referred.state, &referred.issued_code), (ReferralState::Pending, &None));
+    };
+    without(&below);
+    own_code(&granted(redeem(&redeemer, &code, "f2@example.org").await));
+    without(&granted(redeem(&redeemer, &code, "f3@example.org").await));
+    // One code is left in the pool.
+    let (_, last) = given(refer(&place.store, "dan@example.org").await);
+    without(&granted(redeem(&redeemer, &last, "f4@example.org").await));
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(friends_who_come_at_once_get_as_many_codes_as_their_referrer_may_give);
+async fn friends_who_come_at_once_get_as_many_codes_as_their_referrer_may_give(place: TestStore) {
+    create_friends(&place, &json!({ "max_codes_per_referrer": 3 }), 100).await;
+    let (id, code) = given(refer(&place.store, "ann@example.org").await);
+    let other = Redeemer::start(&place.open_again().await, RedeemerOptions::default()).await.expect("a redeemer");
+    let redeemers = [redeemer(&place).await, other];
+    let mut uses = JoinSet::new();
+    for no in 0..24 {
+        let (redeemer, code) = (redeemers[no % 2].clone(), code.clone());
+        uses.spawn(async move {
+            let redemption = granted(redeem(&redeemer, &code, &format!("f{no}@example.org")).await);
+            redemption.referral.expect("a referral").issued_code.is_some()
+        });
+    }
+    let codes = uses.join_all().await.into_iter().filter(|has_code| *has_code).count();
+    assert_eq!(codes, 3);
+    let referrer = place.store.find_referrer(id).await.expect("a read").expect("a referrer");
+    assert_eq!((referrer.children, referrer.pending), (3, 24));
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(a_friend_with_two_codes_at_once_is_the_friend_of_one_referrer);
+async fn a_friend_with_two_codes_at_once_is_the_friend_of_one_referrer(place: TestStore) {
+    create_friends(&place, &json!({}), 100).await;
+    let codes = [refer(&place.store, "ann@example.org").await, refer(&place.store, "dan@example.org").await];
+    let codes = codes.map(|given_one| given(given_one).1);
+    let other = Redeemer::start(&place.open_again().await, RedeemerOptions::default()).await.expect("a redeemer");
+    let redeemers = [redeemer(&place).await, other];
+    for no in 0..10 {
+        let friends = [format!("f{no}@gmail.com"), format!("f.{no}+x@gmail.com")];
+        let (first, second) = tokio::join!(
+            redeem(&redeemers[0], &codes[0], &friends[0]),
+            redeem(&redeemers[1], &codes[1], &friends[1])
+        );
+        let refused: Vec<&Redeemed> =
+            [&first, &second].into_iter().filter(|answer| matches!(answer, Redeemed::Refused(_))).collect();
+        assert_eq!(refused.len(), 1, "{first:?} {second:?}");
+        assert_eq!(reasons(refused[0]), [ReasonCode::IdentityLimitReached]);
+    }
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(two_people_who_use_each_others_codes_at_once_make_no_loop);
+async fn two_people_who_use_each_others_codes_at_once_make_no_loop(place: TestStore) {
+    create_friends(&place, &json!({}), 100).await;
+    let other = Redeemer::start(&place.open_again().await, RedeemerOptions::default()).await.expect("a redeemer");
+    let redeemers = [redeemer(&place).await, other];
+    for no in 0..8 {
+        let people = [format!("a{no}@example.org"), format!("b{no}@example.org")];
+        let of_first = given(refer(&place.store, &people[0]).await).1;
+        let of_second = given(refer(&place.store, &people[1]).await).1;
+        let (first, second) = tokio::join!(
+            redeem(&redeemers[0], &of_second, &people[0]),
+            // Also in one batch.
+            redeem(&redeemers[no % 2], &of_first, &people[1])
+        );
+        let refused: Vec<&Redeemed> =
+            [&first, &second].into_iter().filter(|answer| matches!(answer, Redeemed::Refused(_))).collect();
+        assert_eq!(refused.len(), 1, "{first:?} {second:?}");
+        assert_eq!(reasons(refused[0]), [ReasonCode::SelfReferral]);
+    }
+    assert_eq!(place.number("select count(*) from referrers where parent is not null").await, 8);
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(a_referrer_is_rewarded_when_the_days_are_over_and_a_refund_takes_it_back);
+async fn a_referrer_is_rewarded_when_the_days_are_over_and_a_refund_takes_it_back(place: TestStore) {
+    create_friends(&place, &json!({ "reward_campaign": "thanks", "reward_delay_days": 14 }), 100).await;
+    let redeemer = redeemer(&place).await;
+    let (id, code) = given(refer(&place.store, "Ann@example.org").await);
+    let bob = granted(redeem(&redeemer, &code, "bob@example.org").await);
+    let cid = granted(redeem(&redeemer, &code, "cid@example.org").await);
+    assert_eq!(look(&place).await, 0, "nothing is due yet");
+    let due = "update referrals set reward_due_at = at where state = 'pending' and reward_due_at is not null";
+    place.execute(due).await;
+    assert_eq!(look(&place).await, 2);
+    assert_eq!(place.number("select count(*) from referrals where state = 'pending'").await, 2, "no such campaign");
+    create_thanks(&place, 1).await;
+    Issuer::start(&place.store).issue("thanks", "somebody").await.expect("an answer");
+    place.execute(due).await;
+    look(&place).await;
+    assert_eq!(place.number("select count(*) from assignments where cause = 'trigger'").await, 0, "the pool is empty");
+    fill(&place).await;
+    place.execute(due).await;
+    assert_eq!((look(&place).await, look(&place).await), (2, 0));
+    let referrer = place.store.find_referrer(id).await.expect("a read").expect("a referrer");
+    assert_eq!((referrer.pending, referrer.rewarded), (0, 2));
+    let reward = referrer.latest[0].reward_code.clone().expect("a code");
+    assert_eq!(referrer.latest[1].reward_code.as_ref(), Some(&reward), "one reward for one referrer");
+    judge_referrals(&place).await;
+    // It stands as long as one of the two does.
+    let void = roll_back(&redeemer, &bob).await;
+    assert_eq!(void.referral.expect("a referral").state, ReferralState::Void);
+    let valid = asking(&reward, &json!({ "identity": "ann@example.org" }));
+    let check = redeemer.validate(valid.clone(), true).await.expect("an answer");
+    assert!(check.verdict.is_valid(), "{check:?}");
+    roll_back(&redeemer, &cid).await;
+    judge_referrals(&place).await;
+    let refused = redeemer.redeem(Uuid::now_v7(), valid.clone(), true).await.expect("an answer");
+    assert_eq!(reasons(&refused), [ReasonCode::CodeNotFound]);
+    // Another friend earns it again.
+    granted(redeem(&redeemer, &code, "eve@example.org").await);
+    place.execute(due).await;
+    look(&place).await;
+    granted(redeemer.redeem(Uuid::now_v7(), valid, true).await.expect("an answer"));
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}
+
+/// Mints codes for the pool of the campaign `thanks`.
+async fn fill(place: &TestStore) {
+    use codemint_test_support::engine_steps::{put_request, request, run};
+    let mut request = request("THANKS-[:safe:]{6}", 10, 1000);
+    request.campaign = Some("thanks".to_owned());
+    let job = put_request(&place.store, &request).await;
+    run(&place.store, &job).await;
+}
+
+on_both_stores!(a_refund_before_the_day_of_the_reward_leaves_none);
+async fn a_refund_before_the_day_of_the_reward_leaves_none(place: TestStore) {
+    create_friends(&place, &json!({ "reward_campaign": "thanks" }), 100).await;
+    create_thanks(&place, 10).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "ann@example.org").await);
+    let bob = granted(redeem(&redeemer, &code, "bob@example.org").await);
+    roll_back(&redeemer, &bob).await;
+    assert_eq!(look(&place).await, 0);
+    // Several workers reward once.
+    granted(redeem(&redeemer, &code, "cid@example.org").await);
+    let stores = [place.store.clone(), place.open_again().await];
+    let looks = stores.map(|store| tokio::spawn(async move { store.reward_referrals().await }));
+    for look in looks {
+        look.await.expect("no panic").expect("a look");
+    }
+    look(&place).await;
+    assert_eq!(place.number("select count(*) from assignments where cause = 'trigger'").await, 1);
+    assert_eq!(place.number("select count(*) from referrals where state = 'rewarded'").await, 1);
+    judge_referrals(&place).await;
+}
+
+on_both_stores!(a_forgotten_person_has_no_address_and_gets_no_second_code);
+async fn a_forgotten_person_has_no_address_and_gets_no_second_code(place: TestStore) {
+    create_friends(&place, &json!({}), 100).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "ann@example.org").await);
+    granted(redeem(&redeemer, &code, "b.ob@gmail.com").await);
+    for person in ["Ann@example.org", "bob+x@gmail.com"] {
+        let forgotten = place.store.forget_identity(person).await.expect("an answer");
+        assert!(matches!(forgotten, Forget::Done(done) if done.is_complete && done.codes > 0), "{forgotten:?}");
+    }
+    for sql in [
+        "select count(*) from referrers where address_text is not null",
+        "select count(*) from assignments where identity_text is not null",
+        "select count(*) from redemptions where identity like '%@%'",
+    ] {
+        assert_eq!(place.number(sql).await, 0, "{sql}");
+    }
+    assert_eq!(given(refer(&place.store, "ann@example.org").await).1, code);
+    assert!(reasons(&redeem(&redeemer, &code, "bob@gmail.com").await).contains(&ReasonCode::IdentityLimitReached));
+    assert_eq!(reasons(&redeem(&redeemer, &code, "ann@example.org").await), [ReasonCode::SelfReferral]);
+    judge_referrals(&place).await;
+}
+
+on_both_stores!(regular_and_referral_codes_combine_on_one_order_and_in_one_batch);
+async fn regular_and_referral_codes_combine_on_one_order_and_in_one_batch(place: TestStore) {
+    let mut referral = friends(&json!({}));
+    referral["exclusive"] = json!(false);
+    create_campaign(&place, &referral, 20).await;
+    let regular = json!({ "exclusive": false, "limits": { "per_identity": 1 } });
+    create_campaign(&place, &definition("spring", "public", "SPRING", &regular), 1).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "ann@example.org").await);
+    let (first, second) =
+        tokio::join!(redeem(&redeemer, "SPRING", "Bob+1@example.org"), redeem(&redeemer, &code, "Bob+1@example.org"));
+    // The regular campaign knows the identity as the shop writes it.
+    assert_eq!(granted(first).identity.as_deref(), Some("Bob+1@example.org"));
+    assert_eq!(granted(second).identity.as_deref(), Some("bob@example.org"));
+    granted(redeem(&redeemer, "SPRING", "bob@example.org").await);
+    let order = json!({ "identity": "cid@example.org", "order": "A-1" });
+    for code in ["SPRING", &code] {
+        granted(redeemer.redeem(Uuid::now_v7(), asking(code, &order), true).await.expect("an answer"));
+    }
+    change_campaign(&place, &friends(&json!({ "max_depth": 3 })), 1).await;
+    granted(redeem(&redeemer, &code, "dan@example.org").await);
+    judge_referrals(&place).await;
+    judge_redemptions(&place).await;
+}

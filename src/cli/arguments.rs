@@ -58,6 +58,8 @@ pub enum Configured {
     #[command(subcommand)]
     Segment(commands::segment::SegmentCommand),
     Issue(commands::issue::Issue),
+    #[command(subcommand)]
+    Trigger(commands::trigger::TriggerCommand),
     Validate(commands::validate::Validate),
     Redeem(commands::redeem::Redeem),
     #[command(subcommand)]

@@ -69,6 +69,7 @@ impl Configured {
             Self::Campaign(command) => Box::pin(command.run(context)).await,
             Self::Segment(command) => command.run(context).await,
             Self::Issue(command) => command.run(context).await,
+            Self::Trigger(command) => command.run(context).await,
             Self::Validate(command) => Box::pin(command.run(context)).await,
             Self::Redeem(command) => Box::pin(command.run(context)).await,
             Self::Redemption(command) => Box::pin(command.run(context)).await,

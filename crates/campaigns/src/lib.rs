@@ -7,6 +7,7 @@ pub mod answers;
 pub mod code_book;
 pub mod redeeming;
 pub mod keeping;
+pub mod triggering;
 mod attempts;
 mod waiter;
 mod counting;

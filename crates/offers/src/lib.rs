@@ -16,4 +16,5 @@ pub mod verdict;
 pub mod redemption;
 pub mod access;
 pub mod affiliate;
+pub mod trigger;
 pub mod read;

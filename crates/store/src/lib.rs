@@ -8,5 +8,6 @@ pub mod minting;
 pub mod records;
 pub mod campaigns;
 pub mod redemptions;
+pub mod triggers;
 pub mod access;
 pub mod upkeep;

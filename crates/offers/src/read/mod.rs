@@ -6,3 +6,4 @@ pub mod condition;
 pub mod campaign;
 mod agreement;
 pub mod request;
+pub mod trigger;

@@ -16,6 +16,7 @@ use codemint_offers::condition::document::SegmentDocument;
 use codemint_offers::redemption::document::{
     BatchRequest, ConfirmRequest, RedemptionDocument, RollBackRequest, UseRequest, ValidationDocument,
 };
+use codemint_offers::trigger::document::{TriggerDocument, TriggerRequest};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -37,7 +38,7 @@ use crate::api::redemptions::BatchAnswers;
 use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
 use crate::api::{
-    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, masks, redemptions, segments,
+    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, masks, redemptions, segments, triggers,
 };
 
 /// Where schemas stand in the document.
@@ -48,6 +49,7 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
     let paths = OpenApiRouter::new()
         .merge(redemptions::routes())
         .merge(identity::routes())
+        .merge(triggers::routes())
         .merge(issuing::routes())
         .merge(campaigns::routes())
         .merge(jobs::routes())
@@ -98,6 +100,8 @@ fn schemas() -> Map<String, Value> {
     add::<Page<RedemptionDocument>>(&mut generator, &mut named, "PageOfRedemptions");
     add::<OwnCodes>(&mut generator, &mut named, "OwnCodes");
     add::<IssuedDocument>(&mut generator, &mut named, "IssuedDocument");
+    add::<TriggerRequest>(&mut generator, &mut named, "TriggerRequest");
+    add::<TriggerDocument>(&mut generator, &mut named, "TriggerDocument");
     add::<Definition>(&mut generator, &mut named, "Definition");
     add::<CampaignDocument>(&mut generator, &mut named, "CampaignDocument");
     add::<Page<CampaignDocument>>(&mut generator, &mut named, "PageOfCampaigns");

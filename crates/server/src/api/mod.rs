@@ -28,4 +28,5 @@ mod segments;
 pub mod service;
 mod slots;
 mod spool;
+mod triggers;
 mod unread;

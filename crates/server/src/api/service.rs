@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::redeeming::Redeemer;
+use codemint_campaigns::triggering::{TriggerHandler, Triggers};
 use codemint_codes::text::printable;
 use codemint_offers::access::client_address::TrustedProxies;
 use codemint_offers::campaign::definition::Definition;
@@ -37,6 +38,7 @@ pub struct Api {
     pub(crate) store: Store,
     pub(crate) redeemer: Redeemer,
     pub(crate) issuer: Issuer,
+    pub(crate) triggers: Triggers,
     pub(crate) keys: KeyRing,
     pub(crate) limits: Limits,
     pub(crate) proxies: Arc<TrustedProxies>,
@@ -75,7 +77,9 @@ impl Api {
     pub fn new(store: Store, redeemer: Redeemer, settings: ApiSettings, stop: CancellationToken) -> (Self, Wanted) {
         let (public_codes, public_codes_wanted) = mpsc::channel(PUBLIC_CODES_MAX);
         let (lists, lists_wanted) = mpsc::channel(LISTS_MAX);
+        let emits_events = settings.ordering.options.emits_events;
         let api = Self {
+            triggers: Triggers::start(TriggerHandler::new(store.clone(), emits_events)),
             issuer: Issuer::start(&store),
             keys: KeyRing::new(store.clone()),
             store,

@@ -21,6 +21,8 @@ pub struct ToIssue {
     pub identity: String,
     /// `issue` or `trigger`.
     pub cause: &'static str,
+    /// The trigger that is the cause.
+    pub trigger_id: Option<String>,
 }
 
 /// The answer to a request.
@@ -52,13 +54,13 @@ struct SharedCampaign {
 }
 
 /// What a transaction issued.
-struct Issued {
+pub(crate) struct Issued {
     /// The codes that were issued, by digest.
-    issued: HashMap<String, String>,
+    pub issued: HashMap<String, String>,
     /// Those that another process has issued meanwhile.
-    others: HashMap<String, String>,
+    pub others: HashMap<String, String>,
     /// What there was too little of for those that have none.
-    short_of: IssueOutcome,
+    pub short_of: IssueOutcome,
 }
 
 impl Store {
@@ -177,7 +179,7 @@ impl StoreTransaction {
         Ok(Some(SharedCampaign { no, definition: definition_of(&definition)?, read_at }))
     }
 
-    async fn find_codes_of(
+    pub(crate) async fn find_codes_of(
         &mut self,
         campaign_no: i64,
         digests: &[String],
@@ -188,7 +190,7 @@ impl StoreTransaction {
     }
 
     /// Issues codes in the order of the requests, as far as the limit and the pool allow.
-    async fn issue_to(&mut self, campaign_no: i64, new: &[(&str, &ToIssue)]) -> Result<Issued, StoreError> {
+    pub(crate) async fn issue_to(&mut self, campaign_no: i64, new: &[(&str, &ToIssue)]) -> Result<Issued, StoreError> {
         let wanted = new.len() as u64;
         let allowed = self.find_issuable(campaign_no).await?.unwrap_or(wanted).min(wanted);
         let short_of = match allowed < wanted {
@@ -263,13 +265,14 @@ impl StoreTransaction {
         pairs: &[(&str, &ToIssue, &String)],
     ) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "
-            insert into assignments (campaign_no, identity, code, identity_text, cause)
-            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_array_elements($2::json)
+            insert into assignments (campaign_no, identity, code, identity_text, cause, trigger_id)
+            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_array_elements($2::json)
              where true
             on conflict (campaign_no, identity) do nothing
             returning identity";
-        let row =
-            |(digest, wanted, code): &(&str, &ToIssue, &String)| json!([digest, code, wanted.identity, wanted.cause]);
+        let row = |(digest, wanted, code): &(&str, &ToIssue, &String)| {
+            json!([digest, code, wanted.identity, wanted.cause, wanted.trigger_id])
+        };
         let rows: Value = pairs.iter().map(row).collect();
         self.query(SQL).bind(campaign_no).bind(rows.to_string()).fetch_values().await
     }

@@ -6,5 +6,6 @@ pub mod jobs;
 pub mod chunks;
 pub mod store;
 pub mod redemptions;
+pub mod triggers;
 pub mod http;
 pub mod broker;

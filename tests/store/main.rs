@@ -26,6 +26,7 @@ mod write_orders;
 mod campaigns;
 mod restricted;
 mod issuing;
+mod triggers;
 mod redeeming;
 mod redemption_model;
 mod redemption_bug_classes;

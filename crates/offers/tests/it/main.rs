@@ -19,5 +19,6 @@ mod statuses;
 mod verdicts;
 mod access;
 mod affiliates;
+mod triggers;
 mod contract;
 mod hostile_input;

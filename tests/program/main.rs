@@ -21,6 +21,8 @@ mod owners;
 mod earlier_codes;
 mod killed_lists;
 mod segments;
+mod triggers;
+mod story_locations;
 mod redemptions;
 mod redemption_pruning;
 mod identities;

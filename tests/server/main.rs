@@ -4,6 +4,7 @@
 mod worker_health;
 mod metrics;
 mod api_redemption;
+mod api_triggers;
 mod api_campaigns;
 mod api_access;
 mod api_document;

@@ -1,7 +1,9 @@
 //! Decides the triggers that have waited until they were due, until a stop is requested.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +17,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub async fn decide_triggers(handler: &TriggerHandler, outbox_wake: &Notify, stop: &CancellationToken) {
     let mut backoff = Backoff::new(stop);
     while !stop.is_cancelled() {
-        match handler.decide_due().await {
-            Ok(decided) => {
+        // A panic, which its hook has reported, must not end the decisions of this process.
+        match AssertUnwindSafe(handler.decide_due()).catch_unwind().await {
+            Ok(Ok(decided)) => {
                 backoff.reset();
                 if decided.issued + decided.skipped > 0 {
                     tracing::debug!(issued = decided.issued, skipped = decided.skipped, "triggers that were due are decided");
@@ -29,7 +32,8 @@ pub async fn decide_triggers(handler: &TriggerHandler, outbox_wake: &Notify, sto
                     backoff.wait(PAUSE).await;
                 }
             }
-            Err(error) => backoff.wait_after(&error).await,
+            Ok(Err(error)) => backoff.wait_after(&error).await,
+            Err(_panic) => backoff.wait(PAUSE).await,
         }
     }
 }

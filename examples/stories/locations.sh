@@ -36,7 +36,7 @@ campaign() {
   "discount": { "effect": { "type": "percent", "basis_points": 2000 }, "target": { "type": "order" } } }
 JSON
     codemint --quiet campaign create campaign.json
-    codemint --quiet campaign codes "$1" --count 20
+    codemint --quiet campaign codes "$1" --count 20 >/dev/null
 }
 
 # trigger ID TYPE LOCATION [DEACTIVATED_AT]: says what happened, and answers what became of it.

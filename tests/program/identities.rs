@@ -67,7 +67,7 @@ async fn a_forgotten_identity_is_nowhere_and_its_limits_stay_in_force(place: Tes
     assert!(!rows_with(&place, "customer-17").await.is_empty());
     let forget = async |code: i32| run(&place, &["identity", "forget", " customer-17 "], code).await;
     let forgotten = forget(0).await.stdout;
-    assert_eq!(forgotten, "the identity was forgotten in 1 redemption, 1 code and 1 segment\n");
+    assert_eq!(forgotten, "the identity was forgotten in 1 redemption, 1 code, 1 segment and 0 triggers\n");
     assert_eq!(rows_with(&place, "customer-17").await, [] as [&str; 0]);
     assert_eq!(place.texts("select identity from segment_members").await, ["customer-18"]);
     assert_eq!(forget(0).await.stdout, "the identity was not stored, or was forgotten before\n");

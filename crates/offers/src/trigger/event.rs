@@ -43,7 +43,7 @@ pub struct TriggerHandled {
 }
 
 impl TriggerEvent {
-    /// Returns the event about a trigger as it stands at this time.
+    /// Returns the event about a trigger with its current results, written at this time.
     pub fn of(trigger: &HandledTrigger, time: DateTime<Utc>) -> Self {
         let TriggerDocument { id, issued, skipped, waiting } = trigger.into();
         let issued = issued.into_iter().map(|issued| issued.campaign).collect();

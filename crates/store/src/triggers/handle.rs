@@ -30,7 +30,7 @@ use codemint_telemetry::failpoint;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TriggerOutcome {
     Handled {
-        /// The trigger as it stands.
+        /// The trigger with its current results.
         trigger: HandledTrigger,
         /// False if the same trigger was handled before.
         is_new: bool,

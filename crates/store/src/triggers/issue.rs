@@ -21,7 +21,7 @@ pub(super) type WantedOf = BTreeMap<i64, Vec<Wanted>>;
 
 impl StoreTransaction {
     /// Issues codes in the order of the triggers, as far as the limit and the pool allow, and returns the results in this order.
-    /// Of several triggers of an identity, the first gets the code.
+    /// The first of several triggers of an identity gets the code.
     pub(super) async fn issue_for_triggers(
         &mut self,
         campaign_no: i64,

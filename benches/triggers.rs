@@ -44,7 +44,9 @@ async fn main() -> ExitCode {
     let place = TestStore::postgres_at(&postgres.url("triggers")).await;
     fill(&place, known, count).await;
     let vhost = broker.vhost();
-    let program = |args: &[&str]| Codemint::new(place.path()).env("CODEMINT__AMQP__URL", &vhost.url()).args(["--store", &place.url]).args(args);
+    let program = |args: &[&str]| {
+        Codemint::new(place.path()).env("CODEMINT__AMQP__URL", &vhost.url()).args(["--store", &place.url]).args(args)
+    };
     // Declares the queue.
     program(&["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off").run().await.expect_code(0);
     let peer = Peer::connect(&vhost.url()).await;
@@ -75,7 +77,10 @@ async fn fill(place: &TestStore, known: usize, count: usize) {
     place.codemint(["campaign", "create", "welcome.json"]).run().await.expect_code(0);
     place.codemint(["campaign", "codes", "welcome", "--count", &count.to_string()]).run().await.expect_code(0);
     for (columns, values) in [
-        ("assignments (campaign_no, identity, code, identity_text, cause)", "1, md5(n::text), 'OLD-' || n, 'old-' || n, 'issue'"),
+        (
+            "assignments (campaign_no, identity, code, identity_text, cause)",
+            "1, md5(n::text), 'OLD-' || n, 'old-' || n, 'issue'",
+        ),
         (
             "triggers (id, request_digest, type, identity, identity_text, payload)",
             "'old-' || n, decode(md5(n::text), 'hex'), 'location.created', md5(n::text), 'old-' || n, '{}'",

@@ -81,7 +81,10 @@ async fn a_forgotten_identity_is_nowhere_and_its_limits_stay_in_force(place: Tes
     let refused = redeem(3).await;
     assert_eq!(refused["reasons"][0]["code"], "identity-limit-reached");
     // What it takes is given back although the identity is gone.
-    assert_eq!(forget(0).await.stdout, "the identity was forgotten in 1 redemption, 0 codes, 0 segments and 0 triggers\n");
+    assert_eq!(
+        forget(0).await.stdout,
+        "the identity was forgotten in 1 redemption, 0 codes, 0 segments and 0 triggers\n"
+    );
     run(&place, &["redemption", "rollback", &second], 0).await;
     redeem(0).await;
     judge_redemptions(&place).await;

@@ -35,8 +35,9 @@ async fn a_trigger_is_sent_repeated_shown_and_its_code_used(place: TestStore) {
         "deactivated_at": "2900-01-01T00:00:00Z" });
     let sent = send(&place, &created, &["--id", "t-1"]).await.expect_code(0).stdout;
     let code = sent.strip_prefix("issued   ").and_then(|rest| rest.split(' ').next()).expect("a code").to_owned();
-    let expected =
-        format!("issued   {code}  WELCOME\nwaiting  until 2900-01-31T00:00:00Z  BACK\nskipped  segment-not-met  GOLD\n");
+    let expected = format!(
+        "issued   {code}  WELCOME\nwaiting  until 2900-01-31T00:00:00Z  BACK\nskipped  segment-not-met  GOLD\n"
+    );
     assert_eq!(sent, expected);
     assert_eq!(send(&place, &created, &["--id", "t-1"]).await.expect_code(0).stdout, expected);
     assert_eq!(place.codemint(["trigger", "show", "t-1"]).run().await.expect_code(0).stdout, expected);
@@ -45,7 +46,10 @@ async fn a_trigger_is_sent_repeated_shown_and_its_code_used(place: TestStore) {
     assert_eq!(shown["waiting"][0]["due_at"], "2900-01-31T00:00:00Z");
     let other = json!({ "id": "t-1", "type": "location.created", "identity": "loc-2" });
     let refused = send(&place, &other, &[]).await.expect_code(3).stderr;
-    assert_names(&refused, &["error: trigger t-1 exists already with another content; ", "send new triggers under new ids"]);
+    assert_names(
+        &refused,
+        &["error: trigger t-1 exists already with another content; ", "send new triggers under new ids"],
+    );
     let moved = json!({ "id": "t-2", "type": "location.moved", "identity": "loc-1" });
     assert_eq!(send(&place, &moved, &[]).await.expect_code(0).stdout, "the trigger concerns no campaign\n");
     let missing = place.codemint(["trigger", "show", "t-3"]).run().await.expect_code(3).stderr;

@@ -28,7 +28,8 @@ async fn a_trigger_issues_a_code_that_its_identity_uses(place: TestStore) {
     campaign(&server, &place, &key, "BACK", &json!({ "wait_days_after_deactivation": 30 })).await;
     let created = json!({ "type": "location.created", "identity": "loc-1", "segments": ["trial"], "attributes": {},
         "deactivated_at": null });
-    let put = async |id: &str, body: &Value| server.ask("PUT", &format!("/v1/triggers/{id}"), &key, Some(body.clone())).await;
+    let put =
+        async |id: &str, body: &Value| server.ask("PUT", &format!("/v1/triggers/{id}"), &key, Some(body.clone())).await;
     let answer = put("t-1", &created).await.expect(200);
     let code = answer["issued"][0]["code"].as_str().expect("a code").to_owned();
     assert_eq!(answer["issued"], json!([{ "campaign": "WELCOME", "code": code }]));
@@ -43,7 +44,8 @@ async fn a_trigger_issues_a_code_that_its_identity_uses(place: TestStore) {
     let own = server.get("/v1/identities/loc-1/codes", &key).await.expect(200);
     assert_eq!(own["items"][0]["code"], code.as_str());
 
-    let broken = put("t-3", &json!({ "type": "preset", "identity": "", "more": 1 })).await.expect_problem(422, "invalid");
+    let broken =
+        put("t-3", &json!({ "type": "preset", "identity": "", "more": 1 })).await.expect_problem(422, "invalid");
     let fields: Vec<&str> =
         broken["errors"].as_array().expect("errors").iter().filter_map(|error| error["field"].as_str()).collect();
     assert_eq!(fields, ["/more", "/type", "/identity"]);
@@ -53,7 +55,8 @@ async fn a_trigger_issues_a_code_that_its_identity_uses(place: TestStore) {
 
     // An unknown code that was picked is no preset; without the scope explain, all unknown codes look alike.
     let picked = |code: &str| json!({ "code": code, "identity": "loc-1", "context": { "use_case": "preset", "segments": ["trial"] } });
-    let ask = async |key: &str, code: &str| server.ask("POST", "/v1/validations", key, Some(picked(code))).await.expect(200);
+    let ask =
+        async |key: &str, code: &str| server.ask("POST", "/v1/validations", key, Some(picked(code))).await.expect(200);
     let codes = |answer: Value| -> Vec<String> {
         let reasons = answer["reasons"].as_array().cloned().unwrap_or_default();
         reasons.iter().map(|reason| reason["code"].as_str().unwrap_or_default().to_owned()).collect()

@@ -88,7 +88,9 @@ async fn decide_due(place: &TestStore) -> DecidedDue {
 /// Every issued result has the assignment of its trigger, and the other way round; nobody has two codes.
 async fn assert_exact(place: &TestStore) {
     let results = place
-        .texts("select r.trigger_id || ' ' || r.identity || ' ' || r.code from trigger_results r where r.state = 'issued'")
+        .texts(
+            "select r.trigger_id || ' ' || r.identity || ' ' || r.code from trigger_results r where r.state = 'issued'",
+        )
         .await;
     let assignments = place
         .texts("select trigger_id || ' ' || identity || ' ' || code from assignments where cause = 'trigger'")
@@ -134,7 +136,8 @@ async fn a_trigger_issues_the_codes_of_the_campaigns_that_it_concerns_once(place
     assert_exact(&place).await;
     assert_eq!(place.number("select count(*) from triggers").await, 4);
     // One event for each trigger, without codes and identities.
-    let events = place.texts("select cast(payload as text) from outbox where message_type = 'codemint.trigger.handled.v1'");
+    let events =
+        place.texts("select cast(payload as text) from outbox where message_type = 'codemint.trigger.handled.v1'");
     let events = events.await;
     assert_eq!(events.len(), 4);
     let codes = place.texts("select code from assignments").await;
@@ -213,11 +216,7 @@ async fn the_later_deactivation_of_an_identity_wins(place: TestStore) {
     assert_eq!(handled(&place, trigger("t-2", "loc-1", &at(10))).await, "waiting");
     assert_eq!(stands(&place, "t-1").await, "superseded");
     assert_eq!(handled(&place, trigger("t-3", "loc-1", &at(20))).await, "superseded");
-    let batch = [
-        trigger("t-4", "loc-2", &at(50)),
-        trigger("t-5", "loc-2", &at(35)),
-        trigger("t-6", "loc-2", &at(45)),
-    ];
+    let batch = [trigger("t-4", "loc-2", &at(50)), trigger("t-5", "loc-2", &at(35)), trigger("t-6", "loc-2", &at(45))];
     let outcomes = handler(&place).handle(&batch).await.expect("answers");
     let words: Vec<&str> = outcomes.iter().map(|outcome| shown(outcome)[0].1).collect();
     assert_eq!(words, ["superseded", "waiting", "superseded"]);
@@ -272,7 +271,8 @@ on_both_stores!(a_forgotten_identity_gets_no_code_and_leaves_no_trace_in_trigger
 async fn a_forgotten_identity_gets_no_code_and_leaves_no_trace_in_triggers(place: TestStore) {
     campaign(&place, "welcome", 10, &json!({})).await;
     campaign(&place, "back", 10, &json!({ "wait_days_after_deactivation": 30 })).await;
-    let stated = json!({ "deactivated_at": Utc::now() - Duration::days(31), "attributes": { "mail": "ann@example.org" } });
+    let stated =
+        json!({ "deactivated_at": Utc::now() - Duration::days(31), "attributes": { "mail": "ann@example.org" } });
     let of_ann = trigger("t-1", "ann", &stated);
     handle(&place, of_ann.clone()).await;
     let forgotten = place.store.forget_identity("ann").await.expect("an answer");
@@ -334,7 +334,9 @@ async fn many_callers_in_several_processes_issue_one_code_for_each_identity(plac
     while decide_due(&place).await != DecidedDue::default() {}
     assert_exact(&place).await;
     let issued = async |name: &str| {
-        let of = format!("select count(*) from assignments a join campaigns p on p.no = a.campaign_no where p.name = '{name}'");
+        let of = format!(
+            "select count(*) from assignments a join campaigns p on p.no = a.campaign_no where p.name = '{name}'"
+        );
         place.number(&of).await
     };
     assert_eq!([issued("welcome").await, issued("second").await, issued("back").await], [400, 500, 500]);

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use codemint_test_support::amqp::{Peer, durable, quorum};
-use codemint_test_support::{on_both_stores, on_stores};
 use codemint_test_support::site::{DEAD, EVENTS, KEPT, Site};
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::waiting::wait_until;
 use codemint_test_support::worker_steps::is_long;
+use codemint_test_support::{on_both_stores, on_stores};
 use serde_json::{Value, json};
 
 const TRIGGERS: &str = "codemint.triggers";
@@ -79,10 +79,11 @@ async fn messages_with_triggers_are_handled_once_and_others_are_dead_lettered(pl
     // Three triggers, of which two were decided again when they were due, and one was superseded or came too late.
     let count = site.count("select count(*) from triggers").await;
     assert_eq!(count, 3);
-    inbox.collect("an event about each trigger", |messages| {
-        messages.iter().map(|message| message.json()["subject"].to_string()).collect::<BTreeSet<_>>().len() == 3
-    })
-    .await;
+    inbox
+        .collect("an event about each trigger", |messages| {
+            messages.iter().map(|message| message.json()["subject"].to_string()).collect::<BTreeSet<_>>().len() == 3
+        })
+        .await;
     for message in &inbox.messages {
         let text = message.json().to_string();
         assert_eq!(message.json()["type"], "codemint.trigger.handled.v1");
@@ -131,7 +132,8 @@ async fn killed_workers_handle_each_trigger_once(place: TestStore) {
     assert_eq!((peer.depth(TRIGGERS).await, peer.depth(DEAD).await), (0, 0));
     assert_eq!(handled().await, triggers as i64);
     assert_eq!(site.count("select count(*) from trigger_results where state = 'waiting'").await, 0);
-    let per_campaign = "select count(*) from (select campaign_no, identity from assignments group by campaign_no, identity) a";
+    let per_campaign =
+        "select count(*) from (select campaign_no, identity from assignments group by campaign_no, identity) a";
     assert_eq!(site.count(per_campaign).await, identities as i64 * 2);
     assert_exact(&site, identities as i64 * 2).await;
     assert_eq!(site.count("select count(*) from trigger_results").await, triggers as i64 * 2);

@@ -166,7 +166,12 @@ impl PutBack {
     }
 }
 
-async fn requeue_one(context: &Context, queue: &mut DeadQueue, wanted: &str, back: &mut PutBack) -> Result<(), Failure> {
+async fn requeue_one(
+    context: &Context,
+    queue: &mut DeadQueue,
+    wanted: &str,
+    back: &mut PutBack,
+) -> Result<(), Failure> {
     let (_, message) = find(context, queue, wanted).await?;
     back.add(queue.requeue(&message).await?);
     Ok(())

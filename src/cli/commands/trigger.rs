@@ -88,9 +88,7 @@ impl Show {
         let store = context.open_store(Access::Existing).await?;
         match context.with_retries(async || store.find_trigger(&self.id).await).await? {
             Some(trigger) => report(&(&trigger).into(), self.json),
-            None => {
-                Err(Failure::negative_result(format!("there is no trigger {} in this store", printable(&self.id))))
-            }
+            None => Err(Failure::negative_result(format!("there is no trigger {} in this store", printable(&self.id)))),
         }
     }
 }

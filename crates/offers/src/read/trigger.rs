@@ -39,7 +39,8 @@ pub fn read_trigger(value: &Value, id: IdFrom<'_>) -> Result<Trigger, Vec<Proble
 pub fn decode_trigger(body: &[u8], envelope: &Envelope<'_>) -> Result<Trigger, Undecodable> {
     let value = decode_document(body, envelope, TRIGGER_MESSAGE_TYPE)?;
     read_trigger(&value, IdFrom::Document(envelope.message_id)).map_err(|problems| {
-        let position = problems.first().map_or("/", |problem| if problem.field.is_empty() { "/" } else { &problem.field });
+        let position =
+            problems.first().map_or("/", |problem| if problem.field.is_empty() { "/" } else { &problem.field });
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Undecodable { reason: texts.join("; "), position: position.to_owned() }
     })
@@ -92,7 +93,8 @@ fn trigger_type(node: &Node<'_>) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
     let text = node.text()?;
     if !is_trigger(&text) {
-        let message = format!("{USE_CASE_PRESET} and {USE_CASE_AUTOMATIC} are no types of triggers; write what happened");
+        let message =
+            format!("{USE_CASE_PRESET} and {USE_CASE_AUTOMATIC} are no types of triggers; write what happened");
         return node.wrong(format!("{message}, such as location.created"));
     }
     if !text.chars().all(allowed) {
@@ -105,7 +107,8 @@ fn deactivation(node: &Node<'_>) -> Option<DateTime<Utc>> {
     let at = node.instant()?.to_utc();
     if !DEACTIVATION_YEARS.contains(&at.year()) {
         let (first, last) = (DEACTIVATION_YEARS.start(), DEACTIVATION_YEARS.end());
-        return node.wrong(format!("the time is outside of the years {first} to {last}; write the time of the deactivation"));
+        return node
+            .wrong(format!("the time is outside of the years {first} to {last}; write the time of the deactivation"));
     }
     Some(at)
 }

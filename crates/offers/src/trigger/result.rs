@@ -40,10 +40,16 @@ pub enum SkipReason {
 /// What became of one trigger for one campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TriggerResult {
-    Issued { code: String },
-    Skipped { reason: SkipReason },
+    Issued {
+        code: String,
+    },
+    Skipped {
+        reason: SkipReason,
+    },
     /// It is decided anew at this time.
-    Waiting { due_at: DateTime<Utc> },
+    Waiting {
+        due_at: DateTime<Utc>,
+    },
 }
 
 /// A trigger, and what became of it for each campaign that names its type, by the names of the campaigns.

@@ -27,7 +27,8 @@ fn now() -> DateTime<Utc> {
 
 /// A restricted campaign for the segment `trial` that new locations concern, with these changes.
 fn campaign(changes: &Value) -> Definition {
-    let mut document = json!({ "kind": "restricted", "use_cases": ["location.created", "preset"], "segments": ["trial"] });
+    let mut document =
+        json!({ "kind": "restricted", "use_cases": ["location.created", "preset"], "segments": ["trial"] });
     for (name, value) in changes.as_object().expect("fields") {
         document[name] = value.clone();
     }

@@ -38,7 +38,8 @@ use crate::api::redemptions::BatchAnswers;
 use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
 use crate::api::{
-    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, masks, redemptions, segments, triggers,
+    audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, masks, redemptions, segments,
+    triggers,
 };
 
 /// Where schemas stand in the document.

@@ -114,13 +114,15 @@ impl StoreTransaction {
         let known_ids: Vec<String> =
             firsts.keys().filter(|id| !new_ids.contains(**id)).map(|id| (*id).to_owned()).collect();
         let mut digests = self.read_request_digests(&known_ids).await?;
-        digests.extend(firsts.values().filter(|first| new_ids.contains(&first.trigger.id)).map(|first| {
-            (first.trigger.id.clone(), first.request_digest)
-        }));
+        digests.extend(
+            firsts
+                .values()
+                .filter(|first| new_ids.contains(&first.trigger.id))
+                .map(|first| (first.trigger.id.clone(), first.request_digest)),
+        );
         // In the order in which they came.
         let mut seen = HashSet::new();
-        let mut new: Vec<&Keyed<'_>> =
-            triggers.iter().filter(|keyed| new_ids.contains(&keyed.trigger.id)).collect();
+        let mut new: Vec<&Keyed<'_>> = triggers.iter().filter(|keyed| new_ids.contains(&keyed.trigger.id)).collect();
         new.retain(|keyed| seen.insert(&keyed.trigger.id));
         let superseded = self.put_results(&concerned, &new).await?;
         let mut ids: Vec<String> = firsts.keys().map(|id| (*id).to_owned()).collect();
@@ -200,11 +202,7 @@ impl StoreTransaction {
     }
 
     /// Decides new triggers and writes the results. Returns the earlier triggers that they supersede.
-    async fn put_results(
-        &mut self,
-        concerned: &Concerned,
-        new: &[&Keyed<'_>],
-    ) -> Result<BTreeSet<String>, StoreError> {
+    async fn put_results(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<BTreeSet<String>, StoreError> {
         let known = self.read_facts_of_new(concerned, new).await?;
         let (mut results, mut superseded) = (Vec::new(), BTreeSet::new());
         let (mut waits, mut wanted): (BTreeMap<i64, Vec<NewWait>>, WantedOf) = (BTreeMap::new(), WantedOf::new());

@@ -91,7 +91,10 @@ pub(super) fn rows_of(results: &[NewResult]) -> String {
 
 impl StoreTransaction {
     /// Reads what became of triggers, by their ids. A trigger that concerned no campaign has no results.
-    pub(super) async fn read_results(&mut self, ids: &[String]) -> Result<BTreeMap<String, HandledTrigger>, StoreError> {
+    pub(super) async fn read_results(
+        &mut self,
+        ids: &[String],
+    ) -> Result<BTreeMap<String, HandledTrigger>, StoreError> {
         let handled = |id: &String| (id.clone(), HandledTrigger { id: id.clone(), results: Vec::new() });
         let mut triggers: BTreeMap<String, HandledTrigger> = ids.iter().map(handled).collect();
         let query = self.query(format!("{SELECT} where r.trigger_id = any($1) order by p.name"));

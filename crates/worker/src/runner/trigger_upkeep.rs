@@ -22,7 +22,11 @@ pub async fn decide_triggers(handler: &TriggerHandler, outbox_wake: &Notify, sto
             Ok(Ok(decided)) => {
                 backoff.reset();
                 if decided.issued + decided.skipped > 0 {
-                    tracing::debug!(issued = decided.issued, skipped = decided.skipped, "triggers that were due are decided");
+                    tracing::debug!(
+                        issued = decided.issued,
+                        skipped = decided.skipped,
+                        "triggers that were due are decided"
+                    );
                     outbox_wake.notify_one();
                 }
                 if decided.waiting > 0 {

@@ -60,6 +60,8 @@ pub enum Configured {
     #[command(subcommand)]
     Affiliate(commands::affiliate::AffiliateCommand),
     Issue(commands::issue::Issue),
+    #[command(subcommand)]
+    Trigger(commands::trigger::TriggerCommand),
     Validate(commands::validate::Validate),
     Redeem(commands::redeem::Redeem),
     #[command(subcommand)]

@@ -70,6 +70,7 @@ impl Configured {
             Self::Segment(command) => command.run(context).await,
             Self::Affiliate(command) => Box::pin(command.run(context)).await,
             Self::Issue(command) => command.run(context).await,
+            Self::Trigger(command) => command.run(context).await,
             Self::Validate(command) => Box::pin(command.run(context)).await,
             Self::Redeem(command) => Box::pin(command.run(context)).await,
             Self::Redemption(command) => Box::pin(command.run(context)).await,

@@ -180,6 +180,8 @@ impl Layers {
         let names = BrokerNames {
             jobs_exchange: self.parse("amqp.jobs_exchange", name_of_entity),
             jobs_queue: self.parse("amqp.jobs_queue", name_of_entity),
+            triggers_exchange: self.parse("amqp.triggers_exchange", name_of_entity),
+            triggers_queue: self.parse("amqp.triggers_queue", name_of_entity),
             dead_exchange: self.parse("amqp.dead_exchange", name_of_entity),
             dead_queue: self.parse("amqp.dead_queue", name_of_entity),
             events_exchange: self.parse("amqp.events_exchange", name_of_entity),

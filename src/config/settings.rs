@@ -65,10 +65,20 @@ pub const SETTINGS: [Setting; 39] = [
     ),
     setting("amqp.jobs_exchange", "codemint.jobs", "direct exchange that jobs are published to"),
     setting("amqp.jobs_queue", "codemint.jobs", "queue that jobs wait in, and the routing key that leads to it"),
+    setting("amqp.triggers_exchange", "codemint.triggers", "direct exchange that triggers are published to"),
+    setting(
+        "amqp.triggers_queue",
+        "codemint.triggers",
+        "queue that triggers wait in, and the routing key that leads to it",
+    ),
     setting("amqp.dead_exchange", "codemint.dead", "fanout exchange for dead-lettered messages"),
     setting("amqp.dead_queue", "codemint.jobs.dead", "queue that keeps dead-lettered messages"),
     setting("amqp.events_exchange", "codemint.events", "topic exchange that events are published to"),
-    setting("amqp.prefetch", "64", "maximum number of messages that a worker holds unacknowledged, 1 to 1000"),
+    setting(
+        "amqp.prefetch",
+        "64",
+        "maximum number of job messages that a worker holds unacknowledged, 1 to 1000; of triggers, eight times as many",
+    ),
     setting(
         "amqp.delivery_limit",
         "100",

@@ -58,7 +58,7 @@ impl Shop {
             vhost.url_of(&name, "secret")
         };
         // The same permissions as in deploy/rabbitmq/definitions.json.
-        let producer_url = user("producer", ["^$", r"^codemint\.jobs$", "^$"]);
+        let producer_url = user("producer", ["^$", r"^codemint\.(jobs|triggers)$", "^$"]);
         let own = "^codemint-events-.*$";
         let reader_url = user("reader", [own, own, r"^(codemint-events-.*|codemint\.events)$"]);
         Self { site, producer_url, reader_url }

@@ -129,7 +129,7 @@ fn the_operations_document_leads_from_a_fresh_machine_to_a_monitored_worker_and_
         ("requests", "1"),
         ("errorsLogged", "0"),
         ("brokerUsers", "codemint-producer,codemint-reader,codemint-worker"),
-        ("queues", "codemint.jobs:0:1,codemint.jobs.dead:0:0,"),
+        ("queues", "codemint.jobs:0:1,codemint.jobs.dead:0:0,codemint.triggers:0:1,"),
         ("up", "2"),
         ("recorded", "1"),
         ("alerts", "0"),

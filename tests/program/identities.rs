@@ -67,7 +67,7 @@ async fn a_forgotten_identity_is_nowhere_and_its_limits_stay_in_force(place: Tes
     assert!(!rows_with(&place, "customer-17").await.is_empty());
     let forget = async |code: i32| run(&place, &["identity", "forget", " customer-17 "], code).await;
     let forgotten = forget(0).await.stdout;
-    assert_eq!(forgotten, "the identity was forgotten in 1 redemption, 1 code and 1 segment\n");
+    assert_eq!(forgotten, "the identity was forgotten in 1 redemption, 1 code, 1 segment and 0 triggers\n");
     assert_eq!(rows_with(&place, "customer-17").await, [] as [&str; 0]);
     assert_eq!(place.texts("select identity from segment_members").await, ["customer-18"]);
     assert_eq!(forget(0).await.stdout, "the identity was not stored, or was forgotten before\n");
@@ -81,7 +81,10 @@ async fn a_forgotten_identity_is_nowhere_and_its_limits_stay_in_force(place: Tes
     let refused = redeem(3).await;
     assert_eq!(refused["reasons"][0]["code"], "identity-limit-reached");
     // What it takes is given back although the identity is gone.
-    assert_eq!(forget(0).await.stdout, "the identity was forgotten in 1 redemption, 0 codes and 0 segments\n");
+    assert_eq!(
+        forget(0).await.stdout,
+        "the identity was forgotten in 1 redemption, 0 codes, 0 segments and 0 triggers\n"
+    );
     run(&place, &["redemption", "rollback", &second], 0).await;
     redeem(0).await;
     judge_redemptions(&place).await;
@@ -90,7 +93,7 @@ async fn a_forgotten_identity_is_nowhere_and_its_limits_stay_in_force(place: Tes
     let entries: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let results: Vec<&str> = entries.iter().filter_map(|entry| entry["result"].as_str()).collect();
     assert_eq!(results, ["done", "unchanged", "done"]);
-    assert_eq!(entries[0]["detail"], "redemptions 1, codes 1, segments 1");
+    assert_eq!(entries[0]["detail"], "redemptions 1, codes 1, segments 1, triggers 0");
     let digest = entries[0]["digest"].as_str().expect("a digest");
     assert_eq!(place.number(&format!("select count(*) from allowances where subject = '{digest}'")).await, 1);
 }
@@ -125,7 +128,7 @@ async fn an_identity_in_the_list_of_an_unfinished_job_is_not_forgotten(place: Te
     }
     run(&place, &["jobs", "resume", &job], 0).await;
     let forgotten = run(&place, &["identity", "forget", "customer-17", "--json"], 0).await.json();
-    assert_eq!(forgotten, json!({ "redemptions": 0, "codes": 1, "segments": 0 }));
+    assert_eq!(forgotten, json!({ "redemptions": 0, "codes": 1, "segments": 0, "triggers": 0 }));
     assert_eq!(place.number("select count(*) from assignments where identity_text is null").await, 1);
     run(&place, &["verify", &job], 0).await;
     let exported = run(&place, &["export", &job], 0).await.stdout;
@@ -147,7 +150,7 @@ async fn more_redemptions_than_one_transaction_changes_are_forgotten_in_steps() 
         )
         .await;
     let forgotten = run(&place, &["identity", "forget", "ann"], 0).await.stdout;
-    assert_eq!(forgotten, "the identity was forgotten in 12,001 redemptions, 0 codes and 0 segments\n");
+    assert_eq!(forgotten, "the identity was forgotten in 12,001 redemptions, 0 codes, 0 segments and 0 triggers\n");
     assert_eq!(place.number("select count(*) from redemptions where identity = 'ann'").await, 0);
     let audit = run(&place, &["audit", "--action", "identity_forget"], 0).await.stdout;
     assert_names(&audit, &["detail redemptions 10000, codes 0", "detail redemptions 2001, codes 0"]);

@@ -24,6 +24,8 @@ mod segments;
 mod reports;
 mod affiliates;
 mod stories;
+mod triggers;
+mod story_locations;
 mod redemptions;
 mod redemption_pruning;
 mod referrals;

@@ -114,7 +114,7 @@ async fn every_generated_request_gets_an_answer_that_the_document_describes() {
     let succeeds = |answers: &BTreeMap<String, u64>| answers.keys().any(|status| status.starts_with('2'));
     let in_vain: Vec<&String> = counts.iter().filter(|(_, answers)| !succeeds(answers)).map(|(name, _)| name).collect();
     assert_eq!(in_vain, Vec::<&String>::new(), "each operation succeeds at times");
-    assert_eq!(counts.len(), 41, "all operations");
+    assert_eq!(counts.len(), 49, "all operations");
     let log = server.stop().await.stderr;
     assert!(!log.contains("\"ERROR\""), "{log}");
 }

@@ -5,6 +5,7 @@ mod worker_health;
 mod metrics;
 mod api_redemption;
 mod api_referrals;
+mod api_triggers;
 mod api_campaigns;
 mod api_access;
 mod api_document;

@@ -70,7 +70,11 @@ on_both_stores!(an_identity_that_is_requested_twice_at_once_gets_one_code);
 async fn an_identity_that_is_requested_twice_at_once_gets_one_code(place: TestStore) {
     create_campaign(&place, "restricted", 10).await;
     fill_pool(&place, 100).await;
-    let wanted = ["ann", "bob", "ann"].map(|identity| ToIssue { identity: identity.to_owned(), cause: "issue" });
+    let wanted = ["ann", "bob", "ann"].map(|identity| ToIssue {
+        identity: identity.to_owned(),
+        cause: "issue",
+        trigger_id: None,
+    });
     let outcomes = place.store.issue("owners", &wanted).await.expect("answers");
     let IssueOutcome::Issued { code } = &outcomes[0] else { panic!("{outcomes:?}") };
     assert!(matches!(outcomes[1], IssueOutcome::Issued { .. }), "{outcomes:?}");

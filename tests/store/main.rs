@@ -27,6 +27,7 @@ mod campaigns;
 mod affiliates;
 mod restricted;
 mod issuing;
+mod triggers;
 mod redeeming;
 mod redemption_model;
 mod redemption_bug_classes;

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use codemint::config::settings::SETTINGS;
 use codemint_codes::wire::event::{EVENT_CONTENT_TYPE, EventKind};
 use codemint_codes::wire::message::{Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, decode};
+use codemint_offers::read::trigger::decode_trigger;
 use codemint_offers::redemption::state::State;
+use codemint_offers::trigger::event::{TRIGGER_HANDLED, TRIGGER_HANDLED_KEY};
+use codemint_offers::trigger::record::TRIGGER_MESSAGE_TYPE;
 use codemint_worker::broker::dead::{
     EXPIRATION_HEADER, FROM_HEADER, POSITION_HEADER, REASON_HEADER, TIME_HEADER, USER_HEADER,
 };
@@ -72,6 +75,10 @@ fn names_in_the_document_match_the_code() {
         ("/channels/jobs/address", "amqp.jobs_queue"),
         ("/channels/jobsQueue/bindings/amqp/queue/name", "amqp.jobs_queue"),
         ("/channels/jobsQueue/bindings/amqp/x-arguments/x-dead-letter-exchange", "amqp.dead_exchange"),
+        ("/channels/triggers/bindings/amqp/exchange/name", "amqp.triggers_exchange"),
+        ("/channels/triggers/address", "amqp.triggers_queue"),
+        ("/channels/triggersQueue/bindings/amqp/queue/name", "amqp.triggers_queue"),
+        ("/channels/triggersQueue/bindings/amqp/x-arguments/x-dead-letter-exchange", "amqp.dead_exchange"),
         ("/channels/dead/bindings/amqp/exchange/name", "amqp.dead_exchange"),
         ("/channels/deadQueue/bindings/amqp/queue/name", "amqp.dead_queue"),
         ("/channels/events/bindings/amqp/exchange/name", "amqp.events_exchange"),
@@ -81,6 +88,9 @@ fn names_in_the_document_match_the_code() {
     let limit = &document["channels"]["jobsQueue"]["bindings"]["amqp"]["x-arguments"]["x-delivery-limit"];
     assert_eq!(limit.to_string(), setting("amqp.delivery_limit"));
     assert_eq!(text(&document, "/components/messages/job/name"), JOB_MESSAGE_TYPE);
+    assert_eq!(text(&document, "/components/messages/trigger/name"), TRIGGER_MESSAGE_TYPE);
+    assert_eq!(text(&document, "/components/messages/triggerHandled/name"), TRIGGER_HANDLED);
+    assert_eq!(text(&document, "/channels/triggerEvents/address"), TRIGGER_HANDLED_KEY);
     assert_eq!(text(&document, "/defaultContentType"), JOB_CONTENT_TYPE);
     assert_eq!(text(&document, "/components/messageTraits/event/contentType"), EVENT_CONTENT_TYPE);
     let headers = &document["components"]["messages"]["dead"]["headers"];
@@ -149,6 +159,10 @@ fn examples_fit_their_schemas() {
     for example in messages["job"]["examples"].as_array().expect("examples") {
         let envelope = Envelope { message_id: example["headers"]["message_id"].as_str(), ..Envelope::default() };
         decode(example["payload"].to_string().as_bytes(), &envelope).expect("a request");
+    }
+    for example in messages["trigger"]["examples"].as_array().expect("examples") {
+        let envelope = Envelope { message_id: example["headers"]["message_id"].as_str(), ..Envelope::default() };
+        decode_trigger(example["payload"].to_string().as_bytes(), &envelope).expect("a trigger");
     }
     let dead = &messages["dead"]["examples"][0];
     let refused = decode(dead["payload"].to_string().as_bytes(), &Envelope::default()).expect_err("no request");

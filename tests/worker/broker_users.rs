@@ -62,10 +62,11 @@ async fn imported_definitions_match_what_a_worker_declares_and_permit_all_that_i
         ..job_message("two")
     };
     session.publisher.publish(&to("codemint.dead", "codemint.jobs")).await.expect("a dead message");
+    session.publisher.publish(&to("codemint.triggers", "codemint.triggers")).await.expect("a requeued trigger");
     let event = Outgoing { mandatory: false, ..to("codemint.events", "job.accepted") };
     session.publisher.publish(&event).await.expect("an event");
     session.publisher.publish(&to("", "codemint.jobs.dead")).await.expect("an answer to a queue");
-    for queue in ["codemint.jobs", "codemint.jobs.dead"] {
+    for queue in ["codemint.jobs", "codemint.triggers", "codemint.jobs.dead"] {
         let channel = session.consuming.channel().await.expect("a channel");
         let taken = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await;
         assert!(taken.expect("permission to read").is_some(), "{queue}");
@@ -78,6 +79,12 @@ async fn a_producer_may_publish_jobs_and_nothing_else() {
     set_passwords(&broker);
     let url = url(&broker, "producer", "secret");
     publisher(&url).await.publish(&job_message("one")).await.expect("a job");
+    let trigger = Outgoing {
+        exchange: "codemint.triggers".to_owned(),
+        routing_key: "codemint.triggers".to_owned(),
+        ..job_message("one")
+    };
+    publisher(&url).await.publish(&trigger).await.expect("a trigger");
     for exchange in ["codemint.events", "codemint.dead", ""] {
         let elsewhere = Outgoing { exchange: exchange.to_owned(), ..job_message("two") };
         let refused = publisher(&url).await.publish(&elsewhere).await;

@@ -64,7 +64,7 @@ impl Desk {
         let names = settings(&self.vhost.url()).names;
         let now = Utc.with_ymd_and_hms(2026, 11, 24, 10, 30, 0).single().expect("a time");
         let why = Undecodable { reason: reason.to_owned(), position: position.to_owned() };
-        let letter = dead_letter(&names, &properties, body, &why, now);
+        let letter = dead_letter(&names, &names.jobs_queue, &properties, body, &why, now);
         self.publisher.publish(&letter).await.expect("a published message");
     }
 

@@ -19,6 +19,7 @@ mod worker_faults;
 mod worker_outages;
 mod worker_long;
 mod redemptions;
+mod triggers;
 
 mod rolling_replacement;
 #[cfg(feature = "failpoints")]

@@ -78,8 +78,8 @@ async fn combine(store: Store, mut waiting: mpsc::Receiver<Request>) {
 }
 
 async fn answer(store: &Store, campaign: &str, requests: Vec<Request>) {
-    let wanted: Vec<ToIssue> =
-        requests.iter().map(|request| ToIssue { identity: request.identity.clone(), cause: "issue" }).collect();
+    let to_issue = |request: &Request| ToIssue { identity: request.identity.clone(), cause: "issue", trigger_id: None };
+    let wanted: Vec<ToIssue> = requests.iter().map(to_issue).collect();
     let outcomes = match store.issue(campaign, &wanted).await {
         // Another process was in the way, or the answer was lost: the same batch again finds out.
         Err(error) if error.is_retryable() => {

@@ -10,6 +10,7 @@ pub mod redeeming;
 pub mod keeping;
 pub mod clicking;
 pub mod links;
+pub mod triggering;
 mod attempts;
 mod waiter;
 mod counting;

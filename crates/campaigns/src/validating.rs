@@ -11,8 +11,8 @@ use crate::intake::Intake;
 use crate::shared::Shared;
 use codemint_offers::redemption::ledger::Remaining;
 use codemint_offers::redemption::request::Request;
-use codemint_offers::verdict::decide::Verdict;
-use codemint_offers::verdict::reason::ReasonCode;
+use codemint_offers::verdict::decide::{Verdict, reasons_of_unknown};
+use codemint_offers::verdict::reason::Reason;
 use codemint_store::connection::error::StoreError;
 
 /// A request that only asks.
@@ -58,20 +58,25 @@ async fn validate(shared: &Shared, requests: Vec<Request>) -> Result<Vec<Validat
     let typed: Vec<&str> = requests.iter().map(|request| request.code.as_str()).collect();
     let codes = shared.book.find(&typed).await?;
     let mut asked = Vec::new();
-    let is_known: Vec<bool> = codes.iter().map(Option::is_some).collect();
+    // The reasons against those that are unknown.
+    let mut unknown: Vec<Option<Vec<Reason>>> = Vec::with_capacity(codes.len());
     for (request, code) in requests.into_iter().zip(codes) {
+        unknown.push(code.is_none().then(|| reasons_of_unknown(&request.context)));
         asked.extend(code.map(|code| shared.asked(Uuid::nil(), request, code)));
     }
     // Also without a known code: an answer about an unknown one takes as long.
     let mut validated = shared.store.validate(&shared.definitions, &asked).await?.into_iter();
-    let answers = is_known.into_iter().map(|is_known| match is_known.then(|| validated.next()).flatten() {
-        Some(one) => Validation { definition: Some(one.definition), verdict: one.verdict, remaining: one.remaining },
-        None => not_found(),
+    let answers = unknown.into_iter().filter_map(|unknown| match unknown {
+        Some(reasons) => Some(not_found(reasons)),
+        None => validated.next().map(|one| Validation {
+            definition: Some(one.definition),
+            verdict: one.verdict,
+            remaining: one.remaining,
+        }),
     });
     Ok(answers.collect())
 }
 
-fn not_found() -> Validation {
-    let reasons = vec![ReasonCode::CodeNotFound.into()];
+fn not_found(reasons: Vec<Reason>) -> Validation {
     Validation { definition: None, verdict: Verdict { discount: None, reasons }, remaining: Remaining::default() }
 }

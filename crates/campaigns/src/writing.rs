@@ -15,6 +15,7 @@ use crate::waiter::Waiter;
 use codemint_codes::identity::FORGOTTEN;
 use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::transition::Action;
+use codemint_offers::verdict::decide::reasons_of_unknown;
 use codemint_offers::verdict::reason::{Reason, ReasonCode};
 use codemint_store::connection::error::StoreError;
 use codemint_store::redemptions::facts::Asked;
@@ -134,7 +135,7 @@ async fn redeem(shared: &Shared, asking: Vec<(Asking, Wanted<Redeemed>)>) -> Vec
         match code {
             Some(code) => known.push(Known { asked: shared.asked(id, *request, code), is_second, answer }),
             None => {
-                let _gone = answer.send(Ok(Redeemed::Refused(vec![ReasonCode::CodeNotFound.into()])));
+                let _gone = answer.send(Ok(Redeemed::Refused(reasons_of_unknown(&request.context))));
             }
         }
     }

@@ -19,4 +19,5 @@ pub mod affiliate;
 pub mod link;
 pub mod report;
 pub mod referral;
+pub mod trigger;
 pub mod read;

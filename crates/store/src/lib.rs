@@ -11,5 +11,6 @@ pub mod affiliates;
 pub mod redemptions;
 pub mod figures;
 pub mod referrals;
+pub mod triggers;
 pub mod access;
 pub mod upkeep;

@@ -1,5 +1,6 @@
-//! `codemint dlq`: dead-lettered messages, that is, those that are not valid jobs or that the broker gave up on.
+//! `codemint dlq`: dead-lettered messages, that is, those that are not valid jobs or triggers, or that the broker gave up on.
 
+use std::collections::BTreeSet;
 use std::io::{Write, stdout};
 
 use clap::{Args, Subcommand};
@@ -132,33 +133,53 @@ impl Requeue {
         let store = context.open_store(Access::Existing).await?;
         let mut queue = open(context).await?;
         record(context, &store, Action::DeadRequeue, Outcome::Begun, None).await?;
-        let mut back = 0_u32;
+        let mut back = PutBack::default();
         let requeued = match &self.message {
             Some(wanted) => requeue_one(context, &mut queue, wanted, &mut back).await,
             None => requeue_all(context, &mut queue, &mut back).await,
         };
         queue.close().await;
-        record(context, &store, Action::DeadRequeue, Outcome::of(&requeued), Some(back)).await?;
-        requeued.map_err(|failure| match back {
+        record(context, &store, Action::DeadRequeue, Outcome::of(&requeued), Some(back.messages)).await?;
+        requeued.map_err(|failure| match back.messages {
             0 => failure,
-            _ => failure.with_hint(format!("put back before the failure: {}", messages(back))),
+            _ => failure.with_hint(format!("put back before the failure: {}", messages(back.messages))),
         })?;
-        let jobs_queue = &settings(context)?.names.jobs_queue;
-        print_line(&format!("{} put back into {jobs_queue}", messages(back)))
+        let mut queues: Vec<String> = back.queues.into_iter().collect();
+        if queues.is_empty() {
+            queues.push(settings(context)?.names.jobs_queue.clone());
+        }
+        print_line(&format!("{} put back into {}", messages(back.messages), queues.join(" and ")))
     }
 }
 
-async fn requeue_one(context: &Context, queue: &mut DeadQueue, wanted: &str, back: &mut u32) -> Result<(), Failure> {
+/// The messages that were put back, and the queues in which they are.
+#[derive(Debug, Default)]
+struct PutBack {
+    messages: u32,
+    queues: BTreeSet<String>,
+}
+
+impl PutBack {
+    fn add(&mut self, queue: String) {
+        self.messages += 1;
+        self.queues.insert(queue);
+    }
+}
+
+async fn requeue_one(
+    context: &Context,
+    queue: &mut DeadQueue,
+    wanted: &str,
+    back: &mut PutBack,
+) -> Result<(), Failure> {
     let (_, message) = find(context, queue, wanted).await?;
-    queue.requeue(&message).await?;
-    *back += 1;
+    back.add(queue.requeue(&message).await?);
     Ok(())
 }
 
-async fn requeue_all(context: &Context, queue: &mut DeadQueue, back: &mut u32) -> Result<(), Failure> {
+async fn requeue_all(context: &Context, queue: &mut DeadQueue, back: &mut PutBack) -> Result<(), Failure> {
     while let Some(message) = next(context, queue).await? {
-        queue.requeue(&message).await?;
-        *back += 1;
+        back.add(queue.requeue(&message).await?);
     }
     Ok(())
 }

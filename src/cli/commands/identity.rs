@@ -121,7 +121,8 @@ impl OwnCodeDocument {
   codemint identity forget customer-17
   codemint identity forget - --json                  # read the identity from standard input
 
-Redemptions and codes of the identity stay, with a digest in its place, and it is removed from all segments. An unfinished job \
+Redemptions, codes and triggers of the identity stay, with a digest in its place, and it is removed from all segments. \
+Triggers that wait for it issue nothing. An unfinished job \
 whose list has the identity must end first. The command can be repeated, also after an interruption. The audit log \
 records it without the identity.")]
 pub struct ForgetIdentity {
@@ -138,6 +139,7 @@ struct ForgottenReport {
     redemptions: u64,
     codes: u64,
     segments: u64,
+    triggers: u64,
 }
 
 impl ForgetIdentity {
@@ -180,18 +182,19 @@ impl ForgottenReport {
         self.redemptions += forgotten.redemptions;
         self.codes += forgotten.codes;
         self.segments += forgotten.segments;
+        self.triggers += forgotten.triggers;
     }
 }
 
 impl fmt::Display for ForgottenReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { redemptions, codes, segments } = self;
-        if redemptions + codes + segments == 0 {
+        let Self { redemptions, codes, segments, triggers } = self;
+        if redemptions + codes + segments + triggers == 0 {
             return f.write_str("the identity was not stored, or was forgotten before");
         }
-        let parts = [(redemptions, "redemption"), (codes, "code"), (segments, "segment")];
-        let [redemptions, codes, segments] = parts.map(|(number, noun)| counted((*number).into(), noun));
-        write!(f, "the identity was forgotten in {redemptions}, {codes} and {segments}")
+        let parts = [(redemptions, "redemption"), (codes, "code"), (segments, "segment"), (triggers, "trigger")];
+        let [redemptions, codes, segments, triggers] = parts.map(|(number, noun)| counted((*number).into(), noun));
+        write!(f, "the identity was forgotten in {redemptions}, {codes}, {segments} and {triggers}")
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) mod campaign;
 pub(super) mod campaign_codes;
 pub(super) mod campaign_list;
 pub(super) mod segment;
+pub(super) mod trigger;
 pub(super) mod segment_members;
 pub(super) mod report;
 pub(super) mod recount;

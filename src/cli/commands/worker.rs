@@ -15,6 +15,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::service;
 use crate::config::policy_files;
 use codemint_campaigns::keeping::RedemptionKeeper;
+use codemint_campaigns::triggering::TriggerHandler;
 use codemint_codes::text::plural;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
@@ -28,6 +29,7 @@ use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::pool::Pool;
 use codemint_worker::runner::redemption_upkeep::keep_redemptions;
 use codemint_worker::runner::store_poller;
+use codemint_worker::runner::trigger_upkeep::decide_triggers;
 
 const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// The consecutive checks that must find nothing left: a message may be on its way from the queue to the store.
@@ -43,7 +45,7 @@ const DRAINED_LOOKS: u32 = 3;
 Any number of workers may share a store; they share jobs chunk by chunk. On SIGTERM a worker finishes \
 its current chunks within worker.shutdown_seconds and exits; a second signal ends it immediately.")]
 pub struct Worker {
-    /// Exit when no job is left, no message waits and every event is published
+    /// Exit when no job is left, no message waits, no trigger is due and every event is published
     #[arg(long)]
     drain: bool,
     /// Exit with code 5 if the store or the broker is unreachable at the start, instead of waiting
@@ -75,12 +77,14 @@ impl Worker {
         let pool = Pool::new(store.clone(), mint, context.config.worker.concurrency, Arc::clone(&outbox_wake));
         let (limits, chunk_size) = (context.config.limits, context.config.chunk_size);
         let admitter = JobAdmitter { store: store.clone(), policy, limits, chunk_size };
+        let triggers = TriggerHandler::new(store.clone(), context.job_options().emits_events);
         let work = context.config.broker.clone().map(|settings| {
-            Arc::new(BrokerWork::new(settings, admitter, pool.clone(), Arc::clone(&outbox_wake), self.drain))
+            let (handler, wake) = (triggers.clone(), Arc::clone(&outbox_wake));
+            Arc::new(BrokerWork::new(settings, admitter, handler, pool.clone(), wake, self.drain))
         });
         let keeper = RedemptionKeeper::new(store.clone(), context.job_options().emits_events);
-        let running =
-            Running { store, pool, work, keeper, outbox_wake, stops: BrokerStops::default(), stop: stop.clone() };
+        let (stops, stop) = (BrokerStops::default(), stop.clone());
+        let running = Running { store, pool, work, keeper, triggers, outbox_wake, stops, stop };
         running.greet(context, admin.is_some());
         service::report_status("taking jobs");
         let ended = Box::pin(running.run(context, first, status, self.drain)).await;
@@ -103,6 +107,7 @@ struct Running {
     pool: Pool,
     work: Option<Arc<BrokerWork>>,
     keeper: RedemptionKeeper,
+    triggers: TriggerHandler,
     outbox_wake: Arc<Notify>,
     stops: BrokerStops,
     /// Cancelled when a stop is requested.
@@ -133,13 +138,15 @@ impl Running {
         tokio::spawn(async move { store_poller::poll(&store, &end).await });
         let (keeper, wake, end) = (self.keeper.clone(), Arc::clone(&self.outbox_wake), minting_end.clone());
         let keeping = tokio::spawn(async move { keep_redemptions(&keeper, &wake, &end).await });
+        let (handler, wake, end) = (self.triggers.clone(), Arc::clone(&self.outbox_wake), minting_end.clone());
+        let deciding = tokio::spawn(async move { decide_triggers(&handler, &wake, &end).await });
         self.wait_for_the_end(drain, &broker).await;
         service::report_stopping();
         let ending = async {
             self.stops.intake.cancel();
             minting_end.cancel();
             // A panic there has been reported already.
-            let _ended = tokio::join!(minting, keeping);
+            let _ended = tokio::join!(minting, keeping, deciding);
             self.stops.relay.cancel();
             broker.ended().await
         };
@@ -188,12 +195,15 @@ impl Running {
         while looks < DRAINED_LOOKS {
             sleep(DRAIN_LOOK_INTERVAL).await;
             let is_idle = self.pool.is_idle() && self.work.as_ref().is_none_or(|work| work.is_drained());
-            looks = if is_idle && self.outbox_is_empty().await { looks + 1 } else { 0 };
+            looks = if is_idle && self.is_store_drained().await { looks + 1 } else { 0 };
         }
     }
 
-    /// Returns true if no event is left to publish; also without a broker, as this worker could not publish any.
-    async fn outbox_is_empty(&self) -> bool {
+    /// Returns true if no trigger is due, and no event is left to publish; also without a broker, as this worker could not publish any.
+    async fn is_store_drained(&self) -> bool {
+        if !matches!(self.store.has_due_triggers().await, Ok(false)) {
+            return false;
+        }
         let counted: Result<u64, StoreError> = match &self.work {
             Some(_) => self.store.count_events().await,
             None => Ok(0),

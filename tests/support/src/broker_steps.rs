@@ -13,6 +13,8 @@ pub fn settings(url: &str) -> BrokerSettings {
         names: BrokerNames {
             jobs_exchange: "codemint.jobs".to_owned(),
             jobs_queue: "codemint.jobs".to_owned(),
+            triggers_exchange: "codemint.triggers".to_owned(),
+            triggers_queue: "codemint.triggers".to_owned(),
             dead_exchange: "codemint.dead".to_owned(),
             dead_queue: "codemint.jobs.dead".to_owned(),
             events_exchange: "codemint.events".to_owned(),

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -102,16 +103,7 @@ impl Undecodable {
 /// # Errors
 /// The first problem of the message.
 pub fn decode(body: &[u8], envelope: &Envelope<'_>) -> Result<JobMessage, Undecodable> {
-    check_envelope(envelope)?;
-    if body.len() > MESSAGE_BYTES_MAX {
-        let reason = format!("the message has {} bytes; at most {MESSAGE_BYTES_MAX} are allowed", body.len());
-        return Err(Undecodable::at("body", reason));
-    }
-    if let Some((_, name)) = BYTE_ORDER_MARKS.iter().find(|(mark, _)| body.starts_with(mark)) {
-        let reason = format!("the message is not JSON: it begins with {name}; send UTF-8 without one");
-        return Err(Undecodable::at("line 1 column 1", reason));
-    }
-    let fields = MessageFields(read_fields(body).map_err(undecodable)?);
+    let fields = MessageFields(fields_of(body, envelope, JOB_MESSAGE_TYPE)?);
     Ok(JobMessage {
         job_id: fields.job_id(envelope.message_id)?,
         mask: fields.required_text("mask")?,
@@ -120,6 +112,28 @@ pub fn decode(body: &[u8], envelope: &Envelope<'_>) -> Result<JobMessage, Undeco
         priority: fields.priority()?,
         new_check_key: fields.boolean("new_check_key")?,
     })
+}
+
+/// Reads the JSON of a message of another type: an object whose names are distinct.
+///
+/// # Errors
+/// If the properties or the text are not those of such a message.
+pub fn decode_document(body: &[u8], envelope: &Envelope<'_>, message_type: &str) -> Result<Value, Undecodable> {
+    fields_of(body, envelope, message_type)?;
+    serde_json::from_slice(body).map_err(|error| undecodable(FieldsError::NotJson(error)))
+}
+
+fn fields_of<'a>(body: &'a [u8], envelope: &Envelope<'_>, message_type: &str) -> Result<Fields<'a>, Undecodable> {
+    check_envelope(envelope, message_type)?;
+    if body.len() > MESSAGE_BYTES_MAX {
+        let reason = format!("the message has {} bytes; at most {MESSAGE_BYTES_MAX} are allowed", body.len());
+        return Err(Undecodable::at("body", reason));
+    }
+    if let Some((_, name)) = BYTE_ORDER_MARKS.iter().find(|(mark, _)| body.starts_with(mark)) {
+        let reason = format!("the message is not JSON: it begins with {name}; send UTF-8 without one");
+        return Err(Undecodable::at("line 1 column 1", reason));
+    }
+    read_fields(body).map_err(undecodable)
 }
 
 /// Returns the job id that the body of a message names, whatever else is wrong with it, without what is too long for one.
@@ -151,10 +165,10 @@ fn undecodable(error: FieldsError) -> Undecodable {
     }
 }
 
-fn check_envelope(envelope: &Envelope<'_>) -> Result<(), Undecodable> {
+fn check_envelope(envelope: &Envelope<'_>, expected: &str) -> Result<(), Undecodable> {
     let Envelope { message_type, content_type, content_encoding, .. } = *envelope;
-    if let Some(found) = message_type.filter(|found| !["", JOB_MESSAGE_TYPE].contains(found)) {
-        let reason = format!("the type {} is not known; leave it out or use {JOB_MESSAGE_TYPE}", shown(found));
+    if let Some(found) = message_type.filter(|found| !["", expected].contains(found)) {
+        let reason = format!("the type {} is not known; leave it out or use {expected}", shown(found));
         return Err(Undecodable::at("property type", reason));
     }
     let essence = |found: &str| found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

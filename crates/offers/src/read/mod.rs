@@ -8,3 +8,4 @@ pub mod campaign;
 mod agreement;
 pub mod request;
 pub mod referral;
+pub mod trigger;

@@ -86,7 +86,7 @@ fn typed_code(node: &Node<'_>) -> Option<String> {
 }
 
 /// A message never repeats an identity.
-fn identity_of(node: &Node<'_>) -> Option<String> {
+pub(super) fn identity_of(node: &Node<'_>) -> Option<String> {
     let Value::String(text) = node.value() else { return node.wrong("the identity is not a text; send one") };
     match check_identity(text) {
         Ok(identity) => Some(identity.to_owned()),

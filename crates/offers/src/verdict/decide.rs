@@ -1,14 +1,16 @@
 //! Decides about one use of one code. The same function serves validation, redemption, trials and tests.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
-use crate::campaign::definition::{Definition, Kind, Purpose};
+use crate::campaign::definition::{Definition, Kind, Purpose, USE_CASE_PRESET, is_trigger};
 use crate::condition::facts::Facts;
 use crate::condition::truth::Truth;
 use crate::discount::grant::{Granted, NotGranted, grant};
 use crate::discount::left::Left;
 use crate::money::Currency;
-use crate::verdict::facts::UseFacts;
+use crate::verdict::facts::{Context, UseFacts};
 use crate::verdict::reason::{Reason, ReasonCode};
 
 /// The answer about one use of one code. It is valid exactly if there is no reason against it.
@@ -64,6 +66,13 @@ pub fn verdict_again(
     Verdict { discount: None, reasons }
 }
 
+/// Returns the reasons against a code that does not exist. Whoever picks one of their own codes picks a preset.
+pub fn reasons_of_unknown(context: &Context) -> Vec<Reason> {
+    let is_picked = context.use_case.as_deref() == Some(USE_CASE_PRESET);
+    let preset = is_picked.then_some(ReasonCode::PresetNotFound);
+    [ReasonCode::CodeNotFound].into_iter().chain(preset).map(Reason::from).collect()
+}
+
 fn reasons_of_time(campaign: &Definition, now: DateTime<Utc>) -> impl Iterator<Item = Reason> {
     let local = |at: Option<DateTime<chrono::FixedOffset>>| {
         at.map(|at| at.with_timezone(&campaign.zone).format("%Y-%m-%d %H:%M %Z").to_string()).unwrap_or_default()
@@ -113,8 +122,12 @@ fn reasons_of_context(campaign: &Definition, facts: &UseFacts<'_>) -> impl Itera
     let context = facts.context;
     let is_member = campaign.segments.is_empty() || !campaign.segments.is_disjoint(facts.segments);
     let segment = (!is_member).then(|| ReasonCode::SegmentNotMet.into());
+    let no_use_cases = BTreeSet::new();
+    // Types of triggers are about issuing: if there are no others, codes may be used on any occasion.
+    let is_for_triggers = campaign.use_cases.iter().all(|use_case| is_trigger(use_case));
+    let use_cases = if is_for_triggers { &no_use_cases } else { &campaign.use_cases };
     let lists = [
-        (&campaign.use_cases, &context.use_case, ReasonCode::UseCaseNotMet),
+        (use_cases, &context.use_case, ReasonCode::UseCaseNotMet),
         (&campaign.sources, &context.source, ReasonCode::SourceNotMet),
         (&campaign.ads, &context.ad, ReasonCode::AdNotMet),
         (&campaign.affiliates, &context.affiliate, ReasonCode::AffiliateNotMet),
@@ -122,7 +135,8 @@ fn reasons_of_context(campaign: &Definition, facts: &UseFacts<'_>) -> impl Itera
     let unmet = lists.into_iter().filter(|(allowed, stated, _)| {
         !allowed.is_empty() && !stated.as_ref().is_some_and(|stated| allowed.contains(stated))
     });
-    segment.into_iter().chain(unmet.map(|(_, _, code)| code.into()))
+    let unmet: Vec<Reason> = unmet.map(|(_, _, code)| code.into()).collect();
+    segment.into_iter().chain(unmet)
 }
 
 /// The condition and the expression must both hold. A refusal names every attribute that was missing.

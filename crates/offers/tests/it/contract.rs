@@ -5,6 +5,8 @@ use std::fs;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_offers::redemption::event::Event;
+use codemint_offers::trigger::document::TriggerRequest;
+use codemint_offers::trigger::event::TriggerEvent;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
 use proptest::sample::select;
 use schemars::generate::SchemaSettings;
@@ -40,7 +42,12 @@ fn unwrap_lines(schema: &mut Schema) {
 #[test]
 fn the_published_schemas_match_the_types() {
     let (read, told) = (SchemaSettings::draft07().for_deserialize(), SchemaSettings::draft07().for_serialize());
-    for (name, schema) in [(NAME, schema_of::<Definition>(read)), ("redemption-event", schema_of::<Event>(told))] {
+    for (name, schema) in [
+        (NAME, schema_of::<Definition>(read.clone())),
+        ("redemption-event", schema_of::<Event>(told.clone())),
+        ("trigger-message", schema_of::<TriggerRequest>(read)),
+        ("trigger-event", schema_of::<TriggerEvent>(told)),
+    ] {
         let text = format!("{}\n", serde_json::to_string_pretty(&schema).expect("JSON"));
         if std::env::var_os(WRITE).is_some() {
             fs::write(path(name), &text).expect("a file");

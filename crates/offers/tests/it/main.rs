@@ -23,5 +23,6 @@ mod links;
 mod reports;
 mod affiliate_documents;
 mod referrals;
+mod triggers;
 mod contract;
 mod hostile_input;

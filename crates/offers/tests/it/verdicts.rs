@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::cart::Cart;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
-use codemint_offers::verdict::decide::{Verdict, verdict};
+use codemint_offers::verdict::decide::{Verdict, reasons_of_unknown, verdict};
 use codemint_offers::verdict::facts::{CampaignFacts, CodeFacts, Context, EarlierRedemption, IdentityFacts, UseFacts};
-use codemint_offers::verdict::reason::{Reason, ReasonCode};
+use codemint_offers::verdict::reason::{Reason, ReasonCode, shown};
 use proptest::option::of;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use serde_json::json;
@@ -72,6 +72,36 @@ fn a_code_without_reasons_against_it_is_valid_and_has_its_discount() {
     let decided = known.decide(&definition(&json!({})));
     assert!(decided.is_valid());
     assert_eq!(decided.discount.expect("a discount").lines, [1000]);
+}
+
+#[test]
+fn types_of_triggers_do_not_restrict_when_a_code_is_used() {
+    let on = |use_cases: &[&str], stated: Option<&str>| {
+        let campaign = definition(&json!({ "kind": "restricted", "segments": ["trial"], "use_cases": use_cases }));
+        let context = Context { use_case: stated.map(str::to_owned), ..Context::default() };
+        let segments = ["trial".to_owned()].into();
+        let known = Known { owner: Some("a"), identity: buyer("a", 0), context, segments, ..Known::with_cart() };
+        known.codes(&campaign)
+    };
+    let refused = vec!["use-case-not-met"];
+    assert_eq!(on(&["location.created"], None), Vec::<&str>::new());
+    assert_eq!(on(&["location.created"], Some("preset")), Vec::<&str>::new());
+    assert_eq!(on(&["location.created", "preset"], Some("preset")), Vec::<&str>::new());
+    assert_eq!(on(&["location.created", "preset"], None), refused);
+    assert_eq!(on(&["location.created", "preset"], Some("automatic")), refused);
+}
+
+#[test]
+fn a_code_that_is_picked_and_does_not_exist_is_no_preset() {
+    let reasons = |use_case: Option<&str>| {
+        let context = Context { use_case: use_case.map(str::to_owned), ..Context::default() };
+        reasons_of_unknown(&context)
+    };
+    let codes = |reasons: Vec<Reason>| reasons.iter().map(|reason| reason.code.as_str()).collect::<Vec<_>>();
+    assert_eq!(codes(reasons(Some("preset"))), ["code-not-found", "preset-not-found"]);
+    assert_eq!(codes(reasons(Some("automatic"))), ["code-not-found"]);
+    assert_eq!(codes(reasons(None)), ["code-not-found"]);
+    assert_eq!(codes(shown(reasons(Some("preset")), false)), ["code-not-found"]);
 }
 
 #[test]
@@ -140,7 +170,7 @@ fn all_reasons_are_reported_in_their_fixed_order() {
     let campaign = definition(&json!({
         "kind": "restricted", "active": false, "starts_at": "2027-01-01T00:00:00Z", "ends_at": "2027-02-01T00:00:00Z",
         "limits": { "per_code": 1, "redeemed": 1, "per_identity": 1 }, "segments": ["gold"],
-        "use_cases": ["location.created"], "sources": ["a"], "ads": ["a"], "affiliates": ["a"], "expression": "false",
+        "use_cases": ["location.created", "preset"], "sources": ["a"], "ads": ["a"], "affiliates": ["a"], "expression": "false",
         "discount": { "effect": { "type": "percent", "basis_points": 1 }, "target": { "type": "order" } },
     }));
     let known = Known {

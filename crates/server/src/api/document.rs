@@ -21,6 +21,7 @@ use codemint_offers::redemption::document::{
     BatchRequest, ConfirmRequest, RedemptionDocument, RollBackRequest, UseRequest, ValidationDocument,
 };
 use codemint_offers::referral::document::{ReferralRequest, ReferrerDocument, ReferrerState};
+use codemint_offers::trigger::document::{TriggerDocument, TriggerRequest};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -46,7 +47,7 @@ use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
 use crate::api::{
     affiliate_exclusions, affiliate_rules, audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, links,
-    masks, redemptions, referrals, reports, segments,
+    masks, redemptions, referrals, reports, segments, triggers,
 };
 
 /// Where schemas stand in the document.
@@ -57,6 +58,7 @@ pub fn paths_and_document() -> (Router<Arc<Api>>, Value) {
     let paths = OpenApiRouter::new()
         .merge(redemptions::routes())
         .merge(identity::routes())
+        .merge(triggers::routes())
         .merge(issuing::routes())
         .merge(referrals::routes())
         .merge(campaigns::routes())
@@ -116,6 +118,8 @@ fn schemas() -> Map<String, Value> {
     add::<ReferralRequest>(&mut generator, &mut named, "ReferralRequest");
     add::<ReferrerDocument>(&mut generator, &mut named, "ReferrerDocument");
     add::<ReferrerState>(&mut generator, &mut named, "ReferrerState");
+    add::<TriggerRequest>(&mut generator, &mut named, "TriggerRequest");
+    add::<TriggerDocument>(&mut generator, &mut named, "TriggerDocument");
     add::<Definition>(&mut generator, &mut named, "Definition");
     add::<CampaignDocument>(&mut generator, &mut named, "CampaignDocument");
     add::<Page<CampaignDocument>>(&mut generator, &mut named, "PageOfCampaigns");

@@ -33,4 +33,5 @@ mod segments;
 pub mod service;
 mod slots;
 mod spool;
+mod triggers;
 mod unread;

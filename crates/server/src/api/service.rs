@@ -10,6 +10,7 @@ use codemint_campaigns::affiliates::AffiliateBook;
 use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::links::LinkedCampaigns;
 use codemint_campaigns::redeeming::Redeemer;
+use codemint_campaigns::triggering::{TriggerHandler, Triggers};
 use codemint_codes::text::printable;
 use codemint_offers::access::client_address::TrustedProxies;
 use codemint_offers::campaign::definition::Definition;
@@ -42,6 +43,7 @@ pub struct Api {
     pub(crate) redeemer: Redeemer,
     pub(crate) issuer: Issuer,
     pub(crate) affiliates: AffiliateBook,
+    pub(crate) triggers: Triggers,
     pub(crate) keys: KeyRing,
     pub(crate) limits: Limits,
     pub(crate) proxies: Arc<TrustedProxies>,
@@ -84,7 +86,9 @@ impl Api {
     pub fn new(store: Store, redeemer: Redeemer, settings: ApiSettings, stop: CancellationToken) -> (Self, Wanted) {
         let (public_codes, public_codes_wanted) = mpsc::channel(PUBLIC_CODES_MAX);
         let (lists, lists_wanted) = mpsc::channel(LISTS_MAX);
+        let emits_events = settings.ordering.options.emits_events;
         let api = Self {
+            triggers: Triggers::start(TriggerHandler::new(store.clone(), emits_events)),
             issuer: Issuer::start(&store),
             affiliates: AffiliateBook::new(store.clone()),
             keys: KeyRing::new(store.clone()),

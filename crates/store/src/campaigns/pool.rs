@@ -21,6 +21,8 @@ pub struct ToIssue {
     pub identity: String,
     /// `issue` or `trigger`.
     pub cause: &'static str,
+    /// The trigger that is the cause.
+    pub trigger_id: Option<String>,
 }
 
 /// The answer to a request.
@@ -264,13 +266,14 @@ impl StoreTransaction {
         pairs: &[(&str, &ToIssue, &String)],
     ) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "
-            insert into assignments (campaign_no, identity, code, identity_text, cause, day)
-            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, $3 from json_array_elements($2::json)
+            insert into assignments (campaign_no, identity, code, identity_text, cause, trigger_id, day)
+            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, $3 from json_array_elements($2::json)
              where true
             on conflict (campaign_no, identity) do nothing
             returning identity";
-        let row =
-            |(digest, wanted, code): &(&str, &ToIssue, &String)| json!([digest, code, wanted.identity, wanted.cause]);
+        let row = |(digest, wanted, code): &(&str, &ToIssue, &String)| {
+            json!([digest, code, wanted.identity, wanted.cause, wanted.trigger_id])
+        };
         let rows: Value = pairs.iter().map(row).collect();
         let day = self.day_in_zone_of(campaign_no).await?;
         let inserted: Vec<String> =

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::campaigns::definitions::definition_of;
 use crate::connection::error::StoreError;
+use crate::connection::statement::List;
 use crate::connection::transaction::StoreTransaction;
+use crate::records::rows::unsigned;
 use codemint_offers::campaign::definition::Definition;
 
 /// The maximum number of versions that are kept.
@@ -48,5 +50,32 @@ impl StoreTransaction {
         let definition = Arc::new(definition_of(&text)?);
         cache.put((campaign_no, version), Arc::clone(&definition));
         Ok(definition)
+    }
+
+    /// Returns the definitions of campaigns, each of this version or of a later one, by their numbers. Those that the process does not know are
+    /// read together.
+    pub(crate) async fn current_definitions(
+        &mut self,
+        cache: &DefinitionCache,
+        keys: &[VersionKey],
+    ) -> Result<HashMap<i64, Arc<Definition>>, StoreError> {
+        const SQL: &str = "
+            select p.no, p.version, cast(v.definition as text)
+              from campaigns p
+              join campaign_versions v on v.campaign_no = p.no and v.version = p.version
+             where p.no = any($1)";
+        let mut definitions = HashMap::with_capacity(keys.len());
+        definitions.extend(keys.iter().filter_map(|key| Some((key.0, cache.get(*key)?))));
+        let unknown: Vec<i64> = keys.iter().map(|(no, _)| *no).filter(|no| !definitions.contains_key(no)).collect();
+        if unknown.is_empty() {
+            return Ok(definitions);
+        }
+        let rows: Vec<(i64, i32, String)> = self.query(SQL).bind(List(&unknown)).fetch_all().await?;
+        for (no, version, text) in rows {
+            let definition = Arc::new(definition_of(&text)?);
+            cache.put((no, unsigned("campaigns", version)?), Arc::clone(&definition));
+            definitions.insert(no, definition);
+        }
+        Ok(definitions)
     }
 }

@@ -24,9 +24,8 @@ use codemint_offers::redemption::ledger::{Ledger, Remaining, Subject, Takings};
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::request::{Digest, Request};
 use codemint_offers::redemption::state::State;
-use codemint_offers::verdict::decide::Verdict;
+use codemint_offers::verdict::decide::{Verdict, reasons_of_unknown};
 use codemint_offers::verdict::facts::EarlierRedemption;
-use codemint_offers::verdict::reason::ReasonCode;
 
 /// A request whose code exists and belongs to a campaign.
 #[derive(Clone, Debug)]
@@ -183,7 +182,7 @@ impl StoreTransaction {
         Ok(())
     }
 
-    async fn read_campaigns(
+    pub(crate) async fn read_campaigns(
         &mut self,
         cache: &DefinitionCache,
         nos: &BTreeSet<i64>,
@@ -360,7 +359,7 @@ impl Facts {
     /// Decides one request with what is taken of the limits.
     pub(crate) fn verdict(&self, asked: &Asked, ledger: &Ledger) -> Result<Verdict, StoreError> {
         if self.vanished.contains(&asked.code) {
-            return Ok(Verdict { discount: None, reasons: vec![ReasonCode::CodeNotFound.into()] });
+            return Ok(Verdict { discount: None, reasons: reasons_of_unknown(&asked.request.context) });
         }
         let definition = &*self.campaign(asked.campaign_no)?.definition;
         let tree = &self.referrals.tree;

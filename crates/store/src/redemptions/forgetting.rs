@@ -29,13 +29,14 @@ pub struct Forgotten {
     pub redemptions: u64,
     pub codes: u64,
     pub segments: u64,
+    pub triggers: u64,
     /// False if there may be more redemptions: then the step is repeated.
     pub is_complete: bool,
 }
 
 impl Store {
-    /// Replaces an identity in at most [`FORGOTTEN_AT_ONCE`] redemptions. The last step also removes it from codes and
-    /// segments. Every step can be repeated.
+    /// Replaces an identity in at most [`FORGOTTEN_AT_ONCE`] redemptions. The last step also removes it from codes,
+    /// segments and triggers; those that wait for it are skipped. Every step can be repeated.
     ///
     /// # Errors
     /// After any error nothing was changed, unless the commit itself failed.
@@ -79,6 +80,13 @@ impl StoreTransaction {
             update assignments set identity_text = null
              where campaign_no in (select no from campaigns) and identity = $1 and identity_text is not null";
         const SEGMENTS: &str = "delete from segment_members where identity = $1";
+        // What a trigger states may name the identity too.
+        const TRIGGERS: &str = "
+            update triggers set identity_text = null, payload = json('{}')
+             where identity = $1 and identity_text is not null";
+        const WAITING: &str = "
+            update trigger_results set state = 'skipped', due_at = null, reason = 'identity-forgotten'
+             where campaign_no in (select no from campaigns) and identity = $1 and state = 'waiting'";
         let mark = format!("{FORGOTTEN}{digest}");
         let update = self.query(REDEMPTIONS).bind(identity).bind(mark).bind(FORGOTTEN_AT_ONCE);
         let redemptions = update.execute().await?;
@@ -87,7 +95,9 @@ impl StoreTransaction {
         }
         let codes = self.query(CODES).bind(digest.to_string()).execute().await?;
         let segments = self.query(SEGMENTS).bind(identity).execute().await?;
-        Ok(Forgotten { redemptions, codes, segments, is_complete: true })
+        self.query(WAITING).bind(digest.to_string()).execute().await?;
+        let triggers = self.query(TRIGGERS).bind(digest.to_string()).execute().await?;
+        Ok(Forgotten { redemptions, codes, segments, triggers, is_complete: true })
     }
 
     /// Removes the address of a referrer; the digest stays, so that nobody gets a second code.
@@ -110,9 +120,9 @@ impl StoreTransaction {
 }
 
 fn entry(forgotten: &Forgotten, digest: &IdentityDigest) -> AuditEntry {
-    let Forgotten { redemptions, codes, segments, .. } = forgotten;
-    let outcome = if redemptions + codes + segments > 0 { Outcome::Done } else { Outcome::Unchanged };
-    let detail = format!("redemptions {redemptions}, codes {codes}, segments {segments}");
+    let Forgotten { redemptions, codes, segments, triggers, .. } = forgotten;
+    let outcome = if redemptions + codes + segments + triggers > 0 { Outcome::Done } else { Outcome::Unchanged };
+    let detail = format!("redemptions {redemptions}, codes {codes}, segments {segments}, triggers {triggers}");
     AuditEntry {
         digest: Some(digest.as_bytes().to_vec()),
         ..AuditEntry::new(Action::IdentityForget, outcome).with_detail(&detail)

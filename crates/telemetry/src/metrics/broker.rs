@@ -31,12 +31,12 @@ pub fn batch_confirmed(time: Duration) {
     histogram!(names::BROKER_CONFIRM).record(time);
 }
 
-/// Records the number of messages that wait in a queue, `jobs` or `dead`.
+/// Records the number of messages that wait in a queue, `jobs`, `triggers` or `dead`.
 pub fn queue_seen(queue: &'static str, messages: u32) {
     gauge!(names::QUEUE_MESSAGES, "queue" => queue).set(f64::from(messages));
 }
 
-/// Records the number of consumers of the job queue.
-pub fn consumers_seen(consumers: u32) {
-    gauge!(names::QUEUE_CONSUMERS, "queue" => "jobs").set(f64::from(consumers));
+/// Records the number of consumers of a queue, `jobs` or `triggers`.
+pub fn consumers_seen(queue: &'static str, consumers: u32) {
+    gauge!(names::QUEUE_CONSUMERS, "queue" => queue).set(f64::from(consumers));
 }

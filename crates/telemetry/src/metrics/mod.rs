@@ -6,6 +6,7 @@ pub mod jobs;
 pub mod chunks;
 pub mod store;
 pub mod redemptions;
+pub mod triggers;
 pub mod http;
 pub mod clicks;
 pub mod broker;

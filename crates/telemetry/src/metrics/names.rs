@@ -127,7 +127,7 @@ metrics! {
     pub BROKER_RECONNECTS: Counter =
         "codemint_broker_reconnects_total", "Sessions with the broker after the first one", &[];
     pub(crate) BROKER_MESSAGES: Counter =
-        "codemint_broker_messages_total", "Messages taken from the job queue, by result",
+        "codemint_broker_messages_total", "Messages taken from the queues of jobs and triggers, by result",
         by!("result": "acknowledged", "dead_lettered", "returned");
     pub EVENTS_PUBLISHED: Counter =
         "codemint_events_published_total", "Events published, by result",
@@ -136,10 +136,10 @@ metrics! {
         "codemint_broker_confirm_seconds", "Time from publishing a batch of events to the broker's confirmation", &[];
     pub QUEUE_MESSAGES: Gauge =
         "codemint_broker_queue_messages", "Messages ready in a queue of the broker; the same for all workers",
-        by!("queue": "jobs", "dead");
+        by!("queue": "jobs", "triggers", "dead");
     pub(crate) QUEUE_CONSUMERS: Gauge =
         "codemint_broker_queue_consumers", "Consumers of a queue of the broker; the same for all workers",
-        by!("queue": "jobs");
+        by!("queue": "jobs", "triggers");
     pub REDEMPTIONS: Counter =
         "codemint_redemptions_total", "Answers to requests that use codes or change uses, and holds that this process expired, by outcome",
         by!("outcome": "created", "repeated", "refused", "different_request", "released", "confirmed", "rolled_back",
@@ -170,6 +170,12 @@ metrics! {
     pub VALIDATIONS: Counter =
         "codemint_validations_total", "Answers to requests that only ask whether a code may be used, by outcome",
         by!("outcome": "valid", "invalid", "failed");
+    pub TRIGGERS: Counter =
+        "codemint_triggers_total", "Triggers that this process handled, by outcome",
+        by!("outcome": "new", "repeated", "different_request", "dead_lettered");
+    pub TRIGGER_RESULTS: Counter =
+        "codemint_trigger_results_total", "What campaigns did about triggers in this process, by result; one that waited has two",
+        by!("result": "issued", "skipped", "waiting");
     pub HTTP_REQUESTS: Counter =
         "codemint_http_requests_total", "Requests that the HTTP API answered, by the class of the status",
         by!("status": "2xx", "3xx", "4xx", "5xx");

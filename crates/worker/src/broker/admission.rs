@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::admit::{JobAdmitter, MessageOutcome, Parsed};
+use crate::broker::admitter::{Admitter, Dead, Outcome};
 use crate::runner::backoff::Backoff;
 use codemint_codes::wire::message::Undecodable;
 
@@ -19,23 +19,23 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 type Rejection = String;
 
 /// Returns the outcomes of the messages, in their order; `None` if a stop comes while the store does not answer.
-pub(super) async fn admit(
-    admitter: &JobAdmitter,
-    messages: &[Parsed],
+pub(super) async fn admit<A: Admitter>(
+    admitter: &A,
+    messages: &[A::Parsed],
     stop: &CancellationToken,
-) -> Option<Vec<MessageOutcome>> {
+) -> Option<Vec<Outcome<A::Admitted>>> {
     if let Ok(outcomes) = admit_together(admitter, messages, stop).await? {
         return Some(outcomes);
     }
     // From now on one by one: a rejected message holds up no other.
-    let mut outcomes: Vec<Option<MessageOutcome>> = messages.iter().map(|_| None).collect();
+    let mut outcomes: Vec<Option<Outcome<A::Admitted>>> = messages.iter().map(|_| None).collect();
     let mut left: Vec<usize> = (0..messages.len()).collect();
     for rejections in 1..=REJECTIONS_MAX {
         for index in std::mem::take(&mut left) {
             match admit_together(admitter, slice::from_ref(&messages[index]), stop).await? {
                 Ok(mut admitted) => outcomes[index] = admitted.pop(),
                 Err(_) if rejections < REJECTIONS_MAX => left.push(index),
-                Err(reason) => outcomes[index] = Some(dead(&reason)),
+                Err(reason) => outcomes[index] = Some(Err(dead(A::NOUN, &reason))),
             }
         }
         if left.is_empty() {
@@ -48,11 +48,11 @@ pub(super) async fn admit(
 }
 
 /// Admits messages in one transaction where possible; waits while the store does not answer.
-async fn admit_together(
-    admitter: &JobAdmitter,
-    messages: &[Parsed],
+async fn admit_together<A: Admitter>(
+    admitter: &A,
+    messages: &[A::Parsed],
     stop: &CancellationToken,
-) -> Option<Result<Vec<MessageOutcome>, Rejection>> {
+) -> Option<Result<Vec<Outcome<A::Admitted>>, Rejection>> {
     let mut backoff = Backoff::new(stop);
     loop {
         match Box::pin(admitter.admit(messages)).await {
@@ -74,9 +74,9 @@ fn pause_after(rejections: u32) -> Duration {
     FIRST_PAUSE * 2_u32.pow(rejections.saturating_sub(1))
 }
 
-fn dead(reason: &str) -> MessageOutcome {
-    let reason = format!("the store rejected the job {REJECTIONS_MAX} times: {reason}");
-    MessageOutcome::Dead(Undecodable { reason, position: "store".to_owned() })
+fn dead(noun: &str, reason: &str) -> Dead {
+    let reason = format!("the store rejected the {noun} {REJECTIONS_MAX} times: {reason}");
+    Dead(Undecodable { reason, position: "store".to_owned() })
 }
 
 #[cfg(test)]

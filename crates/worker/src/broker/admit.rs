@@ -3,6 +3,7 @@
 use strum::IntoStaticStr;
 use uuid::Uuid;
 
+use crate::broker::admitter::{Dead, Outcome};
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
@@ -25,10 +26,10 @@ pub struct JobAdmitter {
     pub chunk_size: u64,
 }
 
-/// The outcome of a message. Each one is final: the message needs no further handling.
+/// What became of a valid message.
 #[derive(Debug, IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
-pub(super) enum MessageOutcome {
+pub(super) enum AdmittedJob {
     /// A new job, which will be minted.
     #[strum(serialize = "accepted")]
     New(Job),
@@ -36,10 +37,10 @@ pub(super) enum MessageOutcome {
     Repeated(Job),
     /// A request that cannot be met: its job is stored as failed, and the event has the reason.
     Refused(Job),
-    /// Not a valid request, or a different request under an id that is taken.
-    #[strum(serialize = "dead_lettered")]
-    Dead(Undecodable),
 }
+
+/// The outcome of a message.
+type JobOutcome = Outcome<AdmittedJob>;
 
 /// A message, as far as it can be judged without the store.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl JobAdmitter {
     ///
     /// # Errors
     /// An error of the store says nothing about a message. Some of the jobs may be stored.
-    pub(super) async fn admit(&self, messages: &[Parsed]) -> Result<Vec<MessageOutcome>, StoreError> {
+    pub(super) async fn admit(&self, messages: &[Parsed]) -> Result<Vec<JobOutcome>, StoreError> {
         let mut put = self.put_valid(messages).await?.into_iter();
         let mut outcomes = Vec::with_capacity(messages.len());
         for message in messages {
@@ -65,7 +66,7 @@ impl JobAdmitter {
                     None => continue,
                 },
                 Parsed::Unsatisfiable(request) => self.refuse(request).await?,
-                Parsed::Malformed(undecodable) => MessageOutcome::Dead(undecodable.clone()),
+                Parsed::Malformed(undecodable) => Err(Dead(undecodable.clone())),
             });
         }
         Ok(outcomes)
@@ -103,9 +104,9 @@ impl JobAdmitter {
         if requests.is_empty() { Ok(Vec::new()) } else { self.store.put_jobs(&requests).await }
     }
 
-    async fn conclude(&self, put: PutJob, id: Uuid, request: &Request) -> Result<MessageOutcome, StoreError> {
+    async fn conclude(&self, put: PutJob, id: Uuid, request: &Request) -> Result<JobOutcome, StoreError> {
         match put {
-            PutJob::Stored(job) => Ok(MessageOutcome::New(job)),
+            PutJob::Stored(job) => Ok(Ok(AdmittedJob::New(job))),
             PutJob::Repeated(job) => self.repeat_event(job, &request.options).await,
             PutJob::Conflict(job) => Ok(conflict(&job)),
             PutJob::InsufficientKeyspace { free, exact, .. } => {
@@ -122,22 +123,22 @@ impl JobAdmitter {
         }
     }
 
-    async fn refuse_job(&self, id: Uuid, request: &Request, error: JobError) -> Result<MessageOutcome, StoreError> {
+    async fn refuse_job(&self, id: Uuid, request: &Request, error: JobError) -> Result<JobOutcome, StoreError> {
         let Request { mask_text, count, campaign, options, .. } = request.clone();
         self.refuse(&RefusedRequest { id, mask_text, count, campaign, options, error }).await
     }
 
-    async fn refuse(&self, request: &RefusedRequest) -> Result<MessageOutcome, StoreError> {
+    async fn refuse(&self, request: &RefusedRequest) -> Result<JobOutcome, StoreError> {
         match self.store.put_refused(request).await? {
-            PutRefused::Stored(job) => Ok(MessageOutcome::Refused(job)),
+            PutRefused::Stored(job) => Ok(Ok(AdmittedJob::Refused(job))),
             PutRefused::Repeated(job) => self.repeat_event(job, &request.options).await,
             PutRefused::Conflict(job) => Ok(conflict(&job)),
         }
     }
 
-    async fn repeat_event(&self, job: Job, options: &JobOptions) -> Result<MessageOutcome, StoreError> {
+    async fn repeat_event(&self, job: Job, options: &JobOptions) -> Result<JobOutcome, StoreError> {
         self.store.repeat_event(job.no, options).await?;
-        Ok(MessageOutcome::Repeated(job))
+        Ok(Ok(AdmittedJob::Repeated(job)))
     }
 }
 
@@ -155,7 +156,7 @@ fn options_of(message: &JobMessage, envelope: &Envelope<'_>) -> JobOptions {
     }
 }
 
-fn conflict(job: &Job) -> MessageOutcome {
+fn conflict(job: &Job) -> JobOutcome {
     let reason = format!("job {} exists already with another mask, count or campaign", job.id);
-    MessageOutcome::Dead(Undecodable { reason, position: "/job_id".to_owned() })
+    Err(Dead(Undecodable { reason, position: "/job_id".to_owned() }))
 }

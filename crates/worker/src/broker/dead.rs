@@ -45,9 +45,10 @@ const NOT_PASSED_BACK: [&str; 18] = [
 ];
 const REASON_CHARS_MAX: usize = 1000;
 
-/// Builds the dead letter of a message: the message as it arrived, with the reason in headers.
+/// Builds the dead letter of a message that waited in this queue: the message as it arrived, with the reason in headers.
 pub fn dead_letter(
     names: &BrokerNames,
+    queue: &str,
     properties: &BasicProperties,
     body: &[u8],
     why: &Undecodable,
@@ -58,13 +59,13 @@ pub fn dead_letter(
         (REASON_HEADER, cut(&why.reason)),
         (POSITION_HEADER, cut(&why.position)),
         (TIME_HEADER, now.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        (FROM_HEADER, names.jobs_queue.clone()),
+        (FROM_HEADER, queue.to_owned()),
     ];
     headers.extend(properties.user_id().as_ref().map(|user| (USER_HEADER, user.to_string())));
     headers.extend(properties.expiration().as_ref().map(|time| (EXPIRATION_HEADER, time.to_string())));
     Outgoing {
         exchange: names.dead_exchange.clone(),
-        routing_key: names.jobs_queue.clone(),
+        routing_key: queue.to_owned(),
         mandatory: true,
         headers,
         passed_on: passed_on(properties, &[]),
@@ -73,11 +74,16 @@ pub fn dead_letter(
     }
 }
 
-/// Builds the original message again, addressed to the job queue.
-pub fn back_to_jobs(names: &BrokerNames, properties: &BasicProperties, body: &[u8]) -> Outgoing {
+/// Builds the original message again, addressed to the queue of triggers if it comes from there, else to the job queue.
+pub fn back_to_queue(names: &BrokerNames, properties: &BasicProperties, body: &[u8]) -> Outgoing {
+    let is_trigger = Death::of(properties).from.as_ref() == Some(&names.triggers_queue);
+    let (exchange, queue) = match is_trigger {
+        true => (&names.triggers_exchange, &names.triggers_queue),
+        false => (&names.jobs_exchange, &names.jobs_queue),
+    };
     Outgoing {
-        exchange: names.jobs_exchange.clone(),
-        routing_key: names.jobs_queue.clone(),
+        exchange: exchange.clone(),
+        routing_key: queue.clone(),
         mandatory: true,
         passed_on: passed_on(properties, &NOT_PASSED_BACK),
         body: body.to_vec(),

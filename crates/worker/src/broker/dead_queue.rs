@@ -9,7 +9,7 @@ use lapin::message::BasicGetMessage;
 use lapin::options::{BasicAckOptions, BasicGetOptions, QueuePurgeOptions};
 
 use crate::broker::connection::BrokerConnection;
-use crate::broker::dead::{Death, back_to_jobs};
+use crate::broker::dead::{Death, back_to_queue};
 use crate::broker::error::BrokerError;
 use crate::broker::properties::text;
 use crate::broker::publish::{Publisher, short};
@@ -70,15 +70,15 @@ impl DeadQueue {
         Ok(taken.map(|inner| DeadMessage { death: Death::of(&inner.properties), inner }))
     }
 
-    /// Moves a message back to the job queue, as it was before. If the answer is lost, it may be in both queues.
+    /// Moves a message back to the queue that it came from, as it was before, and returns the name of the queue. If the answer is lost, it may be in both queues.
     ///
     /// # Errors
     /// See [`Publisher::publish`]; also `Silent` or `Lost` if the message could not be removed from the dead queue.
-    pub async fn requeue(&self, message: &DeadMessage) -> Result<(), BrokerError> {
-        let outgoing = back_to_jobs(&self.names, &message.inner.properties, &message.inner.data);
+    pub async fn requeue(&self, message: &DeadMessage) -> Result<String, BrokerError> {
+        let outgoing = back_to_queue(&self.names, &message.inner.properties, &message.inner.data);
         Box::pin(self.publisher.publish(&outgoing)).await?;
         match self.connection.answered(message.inner.acker.ack(BasicAckOptions::default())).await? {
-            true => Ok(()),
+            true => Ok(outgoing.routing_key),
             false => Err(BrokerError::Lost { problem: "a message could not be acknowledged".to_owned() }),
         }
     }

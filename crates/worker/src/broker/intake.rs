@@ -1,4 +1,4 @@
-//! Intake: turns job messages into jobs. A message is acknowledged once its job is committed, or the dead queue has it.
+//! Intake: admits the messages of a queue. A message is acknowledged once what it asks for is committed, or the dead queue has it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,30 +9,26 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::admit::JobAdmitter;
+use crate::broker::admitter::Admitter;
 use crate::broker::connection::BrokerConnection;
 use crate::broker::error::BrokerError;
 use crate::broker::publish::Publisher;
 use crate::broker::settings::BrokerSettings;
 use crate::broker::settle::{BatchSettler, Settled, not_settled};
 use crate::runner::backoff::Backoff;
-use crate::runner::pool::Pool;
 use codemint_telemetry::metrics::broker::messages_settled;
 
-/// Maximum number of messages that are admitted in one transaction.
-const BATCH_MAX: usize = 64;
 /// Maximum number of batches at once: one is committed while the next one comes in.
 const BATCHES_MAX: usize = 2;
 const STORE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Consumes job messages, and has them settled in batches.
+/// Consumes the messages of a queue, and has them settled in batches.
 #[derive(Debug)]
-pub(super) struct Intake {
-    settler: Arc<BatchSettler>,
+pub(super) struct Intake<A> {
+    settler: Arc<BatchSettler<A>>,
     unsettled: AtomicUsize,
 }
 
@@ -44,9 +40,9 @@ enum Served {
     StoreAway,
 }
 
-impl Intake {
-    pub fn new(admitter: JobAdmitter, settings: BrokerSettings, pool: Pool, outbox_wake: Arc<Notify>) -> Self {
-        let settler = BatchSettler { admitter: Arc::new(admitter), settings, pool, outbox_wake };
+impl<A: Admitter> Intake<A> {
+    pub fn new(admitter: A, settings: BrokerSettings) -> Self {
+        let settler = BatchSettler { admitter: Arc::new(admitter), settings };
         Self { settler: Arc::new(settler), unsettled: AtomicUsize::new(0) }
     }
 
@@ -66,6 +62,8 @@ impl Intake {
         publisher: &Arc<Publisher>,
         stop: &CancellationToken,
     ) -> Result<(), BrokerError> {
+        // A session that holds one message at a time does so for every queue.
+        let prefetch = if prefetch > 1 { prefetch.saturating_mul(A::PREFETCH_FACTOR) } else { prefetch };
         loop {
             self.wait_for_store(stop).await;
             if stop.is_cancelled() {
@@ -89,7 +87,7 @@ impl Intake {
 
     async fn wait_for_store(&self, stop: &CancellationToken) {
         let backoff = Backoff::new(stop);
-        while !stop.is_cancelled() && self.settler.admitter.store.ping().await.is_err() {
+        while !stop.is_cancelled() && self.settler.admitter.store().ping().await.is_err() {
             backoff.wait(STORE_LOOK_INTERVAL).await;
         }
     }
@@ -101,7 +99,7 @@ impl Intake {
         prefetch: u16,
     ) -> Result<Consumer, BrokerError> {
         connection.answered(channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
-        let queue: ShortString = self.settler.settings.names.jobs_queue.as_str().into();
+        let queue: ShortString = self.settler.admitter.queue(&self.settler.settings.names).into();
         // The broker chooses the consumer's name.
         let tag = ShortString::default();
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
@@ -116,7 +114,7 @@ impl Intake {
         stop: &CancellationToken,
     ) -> Result<Served, BrokerError> {
         let tag = consumer.tag();
-        let mut batches = consumer.ready_chunks(BATCH_MAX);
+        let mut batches = consumer.ready_chunks(A::BATCH_MAX);
         let mut settling = JoinSet::new();
         let served = loop {
             tokio::select! {

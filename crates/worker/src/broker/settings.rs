@@ -21,7 +21,7 @@ pub struct BrokerSettings {
     pub names: BrokerNames,
     /// True if exchanges and queues are declared, false if they are only checked.
     pub declare: bool,
-    /// Maximum number of messages that are held unacknowledged.
+    /// Maximum number of job messages that are held unacknowledged; of triggers it is a multiple.
     pub prefetch: u16,
     /// Maximum number of times that a message may return to its queue.
     pub delivery_limit: u32,
@@ -35,6 +35,9 @@ pub struct BrokerNames<T = String> {
     pub jobs_exchange: T,
     /// The name of the queue, and its routing key.
     pub jobs_queue: T,
+    pub triggers_exchange: T,
+    /// The name of the queue, and its routing key.
+    pub triggers_queue: T,
     pub dead_exchange: T,
     pub dead_queue: T,
     pub events_exchange: T,
@@ -46,6 +49,8 @@ impl BrokerNames<Option<String>> {
         Some(BrokerNames {
             jobs_exchange: self.jobs_exchange?,
             jobs_queue: self.jobs_queue?,
+            triggers_exchange: self.triggers_exchange?,
+            triggers_queue: self.triggers_queue?,
             dead_exchange: self.dead_exchange?,
             dead_queue: self.dead_queue?,
             events_exchange: self.events_exchange?,

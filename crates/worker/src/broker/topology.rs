@@ -45,13 +45,15 @@ enum Entity {
     Binding { queue: ShortString, exchange: ShortString, routing_key: ShortString },
 }
 
-/// Returns all entities. The dead-letter ones come first: the job queue must never be without a place for rejects.
-fn entities(settings: &BrokerSettings) -> Result<[Entity; 7], BrokerError> {
+/// Returns all entities. The dead-letter ones come first: no other queue must ever be without a place for rejects.
+fn entities(settings: &BrokerSettings) -> Result<[Entity; 10], BrokerError> {
     let names = &settings.names;
     let dead_exchange = short("name of the dead exchange", &names.dead_exchange)?;
     let dead_queue = short("name of the dead queue", &names.dead_queue)?;
     let jobs_exchange = short("name of the jobs exchange", &names.jobs_exchange)?;
     let jobs_queue = short("name of the jobs queue", &names.jobs_queue)?;
+    let triggers_exchange = short("name of the triggers exchange", &names.triggers_exchange)?;
+    let triggers_queue = short("name of the triggers queue", &names.triggers_queue)?;
     let events_exchange = short("name of the events exchange", &names.events_exchange)?;
     Ok([
         Entity::Exchange { name: dead_exchange.clone(), kind: ExchangeKind::Fanout },
@@ -60,9 +62,15 @@ fn entities(settings: &BrokerSettings) -> Result<[Entity; 7], BrokerError> {
         Entity::Exchange { name: jobs_exchange.clone(), kind: ExchangeKind::Direct },
         Entity::Queue {
             name: jobs_queue.clone(),
-            arguments: jobs_queue_arguments(settings.delivery_limit, &dead_exchange),
+            arguments: intake_queue_arguments(settings.delivery_limit, &dead_exchange),
         },
         Entity::Binding { queue: jobs_queue.clone(), exchange: jobs_exchange, routing_key: jobs_queue },
+        Entity::Exchange { name: triggers_exchange.clone(), kind: ExchangeKind::Direct },
+        Entity::Queue {
+            name: triggers_queue.clone(),
+            arguments: intake_queue_arguments(settings.delivery_limit, &dead_exchange),
+        },
+        Entity::Binding { queue: triggers_queue.clone(), exchange: triggers_exchange, routing_key: triggers_queue },
         Entity::Exchange { name: events_exchange, kind: ExchangeKind::Topic },
     ])
 }
@@ -77,7 +85,7 @@ fn dead_queue_arguments() -> FieldTable {
 
 /// Returns the required arguments only: everything else is for the operator's policies, which could not change it if it
 /// were an argument.
-fn jobs_queue_arguments(delivery_limit: u32, dead_exchange: &ShortString) -> FieldTable {
+fn intake_queue_arguments(delivery_limit: u32, dead_exchange: &ShortString) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(delivery_limit.into()));
@@ -85,7 +93,7 @@ fn jobs_queue_arguments(delivery_limit: u32, dead_exchange: &ShortString) -> Fie
     arguments
 }
 
-async fn declare_all(connection: &BrokerConnection, entities: [Entity; 7]) -> Result<(), BrokerError> {
+async fn declare_all(connection: &BrokerConnection, entities: [Entity; 10]) -> Result<(), BrokerError> {
     let channel = connection.channel().await?;
     for entity in entities {
         connection.answered(Box::pin(entity.declare(&channel))).await?;
@@ -95,7 +103,7 @@ async fn declare_all(connection: &BrokerConnection, entities: [Entity; 7]) -> Re
 
 /// Checks that everything exists, and reports all that is missing at once. Bindings and arguments cannot be checked.
 /// Each check that finds nothing closes its channel.
-async fn check_all(connection: &BrokerConnection, entities: [Entity; 7]) -> Result<(), BrokerError> {
+async fn check_all(connection: &BrokerConnection, entities: [Entity; 10]) -> Result<(), BrokerError> {
     let mut missing = Vec::new();
     for entity in entities {
         let channel = connection.channel().await?;

@@ -11,6 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::admit::JobAdmitter;
+use crate::broker::admit_jobs::JobIntake;
+use crate::broker::admit_triggers::TriggerIntake;
 use crate::broker::error::BrokerError;
 use crate::broker::intake::Intake;
 use crate::broker::publish::Publisher;
@@ -19,6 +21,7 @@ use crate::broker::settings::BrokerSettings;
 use crate::broker::supervisor::{Session, supervise};
 use crate::broker::topology::{QueueDepth, queue_depth};
 use crate::runner::pool::Pool;
+use codemint_campaigns::triggering::TriggerHandler;
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::broker as metrics;
@@ -32,11 +35,12 @@ const DRAIN_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub struct BrokerWork {
     settings: BrokerSettings,
     store: Store,
-    intake: Intake,
+    jobs: Intake<JobIntake>,
+    triggers: Intake<TriggerIntake>,
     outbox_wake: Arc<Notify>,
     /// True if a caller waits for the queue to be empty.
     drains: bool,
-    /// True if no message waited in the job queue at the last poll.
+    /// True if no message waited in the queues of jobs and triggers at the last poll.
     is_empty: AtomicBool,
 }
 
@@ -51,13 +55,23 @@ impl BrokerWork {
     pub fn new(
         settings: BrokerSettings,
         admitter: JobAdmitter,
+        handler: TriggerHandler,
         pool: Pool,
         outbox_wake: Arc<Notify>,
         drains: bool,
     ) -> Self {
         let store = admitter.store.clone();
-        let intake = Intake::new(admitter, settings.clone(), pool, Arc::clone(&outbox_wake));
-        Self { settings, store, intake, outbox_wake, drains, is_empty: AtomicBool::new(false) }
+        let jobs = JobIntake { admitter, pool, outbox_wake: Arc::clone(&outbox_wake) };
+        let triggers = TriggerIntake { handler, outbox_wake: Arc::clone(&outbox_wake) };
+        Self {
+            jobs: Intake::new(jobs, settings.clone()),
+            triggers: Intake::new(triggers, settings.clone()),
+            settings,
+            store,
+            outbox_wake,
+            drains,
+            is_empty: AtomicBool::new(false),
+        }
     }
 
     /// Works on one session after another until both parts were stopped. `first` is a session that is open already.
@@ -78,20 +92,26 @@ impl BrokerWork {
         supervise(&self.settings, first, status, &stops.relay, work).await
     }
 
-    /// Returns true if no message waits in the queue, or is held by this process.
+    /// Returns true if no message waits in the queues, or is held by this process.
     pub fn is_drained(&self) -> bool {
-        self.is_empty.load(Ordering::Relaxed) && self.intake.unsettled() == 0
+        self.is_empty.load(Ordering::Relaxed) && self.jobs.unsettled() + self.triggers.unsettled() == 0
     }
 
     async fn work(&self, session: &Session, stops: &BrokerStops) -> Result<(), BrokerError> {
         let intake_publisher = Arc::new(Publisher::open(Arc::clone(&session.publishing)).await?);
         let ends = BrokerStops { intake: stops.intake.child_token(), relay: stops.relay.child_token() };
         let intake = async {
-            let ended = self.intake.run(&session.consuming, session.prefetch, &intake_publisher, &ends.intake).await;
-            if ended.is_err() {
-                ends.relay.cancel();
-            }
-            ended
+            let (consuming, prefetch) = (&session.consuming, session.prefetch);
+            let jobs = self.jobs.run(consuming, prefetch, &intake_publisher, &ends.intake);
+            let triggers = self.triggers.run(consuming, prefetch, &intake_publisher, &ends.intake);
+            let end_others = |ended: &Result<(), BrokerError>| {
+                if ended.is_err() {
+                    ends.intake.cancel();
+                    ends.relay.cancel();
+                }
+            };
+            let (jobs, triggers) = tokio::join!(jobs.inspect(end_others), triggers.inspect(end_others));
+            jobs.and(triggers)
         };
         let events = &self.settings.names.events_exchange;
         let relay = async {
@@ -121,12 +141,16 @@ impl BrokerWork {
         let names = &self.settings.names;
         loop {
             pace.tick().await;
-            let jobs = queue_depth(&session.consuming, &names.jobs_queue).await;
-            self.is_empty.store(jobs.as_ref().is_ok_and(|jobs| jobs.messages == 0), Ordering::Relaxed);
-            if let Ok(QueueDepth { messages, consumers }) = jobs {
-                metrics::queue_seen("jobs", messages);
-                metrics::consumers_seen(consumers);
+            let mut is_empty = true;
+            for (name, queue) in [("jobs", &names.jobs_queue), ("triggers", &names.triggers_queue)] {
+                let depth = queue_depth(&session.consuming, queue).await;
+                is_empty &= depth.as_ref().is_ok_and(|depth| depth.messages == 0);
+                if let Ok(QueueDepth { messages, consumers }) = depth {
+                    metrics::queue_seen(name, messages);
+                    metrics::consumers_seen(name, consumers);
+                }
             }
+            self.is_empty.store(is_empty, Ordering::Relaxed);
             if let Ok(QueueDepth { messages, .. }) = queue_depth(&session.consuming, &names.dead_queue).await {
                 metrics::queue_seen("dead", messages);
             }

@@ -10,3 +10,4 @@ pub mod backoff;
 pub mod store_poller;
 pub mod observer;
 pub mod redemption_upkeep;
+pub mod trigger_upkeep;

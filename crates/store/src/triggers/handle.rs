@@ -1,0 +1,305 @@
+//! Handles triggers: many in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::connection::error::{StoreError, reach};
+use crate::connection::statement::List;
+use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
+use crate::records::rows::unsigned;
+use crate::redemptions::definition_cache::{DefinitionCache, VersionKey};
+use crate::redemptions::facts::{CampaignNow, SegmentFacts};
+use crate::triggers::issue::{Wanted, WantedOf};
+use crate::triggers::results::NewResult;
+use crate::triggers::waiting::NewWait;
+use codemint_codes::identity::IdentityKey;
+use codemint_codes::text::hexadecimal;
+use codemint_offers::campaign::definition::Definition;
+use codemint_offers::condition::facts::Facts;
+use codemint_offers::redemption::request::Digest;
+use codemint_offers::trigger::decide::{Decision, TriggerFacts, decide, is_concerned};
+use codemint_offers::trigger::record::Trigger;
+use codemint_offers::trigger::result::{HandledTrigger, TriggerResult};
+use codemint_telemetry::failpoint;
+
+/// The answer to a trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TriggerOutcome {
+    Handled {
+        /// The trigger with its current results.
+        trigger: HandledTrigger,
+        /// False if the same trigger was handled before.
+        is_new: bool,
+    },
+    /// Another trigger was handled under the same id.
+    DifferentRequest,
+}
+
+/// Triggers, each with its digests.
+pub(super) struct Keyed<'a> {
+    pub trigger: &'a Trigger,
+    request_digest: Digest,
+    /// The keyed digest of the identity.
+    pub identity: String,
+}
+
+/// The campaigns that triggers may concern, as they are until the end of the transaction.
+pub(super) struct Concerned {
+    pub now: DateTime<Utc>,
+    pub campaigns: BTreeMap<i64, CampaignNow>,
+}
+
+/// What is known about the identities of triggers.
+pub(super) struct Known {
+    pub segments: SegmentFacts,
+    /// The digests of those who have a code, by campaign.
+    pub owners: HashMap<i64, HashSet<String>>,
+}
+
+impl Store {
+    /// Handles triggers, and answers in their order. Repeating the call after an unknown outcome returns what was done.
+    pub async fn handle_triggers(
+        &self,
+        cache: &DefinitionCache,
+        triggers: &[Trigger],
+        emits_events: bool,
+    ) -> Result<Vec<TriggerOutcome>, StoreError> {
+        let key = self.identity_key().await?;
+        let keyed: Vec<Keyed<'_>> = triggers.iter().map(|trigger| Keyed::new(trigger, &key)).collect();
+        let mut transaction = self.begin_writing().await?;
+        let (outcomes, has_changed) = transaction.handle_triggers(cache, &keyed, emits_events).await?;
+        if has_changed {
+            reach(failpoint::BEFORE_ISSUE_COMMIT).await?;
+            transaction.commit().await?;
+            reach(failpoint::AFTER_ISSUE_COMMIT).await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        Ok(outcomes)
+    }
+}
+
+impl<'a> Keyed<'a> {
+    fn new(trigger: &'a Trigger, key: &IdentityKey) -> Self {
+        let identity = key.digest(&trigger.identity).to_string();
+        Self { trigger, request_digest: trigger.digest(key), identity }
+    }
+
+    fn row(&self) -> Value {
+        let Trigger { id, trigger_type, identity, .. } = self.trigger;
+        let digest = format!("\\x{}", hexadecimal(&self.request_digest.0));
+        json!([id, digest, trigger_type, self.identity, identity, self.trigger.payload().to_string()])
+    }
+}
+
+impl StoreTransaction {
+    async fn handle_triggers(
+        &mut self,
+        cache: &DefinitionCache,
+        triggers: &[Keyed<'_>],
+        emits_events: bool,
+    ) -> Result<(Vec<TriggerOutcome>, bool), StoreError> {
+        let types: BTreeSet<&str> = triggers.iter().map(|keyed| keyed.trigger.trigger_type.as_str()).collect();
+        let concerned = self.share_concerned(cache, &types).await?;
+        // The first of each id; the others are compared with it.
+        let mut firsts: BTreeMap<&str, &Keyed<'_>> = BTreeMap::new();
+        for keyed in triggers {
+            firsts.entry(&keyed.trigger.id).or_insert(keyed);
+        }
+        let new_ids = self.insert_triggers(firsts.values().copied()).await?;
+        let known_ids: Vec<String> =
+            firsts.keys().filter(|id| !new_ids.contains(**id)).map(|id| (*id).to_owned()).collect();
+        let mut digests = self.read_request_digests(&known_ids).await?;
+        digests.extend(
+            firsts
+                .values()
+                .filter(|first| new_ids.contains(&first.trigger.id))
+                .map(|first| (first.trigger.id.clone(), first.request_digest)),
+        );
+        // In the order in which they came.
+        let mut seen = HashSet::new();
+        let mut new: Vec<&Keyed<'_>> = triggers.iter().filter(|keyed| new_ids.contains(&keyed.trigger.id)).collect();
+        new.retain(|keyed| seen.insert(&keyed.trigger.id));
+        let superseded = self.put_results(&concerned, &new).await?;
+        let mut ids: Vec<String> = firsts.keys().map(|id| (*id).to_owned()).collect();
+        ids.extend(superseded.iter().cloned());
+        let handled = self.read_results(&ids).await?;
+        if emits_events {
+            let changed = handled.values().filter(|one| new_ids.contains(&one.id) || superseded.contains(&one.id));
+            self.put_trigger_events(changed, concerned.now).await?;
+        }
+        let mut left = new_ids.clone();
+        let outcome = |keyed: &Keyed<'_>| match handled.get(&keyed.trigger.id) {
+            Some(trigger) if digests.get(&keyed.trigger.id) == Some(&keyed.request_digest) => {
+                TriggerOutcome::Handled { trigger: trigger.clone(), is_new: left.remove(&keyed.trigger.id) }
+            }
+            _ => TriggerOutcome::DifferentRequest,
+        };
+        Ok((triggers.iter().map(outcome).collect(), !new_ids.is_empty()))
+    }
+
+    /// Finds the campaigns that triggers of these types concern, and keeps them from being changed.
+    async fn share_concerned(
+        &mut self,
+        cache: &DefinitionCache,
+        types: &BTreeSet<&str>,
+    ) -> Result<Concerned, StoreError> {
+        const SQL: &str = "select no, version from campaigns where kind = 'restricted'";
+        let rows: Vec<(i64, i32)> = self.query(SQL).fetch_all().await?;
+        let keys: Result<Vec<VersionKey>, StoreError> =
+            rows.into_iter().map(|(no, version)| Ok((no, unsigned("campaigns", version)?))).collect();
+        let definitions = self.current_definitions(cache, &keys?).await?;
+        let is_concerned = |definition: &Definition| types.iter().any(|name| is_concerned(definition, name));
+        let nos: BTreeSet<i64> =
+            definitions.into_iter().filter(|(_, definition)| is_concerned(definition)).map(|(no, _)| no).collect();
+        self.share_campaigns(cache, &nos).await
+    }
+
+    /// Keeps campaigns from being changed, and reads them as they are then.
+    pub(super) async fn share_campaigns(
+        &mut self,
+        cache: &DefinitionCache,
+        nos: &BTreeSet<i64>,
+    ) -> Result<Concerned, StoreError> {
+        if nos.is_empty() {
+            let now = self.query("select clock_timestamp()").fetch_value().await?;
+            return Ok(Concerned { now, campaigns: BTreeMap::new() });
+        }
+        self.lock_uses(nos, &BTreeSet::new()).await?;
+        let (now, campaigns) = self.read_campaigns(cache, nos).await?;
+        Ok(Concerned { now, campaigns: campaigns.into_iter().collect() })
+    }
+
+    /// Inserts triggers in the order of their ids, and returns the ids of those that are new.
+    async fn insert_triggers<'t, 'k: 't>(
+        &mut self,
+        triggers: impl Iterator<Item = &'t Keyed<'k>>,
+    ) -> Result<HashSet<String>, StoreError> {
+        const SQL: &str = "
+            insert into triggers (id, request_digest, type, identity, identity_text, payload)
+            select value ->> 0, cast(value ->> 1 as bytea), value ->> 2, value ->> 3, value ->> 4, cast(value ->> 5 as json)
+              from json_array_elements($1::json)
+             where true
+            on conflict (id) do nothing
+            returning id";
+        let rows: Value = triggers.map(Keyed::row).collect();
+        Ok(self.query(SQL).bind(rows.to_string()).fetch_values().await?.into_iter().collect())
+    }
+
+    async fn read_request_digests(&mut self, ids: &[String]) -> Result<HashMap<String, Digest>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let query = self.query("select id, request_digest from triggers where id = any($1)");
+        let rows: Vec<(String, Vec<u8>)> = query.bind(List(ids)).fetch_all().await?;
+        let corrupt = |_| StoreError::Corrupt { table: "triggers", problem: "a digest has another length".to_owned() };
+        let digest = |(id, digest): (String, Vec<u8>)| Ok((id, Digest(digest.try_into().map_err(corrupt)?)));
+        rows.into_iter().map(digest).collect()
+    }
+
+    /// Decides new triggers and writes the results. Returns the earlier triggers that they supersede.
+    async fn put_results(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<BTreeSet<String>, StoreError> {
+        let known = self.read_facts_of_new(concerned, new).await?;
+        let (mut results, mut superseded) = (Vec::new(), BTreeSet::new());
+        let (mut waits, mut wanted): (BTreeMap<i64, Vec<NewWait>>, WantedOf) = (BTreeMap::new(), WantedOf::new());
+        for keyed in new {
+            for (no, campaign) in &concerned.campaigns {
+                let Trigger { id, trigger_type, deactivated_at, identity, .. } = keyed.trigger;
+                if !is_concerned(&campaign.definition, trigger_type) {
+                    continue;
+                }
+                let (trigger_id, digest) = (id.clone(), keyed.identity.clone());
+                match known.decide((*no, campaign), keyed.trigger, &digest, (false, concerned.now)) {
+                    Decision::Skip(reason) => {
+                        let result = TriggerResult::Skipped { reason };
+                        results.push(NewResult { trigger_id, campaign_no: *no, identity: digest, result });
+                    }
+                    Decision::Wait { due_at } => {
+                        let deactivated_at = deactivated_at.unwrap_or(due_at);
+                        let wait = NewWait { trigger_id, identity: digest, deactivated_at, due_at };
+                        waits.entry(*no).or_default().push(wait);
+                    }
+                    Decision::Issue => {
+                        let one = Wanted { trigger_id, digest, identity: identity.clone() };
+                        wanted.entry(*no).or_default().push(one);
+                    }
+                }
+            }
+        }
+        // Rows that wait are locked before codes are issued, as by a worker that decides what is due.
+        for (no, new) in waits {
+            let waits = self.put_waiting(no, new).await?;
+            results.extend(waits.skipped);
+            superseded.extend(waits.superseded);
+        }
+        for (no, wanted) in &wanted {
+            let issued = self.issue_for_triggers(*no, wanted).await?;
+            results.extend(wanted.iter().zip(issued).map(|(wanted, result)| NewResult {
+                trigger_id: wanted.trigger_id.clone(),
+                campaign_no: *no,
+                identity: wanted.digest.clone(),
+                result,
+            }));
+        }
+        self.insert_results(&results).await?;
+        Ok(superseded)
+    }
+
+    async fn read_facts_of_new(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<Known, StoreError> {
+        let mut by_campaign: BTreeMap<i64, HashSet<String>> = BTreeMap::new();
+        for (no, campaign) in &concerned.campaigns {
+            let of_type = new.iter().filter(|keyed| is_concerned(&campaign.definition, &keyed.trigger.trigger_type));
+            by_campaign.insert(*no, of_type.map(|keyed| keyed.identity.clone()).collect());
+        }
+        by_campaign.retain(|_, digests| !digests.is_empty());
+        let identities: BTreeSet<&str> = new.iter().map(|keyed| keyed.trigger.identity.as_str()).collect();
+        self.read_facts_of_identities(concerned, &identities, &by_campaign).await
+    }
+
+    pub(super) async fn read_facts_of_identities(
+        &mut self,
+        concerned: &Concerned,
+        identities: &BTreeSet<&str>,
+        by_campaign: &BTreeMap<i64, HashSet<String>>,
+    ) -> Result<Known, StoreError> {
+        let definitions: Vec<Arc<Definition>> =
+            concerned.campaigns.values().map(|campaign| Arc::clone(&campaign.definition)).collect();
+        Ok(Known {
+            segments: self.read_segments(definitions.iter().map(|definition| &**definition), identities).await?,
+            owners: self.find_owners(by_campaign).await?,
+        })
+    }
+}
+
+impl Known {
+    /// Decides one trigger for one campaign.
+    pub(super) fn decide(
+        &self,
+        (campaign_no, campaign): (i64, &CampaignNow),
+        trigger: &Trigger,
+        digest: &str,
+        (is_due, now): (bool, DateTime<Utc>),
+    ) -> Decision {
+        let definition = &campaign.definition;
+        let stated = Facts {
+            attributes: &trigger.attributes,
+            segments: &trigger.segments,
+            cart: None,
+            day: now.with_timezone(&definition.zone).date_naive(),
+        };
+        let segments = self.segments.of(&stated, Some(&trigger.identity));
+        let facts = TriggerFacts {
+            trigger_type: &trigger.trigger_type,
+            attributes: &trigger.attributes,
+            segments: &segments,
+            deactivated_at: trigger.deactivated_at,
+            has_code: self.owners.get(&campaign_no).is_some_and(|owners| owners.contains(digest)),
+            is_due,
+        };
+        decide(definition, &facts, now)
+    }
+}

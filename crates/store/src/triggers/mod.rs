@@ -1,0 +1,7 @@
+//! Triggers: what happened at the shop, and what campaigns did about it.
+
+pub mod handle;
+pub mod due;
+pub mod results;
+mod issue;
+mod waiting;

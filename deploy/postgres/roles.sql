@@ -79,7 +79,7 @@ grant update (state) on chunks to codemint_server;
 
 -- Triggers issue codes, by message in workers and by the HTTP API, and referrals reward those who brought friends.
 grant select, insert, update on triggers, trigger_results, referrers, referrals to codemint_generator, codemint_server;
-grant update (revoked_at, trigger_id) on assignments to codemint_generator, codemint_redeemer;
+grant update (revoked_at) on assignments to codemint_generator, codemint_redeemer;
 grant select on segments, segment_members to codemint_generator;
 grant select, insert, update on referrers, referrals to codemint_redeemer;
 grant select, insert, update, delete on pool to codemint_redeemer;

@@ -365,7 +365,7 @@ impl Facts {
         let tree = &self.referrals.tree;
         if definition.is_referral() && tree.owner(&asked.code).is_none() {
             // It waits in the pool: nobody has passed it on.
-            return Ok(Verdict { discount: None, reasons: vec![ReasonCode::CodeNotFound.into()] });
+            return Ok(Verdict { discount: None, reasons: reasons_of_unknown(&asked.request.context) });
         }
         let (context, cart) = (&asked.request.context, asked.request.cart.as_ref());
         let facts = ConditionFacts {

@@ -60,6 +60,7 @@ impl Store {
                 redemptions: forgotten.redemptions + more.redemptions,
                 codes: forgotten.codes + more.codes + referrers,
                 segments: forgotten.segments + more.segments,
+                triggers: forgotten.triggers + more.triggers,
                 is_complete: more.is_complete,
             };
         }

@@ -5,7 +5,7 @@ pub mod code_origins;
 pub mod definition_cache;
 pub(crate) mod allowances;
 mod at_once;
-mod segment_facts;
+pub(crate) mod segment_facts;
 pub mod facts;
 mod candidates;
 pub mod redeem;

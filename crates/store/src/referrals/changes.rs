@@ -135,7 +135,7 @@ impl StoreTransaction {
     ) -> Result<HashMap<(i64, &'a str), String>, StoreError> {
         let mut by_campaign: BTreeMap<i64, Vec<(&'a str, ToIssue)>> = BTreeMap::new();
         for one in confirmed.iter().filter(|one| matches!(one.place, Place::New { .. })) {
-            let wanted = ToIssue { identity: one.address.clone(), cause: "issue" };
+            let wanted = ToIssue { identity: one.address.clone(), cause: "issue", trigger_id: None };
             by_campaign.entry(one.campaign_no).or_default().push((&*one.friend, wanted));
         }
         let mut codes = HashMap::new();

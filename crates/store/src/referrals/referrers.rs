@@ -95,7 +95,7 @@ impl StoreTransaction {
         if let Some(refusal) = refusal_of_time(&campaign) {
             return Ok(Some(PutReferrer::Refused(refusal)));
         }
-        let wanted = ToIssue { identity: plain.clone(), cause: "issue" };
+        let wanted = ToIssue { identity: plain.clone(), cause: "issue", trigger_id: None };
         let mut issued = self.issue_to(campaign.no, &[(&digest, &wanted)]).await?;
         let Some(code) = issued.issued.remove(&digest) else {
             let is_elsewhere = issued.others.contains_key(&digest);

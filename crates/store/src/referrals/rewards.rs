@@ -119,7 +119,6 @@ impl StoreTransaction {
     ) -> Result<Reward, StoreError> {
         const VALID_AGAIN: &str = "
             update assignments set revoked_at = null where campaign_no = $1 and identity = $2 and revoked_at is not null";
-        const TRIGGER: &str = "update assignments set trigger_id = $3 where campaign_no = $1 and identity = $2";
         let digest = key.digest(address).to_string();
         if let Some(code) = self.find_codes_of(campaign.no, std::slice::from_ref(&digest)).await?.remove(&digest) {
             self.query(VALID_AGAIN).bind(campaign.no).bind(digest).execute().await?;
@@ -128,15 +127,12 @@ impl StoreTransaction {
         if refusal_of(campaign).is_some() {
             return Ok(Reward::Later);
         }
-        let wanted = ToIssue { identity: address.to_owned(), cause: "trigger" };
+        let trigger_id = Some(format!("referral:{}", due.redemption_id));
+        let wanted = ToIssue { identity: address.to_owned(), cause: "trigger", trigger_id };
         let mut issued = self.issue_to(campaign.no, &[(&digest, &wanted)]).await?;
         if let Some(code) = issued.others.remove(&digest) {
             return Ok(Reward::Issued { code });
         }
-        let Some(code) = issued.issued.remove(&digest) else { return Ok(Reward::Later) };
-        let trigger = format!("referral:{}", due.redemption_id);
-        let update = self.query(TRIGGER).bind(campaign.no).bind(digest).bind(trigger);
-        require_rows("the trigger of a reward", update.execute().await?, 1)?;
-        Ok(Reward::Issued { code })
+        Ok(issued.issued.remove(&digest).map_or(Reward::Later, |code| Reward::Issued { code }))
     }
 }

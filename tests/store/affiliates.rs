@@ -30,7 +30,10 @@ fn rule(name: &str, mask: &str, fields: &Value) -> Rule {
 
 async fn create_campaign(store: &Store) {
     let document = definition("choc", "private", "CHOC-[:safe:]{8}", &json!({}));
-    store.create_campaign(&read_definition(&document, NameFrom::Document).expect("a definition")).await.expect("a campaign");
+    store
+        .create_campaign(&read_definition(&document, NameFrom::Document).expect("a definition"))
+        .await
+        .expect("a campaign");
 }
 
 async fn put(store: &Store, rule: &Rule) -> PutRule {
@@ -43,9 +46,9 @@ fn exclusion(number: usize) -> Exclusion {
 }
 
 fn batches(count: usize) -> impl Iterator<Item = Vec<Exclusion>> + Send {
-    (0..count).step_by(EXCLUSIONS_AT_ONCE).map(move |first| {
-        (first..count.min(first + EXCLUSIONS_AT_ONCE)).map(exclusion).collect()
-    })
+    (0..count)
+        .step_by(EXCLUSIONS_AT_ONCE)
+        .map(move |first| (first..count.min(first + EXCLUSIONS_AT_ONCE)).map(exclusion).collect())
 }
 
 fn offered(reference: &str, rule: &str) -> ResolvedDocument {
@@ -60,7 +63,8 @@ fn unchanged(reference: &str, reason: &str) -> ResolvedDocument {
 on_all_stores!(a_rule_is_read_back_as_it_was_put_and_each_change_has_a_version_and_an_audit_row);
 async fn a_rule_is_read_back_as_it_was_put_and_each_change_has_a_version_and_an_audit_row(place: TestStore) {
     let store = &place.store;
-    let periods = json!([{ "from": "2027-03-01T00:00:00.5+01:00", "to": null }, { "from": null, "to": "2027-01-01T00:00:00Z" }]);
+    let periods =
+        json!([{ "from": "2027-03-01T00:00:00.5+01:00", "to": null }, { "from": null, "to": "2027-01-01T00:00:00Z" }]);
     let first = rule("choc-2027", "0#########", &json!({ "priority": -3, "periods": periods }));
     assert_eq!(put(store, &first).await, PutRule::UnknownCampaign);
     create_campaign(store).await;
@@ -260,7 +264,9 @@ async fn resolving_writes_nothing(place: TestStore) {
     put(&place.store, &rule("choc-2027", "0#########", &json!({}))).await;
     let tables = match place.kind {
         Kind::Sqlite => "select name from sqlite_master where type = 'table' order by name",
-        Kind::Postgres => "select table_name::text from information_schema.tables where table_schema = 'public' order by 1",
+        Kind::Postgres => {
+            "select table_name::text from information_schema.tables where table_schema = 'public' order by 1"
+        }
     };
     let tables = place.texts(tables).await;
     assert!(tables.len() > 20, "{tables:?}");

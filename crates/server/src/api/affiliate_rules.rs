@@ -96,7 +96,9 @@ async fn put(
             return Err(Problem::invalid_field("/campaign", advice));
         }
         PutRule::TooMany => {
-            let detail = format!("there are {RULES_MAX} rules, the most that there may be; remove one, or join some in one mask");
+            let detail = format!(
+                "there are {RULES_MAX} rules, the most that there may be; remove one, or join some in one mask"
+            );
             return Err(Problem::new(TOO_MANY_RULES, detail));
         }
         PutRule::Conflict(others) => return Err(Problem::new(RULE_CONFLICT, conflict(&name, &others))),

@@ -55,7 +55,11 @@ pub async fn measure_resolving(server: &Server, scale: Scale) -> bool {
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
         let seen = resolve_each(&connections, exclusions).await;
-        println!("{rules} rules, {exclusions} exclusions: {:.0}/s, p99 {:.1} ms", seen.per_second(), seen.quantile(0.99));
+        println!(
+            "{rules} rules, {exclusions} exclusions: {:.0}/s, p99 {:.1} ms",
+            seen.per_second(),
+            seen.quantile(0.99)
+        );
         rates.push(seen.per_second());
     }
     let mut shares = Vec::new();
@@ -65,7 +69,8 @@ pub async fn measure_resolving(server: &Server, scale: Scale) -> bool {
         println!("{FEW} affiliates {few:.0}/s, {MANY} affiliates {many:.0}/s");
         shares.push(many / few);
     }
-    let mut holds = scale.at_least("references/s over HTTP, median of the rounds", median(&rates), RESOLVED_PER_SECOND_MIN);
+    let mut holds =
+        scale.at_least("references/s over HTTP, median of the rounds", median(&rates), RESOLVED_PER_SECOND_MIN);
     holds &= scale.at_least("with many affiliates as a share of few", median(&shares), SHARE_MIN);
     api.stop().await;
     holds
@@ -82,9 +87,9 @@ async fn put_rule(place: &TestStore, no: u64) {
 /// Excludes so many references: those with even numbers.
 async fn exclude(place: &TestStore, count: u64) {
     let exclusion = |number: u64| Exclusion { reference: format!("0{:09}", number * 2), details: Details::default() };
-    let batches = (0..count).step_by(EXCLUSIONS_AT_ONCE).map(|first| {
-        (first..count.min(first + EXCLUSIONS_AT_ONCE as u64)).map(exclusion).collect::<Vec<Exclusion>>()
-    });
+    let batches = (0..count)
+        .step_by(EXCLUSIONS_AT_ONCE)
+        .map(|first| (first..count.min(first + EXCLUSIONS_AT_ONCE as u64)).map(exclusion).collect::<Vec<Exclusion>>());
     let replaced = place.store.replace_exclusions("rule-0000", batches).await.expect("an answer");
     assert!(matches!(replaced, Excluding::Done(_)), "{replaced:?}");
 }

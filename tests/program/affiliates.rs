@@ -61,12 +61,18 @@ async fn a_rule_is_set_listed_shown_switched_and_removed(place: TestStore) {
     assert_eq!(off, "0123456789  unchanged: not-active\n");
     assert_eq!(run(&place, &["rule", "on", "choc", "--json"], 0).await.json()["active"], true);
     let audit = place.codemint(["audit", "--action", "affiliate_rule_change"]).run().await.expect_code(0).stdout;
-    assert_names(&audit, &["detail choc: created", "detail choc: replaced", "detail choc: switched off", "choc: switched on"]);
+    assert_names(
+        &audit,
+        &["detail choc: created", "detail choc: replaced", "detail choc: switched off", "choc: switched on"],
+    );
     assert_eq!(run(&place, &["rule", "list", "--json"], 0).await.json()[0]["name"], "choc");
     assert_eq!(run(&place, &["rule", "remove", "choc"], 0).await.stdout, "rule choc was removed\n");
     for args in [&["rule", "show", "choc"][..], &["rule", "on", "choc"], &["exclusion", "add", "choc", "0123456789"]] {
         let missing = run(&place, args, 3).await.stderr;
-        assert_names(&missing, &["error: there is no rule choc in this store; `codemint ", "rule list` shows its rules"]);
+        assert_names(
+            &missing,
+            &["error: there is no rule choc in this store; `codemint ", "rule list` shows its rules"],
+        );
         proposed(&place, &missing).run().await.expect_code(0);
     }
 }
@@ -77,18 +83,21 @@ async fn a_rule_that_is_wrong_or_in_conflict_is_refused() {
     with_rule(&place).await;
     let broken = r#"{ "mask": "0##{", "prefix": "F C", "priority": 0.5, "periods": [ { "from": "now" } ], "x": 1 }"#;
     let refused = with_file(&place, &["rule", "set", "b", "b.json"], broken, 4).await.stderr;
-    assert_names(&refused, &["error: b.json has 6 problems; nothing was changed\n", "  /campaign: campaign is missing"]);
+    assert_names(
+        &refused,
+        &["error: b.json has 6 problems; nothing was changed\n", "  /campaign: campaign is missing"],
+    );
     assert_names(&refused, &["  /periods/0/from: found \"now\"; a time", "  /prefix: a prefix has at most 16 letters"]);
     let other = r#"{ "mask": "01########", "campaign": "spring", "active": false }"#;
     let refused = with_file(&place, &["rule", "set", "other", "b.json"], other, 4).await.stderr;
-    assert_names(&refused, &["error: the rule other concerns references that choc concerns at the same time", "another priority"]);
+    assert_names(
+        &refused,
+        &["error: the rule other concerns references that choc concerns at the same time", "another priority"],
+    );
     let other = r#"{ "mask": "01########", "campaign": "spring", "prefix": "FGV", "priority": 1 }"#;
     with_file(&place, &["rule", "set", "other", "b.json"], other, 0).await;
     let resolved = run(&place, &["resolve", "0123456789", "0223456789"], 0).await.stdout;
-    assert_eq!(
-        resolved,
-        "FGV0123456789  rule other, campaign spring\nFCH0223456789  rule choc, campaign spring\n"
-    );
+    assert_eq!(resolved, "FGV0123456789  rule other, campaign spring\nFCH0223456789  rule choc, campaign spring\n");
     let long = run(&place, &["rule", "show", &"x".repeat(201)], 3).await.stderr;
     assert_names(&long, &["there is no rule xxx"]);
     let named = with_file(&place, &["rule", "set", " ", "b.json"], other, 4).await.stderr;
@@ -115,7 +124,10 @@ async fn exclusions_are_added_removed_listed_replaced_and_exported(place: TestSt
     assert_eq!(listed.lines().count(), 2, "{listed}");
     assert_names(&listed, &["0123456780            Rose; Ltd             -                     \"own\" contract\n"]);
     let export = run(&place, &["exclusion", "export", "choc"], 0).await.stdout;
-    assert_names(&export, &["reference,affiliate,promotion,note\n0000000001,,FGV,\n", "0123456780,Rose; Ltd,,\"\"\"own\"\" contract\"\n"]);
+    assert_names(
+        &export,
+        &["reference,affiliate,promotion,note\n0000000001,,FGV,\n", "0123456780,Rose; Ltd,,\"\"\"own\"\" contract\"\n"],
+    );
     std::fs::write(place.path().join("export.csv"), &export).expect("a file");
     let input = Stdio::from(File::open(place.path().join("export.csv")).expect("a file"));
     let piped = place.codemint(["affiliate", "exclusion", "replace", "choc", "-", "--json"]).stdin(input).run().await;
@@ -132,7 +144,10 @@ async fn exclusions_are_added_removed_listed_replaced_and_exported(place: TestSt
     let twice = run(&place, &["exclusion", "remove", "choc", "0000000001"], 3).await.stderr;
     assert_eq!(twice, "error: 0000000001 is not excluded from rule choc; nothing was changed\n");
     let audit = place.codemint(["audit", "--action", "affiliate_exclusions_change"]).run().await.expect_code(0).stdout;
-    assert_names(&audit, &["detail choc: exclusion added", "detail choc: exclusions: 2 instead of 1", "choc: exclusion removed"]);
+    assert_names(
+        &audit,
+        &["detail choc: exclusion added", "detail choc: exclusions: 2 instead of 1", "choc: exclusion removed"],
+    );
     assert!(!audit.contains("0000000001") && !audit.contains("Rose"), "{audit}");
     let none = with_file(&place, &["exclusion", "replace", "choc", "e.csv"], "reference\n", 0).await.stdout;
     assert_eq!(none, "rule choc has 0 exclusions, 2 before\n");
@@ -159,7 +174,10 @@ async fn a_list_of_exclusions_with_wrong_lines_changes_nothing_and_names_them(pl
     let refused = with_file(&place, &["exclusion", "replace", "choc", "e.csv"], &many, 4).await.stderr;
     assert_names(&refused, &["120 wrong lines", "\n  line 101: ", "\n  and 20 more\n"]);
     for (text, problem) in [
-        ("", "the first row has no column reference; write a header with the columns reference, affiliate, promotion, note"),
+        (
+            "",
+            "the first row has no column reference; write a header with the columns reference, affiliate, promotion, note",
+        ),
         ("0123456789\n", "the first row has no column reference"),
         ("reference,promo\n0123456789,x\n", "the header has 1 unknown column; its columns are reference, affiliate"),
         ("reference,note,Note\n", "the header has the column note more than once"),

@@ -15,7 +15,8 @@ async fn tell(script: &str, last_line: &str) {
     let place = EmptyPlace::create();
     let path = format!("{}:/usr/bin:/bin", program().parent().expect("a directory").display());
     let file = root().join("examples/stories").join(script).display().to_string();
-    let ran = Codemint::built_elsewhere(Path::new("/bin/sh"), place.path()).args([&file]).env("PATH", &path).run().await;
+    let ran =
+        Codemint::built_elsewhere(Path::new("/bin/sh"), place.path()).args([&file]).env("PATH", &path).run().await;
     assert_eq!(ran.code, 0, "{script}: {ran:?}");
     assert_eq!(ran.stdout.lines().last(), Some(last_line), "{script}: {ran:?}");
 }

@@ -29,7 +29,10 @@ fn operations(document: &Value) -> Vec<(String, String, String)> {
 
 /// Puts something where a parameter stands.
 fn filled(path: &str) -> String {
-    path.replace("{id}", &Uuid::now_v7().to_string()).replace("{name}", "none").replace("{identity}", "nobody").replace("{reference}", "0123")
+    path.replace("{id}", &Uuid::now_v7().to_string())
+        .replace("{name}", "none")
+        .replace("{identity}", "nobody")
+        .replace("{reference}", "0123")
 }
 
 on_stores!([sqlite, postgres] each_operation_needs_its_scope_and_no_other_suffices);

@@ -46,7 +46,8 @@ async fn a_rule_is_put_read_listed_and_removed_as_the_contract_says(place: TestS
 
     let broken = json!({ "mask": "0#{", "prefix": "F H", "active": 1, "periods": [{ "from": "x" }], "reward": 1 });
     let problem = put(RULE, broken).await.expect_problem(422, "invalid");
-    let fields: Vec<&str> = problem["errors"].as_array().expect("errors").iter().filter_map(|e| e["field"].as_str()).collect();
+    let fields: Vec<&str> =
+        problem["errors"].as_array().expect("errors").iter().filter_map(|e| e["field"].as_str()).collect();
     assert_eq!(fields, ["/reward", "/mask", "/prefix", "/campaign", "/active", "/periods/0/from"]);
     let nowhere = json!({ "mask": "1###", "campaign": "none" });
     let problem = put("/v1/affiliates/rules/b", nowhere).await.expect_problem(422, "invalid");
@@ -54,7 +55,10 @@ async fn a_rule_is_put_read_listed_and_removed_as_the_contract_says(place: TestS
     let other = json!({ "mask": "*#########", "campaign": "choc", "active": false });
     let problem = put("/v1/affiliates/rules/b", other).await.expect_problem(422, "rule-conflict");
     let detail = problem["detail"].as_str().expect("a detail");
-    assert!(detail.contains("the rule b ") && detail.contains(" choc-2027 ") && detail.contains("another priority"), "{detail}");
+    assert!(
+        detail.contains("the rule b ") && detail.contains(" choc-2027 ") && detail.contains("another priority"),
+        "{detail}"
+    );
     let other = json!({ "mask": "*#########", "campaign": "choc", "priority": -1 });
     put("/v1/affiliates/rules/b", other).await.expect(201);
     put(&format!("/v1/affiliates/rules/{}", "x".repeat(201)), rule()).await.expect_problem(422, "invalid");
@@ -77,7 +81,8 @@ async fn exclusions_are_put_listed_replaced_and_removed(place: TestStore) {
     server.ask("PUT", &format!("{LIST}/0123456780"), &key, Some(json!({}))).await.expect_problem(404, "not-found");
     server.send_list("PUT", LIST, &key, "reference\n").await.expect_problem(404, "not-found");
     server.ask("PUT", RULE, &key, Some(rule())).await.expect(201);
-    let put = async |reference: &str, body: Value| server.ask("PUT", &format!("{LIST}/{reference}"), &key, Some(body)).await;
+    let put =
+        async |reference: &str, body: Value| server.ask("PUT", &format!("{LIST}/{reference}"), &key, Some(body)).await;
     let rose = json!({ "affiliate": "Rose, Ltd", "promotion": "FGV", "note": null });
     let added = put("0123456780", rose.clone()).await.expect(201);
     assert_eq!(added, json!({ "reference": "0123456780", "affiliate": "Rose, Ltd", "promotion": "FGV", "note": null }));
@@ -106,7 +111,8 @@ async fn exclusions_are_put_listed_replaced_and_removed(place: TestStore) {
 
     let wrong = "reference,note\n0123456701,x\n123456780,\n0123456702,a,b\n";
     let problem = server.send_list("PUT", LIST, &key, wrong).await.expect_problem(422, "invalid");
-    let fields: Vec<&str> = problem["errors"].as_array().expect("errors").iter().filter_map(|e| e["field"].as_str()).collect();
+    let fields: Vec<&str> =
+        problem["errors"].as_array().expect("errors").iter().filter_map(|e| e["field"].as_str()).collect();
     assert_eq!(fields, ["line 3", "line 4"]);
     server.send_list("PUT", LIST, &key, "number\n0123456701\n").await.expect_problem(422, "invalid");
     server.ask("PUT", LIST, &key, Some(json!([]))).await.expect_problem(415, "unsupported-media-type");
@@ -131,7 +137,8 @@ async fn two_servers_resolve_references_by_a_change_within_a_second_of_it(place:
     let second = ApiServer::start_with(&place, &[], &["--no-worker"]).await;
     first.ask("PUT", RULE, &key, Some(rule())).await.expect(201);
     let offered = json!({ "reference": "FCH0123456789", "rule": "choc-2027", "campaign": "choc", "reason": null });
-    let unchanged = |reason: &str| json!({ "reference": "0123456789", "rule": null, "campaign": null, "reason": reason });
+    let unchanged =
+        |reason: &str| json!({ "reference": "0123456789", "rule": null, "campaign": null, "reason": reason });
     let both_say = async |expected: Value| {
         let changed = Instant::now();
         loop {

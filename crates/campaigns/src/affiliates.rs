@@ -90,7 +90,9 @@ impl Kept {
     /// Returns the look that is under way, or begins one. It goes on if nobody waits for it any more.
     fn look(self: &Arc<Self>) -> watch::Receiver<Look> {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(look) = look.as_ref().filter(|look| matches!(*look.borrow(), Look::UnderWay) && look.has_changed().is_ok()) {
+        if let Some(look) =
+            look.as_ref().filter(|look| matches!(*look.borrow(), Look::UnderWay) && look.has_changed().is_ok())
+        {
             return look.clone();
         }
         let (ended, begun) = watch::channel(Look::UnderWay);

@@ -94,7 +94,10 @@ fn places<const N: usize>(head: &[u8], columns: [&'static str; N]) -> Result<(u8
     let named = separator_line(&text).map(|(separator, _length)| separator);
     let known = |names: &[String], column: &str| names.iter().filter(|name| is_named(name, column)).count();
     let has_first = |names: &Vec<String>| columns.first().is_some_and(|column| known(names, column) > 0);
-    let mut headers = named.into_iter().chain(SEPARATORS).filter_map(|separator| Some((separator, header(&text[..], separator).ok()?)));
+    let mut headers = named
+        .into_iter()
+        .chain(SEPARATORS)
+        .filter_map(|separator| Some((separator, header(&text[..], separator).ok()?)));
     let (separator, names) = match headers.find(|(_, names)| has_first(names)) {
         Some(found) => found,
         None => {

@@ -87,7 +87,9 @@ impl Add {
         let (reference, rule) = (printable(&exclusion.reference), printable(&self.rule));
         match is_new {
             true => print_line(&format!("{reference} is excluded from rule {rule}")),
-            false => print_line(&format!("{reference} was excluded from rule {rule} already; its details were replaced")),
+            false => {
+                print_line(&format!("{reference} was excluded from rule {rule} already; its details were replaced"))
+            }
         }
     }
 }
@@ -226,7 +228,12 @@ impl Replace {
         let replaced = done(context, &self.rule, list.replace(context, &store, &self.rule).await?)?;
         if self.json {
             let rule = self.rule;
-            return print_json(&ReplacedExclusionsDocument { rule, before: replaced.before, now: replaced.now, repeated });
+            return print_json(&ReplacedExclusionsDocument {
+                rule,
+                before: replaced.before,
+                now: replaced.now,
+                repeated,
+            });
         }
         let repeated = match repeated {
             0 => String::new(),
@@ -279,7 +286,8 @@ impl Export {
         let mut result = if self.json { Ok(()) } else { encode(&mut encoded, &[COLUMNS]) };
         let take = |page: Vec<Exclusion>| {
             if result.is_ok() {
-                result = if self.json { encode_json(&mut encoded, page) } else { encode(&mut encoded, &all_rows(&page)) };
+                result =
+                    if self.json { encode_json(&mut encoded, page) } else { encode(&mut encoded, &all_rows(&page)) };
             }
         };
         store.read_all_exclusions(no, take).await?;

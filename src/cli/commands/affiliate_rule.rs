@@ -90,7 +90,9 @@ fn done(context: &Context, rule: &Rule, put: PutRule) -> Result<&'static str, Fa
         PutRule::UnknownCampaign => {
             let list = context.command("campaign list");
             let campaign = printable(&rule.campaign);
-            Err(Failure::impossible(format!("there is no campaign {campaign} in this store; {list} shows its campaigns")))
+            Err(Failure::impossible(format!(
+                "there is no campaign {campaign} in this store; {list} shows its campaigns"
+            )))
         }
         PutRule::TooMany => Err(Failure::impossible(format!(
             "there are {} rules, the most that there may be; remove one, or join some in one mask",
@@ -121,7 +123,10 @@ impl List {
             context.note("no rules");
             return Ok(());
         }
-        print_line(&format!("{:<3}  {:>8}  {:>10}  {:<16}  {:<20}  RULE", "ON", "PRIORITY", "EXCLUSIONS", "PREFIX", "CAMPAIGN"))?;
+        print_line(&format!(
+            "{:<3}  {:>8}  {:>10}  {:<16}  {:<20}  RULE",
+            "ON", "PRIORITY", "EXCLUSIONS", "PREFIX", "CAMPAIGN"
+        ))?;
         documents.iter().try_for_each(|document| {
             let RuleDocument { name, prefix, campaign, active, priority, exclusions, .. } = document;
             let (active, exclusions) = (if *active { "on" } else { "off" }, grouped((*exclusions).into()));

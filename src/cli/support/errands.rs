@@ -134,7 +134,8 @@ async fn replace_exclusions(context: &Context, store: &Store, errand: NewExclusi
         }
         if list.wrong_lines > 0 {
             let error = |(line, problem): &(u64, String)| FieldProblem::new(format!("line {line}"), problem.clone());
-            let detail = format!("{} lines are wrong; nothing was changed; errors names the first ones", list.wrong_lines);
+            let detail =
+                format!("{} lines are wrong; nothing was changed; errors names the first ones", list.wrong_lines);
             return Err(Problem::invalid_in_many(detail, list.wrong.iter().map(error)));
         }
         let repeated = list.repeated;

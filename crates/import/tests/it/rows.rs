@@ -31,14 +31,18 @@ fn columns_stand_in_any_order_and_may_be_missing() {
         assert_eq!(read(text.as_bytes()).expect("rows"), expected, "{text:?}");
     }
     assert_eq!(read(b"sep=;\nreference;note\n01;a\n").expect("rows"), [row(3, ["01", "", "a"])]);
-    assert_eq!(read(b"reference,note\n01,\"a\nb\"\n02,c\n").expect("rows"), [row(2, ["01", "", "a\nb"]), row(4, ["02", "", "c"])]);
+    assert_eq!(
+        read(b"reference,note\n01,\"a\nb\"\n02,c\n").expect("rows"),
+        [row(2, ["01", "", "a\nb"]), row(4, ["02", "", "c"])]
+    );
     assert_eq!(read(b"reference\n").expect("rows"), []);
 }
 
 #[test]
 fn rows_that_cannot_be_read_are_named_by_their_lines() {
     let long = "x".repeat(5000);
-    let text = [b"note,reference\nx\n\na,01,b\n\xff,02\n".to_vec(), format!("{long},03\nfine,04\n").into_bytes()].concat();
+    let text =
+        [b"note,reference\nx\n\na,01,b\n\xff,02\n".to_vec(), format!("{long},03\nfine,04\n").into_bytes()].concat();
     let expected = vec![
         (2, Err(InvalidRow::NoField)),
         (3, Err(InvalidRow::Empty)),

@@ -31,7 +31,8 @@ impl Excluded {
             text: String::with_capacity(self.text.len() + changes.keys().map(String::len).sum::<usize>()),
             starts: Vec::with_capacity(self.len() + changes.len()),
         };
-        let mut added = changes.iter().filter(|(_, is_added)| **is_added).map(|(reference, _)| reference.as_str()).peekable();
+        let mut added =
+            changes.iter().filter(|(_, is_added)| **is_added).map(|(reference, _)| reference.as_str()).peekable();
         for reference in (0..self.len()).map(|place| self.get(place)) {
             while let Some(before) = added.next_if(|added| *added <= reference) {
                 let _added = changed.push(before);

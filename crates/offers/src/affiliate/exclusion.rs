@@ -123,5 +123,7 @@ impl Exclusion {
 
 /// Says why a reference cannot be excluded from a rule with this mask.
 pub fn not_described(mask: &str) -> String {
-    format!("the mask {mask} of the rule does not describe the reference; write all of it, with zeros at its beginning, without the prefix")
+    format!(
+        "the mask {mask} of the rule does not describe the reference; write all of it, with zeros at its beginning, without the prefix"
+    )
 }

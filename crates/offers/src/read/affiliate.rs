@@ -60,7 +60,8 @@ fn mask(node: &Node<'_>) -> Option<(Mask, String)> {
         Err(error) => return node.wrong(format!("byte {}: {}", error.offset + 1, error.problem)),
     };
     if mask.check_length() > 0 {
-        return node.wrong("references have no check characters of this program; write # ? * or a set instead of [:check:]");
+        return node
+            .wrong("references have no check characters of this program; write # ? * or a set instead of [:check:]");
     }
     Some((mask, text.clone()))
 }
@@ -81,7 +82,8 @@ fn check_length(object: &Object<'_>, mask: Option<&(Mask, String)>, prefix: Opti
     let (Some((mask, _)), Some(prefix)) = (mask, prefix) else { return };
     let length = prefix.len() + mask.code_length();
     if length > REFERENCE_LENGTH_MAX {
-        let message = format!("prefix and mask have {length} characters together; at most {REFERENCE_LENGTH_MAX} are allowed");
+        let message =
+            format!("prefix and mask have {length} characters together; at most {REFERENCE_LENGTH_MAX} are allowed");
         object.wrong("mask", message);
     }
 }

@@ -122,7 +122,14 @@ fn excluded_references_are_found_in_a_few_bytes_each() {
     }
     assert!(!excluded.contains("") && !excluded.contains("0") && !excluded.contains("X"));
     assert_eq!(excluded.bytes(), references.len() * (10 + 4));
-    let changes = [("0000000001", true), ("0000000003", false), ("X", true), ("0000000006", true), ("0000000007", false), ("", true)];
+    let changes = [
+        ("0000000001", true),
+        ("0000000003", false),
+        ("X", true),
+        ("0000000006", true),
+        ("0000000007", false),
+        ("", true),
+    ];
     let changed = excluded.changed(&changes.map(|(reference, is_added)| (reference.to_owned(), is_added)).into());
     assert_eq!(changed.len(), references.len() + 2);
     for (reference, expected) in [("0000000000", true), ("0000029997", true)].into_iter().chain(changes) {

@@ -29,7 +29,8 @@ fn rule(name: &str, mask: &str, prefix: &str) -> Rule {
 }
 
 fn book(rules: impl IntoIterator<Item = (Rule, Vec<String>)>) -> RuleBook {
-    let excluded = |excluded: Vec<String>| Excluded::from(excluded.iter().map(|one| normalized(one)).collect::<Vec<_>>());
+    let excluded =
+        |excluded: Vec<String>| Excluded::from(excluded.iter().map(|one| normalized(one)).collect::<Vec<_>>());
     RuleBook::new(rules.into_iter().map(|(rule, references)| (rule, Arc::new(excluded(references)))))
 }
 

@@ -152,7 +152,9 @@ async fn list(
 ) -> Result<Response, Problem> {
     let (most, after) = (limit(most)?, place::<String>(cursor.as_deref())?);
     let prefix = match &prefix {
-        Some(prefix) => checked_reference(prefix).map_err(|error| Problem::invalid_field("prefix", error.to_string()))?,
+        Some(prefix) => {
+            checked_reference(prefix).map_err(|error| Problem::invalid_field("prefix", error.to_string()))?
+        }
         None => String::new(),
     };
     let accepted = accepted(&headers)?;

@@ -21,8 +21,9 @@ use utoipa_axum::routes;
 
 use crate::api::access::{Allowed, Manage, Redeem};
 use crate::api::body::{InPath, InQuery, JsonBody};
+use crate::api::list_errands::no_rule;
 use crate::api::paging::{Page, Paging, limit, place};
-use crate::api::problem::{Kind, NOT_FOUND, Problem, refusal};
+use crate::api::problem::{Kind, Problem, refusal};
 use crate::api::service::Api;
 
 const RULE_CONFLICT: Kind = refusal("rule-conflict", "Another rule concerns the same references at the same time");
@@ -95,7 +96,9 @@ async fn put(
             return Err(Problem::invalid_field("/campaign", advice));
         }
         PutRule::TooMany => {
-            let detail = format!("there are {RULES_MAX} rules, the most that there may be; remove one, or join some in one mask");
+            let detail = format!(
+                "there are {RULES_MAX} rules, the most that there may be; remove one, or join some in one mask"
+            );
             return Err(Problem::new(TOO_MANY_RULES, detail));
         }
         PutRule::Conflict(others) => return Err(Problem::new(RULE_CONFLICT, conflict(&name, &others))),
@@ -153,7 +156,7 @@ async fn remove(
 ) -> Result<Json<RemovedRule>, Problem> {
     match api.store.delete_affiliate_rule(&name).await? {
         true => Ok(Json(RemovedRule { name, removed: true })),
-        false => Err(missing(&name)),
+        false => Err(no_rule(&name)),
     }
 }
 
@@ -205,9 +208,5 @@ fn check_name(name: &str) -> Result<(), Problem> {
 /// `not-found` if there is no rule of this name.
 pub(super) async fn find(api: &Api, name: &str) -> Result<StoredRule, Problem> {
     let found = api.store.find_affiliate_rule(name).await?;
-    found.ok_or_else(|| missing(name))
-}
-
-pub(super) fn missing(name: &str) -> Problem {
-    Problem::new(NOT_FOUND, format!("there is no rule {} for affiliates", printable(name)))
+    found.ok_or_else(|| no_rule(name))
 }

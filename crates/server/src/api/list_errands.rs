@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use codemint_codes::job::record::Job;
+use codemint_codes::text::printable;
 use codemint_codes::wire::list::{ListDocument, MembersDocument};
 use codemint_offers::affiliate::document::ReplacedExclusionsDocument;
 use codemint_offers::affiliate::exclusion::{EXCLUSIONS_MAX, RULE_EXCLUSIONS_MAX, not_described};
@@ -12,8 +13,7 @@ use codemint_store::campaigns::definitions::Campaign;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::api::affiliate_rules::missing;
-use crate::api::problem::{Kind, Problem, refusal};
+use crate::api::problem::{Kind, NOT_FOUND, Problem, refusal};
 
 const TOO_MANY_EXCLUSIONS: Kind = refusal("too-many-exclusions", "There are as many exclusions as there may be");
 
@@ -67,7 +67,7 @@ pub struct NewExclusions {
 pub fn excluding_done<T>(rule: &str, excluding: Excluding<T>) -> Result<T, Problem> {
     match excluding {
         Excluding::Done(result) => Ok(result),
-        Excluding::NoRule => Err(missing(rule)),
+        Excluding::NoRule => Err(no_rule(rule)),
         Excluding::NotDescribed { mask } => Err(Problem::invalid_field("reference", not_described(&mask))),
         Excluding::TooMany => {
             let detail = format!(
@@ -77,4 +77,9 @@ pub fn excluding_done<T>(rule: &str, excluding: Excluding<T>) -> Result<T, Probl
             Err(Problem::new(TOO_MANY_EXCLUSIONS, detail))
         }
     }
+}
+
+/// Returns the problem of a rule for affiliates that does not exist.
+pub fn no_rule(name: &str) -> Problem {
+    Problem::new(NOT_FOUND, format!("there is no rule {} for affiliates", printable(name)))
 }

@@ -26,7 +26,9 @@ pub enum Excluding<T> {
     /// There is no such rule.
     NoRule,
     /// The mask of the rule, which this is, does not describe the reference.
-    NotDescribed { mask: String },
+    NotDescribed {
+        mask: String,
+    },
     /// A rule has at most [`RULE_EXCLUSIONS_MAX`], and all rules together have at most [`EXCLUSIONS_MAX`].
     TooMany,
 }

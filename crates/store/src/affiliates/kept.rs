@@ -45,7 +45,8 @@ impl Store {
         let rows: Vec<RuleRow> = transaction.query(SELECT).fetch_all().await?;
         let mut rules = Vec::with_capacity(rows.len());
         for row in rows {
-            let StoredRule { no, rule, exclusions, exclusions_version, list_version, changed_at: _ } = row.try_into()?;
+            let StoredRule { no, rule, exclusions, exclusions_version, list_version, changed_at: _ } =
+                row.try_into()?;
             // A rule that has the number of one that was removed is younger.
             let excluded = match known.get(&no).filter(|kept| kept.exclusions_version >= list_version) {
                 Some(kept) if kept.exclusions_version == exclusions_version => Arc::clone(&kept.excluded),

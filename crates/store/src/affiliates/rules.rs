@@ -98,7 +98,8 @@ impl From<StoredRule> for RuleDocument {
 
 impl Store {
     pub async fn find_affiliate_rule(&self, name: &str) -> Result<Option<StoredRule>, StoreError> {
-        let found: Option<RuleRow> = self.query(format!("{SELECT} where name = $1")).bind(name).fetch_optional().await?;
+        let found: Option<RuleRow> =
+            self.query(format!("{SELECT} where name = $1")).bind(name).fetch_optional().await?;
         found.map(StoredRule::try_from).transpose()
     }
 

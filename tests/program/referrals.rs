@@ -32,6 +32,10 @@ async fn a_person_is_added_shown_and_stands_in_the_tree(place: TestStore) {
     let redeemed = redeemed.expect_code(0).json();
     assert_eq!(redeemed["referral"]["state"], "pending", "{redeemed}");
     assert!(redeemed["issued_code"].is_string(), "{redeemed}");
+    let own_code = redeemed["issued_code"].as_str().expect("a code");
+    let friend = ["redemption", "show", redeemed["id"].as_str().expect("an id")];
+    let friend = place.codemint(friend).run().await.expect_code(0).stdout;
+    assert_names(&friend, &["\nreferral    pending\n", &format!("\nown code    {own_code}\n")]);
     let shown = referral(&place, &["show", id]).await.expect_code(0).stdout;
     assert_names(&shown, &["campaign    friends\n", "children    1\n", "referrals   1 pending, 0 rewarded, 0 void\n"]);
     assert!(!shown.contains('@'), "{shown}");

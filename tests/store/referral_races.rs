@@ -43,10 +43,8 @@ async fn a_friend_with_two_codes_at_once_is_the_friend_of_one_referrer(place: Te
     let redeemers = [redeemer(&place).await, other];
     for no in 0..10 {
         let friends = [format!("f{no}@gmail.com"), format!("f.{no}+x@gmail.com")];
-        let (first, second) = tokio::join!(
-            redeem(&redeemers[0], &codes[0], &friends[0]),
-            redeem(&redeemers[1], &codes[1], &friends[1])
-        );
+        let (first, second) =
+            tokio::join!(redeem(&redeemers[0], &codes[0], &friends[0]), redeem(&redeemers[1], &codes[1], &friends[1]));
         let refused: Vec<&Redeemed> =
             [&first, &second].into_iter().filter(|answer| matches!(answer, Redeemed::Refused(_))).collect();
         assert_eq!(refused.len(), 1, "{first:?} {second:?}");

@@ -76,10 +76,14 @@ async fn each_friend_gets_a_code_to_pass_on_and_nobody_uses_a_code_of_their_own_
     let pooled = place.texts("select code from pool order by code limit 1").await.remove(0);
     assert_eq!(reasons(&redeem(&redeemer, &pooled, "dan@example.org").await), [ReasonCode::CodeNotFound]);
     let refused = redeem(&redeemer, &first, "customer-17").await;
-    assert!(matches!(&refused, Redeemed::Refused(reasons) if reasons[0].message.contains("e-mail address")), "{refused:?}");
+    assert!(
+        matches!(&refused, Redeemed::Refused(reasons) if reasons[0].message.contains("e-mail address")),
+        "{refused:?}"
+    );
     let valid = redeemer.validate(asking(&first, &json!({ "identity": "dan@example.org" })), true).await.expect("one");
     assert!(valid.verdict.is_valid(), "{valid:?}");
-    let valid = redeemer.validate(asking(&third, &json!({ "identity": "ann.lee@gmail.com" })), true).await.expect("one");
+    let valid =
+        redeemer.validate(asking(&third, &json!({ "identity": "ann.lee@gmail.com" })), true).await.expect("one");
     assert_eq!(valid.verdict.reasons[0].code, ReasonCode::SelfReferral);
     judge_referrals(&place).await;
     judge_redemptions(&place).await;

@@ -138,10 +138,7 @@ impl StoreTransaction {
     }
 
     /// Takes a code from the pool for each new friend, as far as there are codes and the limit of issued ones allows.
-    async fn issue_to_friends<'a>(
-        &mut self,
-        confirmed: &'a [Confirmed],
-    ) -> Result<FriendCodes<'a>, StoreError> {
+    async fn issue_to_friends<'a>(&mut self, confirmed: &'a [Confirmed]) -> Result<FriendCodes<'a>, StoreError> {
         let mut by_campaign: BTreeMap<i64, Vec<(&'a str, ToIssue)>> = BTreeMap::new();
         for one in confirmed.iter().filter(|one| matches!(one.place, Place::New { .. })) {
             let wanted = ToIssue { identity: one.address.clone(), cause: "issue" };

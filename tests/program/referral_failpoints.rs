@@ -77,5 +77,10 @@ async fn a_worker_that_dies_while_it_rewards_leaves_the_reward_to_the_next(place
         judge_referrals(&place).await;
     }
     assert_eq!(place.number("select count(*) from assignments where cause = 'trigger'").await, 3);
-    assert_eq!(place.number("select count(*) from pool p join campaigns c on c.no = p.campaign_no where c.name = 'thanks'").await, 17);
+    assert_eq!(
+        place
+            .number("select count(*) from pool p join campaigns c on c.no = p.campaign_no where c.name = 'thanks'")
+            .await,
+        17
+    );
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use codemint_test_support::cli_steps::assert_names;
 use codemint_test_support::codemint::{Codemint, Ran, program};
 use codemint_test_support::on_both_stores;
-use codemint_test_support::referral_steps::{create_friends, create_thanks, judge_referrals};
+use codemint_test_support::referral_steps::{create_friends, create_thanks, judge_referrals, refer};
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
@@ -27,11 +27,18 @@ async fn a_person_is_added_shown_and_stands_in_the_tree(place: TestStore) {
     let again = referral(&place, &["add", "friends", "ann+2@example.org", "--json"]).await.expect_code(0).json();
     let (id, code) = (again["id"].as_str().expect("an id"), again["code"].as_str().expect("a code"));
     assert_names(&added.stdout, &[id, code]);
-    assert_eq!((&again["already_generated"], &again["forward_text"]), (&true.into(), &format!("Use {code}\nsoon").into()));
+    assert_eq!(
+        (&again["already_generated"], &again["forward_text"]),
+        (&true.into(), &format!("Use {code}\nsoon").into())
+    );
     let redeemed = place.codemint(["redeem", code, "--identity", "bob@example.org", "--json"]).run().await;
     let redeemed = redeemed.expect_code(0).json();
     assert_eq!(redeemed["referral"]["state"], "pending", "{redeemed}");
     assert!(redeemed["issued_code"].is_string(), "{redeemed}");
+    let own_code = redeemed["issued_code"].as_str().expect("a code");
+    let friend = ["redemption", "show", redeemed["id"].as_str().expect("an id")];
+    let friend = place.codemint(friend).run().await.expect_code(0).stdout;
+    assert_names(&friend, &["\nreferral    pending\n", &format!("\nown code    {own_code}\n")]);
     let shown = referral(&place, &["show", id]).await.expect_code(0).stdout;
     assert_names(&shown, &["campaign    friends\n", "children    1\n", "referrals   1 pending, 0 rewarded, 0 void\n"]);
     assert!(!shown.contains('@'), "{shown}");
@@ -63,6 +70,22 @@ async fn a_person_is_added_shown_and_stands_in_the_tree(place: TestStore) {
     referral(&place, &["add", "friends", "cid@example.org"]).await.expect_code(0);
     let empty = referral(&place, &["add", "friends", "dan@example.org"]).await.expect_code(3);
     assert_names(&empty.stderr, &["pool of campaign friends is empty", "campaign codes friends --count N"]);
+    judge_referrals(&place).await;
+}
+
+on_both_stores!(workers_keep_the_pool_of_a_referral_campaign_filled);
+async fn workers_keep_the_pool_of_a_referral_campaign_filled(place: TestStore) {
+    create_friends(&place, &json!({}), 5).await;
+    for no in 0..5 {
+        refer(&place.store, &format!("r{no}@example.org")).await;
+    }
+    assert_eq!(place.number("select count(*) from pool").await, 0);
+    wait_until("the pool is filled", async || {
+        let worker = place.codemint(["worker", "--drain"]).env("CODEMINT__ADMIN__LISTEN", "off");
+        worker.run().await.expect_code(0);
+        place.number("select count(*) from pool").await == 5
+    })
+    .await;
     judge_referrals(&place).await;
 }
 

@@ -34,6 +34,7 @@ mod redemption_bug_classes;
 mod redemption_histories;
 mod referrals;
 mod referral_model;
+mod referral_races;
 mod owners_oracle;
 mod api_keys;
 mod figures;

@@ -45,7 +45,9 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 /// An address of a person.
 fn address(person: usize, alias: usize) -> String {
-    [format!("p{person}x@gmail.com"), format!("P.{person}x+{alias}@googlemail.com"), format!("p{person}.x@Gmail.com")][alias].clone()
+    [format!("p{person}x@gmail.com"), format!("P.{person}x+{alias}@googlemail.com"), format!("p{person}.x@Gmail.com")]
+        [alias]
+        .clone()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use codemint_store::connection::store::Store;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
 use codemint_store::redemptions::overdue::OVERDUE_MAX;
 use codemint_store::redemptions::tallies::DELTAS_AT_ONCE;
-use codemint_store::referrals::rewards::REWARDS_AT_ONCE;
 use codemint_store::redemptions::transitions::{Move, MoveOptions};
+use codemint_store::referrals::rewards::REWARDS_AT_ONCE;
 
 /// What one look has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

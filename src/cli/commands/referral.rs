@@ -70,9 +70,7 @@ impl Add {
         let store = context.open_store(Access::Existing).await?;
         let new = NewReferrer { id: self.id.unwrap_or_else(Uuid::now_v7), campaign: self.campaign.clone(), address };
         let document = match context.with_retries(async || store.put_referrer(&new).await).await? {
-            PutReferrer::Done { id, code, definition, is_new } => {
-                ReferrerDocument::new(id, &definition, code, !is_new)
-            }
+            PutReferrer::Done { id, code, definition, is_new } => ReferrerDocument::new(id, &definition, code, !is_new),
             PutReferrer::DifferentRequest => {
                 return Err(Failure::negative_result(format!(
                     "another person has the id {}; leave out --id for a new one",
@@ -145,8 +143,7 @@ impl Show {
             return print_json(&state);
         }
         let counts = state.referrals;
-        let referrals =
-            format!("{} pending, {} rewarded, {} void", counts.pending, counts.rewarded, counts.void);
+        let referrals = format!("{} pending, {} rewarded, {} void", counts.pending, counts.rewarded, counts.void);
         let rows = [
             ("referrer", state.id.to_string()),
             ("campaign", state.campaign),
@@ -213,7 +210,8 @@ impl Tree {
         let lines = in_order(&rows);
         if self.json {
             let lines = lines.iter().map(|(_, row)| row);
-            let lines = lines.map(|row| Line { id: row.id, parent: row.parent, depth: row.depth, children: row.children });
+            let lines =
+                lines.map(|row| Line { id: row.id, parent: row.parent, depth: row.depth, children: row.children });
             return print_json(&lines.collect::<Vec<_>>());
         }
         if lines.is_empty() {

@@ -48,6 +48,8 @@ impl fmt::Display for ShownRedemption {
         rows.push("made", time(*held_at));
         rows.push_if("deadline", expires_at.map(time));
         rows.push_if("ended", ended_at.map(time));
+        rows.push_if("referral", self.document.referral.as_ref().map(|referral| word(&referral.state)));
+        rows.push_if("own code", self.document.issued_code.clone());
         rows.fmt(f)
     }
 }

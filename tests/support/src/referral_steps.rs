@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use codemint_offers::referral::address::Address;
-use codemint_store::referrals::referrers::{NewReferrer, PutReferrer};
 use codemint_store::connection::store::Store;
+use codemint_store::referrals::referrers::{NewReferrer, PutReferrer};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -80,7 +80,8 @@ fn judge_trees(nodes: &[NodeRow]) -> Vec<String> {
         let expected = parent.map_or(0, |parent| by_id[&parent].5 + 1);
         let counted = nodes.iter().filter(|node| node.4 == Some(*id)).count();
         if *depth != expected || usize::try_from(*children) != Ok(counted) {
-            violations.push(format!("{id}: depth {depth} instead of {expected}, {children} children instead of {counted}"));
+            violations
+                .push(format!("{id}: depth {depth} instead of {expected}, {children} children instead of {counted}"));
         }
         let (mut at, mut steps) = (*parent, 0);
         while let Some(above) = at.filter(|_| steps <= nodes.len()) {
@@ -108,7 +109,8 @@ async fn judge_friends(place: &TestStore, nodes: &[NodeRow]) -> Vec<String> {
                 let is_void = state == "rolled_back" && !keep_use;
                 let is_right = referral.is_some_and(|row| row.2 == owner.0 && (row.4 == "void") == is_void);
                 if !is_right {
-                    violations.push(format!("the {state} redemption {id} has the referral {:?}", referral.map(|row| &row.4)));
+                    violations
+                        .push(format!("the {state} redemption {id} has the referral {:?}", referral.map(|row| &row.4)));
                 }
             }
             _ if referral.is_some() => violations.push(format!("the {state} redemption {id} has a referral")),

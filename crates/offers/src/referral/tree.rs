@@ -100,7 +100,14 @@ impl Tree {
     /// true if nobody else changes the friend's node at the same time.
     ///
     /// Only a person without friends and without a referrer is moved: such a person is nobody's ancestor, so there is never a loop.
-    pub fn bring(&mut self, code: &str, friend: &str, terms: &Referral, may_move: impl Fn(Uuid) -> bool, id: Uuid) -> Place {
+    pub fn bring(
+        &mut self,
+        code: &str,
+        friend: &str,
+        terms: &Referral,
+        may_move: impl Fn(Uuid) -> bool,
+        id: Uuid,
+    ) -> Place {
         let Some(owner) = self.owner(code) else { return Place::Nowhere };
         let (parent, campaign_no, depth) = (owner.id, owner.campaign_no, owner.depth + 1);
         let is_allowed = depth <= terms.depth_limit() && terms.allows_child(owner.children);
@@ -118,7 +125,8 @@ impl Tree {
             Place::New { .. } => {
                 let address = friend.to_owned();
                 self.by_address.insert((campaign_no, address.clone()), id);
-                let node = Node { id, campaign_no, address, code: String::new(), parent: Some(parent), depth, children: 0 };
+                let node =
+                    Node { id, campaign_no, address, code: String::new(), parent: Some(parent), depth, children: 0 };
                 self.nodes.insert(id, node);
             }
             Place::Moved { .. } => {

@@ -107,7 +107,8 @@ fn node(no: u128, parent: Option<u128>, depth: u64, children: u64) -> Node {
 #[test]
 fn a_friend_gets_a_place_as_far_as_the_limits_allow() {
     // 1 brought 2, who brought 3; 4 stands alone.
-    let tree = || Tree::from_iter([node(1, None, 0, 1), node(2, Some(1), 1, 1), node(3, Some(2), 2, 0), node(4, None, 0, 0)]);
+    let tree =
+        || Tree::from_iter([node(1, None, 0, 1), node(2, Some(1), 1, 1), node(3, Some(2), 2, 0), node(4, None, 0, 0)]);
     let id = Uuid::from_u128;
     let new = |parent, depth| Place::New { parent: id(parent), depth };
     for (fields, code, friend, may_move, expected) in [
@@ -137,7 +138,8 @@ fn a_friend_gets_a_place_as_far_as_the_limits_allow() {
 
 #[test]
 fn everybody_above_an_owner_is_an_ancestor_and_nobody_else() {
-    let tree = Tree::from_iter([node(1, None, 0, 1), node(2, Some(1), 1, 1), node(3, Some(2), 2, 0), node(4, None, 0, 0)]);
+    let tree =
+        Tree::from_iter([node(1, None, 0, 1), node(2, Some(1), 1, 1), node(3, Some(2), 2, 0), node(4, None, 0, 0)]);
     let above = |code: &str| ["a1", "a2", "a3", "a4"].map(|address| tree.is_ancestor(code, address));
     assert_eq!(above("C3"), [true, true, false, false]);
     assert_eq!(above("C1"), [false; 4]);
@@ -148,11 +150,16 @@ fn everybody_above_an_owner_is_an_ancestor_and_nobody_else() {
 
 #[test]
 fn a_template_is_filled_and_its_values_are_not_searched() {
-    let texts = |template: Value, fields: &Value| forward_text(&campaign(&json!({ "forward_template": template }), fields), "F-1");
-    let filled = texts(json!("{{code}}|{{ campaign_title }}|{{discount}}|{{ends_on}}|{{landing_url}} {x} }}"), &json!({
-        "title": "{{code}} <b>", "zone": "Europe/Berlin", "ends_at": "2027-04-01T00:00:00+02:00",
-        "offer": { "landing_url": "https://shop.example/a?b=1&c=2" },
-    }));
+    let texts = |template: Value, fields: &Value| {
+        forward_text(&campaign(&json!({ "forward_template": template }), fields), "F-1")
+    };
+    let filled = texts(
+        json!("{{code}}|{{ campaign_title }}|{{discount}}|{{ends_on}}|{{landing_url}} {x} }}"),
+        &json!({
+            "title": "{{code}} <b>", "zone": "Europe/Berlin", "ends_at": "2027-04-01T00:00:00+02:00",
+            "offer": { "landing_url": "https://shop.example/a?b=1&c=2" },
+        }),
+    );
     assert_eq!(filled, "F-1|{{code}} <b>|12.5 %|2027-03-31|https://shop.example/a?b=1&c=2 {x} }}");
     assert_eq!(texts(json!("{{ends_on}}{{landing_url}}."), &json!({})), ".");
     assert!(texts(Value::Null, &json!({})).contains("F-1"));

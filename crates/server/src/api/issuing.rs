@@ -73,9 +73,10 @@ async fn issue(
 pub(super) fn problem_of(name: &str, outcome: &IssueOutcome) -> Problem {
     match outcome {
         IssueOutcome::UnknownCampaign => no_campaign(name),
-        IssueOutcome::NotRestricted => {
-            Problem::new(refused("not-restricted"), "the campaign is not restricted: its codes are not issued to identities")
-        }
+        IssueOutcome::NotRestricted => Problem::new(
+            refused("not-restricted"),
+            "the campaign is not restricted: its codes are not issued to identities",
+        ),
         IssueOutcome::NotActive => {
             Problem::new(refused("campaign-not-active"), "the campaign is off, has not started or has ended")
         }

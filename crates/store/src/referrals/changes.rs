@@ -40,6 +40,14 @@ struct Confirmed {
     reward_due_at: Option<DateTime<Utc>>,
 }
 
+/// The codes of friends, by campaign and friend.
+#[derive(Default)]
+struct FriendCodes<'a> {
+    new: HashMap<(i64, &'a str), String>,
+    /// Those that the shop has named at the same time.
+    others: HashMap<(i64, &'a str), String>,
+}
+
 /// What became of redemptions.
 #[derive(Default)]
 pub(crate) struct ReferralsNow {
@@ -106,7 +114,7 @@ impl StoreTransaction {
         if changes.is_empty() {
             return Ok(now);
         }
-        let codes = self.issue_to_friends(&changes.confirmed).await?;
+        let FriendCodes { new: codes, others } = self.issue_to_friends(&changes.confirmed).await?;
         let mut children: BTreeMap<Uuid, u64> = BTreeMap::new();
         for one in &changes.confirmed {
             if let (Place::New { parent, .. }, true) | (Place::Moved { parent, .. }, _) =
@@ -121,7 +129,8 @@ impl StoreTransaction {
         self.insert_referrals(&changes.confirmed).await?;
         self.void_referrals(&changes.void).await?;
         for one in &changes.confirmed {
-            let issued_code = codes.get(&(one.campaign_no, &*one.friend)).or(one.known_code.as_ref()).cloned();
+            let friend = (one.campaign_no, &*one.friend);
+            let issued_code = codes.get(&friend).or(others.get(&friend)).or(one.known_code.as_ref()).cloned();
             now.confirmed.insert(one.redemption_id, Referred { state: ReferralState::Pending, issued_code });
         }
         now.void.extend(&changes.void);
@@ -129,23 +138,22 @@ impl StoreTransaction {
     }
 
     /// Takes a code from the pool for each new friend, as far as there are codes and the limit of issued ones allows.
-    async fn issue_to_friends<'a>(
-        &mut self,
-        confirmed: &'a [Confirmed],
-    ) -> Result<HashMap<(i64, &'a str), String>, StoreError> {
+    async fn issue_to_friends<'a>(&mut self, confirmed: &'a [Confirmed]) -> Result<FriendCodes<'a>, StoreError> {
         let mut by_campaign: BTreeMap<i64, Vec<(&'a str, ToIssue)>> = BTreeMap::new();
         for one in confirmed.iter().filter(|one| matches!(one.place, Place::New { .. })) {
             let wanted = ToIssue { identity: one.address.clone(), cause: "issue", trigger_id: None };
             by_campaign.entry(one.campaign_no).or_default().push((&*one.friend, wanted));
         }
-        let mut codes = HashMap::new();
+        let mut codes = FriendCodes::default();
         // In the order of the campaigns, whose limits of issued codes are locked.
         for (campaign_no, wanted) in by_campaign {
             let wanted: Vec<(&str, &ToIssue)> = wanted.iter().map(|(friend, wanted)| (*friend, wanted)).collect();
             let issued = self.issue_to(campaign_no, &wanted).await?;
             for (friend, _) in wanted {
                 if let Some(code) = issued.issued.get(friend) {
-                    codes.insert((campaign_no, friend), code.clone());
+                    codes.new.insert((campaign_no, friend), code.clone());
+                } else if let Some(code) = issued.others.get(friend) {
+                    codes.others.insert((campaign_no, friend), code.clone());
                 }
             }
         }

@@ -94,7 +94,17 @@ impl From<Referrer> for ReferrerState {
         let referrals = ReferralCounts { pending, rewarded, void };
         let latest = latest.into_iter().map(ReferralOfFriend::from).collect();
         Self {
-            id, campaign, code, forward_text, forward_html, forward_subject, parent, depth, children, referrals, latest,
+            id,
+            campaign,
+            code,
+            forward_text,
+            forward_html,
+            forward_subject,
+            parent,
+            depth,
+            children,
+            referrals,
+            latest,
         }
     }
 }

@@ -26,7 +26,9 @@ struct Due {
 
 /// What became of a reward.
 enum Reward {
-    Issued { code: String },
+    Issued {
+        code: String,
+    },
     /// It cannot be issued at the moment.
     Later,
     /// The campaign rewards nobody any more, or the referrer's address was forgotten.
@@ -96,7 +98,10 @@ impl StoreTransaction {
     }
 
     /// Returns the campaign that rewards the referrers of another one, if any; an error if it does not exist yet.
-    async fn share_reward_campaign(&mut self, campaign_no: i64) -> Result<Option<Result<SharedCampaign, ()>>, StoreError> {
+    async fn share_reward_campaign(
+        &mut self,
+        campaign_no: i64,
+    ) -> Result<Option<Result<SharedCampaign, ()>>, StoreError> {
         const SQL: &str = "
             select cast(v.definition as text)
               from campaigns p

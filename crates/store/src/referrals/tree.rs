@@ -75,15 +75,18 @@ impl StoreTransaction {
 
     /// Locks the owners and the friends in the order of their ids, after the allowances, and reads again. An ancestor gets a
     /// referrer of its own only while it has no friends, so nothing above a locked owner changes.
-    pub(crate) async fn lock_referrals(&mut self, referrals: &mut Referrals, campaign_nos: &BTreeSet<i64>) -> Result<(), StoreError> {
+    pub(crate) async fn lock_referrals(
+        &mut self,
+        referrals: &mut Referrals,
+        campaign_nos: &BTreeSet<i64>,
+    ) -> Result<(), StoreError> {
         let Referrals { tree, codes, friends, locked } = referrals;
         if codes.is_empty() {
             return Ok(());
         }
         let owners = codes.iter().filter_map(|code| tree.owner(code));
-        let known = campaign_nos
-            .iter()
-            .flat_map(|no| friends.iter().filter_map(|friend| tree.with_address(*no, friend)));
+        let known =
+            campaign_nos.iter().flat_map(|no| friends.iter().filter_map(|friend| tree.with_address(*no, friend)));
         let ids: BTreeSet<Uuid> = owners.chain(known).map(|node| node.id).collect();
         *locked = self.lock_referrers(&ids.into_iter().collect::<Vec<_>>()).await?;
         *tree = self.read_tree(codes, friends).await?;

@@ -70,7 +70,7 @@ impl Store {
     ) -> Result<Vec<TriggerOutcome>, StoreError> {
         let key = self.identity_key().await?;
         let keyed: Vec<Keyed<'_>> = triggers.iter().map(|trigger| Keyed::new(trigger, &key)).collect();
-        let mut transaction = self.begin_writing().await?;
+        let mut transaction = self.begin_writing_by_keys("").await?;
         let (outcomes, has_changed) = transaction.handle_triggers(cache, &keyed, emits_events).await?;
         if has_changed {
             reach(failpoint::BEFORE_ISSUE_COMMIT).await?;

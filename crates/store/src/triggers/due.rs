@@ -75,7 +75,7 @@ impl Store {
         if nos.is_empty() {
             return Ok(DecidedDue::default());
         }
-        let mut transaction = self.begin_writing().await?;
+        let mut transaction = self.begin_writing_by_keys("").await?;
         // As others do: campaigns first, then rows.
         let concerned = transaction.share_campaigns(cache, &nos.iter().copied().collect()).await?;
         let due = transaction.lock_due(&nos).await?;

@@ -102,7 +102,8 @@ async fn cost_of_adding_up(server: &Server, scale: Scale) -> bool {
     redeemed().await;
     for pair in 0..PAIRS {
         for turn in turns(pair) {
-            let adding = (turn == Turn::Ours).then(|| tokio::spawn(add_up(RedemptionKeeper::new(place.store.clone(), false))));
+            let adding =
+                (turn == Turn::Ours).then(|| tokio::spawn(add_up(RedemptionKeeper::new(place.store.clone(), false))));
             let rate = redeemed().await;
             if let Some(adding) = adding {
                 adding.abort();

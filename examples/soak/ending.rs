@@ -7,6 +7,7 @@ use strum::VariantArray;
 use tokio::time::sleep;
 
 use crate::ground::Ground;
+use crate::newcomers;
 use crate::owners;
 use crate::producer::{Asked, Wanted};
 use crate::worker_faults::Workers;
@@ -31,6 +32,7 @@ pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
     let since = Instant::now();
     wait_until_settled(&ground, &store, asked).await;
     println!("all jobs have ended and all events are published after {:.0} s", since.elapsed().as_secs_f64());
+    newcomers::wait_until_decided(&store).await;
     for worker in &mut workers {
         assert!(worker.child.try_wait().expect("its state").is_none(), "a worker ended by itself: {}", worker.said());
     }
@@ -59,6 +61,7 @@ pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
     let found = oracle::judge(&store, &known).await;
     judge_redemptions(&store).await;
     judge_sums(&store).await;
+    newcomers::judge(&store).await;
     let violations = judge_histories(&store, calls, off, Some(&told)).await;
     assert!(violations.is_empty(), "{} violations: {:#?}", violations.len(), &violations[..violations.len().min(10)]);
     count_calls(&ground, calls);

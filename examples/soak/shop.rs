@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::lot::Lot;
+use crate::newcomers::Newcomers;
 use crate::offers;
 use codemint_campaigns::answers::{RedeemError, Redeemed};
 use codemint_campaigns::clicking::ClickCounter;
@@ -71,6 +72,7 @@ struct Shop {
     redeemers: [Redeemer; 2],
     clicks: ClickCounter,
     campaigns: LinkedCampaigns,
+    newcomers: Newcomers,
     journal: Journal,
 }
 
@@ -109,13 +111,15 @@ pub async fn run(arguments: ShopArguments) {
     failpoint::read_environment();
     let codes = std::fs::read_to_string(&arguments.owned_codes).expect("codes");
     let file = OpenOptions::new().create_new(true).append(true).open(&arguments.journal).expect("a journal");
-    let (redeemers, store) = ([start(&arguments.store).await, start(&arguments.store).await], open(&arguments.store).await);
+    let (redeemers, store) =
+        ([start(&arguments.store).await, start(&arguments.store).await], open(&arguments.store).await);
     let shop = Shop {
         owned_codes: codes.lines().map(str::to_owned).collect(),
         journal: Journal(Mutex::new((file, 0))),
         redeemers,
         clicks: ClickCounter::start(&store),
-        campaigns: LinkedCampaigns::new(store),
+        campaigns: LinkedCampaigns::new(store.clone()),
+        newcomers: Newcomers::new(store, arguments.began),
         arguments,
     };
     let (end, ended) = oneshot::channel();
@@ -155,7 +159,12 @@ impl Shop {
         let mut lot = Lot::new(self.arguments.seed, number);
         loop {
             self.click(&mut lot).await;
-            self.visit(&mut lot).await;
+            match lot.below(6) {
+                0 => self.newcomers.send_trigger(self.newest_number() - lot.below(WINDOW) as u64).await,
+                1 if lot.below(4) == 0 => self.newcomers.name_referrer(&mut lot).await,
+                1 => self.bring_friend(&mut lot).await,
+                _ => self.visit(&mut lot).await,
+            }
             sleep(lot.pause(Duration::ZERO, Duration::from_millis(400))).await;
         }
     }
@@ -173,8 +182,7 @@ impl Shop {
 
     /// Uses a code, and decides afterwards what becomes of the use.
     async fn visit(&self, lot: &mut Lot) {
-        let newest = (now() - self.arguments.began) / MICROSECONDS_PER_NUMBER + WINDOW as i64;
-        let number = newest.unsigned_abs() - lot.below(WINDOW) as u64;
+        let number = self.newest_number() - lot.below(WINDOW) as u64;
         let (_, wanted) = offers::draw(self.arguments.seed, number, &self.owned_codes);
         let is_held = wanted.hold_seconds > 0;
         let variant = u8::from(lot.below(20) == 0);
@@ -203,6 +211,25 @@ impl Shop {
         self.ask_perhaps_twice(number, next, lot).await;
     }
 
+    /// Returns the largest number that is in use.
+    fn newest_number(&self) -> u64 {
+        ((now() - self.arguments.began) / MICROSECONDS_PER_NUMBER).unsigned_abs() + WINDOW as u64
+    }
+
+    /// Lets a friend use a code that was passed on, and perhaps return the order.
+    async fn bring_friend(&self, lot: &mut Lot) {
+        let Some(wanted) = self.newcomers.friend(lot).await else { return };
+        let (id, first) = (lot.id(), lot.below(2));
+        let request = Request::Redeem { variant: 0, is_held: wanted.hold_seconds > 0 };
+        let Some(Answer::Stands { state, .. }) = self.ask(first, (id, &wanted), request, None).await else { return };
+        let next = match (&*state, lot.below(4)) {
+            ("held", _) => Request::Confirm { cart: None },
+            ("confirmed", 0) => Request::RollBack { keep_use: false },
+            _ => return,
+        };
+        self.ask(first, (id, &wanted), next, None).await;
+    }
+
     fn any_change(&self, lot: &mut Lot) -> Request {
         match lot.below(5) {
             0 => Request::Confirm { cart: None },
@@ -214,18 +241,19 @@ impl Shop {
 
     /// Sends a request, at times through both redeemers at once, or again after its answer.
     async fn ask_perhaps_twice(&self, number: u64, request: Request, lot: &mut Lot) -> Option<Answer> {
+        let (id, wanted) = offers::draw(self.arguments.seed, number, &self.owned_codes);
         let first = lot.below(2);
         let vanishes_after = (lot.below(12) == 0).then(|| lot.pause(Duration::ZERO, Duration::from_millis(40)));
         match lot.below(8) {
             0 => {
-                let other = self.ask(1 - first, number, request, None);
-                tokio::join!(self.ask(first, number, request, vanishes_after), other).0
+                let other = self.ask(1 - first, (id, &wanted), request, None);
+                tokio::join!(self.ask(first, (id, &wanted), request, vanishes_after), other).0
             }
             1 => {
-                self.ask(first, number, request, vanishes_after).await;
-                self.ask(1 - first, number, request, None).await
+                self.ask(first, (id, &wanted), request, vanishes_after).await;
+                self.ask(1 - first, (id, &wanted), request, None).await
             }
-            _ => self.ask(first, number, request, vanishes_after).await,
+            _ => self.ask(first, (id, &wanted), request, vanishes_after).await,
         }
     }
 
@@ -233,14 +261,13 @@ impl Shop {
     async fn ask(
         &self,
         mut redeemer: usize,
-        number: u64,
+        (id, wanted): (Uuid, &Wanted),
         request: Request,
         vanishes_after: Option<Duration>,
     ) -> Option<Answer> {
-        let (id, wanted) = offers::draw(self.arguments.seed, number, &self.owned_codes);
         for _ in 0..ATTEMPTS {
             let call = self.journal.sent(id, request);
-            let answering = carry_out(&self.redeemers[redeemer], id, &wanted, request);
+            let answering = carry_out(&self.redeemers[redeemer], id, wanted, request);
             let answered = match vanishes_after {
                 Some(pause) => timeout(pause, answering).await.ok()?,
                 None => answering.await,

@@ -25,7 +25,6 @@ mod reports;
 mod affiliates;
 mod stories;
 mod triggers;
-mod story_locations;
 mod redemptions;
 mod redemption_pruning;
 mod referrals;

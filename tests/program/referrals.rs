@@ -1,13 +1,10 @@
 //! `codemint referral`: codes to pass on, and the tree of referrers.
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use codemint_test_support::cli_steps::assert_names;
-use codemint_test_support::codemint::{Codemint, Ran, program};
+use codemint_test_support::codemint::{Codemint, Ran};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::referral_steps::{create_friends, create_thanks, judge_referrals, refer};
 use codemint_test_support::roles::url_of_member;
@@ -87,19 +84,6 @@ async fn workers_keep_the_pool_of_a_referral_campaign_filled(place: TestStore) {
     })
     .await;
     judge_referrals(&place).await;
-}
-
-/// The story that docs/referrals.md refers to, exactly as it is.
-#[tokio::test]
-async fn the_story_of_referrals_ends_well() {
-    let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/stories/referral.sh");
-    let directory = program().parent().expect("a directory").to_owned();
-    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap_or_default());
-    let ran = tokio::task::spawn_blocking(move || Command::new("sh").arg(story).env("PATH", path).output());
-    let ran = ran.await.expect("no panic").expect("a shell");
-    let (said, complaint) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success(), "{said}{complaint}");
-    assert!(said.ends_with("The story ended well.\n"), "{said}");
 }
 
 #[tokio::test]

@@ -42,7 +42,10 @@ async fn what_happened_is_reported_for_people_and_programs_and_proved(place: Tes
     let refused = run(&["report", "ads", "--from", "2027-03-02", "--to", "2027-03-01"]).await.expect_code(2);
     assert_eq!(refused.stderr, "error: --to is before --from; write the last day\n");
     assert_names(&run(&["report", "ads", "--campaign", "x"]).await.expect_code(3).stderr, &["there is no campaign x"]);
-    assert_names(&run(&["report", "ads", "--from", "soon"]).await.expect_code(2).stderr, &["write a day such as 2027-03-01"]);
+    assert_names(
+        &run(&["report", "ads", "--from", "soon"]).await.expect_code(2).stderr,
+        &["write a day such as 2027-03-01"],
+    );
 }
 
 on_both_stores!(a_link_and_its_banner_are_printed_where_links_may_lead_to_the_page);

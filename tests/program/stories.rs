@@ -8,7 +8,11 @@ use codemint_test_support::codemint::{Codemint, program};
 use codemint_test_support::tools::root;
 
 /// Each script, and the last line that it prints.
-const STORIES: &[(&str, &str)] = &[("flower-shop.sh", "done: all is as told")];
+const STORIES: [(&str, &str); 3] = [
+    ("flower-shop.sh", "done: all is as told"),
+    ("locations.sh", "All is as told."),
+    ("referral.sh", "The story ended well."),
+];
 
 /// Runs a story as it is printed, with nothing on its path but this program and those of a POSIX system.
 async fn tell(script: &str, last_line: &str) {

@@ -109,9 +109,22 @@ async fn no_link_leads_to_a_host_that_is_not_listed(place: TestStore) {
     put_campaign(&server, &key, "bare", ("public", "BARE"), json!({})).await;
     follow(&server, "/go/bare").await.expect_problem(404, "not-found");
     server.get("/v1/campaigns/bare/link", &key).await.expect_problem(422, "no-landing-page");
-    put_campaign(&server, &key, "good", ("public", "GOOD"), json!({ "offer": { "landing_url": "https://a.brand.example" } })).await;
+    put_campaign(
+        &server,
+        &key,
+        "good",
+        ("public", "GOOD"),
+        json!({ "offer": { "landing_url": "https://a.brand.example" } }),
+    )
+    .await;
     // Whatever a link says, its host stays.
-    for query in ["source=//evil.example", "url=https://evil.example", "source=%0d%0aLocation:%20https://evil.example", "%00", "source=%ff"] {
+    for query in [
+        "source=//evil.example",
+        "url=https://evil.example",
+        "source=%0d%0aLocation:%20https://evil.example",
+        "%00",
+        "source=%ff",
+    ] {
         let answer = follow(&server, &format!("/go/good?{query}")).await;
         match answer.status {
             302 => assert!(location(&answer).starts_with("https://a.brand.example/?code=GOOD&click_id="), "{answer:?}"),

@@ -96,7 +96,8 @@ async fn a_report_shows_what_happened_whether_it_is_added_up_or_not(place: TestS
         to: Some(today() + TimeDelta::days(to)),
         campaign_no,
     };
-    let found = async |filter: ReportFilter| place.store.report(&filter).await.expect("a report").expect("few sums").len();
+    let found =
+        async |filter: ReportFilter| place.store.report(&filter).await.expect("a report").expect("few sums").len();
     assert_eq!(found(only(0, 0, None)).await, 4);
     assert_eq!(found(only(1, 9, None)).await, 0);
     assert_eq!(found(only(-9, -1, None)).await, 0);
@@ -137,7 +138,8 @@ async fn removed_clicks_stay_in_the_sums_and_a_repeated_write_adds_none(place: T
     place.store.put_clicks(&clicks[..5]).await.expect("clicks");
     // As after a commit whose answer was lost.
     place.store.put_clicks(&clicks).await.expect("clicks");
-    let told = async || rows(&place, Subject::Days).await.iter().map(|row| (row.key.clone(), row.clicks)).collect::<Vec<_>>();
+    let told =
+        async || rows(&place, Subject::Days).await.iter().map(|row| (row.key.clone(), row.clicks)).collect::<Vec<_>>();
     let expected = [("2027-03-01".to_owned(), 7)];
     assert_eq!(told().await, expected);
     let after: DateTime<Utc> = "2027-03-02T00:00:00Z".parse().expect("a time");
@@ -171,7 +173,8 @@ async fn clicks_of_too_many_origins_are_counted_without_theirs(place: TestStore)
 on_both_stores!(codes_count_on_the_day_of_their_campaigns_zone_however_they_are_issued);
 async fn codes_count_on_the_day_of_their_campaigns_zone_however_they_are_issued(place: TestStore) {
     // Between them, there are always two days.
-    for (name, mask, zone) in [("east", "EAST-####", "Pacific/Kiritimati"), ("west", "WEST-####", "Pacific/Pago_Pago")] {
+    for (name, mask, zone) in [("east", "EAST-####", "Pacific/Kiritimati"), ("west", "WEST-####", "Pacific/Pago_Pago")]
+    {
         create_campaign(&place, &definition(name, "restricted", mask, &json!({ "zone": zone })), 5).await;
         let issuer = Issuer::start(&place.store);
         issuer.issue(name, "ann").await.expect("an answer");

@@ -38,7 +38,8 @@ fn draw(text: &mut String, series: &Series) -> Result<(), Box<dyn std::error::Er
         .build_cartesian_2d(0.0..count, 0.0..greatest)
         .map_err(|error| error.to_string())?;
     let labels = LABELS.min(series.days.len()).max(1);
-    let day_label = |place: &f64| day_at(series, *place).map(|day| day.format("%Y-%m-%d").to_string()).unwrap_or_default();
+    let day_label =
+        |place: &f64| day_at(series, *place).map(|day| day.format("%Y-%m-%d").to_string()).unwrap_or_default();
     let mut mesh = chart.configure_mesh();
     mesh.disable_x_mesh().x_labels(labels).x_label_formatter(&day_label).x_label_style(style());
     mesh.y_labels(5).y_label_formatter(&|count| grouped(*count as i64)).y_label_style(style());

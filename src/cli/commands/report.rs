@@ -104,7 +104,9 @@ impl Rows {
         };
         let filter = ReportFilter { subject, from: self.from, to: self.to, campaign_no };
         let rows = context.with_retries(async || store.report(&filter).await).await?.map_err(|_too_many| {
-            Failure::impossible(format!("the report is made of more than {SUMS_MAX} sums; name a campaign, or fewer days"))
+            Failure::impossible(format!(
+                "the report is made of more than {SUMS_MAX} sums; name a campaign, or fewer days"
+            ))
         })?;
         if self.json {
             print_json(&rows)

@@ -56,7 +56,10 @@ impl ApiServer {
             program = program.env(name, value);
         }
         let process = Worker::start(program, directory);
-        let agent = Agent::config_builder().http_status_as_error(false).max_redirects(0).timeout_global(Some(Duration::from_secs(60)));
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(60)));
         let server = Self { address, process, agent: agent.build().into() };
         wait_until("the server answers", async || {
             assert!(!server.process.said().contains("\"ERROR\""), "{}", server.process.said());

@@ -18,7 +18,9 @@ pub struct LinkHosts {
 /// What is wrong with a list of hosts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostsError {
-    #[error("{text:?} is not a host; write names such as shop.example, *.shop.example or localhost, with commas between")]
+    #[error(
+        "{text:?} is not a host; write names such as shop.example, *.shop.example or localhost, with commas between"
+    )]
     NotAHost { text: String },
     #[error("there are more than {HOSTS_MAX} hosts")]
     TooMany,

@@ -20,7 +20,9 @@ impl Series {
         let known: Vec<(NaiveDate, i64)> =
             rows.iter().filter_map(|row| Some((row.key.parse().ok()?, row.redeemed))).collect();
         let (first, last) = (known.first().map(|(day, _)| *day), known.last().map(|(day, _)| *day));
-        let (Some(from), Some(to)) = (from.or(first).or(to), to.or(last).or(from)) else { return Self { days: Vec::new() } };
+        let (Some(from), Some(to)) = (from.or(first).or(to), to.or(last).or(from)) else {
+            return Self { days: Vec::new() };
+        };
         let mut known = known.into_iter().peekable();
         let mut days = Vec::new();
         for day in from.iter_days().take_while(|day| *day <= to).take(CHART_DAYS_MAX as usize) {

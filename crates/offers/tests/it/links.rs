@@ -1,9 +1,9 @@
 //! Links: the hosts that they may lead to, and what they carry.
 
+use codemint_offers::campaign::definition::Definition;
 use codemint_offers::link::banner::banner;
 use codemint_offers::link::hosts::LinkHosts;
 use codemint_offers::link::target::{NoTarget, Origin, carried_code, landing_page, link, with_click};
-use codemint_offers::campaign::definition::Definition;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use serde_json::{Value, json};
 use url::Url;
@@ -24,7 +24,8 @@ fn origin(source: &str, ad: &str, affiliate: &str) -> Origin {
 
 #[test]
 fn links_lead_to_listed_hosts_only() {
-    let hosts: LinkHosts = " shop.example, *.brand.example ,LOCALHOST, bücher.example,127.0.0.1,[::1]".parse().expect("hosts");
+    let hosts: LinkHosts =
+        " shop.example, *.brand.example ,LOCALHOST, bücher.example,127.0.0.1,[::1]".parse().expect("hosts");
     for allowed in [
         "https://shop.example",
         "http://shop.example:8443/sale?a=b#c",
@@ -86,7 +87,8 @@ fn only_the_code_of_a_public_campaign_is_carried() {
 fn the_page_gets_what_starts_the_coupon_and_keeps_its_own_parameters() {
     let page = |text: &str| Url::parse(text).expect("a URL");
     let id = Uuid::from_u128(7);
-    let target = with_click(page("https://shop.example/a?b=c%26d&code=OLD#top"), Some("TOP 10"), id, &Origin::default());
+    let target =
+        with_click(page("https://shop.example/a?b=c%26d&code=OLD#top"), Some("TOP 10"), id, &Origin::default());
     assert_eq!(target.as_str(), format!("https://shop.example/a?b=c%26d&code=TOP+10&click_id={id}#top"));
     let target = with_click(page("https://shop.example"), None, id, &origin("a&b=c", "d e", "0123"));
     assert_eq!(target.as_str(), format!("https://shop.example/?click_id={id}&source=a%26b%3Dc&ad=d+e&affiliate=0123"));
@@ -104,7 +106,8 @@ fn an_origin_is_short_text_and_an_empty_one_is_none() {
 fn a_link_and_its_banner_are_escaped() {
     let public = Url::parse("https://go.shop.example/codes/?x=y").expect("a URL");
     let link = link(&public, "Spring/<sale> ?#", &origin("\"><script>", "", "ü"));
-    let expected = "https://go.shop.example/codes/go/Spring%2F%3Csale%3E%20%3F%23?source=%22%3E%3Cscript%3E&ad=&affiliate=%C3%BC";
+    let expected =
+        "https://go.shop.example/codes/go/Spring%2F%3Csale%3E%20%3F%23?source=%22%3E%3Cscript%3E&ad=&affiliate=%C3%BC";
     assert_eq!(link.as_str(), expected);
     let html = banner(&campaign("public", "TOP", json!({})), &link);
     assert_eq!(
@@ -114,5 +117,10 @@ fn a_link_and_its_banner_are_escaped() {
     );
     let offer = json!({ "text": "<b>Ten</b> off", "image_url": "https://shop.example/a.png?\"onload=" });
     let html = banner(&campaign("public", "TOP", offer), &link);
-    assert!(html.contains("\"><img src=\"https://shop.example/a.png?&#34;onload=\" alt=\"&#60;b&#62;Ten&#60;/b&#62; off\"></a>"), "{html}");
+    assert!(
+        html.contains(
+            "\"><img src=\"https://shop.example/a.png?&#34;onload=\" alt=\"&#60;b&#62;Ten&#60;/b&#62; off\"></a>"
+        ),
+        "{html}"
+    );
 }

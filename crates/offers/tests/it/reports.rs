@@ -32,7 +32,8 @@ fn the_conversion_is_of_issued_codes_or_else_of_clicks() {
 
 #[test]
 fn a_row_has_the_money_of_its_only_currency_or_that_of_each() {
-    let counts = [(Metric::Issued, "", 4), (Metric::Redeemed, "", 1), (Metric::Held, "", 9), (Metric::RolledBack, "", 2)];
+    let counts =
+        [(Metric::Issued, "", 4), (Metric::Redeemed, "", 1), (Metric::Held, "", 9), (Metric::RolledBack, "", 2)];
     let row = serde_json::to_value(ReportRow::new("spring".to_owned(), &figures(&counts))).expect("JSON");
     let mut expected = json!({
         "key": "spring", "issued": 4, "clicks": 0, "redeemed": 1, "rolled_back": 2, "conversion": 0.25,

@@ -16,11 +16,11 @@ use codemint_offers::affiliate::document::{
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::condition::document::SegmentDocument;
-use codemint_offers::report::document::ReportRow;
 use codemint_offers::redemption::document::{
     BatchRequest, ConfirmRequest, RedemptionDocument, RollBackRequest, UseRequest, ValidationDocument,
 };
 use codemint_offers::referral::document::{ReferralRequest, ReferrerDocument, ReferrerState};
+use codemint_offers::report::document::ReportRow;
 use codemint_offers::trigger::document::{TriggerDocument, TriggerRequest};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -46,8 +46,8 @@ use crate::api::redemptions::BatchAnswers;
 use crate::api::segments::{RemovedSegment, SegmentRequest};
 use crate::api::service::Api;
 use crate::api::{
-    affiliate_exclusions, affiliate_rules, audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs, keys, links,
-    masks, redemptions, referrals, reports, segments, triggers,
+    affiliate_exclusions, affiliate_rules, audit, campaigns, codes, identity, issuing, job_codes, job_events, jobs,
+    keys, links, masks, redemptions, referrals, reports, segments, triggers,
 };
 
 /// Where schemas stand in the document.

@@ -79,7 +79,8 @@ async fn report(
     if let (Some(from), Some(to)) = (from, to)
         && (to < from || format == "svg" && (to - from).num_days() >= CHART_DAYS_MAX)
     {
-        let advice = format!("the last day is on or after the first one, and a chart has at most {CHART_DAYS_MAX} days");
+        let advice =
+            format!("the last day is on or after the first one, and a chart has at most {CHART_DAYS_MAX} days");
         return Err(Problem::invalid_field("to", advice));
     }
     let (most, after) = (limit(parameters.limit)?, place::<String>(parameters.cursor.as_deref())?);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use codemint_campaigns::clicking::ClickCounter;
 use codemint_campaigns::affiliates::AffiliateBook;
+use codemint_campaigns::clicking::ClickCounter;
 use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::links::LinkedCampaigns;
 use codemint_campaigns::redeeming::Redeemer;

@@ -124,8 +124,7 @@ impl Store {
              where id in (select id from clicks where at < $1 order by at limit $2)
             returning id, campaign_no, source, ad, affiliate, day, at";
         let mut transaction = self.begin_writing().await?;
-        let rows: Vec<ClickRow> =
-            transaction.query(SQL).bind(Time(before)).bind(PRUNED_AT_ONCE).fetch_all().await?;
+        let rows: Vec<ClickRow> = transaction.query(SQL).bind(Time(before)).bind(PRUNED_AT_ONCE).fetch_all().await?;
         let clicks: Vec<Click> = rows.into_iter().map(Click::from).collect();
         if clicks.is_empty() {
             transaction.rollback().await?;

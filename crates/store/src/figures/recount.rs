@@ -150,7 +150,8 @@ impl StoreTransaction {
     async fn add_issued_facts(&mut self, facts: &mut Deltas) -> Result<u64, StoreError> {
         const POSTGRES: &str = "
             select campaign_no, coalesce(day, (at at time zone 'UTC')::date), count(*) from assignments group by 1, 2";
-        const SQLITE: &str = "select campaign_no, coalesce(day, substr(at, 1, 10)), count(*) from assignments group by 1, 2";
+        const SQLITE: &str =
+            "select campaign_no, coalesce(day, substr(at, 1, 10)), count(*) from assignments group by 1, 2";
         let sql = if matches!(self, Self::Sqlite(_)) { SQLITE } else { POSTGRES };
         let rows: Vec<(i64, NaiveDate, i64)> = self.query(sql).without_time_limit().fetch_all().await?;
         rows.iter().for_each(|(no, day, codes)| facts.add_issued(*no, *day, *codes));

@@ -106,8 +106,11 @@ fn sums_sql(filter: &ReportFilter) -> String {
     let conditions: Vec<String> = conditions.into_iter().flatten().collect();
     let condition = if conditions.is_empty() { String::new() } else { format!("where {}", conditions.join(" and ")) };
     let name = |metric: Metric| -> &'static str { metric.into_str() };
-    let sums = METRICS.map(|metric| format!("sum(amount) filter (where metric = '{0}') as {0}", name(metric))).join(", ");
-    let part = |table: &str| format!("select {key} as key, currency, {sums} from {table} {condition} group by {key}, currency");
+    let sums =
+        METRICS.map(|metric| format!("sum(amount) filter (where metric = '{0}') as {0}", name(metric))).join(", ");
+    let part = |table: &str| {
+        format!("select {key} as key, currency, {sums} from {table} {condition} group by {key}, currency")
+    };
     let totals = METRICS.map(|metric| format!("cast(sum({0}) as bigint) as {0}", name(metric))).join(", ");
     format!(
         "select cast(key as text) as key, currency, {totals}

@@ -6,3 +6,4 @@ mod packages;
 mod circles;
 mod sizes;
 mod migrations;
+mod requirements;

@@ -72,7 +72,8 @@ async fn report(
         .parse()
         .map_err(|_unknown| Problem::new(NOT_FOUND, format!("reports are about {}", Subject::VARIANTS.join(", "))))?;
     let format = parameters.format.as_deref().unwrap_or("json");
-    if !["json", "csv"].contains(&format) && !(format == "svg" && subject == Subject::Days) {
+    let is_known = ["json", "csv"].contains(&format) || format == "svg" && subject == Subject::Days;
+    if !is_known {
         return Err(Problem::invalid_field("format", "write json or csv, or svg for days"));
     }
     let (from, to) = (day("from", parameters.from.as_deref())?, day("to", parameters.to.as_deref())?);

@@ -18,7 +18,6 @@ create table triggers (
 );
 
 create index triggers_by_identity on triggers (identity);
-create index triggers_by_time on triggers (at);
 
 -- What a trigger meant for the campaigns that name its type.
 create table trigger_results (

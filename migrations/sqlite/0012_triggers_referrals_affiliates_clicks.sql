@@ -12,7 +12,6 @@ create table triggers (
 ) strict, without rowid;
 
 create index triggers_by_identity on triggers (identity);
-create index triggers_by_time on triggers (at);
 
 create table trigger_results (
     trigger_id text not null references triggers (id) on delete cascade,

@@ -267,12 +267,15 @@ impl StoreTransaction {
     ) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "
             insert into assignments (campaign_no, identity, code, identity_text, cause, trigger_id, day)
-            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, $3 from json_array_elements($2::json)
+            select $1, a.identity, a.code, a.identity_text, a.cause, a.trigger_id, $3
+              from json_to_recordset($2::json)
+                as a(identity text, code text, identity_text text, cause text, trigger_id text)
              where true
             on conflict (campaign_no, identity) do nothing
             returning identity";
         let row = |(digest, wanted, code): &(&str, &ToIssue, &String)| {
-            json!([digest, code, wanted.identity, wanted.cause, wanted.trigger_id])
+            json!({ "identity": digest, "code": code, "identity_text": wanted.identity, "cause": wanted.cause,
+                    "trigger_id": wanted.trigger_id })
         };
         let rows: Value = pairs.iter().map(row).collect();
         let day = self.day_in_zone_of(campaign_no).await?;

@@ -17,6 +17,9 @@ const OUTBOX_LOCK: i32 = 0;
 /// The lock for creating API keys.
 const API_KEYS_LOCK: i32 = -1;
 
+/// The lock for adding sums up.
+const TALLIES_LOCK: i32 = -2;
+
 /// "CMPG": the first half of the keys of the locks of campaigns; the second half is the campaign's number.
 const CAMPAIGN_LOCKS: i32 = 0x434d_5047;
 
@@ -53,6 +56,16 @@ impl StoreTransaction {
             query.bind(ADVISORY_LOCKS).bind(code_length as i32).execute().await?;
         }
         Ok(())
+    }
+
+    /// Returns false if another transaction adds sums up; otherwise no other one does until the end of this one. In SQLite the writer is
+    /// alone anyway.
+    pub(crate) async fn try_lock_tallies(&mut self) -> Result<bool, StoreError> {
+        if let Self::Sqlite(_) = self {
+            return Ok(true);
+        }
+        let query = self.query("select pg_try_advisory_xact_lock($1, $2)");
+        query.bind(ADVISORY_LOCKS).bind(TALLIES_LOCK).fetch_value().await
     }
 
     /// Makes creations of API keys take turns, until the end of the transaction, so that each counts the others. In SQLite the

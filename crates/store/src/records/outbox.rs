@@ -185,8 +185,9 @@ impl StoreTransaction {
     pub(crate) async fn insert_events(&mut self, events: &[NewEvent]) -> Result<(), StoreError> {
         const SQL: &str = "
             insert into outbox (job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload)
-            select cast(value ->> 0 as bigint), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
-              from json_array_elements($1::json)";
+            select e.job_no, e.message_id, e.message_type, e.routing_key, e.reply_to, e.correlation_id, e.payload
+              from json_to_recordset($1::json)
+                as e(job_no bigint, message_id text, message_type text, routing_key text, reply_to text, correlation_id text, payload text)";
         if events.is_empty() {
             return Ok(());
         }
@@ -224,6 +225,7 @@ impl NewEvent {
 
     fn row(&self) -> Value {
         let Self { job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload } = self;
-        json!([job_no, message_id, message_type, routing_key, reply_to, correlation_id, payload])
+        json!({ "job_no": job_no, "message_id": message_id, "message_type": message_type, "routing_key": routing_key,
+                "reply_to": reply_to, "correlation_id": correlation_id, "payload": payload })
     }
 }

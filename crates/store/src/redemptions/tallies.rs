@@ -9,9 +9,10 @@ use sqlx::FromRow;
 use crate::connection::error::{StoreError, require_rows};
 use crate::connection::statement::List;
 use crate::connection::store::Store;
+use crate::connection::transaction::StoreTransaction;
 
 /// The maximum number of changes that are added up at once.
-pub const DELTAS_AT_ONCE: i64 = 5000;
+pub const DELTAS_AT_ONCE: i64 = 50_000;
 
 #[derive(FromRow)]
 struct DeltaRow {
@@ -35,42 +36,19 @@ type Key = (i64, NaiveDate, String, String, String, String, String);
 pub type Sums = HashMap<(String, String), i64>;
 
 impl Store {
-    /// Adds up changes that other transactions have written, and returns their number. Any number of processes may do so at
-    /// once.
+    /// Adds up changes that other transactions have written, and returns their number. Any number of processes may do so; one at a
+    /// time does.
     pub async fn add_up_tallies(&self) -> Result<u64, StoreError> {
-        const TAKE: &str = "
-            delete from tally_deltas
-             where no in (select no from tally_deltas order by no limit $1 for update skip locked)
-            returning campaign_no, day, source, ad, affiliate, currency, metric, amount";
-        const ADD: &str = "
-            insert into tallies (campaign_no, day, source, ad, affiliate, currency, metric, amount)
-            select d.campaign_no, d.day, d.source, d.ad, d.affiliate, d.currency, d.metric, d.amount
-              from json_to_recordset($1::json)
-                as d(campaign_no bigint, day date, source text, ad text, affiliate text, currency text, metric text, amount bigint)
-             where true
-            on conflict (campaign_no, day, source, ad, affiliate, currency, metric)
-            do update set amount = tallies.amount + excluded.amount";
         let mut transaction = self.begin_writing().await?;
-        let deltas: Vec<DeltaRow> = transaction.query(TAKE).bind(DELTAS_AT_ONCE).fetch_all().await?;
-        if deltas.is_empty() {
-            transaction.rollback().await?;
-            return Ok(0);
-        }
-        let count = deltas.len() as u64;
-        // In one order, so that processes do not wait for each other in a circle.
-        let mut sums: BTreeMap<Key, i64> = BTreeMap::new();
-        for DeltaRow { campaign_no, day, source, ad, affiliate, currency, metric, amount } in deltas {
-            *sums.entry((campaign_no, day, source, ad, affiliate, currency, metric)).or_default() += amount;
-        }
-        let row = |(key, amount): (&Key, &i64)| {
-            let (campaign_no, day, source, ad, affiliate, currency, metric) = key;
-            json!({ "campaign_no": campaign_no, "day": day, "source": source, "ad": ad, "affiliate": affiliate,
-                    "currency": currency, "metric": metric, "amount": amount })
+        let count = match &transaction {
+            StoreTransaction::Postgres(_) => transaction.add_up_at_once().await?,
+            StoreTransaction::Sqlite(_) => transaction.add_up_here().await?,
         };
-        let rows: Value = sums.iter().map(row).collect();
-        let added = transaction.query(ADD).bind(rows.to_string()).execute().await?;
-        require_rows("the addition of sums", added, sums.len() as u64)?;
-        transaction.commit().await?;
+        if count > 0 {
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+        }
         Ok(count)
     }
 
@@ -88,5 +66,60 @@ impl Store {
             sums.entry(campaign_no).or_default().insert((metric, currency), amount);
         }
         Ok(sums)
+    }
+}
+
+impl StoreTransaction {
+    /// Adds changes up in the database, in one statement. Numbers of transactions at work are left for later.
+    async fn add_up_at_once(&mut self) -> Result<u64, StoreError> {
+        const SQL: &str = "
+            with taken as (
+                delete from tally_deltas where no < (select min(no) from tally_deltas) + $1
+                returning campaign_no, day, source, ad, affiliate, currency, metric, amount),
+            added as (
+                insert into tallies (campaign_no, day, source, ad, affiliate, currency, metric, amount)
+                select campaign_no, day, source, ad, affiliate, currency, metric, cast(sum(amount) as bigint)
+                  from taken group by 1, 2, 3, 4, 5, 6, 7
+                on conflict (campaign_no, day, source, ad, affiliate, currency, metric)
+                do update set amount = tallies.amount + excluded.amount)
+            select count(*) from taken";
+        if !self.try_lock_tallies().await? {
+            return Ok(0);
+        }
+        let count: i64 = self.query(SQL).bind(DELTAS_AT_ONCE).without_time_limit().fetch_value().await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Adds changes up in this process: SQLite cannot delete and insert in one statement.
+    async fn add_up_here(&mut self) -> Result<u64, StoreError> {
+        const TAKE: &str = "
+            delete from tally_deltas where no in (select no from tally_deltas order by no limit $1)
+            returning campaign_no, day, source, ad, affiliate, currency, metric, amount";
+        const ADD: &str = "
+            insert into tallies (campaign_no, day, source, ad, affiliate, currency, metric, amount)
+            select d.campaign_no, d.day, d.source, d.ad, d.affiliate, d.currency, d.metric, d.amount
+              from json_to_recordset($1::json)
+                as d(campaign_no bigint, day date, source text, ad text, affiliate text, currency text, metric text, amount bigint)
+             where true
+            on conflict (campaign_no, day, source, ad, affiliate, currency, metric)
+            do update set amount = tallies.amount + excluded.amount";
+        let deltas: Vec<DeltaRow> = self.query(TAKE).bind(DELTAS_AT_ONCE).fetch_all().await?;
+        if deltas.is_empty() {
+            return Ok(0);
+        }
+        let count = deltas.len() as u64;
+        let mut sums: BTreeMap<Key, i64> = BTreeMap::new();
+        for DeltaRow { campaign_no, day, source, ad, affiliate, currency, metric, amount } in deltas {
+            *sums.entry((campaign_no, day, source, ad, affiliate, currency, metric)).or_default() += amount;
+        }
+        let row = |(key, amount): (&Key, &i64)| {
+            let (campaign_no, day, source, ad, affiliate, currency, metric) = key;
+            json!({ "campaign_no": campaign_no, "day": day, "source": source, "ad": ad, "affiliate": affiliate,
+                    "currency": currency, "metric": metric, "amount": amount })
+        };
+        let rows: Value = sums.iter().map(row).collect();
+        let added = self.query(ADD).bind(rows.to_string()).execute().await?;
+        require_rows("the addition of sums", added, sums.len() as u64)?;
+        Ok(count)
     }
 }

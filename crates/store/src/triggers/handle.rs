@@ -93,7 +93,8 @@ impl<'a> Keyed<'a> {
     fn row(&self) -> Value {
         let Trigger { id, trigger_type, identity, .. } = self.trigger;
         let digest = format!("\\x{}", hexadecimal(&self.request_digest.0));
-        json!([id, digest, trigger_type, self.identity, identity, self.trigger.payload().to_string()])
+        json!({ "id": id, "request_digest": digest, "type": trigger_type, "identity": self.identity,
+                "identity_text": identity, "payload": self.trigger.payload() })
     }
 }
 
@@ -183,8 +184,9 @@ impl StoreTransaction {
     ) -> Result<HashSet<String>, StoreError> {
         const SQL: &str = "
             insert into triggers (id, request_digest, type, identity, identity_text, payload)
-            select value ->> 0, cast(value ->> 1 as bytea), value ->> 2, value ->> 3, value ->> 4, cast(value ->> 5 as json)
-              from json_array_elements($1::json)
+            select t.id, t.request_digest, t.type, t.identity, t.identity_text, t.payload
+              from json_to_recordset($1::json)
+                as t(id text, request_digest bytea, type text, identity text, identity_text text, payload json)
              where true
             on conflict (id) do nothing
             returning id";

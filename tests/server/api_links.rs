@@ -64,8 +64,9 @@ async fn a_click_is_counted_and_leads_to_the_landing_page_with_what_starts_the_c
 
     // Nobody has clicked: another method, a page that is fetched ahead, and a campaign that does not exist.
     assert_eq!(server.send("HEAD", "/go/top?source=head", None, &[], None).await.status, 302);
-    let ahead = [("sec-purpose", "prefetch;prerender")];
-    assert_eq!(server.send("GET", "/go/top?source=ahead", None, &ahead, None).await.status, 302);
+    for ahead in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch")] {
+        assert_eq!(server.send("GET", "/go/top?source=ahead", None, &[ahead], None).await.status, 302);
+    }
     follow(&server, "/go/none").await.expect_problem(404, "not-found");
 
     // The click and its use meet in the report.

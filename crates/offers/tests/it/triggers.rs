@@ -86,6 +86,15 @@ fn each_reason_to_skip_a_trigger_stands_alone() {
         let found = decided(&campaign(&campaign_changes), &trigger(&trigger_changes), false, false);
         assert_eq!(found, expected, "{campaign_changes} {trigger_changes}");
     }
+    // At noon in Greenwich, it is the next day on Kiritimati.
+    let on_the_11th = json!({ "compare": { "attribute": "order.day", "op": "eq", "value": { "day": "2027-03-11" } } });
+    for (zone, expected) in [
+        ("Pacific/Kiritimati", Decision::Issue),
+        ("Pacific/Pago_Pago", Decision::Skip(SkipReason::ConditionNotMet)),
+    ] {
+        let changes = json!({ "zone": zone, "condition": on_the_11th });
+        assert_eq!(decided(&campaign(&changes), &trigger(&json!({})), false, false), expected, "{zone}");
+    }
     let issued = decided(&campaign(&json!({})), &trigger(&json!({})), true, false);
     assert_eq!(issued, Decision::Skip(SkipReason::AlreadyGenerated));
 }

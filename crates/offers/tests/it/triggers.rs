@@ -88,10 +88,9 @@ fn each_reason_to_skip_a_trigger_stands_alone() {
     }
     // At noon in Greenwich, it is the next day on Kiritimati.
     let on_the_11th = json!({ "compare": { "attribute": "order.day", "op": "eq", "value": { "day": "2027-03-11" } } });
-    for (zone, expected) in [
-        ("Pacific/Kiritimati", Decision::Issue),
-        ("Pacific/Pago_Pago", Decision::Skip(SkipReason::ConditionNotMet)),
-    ] {
+    for (zone, expected) in
+        [("Pacific/Kiritimati", Decision::Issue), ("Pacific/Pago_Pago", Decision::Skip(SkipReason::ConditionNotMet))]
+    {
         let changes = json!({ "zone": zone, "condition": on_the_11th });
         assert_eq!(decided(&campaign(&changes), &trigger(&json!({})), false, false), expected, "{zone}");
     }

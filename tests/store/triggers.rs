@@ -205,7 +205,7 @@ async fn a_campaign_that_waits_issues_when_the_days_are_over(place: TestStore) {
     assert_eq!(stands(&place, "t-3").await, "segment-not-met");
     // The same trigger again: what became of it.
     assert_eq!(handled(&place, trigger("t-1", "loc-1", &past)).await, "issued");
-    // Who has a code does not wait for another one.
+    // An identity that has a code does not wait for another one.
     assert_eq!(handled(&place, trigger("t-4", "loc-1", &past)).await, "already-generated");
     // Whatever is decided later has an event of its own.
     let events = "select count(*) from outbox where message_type = 'codemint.trigger.handled.v1'";

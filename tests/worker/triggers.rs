@@ -143,7 +143,7 @@ async fn killed_workers_handle_each_trigger_once(place: TestStore) {
 /// Nothing that was acknowledged may be lost with the server, and nothing that was not may be handled twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn crashes_of_postgresql_while_triggers_are_handled_lose_none_and_repeat_none() {
-    const TRIGGERS_SENT: usize = 3_000;
+    const TRIGGERS_SENT: usize = 1_200;
     let server = Server::start(Durability::Full);
     create_database(&server.url("postgres"), "triggers").await;
     let place = TestStore::postgres_at(&server.url("triggers")).await;

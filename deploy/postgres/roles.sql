@@ -88,10 +88,10 @@ grant insert on assignments to codemint_redeemer;
 grant select, insert, update, delete on affiliate_rules, affiliate_exclusions, affiliate_exclusion_changes to codemint_marketer;
 grant select, update on kept_versions to codemint_marketer;
 grant select on affiliate_rules, affiliate_exclusions, affiliate_exclusion_changes, kept_versions to codemint_redeemer;
--- Clicks on links are counted; `report recount` compares them with their sums.
+-- Clicks on links are counted; `report recount` compares them with their sums, and `redemption prune --dry-run` counts them.
 grant select, insert on clicks to codemint_server;
 grant select, delete on clicks to codemint_redeemer;
-grant select on clicks to codemint_reader, codemint_marketer;
+grant select on clicks to codemint_generator, codemint_reader, codemint_marketer;
 grant select on triggers, trigger_results, referrers, referrals, affiliate_rules, affiliate_exclusions to codemint_reader, codemint_marketer;
 
 -- What became of a campaign is summed up.

@@ -1,4 +1,5 @@
-//! docs/integration.md: its programs are run exactly as printed, its tables and examples are compared with the code.
+//! docs/integration.md and docs/triggers.md: their programs are run exactly as printed; the tables and examples of the first are
+//! compared with the code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,11 +9,12 @@ use std::process::Stdio;
 use codemint_codes::job::state::JobError;
 use codemint_codes::wire::event::EventKind;
 use codemint_codes::wire::message::{Envelope, decode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use strum::VariantArray;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use codemint_test_support::amqp::Message;
 use codemint_test_support::codemint::Ran;
 use codemint_test_support::rabbitmq;
 use codemint_test_support::schemas::{assert_fits, validator};
@@ -21,24 +23,58 @@ use codemint_test_support::stores::TestStore;
 use codemint_test_support::tools::{files_below, read, root};
 use codemint_test_support::waiting::DEADLINE;
 
-fn document() -> String {
-    read("docs/integration.md")
-}
+const ORDERS: &str = "docs/integration.md";
+const TRIGGERS: &str = "docs/triggers.md";
 
-/// Returns the document's code blocks in this language, in order.
-fn blocks(language: &str) -> Vec<String> {
-    let (text, start) = (document(), format!("\n```{language}\n"));
+/// Returns the blocks of this language in a document, in order.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let (text, start) = (read(document), format!("\n```{language}\n"));
     text.split(&start).skip(1).map(|rest| rest.split("\n```").next().expect("an end").to_owned()).collect()
 }
 
-/// The producers that the tests run.
-const PYTHON: Producer = Producer { language: "python", interpreter: "/usr/bin/python3", file: "order_codes.py" };
-const JAVASCRIPT: Producer = Producer { language: "javascript", interpreter: "node", file: "order_codes.js" };
-
+/// A printed program that the tests run.
+#[derive(Clone, Copy, Debug)]
 struct Producer {
+    document: &'static str,
     language: &'static str,
     interpreter: &'static str,
     file: &'static str,
+    args: &'static [&'static str],
+    /// What it says if there is no queue for its message.
+    unroutable: &'static str,
+}
+
+const PYTHON: Producer = Producer {
+    document: ORDERS,
+    language: "python",
+    interpreter: "/usr/bin/python3",
+    file: "order_codes.py",
+    args: &["A####", "10"],
+    unroutable: "UnroutableError",
+};
+const JAVASCRIPT: Producer =
+    Producer { language: "javascript", interpreter: "node", file: "order_codes.js", unroutable: "NO_ROUTE", ..PYTHON };
+const PRODUCERS: [Producer; 4] = [
+    PYTHON,
+    JAVASCRIPT,
+    Producer {
+        document: TRIGGERS,
+        file: "send_trigger.py",
+        args: &["location.created", "location-1", "small business"],
+        ..PYTHON
+    },
+    Producer {
+        document: TRIGGERS,
+        file: "send_trigger.js",
+        args: &["location.created", "location-2", "small business"],
+        ..JAVASCRIPT
+    },
+];
+
+impl Producer {
+    fn with(self, args: &'static [&'static str]) -> Self {
+        Self { args, ..self }
+    }
 }
 
 /// A site where producers and readers have only the rights that they need.
@@ -64,13 +100,14 @@ impl Shop {
         Self { site, producer_url, reader_url }
     }
 
-    /// Runs the producer exactly as printed in the document.
-    async fn run(&self, producer: &Producer, mask: &str, count: u64) -> Ran {
-        let [program] = &blocks(producer.language)[..] else { panic!("one program in {}", producer.language) };
+    /// Runs the producer exactly as printed in its document.
+    async fn run(&self, producer: Producer) -> Ran {
+        let [program] = &blocks(producer.document, producer.language)[..] else { panic!("one program: {producer:?}") };
         let file = self.site.store.path().join(producer.file);
         fs::write(&file, program).expect("a file");
         let started = Command::new(producer.interpreter)
-            .args([file.as_os_str(), mask.as_ref(), count.to_string().as_ref()])
+            .arg(&file)
+            .args(producer.args)
             .env("NODE_PATH", javascript_libraries())
             .env("CODEMINT_PRODUCER_URL", &self.producer_url)
             .env("CODEMINT_READER_URL", &self.reader_url)
@@ -114,7 +151,7 @@ async fn the_printed_python_producer_gets_a_million_codes_and_their_events() {
     let shop = Shop::new(TestStore::postgres().await).await;
     let worker = shop.site.start_ready().await;
     let mut inbox = shop.site.peer().await.listen(EVENTS, "job.*").await;
-    let ran = shop.run(&PYTHON, "MY_LITTLE_PROMO????##", 1_000_000).await.expect_code(0);
+    let ran = shop.run(PYTHON.with(&["MY_LITTLE_PROMO????##", "1000000"])).await.expect_code(0);
     assert_told_to_the_end(&ran, 1_000_000);
     assert_eq!(shop.site.count("select count(*) from codes").await, 1_000_000);
 
@@ -130,7 +167,7 @@ async fn the_printed_python_producer_gets_a_million_codes_and_their_events() {
 async fn the_printed_javascript_producer_gets_its_codes_and_their_events() {
     let shop = Shop::new(TestStore::postgres().await).await;
     let worker = shop.site.start_ready().await;
-    let ran = shop.run(&JAVASCRIPT, "VIP-[:safe:]{8}", 120_000).await.expect_code(0);
+    let ran = shop.run(JAVASCRIPT.with(&["VIP-[:safe:]{8}", "120000"])).await.expect_code(0);
     assert_told_to_the_end(&ran, 120_000);
     assert_eq!(shop.site.count("select count(*) from codes").await, 120_000);
     worker.terminate().await.expect_code(0);
@@ -142,7 +179,7 @@ async fn both_printed_producers_report_why_a_request_fails() {
     let worker = shop.site.start_ready().await;
     let mut inbox = shop.site.peer().await.listen(EVENTS, "job.*").await;
     for producer in [PYTHON, JAVASCRIPT] {
-        let ran = shop.run(&producer, "TEN#", 11).await.expect_code(1);
+        let ran = shop.run(producer.with(&["TEN#", "11"])).await.expect_code(1);
         assert_eq!(told(&ran, 11), [("codemint.job.failed.v1".to_owned(), 0)], "{}", producer.language);
         assert!(ran.stderr.contains("keyspace_too_small: count is 11"), "{}", ran.stderr);
     }
@@ -152,23 +189,59 @@ async fn both_printed_producers_report_why_a_request_fails() {
     worker.terminate().await.expect_code(0);
 }
 
+/// The campaign is the one that the page about triggers shows.
 #[tokio::test]
-async fn both_printed_producers_report_that_their_request_is_unroutable() {
+async fn both_printed_programs_that_send_triggers_are_answered_by_an_event() {
+    let shop = Shop::new(TestStore::postgres().await).await;
+    let place = &shop.site.store;
+    let campaign = &blocks(TRIGGERS, "json")[0];
+    fs::write(place.path().join("welcome.json"), campaign).expect("a file");
+    place.codemint(["campaign", "create", "welcome.json"]).run().await.expect_code(0);
+    place.codemint(["campaign", "codes", "welcome", "--count", "10"]).run().await.expect_code(0);
+    let worker = shop.site.start_ready().await;
+    let mut inbox = shop.site.peer().await.listen(EVENTS, "trigger.*").await;
+    let schema = validator("trigger-event");
+    let mut become_of = async |producer: Producer| {
+        let ran = shop.run(producer).await.expect_code(0);
+        let id = ran.stdout.trim_end();
+        let is_told = |event: &Message| event.json()["subject"] == id;
+        let events = inbox.collect("the event about the trigger", |all| all.iter().any(is_told)).await;
+        let event = events.iter().find(|event| is_told(event)).expect("an event").json();
+        assert_fits(&schema, &event);
+        assert_eq!((&event["type"], &event["data"]["id"]), (&json!("codemint.trigger.handled.v1"), &json!(id)));
+        event["data"].clone()
+    };
+    let senders = PRODUCERS.into_iter().filter(|producer| producer.document == TRIGGERS);
+    for (number, producer) in (1..).zip(senders) {
+        let first = become_of(producer).await;
+        assert_eq!(first["issued"], json!(["welcome"]), "{first}");
+        let again = become_of(producer).await;
+        assert_eq!(again["skipped"], json!([{ "campaign": "welcome", "reason": "already-generated" }]), "{again}");
+        assert_eq!(shop.site.count("select count(*) from assignments").await, number);
+    }
+    assert_eq!(shop.site.peer().await.depth(DEAD).await, 0);
+    worker.terminate().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn every_printed_producer_reports_that_its_message_is_unroutable() {
     let shop = Shop::new(TestStore::sqlite().await).await;
     shop.site.drain().await;
     let channel = shop.site.peer().await.channel().await;
-    let deleted = channel.queue_delete(JOBS.into(), lapin::options::QueueDeleteOptions::default()).await;
-    deleted.expect("a queue");
-    for (producer, said) in [(PYTHON, "UnroutableError"), (JAVASCRIPT, "NO_ROUTE")] {
-        let ran = shop.run(&producer, "A####", 10).await.expect_code(1);
-        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    for queue in [JOBS, "codemint.triggers"] {
+        let deleted = channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default()).await;
+        deleted.expect("a queue");
+    }
+    for producer in PRODUCERS {
+        let ran = shop.run(producer).await.expect_code(1);
+        assert!(ran.stderr.contains(producer.unroutable), "{}", ran.stderr);
         assert_eq!(ran.stdout, "");
     }
 }
 
 #[test]
 fn examples_in_the_document_fit_their_schemas() {
-    let json: Vec<Value> = blocks("json")
+    let json: Vec<Value> = blocks(ORDERS, "json")
         .iter()
         .map(|block| serde_json::from_str(block).unwrap_or_else(|error| panic!("{error}")))
         .collect();
@@ -182,7 +255,7 @@ fn examples_in_the_document_fit_their_schemas() {
 
 #[test]
 fn every_event_and_every_failure_code_is_documented() {
-    let text = document();
+    let text = read(ORDERS);
     for kind in EventKind::VARIANTS {
         assert!(text.contains(&format!("| `{}` | `{}` |", kind.routing_key(), kind.event_type())), "{kind:?}");
     }

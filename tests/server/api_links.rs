@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 
 use codemint_test_support::api::{Answer, ApiServer, create_key};
@@ -64,8 +65,9 @@ async fn a_click_is_counted_and_leads_to_the_landing_page_with_what_starts_the_c
 
     // Nobody has clicked: another method, a page that is fetched ahead, and a campaign that does not exist.
     assert_eq!(server.send("HEAD", "/go/top?source=head", None, &[], None).await.status, 302);
-    let ahead = [("sec-purpose", "prefetch;prerender")];
-    assert_eq!(server.send("GET", "/go/top?source=ahead", None, &ahead, None).await.status, 302);
+    for ahead in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch")] {
+        assert_eq!(server.send("GET", "/go/top?source=ahead", None, &[ahead], None).await.status, 302);
+    }
     follow(&server, "/go/none").await.expect_problem(404, "not-found");
 
     // The click and its use meet in the report.
@@ -179,6 +181,43 @@ async fn no_click_is_lost_when_a_server_stops(place: TestStore) {
     let sums = "select cast(sum(amount) as bigint) from (select amount from tallies where metric = 'clicks'
                 union all select amount from tally_deltas where metric = 'clicks') changes";
     assert_eq!(place.number(sums).await, 400);
+}
+
+/// The store takes no clicks for a while, or at all: a server that stops waits for it, and reports what it had to give up.
+on_stores!([postgres] a_server_that_stops_waits_for_the_store_and_reports_clicks_that_are_lost);
+async fn a_server_that_stops_waits_for_the_store_and_reports_clicks_that_are_lost(place: TestStore) {
+    let mut other = PgConnection::connect(&place.url).await.expect("a connection");
+    for (shutdown_seconds, is_lost) in [("60", false), ("1", true)] {
+        let environment = [HOSTS, ("CODEMINT__WORKER__SHUTDOWN_SECONDS", shutdown_seconds)];
+        let server = ApiServer::start_with(&place, &environment, &[]).await;
+        if !is_lost {
+            let key = create_key(&place, "manage").await;
+            let offer = json!({ "offer": { "landing_url": "https://shop.example/" } });
+            put_campaign(&server, &key, "top", ("public", "TOP-10"), offer).await;
+        }
+        let mut transaction = other.begin().await.expect("a transaction");
+        let lock = sqlx::query("lock table clicks in exclusive mode").execute(&mut *transaction).await;
+        lock.expect("a lock");
+        for _ in 0..5 {
+            location(&follow(&server, "/go/top").await);
+        }
+        server.process.signal("TERM");
+        let ended = "the HTTP API has ended";
+        if is_lost {
+            server.process.wait_until_it_says(ended).await;
+        } else {
+            // A server that did not wait would end within this time.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(!server.process.said().contains(ended), "{}", server.process.said());
+        }
+        transaction.rollback().await.expect("an end");
+        let ran = server.process.finish().await.expect_code(0);
+        assert_eq!(ran.stderr.contains("\"lost\":5"), is_lost, "{}", ran.stderr);
+        // A transaction that was under way when its server gave up may still be carried out.
+        if !is_lost {
+            assert_eq!(place.number("select count(*) from clicks").await, 5);
+        }
+    }
 }
 
 on_stores!([postgres] links_work_while_the_database_is_away_and_their_clicks_are_stored_later);

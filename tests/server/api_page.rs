@@ -1,4 +1,4 @@
-//! docs/api.md: its ten requests are run word for word and its programs as printed.
+//! docs/api.md: its ten requests are run word for word and its programs as printed; and the commands of docs/triggers.md.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -42,6 +42,43 @@ async fn the_ten_requests_of_the_page_are_answered_as_it_shows() {
     assert_eq!(without_chance(&seen), without_chance(&requests));
     assert_eq!(commands(&requests).iter().filter(|command| command.starts_with("ask ")).count(), 10);
     server.terminate().await.expect_code(0);
+}
+
+/// The files, the commands and the request with curl, which repeats the trigger of the commands.
+#[tokio::test]
+async fn the_commands_and_the_request_of_the_page_about_triggers_work_as_printed() {
+    const TRIGGERS: &str = "docs/triggers.md";
+    const FIRST: &str = "## The first trigger";
+    let place = TestStore::sqlite().await;
+    let files = blocks_below(TRIGGERS, FIRST, "json");
+    for (file, content) in ["welcome.json", "created.json"].into_iter().zip(files) {
+        std::fs::write(place.path().join(file), content).expect("a file");
+    }
+    let server = ApiServer::start(&place).await;
+    let curl = format!("silent\nfail\nconnect-to = 127.0.0.1:8080:{}\n", server.address);
+    std::fs::write(place.path().join(".curlrc"), curl).expect("a file");
+    let key = create_key(&place, "issue").await;
+    let home = place.path().to_str().expect("a path in Unicode");
+    let environment = [("CURL_HOME", home), ("KEY", &key), ("CODEMINT__STORE__URL", &place.url)];
+    let mut said = Vec::new();
+    for block in [blocks_below(TRIGGERS, FIRST, "sh").concat(), blocks_below(TRIGGERS, "## Over HTTP", "sh").concat()] {
+        // As blocks with prompts, in which the lines that continue a command are indented further.
+        let block = block.trim_end().replace("\n  ", "\n    ").replace("\ncodemint", "\n$ codemint");
+        let seen = run_shown(&format!("$ {block}\n"), place.path(), &environment).await;
+        said.extend(seen.split("\n$ ").map(str::to_owned).collect::<Vec<_>>());
+    }
+    let [_created, _codes, sent, shown, owned, answered] = &said[..] else { panic!("{said:?}") };
+    let code = sent.split("issued   ").nth(1).and_then(|line| line.strip_suffix("  welcome")).expect(sent);
+    assert!(code.starts_with("WELCOME-") && owned.contains(code), "{sent} {owned}");
+    let document = |text: &str| {
+        let (_, json) = text.split_once("\n{").unwrap_or_else(|| panic!("no JSON: {text}"));
+        serde_json::from_str::<serde_json::Value>(&format!("{{{json}")).expect("JSON")
+    };
+    let expected = json!({ "id": "0193f0a4-6c1e-7b6e-9a53-2f6f0b1c9d77",
+        "issued": [{ "campaign": "welcome", "code": code }], "skipped": [], "waiting": [] });
+    assert_eq!(document(answered), expected, "the same trigger again");
+    assert_eq!(document(shown), expected);
+    server.stop().await;
 }
 
 /// A printed program.

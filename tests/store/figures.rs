@@ -163,8 +163,11 @@ async fn clicks_of_too_many_origins_are_counted_without_theirs(place: TestStore)
         clicks.count(click(1, Some(&number.to_string()), today()));
     }
     clicks.count(click(1, Some("7"), today()));
+    // The next day begins anew.
+    clicks.count(click(1, Some("tomorrow"), today() + TimeDelta::days(1)));
     assert_eq!(clicks.finish(LONG).await, 0);
-    assert_eq!(place.number("select count(*) from clicks").await, 10_201);
+    assert_eq!(place.number("select count(*) from clicks").await, 10_202);
+    assert_eq!(place.number("select count(*) from clicks where source = 'tomorrow'").await, 1);
     assert_eq!(place.number("select count(*) from clicks where source is null").await, 200);
     assert_eq!(place.number("select count(*) from clicks where source = '7'").await, 2);
     assert_eq!(recount(&place).await.differences, []);

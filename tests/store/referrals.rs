@@ -212,6 +212,7 @@ async fn a_referrer_is_rewarded_when_the_days_are_over_and_a_refund_takes_it_bac
     place.execute(due).await;
     look(&place).await;
     assert_eq!(place.number("select count(*) from assignments where cause = 'trigger'").await, 0, "the pool is empty");
+    assert_eq!(look(&place).await, 0, "it is tried again a minute later");
     fill(&place).await;
     place.execute(due).await;
     assert_eq!((look(&place).await, look(&place).await), (2, 0));

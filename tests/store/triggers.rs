@@ -15,7 +15,10 @@ use codemint_store::triggers::handle::TriggerOutcome;
 use codemint_test_support::engine_steps::{put_request, request, run};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::DEADLINE;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 
 /// Creates a restricted campaign that new locations of the segment `trial` concern, with these changes, and fills its pool.
 async fn campaign(place: &TestStore, name: &str, codes: i128, changes: &Value) {
@@ -202,9 +205,11 @@ async fn a_campaign_that_waits_issues_when_the_days_are_over(place: TestStore) {
     assert_eq!(stands(&place, "t-3").await, "segment-not-met");
     // The same trigger again: what became of it.
     assert_eq!(handled(&place, trigger("t-1", "loc-1", &past)).await, "issued");
+    // An identity that has a code does not wait for another one.
+    assert_eq!(handled(&place, trigger("t-4", "loc-1", &past)).await, "already-generated");
     // Whatever is decided later has an event of its own.
     let events = "select count(*) from outbox where message_type = 'codemint.trigger.handled.v1'";
-    assert_eq!(place.number(events).await, 6);
+    assert_eq!(place.number(events).await, 7);
     assert_exact(&place).await;
 }
 
@@ -216,6 +221,13 @@ async fn the_later_deactivation_of_an_identity_wins(place: TestStore) {
     assert_eq!(handled(&place, trigger("t-2", "loc-1", &at(10))).await, "waiting");
     assert_eq!(stands(&place, "t-1").await, "superseded");
     assert_eq!(handled(&place, trigger("t-3", "loc-1", &at(20))).await, "superseded");
+    // Of equal deactivations, the first stays, in one transaction and in several.
+    let same = at(60);
+    let batch = [trigger("t-7", "loc-3", &same), trigger("t-8", "loc-3", &same)];
+    let outcomes = handler(&place).handle(&batch).await.expect("answers");
+    assert_eq!(outcomes.iter().map(|outcome| shown(outcome)[0].1).collect::<Vec<_>>(), ["waiting", "superseded"]);
+    assert_eq!(handled(&place, trigger("t-9", "loc-3", &same)).await, "superseded");
+    assert_eq!(decide_due(&place).await, DecidedDue { issued: 1, skipped: 0, waiting: 0 });
     let batch = [trigger("t-4", "loc-2", &at(50)), trigger("t-5", "loc-2", &at(35)), trigger("t-6", "loc-2", &at(45))];
     let outcomes = handler(&place).handle(&batch).await.expect("answers");
     let words: Vec<&str> = outcomes.iter().map(|outcome| shown(outcome)[0].1).collect();
@@ -223,6 +235,9 @@ async fn the_later_deactivation_of_an_identity_wins(place: TestStore) {
     assert_eq!(place.number("select count(*) from trigger_results where state = 'waiting'").await, 2);
     assert_eq!(decide_due(&place).await, DecidedDue { issued: 1, skipped: 0, waiting: 0 });
     assert_eq!([stands(&place, "t-2").await, stands(&place, "t-5").await], ["waiting", "issued"]);
+    // One when it began to wait, and one when another took its place.
+    let events = "select count(*) from outbox where cast(payload as text) like '%\"subject\":\"t-1\"%'";
+    assert_eq!(place.number(events).await, 2);
     assert_exact(&place).await;
 }
 
@@ -263,6 +278,27 @@ async fn a_trigger_that_is_due_is_decided_with_the_campaign_as_it_is(place: Test
     assert_eq!(decide_due(&place).await, DecidedDue::default());
     fill(&place, "empty", 1).await;
     place.execute("update trigger_results set due_at = '2020-01-01T00:00:00.000Z' where state = 'waiting'").await;
+    assert_eq!(decide_due(&place).await, DecidedDue { issued: 1, skipped: 0, waiting: 0 });
+    assert_exact(&place).await;
+}
+
+/// A worker that decides a trigger does not keep others from deciding the rest.
+#[tokio::test]
+async fn a_trigger_that_another_worker_decides_is_left_to_it() {
+    let place = TestStore::postgres().await;
+    campaign(&place, "back", 10, &json!({ "wait_days_after_deactivation": 30 })).await;
+    let past = json!({ "deactivated_at": Utc::now() - Duration::days(31) });
+    for number in 1..=2 {
+        handle(&place, trigger(&format!("t-{number}"), &format!("loc-{number}"), &past)).await;
+    }
+    let mut other = PgConnection::connect(&place.url).await.expect("a connection");
+    let mut transaction = other.begin().await.expect("a transaction");
+    let lock = sqlx::query("select 1 from trigger_results where trigger_id = 't-1' for update");
+    lock.execute(&mut *transaction).await.expect("a lock");
+    let decided = timeout(DEADLINE, decide_due(&place)).await.expect("nobody waits for the lock");
+    assert_eq!(decided, DecidedDue { issued: 1, skipped: 0, waiting: 0 });
+    assert_eq!([stands(&place, "t-1").await, stands(&place, "t-2").await], ["waiting", "issued"]);
+    transaction.rollback().await.expect("an end");
     assert_eq!(decide_due(&place).await, DecidedDue { issued: 1, skipped: 0, waiting: 0 });
     assert_exact(&place).await;
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use codemint_test_support::amqp::{Peer, durable, quorum};
+use codemint_test_support::amqp::{Message, Peer, durable, quorum};
+use codemint_test_support::postgres::{Durability, Server, create_database};
 use codemint_test_support::site::{DEAD, EVENTS, KEPT, Site};
 use codemint_test_support::stores::{Kind, TestStore};
 use codemint_test_support::waiting::wait_until;
@@ -137,4 +138,64 @@ async fn killed_workers_handle_each_trigger_once(place: TestStore) {
     assert_eq!(site.count(per_campaign).await, identities as i64 * 2);
     assert_exact(&site, identities as i64 * 2).await;
     assert_eq!(site.count("select count(*) from trigger_results").await, triggers as i64 * 2);
+}
+
+/// Nothing that was acknowledged may be lost with the server, and nothing that was not may be handled twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn crashes_of_postgresql_while_triggers_are_handled_lose_none_and_repeat_none() {
+    const TRIGGERS_SENT: usize = 1_200;
+    let server = Server::start(Durability::Full);
+    create_database(&server.url("postgres"), "triggers").await;
+    let place = TestStore::postgres_at(&server.url("triggers")).await;
+    campaign(&place, "WELCOME", TRIGGERS_SENT, &json!({})).await;
+    campaign(&place, "BACK", TRIGGERS_SENT, &json!({ "wait_days_after_deactivation": 30 })).await;
+    let mut site = Site::new(place).await;
+    site.drain().await;
+    let peer = site.peer().await;
+    peer.declare(KEPT, quorum()).await;
+    peer.bind(KEPT, EVENTS, "trigger.*").await;
+    // Each identity comes twice, under two ids.
+    let identities = TRIGGERS_SENT / 2;
+    for number in 0..TRIGGERS_SENT {
+        let message = trigger(&format!("t-{number}"), &format!("loc-{}", number % identities));
+        publish(&peer, message.to_string().as_bytes()).await;
+    }
+    // Small transactions, so that the crashes come between many of them.
+    let environment = [("CODEMINT__AMQP__PREFETCH", "1")];
+    let workers = [site.start(&environment, &[]), site.start(&environment, &[])];
+    let mut before = Vec::new();
+    for share in [TRIGGERS_SENT / 4, TRIGGERS_SENT / 2] {
+        wait_until("some triggers", async || site.count("select count(*) from triggers").await >= share as i64).await;
+        server.crash_and_restart();
+        // The test's own connections were lost too. The workers still write into the directory of the first store.
+        let store = TestStore::postgres_at(&server.url("triggers")).await;
+        before.push(std::mem::replace(&mut site.store, store));
+        let handled = site.count("select count(*) from triggers").await;
+        assert!(handled < TRIGGERS_SENT as i64, "{handled} were handled before the crash");
+    }
+    wait_until("all are settled", async || {
+        let waiting = site.count("select count(*) from trigger_results where state = 'waiting'").await;
+        peer.depth(TRIGGERS).await == 0
+            && site.count("select count(*) from triggers").await == TRIGGERS_SENT as i64
+            && waiting + site.count("select count(*) from outbox").await == 0
+    })
+    .await;
+    for worker in workers {
+        worker.terminate().await.expect_code(0);
+    }
+    assert_eq!((peer.depth(TRIGGERS).await, peer.depth(DEAD).await), (0, 0));
+    assert_exact(&site, identities as i64 * 2).await;
+    let per_campaign =
+        "select count(*) from (select campaign_no, identity from assignments group by campaign_no, identity) a";
+    assert_eq!(site.count(per_campaign).await, identities as i64 * 2);
+    assert_eq!(site.count("select count(*) from trigger_results").await, TRIGGERS_SENT as i64 * 2);
+    let mut inbox = peer.consume(KEPT).await;
+    let subjects = |messages: &[Message]| {
+        messages.iter().map(|message| message.json()["subject"].to_string()).collect::<BTreeSet<_>>().len()
+    };
+    inbox
+        .collect("an event about each trigger", |messages| {
+            messages.len() >= TRIGGERS_SENT && subjects(messages) == TRIGGERS_SENT
+        })
+        .await;
 }

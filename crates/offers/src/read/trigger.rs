@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use codemint_codes::wire::message::{Envelope, Undecodable, decode_document};
 use serde_json::Value;
 
@@ -110,5 +110,6 @@ fn deactivation(node: &Node<'_>) -> Option<DateTime<Utc>> {
         return node
             .wrong(format!("the time is outside of the years {first} to {last}; write the time of the deactivation"));
     }
-    Some(at)
+    // As it is stored: a finer time would be later than itself.
+    Some(at.trunc_subsecs(6))
 }

@@ -49,6 +49,8 @@ fn links_lead_to_listed_hosts_only() {
         "https://evilbrand.example",
         "https://shop.example@evil.example/",
         "https://user:secret@shop.example/",
+        "https://user@shop.example/",
+        "https://:secret@shop.example/",
         "https://evil.example\\@shop.example/",
         "https://evil.example#@shop.example/",
         "https://shop.example./",

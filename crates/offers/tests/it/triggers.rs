@@ -86,8 +86,42 @@ fn each_reason_to_skip_a_trigger_stands_alone() {
         let found = decided(&campaign(&campaign_changes), &trigger(&trigger_changes), false, false);
         assert_eq!(found, expected, "{campaign_changes} {trigger_changes}");
     }
+    // At noon in Greenwich, it is the next day on Kiritimati.
+    let on_the_11th = json!({ "compare": { "attribute": "order.day", "op": "eq", "value": { "day": "2027-03-11" } } });
+    for (zone, expected) in
+        [("Pacific/Kiritimati", Decision::Issue), ("Pacific/Pago_Pago", Decision::Skip(SkipReason::ConditionNotMet))]
+    {
+        let changes = json!({ "zone": zone, "condition": on_the_11th });
+        assert_eq!(decided(&campaign(&changes), &trigger(&json!({})), false, false), expected, "{zone}");
+    }
     let issued = decided(&campaign(&json!({})), &trigger(&json!({})), true, false);
     assert_eq!(issued, Decision::Skip(SkipReason::AlreadyGenerated));
+}
+
+/// The documents promise the first reason that applies: a campaign that is against everything names one after the other.
+#[test]
+fn of_several_reasons_the_first_is_told() {
+    let mut changes = json!({ "active": false, "ends_at": NOW, "starts_at": "2027-03-01T00:00:00Z", "sources": ["mail"],
+        "condition": { "compare": { "attribute": "vip", "op": "eq", "value": true } } });
+    let mut sent = json!({ "type": "onboarding.finished", "segments": ["gold"] });
+    let told = |changes: &Value, sent: &Value, has_code| decided(&campaign(changes), &trigger(sent), has_code, false);
+    assert_eq!(told(&changes, &sent, true), Decision::Skip(SkipReason::Expired));
+    (changes["ends_at"], changes["starts_at"]) = (json!("2027-03-20T00:00:00Z"), json!("2027-03-11T00:00:00Z"));
+    assert_eq!(told(&changes, &sent, true), Decision::Skip(SkipReason::CampaignNotActive));
+    changes["active"] = json!(true);
+    assert_eq!(told(&changes, &sent, true), Decision::Skip(SkipReason::NotStarted));
+    changes["starts_at"] = json!("2027-03-01T00:00:00Z");
+    assert_eq!(told(&changes, &sent, true), Decision::Skip(SkipReason::UseCaseNotMet));
+    sent["type"] = json!("location.created");
+    assert_eq!(told(&changes, &sent, true), Decision::Skip(SkipReason::AlreadyGenerated));
+    assert_eq!(told(&changes, &sent, false), Decision::Skip(SkipReason::SegmentNotMet));
+    sent["segments"] = json!(["trial"]);
+    assert_eq!(told(&changes, &sent, false), Decision::Skip(SkipReason::SourceNotMet));
+    sent["attributes"] = json!({ "source": "mail" });
+    assert_eq!(told(&changes, &sent, false), Decision::Skip(SkipReason::ConditionNotMet));
+    // A campaign that waits says so before it looks at segments.
+    changes["wait_days_after_deactivation"] = json!(30);
+    assert_eq!(told(&changes, &sent, false), Decision::Skip(SkipReason::WaitsForDeactivation));
 }
 
 #[test]
@@ -107,6 +141,13 @@ fn a_campaign_that_waits_decides_everything_else_when_the_days_are_over() {
     // It no longer waits, and the trigger does not concern it any more.
     let other = campaign(&json!({ "use_cases": ["location.added"] }));
     assert_eq!(decided(&other, &member, false, true), Decision::Skip(SkipReason::UseCaseNotMet));
+}
+
+#[test]
+fn a_stored_trigger_states_the_same_however_fine_its_time_is() {
+    let sent = trigger(&json!({ "deactivated_at": "2027-03-01T00:00:00.123456789Z" }));
+    let stored = Trigger::stored_document(&sent.trigger_type, &sent.identity, &sent.payload());
+    assert_eq!(read_trigger(&stored, IdFrom::Path("t-1")), Ok(sent));
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl Newcomers {
 
     /// Returns a friend's request to use a code that somebody has passed on; `None` if there is none, or no answer.
     pub async fn friend(&self, lot: &mut Lot) -> Option<Request> {
-        let code = self.store.query("select code from referrers order by random() limit 1").fetch_optional::<(String,)>();
+        let code =
+            self.store.query("select code from referrers order by random() limit 1").fetch_optional::<(String,)>();
         let (code,) = code.await.ok().flatten()?;
         Some(Request { hold_seconds: 60 * lot.below(2) as u32, ..asking(&code, &json!({ "identity": person(lot) })) })
     }

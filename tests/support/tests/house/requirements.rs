@@ -22,7 +22,9 @@ fn each_requirement_is_shown_by_something_that_exists() {
     let functions: BTreeSet<String> = ["tests", "crates"]
         .into_iter()
         .flat_map(|directory| rust_files(&root().join(directory)))
-        .flat_map(|file| fs::read_to_string(file).expect("a source").lines().filter_map(function_of).collect::<Vec<_>>())
+        .flat_map(|file| {
+            fs::read_to_string(file).expect("a source").lines().filter_map(function_of).collect::<Vec<_>>()
+        })
         .collect();
     for row in rows {
         let shown: Vec<&str> = quoted(row[3]).collect();

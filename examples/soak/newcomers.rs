@@ -80,7 +80,7 @@ impl Newcomers {
         let deactivated_at = (due - TimeDelta::days(1)).to_rfc3339_opts(SecondsFormat::Secs, true);
         let document = json!({
             "type": "location.changed", "identity": location, "segments": ["trial"],
-            "deactivated_at": (number % 3 == 0).then_some(deactivated_at),
+            "deactivated_at": number.is_multiple_of(3).then_some(deactivated_at),
         });
         let trigger = read_trigger(&document, IdFrom::Path(&format!("trigger-{number}"))).expect("a trigger");
         if let Err(TriggerError::Store(error)) = self.triggers.handle(trigger).await {

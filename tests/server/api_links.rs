@@ -183,7 +183,7 @@ async fn no_click_is_lost_when_a_server_stops(place: TestStore) {
     assert_eq!(place.number(sums).await, 400);
 }
 
-/// The store takes no clicks for a while, or at all: a server that stops waits for it, and reports what it had to give up.
+// The store takes no clicks for a while, or at all: a server that stops waits for it, and reports what it had to give up.
 on_stores!([postgres] a_server_that_stops_waits_for_the_store_and_reports_clicks_that_are_lost);
 async fn a_server_that_stops_waits_for_the_store_and_reports_clicks_that_are_lost(place: TestStore) {
     let mut other = PgConnection::connect(&place.url).await.expect("a connection");

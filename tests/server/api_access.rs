@@ -13,7 +13,6 @@ use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 use strum::VariantArray;
 
-/// The methods of the paths in the document, each with the scope that it needs.
 /// The operations that need a key: method, path and scope. Customers follow links without one.
 fn operations(document: &Value) -> Vec<(String, String, String)> {
     let paths = document["paths"].as_object().expect("paths");

@@ -70,7 +70,8 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Adds changes up in the database, in one statement. Numbers of transactions at work are left for later.
+    /// Adds changes up in the database, in one statement. Those of transactions at work are left for later. Sums are changed in one order,
+    /// as by earlier versions of the program, so that nobody waits in a circle.
     async fn add_up_at_once(&mut self) -> Result<u64, StoreError> {
         const SQL: &str = "
             with taken as (
@@ -79,7 +80,7 @@ impl StoreTransaction {
             added as (
                 insert into tallies (campaign_no, day, source, ad, affiliate, currency, metric, amount)
                 select campaign_no, day, source, ad, affiliate, currency, metric, cast(sum(amount) as bigint)
-                  from taken group by 1, 2, 3, 4, 5, 6, 7
+                  from taken group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7
                 on conflict (campaign_no, day, source, ad, affiliate, currency, metric)
                 do update set amount = tallies.amount + excluded.amount)
             select count(*) from taken";

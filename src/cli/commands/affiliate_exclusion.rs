@@ -196,17 +196,6 @@ pub struct Replace {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Errors {
-    errors: Vec<LineError>,
-}
-
-#[derive(Serialize)]
-struct LineError {
-    line: u64,
-    message: String,
-}
-
 impl Replace {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let opened = input::open(&self.file)?;
@@ -221,7 +210,7 @@ impl Replace {
         if list.is_too_large {
             return Err(too_many());
         }
-        if list.wrong_lines > 0 {
+        if list.wrong.count > 0 {
             return Err(self.refuse(&list));
         }
         let repeated = list.repeated;
@@ -245,20 +234,9 @@ impl Replace {
 
     /// Returns the failure of a list with wrong lines, and reports them for programs if that was requested.
     fn refuse(&self, list: &ExclusionList) -> Failure {
-        let count = counted(list.wrong_lines.into(), "wrong line");
+        let count = counted(list.wrong.count.into(), "wrong line");
         let head = format!("{} has {count}; nothing was changed", input::shown(&self.file));
-        if self.json {
-            let error = |(line, message): &(u64, String)| LineError { line: *line, message: message.clone() };
-            let errors = list.wrong.iter().map(error).collect();
-            return print_json(&Errors { errors }).err().unwrap_or_else(|| Failure::impossible(head));
-        }
-        let mut message =
-            list.wrong.iter().fold(head, |message, (line, problem)| format!("{message}\n  line {line}: {problem}"));
-        let more = list.wrong_lines.saturating_sub(list.wrong.len() as u64);
-        if more > 0 {
-            message.push_str(&format!("\n  and {} more", grouped(more.into())));
-        }
-        Failure::impossible(message)
+        list.wrong.refuse(head, self.json)
     }
 }
 

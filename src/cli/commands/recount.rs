@@ -25,7 +25,7 @@ const SHOWN_MAX: usize = 20;
   codemint report recount --json | jq .differences
 
 Redemptions, issued codes and clicks are counted anew, at one instant, while others go on working. The exit code is 3 if a \
-sum differs. That happens only if a program of a version before 0.2 has issued codes while newer ones were at work; \
+sum differs. That happens only if a program that was made for schema version 11 or older has issued codes beside newer ones; \
 --correct adds to the sums what they lack.")]
 pub struct Recount {
     /// Correct the sums that differ, which the audit log records

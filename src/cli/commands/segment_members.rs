@@ -1,7 +1,6 @@
 //! `codemint segment members`: replaces the members of a segment.
 
 use clap::Args;
-use serde::Serialize;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
@@ -13,7 +12,6 @@ use crate::cli::support::text::{counted, grouped, quoted};
 use codemint_codes::text::printable;
 use codemint_codes::wire::list::MembersDocument;
 use codemint_import::error::ImportError;
-use codemint_import::identities::InvalidIdentity;
 use codemint_import::identity_list::ListError;
 use codemint_store::connection::store::Access;
 
@@ -36,17 +34,6 @@ pub struct Members {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Errors {
-    errors: Vec<LineError>,
-}
-
-#[derive(Serialize)]
-struct LineError {
-    line: u64,
-    message: String,
-}
-
 impl Members {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         check_segment(&self.name)?;
@@ -54,7 +41,7 @@ impl Members {
         if list.is_too_large {
             return Err(Failure::impossible(ListError::TooLarge));
         }
-        if list.wrong_lines > 0 {
+        if list.wrong.count > 0 {
             return Err(self.refuse(&list));
         }
         if list.is_missing() {
@@ -104,20 +91,8 @@ impl Members {
 
     /// Returns the failure of a list with wrong lines, and reports them for programs if that was requested.
     fn refuse(&self, list: &MemberList) -> Failure {
-        let count = counted(list.wrong_lines.into(), "line");
+        let count = counted(list.wrong.count.into(), "line");
         let head = format!("{} has {count} without an identity; nothing was changed", input::shown(&self.file));
-        if self.json {
-            let error =
-                |(line, problem): &(u64, InvalidIdentity)| LineError { line: *line, message: problem.to_string() };
-            let errors = list.wrong.iter().map(error).collect();
-            return print_json(&Errors { errors }).err().unwrap_or_else(|| Failure::impossible(head));
-        }
-        let mut message =
-            list.wrong.iter().fold(head, |message, (line, problem)| format!("{message}\n  line {line}: {problem}"));
-        let more = list.wrong_lines.saturating_sub(list.wrong.len() as u64);
-        if more > 0 {
-            message.push_str(&format!("\n  and {} more", grouped(more.into())));
-        }
-        Failure::impossible(message)
+        list.wrong.refuse(head, self.json)
     }
 }

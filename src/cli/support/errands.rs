@@ -1,5 +1,6 @@
 //! The work that the HTTP API leaves to this program: minting the codes of public campaigns, and reading lists of identities.
 
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
@@ -14,9 +15,9 @@ use crate::cli::support::input;
 use crate::cli::support::list_job::{ListRequest, Ordered, list_document};
 use crate::cli::support::member_list::MemberList;
 use crate::cli::support::public_code;
+use crate::cli::support::wrong_lines::WrongLines;
 use codemint_codes::wire::list::MembersDocument;
 use codemint_import::error::ImportError;
-use codemint_import::identities::InvalidIdentity;
 use codemint_import::identity_list::{IdentityList, LIST_BYTES_MAX, LIST_MAX, ListError};
 use codemint_import::rows::RowsError;
 use codemint_offers::affiliate::document::ReplacedExclusionsDocument;
@@ -104,8 +105,8 @@ async fn replace(context: &Context, store: &Store, errand: NewMembers) {
         if list.is_too_large {
             return Err(too_large());
         }
-        if list.wrong_lines > 0 {
-            return Err(wrong_lines(&list));
+        if list.wrong.count > 0 {
+            return Err(wrong_lines(&list.wrong, "have no valid identity"));
         }
         if list.is_missing() {
             return Err(empty(
@@ -130,13 +131,13 @@ async fn replace_exclusions(context: &Context, store: &Store, errand: NewExclusi
             error => Problem::invalid_field("", format!("{error}; nothing was changed")),
         })?;
         if list.is_too_large {
-            return Err(too_large());
+            return Err(Problem::new(
+                TOO_LARGE,
+                "the list has more rows or bytes than exclusions may have; nothing was changed",
+            ));
         }
-        if list.wrong_lines > 0 {
-            let error = |(line, problem): &(u64, String)| FieldProblem::new(format!("line {line}"), problem.clone());
-            let detail =
-                format!("{} lines are wrong; nothing was changed; errors names the first ones", list.wrong_lines);
-            return Err(Problem::invalid_in_many(detail, list.wrong.iter().map(error)));
+        if list.wrong.count > 0 {
+            return Err(wrong_lines(&list.wrong, "are wrong"));
         }
         let repeated = list.repeated;
         let replaced = excluding_done(&name, list.replace(context, store, &name).await.map_err(problem_of)?)?;
@@ -156,12 +157,11 @@ fn too_large() -> Problem {
     )
 }
 
-fn wrong_lines(list: &MemberList) -> Problem {
-    let error =
-        |(line, problem): &(u64, InvalidIdentity)| FieldProblem::new(format!("line {line}"), problem.to_string());
-    let detail =
-        format!("{} lines have no valid identity; nothing was changed; errors names the first ones", list.wrong_lines);
-    Problem::invalid_in_many(detail, list.wrong.iter().map(error))
+/// Returns the problem of a list with wrong lines, which `are` this.
+fn wrong_lines<P: Display>(wrong: &WrongLines<P>, are: &str) -> Problem {
+    let error = |(line, problem): &(u64, P)| FieldProblem::new(format!("line {line}"), problem.to_string());
+    let detail = format!("{} lines {are}; nothing was changed; errors names the first ones", wrong.count);
+    Problem::invalid_in_many(detail, wrong.iter().map(error))
 }
 
 fn problem_of_list(error: ListError) -> Problem {

@@ -13,9 +13,8 @@ use codemint_store::connection::store::Store;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::wrong_lines::WrongLines;
 
-/// The maximum number of wrong lines that are reported.
-const WRONG_LINES_MAX: usize = 100;
 /// The maximum number of rows of a list, most of which may repeat others.
 const ROWS_MAX: usize = 10 * RULE_EXCLUSIONS_MAX as usize;
 /// The maximum number of bytes of all rows together.
@@ -31,9 +30,7 @@ pub struct ExclusionList {
     /// Where each row begins.
     starts: Vec<u32>,
     pub repeated: u64,
-    pub wrong_lines: u64,
-    /// The first wrong lines, and what is wrong with them.
-    pub wrong: Vec<(u64, String)>,
+    pub wrong: WrongLines<String>,
     /// There are more rows than a list may have.
     pub is_too_large: bool,
 }
@@ -47,7 +44,7 @@ impl ExclusionList {
             let read = row.map_err(|error| error.to_string());
             match read.and_then(|fields| Exclusion::of_row(fields, rule).map_err(|error| error.to_string())) {
                 Ok(exclusion) => list.add(&exclusion),
-                Err(problem) => list.note_wrong(line, problem),
+                Err(problem) => list.wrong.add(line, problem),
             }
         })?;
         list.sort();
@@ -79,13 +76,6 @@ impl ExclusionList {
         for (field, end) in fields.into_iter().zip([FIELD_END, FIELD_END, FIELD_END, ROW_END]) {
             self.text.push_str(field);
             self.text.push(end);
-        }
-    }
-
-    fn note_wrong(&mut self, line: u64, problem: String) {
-        self.wrong_lines += 1;
-        if self.wrong.len() < WRONG_LINES_MAX {
-            self.wrong.push((line, problem));
         }
     }
 

@@ -13,10 +13,8 @@ use codemint_store::campaigns::segments::{MEMBERS_AT_ONCE, ReplacedMembers};
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::wrong_lines::WrongLines;
 use codemint_store::connection::store::Store;
-
-/// The maximum number of wrong lines that are reported.
-const WRONG_LINES_MAX: usize = 100;
 
 /// What was read from a list.
 #[derive(Debug)]
@@ -24,9 +22,8 @@ pub struct MemberList {
     pub format: ListFormat,
     pub identities: HashSet<String>,
     pub repeated: u64,
-    pub wrong_lines: u64,
-    /// The first lines without an identity.
-    pub wrong: Vec<(u64, InvalidIdentity)>,
+    /// The lines without an identity.
+    pub wrong: WrongLines<InvalidIdentity>,
     /// There are more identities than a list may have.
     pub is_too_large: bool,
     bytes: usize,
@@ -40,8 +37,7 @@ impl MemberList {
             format: ListFormat::Lines,
             identities: HashSet::new(),
             repeated: 0,
-            wrong_lines: 0,
-            wrong: Vec::new(),
+            wrong: WrongLines::default(),
             is_too_large: false,
             bytes: 0,
         };
@@ -64,12 +60,7 @@ impl MemberList {
                     self.identities.insert(identity.to_owned());
                 }
             }
-            Err(problem) => {
-                self.wrong_lines += 1;
-                if self.wrong.len() < WRONG_LINES_MAX {
-                    self.wrong.push((line, problem));
-                }
-            }
+            Err(problem) => self.wrong.add(line, problem),
         }
     }
 

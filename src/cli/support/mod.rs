@@ -22,6 +22,7 @@ pub(super) mod waits;
 pub(super) mod progress;
 pub(super) mod input;
 pub(super) mod list_job;
+pub(super) mod wrong_lines;
 pub(super) mod member_list;
 pub(super) mod exclusion_list;
 pub(super) mod document;

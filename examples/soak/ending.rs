@@ -7,10 +7,13 @@ use strum::VariantArray;
 use tokio::time::sleep;
 
 use crate::ground::Ground;
+use crate::newcomers;
 use crate::owners;
 use crate::producer::{Asked, Wanted};
 use crate::worker_faults::Workers;
 use codemint_offers::redemption::state::State;
+use codemint_store::connection::error::StoreError;
+use codemint_store::redemptions::definition_cache::DefinitionCache;
 use codemint_test_support::oracle::{self, Known, KnownOfBroker};
 use codemint_test_support::owners_oracle::KnownOwners;
 use codemint_test_support::redeem_steps::judge_redemptions;
@@ -29,6 +32,7 @@ pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
     let since = Instant::now();
     wait_until_settled(&ground, &store, asked).await;
     println!("all jobs have ended and all events are published after {:.0} s", since.elapsed().as_secs_f64());
+    newcomers::wait_until_decided(&store).await;
     for worker in &mut workers {
         assert!(worker.child.try_wait().expect("its state").is_none(), "a worker ended by itself: {}", worker.said());
     }
@@ -56,6 +60,8 @@ pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
     };
     let found = oracle::judge(&store, &known).await;
     judge_redemptions(&store).await;
+    judge_sums(&store).await;
+    newcomers::judge(&store).await;
     let violations = judge_histories(&store, calls, off, Some(&told)).await;
     assert!(violations.is_empty(), "{} violations: {:#?}", violations.len(), &violations[..violations.len().min(10)]);
     count_calls(&ground, calls);
@@ -80,6 +86,13 @@ pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
     println!("{:8}  codes of identities\n{:8}  codes in pools", owners.assigned, owners.pooled);
     println!("{:8}  identities that got an answer", issues.iter().filter(|issue| issue.code.is_some()).count());
     println!("all checks passed");
+}
+
+/// Compares every sum with its facts, by the program's own recount.
+async fn judge_sums(store: &TestStore) {
+    let recount = store.store.recount::<StoreError>(&DefinitionCache::default(), || Ok(())).await.expect("a recount");
+    assert!(recount.differences.is_empty(), "{:#?}", recount.differences);
+    println!("{:8}  clicks\n{:8}  sums that equal a recount", recount.clicks, recount.sums);
 }
 
 async fn wait_until_settled(ground: &Ground, store: &TestStore, asked: &Asked) {

@@ -24,8 +24,8 @@ pub struct Ground {
     /// The disk of PostgreSQL's log, if the machine allows one.
     pub log_disk: Option<SmallDisk>,
     pub site: Site,
-    /// The URL of the store for shops, which have the rights to redeem and no others.
-    pub redeemer_url: String,
+    /// The URL of the store for shops, which have the rights of the HTTP API and no others.
+    pub server_url: String,
     started: Instant,
     done: Mutex<BTreeMap<String, u64>>,
 }
@@ -46,8 +46,8 @@ impl Ground {
         let broker = Broker::start();
         let site = Site::at(TestStore::postgres_at(&postgres.url(DATABASE)).await, &broker).await;
         site.keep_events().await.bind(KEPT, EVENTS, "redemption.*").await;
-        let redeemer_url = url_of_member(&site.store.url, "redeemer").await;
-        Self { postgres, broker, log_disk, site, redeemer_url, started: Instant::now(), done: Mutex::default() }
+        let server_url = url_of_member(&site.store.url, "server").await;
+        Self { postgres, broker, log_disk, site, server_url, started: Instant::now(), done: Mutex::default() }
     }
 
     /// Returns the store over new connections, which have seen no fault.

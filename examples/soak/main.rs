@@ -1,6 +1,6 @@
 //! A soak test: causes faults for a while, and then checks the result. It has three workers, their own PostgreSQL and
 //! RabbitMQ, producers of random jobs, some of them for the identities of restricted campaigns, callers to whom codes are
-//! issued, shops that use codes, and faults: processes are killed and stopped, connections cut, disks filled. In the end every job must be as it
+//! issued, shops that use codes, send triggers and refer friends, and faults: processes are killed and stopped, connections cut, disks filled. In the end every job must be as it
 //! was requested, every code of a restricted campaign must be one identity's or in the pool, and every answer to a shop must
 //! hold.
 //!
@@ -27,6 +27,7 @@ mod callers;
 mod ending;
 mod ground;
 mod lot;
+mod newcomers;
 mod offer_changes;
 mod offers;
 mod owners;
@@ -69,7 +70,8 @@ fn main() -> ExitCode {
     }
     println!("soak of {minutes} minutes with seed {seed}");
     let ground = runtime.block_on(Ground::prepare());
-    let (jobs, owners) = runtime.block_on(offers::create(&ground));
+    let (mut jobs, owners) = runtime.block_on(offers::create(&ground));
+    jobs.extend(runtime.block_on(newcomers::create(&ground)));
     runtime.block_on(owners::create_campaigns(&ground));
     let until = Instant::now() + Duration::from_secs(60 * minutes);
     let (mut wanted, workers) = break_everything(&runtime, &ground, seed, until);

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
+use crate::newcomers::NAMES;
 use crate::offers::OWNED;
 use crate::producer::{Asked, cancel, publish};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
@@ -72,7 +73,7 @@ pub async fn create_campaigns(ground: &Ground) {
 
 /// Switches the campaigns off, so that no worker refills their pools any more.
 pub async fn switch_off(ground: &Ground) {
-    for name in CAMPAIGNS.iter().map(|campaign| campaign.name).chain([OWNED]) {
+    for name in CAMPAIGNS.iter().map(|campaign| campaign.name).chain([OWNED]).chain(NAMES) {
         ground.site.store.codemint(["campaign", "deactivate", name]).run().await.expect_code(0);
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::Utc;
 use clap::Args;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
@@ -14,14 +15,18 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::lot::Lot;
+use crate::newcomers::Newcomers;
 use crate::offers;
 use codemint_campaigns::answers::{RedeemError, Redeemed};
+use codemint_campaigns::clicking::ClickCounter;
+use codemint_campaigns::links::LinkedCampaigns;
 use codemint_campaigns::redeeming::{Redeemer, RedeemerOptions};
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::request::Request as Wanted;
 use codemint_offers::redemption::transition::Action;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};
+use codemint_store::figures::clicks::Click;
 use codemint_store::redemptions::transitions::Moved;
 use codemint_telemetry::failpoint;
 use codemint_test_support::redeem_steps::{asking, cart};
@@ -65,6 +70,9 @@ struct Shop {
     owned_codes: Vec<String>,
     /// Two that know nothing of each other, as if in two processes.
     redeemers: [Redeemer; 2],
+    clicks: ClickCounter,
+    campaigns: LinkedCampaigns,
+    newcomers: Newcomers,
     journal: Journal,
 }
 
@@ -103,11 +111,15 @@ pub async fn run(arguments: ShopArguments) {
     failpoint::read_environment();
     let codes = std::fs::read_to_string(&arguments.owned_codes).expect("codes");
     let file = OpenOptions::new().create_new(true).append(true).open(&arguments.journal).expect("a journal");
-    let redeemers = [start(&arguments.store).await, start(&arguments.store).await];
+    let (redeemers, store) =
+        ([start(&arguments.store).await, start(&arguments.store).await], open(&arguments.store).await);
     let shop = Shop {
         owned_codes: codes.lines().map(str::to_owned).collect(),
         journal: Journal(Mutex::new((file, 0))),
         redeemers,
+        clicks: ClickCounter::start(&store),
+        campaigns: LinkedCampaigns::new(store.clone()),
+        newcomers: Newcomers::new(store, arguments.began),
         arguments,
     };
     let (end, ended) = oneshot::channel();
@@ -119,14 +131,22 @@ pub async fn run(arguments: ShopArguments) {
     }
 }
 
+/// Opens the store as soon as it answers.
+async fn open(url: &str) -> Store {
+    let location: Location = url.parse().expect("a location");
+    loop {
+        if let Ok(store) = Store::open(&location, Access::Existing).await {
+            return store;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Starts a redeemer as soon as the store answers.
 async fn start(url: &str) -> Redeemer {
-    let location: Location = url.parse().expect("a location");
     let options = || RedeemerOptions { emits_events: true, ..RedeemerOptions::default() };
     loop {
-        if let Ok(store) = Store::open(&location, Access::Existing).await
-            && let Ok(redeemer) = Redeemer::start(&store, options()).await
-        {
+        if let Ok(redeemer) = Redeemer::start(&open(url).await, options()).await {
             return redeemer;
         }
         sleep(Duration::from_millis(200)).await;
@@ -138,15 +158,31 @@ impl Shop {
         let number = FIRST_LOT + (self.arguments.process * BUYERS + buyer) as u64;
         let mut lot = Lot::new(self.arguments.seed, number);
         loop {
-            self.visit(&mut lot).await;
+            self.click(&mut lot).await;
+            match lot.below(6) {
+                0 => self.newcomers.send_trigger(self.newest_number() - lot.below(WINDOW) as u64).await,
+                1 if lot.below(4) == 0 => self.newcomers.name_referrer(&mut lot).await,
+                1 => self.bring_friend(&mut lot).await,
+                _ => self.visit(&mut lot).await,
+            }
             sleep(lot.pause(Duration::ZERO, Duration::from_millis(400))).await;
+        }
+    }
+
+    /// Follows a link, as the HTTP API does.
+    async fn click(&self, lot: &mut Lot) {
+        let offer = &offers::OFFERS[lot.below(offers::OFFERS.len())];
+        let source = [None, Some("mail"), Some("web")][lot.below(3)].map(str::to_owned);
+        if let Ok(Some(campaign)) = self.campaigns.find(offer.name).await {
+            let (id, at) = (Uuid::now_v7(), Utc::now());
+            let day = at.with_timezone(&campaign.definition.zone).date_naive();
+            self.clicks.count(Click { id, campaign_no: campaign.no, source, ad: None, affiliate: None, day, at });
         }
     }
 
     /// Uses a code, and decides afterwards what becomes of the use.
     async fn visit(&self, lot: &mut Lot) {
-        let newest = (now() - self.arguments.began) / MICROSECONDS_PER_NUMBER + WINDOW as i64;
-        let number = newest.unsigned_abs() - lot.below(WINDOW) as u64;
+        let number = self.newest_number() - lot.below(WINDOW) as u64;
         let (_, wanted) = offers::draw(self.arguments.seed, number, &self.owned_codes);
         let is_held = wanted.hold_seconds > 0;
         let variant = u8::from(lot.below(20) == 0);
@@ -175,6 +211,25 @@ impl Shop {
         self.ask_perhaps_twice(number, next, lot).await;
     }
 
+    /// Returns the largest number that is in use.
+    fn newest_number(&self) -> u64 {
+        ((now() - self.arguments.began) / MICROSECONDS_PER_NUMBER).unsigned_abs() + WINDOW as u64
+    }
+
+    /// Lets a friend use a code that was passed on, and perhaps return the order.
+    async fn bring_friend(&self, lot: &mut Lot) {
+        let Some(wanted) = self.newcomers.friend(lot).await else { return };
+        let (id, first) = (lot.id(), lot.below(2));
+        let request = Request::Redeem { variant: 0, is_held: wanted.hold_seconds > 0 };
+        let Some(Answer::Stands { state, .. }) = self.ask(first, (id, &wanted), request, None).await else { return };
+        let next = match (&*state, lot.below(4)) {
+            ("held", _) => Request::Confirm { cart: None },
+            ("confirmed", 0) => Request::RollBack { keep_use: false },
+            _ => return,
+        };
+        self.ask(first, (id, &wanted), next, None).await;
+    }
+
     fn any_change(&self, lot: &mut Lot) -> Request {
         match lot.below(5) {
             0 => Request::Confirm { cart: None },
@@ -186,18 +241,19 @@ impl Shop {
 
     /// Sends a request, at times through both redeemers at once, or again after its answer.
     async fn ask_perhaps_twice(&self, number: u64, request: Request, lot: &mut Lot) -> Option<Answer> {
+        let (id, wanted) = offers::draw(self.arguments.seed, number, &self.owned_codes);
         let first = lot.below(2);
         let vanishes_after = (lot.below(12) == 0).then(|| lot.pause(Duration::ZERO, Duration::from_millis(40)));
         match lot.below(8) {
             0 => {
-                let other = self.ask(1 - first, number, request, None);
-                tokio::join!(self.ask(first, number, request, vanishes_after), other).0
+                let other = self.ask(1 - first, (id, &wanted), request, None);
+                tokio::join!(self.ask(first, (id, &wanted), request, vanishes_after), other).0
             }
             1 => {
-                self.ask(first, number, request, vanishes_after).await;
-                self.ask(1 - first, number, request, None).await
+                self.ask(first, (id, &wanted), request, vanishes_after).await;
+                self.ask(1 - first, (id, &wanted), request, None).await
             }
-            _ => self.ask(first, number, request, vanishes_after).await,
+            _ => self.ask(first, (id, &wanted), request, vanishes_after).await,
         }
     }
 
@@ -205,14 +261,13 @@ impl Shop {
     async fn ask(
         &self,
         mut redeemer: usize,
-        number: u64,
+        (id, wanted): (Uuid, &Wanted),
         request: Request,
         vanishes_after: Option<Duration>,
     ) -> Option<Answer> {
-        let (id, wanted) = offers::draw(self.arguments.seed, number, &self.owned_codes);
         for _ in 0..ATTEMPTS {
             let call = self.journal.sent(id, request);
-            let answering = carry_out(&self.redeemers[redeemer], id, &wanted, request);
+            let answering = carry_out(&self.redeemers[redeemer], id, wanted, request);
             let answered = match vanishes_after {
                 Some(pause) => timeout(pause, answering).await.ok()?,
                 None => answering.await,

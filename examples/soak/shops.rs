@@ -28,7 +28,7 @@ pub async fn run(ground: &Ground, seed: u64, mut lot: Lot, until: Instant) -> Ve
         let process = journals.len();
         let journal = ground.site.store.path().join(format!("shop-{process}.journal"));
         let shop = Command::new(program())
-            .args(["shop", "--store", &ground.redeemer_url, "--seed", &seed.to_string()])
+            .args(["shop", "--store", &ground.server_url, "--seed", &seed.to_string()])
             .args(["--process", &process.to_string(), "--began", &began.to_string(), "--journal"])
             .arg(&journal)
             .arg("--owned-codes")

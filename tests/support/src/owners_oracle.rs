@@ -223,8 +223,12 @@ impl Judge<'_> {
             other_code += usize::from(code.is_some() && code.as_ref() != stored);
         }
         self.complain_of(other_code, "identities do not have the code that was answered");
-        let is_unasked = |((campaign_no, identity), (_, cause)): &(&(i64, String), &(String, String))| {
-            !wanted.contains(&(&**cause, *campaign_no, &**identity))
+        // Triggers and referrals have records of their own, which tests of them judge.
+        let recorded = "select code from trigger_results where state = 'issued' union select code from referrers
+                        union select code from assignments where trigger_id like 'referral:%'";
+        let recorded: HashSet<String> = self.place.texts(recorded).await.into_iter().collect();
+        let is_unasked = |((campaign_no, identity), (code, cause)): &(&(i64, String), &(String, String))| {
+            !wanted.contains(&(&**cause, *campaign_no, &**identity)) && !recorded.contains(code)
         };
         let unasked = owners.assigned.iter().filter(is_unasked).count();
         self.complain_of(unasked, "identities have codes for a cause that nobody gave");

@@ -86,6 +86,20 @@ async fn a_click_is_counted_and_leads_to_the_landing_page_with_what_starts_the_c
     server.stop().await;
 }
 
+on_stores!([sqlite, postgres] a_click_counts_on_the_day_of_its_campaigns_zone);
+async fn a_click_counts_on_the_day_of_its_campaigns_zone(place: TestStore) {
+    let server = ApiServer::start_with(&place, &[HOSTS], &[]).await;
+    let key = create_key(&place, "manage").await;
+    // Between them, there are always two days.
+    for (name, mask, zone) in [("east", "EAST", "Pacific/Kiritimati"), ("west", "WEST", "Pacific/Pago_Pago")] {
+        let fields = json!({ "zone": zone, "offer": { "landing_url": "https://shop.example/" } });
+        put_campaign(&server, &key, name, ("public", mask), fields).await;
+        location(&follow(&server, &format!("/go/{name}")).await);
+    }
+    server.stop().await;
+    assert_eq!(place.number("select count(distinct day) from clicks").await, 2);
+}
+
 on_stores!([sqlite] no_link_leads_to_a_host_that_is_not_listed);
 async fn no_link_leads_to_a_host_that_is_not_listed(place: TestStore) {
     let server = ApiServer::start_with(&place, &[HOSTS], &[]).await;

@@ -4,3 +4,4 @@ pub mod definition;
 pub mod change;
 pub mod status;
 pub mod document;
+pub mod words;

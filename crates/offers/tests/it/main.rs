@@ -24,5 +24,7 @@ mod reports;
 mod affiliate_documents;
 mod referrals;
 mod triggers;
+mod forms;
+mod words;
 mod contract;
 mod hostile_input;

@@ -25,7 +25,7 @@ pub struct Kind {
     pub title: &'static str,
 }
 
-pub(super) const fn kind(status: StatusCode, code: &'static str, title: &'static str) -> Kind {
+pub(crate) const fn kind(status: StatusCode, code: &'static str, title: &'static str) -> Kind {
     Kind { status, code, title }
 }
 
@@ -131,6 +131,10 @@ impl Problem {
 
     pub(crate) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
+    }
+
+    pub(crate) fn document(&self) -> &ProblemDocument {
+        &self.0
     }
 
     pub(crate) fn status(&self) -> StatusCode {

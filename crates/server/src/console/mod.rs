@@ -1,9 +1,10 @@
 //! The console: pages for the people who use the system. They call the same services as the API.
 
 pub mod router;
+mod campaigns;
 mod assets;
 mod failure;
-mod fields;
+mod form_view;
 mod frame;
 mod origin;
 mod page;

@@ -1,7 +1,7 @@
 //! Pages as answers.
 
 use askama::Template;
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode};
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS};
 use axum::response::{IntoResponse, Response};
 
@@ -24,6 +24,16 @@ pub fn page(template: &impl Template) -> Result<Response, Problem> {
         (X_FRAME_OPTIONS, "DENY"),
     ];
     Ok((headers, text).into_response())
+}
+
+/// Renders a page with a form that was refused.
+///
+/// # Errors
+/// `internal` if the template fails.
+pub fn invalid(template: &impl Template) -> Result<Response, Problem> {
+    let mut response = page(template)?;
+    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    Ok(response)
 }
 
 /// Permits a page to show this picture of another server, which the buyers see.

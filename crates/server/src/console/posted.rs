@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+
+use codemint_offers::form::fields::Fields;
 
 use crate::api::body::{BODY_BYTES_MAX, read_whole};
 use crate::api::problem::{Problem, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
 use crate::api::service::Api;
-use crate::console::fields::Fields;
 use crate::console::origin::{FOREIGN_FORM, require_own};
 use crate::console::visitor::{May, NoPage, Permit};
 
@@ -32,7 +33,7 @@ impl<P: Permit> FromRequest<Arc<Api>> for Posted<P> {
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, NoPage> {
         let (mut parts, body) = request.into_parts();
-        let by = May::from_parts(&mut parts, api).await?;
+        let by = May::from_request_parts(&mut parts, api).await?;
         let OpenForm(fields) = OpenForm::from_request(Request::from_parts(parts, body), api).await?;
         require_token(&by, fields.raw(FORM_TOKEN))?;
         Ok(Self { by, fields })

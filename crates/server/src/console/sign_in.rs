@@ -5,12 +5,13 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
 use codemint_campaigns::people::{Accepted, SignedIn};
 use codemint_offers::access::login::Login;
 use codemint_offers::access::password::Password;
+use codemint_offers::form::fields::Fields;
 use codemint_offers::access::invitation::InvitationToken;
 use serde::Deserialize;
 
@@ -18,9 +19,8 @@ use crate::api::body::{InPath, InQuery};
 use crate::api::observing::Seen;
 use crate::api::problem::{NOT_FOUND, Problem};
 use crate::api::service::Api;
-use crate::console::fields::Fields;
 use crate::console::frame::Frame;
-use crate::console::page::page;
+use crate::console::page::{invalid, page};
 use crate::console::posted::{OpenForm, Posted};
 use crate::console::session_cookie;
 use crate::console::visitor::{NoPage, ViewCampaigns, find, go_to, go_with_cookie};
@@ -73,7 +73,7 @@ async fn form(
     if find(&api, &headers).await?.is_some() {
         return Ok(go_to(own_path(&query.next)));
     }
-    let is_first = api.people.is_empty().await?;
+    let is_first = !api.store.has_users().await?;
     let frame = Frame::of_nobody();
     let (login, next, signed_out) = (String::new(), query.next, query.done == "signed-out");
     page(&SignInPage { frame, next, login, problem: None, is_first, signed_out })
@@ -88,7 +88,7 @@ async fn sign_in(
     let refused = |problem: &str| {
         let (frame, login, next) = (Frame::of_nobody(), login.to_owned(), next.to_owned());
         let problem = Some(problem.to_owned());
-        page(&SignInPage { frame, next, login, problem, is_first: false, signed_out: false })
+        invalid(&SignInPage { frame, next, login, problem, is_first: false, signed_out: false })
     };
     if let Err(throttled) = api.limits.may_sign_in(login, seen.client) {
         let mut response = refused(&throttled.document().detail)?;
@@ -107,9 +107,7 @@ async fn sign_in(
         None => {
             api.limits.note_failed_sign_in(login, seen.client);
             tracing::warn!(client = %seen.client, "a person could not sign in");
-            let mut response = refused("The login or the password is wrong.")?;
-            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-            Ok(response)
+            refused("The name or the password is wrong.")
         }
     }
 }
@@ -149,16 +147,19 @@ async fn accept(
         Err((login, password)) => {
             fields.text("login").clone_into(&mut shown.login);
             (shown.login_problem, shown.password_problem) = (login, password);
-            let mut response = page(&shown)?;
-            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-            return Ok(response);
+            return invalid(&shown);
         }
     };
     match api.people.accept(&token, &login, &password).await? {
         Accepted::SignedIn(SignedIn { token, .. }) => {
             Ok(go_with_cookie("/campaigns?done=welcome", session_cookie::keep(&token, api.console.is_secure)))
         }
-        Accepted::Over => Err(no_invitation()),
+        Accepted::NotValid => Err(no_invitation()),
+        Accepted::Password(error) => {
+            shown.password_problem = Some(error.to_string());
+            fields.text("login").clone_into(&mut shown.login);
+            invalid(&shown)
+        },
     }
 }
 

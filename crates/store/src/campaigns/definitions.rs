@@ -185,7 +185,8 @@ impl Store {
         let CampaignFilter { after, text, kind, status, limit } = filter;
         let pattern = text.as_deref().map(|text| format!("%{}%", text.to_lowercase().replace('~', "~~").replace('%', "~%").replace('_', "~_")));
         let query = self.query(format!("{SELECT} {MATCHING}")).bind(after.as_str()).bind(pattern);
-        let query = query.bind(kind.map(Kind::into_str)).bind(status.map(PlannedStatus::into_str)).bind(i64::from(*limit));
+        let (kind, status) = (kind.map(|kind| kind.into_str()), status.map(|status| status.into_str()));
+        let query = query.bind(kind).bind(status).bind(i64::from(*limit));
         let rows: Vec<CampaignRow> = query.fetch_all().await?;
         let campaigns: Result<Vec<Campaign>, StoreError> = rows.into_iter().map(Campaign::try_from).collect();
         self.with_sums(campaigns?).await

@@ -31,7 +31,7 @@ async fn a_server_is_trusted_only_with_a_certificate_of_the_given_authority_and_
 
     let verified = url(&format!("sslmode=verify-full&sslrootcert={}", right.display()));
     let location: Location = verified.parse().expect("a location");
-    assert_eq!(Store::migrate(&location).await.expect("a schema"), SchemaStatus::Current { version: 12 });
+    assert_eq!(Store::migrate(&location).await.expect("a schema"), SchemaStatus::Current { version: 13 });
     let generate =
         |url: &str| Codemint::new(directory.path()).args(["--store", url, "generate", "A####", "--count", "10"]);
     generate(&verified).run().await.expect_code(0);

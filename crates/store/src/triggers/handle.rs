@@ -61,6 +61,14 @@ pub(super) struct Known {
     pub owners: HashMap<i64, HashSet<String>>,
 }
 
+/// What was written about new triggers.
+struct Written {
+    /// All results of the new triggers; `None` if some wait, which changes results of others as well.
+    results: Option<Vec<NewResult>>,
+    /// The earlier triggers that they supersede.
+    superseded: BTreeSet<String>,
+}
+
 impl Store {
     /// Handles triggers, and answers in their order. Repeating the call after an unknown outcome returns what was done.
     pub async fn handle_triggers(
@@ -126,10 +134,20 @@ impl StoreTransaction {
         let mut seen = HashSet::new();
         let mut new: Vec<&Keyed<'_>> = triggers.iter().filter(|keyed| new_ids.contains(&keyed.trigger.id)).collect();
         new.retain(|keyed| seen.insert(&keyed.trigger.id));
-        let superseded = self.put_results(&concerned, &new).await?;
-        let mut ids: Vec<String> = firsts.keys().map(|id| (*id).to_owned()).collect();
+        let Written { results, superseded } = self.put_results(&concerned, &new).await?;
+        // What was just written need not be read.
+        let mut ids = known_ids;
         ids.extend(superseded.iter().cloned());
-        let handled = self.read_results(&ids).await?;
+        let mut handled = match results {
+            Some(results) => handled_of(&concerned, &new, results),
+            None => {
+                ids.extend(new_ids.iter().cloned());
+                BTreeMap::new()
+            }
+        };
+        if !ids.is_empty() {
+            handled.extend(self.read_results(&ids).await?);
+        }
         if emits_events {
             let changed = handled.values().filter(|one| new_ids.contains(&one.id) || superseded.contains(&one.id));
             self.put_trigger_events(changed, concerned.now).await?;
@@ -205,8 +223,8 @@ impl StoreTransaction {
         rows.into_iter().map(digest).collect()
     }
 
-    /// Decides new triggers and writes the results. Returns the earlier triggers that they supersede.
-    async fn put_results(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<BTreeSet<String>, StoreError> {
+    /// Decides new triggers and writes the results.
+    async fn put_results(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<Written, StoreError> {
         let known = self.read_facts_of_new(concerned, new).await?;
         let (mut results, mut superseded) = (Vec::new(), BTreeSet::new());
         let (mut waits, mut wanted): (BTreeMap<i64, Vec<NewWait>>, WantedOf) = (BTreeMap::new(), WantedOf::new());
@@ -234,6 +252,7 @@ impl StoreTransaction {
                 }
             }
         }
+        let is_waiting = !waits.is_empty();
         // Rows that wait are locked before codes are issued, as by a worker that decides what is due.
         for (no, new) in waits {
             let waits = self.put_waiting(no, new).await?;
@@ -250,7 +269,7 @@ impl StoreTransaction {
             }));
         }
         self.insert_results(&results).await?;
-        Ok(superseded)
+        Ok(Written { results: (!is_waiting).then_some(results), superseded })
     }
 
     async fn read_facts_of_new(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<Known, StoreError> {
@@ -277,6 +296,25 @@ impl StoreTransaction {
             owners: self.find_owners(by_campaign).await?,
         })
     }
+}
+
+/// Returns new triggers with their results, which are in the order of the campaigns' names.
+fn handled_of(concerned: &Concerned, new: &[&Keyed<'_>], results: Vec<NewResult>) -> BTreeMap<String, HandledTrigger> {
+    let empty = |keyed: &&Keyed<'_>| {
+        let id = keyed.trigger.id.clone();
+        (id.clone(), HandledTrigger { id, results: Vec::new() })
+    };
+    let mut handled: BTreeMap<String, HandledTrigger> = new.iter().map(empty).collect();
+    for NewResult { trigger_id, campaign_no, result, .. } in results {
+        let campaign = concerned.campaigns.get(&campaign_no);
+        if let (Some(campaign), Some(trigger)) = (campaign, handled.get_mut(&trigger_id)) {
+            trigger.results.push((campaign.definition.name.clone(), result));
+        }
+    }
+    for trigger in handled.values_mut() {
+        trigger.results.sort_by(|(one, _), (other, _)| one.cmp(other));
+    }
+    handled
 }
 
 impl Known {

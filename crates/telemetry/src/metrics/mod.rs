@@ -9,4 +9,5 @@ pub mod redemptions;
 pub mod triggers;
 pub mod http;
 pub mod clicks;
+pub mod sign_ins;
 pub mod broker;

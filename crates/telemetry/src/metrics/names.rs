@@ -187,6 +187,9 @@ metrics! {
     pub CLICKS: Counter =
         "codemint_clicks_total", "Clicks on links: stored, or lost because too many waited (dropped) or the store refused them (failed)",
         by!("outcome": "counted", "dropped", "failed");
+    pub SIGN_INS: Counter =
+        "codemint_sign_ins_total", "Sign-ins to the console: accepted, refused, or not checked because too many were at the same time (busy)",
+        by!("outcome": "accepted", "refused", "busy");
     pub HTTP_CONNECTIONS: Gauge = "codemint_http_connections", "Open connections to the HTTP API", &[];
     pub HTTP_CONNECTIONS_MAX: Gauge =
         "codemint_http_connections_max", "Maximum number of open connections to the HTTP API", NONE;

@@ -38,6 +38,7 @@ mod referral_races;
 mod owners_oracle;
 mod api_keys;
 mod people;
+mod invitations;
 mod figures;
 mod outbox;
 mod clocks;

@@ -120,7 +120,7 @@ async fn order_for_list(api: &Api, campaign: Campaign, caller: &Caller, body: Bo
     let (done, ordered) = oneshot::channel();
     let asked_by = caller.to_string();
     let errand = |list| ListErrand::Codes(CodesForList { campaign: Box::new(campaign), list, asked_by, done });
-    let ListOrdered { job, list } = api.have_list_read(body, errand, ordered).await?;
+    let ListOrdered { job, list } = api.have_list_read(body.into_data_stream(), errand, ordered).await?;
     Ok(answer(job.as_ref(), Some(list)))
 }
 

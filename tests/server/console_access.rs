@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use codemint_test_support::api::ApiServer;
 use codemint_test_support::console::{
-    Console, PASSWORD, add_user, cookie_of, field_of, location_of, post_openly,
+    Console, PASSWORD, add_user, cookie_of, field_of, post_openly,
 };
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
@@ -31,7 +31,7 @@ async fn pages_lead_to_sign_in_also_before_anybody_exists(place: TestStore) {
         let answer = server.send("GET", path, None, &[], None).await;
         assert_eq!(answer.status, 303, "{path}");
         let next = path.replace('/', "%2F");
-        assert_eq!(location_of(&answer), format!("/sign-in?next={next}"));
+        assert_eq!(answer.expect_redirect(), format!("/sign-in?next={next}"));
     }
     let page = server.send("GET", "/sign-in", None, &[], None).await;
     assert!(page.status == 200 && page.body.contains("Nobody can sign in yet"), "{page:?}");
@@ -55,9 +55,9 @@ async fn the_first_person_becomes_administrator_by_the_printed_link_once(place: 
     assert!(post_openly(&server, &path, &other).await.body.contains("the two passwords differ"));
     let chosen = [("login", "Ann"), ("password", PASSWORD), ("password_again", PASSWORD)];
     let accepted = post_openly(&server, &path, &chosen).await;
-    assert_eq!((accepted.status, location_of(&accepted)), (303, "/campaigns?done=welcome"));
+    assert_eq!((accepted.status, accepted.expect_redirect()), (303, "/campaigns?done=welcome"));
     let console = Console::with_cookie(&server, cookie_of(&accepted)).await;
-    let page = console.page(&server, "/campaigns").await;
+    let page = console.page("/campaigns").await;
     assert!(page.contains("<bdi>ann</bdi>") && page.contains("admin"), "{page}");
     let again = post_openly(&server, &path, &chosen).await;
     assert!(again.status == 404 && again.body.contains("this link was used before"), "{again:?}");
@@ -75,16 +75,16 @@ async fn a_session_begins_anew_at_sign_in_and_ends_at_sign_out(place: TestStore)
     let headers = [("cookie", planted.as_str()), ("content-type", "application/x-www-form-urlencoded")];
     let body = format!("login=ann&password={}&next=%2Freports", PASSWORD.replace(' ', "+"));
     let answer = server.send("POST", "/sign-in", None, &headers, Some(body)).await;
-    assert_eq!((answer.status, location_of(&answer)), (303, "/reports"));
+    assert_eq!((answer.status, answer.expect_redirect()), (303, "/reports"));
     let cookie = cookie_of(&answer);
     assert_ne!(cookie, planted);
     let set = &answer.headers.iter().find(|(name, _)| name == "set-cookie").expect("a cookie").1;
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Path=/"), "{set}");
     let console = Console::with_cookie(&server, cookie.clone()).await;
-    let out = console.post(&server, "/sign-out", &[]).await;
-    assert_eq!(location_of(&out), "/sign-in?done=signed-out");
+    let out = console.post("/sign-out", &[]).await;
+    assert_eq!(out.expect_redirect(), "/sign-in?done=signed-out");
     assert!(cookie_of(&out) == "codemint=");
-    assert_eq!(console.get(&server, "/campaigns").await.status, 303);
+    assert_eq!(console.get("/campaigns").await.status, 303);
     assert_eq!(server.send("GET", "/campaigns", None, &[("cookie", &planted)], None).await.status, 303);
     server.stop().await;
 }
@@ -124,11 +124,10 @@ on_stores!([sqlite] a_form_without_its_token_or_from_another_site_changes_nothin
 async fn a_form_without_its_token_or_from_another_site_changes_nothing(place: TestStore) {
     let server = ApiServer::start(&place).await;
     let console = Console::sign_in(&server, &place, "admin").await;
-    let other = Console::sign_in_as(&server, "admin").await;
+    let other = Console::sign_in(&server, &place, "admin").await;
     let sent = [("name", "spring"), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
     for token in ["", "AAAA", other.form_token.as_str()] {
-        let fields = [&[("form_token", token)], &sent[..]].concat();
-        let answer = console.post_as_it_is(&server, "/new-campaign", &fields).await;
+        let answer = console.post_with_token("/new-campaign", &sent, token).await;
         assert_eq!(answer.status, 403, "{answer:?}");
     }
     let headers = [
@@ -156,7 +155,7 @@ async fn sign_in_leads_only_to_pages_of_the_console(place: TestStore) {
     for next in ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"] {
         let fields = [("login", "ann"), ("password", PASSWORD), ("next", next)];
         let answer = post_openly(&server, "/sign-in", &fields).await;
-        assert_eq!((answer.status, location_of(&answer)), (303, "/"), "{next}");
+        assert_eq!((answer.status, answer.expect_redirect()), (303, "/"), "{next}");
     }
     server.stop().await;
 }
@@ -165,7 +164,7 @@ on_stores!([sqlite] pages_are_not_framed_or_cached_and_load_only_from_this_serve
 async fn pages_are_not_framed_or_cached_and_load_only_from_this_server(place: TestStore) {
     let server = ApiServer::start(&place).await;
     let console = Console::sign_in(&server, &place, "admin").await;
-    for answer in [console.get(&server, "/campaigns").await, server.send("GET", "/sign-in", None, &[], None).await] {
+    for answer in [console.get("/campaigns").await, server.send("GET", "/sign-in", None, &[], None).await] {
         let header = |wanted: &str| {
             answer.headers.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str())
         };
@@ -195,17 +194,17 @@ async fn each_role_sees_the_sections_that_it_may_use(place: TestStore) {
         ("admin", &[]),
     ] {
         let console = Console::sign_in(&server, &place, role).await;
-        let page = console.page(&server, "/campaigns").await;
+        let page = console.page("/campaigns").await;
         for section in all {
             let is_shown = page.contains(&format!("<a href=\"/{section}\""));
             assert_eq!(is_shown, !hidden.contains(&section), "{role}: {section}");
-            let status = console.get(&server, &format!("/{section}")).await.status;
+            let status = console.get(&format!("/{section}")).await.status;
             assert_eq!(status, if is_shown { 200 } else { 403 }, "{role}: {section}");
         }
         let may_edit = ["marketer", "admin"].contains(&role);
         assert_eq!(page.contains("/new-campaign"), may_edit, "{role}");
         let sent = [("name", role), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
-        let status = console.post(&server, "/new-campaign", &sent).await.status;
+        let status = console.post("/new-campaign", &sent).await.status;
         assert_eq!(status, if may_edit { 303 } else { 403 }, "{role}");
     }
     assert_eq!(place.number("select count(*) from campaigns").await, 2);
@@ -217,11 +216,11 @@ async fn a_removed_person_is_out_within_a_second(place: TestStore) {
     let server = ApiServer::start(&place).await;
     add_user(&place, "ann", "admin").await;
     let console = Console::sign_in(&server, &place, "marketer").await;
-    assert_eq!(console.get(&server, "/campaigns").await.status, 200);
+    assert_eq!(console.get("/campaigns").await.status, 200);
     place.codemint(["users", "remove", "marketer"]).run().await.expect_code(0);
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(console.get(&server, "/campaigns").await.status, 303);
-    assert_eq!(console.post(&server, "/new-campaign", &[("name", "x")]).await.status, 303);
+    assert_eq!(console.get("/campaigns").await.status, 303);
+    assert_eq!(console.post("/new-campaign", &[("name", "x")]).await.status, 303);
     server.stop().await;
 }
 
@@ -230,10 +229,10 @@ async fn what_a_person_changes_is_recorded_under_their_name(place: TestStore) {
     let server = ApiServer::start(&place).await;
     let console = Console::sign_in(&server, &place, "marketer").await;
     let sent = [("name", "spring"), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
-    assert_eq!(console.post(&server, "/new-campaign", &sent).await.status, 303);
+    assert_eq!(console.post("/new-campaign", &sent).await.status, 303);
     let by = "select count(*) from audit where actor = 'console user=marketer'";
     assert_eq!(place.number(by).await, 1);
-    let page = console.page(&server, "/campaigns/spring/versions").await;
+    let page = console.page("/campaigns/spring/versions").await;
     assert!(page.contains("console user=marketer"), "{page}");
     server.stop().await;
 }
@@ -248,7 +247,7 @@ async fn an_unknown_page_is_a_page_for_people_and_a_problem_for_programs(place: 
         assert_eq!(problem.expect(404)["code"], "not-found");
     }
     let console = Console::sign_in(&server, &place, "viewer").await;
-    let missing = console.get(&server, "/campaigns/none").await;
+    let missing = console.get("/campaigns/none").await;
     assert!(missing.status == 404 && missing.body.contains("there is no campaign none"), "{missing:?}");
     assert!(field_of(&missing.body, "form_token").is_some(), "the page has its sections");
     server.stop().await;

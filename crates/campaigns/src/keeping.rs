@@ -52,7 +52,7 @@ impl RedemptionKeeper {
         let overdue = self.store.find_overdue().await?;
         let mut kept = Kept::default();
         if !overdue.is_empty() {
-            let moves: Vec<Move> = overdue.into_iter().map(|id| Move { id, action: Action::Expire }).collect();
+            let moves: Vec<Move> = overdue.into_iter().map(|id| Move::new(id, Action::Expire)).collect();
             let options = MoveOptions { emits_events: self.emits_events, audits: false, skips_locked: true };
             let moved = self.store.move_redemptions(&self.definitions, &moves, options).await?;
             kept.expired = count_expired(&moved);

@@ -7,6 +7,7 @@ pub mod affiliates;
 pub mod answers;
 pub mod code_book;
 pub mod redeeming;
+pub mod finding;
 pub mod keeping;
 pub mod clicking;
 pub mod links;

@@ -6,3 +6,7 @@ pub mod local_time;
 pub mod campaign;
 pub mod campaign_fields;
 pub mod trial;
+pub mod pasted;
+pub mod condition;
+pub mod segment;
+pub mod affiliate_rule;

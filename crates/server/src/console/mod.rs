@@ -2,6 +2,8 @@
 
 pub mod router;
 mod campaigns;
+mod codes;
+mod redemptions;
 mod assets;
 mod failure;
 mod form_view;
@@ -9,6 +11,7 @@ mod frame;
 mod origin;
 mod page;
 mod posted;
+mod upload;
 mod session_cookie;
 mod shown;
 mod sign_in;

@@ -12,7 +12,7 @@ use crate::api::observing::{limit_number, limit_time};
 use crate::api::service::Api;
 use crate::console::failure::{no_such_path, show_problems};
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
-use crate::console::{assets, campaigns, sign_in};
+use crate::console::{assets, campaigns, codes, redemptions, sign_in};
 
 /// Returns the router of all pages.
 pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
@@ -24,9 +24,14 @@ pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .merge(campaigns::orders::routes())
         .merge(campaigns::versions::routes())
         .merge(campaigns::trial::routes())
+        .merge(codes::find::routes())
+        .merge(redemptions::list::routes())
+        .merge(redemptions::details::routes())
         .merge(sign_in::routes())
         .merge(assets::routes())
         .layer(middleware::from_fn(limit_time))
+        // Their bodies may take longer.
+        .merge(campaigns::orders::streaming_routes())
         .layer(middleware::from_fn(limit_number()))
         .layer(middleware::from_fn_with_state(Arc::clone(api), show_problems))
         .fallback(no_such_path)

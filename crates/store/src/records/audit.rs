@@ -70,7 +70,7 @@ pub enum Action {
     AffiliateRuleRemove,
     /// The exclusions of a rule were changed.
     AffiliateExclusionsChange,
-    /// A redemption was changed by hand; the detail is its id.
+    /// A redemption was changed by hand; the detail is its id, and the reason that a person gave in the console.
     RedemptionConfirm,
     RedemptionRelease,
     RedemptionRollback,

@@ -22,4 +22,5 @@ mod api_connections;
 mod api_faults;
 mod api_crashes;
 mod api_tls;
+mod console_jobs;
 mod contract;

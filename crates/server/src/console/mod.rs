@@ -2,6 +2,7 @@
 
 pub mod router;
 mod campaigns;
+pub(crate) mod jobs;
 mod assets;
 mod failure;
 mod form_view;

@@ -5,3 +5,4 @@ pub mod amounts;
 pub mod local_time;
 pub mod campaign;
 pub mod campaign_fields;
+pub mod trial;

@@ -87,27 +87,51 @@ async fn order(
     let campaign = api.campaign(&name).await?;
     if is_csv(request.headers()) {
         refuse_encoded(request.headers())?;
-        return order_for_list(&api, campaign, &caller.caller(), request.into_body()).await;
+        let ListOrdered { job, list } =
+            order_for_list(&api, campaign, &caller.caller(), request.into_body()).await?;
+        return Ok(answer(job.as_ref(), Some(list)));
     }
     let ordered = async {
         let JsonBody(body) = JsonBody::from_request(request, &()).await?;
-        order_number(&api, &campaign, &caller.caller(), body).await
+        let order = read_order(body)?;
+        let job = order_number(&api, &campaign, &caller.caller(), &order).await?;
+        Ok(answer(Some(&job), None))
     };
     in_time(Box::pin(ordered)).await
 }
 
-async fn order_number(api: &Api, campaign: &Campaign, caller: &Caller, body: Value) -> Result<Response, Problem> {
-    let order: OrderRequest = serde_json::from_value(body).map_err(|_values_are_not_repeated| {
+fn read_order(body: Value) -> Result<OrderRequest, Problem> {
+    serde_json::from_value(body).map_err(|_values_are_not_repeated| {
         let advice = "send count, a whole number; and, if you like, job_id, a UUID, and new_check_key, true or false";
         Problem::invalid_field("", advice)
-    })?;
-    let request = api.ordering.request(campaign, order.count, order.new_check_key, caller)?;
-    let id = order.job_id.unwrap_or_else(Uuid::now_v7);
-    let job = stored_job(&request, api.store.put_job(id, &request).await?)?;
-    Ok(answer(Some(&job), None))
+    })
 }
 
-async fn order_for_list(api: &Api, campaign: Campaign, caller: &Caller, body: Body) -> Result<Response, Problem> {
+/// Orders a number of codes of a campaign.
+///
+/// # Errors
+/// Why nothing was ordered.
+pub(crate) async fn order_number(
+    api: &Api,
+    campaign: &Campaign,
+    caller: &Caller,
+    order: &OrderRequest,
+) -> Result<Job, Problem> {
+    let request = api.ordering.request(campaign, order.count, order.new_check_key, caller)?;
+    let id = order.job_id.unwrap_or_else(Uuid::now_v7);
+    stored_job(&request, api.store.put_job(id, &request).await?)
+}
+
+/// Orders a code for each identity of a list.
+///
+/// # Errors
+/// Why nothing was ordered.
+pub(crate) async fn order_for_list(
+    api: &Api,
+    campaign: Campaign,
+    caller: &Caller,
+    body: Body,
+) -> Result<ListOrdered, Problem> {
     match campaign.definition.kind {
         Kind::Restricted => {}
         Kind::Public => return Err(public(&campaign.definition.name)),
@@ -120,8 +144,7 @@ async fn order_for_list(api: &Api, campaign: Campaign, caller: &Caller, body: Bo
     let (done, ordered) = oneshot::channel();
     let asked_by = caller.to_string();
     let errand = |list| ListErrand::Codes(CodesForList { campaign: Box::new(campaign), list, asked_by, done });
-    let ListOrdered { job, list } = api.have_list_read(body, errand, ordered).await?;
-    Ok(answer(job.as_ref(), Some(list)))
+    api.have_list_read(body, errand, ordered).await
 }
 
 fn answer(job: Option<&Job>, list: Option<ListDocument>) -> Response {

@@ -24,4 +24,5 @@ mod api_connections;
 mod api_faults;
 mod api_crashes;
 mod api_tls;
+mod console_jobs;
 mod contract;

@@ -147,6 +147,18 @@ pub fn field_of(page: &str, name: &str) -> Option<String> {
     rest.split('"').next().map(str::to_owned)
 }
 
+/// Returns the text of a page as a person reads it, on one line: without tags and with characters instead of their names.
+pub fn text_of(page: &str) -> String {
+    let mut text = String::new();
+    for (at, piece) in page.split('<').enumerate() {
+        let shown = if at == 0 { piece } else { piece.split_once('>').map_or("", |(_, shown)| shown) };
+        text.push_str(shown);
+        text.push(' ');
+    }
+    let unescaped = text.replace("&#60;", "<").replace("&#62;", ">").replace("&#34;", "\"").replace("&#39;", "'").replace("&#38;", "&");
+    unescaped.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn encoded(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }

@@ -87,7 +87,7 @@ async fn order(
     let campaign = api.campaign(&name).await?;
     if is_csv(request.headers()) {
         refuse_encoded(request.headers())?;
-        let (errand, ordered) = codes_for_list(campaign, &caller.caller())?;
+        let (errand, ordered) = codes_for_list(campaign, caller.caller().to_string())?;
         let body = request.into_body().into_data_stream();
         let ListOrdered { job, list } = api.have_list_read(body, errand, ordered).await?;
         return Ok(answer(job.as_ref(), Some(list)));
@@ -129,7 +129,7 @@ pub(crate) async fn order_number(
 /// `public-campaign` or `not-restricted`
 pub(crate) fn codes_for_list(
     campaign: Campaign,
-    caller: &Caller,
+    asked_by: String,
 ) -> Result<(impl FnOnce(File) -> ListErrand, oneshot::Receiver<Result<ListOrdered, Problem>>), Problem> {
     match campaign.definition.kind {
         Kind::Restricted => {}
@@ -141,7 +141,7 @@ pub(crate) fn codes_for_list(
         }
     }
     let (done, ordered) = oneshot::channel();
-    let (campaign, asked_by) = (Box::new(campaign), caller.to_string());
+    let campaign = Box::new(campaign);
     Ok((move |list| ListErrand::Codes(CodesForList { campaign, list, asked_by, done }), ordered))
 }
 

@@ -4,6 +4,7 @@ pub mod router;
 mod campaigns;
 mod codes;
 mod redemptions;
+pub(crate) mod jobs;
 mod assets;
 mod failure;
 mod form_view;

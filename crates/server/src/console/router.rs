@@ -12,13 +12,15 @@ use crate::api::observing::{limit_number, limit_time};
 use crate::api::service::Api;
 use crate::console::failure::{no_such_path, show_problems};
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
-use crate::console::{assets, campaigns, codes, redemptions, sign_in};
+use crate::console::{assets, campaigns, codes, jobs, redemptions, sign_in};
 
 /// Returns the router of all pages.
 pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
     Router::new()
         .route("/", get(home))
         .merge(campaigns::list::routes())
+        .merge(jobs::list::routes())
+        .merge(jobs::one::routes())
         .merge(campaigns::one::routes())
         .merge(campaigns::edit::routes())
         .merge(campaigns::orders::routes())

@@ -62,7 +62,7 @@ async fn order_for_list(
     mut upload: Upload<OrderCodes>,
 ) -> Result<Response, NoPage> {
     let campaign = api.campaign(&name).await?;
-    let (errand, ordered) = codes_for_list(campaign.clone(), &upload.by.caller())?;
+    let (errand, ordered) = codes_for_list(campaign.clone(), upload.by.caller().to_string())?;
     match upload.have_list_read(&api, errand, ordered).await {
         Ok(ListOrdered { job: Some(_), .. }) => Ok(go_to(&format!("{}?done=listed", path_of(&name)))),
         Ok(ListOrdered { job: None, .. }) => Ok(go_to(&format!("{}?done=nothing", path_of(&name)))),

@@ -11,6 +11,7 @@ pub mod keeping;
 pub mod clicking;
 pub mod links;
 pub mod triggering;
+pub mod referring;
 mod attempts;
 mod waiter;
 mod counting;

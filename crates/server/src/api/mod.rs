@@ -6,6 +6,7 @@ mod affiliate_rules;
 mod audit;
 mod body;
 mod campaigns;
+mod click_limit;
 mod codes;
 pub mod document;
 mod identity;

@@ -44,7 +44,8 @@ async fn each_state_of_a_referral_is_published_once(place: TestStore) {
     }
     assert_eq!(published(&place).await, ["pending", "pending", "rewarded", "rewarded", "void"]);
     judge_referral_events(&place).await;
-    let of_bob = format!("select cast(payload as text) from outbox where message_id like '{id}/referral/%' order by no");
+    let of_bob =
+        format!("select cast(payload as text) from outbox where message_id like '{id}/referral/%' order by no");
     let of_bob = place.texts(&of_bob).await;
     let data: Vec<Value> =
         of_bob.iter().map(|event| serde_json::from_str::<Value>(event).expect("JSON")["data"].clone()).collect();

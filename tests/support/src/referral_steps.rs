@@ -65,7 +65,8 @@ pub async fn judge_referral_events(place: &TestStore) {
         let named = |name: &str| event["data"][name].as_str().expect("a text").to_owned();
         let state = named("state");
         assert_eq!((&event["id"], &event["type"]), (&json!(id), &json!(event_type)), "{event}");
-        assert_eq!((event_type, key), (format!("codemint.{key}.v1"), format!("referral.{state}")), "{event}");
+        assert_eq!(event_type, format!("codemint.{key}.v1"), "{event}");
+        assert_eq!(key, format!("referral.{state}"), "{event}");
         let ids = ["redemption_id", "referrer_id"].map(|name| named(name).parse::<Uuid>().expect("a UUID"));
         assert_eq!(event["subject"], named("redemption_id"));
         found.push((ids[0], ids[1], state));

@@ -26,13 +26,5 @@ fn new_event(event: ReferralEvent) -> Result<NewEvent, StoreError> {
         problem: format!("an event cannot be serialized: {error}"),
     })?;
     let ReferralEvent { id: message_id, event_type: message_type, routing_key, .. } = event;
-    Ok(NewEvent {
-        job_no: None,
-        message_id,
-        message_type,
-        routing_key,
-        reply_to: None,
-        correlation_id: None,
-        payload,
-    })
+    Ok(NewEvent { job_no: None, message_id, message_type, routing_key, reply_to: None, correlation_id: None, payload })
 }

@@ -176,7 +176,8 @@ impl StoreTransaction {
         let (mut new_ids, mut digests) = (HashSet::new(), HashMap::new());
         // Another process may prune one between two statements: then it is new in the next round.
         loop {
-            let left: Vec<&Keyed<'_>> = firsts.values().filter(|one| !digests.contains_key(&one.trigger.id)).copied().collect();
+            let left: Vec<&Keyed<'_>> =
+                firsts.values().filter(|one| !digests.contains_key(&one.trigger.id)).copied().collect();
             if left.is_empty() {
                 return Ok((new_ids, digests));
             }
@@ -212,8 +213,7 @@ impl StoreTransaction {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let query =
-            self.query("select id, request_digest from triggers where id = any($1) order by id for key share");
+        let query = self.query("select id, request_digest from triggers where id = any($1) order by id for key share");
         let rows: Vec<(String, Vec<u8>)> = query.bind(List(ids)).fetch_all().await?;
         let corrupt = |_| StoreError::Corrupt { table: "triggers", problem: "a digest has another length".to_owned() };
         let digest = |(id, digest): (String, Vec<u8>)| Ok((id, Digest(digest.try_into().map_err(corrupt)?)));

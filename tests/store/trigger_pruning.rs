@@ -60,7 +60,7 @@ async fn old_triggers_are_removed_unless_they_wait_and_nobody_gets_a_second_code
     assert_eq!(place.texts(assignments).await, issued, "codes stay with their identities");
     let log = place.texts("select result || ' ' || detail || ' ' || count from audit where action = 'prune'").await;
     assert_eq!(log, ["done triggers 2"]);
-    // The same trigger is new again: whoever has a code gets no second one, and other campaigns decide anew.
+    // The same trigger is new again: an identity with a code gets no second one, and other campaigns decide anew.
     let again = trigger("t-1", "loc-1", &json!({ "segments": ["trial", "gold"] }));
     assert_eq!(handle(&place, again.clone()).await, shown(&[("gold", "issued"), ("welcome", "already-generated")]));
     place.execute(AGE).await;

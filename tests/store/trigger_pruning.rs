@@ -5,10 +5,10 @@ use codemint_offers::trigger::record::Trigger;
 use codemint_store::triggers::handle::TriggerOutcome;
 use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
-use codemint_test_support::waiting::DEADLINE;
+use codemint_test_support::waiting::{DEADLINE, wait_until};
 use serde_json::json;
-use sqlx::{Connection, PgConnection};
-use tokio::time::{sleep, timeout};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use tokio::time::timeout;
 
 use crate::triggers::{campaign, decide_due, handle, handler, trigger};
 
@@ -109,13 +109,24 @@ async fn a_trigger_that_is_being_handled_stays() {
     }
     place.execute(AGE).await;
     let mut other = PgConnection::connect(&place.url).await.expect("a connection");
-    let mut transaction = other.begin().await.expect("a transaction");
-    let lock = sqlx::query("select 1 from triggers where id = 't-1' for key share");
-    lock.execute(&mut *transaction).await.expect("a lock");
+    let transaction = begin(&mut other, "select 1 from triggers where id = 't-1' for key share").await;
     assert_eq!(timeout(DEADLINE, prune(&place)).await.expect("nobody waits for the lock"), 1);
     assert_eq!(ids(&place).await, ["t-1"]);
     transaction.rollback().await.expect("an end");
     assert_eq!(prune(&place).await, 1);
+}
+
+/// Waits until a statement of the store waits for a lock.
+async fn wait_until_locked(place: &TestStore) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    wait_until("a statement waits", async || place.number(waiting).await == 1).await;
+}
+
+async fn begin(connection: &mut PgConnection, sql: &str) -> Transaction<'_, Postgres> {
+    let mut transaction = connection.begin().await.expect("a transaction");
+    sqlx::raw_sql(sql).execute(&mut *transaction).await.expect(sql);
+    transaction
 }
 
 /// A trigger that comes again while it is being removed is a new one, and not another one under its id.
@@ -123,20 +134,46 @@ async fn a_trigger_that_is_being_handled_stays() {
 async fn a_trigger_that_comes_again_while_it_is_removed_is_new() {
     let place = TestStore::postgres().await;
     campaign(&place, "welcome", 10, &json!({})).await;
-    let one = trigger("t-1", "loc-1", &json!({}));
-    handle(&place, one.clone()).await;
+    let (first, second) = (trigger("t-1", "loc-1", &json!({})), trigger("t-2", "loc-2", &json!({})));
+    handle(&place, first.clone()).await;
     let mut other = PgConnection::connect(&place.url).await.expect("a connection");
-    let mut transaction = other.begin().await.expect("a transaction");
-    let remove = sqlx::query("delete from triggers where id = 't-1'");
-    remove.execute(&mut *transaction).await.expect("a removal");
+    let of_second =
+        "insert into triggers (id, request_digest, type, identity, payload) values ('t-2', '', '', '', '{}')";
+    let transaction = begin(&mut other, of_second).await;
     let again = tokio::spawn({
-        let handler = handler(&place);
-        async move { handler.handle(&[one]).await }
+        let (handler, both) = (handler(&place), [first, second]);
+        async move { handler.handle(&both).await }
     });
-    sleep(std::time::Duration::from_millis(300)).await;
-    assert!(!again.is_finished(), "it waits for the removal");
-    transaction.commit().await.expect("a commit");
+    // The first one was found, and the second one is awaited: now the first one goes.
+    wait_until_locked(&place).await;
+    place.execute("delete from triggers where id = 't-1'").await;
+    transaction.rollback().await.expect("an end");
     let answers = timeout(DEADLINE, again).await.expect("in time").expect("no panic").expect("answers");
-    assert!(matches!(&answers[0], TriggerOutcome::Handled { is_new: true, .. }), "{answers:?}");
-    assert_eq!(place.number("select count(*) from assignments").await, 1);
+    let is_new = |answer: &TriggerOutcome| matches!(answer, TriggerOutcome::Handled { is_new: true, .. });
+    assert!(answers.iter().all(is_new), "{answers:?}");
+    assert_eq!(place.texts("select identity_text from assignments order by 1").await, ["loc-1", "loc-2"]);
+}
+
+/// A trigger that comes again is not removed before it is answered, so the answer has all that became of it.
+#[tokio::test]
+async fn a_repeated_trigger_stays_until_it_is_answered() {
+    let place = TestStore::postgres().await;
+    campaign(&place, "welcome", 10, &json!({})).await;
+    let (first, second) = (trigger("t-1", "loc-1", &json!({})), trigger("t-2", "loc-2", &json!({})));
+    let before = handler(&place).handle(std::slice::from_ref(&first)).await.expect("answers").remove(0);
+    place.execute(AGE).await;
+    let mut other = PgConnection::connect(&place.url).await.expect("a connection");
+    let transaction = begin(&mut other, "lock table trigger_results in exclusive mode").await;
+    let again = tokio::spawn({
+        let (handler, both) = (handler(&place), [first, second]);
+        async move { handler.handle(&both).await }
+    });
+    // The results of the second one cannot be written yet.
+    wait_until_locked(&place).await;
+    assert_eq!(timeout(DEADLINE, prune(&place)).await.expect("nobody waits for the answer"), 0);
+    transaction.rollback().await.expect("an end");
+    let answers = timeout(DEADLINE, again).await.expect("in time").expect("no panic").expect("answers");
+    let TriggerOutcome::Handled { trigger, is_new: true } = before else { panic!("{before:?}") };
+    assert_eq!(answers[0], TriggerOutcome::Handled { trigger, is_new: false });
+    assert_eq!(prune(&place).await, 1);
 }

@@ -99,6 +99,7 @@ async fn rewards_are_counted_and_a_use_that_is_kept_ends_no_referral(place: Test
     server.ask("POST", &format!("{friend}/rollback"), &key, Some(keep)).await.expect(200);
     assert_eq!(server.process.metric("codemint_referrals_total{state=\"pending\"}"), 1.0, "a repeated request is none");
     assert_eq!(server.process.metric("codemint_referrals_total{state=\"void\"}"), 0.0);
+    assert_eq!(server.process.metric(rewarded), 1.0, "it is rewarded once");
     server.stop().await;
     judge_referrals(&place).await;
 }

@@ -123,9 +123,9 @@ async fn wait_until_locked(place: &TestStore) {
     wait_until("a statement waits", async || place.number(waiting).await == 1).await;
 }
 
-async fn begin(connection: &mut PgConnection, sql: &str) -> Transaction<'_, Postgres> {
+async fn begin<'c>(connection: &'c mut PgConnection, sql: &str) -> Transaction<'c, Postgres> {
     let mut transaction = connection.begin().await.expect("a transaction");
-    sqlx::raw_sql(sql).execute(&mut *transaction).await.expect(sql);
+    sqlx::query(sql).execute(&mut *transaction).await.expect(sql);
     transaction
 }
 

@@ -10,6 +10,8 @@ mod api_campaigns;
 mod api_access;
 mod api_document;
 mod api_page;
+mod console_access;
+mod console_campaigns;
 mod api_jobs;
 mod api_lists;
 mod api_affiliates;

@@ -39,6 +39,7 @@ mod referral_model;
 mod referral_races;
 mod owners_oracle;
 mod api_keys;
+mod people;
 mod figures;
 mod outbox;
 mod clocks;

@@ -21,3 +21,4 @@ pub mod report;
 pub mod referral;
 pub mod trigger;
 pub mod read;
+pub mod form;

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod console;
 pub mod chart;
 pub mod report_csv;
 pub mod listening;

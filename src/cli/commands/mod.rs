@@ -39,6 +39,8 @@ pub(super) mod affiliate;
 pub(super) mod affiliate_rule;
 pub(super) mod affiliate_exclusion;
 pub(super) mod keys;
+pub(super) mod users;
+pub(super) mod user_changes;
 pub(super) mod migrate;
 pub(super) mod settings;
 pub(super) mod shell;

@@ -15,9 +15,11 @@ use crate::cli::support::redeeming::redeemer;
 use crate::cli::support::service;
 use crate::config::policy_files;
 use crate::config::tls_files::{self, problem_of_certificate, problem_of_key};
+use codemint_campaigns::people::People;
+use codemint_offers::access::invitation::invitation_path;
 use codemint_server::api::ordering::OrderSettings;
 use codemint_server::api::router::router;
-use codemint_server::api::service::{Api, ApiSettings};
+use codemint_server::api::service::{Api, ApiSettings, ConsoleSettings};
 use codemint_server::listening::{self, Listening, TlsAcceptor};
 use codemint_server::tls::{self, TlsError};
 use codemint_store::connection::store::Store;
@@ -99,6 +101,7 @@ impl Serve {
         let (api, wanted) = Api::new(store.clone(), redeemer, api_settings(context)?, stop.clone());
         let clicks = api.clicks();
         greet(context, &store).await?;
+        invite_first(context, &People::new(store.clone())).await?;
         // A list is read in this task, and must not keep connections waiting.
         let serving = tokio::spawn(listening::serve(listener, router(Arc::new(api)), listening, stop));
         tokio::select! {
@@ -120,7 +123,8 @@ fn api_settings(context: &Context) -> Result<ApiSettings, Failure> {
     let (policy, options) = (policy_files::load(config)?, context.job_options());
     let ordering = OrderSettings { policy, limits: config.limits, chunk_size: config.chunk_size, options };
     let (proxies, links) = (config.server.proxies.clone(), config.links.clone());
-    Ok(ApiSettings { limits: config.server.limits, proxies, ordering, links })
+    let console = ConsoleSettings { is_secure: config.server.tls.is_some() };
+    Ok(ApiSettings { limits: config.server.limits, proxies, ordering, links, console })
 }
 
 /// Reads the certificate and its key.
@@ -132,10 +136,24 @@ fn tls_acceptor(files: &(PathBuf, PathBuf)) -> Result<TlsAcceptor, Failure> {
     })?)
 }
 
-async fn greet(context: &Context, store: &Store) -> Result<(), Failure> {
+/// Prints the link by which the first person becomes the administrator of the console, unless there is somebody. It goes to the
+/// terminal, not into the log, which others may read.
+async fn invite_first(context: &Context, people: &People) -> Result<(), Failure> {
+    let Some(token) = context.with_retries(async || people.first_invitation().await).await? else { return Ok(()) };
+    let url = format!("{}{}", address(context), invitation_path(&token));
+    context.note(&format!("The console has no users yet. Open this link within a day to become its administrator:\n{url}"));
+    Ok(())
+}
+
+/// Returns the address at which this process listens.
+fn address(context: &Context) -> String {
     let settings = &context.config.server;
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let (version, address) = (env!("CARGO_PKG_VERSION"), format!("{scheme}://{}", settings.address));
+    format!("{scheme}://{}", settings.address)
+}
+
+async fn greet(context: &Context, store: &Store) -> Result<(), Failure> {
+    let (version, address) = (env!("CARGO_PKG_VERSION"), address(context));
     tracing::info!(version, store = %context.config.store, address, "the HTTP API listens");
     if !context.with_retries(async || store.has_api_keys().await).await? {
         let create = context.command("keys create --scope redeem,issue,manage,report");

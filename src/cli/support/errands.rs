@@ -29,7 +29,7 @@ use codemint_server::api::ordering::{issue_limit, stored_job};
 use codemint_server::api::problem::{INVALID, Problem, STORE_AWAY, TOO_LARGE};
 use codemint_server::api::service::{PublicCode, Wanted};
 use codemint_store::connection::store::Store;
-use codemint_store::records::actor::acting_for_key;
+use codemint_store::records::actor::acting_for;
 
 /// The maximum number of public codes that are made at once.
 const PUBLIC_CODES_AT_ONCE: usize = 4;
@@ -97,7 +97,7 @@ async fn order(context: &Context, store: &Store, errand: CodesForList) {
 }
 
 async fn replace(context: &Context, store: &Store, errand: NewMembers) {
-    let NewMembers { segment, list, key, done } = errand;
+    let NewMembers { segment, list, caller, done } = errand;
     let replaced = async {
         let stop = context.stop.token().clone();
         let read = input::on_a_thread(context, move || MemberList::read(list, true, &stop));
@@ -117,11 +117,11 @@ async fn replace(context: &Context, store: &Store, errand: NewMembers) {
         let replaced = list.replace_members(context, store, &segment).await.map_err(problem_of)?;
         Ok(MembersDocument { name: segment, before: replaced.before, now: replaced.now, repeated })
     };
-    let _gone = done.send(acting_for_key(Arc::new(OnceLock::from(key)), replaced).await);
+    let _gone = done.send(acting_for(Arc::new(OnceLock::from(caller)), replaced).await);
 }
 
 async fn replace_exclusions(context: &Context, store: &Store, errand: NewExclusions) {
-    let NewExclusions { rule, list, key, done } = errand;
+    let NewExclusions { rule, list, caller, done } = errand;
     let name = rule.name.clone();
     let replaced = async {
         let stop = context.stop.token().clone();
@@ -143,7 +143,7 @@ async fn replace_exclusions(context: &Context, store: &Store, errand: NewExclusi
         let replaced = excluding_done(&name, list.replace(context, store, &name).await.map_err(problem_of)?)?;
         Ok(ReplacedExclusionsDocument { rule: name, before: replaced.before, now: replaced.now, repeated })
     };
-    let _gone = done.send(acting_for_key(Arc::new(OnceLock::from(key)), replaced).await);
+    let _gone = done.send(acting_for(Arc::new(OnceLock::from(caller)), replaced).await);
 }
 
 fn empty(advice: &str) -> Problem {

@@ -4,3 +4,5 @@ pub mod definition;
 pub mod change;
 pub mod status;
 pub mod document;
+pub mod words;
+pub mod differences;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::campaign::definition::Definition;
 use crate::discount::rule::Effect;
+use crate::form::amounts::percent_text;
 
 /// What stands between double braces in a template, and is replaced.
 pub const PLACEHOLDERS: [&str; 5] = ["code", "campaign_title", "discount", "ends_on", "landing_url"];
@@ -82,12 +83,9 @@ pub fn forward_text(definition: &Definition, code: &str) -> String {
 }
 
 /// Formats what is taken off: "10 %", "5.00 EUR".
-fn discount(effect: &Effect) -> String {
+pub(crate) fn discount(effect: &Effect) -> String {
     match effect {
-        Effect::Percent { basis_points } => {
-            let text = format!("{}.{:02}", basis_points / 100, basis_points % 100);
-            format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-        }
+        Effect::Percent { basis_points } => format!("{} %", percent_text(*basis_points)),
         Effect::Amount(amount) => amount.to_string(),
     }
 }

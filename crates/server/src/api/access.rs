@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use codemint_offers::access::key::ApiKey;
 use codemint_offers::access::record::KeyRecord;
 use codemint_offers::access::scope::{Scope, Scopes};
+use codemint_store::records::actor::Caller;
 
 use crate::api::observing::Seen;
 use crate::api::problem::{Problem, SCOPE_MISSING, UNAUTHENTICATED};
@@ -41,6 +42,10 @@ pub struct Allowed<N: Need> {
 }
 
 impl<N: Need> Allowed<N> {
+    pub fn caller(&self) -> Caller {
+        Caller::Key(self.key.id)
+    }
+
     /// Returns true if the caller gets the true reasons for unknown and dead codes.
     pub fn explains(&self) -> bool {
         self.key.scopes.permits(Scope::Explain)
@@ -60,7 +65,7 @@ impl<N: Need> FromRequestParts<Arc<Api>> for Allowed<N> {
             return Err(unknown_key());
         };
         if let Some(seen) = seen {
-            let _first = seen.key.set(key.id);
+            let _first = seen.caller.set(Caller::Key(key.id));
         }
         api.limits.admit(key.id)?;
         require(&key.scopes, N::SCOPE)?;

@@ -245,7 +245,7 @@ async fn replace(
     require_csv_of(request.headers(), "a header with the column reference")?;
     let rule = Box::new(in_time(find(&api, &name)).await?.rule);
     let (done, answer) = oneshot::channel();
-    let errand = |list| ListErrand::Exclusions(NewExclusions { rule, list, key: caller.key.id, done });
+    let errand = |list| ListErrand::Exclusions(NewExclusions { rule, list, caller: caller.caller(), done });
     Ok(Json(api.have_list_read(request.into_body(), errand, answer).await?))
 }
 

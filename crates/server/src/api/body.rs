@@ -76,7 +76,7 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
 }
 
 /// Reads a body; `None` if it is too long or ends early. Its pieces are not kept: a client may send one for each byte.
-async fn read_whole(body: Body) -> Option<Vec<u8>> {
+pub(crate) async fn read_whole(body: Body) -> Option<Vec<u8>> {
     let (mut whole, mut pieces) = (Vec::new(), body.into_data_stream());
     while let Some(piece) = pieces.next().await {
         let piece = piece.ok()?;

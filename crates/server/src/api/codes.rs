@@ -10,10 +10,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use codemint_codes::job::record::Job;
 use codemint_codes::wire::list::ListDocument;
-use codemint_offers::access::record::KeyRecord;
 use codemint_offers::campaign::definition::Kind;
 use codemint_store::campaigns::definitions::Campaign;
-use codemint_store::records::actor::actor_of_key;
+use codemint_store::records::actor::Caller;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -88,27 +87,51 @@ async fn order(
     let campaign = api.campaign(&name).await?;
     if is_csv(request.headers()) {
         refuse_encoded(request.headers())?;
-        return order_for_list(&api, campaign, &caller.key, request.into_body()).await;
+        let ListOrdered { job, list } =
+            order_for_list(&api, campaign, &caller.caller(), request.into_body()).await?;
+        return Ok(answer(job.as_ref(), Some(list)));
     }
     let ordered = async {
         let JsonBody(body) = JsonBody::from_request(request, &()).await?;
-        order_number(&api, &campaign, &caller.key, body).await
+        let order = read_order(body)?;
+        let job = order_number(&api, &campaign, &caller.caller(), &order).await?;
+        Ok(answer(Some(&job), None))
     };
     in_time(Box::pin(ordered)).await
 }
 
-async fn order_number(api: &Api, campaign: &Campaign, key: &KeyRecord, body: Value) -> Result<Response, Problem> {
-    let order: OrderRequest = serde_json::from_value(body).map_err(|_values_are_not_repeated| {
+fn read_order(body: Value) -> Result<OrderRequest, Problem> {
+    serde_json::from_value(body).map_err(|_values_are_not_repeated| {
         let advice = "send count, a whole number; and, if you like, job_id, a UUID, and new_check_key, true or false";
         Problem::invalid_field("", advice)
-    })?;
-    let request = api.ordering.request(campaign, order.count, order.new_check_key, key)?;
-    let id = order.job_id.unwrap_or_else(Uuid::now_v7);
-    let job = stored_job(&request, api.store.put_job(id, &request).await?)?;
-    Ok(answer(Some(&job), None))
+    })
 }
 
-async fn order_for_list(api: &Api, campaign: Campaign, key: &KeyRecord, body: Body) -> Result<Response, Problem> {
+/// Orders a number of codes of a campaign.
+///
+/// # Errors
+/// Why nothing was ordered.
+pub(crate) async fn order_number(
+    api: &Api,
+    campaign: &Campaign,
+    caller: &Caller,
+    order: &OrderRequest,
+) -> Result<Job, Problem> {
+    let request = api.ordering.request(campaign, order.count, order.new_check_key, caller)?;
+    let id = order.job_id.unwrap_or_else(Uuid::now_v7);
+    stored_job(&request, api.store.put_job(id, &request).await?)
+}
+
+/// Orders a code for each identity of a list.
+///
+/// # Errors
+/// Why nothing was ordered.
+pub(crate) async fn order_for_list(
+    api: &Api,
+    campaign: Campaign,
+    caller: &Caller,
+    body: Body,
+) -> Result<ListOrdered, Problem> {
     match campaign.definition.kind {
         Kind::Restricted => {}
         Kind::Public => return Err(public(&campaign.definition.name)),
@@ -119,10 +142,9 @@ async fn order_for_list(api: &Api, campaign: Campaign, key: &KeyRecord, body: Bo
         }
     }
     let (done, ordered) = oneshot::channel();
-    let asked_by = actor_of_key(key.id);
+    let asked_by = caller.to_string();
     let errand = |list| ListErrand::Codes(CodesForList { campaign: Box::new(campaign), list, asked_by, done });
-    let ListOrdered { job, list } = api.have_list_read(body, errand, ordered).await?;
-    Ok(answer(job.as_ref(), Some(list)))
+    api.have_list_read(body, errand, ordered).await
 }
 
 fn answer(job: Option<&Job>, list: Option<ListDocument>) -> Response {

@@ -15,7 +15,6 @@ use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::job::state::State as JobState;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
-use codemint_store::records::actor::actor_of_key;
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_store::records::job_codes::{OtherCodes, pair_with_owners};
 use codemint_store::records::rows::Chunk;
@@ -92,7 +91,7 @@ async fn download(
         return Err(Problem::new(STORE_AWAY, detail).retried_after(60));
     }
     let chunks = api.store.list_done_chunks(job.no).await?;
-    let download = Download { store: api.store.clone(), job, format, asked_by: actor_of_key(caller.key.id) };
+    let download = Download { store: api.store.clone(), job, format, asked_by: caller.caller().to_string() };
     download.record(Outcome::Begun).await?;
     let (pieces, received) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(download.run(chunks, after, pieces, permit));

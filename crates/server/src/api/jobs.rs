@@ -8,7 +8,6 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State as JobState;
 use codemint_codes::wire::document::JobDocument;
 use codemint_codes::wire::shown_job::ShownJob;
-use codemint_store::records::actor::actor_of_key;
 use codemint_store::records::reports::JobFilter;
 use serde::Deserialize;
 use tracing::Instrument;
@@ -106,7 +105,7 @@ async fn cancel(
 ) -> Result<Json<JobDocument>, Problem> {
     let job = find(&api, id).await?;
     let span = tracing::error_span!("job", job_id = %id);
-    api.store.cancel_job(&job, Some(&actor_of_key(caller.key.id))).instrument(span).await?;
+    api.store.cancel_job(&job, Some(&caller.caller().to_string())).instrument(span).await?;
     let job = find(&api, id).await?;
     match job.state {
         JobState::Cancelled => Ok(Json((&job).into())),

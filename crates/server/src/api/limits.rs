@@ -59,6 +59,10 @@ pub enum Guesser {
         actor: Option<u64>,
     },
     OfKeys(IpAddr),
+    /// A client that names wrong passwords.
+    OfPasswords(IpAddr),
+    /// The login whose password is guessed, as a hash.
+    OfLogin(u64),
 }
 
 /// The failures that count, and the pauses that they led to.
@@ -113,6 +117,22 @@ impl Limits {
         self.require_no_pause(guesser, "this address has sent too many unknown API keys; try again later")?;
         self.note_failure(guesser);
         Ok(())
+    }
+
+    /// # Errors
+    /// `too-many-attempts` while the client, or anybody with this login, has to wait.
+    pub(crate) fn may_sign_in(&self, login: &str, client: IpAddr) -> Result<(), Problem> {
+        let detail = "There were too many wrong passwords; try again later.";
+        self.sign_in_guessers(login, client).into_iter().try_for_each(|guesser| self.require_no_pause(guesser, detail))
+    }
+
+    pub(crate) fn note_failed_sign_in(&self, login: &str, client: IpAddr) {
+        self.sign_in_guessers(login, client).into_iter().for_each(|guesser| self.note_failure(guesser));
+    }
+
+    fn sign_in_guessers(&self, login: &str, client: IpAddr) -> [Guesser; 2] {
+        let login = self.hasher.hash_one(login.trim().to_lowercase());
+        [Guesser::OfPasswords(counted_as(client)), Guesser::OfLogin(login)]
     }
 
     fn require_no_pause(&self, guesser: Guesser, detail: &str) -> Result<(), Problem> {

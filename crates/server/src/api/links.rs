@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::Utc;
+use codemint_offers::campaign::definition::Definition;
 use codemint_offers::link::banner::banner;
 use codemint_offers::link::target::{NoTarget, Origin, carried_code, landing_page, link, with_click};
 use codemint_store::figures::clicks::Click;
@@ -141,13 +142,21 @@ async fn show(
 ) -> Result<Json<LinkDocument>, Problem> {
     let origin = parameters.checked()?;
     let campaign = api.campaign(&name).await?.definition;
-    landing_page(&campaign, &api.link_settings.hosts).map_err(|reason| {
+    Ok(Json(link_of(&api, &campaign, &origin)?))
+}
+
+/// Returns the link of a campaign, and a banner with it.
+///
+/// # Errors
+/// `no-landing-page` or `host-not-allowed`
+pub(crate) fn link_of(api: &Api, campaign: &Definition, origin: &Origin) -> Result<LinkDocument, Problem> {
+    landing_page(campaign, &api.link_settings.hosts).map_err(|reason| {
         let kind = match reason {
             NoTarget::NoLandingPage => refusal(NO_LANDING_PAGE, "The campaign has no landing page"),
             NoTarget::HostNotAllowed => refusal(HOST_NOT_ALLOWED, "Links may not lead to this host"),
         };
         Problem::new(kind, reason.to_string())
     })?;
-    let url = link(&api.link_settings.public, &name, &origin);
-    Ok(Json(LinkDocument { banner_html: banner(&campaign, &url), url: url.into() }))
+    let url = link(&api.link_settings.public, &campaign.name, origin);
+    Ok(LinkDocument { banner_html: banner(campaign, &url), url: url.into() })
 }

@@ -10,8 +10,8 @@ use codemint_offers::affiliate::exclusion::{EXCLUSIONS_MAX, RULE_EXCLUSIONS_MAX,
 use codemint_offers::affiliate::rule::Rule;
 use codemint_store::affiliates::exclusions::Excluding;
 use codemint_store::campaigns::definitions::Campaign;
+use codemint_store::records::actor::Caller;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use crate::api::problem::{Kind, NOT_FOUND, Problem, refusal};
 
@@ -48,8 +48,8 @@ pub struct ListOrdered {
 pub struct NewMembers {
     pub segment: String,
     pub list: File,
-    /// The API key of the requester.
-    pub key: Uuid,
+    /// The requester.
+    pub caller: Caller,
     pub done: oneshot::Sender<Result<MembersDocument, Problem>>,
 }
 
@@ -58,8 +58,8 @@ pub struct NewMembers {
 pub struct NewExclusions {
     pub rule: Box<Rule>,
     pub list: File,
-    /// The API key of the requester.
-    pub key: Uuid,
+    /// The requester.
+    pub caller: Caller,
     pub done: oneshot::Sender<Result<ReplacedExclusionsDocument, Problem>>,
 }
 

@@ -10,7 +10,7 @@ use axum::http::header::{CACHE_CONTROL, CONNECTION, HeaderValue, X_CONTENT_TYPE_
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use codemint_offers::access::client_address::TrustedProxies;
-use codemint_store::records::actor::acting_for_key;
+use codemint_store::records::actor::{Caller, acting_for};
 use codemint_telemetry::metrics::http as metrics;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -31,27 +31,36 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What is known about the sender of a request; handlers fill in the rest.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    /// The id of the request.
+    pub id: Uuid,
     /// The address of the client, as far as proxies can be believed.
     pub client: IpAddr,
-    /// The id of the API key, once it is known.
-    pub key: Arc<OnceLock<Uuid>>,
+    /// The caller, once known.
+    pub caller: Arc<OnceLock<Caller>>,
 }
+
+/// A problem that the answer shows already, as a page does.
+#[derive(Clone, Debug)]
+pub(crate) struct ShownProblem(pub Problem);
 
 /// Answers a request and logs a line about it, with the path of the document: parameters may be identities.
 pub(crate) async fn observe(State(proxies): State<Arc<TrustedProxies>>, request: Request, next: Next) -> Response {
     let (started, id) = (Instant::now(), Uuid::now_v7());
-    let seen = Seen { client: client_of(&request, &proxies), key: Arc::default() };
+    let seen = Seen { id, client: client_of(&request, &proxies), caller: Arc::default() };
     let (mut request, rest) = keep_rest(request);
     request.extensions_mut().insert(seen.clone());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
-    let mut response = acting_for_key(Arc::clone(&seen.key), next.run(request)).await;
-    let problem = response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_status(response.status()));
+    let mut response = acting_for(Arc::clone(&seen.caller), next.run(request)).await;
+    let shown = response.extensions_mut().remove::<ShownProblem>();
+    let is_shown = shown.is_some();
+    let problem = shown.map(|ShownProblem(problem)| problem).or_else(|| response.extensions_mut().remove::<Problem>());
+    let problem = problem.or_else(|| Problem::of_status(response.status()));
     if let Some((problem, cause)) = problem.as_ref().and_then(|problem| Some((problem.code(), problem.cause()?))) {
         tracing::error!(request_id = %id, problem, cause, "a request failed");
     }
     let code = problem.as_ref().map(|problem| problem.code().to_owned());
-    if let Some(problem) = problem {
+    if let Some(problem) = problem.filter(|_| !is_shown) {
         let allowed = response.headers().get(axum::http::header::ALLOW).cloned();
         response = problem.render(id);
         response.headers_mut().extend(allowed.map(|allowed| (axum::http::header::ALLOW, allowed)));
@@ -67,8 +76,9 @@ pub(crate) async fn observe(State(proxies): State<Arc<TrustedProxies>>, request:
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     metrics::answered(response.status().as_u16(), started.elapsed());
-    let (status, key) = (response.status().as_u16(), seen.key.get());
-    let (client, key) = (seen.client, key.map(tracing::field::display));
+    // The login of a person may be an address.
+    let key = seen.caller.get().and_then(|caller| if let Caller::Key(id) = caller { Some(id) } else { None });
+    let (status, client, key) = (response.status().as_u16(), seen.client, key.map(tracing::field::display));
     tracing::info!(request_id = %id, %client, %method, path, status, problem = code, key_id = key, milliseconds, "request");
     response
 }

@@ -5,11 +5,10 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request, RequestError, fitting_chunk_size};
 use codemint_codes::policy::Policy;
 use codemint_codes::text::printable;
-use codemint_offers::access::record::KeyRecord;
 use codemint_offers::campaign::definition::Kind;
 use codemint_store::admission::submit::PutJob;
 use codemint_store::campaigns::definitions::Campaign;
-use codemint_store::records::actor::actor_of_key;
+use codemint_store::records::actor::Caller;
 
 use crate::api::problem::{self, DIFFERENT_REQUEST, Problem, refusal};
 
@@ -42,7 +41,7 @@ impl OrderSettings {
         campaign: &Campaign,
         count: i64,
         new_check_key: bool,
-        key: &KeyRecord,
+        caller: &Caller,
     ) -> Result<Request, Problem> {
         let definition = &campaign.definition;
         if definition.kind == Kind::Public {
@@ -50,7 +49,7 @@ impl OrderSettings {
         }
         let most = u64::try_from(count).unwrap_or_default().min(self.limits.count_max);
         let chunk_size = fitting_chunk_size(self.chunk_size, most);
-        let options = JobOptions { new_check_key, asked_by: Some(actor_of_key(key.id)), ..self.options.clone() };
+        let options = JobOptions { new_check_key, asked_by: Some(caller.to_string()), ..self.options.clone() };
         let mask = definition.mask.to_string();
         let request = Request::check(&mask, count.into(), Some(&definition.name), chunk_size, self.limits)?;
         Ok(request.under(self.policy.clone())?.with_options(options))

@@ -5,6 +5,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use codemint_campaigns::answers::RedeemError;
+use codemint_campaigns::people::PeopleError;
 use codemint_codes::identity::IdentityError;
 use codemint_offers::problem::Problem as FieldProblem;
 use codemint_offers::verdict::reason::Reason;
@@ -25,7 +26,7 @@ pub struct Kind {
     pub title: &'static str,
 }
 
-pub(super) const fn kind(status: StatusCode, code: &'static str, title: &'static str) -> Kind {
+pub(crate) const fn kind(status: StatusCode, code: &'static str, title: &'static str) -> Kind {
     Kind { status, code, title }
 }
 
@@ -131,6 +132,10 @@ impl Problem {
 
     pub(crate) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
+    }
+
+    pub(crate) fn document(&self) -> &ProblemDocument {
+        &self.0
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -241,6 +246,15 @@ impl From<&StoreError> for Problem {
                               finds out";
                 Self::new(STORE_AWAY, detail).retried_after(RETRY_SECONDS).caused_by(error.to_string())
             }
+        }
+    }
+}
+
+impl From<PeopleError> for Problem {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::Busy => Self::new(BUSY, error.to_string()).retried_after(RETRY_SECONDS),
+            PeopleError::Store(error) => error.into(),
         }
     }
 }

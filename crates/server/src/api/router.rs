@@ -16,6 +16,7 @@ use crate::api::observing::observe;
 use crate::api::problem::Problem;
 use crate::api::reference::Reference;
 use crate::api::service::Api;
+use crate::console;
 
 /// Returns the router of all paths.
 pub fn router(api: Arc<Api>) -> Router {
@@ -31,6 +32,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let document = Bytes::from(document.to_string());
     let document = move || async move { ([(CONTENT_TYPE, "application/json")], document) };
     paths
+        .merge(console::router::routes(&api))
         .route("/openapi.json", get(document))
         .route("/docs", get(reference))
         .with_state(api)

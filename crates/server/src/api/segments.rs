@@ -146,7 +146,7 @@ async fn put_members(
     check_name(&segment)?;
     require_csv(request.headers())?;
     let (done, answer) = oneshot::channel();
-    let errand = |list| ListErrand::Members(NewMembers { segment, list, key: caller.key.id, done });
+    let errand = |list| ListErrand::Members(NewMembers { segment, list, caller: caller.caller(), done });
     Ok(Json(api.have_list_read(request.into_body(), errand, answer).await?))
 }
 

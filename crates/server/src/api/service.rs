@@ -9,6 +9,7 @@ use codemint_campaigns::affiliates::AffiliateBook;
 use codemint_campaigns::clicking::ClickCounter;
 use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::links::LinkedCampaigns;
+use codemint_campaigns::people::People;
 use codemint_campaigns::redeeming::Redeemer;
 use codemint_campaigns::triggering::{TriggerHandler, Triggers};
 use codemint_codes::text::printable;
@@ -45,6 +46,8 @@ pub struct Api {
     pub(crate) affiliates: AffiliateBook,
     pub(crate) triggers: Triggers,
     pub(crate) keys: KeyRing,
+    pub(crate) people: People,
+    pub(crate) console: ConsoleSettings,
     pub(crate) limits: Limits,
     pub(crate) proxies: Arc<TrustedProxies>,
     pub(crate) ordering: OrderSettings,
@@ -65,6 +68,14 @@ pub struct ApiSettings {
     pub proxies: TrustedProxies,
     pub ordering: OrderSettings,
     pub links: LinkSettings,
+    pub console: ConsoleSettings,
+}
+
+/// What the configuration says about the console.
+#[derive(Clone, Debug, Default)]
+pub struct ConsoleSettings {
+    /// True if browsers reach the console over HTTPS only: then the cookie of a session is sent over HTTPS only.
+    pub is_secure: bool,
 }
 
 /// What the API leaves to the program.
@@ -92,6 +103,8 @@ impl Api {
             issuer: Issuer::start(&store),
             affiliates: AffiliateBook::new(store.clone()),
             keys: KeyRing::new(store.clone()),
+            people: People::new(store.clone()),
+            console: settings.console,
             links: LinkedCampaigns::new(store.clone()),
             link_settings: settings.links,
             clicks: ClickCounter::start(&store),

@@ -4,13 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::connection::error::StoreError;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
 use crate::redemptions::tallies::Sums;
-use codemint_offers::campaign::definition::Definition;
+use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::campaign::status::{Counts, Status, status};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
@@ -27,6 +28,29 @@ pub struct Campaign {
     pub created_at: DateTime<Utc>,
     /// The store's time of the reading.
     pub read_at: DateTime<Utc>,
+}
+
+/// The campaigns to list.
+#[derive(Clone, Debug, Default)]
+pub struct CampaignFilter {
+    /// Only campaigns after this name.
+    pub after: String,
+    /// A part of the name or the title, in any case.
+    pub text: Option<String>,
+    pub kind: Option<Kind>,
+    pub status: Option<PlannedStatus>,
+    pub limit: u32,
+}
+
+/// The status of a campaign without regard to what is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum PlannedStatus {
+    Scheduled,
+    /// Or exhausted.
+    Active,
+    Off,
+    Expired,
 }
 
 /// A version of a definition.
@@ -142,8 +166,28 @@ impl Store {
 
     /// Lists campaigns in the order of their names, at most `limit`, from the first one after this name.
     pub async fn list_campaigns(&self, after: &str, limit: u32) -> Result<Vec<Campaign>, StoreError> {
-        let query = self.query(format!("{SELECT} where p.name > $1 order by p.name limit $2"));
-        let rows: Vec<CampaignRow> = query.bind(after).bind(i64::from(limit)).fetch_all().await?;
+        let filter = CampaignFilter { after: after.to_owned(), limit, ..CampaignFilter::default() };
+        self.find_campaigns(&filter).await
+    }
+
+    /// Lists the campaigns that match a filter, in the order of their names.
+    pub async fn find_campaigns(&self, filter: &CampaignFilter) -> Result<Vec<Campaign>, StoreError> {
+        const MATCHING: &str = "
+             where p.name > $1
+               and (cast($2 as text) is null or lower(p.name) like $2 escape '~' or lower(v.definition ->> 'title') like $2 escape '~')
+               and (cast($3 as text) is null or p.kind = $3)
+               and (cast($4 as text) is null or $4 = case
+                        when p.ends_at <= now() then 'expired'
+                        when not p.active then 'off'
+                        when p.starts_at > now() then 'scheduled'
+                        else 'active' end)
+             order by p.name limit $5";
+        let CampaignFilter { after, text, kind, status, limit } = filter;
+        let pattern = text.as_deref().map(|text| format!("%{}%", text.to_lowercase().replace('~', "~~").replace('%', "~%").replace('_', "~_")));
+        let query = self.query(format!("{SELECT} {MATCHING}")).bind(after.as_str()).bind(pattern);
+        let (kind, status) = (kind.map(|kind| kind.into_str()), status.map(|status| status.into_str()));
+        let query = query.bind(kind).bind(status).bind(i64::from(*limit));
+        let rows: Vec<CampaignRow> = query.fetch_all().await?;
         let campaigns: Result<Vec<Campaign>, StoreError> = rows.into_iter().map(Campaign::try_from).collect();
         self.with_sums(campaigns?).await
     }

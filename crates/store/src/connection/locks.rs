@@ -20,6 +20,9 @@ const API_KEYS_LOCK: i32 = -1;
 /// The lock for adding sums up.
 const TALLIES_LOCK: i32 = -2;
 
+/// The lock for changing who there is and who is an administrator.
+const PEOPLE_LOCK: i32 = -3;
+
 /// "CMPG": the first half of the keys of the locks of campaigns; the second half is the campaign's number.
 const CAMPAIGN_LOCKS: i32 = 0x434d_5047;
 
@@ -74,6 +77,16 @@ impl StoreTransaction {
         if let Self::Postgres(_) = self {
             let query = self.query("select pg_advisory_xact_lock($1, $2)");
             query.bind(ADVISORY_LOCKS).bind(API_KEYS_LOCK).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes changes of people take turns, until the end of the transaction, so that each counts those of the others. In SQLite the
+    /// writer is alone anyway.
+    pub(crate) async fn lock_people(&mut self) -> Result<(), StoreError> {
+        if let Self::Postgres(_) = self {
+            let query = self.query("select pg_advisory_xact_lock($1, $2)");
+            query.bind(ADVISORY_LOCKS).bind(PEOPLE_LOCK).execute().await?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
-//! The actor in the audit log: the user who runs this process, the sender of a message, or the holder of an API key.
+//! The actor in the audit log: the user who runs this process, the sender of a message, the holder of an API key, or a person in the
+//! console.
 
+use std::fmt;
 use std::fs;
 use std::sync::{Arc, OnceLock};
 
@@ -10,19 +12,38 @@ use uuid::Uuid;
 const CHARS_MAX: usize = 100;
 
 tokio::task_local! {
-    /// The API key of the request that the task answers, once it is known.
-    static KEY: Arc<OnceLock<Uuid>>;
+    /// The caller of the request that the task answers, once it is known.
+    static CALLER: Arc<OnceLock<Caller>>;
 }
 
-/// Answers a request: what the task changes meanwhile is the act of the key that the request names.
-pub async fn acting_for_key<T>(key: Arc<OnceLock<Uuid>>, answer: impl Future<Output = T>) -> T {
-    KEY.scope(key, answer).await
+/// The caller of a request over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The holder of an API key.
+    Key(Uuid),
+    /// A person who has signed in to the console, by the login.
+    Person(String),
 }
 
-/// Returns the holder of the API key for whom the task acts, else the user of the process.
+/// Writes the caller as the audit log names it.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => write!(f, "api key={id}"),
+            Self::Person(login) => write!(f, "console user={}", plain(login)),
+        }
+    }
+}
+
+/// Answers a request: what the task changes meanwhile is the act of the caller whom the request names.
+pub async fn acting_for<T>(caller: Arc<OnceLock<Caller>>, answer: impl Future<Output = T>) -> T {
+    CALLER.scope(caller, answer).await
+}
+
+/// Returns the caller for whom the task acts, else the user of the process.
 pub(crate) fn actor_of_task() -> String {
-    let key = KEY.try_with(|key| key.get().copied()).ok().flatten();
-    key.map_or_else(|| actor_of_process().to_owned(), actor_of_key)
+    let caller = CALLER.try_with(|caller| caller.get().map(ToString::to_string)).ok().flatten();
+    caller.unwrap_or_else(|| actor_of_process().to_owned())
 }
 
 /// Returns the user of the operating system and the name of the machine: `user@host`.
@@ -42,11 +63,6 @@ pub fn actor_of_message(user: Option<&str>, app: Option<&str>) -> String {
     let user = user.map(|user| format!(" user={}", plain(user)));
     let app = app.map(|app| format!(" app={}", plain(app)));
     format!("broker{}{}", user.unwrap_or_default(), app.unwrap_or_default())
-}
-
-/// Returns the holder of an API key.
-pub fn actor_of_key(id: Uuid) -> String {
-    format!("api key={id}")
 }
 
 /// Returns `None` if the user has no line in the list.

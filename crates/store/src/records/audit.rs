@@ -83,6 +83,12 @@ pub enum Action {
     /// An API key was created or revoked; the detail has its id.
     KeyCreate,
     KeyRevoke,
+    /// A person was added, removed, or got another role, a password, or a link to choose one; the detail is the login.
+    UserAdd,
+    UserRemove,
+    UserRole,
+    UserPassword,
+    UserInvite,
 }
 
 fn unknown_action(_text: &str) -> String {

@@ -1,0 +1,8 @@
+//! Forms that people fill in: from fields to documents and back.
+
+pub mod fields;
+pub mod amounts;
+pub mod local_time;
+pub mod campaign;
+pub mod campaign_fields;
+pub mod trial;

@@ -1,0 +1,15 @@
+//! The console: pages for the people who use the system. They call the same services as the API.
+
+pub mod router;
+mod campaigns;
+mod assets;
+mod failure;
+mod form_view;
+mod frame;
+mod origin;
+mod page;
+mod posted;
+mod session_cookie;
+mod shown;
+mod sign_in;
+mod visitor;

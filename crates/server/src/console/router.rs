@@ -1,0 +1,37 @@
+//! The paths of the console.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::api::observing::{limit_number, limit_time};
+use crate::api::service::Api;
+use crate::console::failure::{no_such_path, show_problems};
+use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
+use crate::console::{assets, campaigns, sign_in};
+
+/// Returns the router of all pages.
+pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
+    Router::new()
+        .route("/", get(home))
+        .merge(campaigns::list::routes())
+        .merge(campaigns::one::routes())
+        .merge(campaigns::edit::routes())
+        .merge(campaigns::orders::routes())
+        .merge(campaigns::versions::routes())
+        .merge(campaigns::trial::routes())
+        .merge(sign_in::routes())
+        .merge(assets::routes())
+        .layer(middleware::from_fn(limit_time))
+        .layer(middleware::from_fn(limit_number()))
+        .layer(middleware::from_fn_with_state(Arc::clone(api), show_problems))
+        .fallback(no_such_path)
+}
+
+async fn home(State(_api): State<Arc<Api>>, _by: May<ViewCampaigns>) -> Result<Response, NoPage> {
+    Ok(go_to("/campaigns"))
+}

@@ -63,7 +63,7 @@ async fn a_job_is_cancelled_by_who_may_order_codes(place: TestStore) {
     assert!(!text.contains("Cancel") && !text.contains("SPRING"), "a viewer sees neither the button nor the mask: {text}");
     assert_eq!(viewer.post(&cancel, &[]).await.status, 403);
     let marketer = Console::sign_in(&server, &place, "marketer").await;
-    assert_eq!(marketer.post_with_token_(&cancel, &viewer.form_token, &[]).await.status, 403, "the token of another session");
+    assert_eq!(marketer.post_with_token(&cancel, &[], &viewer.form_token).await.status, 403, "the token of another session");
     assert_eq!(place.number("select count(*) from jobs where state = 'queued'").await, 1);
 
     let cancelled = marketer.post(&cancel, &[]).await;

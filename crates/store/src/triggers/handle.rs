@@ -120,16 +120,7 @@ impl StoreTransaction {
         for keyed in triggers {
             firsts.entry(&keyed.trigger.id).or_insert(keyed);
         }
-        let new_ids = self.insert_triggers(firsts.values().copied()).await?;
-        let known_ids: Vec<String> =
-            firsts.keys().filter(|id| !new_ids.contains(**id)).map(|id| (*id).to_owned()).collect();
-        let mut digests = self.read_request_digests(&known_ids).await?;
-        digests.extend(
-            firsts
-                .values()
-                .filter(|first| new_ids.contains(&first.trigger.id))
-                .map(|first| (first.trigger.id.clone(), first.request_digest)),
-        );
+        let (new_ids, digests) = self.insert_or_lock_triggers(&firsts).await?;
         // In the order in which they came.
         let mut seen = HashSet::new();
         let mut new: Vec<&Keyed<'_>> = triggers.iter().filter(|keyed| new_ids.contains(&keyed.trigger.id)).collect();
@@ -195,6 +186,29 @@ impl StoreTransaction {
         Ok(Concerned { now, campaigns: campaigns.into_iter().collect() })
     }
 
+    /// Inserts triggers that are new, and keeps the others from being pruned. Returns the ids of the new ones, and the digests of all.
+    async fn insert_or_lock_triggers(
+        &mut self,
+        firsts: &BTreeMap<&str, &Keyed<'_>>,
+    ) -> Result<(HashSet<String>, HashMap<String, Digest>), StoreError> {
+        let (mut new_ids, mut digests) = (HashSet::new(), HashMap::new());
+        // Another process may prune one between two statements: then it is new in the next round.
+        loop {
+            let left: Vec<&Keyed<'_>> =
+                firsts.values().filter(|one| !digests.contains_key(&one.trigger.id)).copied().collect();
+            if left.is_empty() {
+                return Ok((new_ids, digests));
+            }
+            let inserted = self.insert_triggers(left.iter().copied()).await?;
+            let (new, known): (Vec<&Keyed<'_>>, Vec<&Keyed<'_>>) =
+                left.into_iter().partition(|one| inserted.contains(&one.trigger.id));
+            digests.extend(new.into_iter().map(|one| (one.trigger.id.clone(), one.request_digest)));
+            let known: Vec<String> = known.into_iter().map(|one| one.trigger.id.clone()).collect();
+            digests.extend(self.lock_request_digests(&known).await?);
+            new_ids.extend(inserted);
+        }
+    }
+
     /// Inserts triggers in the order of their ids, and returns the ids of those that are new.
     async fn insert_triggers<'t, 'k: 't>(
         &mut self,
@@ -212,11 +226,12 @@ impl StoreTransaction {
         Ok(self.query(SQL).bind(rows.to_string()).fetch_values().await?.into_iter().collect())
     }
 
-    async fn read_request_digests(&mut self, ids: &[String]) -> Result<HashMap<String, Digest>, StoreError> {
+    /// Reads the digests of triggers, in the order of their ids, and keeps them from being removed until the end of the transaction.
+    async fn lock_request_digests(&mut self, ids: &[String]) -> Result<HashMap<String, Digest>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let query = self.query("select id, request_digest from triggers where id = any($1)");
+        let query = self.query("select id, request_digest from triggers where id = any($1) order by id for key share");
         let rows: Vec<(String, Vec<u8>)> = query.bind(List(ids)).fetch_all().await?;
         let corrupt = |_| StoreError::Corrupt { table: "triggers", problem: "a digest has another length".to_owned() };
         let digest = |(id, digest): (String, Vec<u8>)| Ok((id, Digest(digest.try_into().map_err(corrupt)?)));

@@ -7,6 +7,8 @@ pub mod chunks;
 pub mod store;
 pub mod redemptions;
 pub mod triggers;
+pub mod referrals;
+pub mod affiliates;
 pub mod http;
 pub mod clicks;
 pub mod sign_ins;

@@ -2,6 +2,7 @@
 //! Python, valgrind, systemd, tools of Kubernetes and the previous version; `tests/run` installs them.
 
 mod admin_page;
+mod console;
 mod operations;
 mod integration;
 mod upgrades;

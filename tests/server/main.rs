@@ -22,4 +22,8 @@ mod api_connections;
 mod api_faults;
 mod api_crashes;
 mod api_tls;
+mod console_codes;
+mod console_redemptions;
+mod console_segments;
+mod console_affiliates;
 mod contract;

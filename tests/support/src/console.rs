@@ -1,4 +1,4 @@
-//! The console of a running server, as the browser of a person who has signed in uses it.
+//! The console of a running server, used by the browser of a person with a session.
 
 use codemint_campaigns::people::People;
 use codemint_offers::access::role::Role;

@@ -71,6 +71,12 @@ grant select on schema_compatibility, _sqlx_migrations to codemint_redeemer;
 -- For the HTTP API: its keys, beside what it may do as a member of other roles. What a key permits can never be changed. `keys` on
 -- the command line is for members of codemint_owner or of this role.
 grant select, insert (id, name, digest, scopes, expires_at), update (revoked_at, last_used_at) on api_keys to codemint_server;
+-- People of the console with their sessions and invitations. What a session or an invitation is for can never be changed. `users` on the
+-- command line is for members of codemint_owner or of this role.
+grant select, insert (id, login, password_hash, role), update (password_hash, role, generation, signed_in_at), delete on users
+   to codemint_server;
+grant select, insert, update (seen_at), delete on sessions to codemint_server;
+grant select, insert, update (used_at), delete on invitations to codemint_server;
 -- A request binds a code of a pool to an identity.
 grant update, delete on pool to codemint_server;
 grant insert on assignments to codemint_server;
@@ -79,6 +85,9 @@ grant update (state) on chunks to codemint_server;
 
 -- Triggers issue codes, by message in workers and by the HTTP API, and referrals reward those who brought friends.
 grant select, insert, update on triggers, trigger_results, referrers, referrals to codemint_generator, codemint_server;
+-- `trigger prune`. PostgreSQL locks rows only for those who may update a column.
+grant select, delete, update (at) on triggers to codemint_redeemer;
+grant select on trigger_results to codemint_redeemer;
 grant update (revoked_at) on assignments to codemint_generator, codemint_redeemer;
 grant select on segments, segment_members to codemint_generator;
 grant select, insert, update on referrers, referrals to codemint_redeemer;

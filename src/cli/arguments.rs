@@ -79,6 +79,8 @@ pub enum Configured {
     Audit(commands::audit::Audit),
     #[command(subcommand)]
     Keys(commands::keys::KeysCommand),
+    #[command(subcommand)]
+    Users(commands::users::UsersCommand),
     Backup(commands::backup::Backup),
     Migrate(commands::migrate::Migrate),
     #[command(subcommand)]

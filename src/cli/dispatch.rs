@@ -82,6 +82,7 @@ impl Configured {
             Self::Report(command) => command.run(context).await,
             Self::Link(command) => command.run(context).await,
             Self::Keys(command) => command.run(context).await,
+            Self::Users(command) => Box::pin(command.run(context)).await,
             Self::Backup(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,
             Self::Config(command) => command.run(context),

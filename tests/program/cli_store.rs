@@ -135,10 +135,10 @@ async fn only_migrate_creates_a_postgres_schema() {
         }
     }
     for args in [&["migrate"][..], &["migrate"], &["migrate", "--check"]] {
-        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 12"]);
+        assert_names(&run(url, args, 0).await.stdout, &["the schema is current, version 13"]);
     }
     let json = run(url, &["migrate", "--json"], 0).await.json();
-    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 12, "partitions": 0 }));
+    assert_eq!(json, serde_json::json!({ "schema": "current", "version": 13, "partitions": 0 }));
     run(url, &MINT, 0).await;
 }
 
@@ -162,6 +162,6 @@ async fn a_schema_of_a_newer_program_is_refused_by_every_command_that_opens_the_
     place.execute("update _sqlx_migrations set version = 99 where version = 8").await;
     for command in [&MINT[..], &["jobs", "list"], &["migrate"], &["migrate", "--check"]] {
         let ran = place.codemint(command).run().await.expect_code(2);
-        assert_names(&ran.stderr, &["version 99, this program knows 12 at most"]);
+        assert_names(&ran.stderr, &["version 99, this program knows 13 at most"]);
     }
 }

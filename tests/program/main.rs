@@ -32,6 +32,7 @@ mod referrals;
 mod referral_failpoints;
 mod identities;
 mod keys;
+mod users;
 mod readme;
 mod cli_code;
 mod cli_input;

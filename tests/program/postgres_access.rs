@@ -1,5 +1,6 @@
 //! Access to a PostgreSQL server: TLS with a verified certificate, and roles with only the rights that they need.
 
+use codemint_campaigns::people::{Accepted, People, SignedIn};
 use codemint_store::connection::location::Location;
 use codemint_store::connection::schema::SchemaStatus;
 use codemint_store::connection::store::Store;
@@ -31,7 +32,7 @@ async fn a_server_is_trusted_only_with_a_certificate_of_the_given_authority_and_
 
     let verified = url(&format!("sslmode=verify-full&sslrootcert={}", right.display()));
     let location: Location = verified.parse().expect("a location");
-    assert_eq!(Store::migrate(&location).await.expect("a schema"), SchemaStatus::Current { version: 12 });
+    assert_eq!(Store::migrate(&location).await.expect("a schema"), SchemaStatus::Current { version: 13 });
     let generate =
         |url: &str| Codemint::new(directory.path()).args(["--store", url, "generate", "A####", "--count", "10"]);
     generate(&verified).run().await.expect_code(0);
@@ -178,6 +179,52 @@ async fn the_role_for_the_api_manages_keys_redeems_and_manages_campaigns_and_not
 }
 
 #[tokio::test]
+async fn the_role_for_the_api_manages_people_and_no_other_role_sees_them() {
+    let place = TestStore::postgres().await;
+    let server = url_of_member(&place.url, "server").await;
+    let people = People::new(place.open_at(&server).await);
+    let (ann, lamps) = ("ann".parse().expect("a login"), "seven green lamps".parse().expect("a password"));
+    let link = people.first_invitation().await.expect("an answer").expect("nobody is there");
+    let accepted = people.accept(&link, &ann, &lamps).await.expect("an answer");
+    let Accepted::SignedIn(SignedIn { token, .. }) = accepted else { panic!("{accepted:?}") };
+    assert!(people.find_session(&token).await.expect("an answer").is_some());
+    place.execute("update sessions set seen_at = now() - interval '1 hour'").await;
+    let noted = place.open_at(&server).await.note_use_of_session(&token.digest(), chrono::Utc::now()).await;
+    assert!(noted.expect("the right to note uses"));
+    assert!(people.sign_in("ann", &lamps).await.expect("an answer").is_some());
+    people.sign_out(&token).await.expect("the right to end sessions");
+    let codemint = |args: &[&str]| Codemint::new(place.path()).args(["--store", &server]).args(args);
+    for args in [
+        &["users", "add", "ben", "--role", "viewer", "--invite"][..],
+        &["users", "password", "ben", "--invite"],
+        &["users", "role", "ben", "support"],
+        &["users", "list"],
+        &["users", "remove", "ben"],
+    ] {
+        codemint(args).run().await.expect_code(0);
+    }
+    for sql in [
+        "update users set login = 'eve'",
+        "update users set id = gen_random_uuid()",
+        "update sessions set user_id = gen_random_uuid()",
+        "update sessions set expires_at = now()",
+        "update sessions set generation = 1",
+        "update invitations set user_id = null",
+        "update invitations set expires_at = now()",
+        "truncate users cascade",
+    ] {
+        is_refused(&server, sql).await;
+    }
+    for role in ["generator", "reader", "producer", "marketer", "redeemer"] {
+        let url = url_of_member(&place.url, role).await;
+        for table in ["users", "sessions", "invitations"] {
+            is_refused(&url, &format!("select from {table}")).await;
+            is_refused(&url, &format!("delete from {table}")).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_other_role_sees_or_makes_keys_and_an_owner_manages_them() {
     let database = Database::create().await;
     let directory = tempfile::tempdir().expect("a directory");
@@ -195,6 +242,8 @@ async fn no_other_role_sees_or_makes_keys_and_an_owner_manages_them() {
     let key = codemint(&owner, &["keys", "create", "--scope", "admin", "--json"]).run().await.expect_code(0).json();
     codemint(&owner, &["keys", "revoke", key["id"].as_str().expect("an id")]).run().await.expect_code(0);
     codemint(&owner, &["keys", "list"]).run().await.expect_code(0);
+    codemint(&owner, &["users", "add", "ann", "--role", "admin", "--invite"]).run().await.expect_code(0);
+    codemint(&owner, &["users", "remove", "ann", "--force"]).run().await.expect_code(0);
 }
 
 #[tokio::test]

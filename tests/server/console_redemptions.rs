@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use codemint_offers::access::role::Role;
 use codemint_test_support::api::{ApiServer, create_key};
 use codemint_test_support::console::Console;
 use codemint_test_support::on_stores;
@@ -40,7 +39,7 @@ async fn audited(place: &TestStore) -> Vec<String> {
 on_stores!([sqlite, postgres] redemptions_are_listed_by_campaign_order_customer_and_code);
 async fn redemptions_are_listed_by_campaign_order_customer_and_code(place: TestStore) {
     let (server, key) = start(&place).await;
-    let marketer = Console::sign_in(&server, &place, Role::Marketer).await;
+    let marketer = Console::sign_in(&server, &place, "marketer").await;
     let mut ids = Vec::new();
     for number in 0..52 {
         ids.push(
@@ -91,7 +90,7 @@ async fn redemptions_are_listed_by_campaign_order_customer_and_code(place: TestS
 on_stores!([sqlite, postgres] support_releases_and_rolls_back_with_a_reason_in_the_audit_log);
 async fn support_releases_and_rolls_back_with_a_reason_in_the_audit_log(place: TestStore) {
     let (server, key) = start(&place).await;
-    let support = Console::sign_in(&server, &place, Role::Support).await;
+    let support = Console::sign_in(&server, &place, "support").await;
     let held = redeem(&server, &key, json!({ "order": "A-1", "hold_seconds": 600, "context": { "source": "mail", "ad": "<u>" }, "cart": cart(1999) })).await;
     let (first, second) = (redeem(&server, &key, json!({})).await, redeem(&server, &key, json!({})).await);
     let path = |id: Uuid| format!("/redemptions/{id}");
@@ -133,7 +132,7 @@ async fn support_releases_and_rolls_back_with_a_reason_in_the_audit_log(place: T
     let late = support.post(&format!("{}/release", path(second)), &[("reason", "given up")]).await;
     assert!(late.expect_page(422).contains("the redemption is rolled back"), "{late:?}");
 
-    let by = format!("console user={}", support.login);
+    let by = "console user=support";
     let expected = [
         format!("{by} redemption_release {held}: the order was given up"),
         format!("{by} redemption_rollback {first}: refunded, ticket 7"),
@@ -155,16 +154,16 @@ async fn roles_that_may_not_act_are_shown_no_actions_and_refused() {
     let (server, key) = start(&place).await;
     let id = redeem(&server, &key, json!({})).await;
     let rollback = format!("/redemptions/{id}/rollback");
-    let marketer = Console::sign_in(&server, &place, Role::Marketer).await;
+    let marketer = Console::sign_in(&server, &place, "marketer").await;
     assert!(!marketer.page(&format!("/redemptions/{id}")).await.contains("Roll back"));
-    for role in [Role::Viewer, Role::Affiliates, Role::Marketer] {
+    for role in ["viewer", "affiliates", "marketer"] {
         let console = Console::sign_in(&server, &place, role).await;
         console.post(&rollback, &[("reason", "refunded")]).await.expect_page(403);
-        let sees = role == Role::Marketer;
+        let sees = role == "marketer";
         assert_eq!(console.get("/redemptions").await.status == 200, sees, "{role:?}");
         assert_eq!(console.get(&format!("/redemptions/{id}")).await.status == 200, sees, "{role:?}");
     }
-    let support = Console::sign_in(&server, &place, Role::Support).await;
+    let support = Console::sign_in(&server, &place, "support").await;
     support.post_with_token(&rollback, &[("reason", "refunded")], &marketer.form_token).await.expect_page(403);
     assert_eq!(state(&server, &key, id).await, "confirmed");
     support.get(&format!("/redemptions/{}", Uuid::now_v7())).await.expect_page(404);

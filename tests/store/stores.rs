@@ -440,14 +440,14 @@ async fn codes_compare_by_byte_whatever_the_databases_collation_is() {
 async fn a_schema_is_created_once_and_a_missing_newer_or_altered_one_is_refused() {
     let place = TestStore::postgres().await;
     let location = place.url.parse().expect("a location");
-    assert_eq!(Store::migrate(&location).await.expect("no change"), SchemaStatus::Current { version: 12 });
-    assert_eq!(Store::check_schema(&location).await.expect("a status"), SchemaStatus::Current { version: 12 });
+    assert_eq!(Store::migrate(&location).await.expect("no change"), SchemaStatus::Current { version: 13 });
+    assert_eq!(Store::check_schema(&location).await.expect("a status"), SchemaStatus::Current { version: 13 });
     let refusal = async || Store::open(&location, Access::Existing).await.expect_err("a refusal").to_string();
 
     place.execute("update _sqlx_migrations set checksum = '\\x00'").await;
     assert!(refusal().await.contains("differs from that of this program"));
     place.execute("update _sqlx_migrations set version = 99 where version = 2").await;
-    assert!(refusal().await.contains("version 99, this program knows 12"));
+    assert!(refusal().await.contains("version 99, this program knows 13"));
     assert!(Store::migrate(&location).await.is_err(), "a newer schema is left alone");
     place.execute("update _sqlx_migrations set success = false").await;
     assert!(refusal().await.contains("half done"));
@@ -463,7 +463,7 @@ async fn an_sqlite_file_of_another_or_of_a_newer_program_is_refused() {
         Store::open(&location, Access::Existing).await.expect_err("a refusal").to_string()
     };
     place.execute("update _sqlx_migrations set version = 99 where version = 2").await;
-    assert!(refusal(&place.url).await.contains("version 99, this program knows 12"));
+    assert!(refusal(&place.url).await.contains("version 99, this program knows 13"));
     place.execute("pragma application_id = 1").await;
     assert!(refusal(&place.url).await.contains("tables of another application"));
     let text = place.path().join("text.db");

@@ -143,3 +143,92 @@ fn is_current(hash: &PasswordHash) -> bool {
         && hash.version == Some(Version::V0x13.into())
         && Params::try_from(hash).is_ok_and(|found| is_same(&found))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        text.parse().expect("a password")
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_for_its_hash_only_and_each_hash_has_its_own_salt() {
+        let hashing = Hashing::new();
+        let right = password("seven green lamps");
+        let (hash, other) = (hashing.hash(&right).await.expect("a hash"), hashing.hash(&right).await.expect("a hash"));
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert_ne!(hash, other);
+        for (password, hash, expected) in [
+            (&right, Some(&*hash), Comparison::Right),
+            (&right, Some(&*other), Comparison::Right),
+            (&password("seven green lampS"), Some(&*hash), Comparison::Wrong),
+            (&password(""), Some(&*hash), Comparison::Wrong),
+            (&right, None, Comparison::Wrong),
+        ] {
+            assert_eq!(hashing.compare(password, hash).await.expect("an answer"), expected);
+        }
+        assert_eq!(hashing.comparisons(), 5);
+    }
+
+    #[tokio::test]
+    async fn the_hash_of_nobody_costs_what_a_hash_of_today_costs() {
+        let nobody = hash_of_nobody();
+        assert!(is_current(&PasswordHash::new(&nobody).expect("a hash")));
+        let hash = Hashing::new().hash(&password("seven green lamps")).await.expect("a hash");
+        assert_eq!(nobody.len(), hash.len());
+    }
+
+    #[tokio::test]
+    async fn a_hash_with_other_parameters_is_right_and_outdated() {
+        let right = password("seven green lamps");
+        for (algorithm, version, parameters) in [
+            (Algorithm::Argon2id, Version::V0x13, (8 * 1024, PASSES, LANES)),
+            (Algorithm::Argon2id, Version::V0x13, (MEMORY_KIB, 1, LANES)),
+            (Algorithm::Argon2id, Version::V0x13, (MEMORY_KIB, PASSES, 2)),
+            (Algorithm::Argon2i, Version::V0x13, (MEMORY_KIB, PASSES, LANES)),
+            (Algorithm::Argon2id, Version::V0x10, (MEMORY_KIB, PASSES, LANES)),
+        ] {
+            let (memory, passes, lanes) = parameters;
+            let parameters = Params::new(memory, passes, lanes, None).expect("parameters");
+            let old = Argon2::new(algorithm, version, parameters);
+            let old = old.hash_password_with_salt(right.as_bytes(), &[7; 16]).expect("a hash").to_string();
+            let compared = Hashing::new().compare(&right, Some(&old)).await.expect("an answer");
+            assert_eq!(compared, Comparison::RightButOutdated, "{old}");
+            let wrong = Hashing::new().compare(&password("six green lamps"), Some(&old)).await.expect("an answer");
+            assert_eq!(wrong, Comparison::Wrong);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_hash_of_argon2_is_reported_and_not_repeated() {
+        for damaged in
+            ["", "seven green lamps", "$2b$12$abcdefghijklmnopqrstuv", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA"]
+        {
+            let compared = Hashing::new().compare(&password("seven green lamps"), Some(damaged)).await;
+            match compared {
+                Err(HashingError::Store(error)) => {
+                    assert_eq!(
+                        error.to_string(),
+                        "the table users has an invalid row: a hash of a password is not one of argon2"
+                    );
+                }
+                // Without a hash, no password is right.
+                other => assert_eq!(other.expect("an answer"), Comparison::Wrong, "{damaged}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn passwords_beyond_the_limit_are_refused_at_once_and_later_ones_are_not() {
+        let (hashing, right) = (Hashing::with_places(2), password("seven green lamps"));
+        let held: Vec<_> =
+            (0..2).map(|_| Arc::clone(&hashing.0.places).try_acquire_owned().expect("a place")).collect();
+        assert!(matches!(hashing.compare(&right, None).await, Err(HashingError::Busy)));
+        assert!(matches!(hashing.hash(&right).await, Err(HashingError::Busy)));
+        drop(held);
+        assert_eq!(hashing.compare(&right, None).await.expect("an answer"), Comparison::Wrong);
+        // The place was returned.
+        assert_eq!(hashing.0.places.available_permits(), 2);
+    }
+}

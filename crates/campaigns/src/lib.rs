@@ -12,6 +12,7 @@ pub mod keeping;
 pub mod clicking;
 pub mod links;
 pub mod triggering;
+pub mod referring;
 pub mod people;
 pub mod staff;
 mod attempts;

@@ -17,6 +17,7 @@ use crate::cli::support::waits::{self, NOTE_AFTER, Wait};
 use crate::config::configuration::Config;
 use crate::config::load::load;
 use codemint_campaigns::answers::RedeemError;
+use codemint_campaigns::people::PeopleError;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::text::{printable, printable_lines};
 use codemint_store::connection::error::StoreError;
@@ -200,6 +201,15 @@ impl Context {
         let of_store: fn(&RedeemError) -> Option<&StoreError> = |error| match error {
             RedeemError::Store(error) => Some(error),
             RedeemError::Identity(_) | RedeemError::Busy => None,
+        };
+        self.retry(ask, of_store).await
+    }
+
+    /// Sends a request to the service of people, with the retries of [`Self::with_retries`].
+    pub async fn people_with_retries<T>(&self, ask: impl AsyncFn() -> Result<T, PeopleError>) -> Result<T, Failure> {
+        let of_store: fn(&PeopleError) -> Option<&StoreError> = |error| match error {
+            PeopleError::Store(error) => Some(error),
+            PeopleError::Busy => None,
         };
         self.retry(ask, of_store).await
     }

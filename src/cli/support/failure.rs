@@ -6,6 +6,7 @@ use std::io;
 use crate::config::configuration::ConfigError;
 use crate::config::policy_files::PolicyError;
 use codemint_campaigns::answers::RedeemError;
+use codemint_campaigns::people::PeopleError;
 use codemint_codes::job::request::RequestError;
 use codemint_import::error::ImportError;
 use codemint_store::connection::error::{ErrorClass, StoreError};
@@ -137,6 +138,15 @@ impl From<RedeemError> for Failure {
             RedeemError::Identity(error) => Self::impossible(error),
             RedeemError::Busy => Self::other(RedeemError::Busy),
             RedeemError::Store(error) => Self::from(&*error),
+        }
+    }
+}
+
+impl From<PeopleError> for Failure {
+    fn from(error: PeopleError) -> Self {
+        match error {
+            PeopleError::Busy => Self::other(PeopleError::Busy),
+            PeopleError::Store(error) => Self::from(error),
         }
     }
 }

@@ -21,6 +21,7 @@ pub(super) mod temporary;
 pub(super) mod waits;
 pub(super) mod progress;
 pub(super) mod input;
+pub(super) mod password_input;
 pub(super) mod list_job;
 pub(super) mod wrong_lines;
 pub(super) mod member_list;

@@ -5,3 +5,4 @@ pub mod change;
 pub mod status;
 pub mod document;
 pub mod words;
+pub mod differences;

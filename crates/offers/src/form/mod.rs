@@ -5,6 +5,7 @@ pub mod amounts;
 pub mod local_time;
 pub mod campaign;
 pub mod campaign_fields;
+pub mod trial;
 pub mod pasted;
 pub mod condition;
 pub mod segment;

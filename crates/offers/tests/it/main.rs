@@ -18,6 +18,7 @@ mod requests;
 mod statuses;
 mod verdicts;
 mod access;
+mod people;
 mod affiliates;
 mod links;
 mod reports;

@@ -1,5 +1,6 @@
 //! What campaigns do, in words.
 
+use codemint_offers::campaign::differences::{Difference, differences};
 use codemint_offers::campaign::words::describe;
 use serde_json::{Value, json};
 
@@ -52,4 +53,24 @@ fn a_campaign_says_what_it_does() {
     ] {
         assert_eq!(words(changes), expected);
     }
+}
+
+#[test]
+fn versions_differ_field_by_field() {
+    let before = definition(&json!({ "limits": { "per_code": 1 }, "sources": ["mail"], "ends_at": "2027-03-01T00:00:00Z" }));
+    let after = definition(&json!({ "limits": { "per_code": 2 }, "sources": ["mail", "web"], "active": false }));
+    let found: Vec<_> = differences(&before, &after)
+        .into_iter()
+        .map(|Difference { field, before, after }| format!("{field}: {before} -> {after}"))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "active: true -> false",
+            "ends_at: 2027-03-01T00:00:00Z -> ",
+            "limits per_code: 1 -> 2",
+            "sources: mail -> mail, web",
+        ]
+    );
+    assert_eq!(differences(&before, &before), []);
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use codemint_offers::campaign::definition::Kind;
+use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_store::campaigns::changes::{ChangeCampaign, CreateCampaign};
@@ -61,16 +61,28 @@ async fn put(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let definition = body.without(&ANSWERED).read(|value| read_definition(value, NameFrom::Path(&name)))?;
-    let Some(version) = expected_version(&headers)? else {
-        let known = api.store.find_campaign(&name).await?;
+    let version = expected_version(&headers)?;
+    let status = if version.is_none() { StatusCode::CREATED } else { StatusCode::OK };
+    answer(status, &save(&api, &definition, version).await?)
+}
+
+/// Creates a campaign or, if the caller names the version that the change was made from, changes it.
+///
+/// # Errors
+/// `version-required` if it exists, `stale-version` if it has another version, `wrong-state` while codes of an earlier order under its
+/// name are not minted, and `invalid` if its limits cannot be changed like this.
+pub(crate) async fn save(api: &Api, definition: &Definition, version: Option<u32>) -> Result<Campaign, Problem> {
+    let name = &definition.name;
+    let Some(version) = version else {
+        let known = api.store.find_campaign(name).await?;
         if let Some(known) = known {
             return Err(version_required(known.version));
         }
         if definition.kind == Kind::Public {
-            api.make_public_code(&definition).await?;
+            api.make_public_code(definition).await?;
         }
-        return match api.store.create_campaign(&definition).await? {
-            CreateCampaign::Created => answer(StatusCode::CREATED, &api.campaign(&name).await?),
+        return match api.store.create_campaign(definition).await? {
+            CreateCampaign::Created => api.campaign(name).await,
             CreateCampaign::Exists { version, .. } => Err(version_required(version)),
             CreateCampaign::Unfinished { job_ids } => {
                 let ids = job_ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -81,10 +93,8 @@ async fn put(
             }
         };
     };
-    match api.store.change_campaign(&definition, version).await? {
-        ChangeCampaign::Changed { .. } | ChangeCampaign::Unchanged { .. } => {
-            answer(StatusCode::OK, &api.campaign(&name).await?)
-        }
+    match api.store.change_campaign(definition, version).await? {
+        ChangeCampaign::Changed { .. } | ChangeCampaign::Unchanged { .. } => api.campaign(name).await,
         ChangeCampaign::Unknown => {
             Err(Problem::new(STALE_VERSION, "there is no such campaign; leave If-Match out to create it"))
         }
@@ -172,7 +182,7 @@ async fn activate(
     _caller: Allowed<Manage>,
     InPath(name): InPath<String>,
 ) -> Result<Response, Problem> {
-    switch(&api, &name, true).await
+    answer(StatusCode::OK, &switch(&api, &name, true).await?)
 }
 
 /// Switch a campaign off: after the answer, no code of it is redeemed
@@ -190,12 +200,14 @@ async fn deactivate(
     _caller: Allowed<Manage>,
     InPath(name): InPath<String>,
 ) -> Result<Response, Problem> {
-    switch(&api, &name, false).await
+    answer(StatusCode::OK, &switch(&api, &name, false).await?)
 }
 
-async fn switch(api: &Api, name: &str, active: bool) -> Result<Response, Problem> {
+/// # Errors
+/// `not-found` if there is no such campaign.
+pub(crate) async fn switch(api: &Api, name: &str, active: bool) -> Result<Campaign, Problem> {
     match api.store.switch_campaign(name, active).await? {
         ChangeCampaign::Unknown => Err(no_campaign(name)),
-        _ => answer(StatusCode::OK, &api.campaign(name).await?),
+        _ => api.campaign(name).await,
     }
 }

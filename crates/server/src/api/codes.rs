@@ -1,9 +1,9 @@
 //! Codes of campaigns: ordered by their number, or for a list of identities.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
@@ -87,27 +87,50 @@ async fn order(
     let campaign = api.campaign(&name).await?;
     if is_csv(request.headers()) {
         refuse_encoded(request.headers())?;
-        return order_for_list(&api, campaign, &caller.caller(), request.into_body()).await;
+        let (errand, ordered) = codes_for_list(campaign, caller.caller().to_string())?;
+        let body = request.into_body().into_data_stream();
+        let ListOrdered { job, list } = api.have_list_read(body, errand, ordered).await?;
+        return Ok(answer(job.as_ref(), Some(list)));
     }
     let ordered = async {
         let JsonBody(body) = JsonBody::from_request(request, &()).await?;
-        order_number(&api, &campaign, &caller.caller(), body).await
+        let order = read_order(body)?;
+        let job = order_number(&api, &campaign, &caller.caller(), &order).await?;
+        Ok(answer(Some(&job), None))
     };
     in_time(Box::pin(ordered)).await
 }
 
-async fn order_number(api: &Api, campaign: &Campaign, caller: &Caller, body: Value) -> Result<Response, Problem> {
-    let order: OrderRequest = serde_json::from_value(body).map_err(|_values_are_not_repeated| {
+fn read_order(body: Value) -> Result<OrderRequest, Problem> {
+    serde_json::from_value(body).map_err(|_values_are_not_repeated| {
         let advice = "send count, a whole number; and, if you like, job_id, a UUID, and new_check_key, true or false";
         Problem::invalid_field("", advice)
-    })?;
-    let request = api.ordering.request(campaign, order.count, order.new_check_key, caller)?;
-    let id = order.job_id.unwrap_or_else(Uuid::now_v7);
-    let job = stored_job(&request, api.store.put_job(id, &request).await?)?;
-    Ok(answer(Some(&job), None))
+    })
 }
 
-async fn order_for_list(api: &Api, campaign: Campaign, caller: &Caller, body: Body) -> Result<Response, Problem> {
+/// Orders a number of codes of a campaign.
+///
+/// # Errors
+/// Why nothing was ordered.
+pub(crate) async fn order_number(
+    api: &Api,
+    campaign: &Campaign,
+    caller: &Caller,
+    order: &OrderRequest,
+) -> Result<Job, Problem> {
+    let request = api.ordering.request(campaign, order.count, order.new_check_key, caller)?;
+    let id = order.job_id.unwrap_or_else(Uuid::now_v7);
+    stored_job(&request, api.store.put_job(id, &request).await?)
+}
+
+/// Returns the errand of an order of a code for each identity of a list, and what receives its result.
+///
+/// # Errors
+/// `public-campaign` or `not-restricted`
+pub(crate) fn codes_for_list(
+    campaign: Campaign,
+    asked_by: String,
+) -> Result<(impl FnOnce(File) -> ListErrand, oneshot::Receiver<Result<ListOrdered, Problem>>), Problem> {
     match campaign.definition.kind {
         Kind::Restricted => {}
         Kind::Public => return Err(public(&campaign.definition.name)),
@@ -118,10 +141,8 @@ async fn order_for_list(api: &Api, campaign: Campaign, caller: &Caller, body: Bo
         }
     }
     let (done, ordered) = oneshot::channel();
-    let asked_by = caller.to_string();
-    let errand = |list| ListErrand::Codes(CodesForList { campaign: Box::new(campaign), list, asked_by, done });
-    let ListOrdered { job, list } = api.have_list_read(body.into_data_stream(), errand, ordered).await?;
-    Ok(answer(job.as_ref(), Some(list)))
+    let campaign = Box::new(campaign);
+    Ok((move |list| ListErrand::Codes(CodesForList { campaign, list, asked_by, done }), ordered))
 }
 
 fn answer(job: Option<&Job>, list: Option<ListDocument>) -> Response {

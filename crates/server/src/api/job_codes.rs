@@ -15,6 +15,7 @@ use codemint_codes::job::restriction::RestrictedTo;
 use codemint_codes::job::state::State as JobState;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
+use codemint_store::records::actor::Caller;
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_store::records::job_codes::{OtherCodes, pair_with_owners};
 use codemint_store::records::rows::Chunk;
@@ -85,13 +86,27 @@ async fn download(
     let after = after.unwrap_or_default();
     check(&job, after)?;
     let format = accepted_format(&headers, has_owners(&job))?;
+    stream(&api, job, format, after, &caller.caller()).await
+}
+
+/// Returns all codes of a job as CSV.
+///
+/// # Errors
+/// `wrong-state` unless the job has all its codes.
+pub(crate) async fn csv(api: &Api, job: Job, caller: &Caller) -> Result<Response, Problem> {
+    check(&job, 0)?;
+    let format = RowFormat::csv(has_owners(&job));
+    stream(api, job, format, 0, caller).await
+}
+
+async fn stream(api: &Api, job: Job, format: RowFormat, after: u64, caller: &Caller) -> Result<Response, Problem> {
     let permit = api.slots.downloads.take()?;
     if api.store.is_recovering().await? {
         let detail = "codes are still being recovered at a node of the cluster after a crash; nothing is lost; try again in a minute";
         return Err(Problem::new(STORE_AWAY, detail).retried_after(60));
     }
     let chunks = api.store.list_done_chunks(job.no).await?;
-    let download = Download { store: api.store.clone(), job, format, asked_by: caller.caller().to_string() };
+    let download = Download { store: api.store.clone(), job, format, asked_by: caller.to_string() };
     download.record(Outcome::Begun).await?;
     let (pieces, received) = mpsc::channel(PIECES_WAITING);
     tokio::spawn(download.run(chunks, after, pieces, permit));

@@ -8,6 +8,7 @@ use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State as JobState;
 use codemint_codes::wire::document::JobDocument;
 use codemint_codes::wire::shown_job::ShownJob;
+use codemint_store::records::actor::Caller;
 use codemint_store::records::reports::JobFilter;
 use serde::Deserialize;
 use tracing::Instrument;
@@ -28,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// # Errors
 /// `not-found` if no job has this id.
-pub(super) async fn find(api: &Api, id: Uuid) -> Result<Job, Problem> {
+pub(crate) async fn find(api: &Api, id: Uuid) -> Result<Job, Problem> {
     let found = api.store.find_job(id).await?;
     found.ok_or_else(|| Problem::new(NOT_FOUND, format!("no job has the id {id}")))
 }
@@ -103,12 +104,20 @@ async fn cancel(
     caller: Allowed<Manage>,
     InPath(id): InPath<Uuid>,
 ) -> Result<Json<JobDocument>, Problem> {
-    let job = find(&api, id).await?;
+    Ok(Json((&end(&api, id, &caller.caller()).await?).into()))
+}
+
+/// Cancels a job.
+///
+/// # Errors
+/// `not-found` if no job has this id; `wrong-state` if it has ended otherwise.
+pub(crate) async fn end(api: &Api, id: Uuid, caller: &Caller) -> Result<Job, Problem> {
+    let job = find(api, id).await?;
     let span = tracing::error_span!("job", job_id = %id);
-    api.store.cancel_job(&job, Some(&caller.caller().to_string())).instrument(span).await?;
-    let job = find(&api, id).await?;
+    api.store.cancel_job(&job, Some(&caller.to_string())).instrument(span).await?;
+    let job = find(api, id).await?;
     match job.state {
-        JobState::Cancelled => Ok(Json((&job).into())),
+        JobState::Cancelled => Ok(job),
         state => Err(Problem::new(WRONG_STATE, format!("the job cannot be cancelled: it is already {state}"))),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use codemint_campaigns::referring::put_referrer;
 use codemint_offers::read::referral::{ReferrerRequest, read_referrer};
 use codemint_offers::referral::document::{ReferrerDocument, ReferrerState};
 use codemint_store::referrals::referrers::{NewReferrer, PutReferrer};
@@ -44,7 +45,7 @@ async fn put(
     body: JsonBody,
 ) -> Result<(StatusCode, Json<ReferrerDocument>), Problem> {
     let ReferrerRequest { campaign, address } = body.read(read_referrer)?;
-    match api.store.put_referrer(&NewReferrer { id, campaign: campaign.clone(), address }).await? {
+    match put_referrer(&api.store, &NewReferrer { id, campaign: campaign.clone(), address }).await? {
         PutReferrer::Done { id, code, definition, is_new } => {
             let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
             Ok((status, Json(ReferrerDocument::new(id, &definition, code, !is_new))))

@@ -31,6 +31,7 @@ use crate::api::ordering::OrderSettings;
 use crate::api::problem::{NOT_FOUND, Problem};
 use crate::api::slots::{LISTS_MAX, Slots};
 use crate::api::spool;
+use crate::console::jobs::pace::Paces;
 
 /// The maximum number of public codes that wait to be made.
 const PUBLIC_CODES_MAX: usize = 100;
@@ -50,6 +51,8 @@ pub struct Api {
     pub(crate) people: People,
     pub(crate) console: ConsoleSettings,
     pub(crate) limits: Limits,
+    /// How quickly the jobs advance that pages of the console show.
+    pub(crate) paces: Paces,
     pub(crate) proxies: Arc<TrustedProxies>,
     pub(crate) ordering: OrderSettings,
     pub(crate) links: LinkedCampaigns,
@@ -112,6 +115,7 @@ impl Api {
             store,
             redeemer,
             limits: Limits::new(settings.limits),
+            paces: Paces::default(),
             proxies: Arc::new(settings.proxies),
             ordering: settings.ordering,
             stop,

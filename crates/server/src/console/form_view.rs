@@ -22,10 +22,10 @@ impl FormView {
 
     /// Puts each problem at its field; `field_of` returns the field of a pointer, or none.
     #[must_use]
-    pub fn with_problems<'a>(
+    pub fn with_problems(
         mut self,
         problems: &[FieldProblem],
-        field_of: impl Fn(&str) -> Option<&'a str>,
+        field_of: impl for<'a> Fn(&'a str) -> Option<&'a str>,
     ) -> Self {
         for FieldProblem { field, message } in problems {
             match field_of(field) {

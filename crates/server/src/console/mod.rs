@@ -6,6 +6,7 @@ mod codes;
 mod redemptions;
 mod segments;
 mod affiliates;
+pub(crate) mod jobs;
 mod assets;
 mod failure;
 mod form_view;

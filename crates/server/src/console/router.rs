@@ -12,13 +12,20 @@ use crate::api::observing::{limit_number, limit_time};
 use crate::api::service::Api;
 use crate::console::failure::{no_such_path, show_problems};
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
-use crate::console::{affiliates, assets, campaigns, codes, redemptions, segments, sign_in};
+use crate::console::{affiliates, assets, campaigns, codes, jobs, redemptions, segments, sign_in};
 
 /// Returns the router of all pages.
 pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
     Router::new()
         .route("/", get(home))
         .merge(campaigns::list::routes())
+        .merge(jobs::list::routes())
+        .merge(jobs::one::routes())
+        .merge(campaigns::one::routes())
+        .merge(campaigns::edit::routes())
+        .merge(campaigns::orders::routes())
+        .merge(campaigns::versions::routes())
+        .merge(campaigns::trial::routes())
         .merge(codes::find::routes())
         .merge(redemptions::list::routes())
         .merge(redemptions::details::routes())
@@ -35,6 +42,7 @@ pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         // Their bodies and answers may take longer.
         .merge(segments::members::streaming_routes())
         .merge(affiliates::exclusion_lists::streaming_routes())
+        .merge(campaigns::orders::streaming_routes())
         .layer(middleware::from_fn(limit_number()))
         .layer(middleware::from_fn_with_state(Arc::clone(api), show_problems))
         .fallback(no_such_path)

@@ -160,7 +160,7 @@ impl StoreTransaction {
         self.update_redemptions(&changed).await?;
         self.change_allowances(&ledger.changes_since(&locked.allowances)).await?;
         reach(failpoint::ALLOWANCES_CHANGED).await?;
-        let mut referrals = self.put_referrals(&referrals).await?;
+        let mut referrals = self.put_referrals(&referrals, options.emits_events, locked.facts.now).await?;
         for answer in &mut answers {
             if let Moved::Done { redemption, is_changed: true } = answer {
                 referrals.put_into(redemption);

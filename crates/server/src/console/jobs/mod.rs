@@ -1,0 +1,6 @@
+//! The pages of jobs, which mint the codes that were ordered.
+
+pub mod list;
+pub mod one;
+pub mod pace;
+pub mod progress;

@@ -23,4 +23,7 @@ mod api_faults;
 mod api_crashes;
 mod api_tls;
 mod console_jobs;
+mod console_referrals;
+mod console_reports;
+mod console_system;
 mod contract;

@@ -18,7 +18,7 @@ pub struct Console<'a> {
 }
 
 impl<'a> Console<'a> {
-    /// Signs a person in who has this role, and its name as the login.
+    /// Signs in a person of this role, whose login is the name of the role.
     pub async fn sign_in(server: &'a ApiServer, place: &TestStore, role: &str) -> Self {
         let people = People::new(place.store.clone());
         let (login, known) = (role.parse().expect("a login"), role.parse().expect("a role"));

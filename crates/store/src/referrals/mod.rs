@@ -5,4 +5,5 @@ pub(crate) mod changes;
 mod voiding;
 pub mod referrers;
 pub mod reads;
+pub mod pages;
 pub mod rewards;

@@ -3,12 +3,15 @@
 pub mod router;
 mod campaigns;
 pub(crate) mod jobs;
+mod keys;
 mod assets;
+mod audit;
 mod failure;
 mod form_view;
 mod frame;
 mod origin;
 mod page;
+mod people;
 mod posted;
 mod referrals;
 mod reports;

@@ -12,7 +12,7 @@ use crate::api::observing::{limit_number, limit_time};
 use crate::api::service::Api;
 use crate::console::failure::{no_such_path, show_problems};
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
-use crate::console::{assets, campaigns, jobs, referrals, reports, sign_in, system};
+use crate::console::{assets, audit, campaigns, jobs, keys, people, referrals, reports, sign_in, system};
 
 /// Returns the router of all pages.
 pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
@@ -25,6 +25,11 @@ pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .merge(referrals::one::routes())
         .merge(reports::page::routes())
         .merge(system::page::routes())
+        .merge(people::list::routes())
+        .merge(people::one::routes())
+        .merge(people::password::routes())
+        .merge(keys::page::routes())
+        .merge(audit::page::routes())
         .merge(campaigns::one::routes())
         .merge(campaigns::edit::routes())
         .merge(campaigns::orders::routes())

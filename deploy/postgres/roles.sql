@@ -85,6 +85,9 @@ grant update (state) on chunks to codemint_server;
 
 -- Triggers issue codes, by message in workers and by the HTTP API, and referrals reward those who brought friends.
 grant select, insert, update on triggers, trigger_results, referrers, referrals to codemint_generator, codemint_server;
+-- `trigger prune`. PostgreSQL locks rows only for those who may update a column.
+grant select, delete, update (at) on triggers to codemint_redeemer;
+grant select on trigger_results to codemint_redeemer;
 grant update (revoked_at) on assignments to codemint_generator, codemint_redeemer;
 grant select on segments, segment_members to codemint_generator;
 grant select, insert, update on referrers, referrals to codemint_redeemer;

@@ -133,6 +133,7 @@ impl Layers {
         let limit = |text: &str| whole_number(text, 0, RATE_LIMIT_LIMIT);
         let requests_per_second = self.parse("server.rate_limit", limit);
         let failures_per_minute = self.parse("server.failures_per_minute", limit);
+        let clicks_per_minute = self.parse("links.clicks_per_minute", limit);
         let [certificate, key] = ["server.tls_cert_file", "server.tls_key_file"].map(|key| {
             let path = self.path(key);
             if path.is_some() {
@@ -152,6 +153,7 @@ impl Layers {
         let limits = LimitSettings {
             requests_per_second: at_most(requests_per_second?),
             failures_per_minute: at_most(failures_per_minute?),
+            clicks_per_minute: at_most(clicks_per_minute?),
         };
         Some(ServerSettings {
             address: address?,

@@ -13,7 +13,7 @@ const fn setting(key: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 41] = [
+pub const SETTINGS: [Setting; 42] = [
     setting(
         "store.url",
         "sqlite://codemint.db",
@@ -136,6 +136,11 @@ pub const SETTINGS: [Setting; 41] = [
         "links.public_url",
         "",
         "address of this server as customers reach it, such as https://go.shop.example; without it, that of server.listen",
+    ),
+    setting(
+        "links.clicks_per_minute",
+        "600",
+        "maximum number of clicks per minute of a client's address that count, 0 to 1000000; further ones lead to the landing page and are not counted; 0 for no limit",
     ),
     setting("log.format", "auto", "text or json, on standard error; auto is text on a terminal and json elsewhere"),
     setting(

@@ -8,17 +8,23 @@ use codemint_telemetry::failpoint;
 use codemint_test_support::codemint::Codemint;
 use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::judge_redemptions;
-use codemint_test_support::referral_steps::{create_friends, create_thanks, given, judge_referrals, refer};
+use codemint_test_support::referral_steps::{
+    create_friends, create_thanks, given, judge_referral_events, judge_referrals, refer,
+};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
 
 /// Runs a command that dies at the failpoint, and then again without it.
 async fn attempt_twice(place: &TestStore, point: &str, args: &[&str]) {
-    let dying = place.codemint(args).env("FAILPOINTS", &format!("{point}=1*return(abort)->off"));
+    // Events are written for this broker, and stay in the store.
+    let codemint = || place.codemint(args).env("CODEMINT__AMQP__URL", "amqp://127.0.0.1:1");
+    let dying = codemint().env("FAILPOINTS", &format!("{point}=1*return(abort)->off"));
     assert_ne!(dying.run().await.code, 0, "{point} {args:?} is not reached");
     judge_referrals(place).await;
-    place.codemint(args).run().await.expect_code(0);
+    judge_referral_events(place).await;
+    codemint().run().await.expect_code(0);
     judge_referrals(place).await;
+    judge_referral_events(place).await;
     judge_redemptions(place).await;
 }
 
@@ -50,6 +56,7 @@ async fn a_death_on_the_way_of_a_referral_neither_loses_nor_doubles_anything(pla
     assert_eq!(place.number("select count(*) from referrers").await, 10);
     assert_eq!(place.number("select count(*) from referrals").await, 6);
     assert_eq!(place.number("select count(*) from pool").await, 40);
+    assert_eq!(place.number("select count(*) from audit where action = 'referrer_add'").await, 4, "each once");
 }
 
 fn worker(place: &TestStore) -> Codemint {

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use codemint_test_support::cli_steps::assert_names;
-use codemint_test_support::codemint::Ran;
+use codemint_test_support::codemint::{Codemint, Ran};
 use codemint_test_support::on_both_stores;
-use codemint_test_support::stores::TestStore;
+use codemint_test_support::roles::url_of_member;
+use codemint_test_support::stores::{Kind, TestStore};
 
 async fn send(place: &TestStore, document: &Value, args: &[&str]) -> Ran {
     std::fs::write(place.path().join("t.json"), document.to_string()).expect("a file");
@@ -76,4 +77,40 @@ async fn a_broken_trigger_is_refused_with_every_problem() {
     let both = json!({ "id": "a", "type": "location.created", "identity": "loc-1" });
     assert_names(&send(&place, &both, &["--id", "b"]).await.expect_code(4).stderr, &["/id: the id differs"]);
     assert_eq!(place.number("select count(*) from triggers").await, 0);
+}
+
+on_both_stores!(old_triggers_are_pruned_by_command_after_a_dry_run);
+async fn old_triggers_are_pruned_by_command_after_a_dry_run(place: TestStore) {
+    campaign(&place, "BACK", &json!({ "wait_days_after_deactivation": 30, "use_cases": ["location.closed"] })).await;
+    campaign(&place, "WELCOME", &json!({})).await;
+    let created =
+        |id: &str| json!({ "id": id, "type": "location.created", "identity": "loc-1", "segments": ["trial"] });
+    send(&place, &created("t-1"), &[]).await.expect_code(0);
+    let closed = json!({ "id": "t-2", "type": "location.closed", "identity": "loc-1", "segments": ["trial"],
+        "deactivated_at": "2900-01-01T00:00:00Z" });
+    send(&place, &closed, &[]).await.expect_code(0);
+    place.execute("update triggers set at = '2020-01-01T00:00:00.000Z'").await;
+    send(&place, &created("t-3"), &[]).await.expect_code(0);
+    let url = match place.kind {
+        Kind::Sqlite => place.url.clone(),
+        Kind::Postgres => url_of_member(&place.url, "redeemer").await,
+    };
+    let prune = ["trigger", "prune", "--older-than", "400d"];
+    let prune = async |args: &[&str]| {
+        Codemint::new(place.path()).args(["--store", &url]).args(prune).args(args).run().await.expect_code(0)
+    };
+    let dry = prune(&["--dry-run", "--json"]).await.json();
+    assert_eq!((&dry["dry_run"], &dry["triggers"]), (&true.into(), &1.into()), "{dry}");
+    assert!(dry["came_before"].as_str().expect("a time").starts_with("20"), "{dry}");
+    assert_eq!(place.number("select count(*) from triggers").await, 3, "a dry run changes nothing");
+    assert_names(&prune(&["--dry-run"]).await.stdout, &["would be removed: 1 trigger that came before 20"]);
+    assert_names(&prune(&[]).await.stdout, &["removed: 1 trigger that came before 20"]);
+    assert_names(&prune(&[]).await.stdout, &["removed: 0 triggers"]);
+    assert_eq!(place.texts("select id from triggers order by id").await, ["t-2", "t-3"]);
+    assert_eq!(place.texts("select detail || ' ' || count from audit where action = 'prune'").await, ["triggers 1"]);
+    let again = send(&place, &created("t-1"), &[]).await.expect_code(0).stdout;
+    assert_eq!(again, "skipped  already-generated  WELCOME\n");
+    assert_eq!(place.number("select count(*) from assignments").await, 1);
+    let missing = place.codemint(["trigger", "prune"]).run().await.expect_code(2).stderr;
+    assert_names(&missing, &["--older-than <AGE>"]);
 }

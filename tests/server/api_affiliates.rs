@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use codemint_test_support::api::{ApiServer, create_key};
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::wait_until;
 
 const RULE: &str = "/v1/affiliates/rules/choc-2027";
 const LIST: &str = "/v1/affiliates/rules/choc-2027/exclusions";
@@ -175,4 +176,45 @@ async fn two_servers_resolve_references_by_a_change_within_a_second_of_it(place:
     assert_eq!(resolve(&first, &shop, "%20ab%C3%A9%20").await["reference"], " abé ");
     first.stop().await;
     second.stop().await;
+}
+
+on_stores!([sqlite, postgres] references_are_counted_by_what_they_become_and_rules_are_measured);
+async fn references_are_counted_by_what_they_become_and_rules_are_measured(place: TestStore) {
+    let (server, key, shop) = start(&place).await;
+    server.ask("PUT", RULE, &key, Some(rule())).await.expect(201);
+    let off = json!({ "mask": "1###", "campaign": "choc", "active": false });
+    server.ask("PUT", "/v1/affiliates/rules/off", &key, Some(off)).await.expect(201);
+    for excluded in ["0123456780", "0123456781", "0123456782"] {
+        server.ask("PUT", &format!("{LIST}/{excluded}"), &key, Some(json!({}))).await.expect(201);
+    }
+    for reference in ["0123456789", "FCH0123456789", "0123456780", "1234", "none", "none"] {
+        resolve(&server, &shop, reference).await;
+    }
+    let metric = |name: &str, outcome: &str| server.process.metric(&format!("codemint_affiliate_{name}{outcome}"));
+    let resolved = |outcome: &str| metric("resolves_total", &format!("{{outcome=\"{outcome}\"}}"));
+    let refreshed = |outcome: &str| metric("refreshes_total", &format!("{{outcome=\"{outcome}\"}}"));
+    let outcomes = ["resolved", "excluded", "not_active", "no_rule", "failed"];
+    assert_eq!(outcomes.map(resolved), [2.0, 1.0, 1.0, 2.0, 0.0]);
+    assert_eq!((metric("rules", ""), metric("exclusions", "")), (2.0, 3.0));
+    assert_eq!((refreshed("read"), refreshed("failed")), (1.0, 0.0), "what does not change is read once");
+    wait_until("a look finds no change", async || {
+        resolve(&server, &shop, "none").await;
+        refreshed("unchanged") >= 1.0
+    })
+    .await;
+    assert_eq!(refreshed("read"), 1.0);
+    place.execute("alter table kept_versions rename to hidden").await;
+    wait_until("the rules are too old to answer", async || {
+        server.get("/v1/affiliates/resolve?reference=none", &shop).await.status != 200
+    })
+    .await;
+    assert!(resolved("failed") >= 1.0 && refreshed("failed") >= 1.0);
+    place.execute("alter table hidden rename to kept_versions").await;
+    server.ask("DELETE", "/v1/affiliates/rules/off", &key, None).await.expect(200);
+    wait_until("the change is read", async || {
+        server.get("/v1/affiliates/resolve?reference=none", &shop).await;
+        (refreshed("read"), metric("rules", "")) == (2.0, 1.0)
+    })
+    .await;
+    server.stop().await;
 }

@@ -172,9 +172,43 @@ async fn the_link_of_a_campaign_and_its_banner_are_escaped(place: TestStore) {
     server.stop().await;
 }
 
+on_stores!([sqlite, postgres] clicks_beyond_the_limit_of_an_address_lead_on_and_are_not_counted);
+async fn clicks_beyond_the_limit_of_an_address_lead_on_and_are_not_counted(place: TestStore) {
+    let limit = ("CODEMINT__LINKS__CLICKS_PER_MINUTE", "3");
+    let environment = [HOSTS, limit, ("CODEMINT__SERVER__TRUSTED_PROXIES", "127.0.0.1")];
+    let server = ApiServer::start_with(&place, &environment, &[]).await;
+    let key = create_key(&place, "manage").await;
+    let offer = json!({ "offer": { "landing_url": "https://shop.example/" } });
+    put_campaign(&server, &key, "top", ("public", "TOP-10"), offer).await;
+    let click = async |method: &str, client: &str, ahead: &[(&str, &str)]| {
+        let headers: Vec<(&str, &str)> = ahead.iter().copied().chain([("x-forwarded-for", client)]).collect();
+        location(&server.send(method, "/go/top", None, &headers, None).await)
+    };
+    // What is no click does not use up the limit.
+    for _ in 0..4 {
+        click("HEAD", "203.0.113.9", &[]).await;
+        click("GET", "203.0.113.9", &[("sec-purpose", "prefetch")]).await;
+    }
+    for (client, clicks) in [("203.0.113.9", 6), ("203.0.113.10", 2), ("2001:db8:0:1::1", 2), ("2001:db8:0:1::2", 2)] {
+        for _ in 0..clicks {
+            let landing = click("GET", client, &[]).await;
+            assert!(
+                landing.contains("code=TOP-10") && landing.contains("click_id="),
+                "a buyer is never stopped: {landing}"
+            );
+        }
+    }
+    let counted = "codemint_clicks_total{outcome=\"counted\"}";
+    wait_until("the clicks are stored", async || server.process.metric(counted) == 8.0).await;
+    assert_eq!(server.process.metric("codemint_clicks_total{outcome=\"throttled\"}"), 4.0);
+    server.stop().await;
+    assert_eq!(place.number("select count(*) from clicks").await, 8);
+}
+
 on_stores!([sqlite, postgres] no_click_is_lost_when_a_server_stops);
 async fn no_click_is_lost_when_a_server_stops(place: TestStore) {
-    let server = ApiServer::start_with(&place, &[HOSTS], &[]).await;
+    let no_limit = ("CODEMINT__LINKS__CLICKS_PER_MINUTE", "0");
+    let server = ApiServer::start_with(&place, &[HOSTS, no_limit], &[]).await;
     let key = create_key(&place, "manage").await;
     let offer = json!({ "offer": { "landing_url": "https://shop.example/" } });
     put_campaign(&server, &key, "top", ("public", "TOP-10"), offer).await;

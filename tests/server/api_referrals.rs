@@ -6,8 +6,9 @@ use uuid::Uuid;
 use codemint_test_support::api::{ApiServer, create_key};
 use codemint_test_support::on_stores;
 use codemint_test_support::redeem_steps::{create_campaign, definition, judge_redemptions};
-use codemint_test_support::referral_steps::{create_friends, judge_referrals};
+use codemint_test_support::referral_steps::{create_friends, create_thanks, judge_referrals};
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::wait_until;
 
 on_stores!([sqlite, postgres] a_referrer_gets_a_text_to_forward_and_a_friend_a_code_of_their_own);
 async fn a_referrer_gets_a_text_to_forward_and_a_friend_a_code_of_their_own(place: TestStore) {
@@ -61,7 +62,44 @@ async fn a_referrer_gets_a_text_to_forward_and_a_friend_a_code_of_their_own(plac
     server.get(&path, &redeems).await.expect_problem(403, "scope-missing");
     let log = server.process.said();
     assert!(!log.contains("example.org") && !log.contains(&code), "{log}");
+    for (series, count) in [
+        ("codemint_referrers_total{outcome=\"new\"}", 1.0),
+        ("codemint_referrers_total{outcome=\"repeated\"}", 2.0),
+        ("codemint_referrers_total{outcome=\"different_request\"}", 1.0),
+        ("codemint_referrers_total{outcome=\"refused\"}", 3.0),
+        ("codemint_referrers_total{outcome=\"failed\"}", 0.0),
+        ("codemint_referrals_total{state=\"pending\"}", 1.0),
+        ("codemint_referrals_total{state=\"rewarded\"}", 0.0),
+        ("codemint_referrals_total{state=\"void\"}", 1.0),
+    ] {
+        assert_eq!(server.process.metric(series), count, "{series}");
+    }
     server.stop().await;
     judge_referrals(&place).await;
     judge_redemptions(&place).await;
+}
+
+// On SQLite, a server has a worker.
+on_stores!([sqlite] rewards_are_counted_and_a_use_that_is_kept_ends_no_referral);
+async fn rewards_are_counted_and_a_use_that_is_kept_ends_no_referral(place: TestStore) {
+    create_friends(&place, &json!({ "reward_campaign": "thanks" }), 10).await;
+    create_thanks(&place, 5).await;
+    let server = ApiServer::start(&place).await;
+    let key = create_key(&place, "redeem,issue").await;
+    let ann = json!({ "campaign": "friends", "referrer": "ann@example.org" });
+    let path = format!("/v1/referrals/{}", Uuid::now_v7());
+    let created = server.ask("PUT", &path, &key, Some(ann)).await.expect(201);
+    let friend = format!("/v1/redemptions/{}", Uuid::now_v7());
+    let usage = json!({ "code": created["code"], "identity": "bob@example.org" });
+    server.ask("PUT", &friend, &key, Some(usage.clone())).await.expect(201);
+    server.ask("PUT", &friend, &key, Some(usage)).await.expect(200);
+    let rewarded = "codemint_referrals_total{state=\"rewarded\"}";
+    wait_until("the referrer is rewarded", async || server.process.metric(rewarded) == 1.0).await;
+    let keep = json!({ "keep_use": true });
+    server.ask("POST", &format!("{friend}/rollback"), &key, Some(keep)).await.expect(200);
+    assert_eq!(server.process.metric("codemint_referrals_total{state=\"pending\"}"), 1.0, "a repeated request is none");
+    assert_eq!(server.process.metric("codemint_referrals_total{state=\"void\"}"), 0.0);
+    assert_eq!(server.process.metric(rewarded), 1.0, "it is rewarded once");
+    server.stop().await;
+    judge_referrals(&place).await;
 }

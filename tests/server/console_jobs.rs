@@ -63,12 +63,12 @@ async fn a_job_is_cancelled_by_who_may_order_codes(place: TestStore) {
     assert!(!text.contains("Cancel") && !text.contains("SPRING"), "a viewer sees neither the button nor the mask: {text}");
     assert_eq!(viewer.post(&cancel, &[]).await.status, 403);
     let marketer = Console::sign_in(&server, &place, "marketer").await;
-    assert_eq!(marketer.send_form(&cancel, &viewer.form_token, &[]).await.status, 403, "the token of another session");
+    assert_eq!(marketer.post_with_token(&cancel, &[], &viewer.form_token).await.status, 403, "the token of another session");
     assert_eq!(place.number("select count(*) from jobs where state = 'queued'").await, 1);
 
     let cancelled = marketer.post(&cancel, &[]).await;
-    assert_eq!(cancelled.location(), format!("{path}?done=cancelled"));
-    let text = text_of(&marketer.page(cancelled.location()).await);
+    assert_eq!(cancelled.expect_redirect(), format!("{path}?done=cancelled"));
+    let text = text_of(&marketer.page(cancelled.expect_redirect()).await);
     assert!(text.contains("The job is cancelled.") && text.contains("cancelled 0 of 1,200 codes"), "{text}");
     let actors = place.texts("select actor from audit where action = 'cancel'").await;
     assert_eq!(actors, ["console user=marketer"]);
@@ -108,6 +108,6 @@ async fn jobs_are_listed_by_campaign_and_state_page_by_page(place: TestStore) {
     assert!(text.contains("1 code many") && !text.contains("2 codes many") && text.contains("First page"), "{text}");
     let text = text_of(&viewer.page("/jobs?state=failed").await);
     assert!(text.contains("No job matches"), "{text}");
-    assert_eq!(server.send("GET", "/jobs", None, &[], None).await.location(), "/sign-in?next=%2Fjobs");
+    assert_eq!(server.send("GET", "/jobs", None, &[], None).await.expect_redirect(), "/sign-in?next=%2Fjobs");
     server.stop().await;
 }

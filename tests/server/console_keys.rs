@@ -27,7 +27,7 @@ async fn a_key_is_shown_once_permits_its_scopes_and_is_revoked(place: TestStore)
     let id = page.split("/keys/").nth(1).and_then(|rest| rest.split('/').next()).expect("an id").to_owned();
     let support = Console::sign_in(&server, &place, "support").await;
     assert_eq!(support.post(&format!("/keys/{id}/revoke"), &[]).await.status, 403);
-    assert_eq!(admin.post(&format!("/keys/{id}/revoke"), &[]).await.location(), "/keys?done=revoked");
+    assert_eq!(admin.post(&format!("/keys/{id}/revoke"), &[]).await.expect_redirect(), "/keys?done=revoked");
     let text = text_of(&admin.page("/keys?done=revoked").await);
     assert!(text.contains("The key is revoked.") && !text.contains("Revoke the key"), "{text}");
     wait_until("the key is refused", async || server.get("/v1/reports/campaigns", &key).await.status == 401).await;

@@ -1,7 +1,7 @@
 //! The pages of people and of the own password.
 
 use codemint_test_support::api::{Answer, ApiServer};
-use codemint_test_support::console::{Console, text_of};
+use codemint_test_support::console::{Console, cookie_of, post_openly, text_of};
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
 
@@ -26,15 +26,11 @@ async fn path_of(place: &TestStore, admin: &Console<'_>, login: &str) -> String 
 }
 
 async fn choose(server: &ApiServer, link: &str, password: &str) -> Answer {
-    let body = format!("password={0}&password_again={0}", password.replace(' ', "+"));
-    let headers = [("content-type", "application/x-www-form-urlencoded")];
-    server.send("POST", link, None, &headers, Some(body)).await
+    post_openly(server, link, &[("password", password), ("password_again", password)]).await
 }
 
 async fn sign_in(server: &ApiServer, login: &str, password: &str) -> Answer {
-    let body = format!("login={login}&password={}", password.replace(' ', "+"));
-    let headers = [("content-type", "application/x-www-form-urlencoded")];
-    server.send("POST", "/sign-in", None, &headers, Some(body)).await
+    post_openly(server, "/sign-in", &[("login", login), ("password", password)]).await
 }
 
 on_stores!([sqlite, postgres] a_person_is_added_by_a_link_gets_another_role_and_is_removed);
@@ -49,19 +45,19 @@ async fn a_person_is_added_by_a_link_gets_another_role_and_is_removed(place: Tes
     let taken = admin.post("/people", &[("login", "ANN@example.org"), ("role", "viewer")]).await;
     assert_eq!(taken.status, 422);
     assert!(text_of(&taken.body).contains("somebody has this name already"), "{taken:?}");
-    assert_eq!(choose(&server, &link, PASSWORD).await.location(), "/campaigns?done=welcome");
+    assert_eq!(choose(&server, &link, PASSWORD).await.expect_redirect(), "/campaigns?done=welcome");
     assert_eq!(choose(&server, &link, PASSWORD).await.status, 404, "the link is valid once");
 
     let path = path_of(&place, &admin, "ann@example.org").await;
     assert!(!path.contains("ann"), "no address in a URL: {path}");
     let changed = admin.post(&format!("{path}/role"), &[("role", "support")]).await;
-    assert_eq!(changed.location(), format!("{path}?done=role"));
+    assert_eq!(changed.expect_redirect(), format!("{path}?done=role"));
     let page = admin.page(&path).await;
     assert!(page.contains("value=\"support\" selected"), "{page}");
     let link = link_of(&admin.post(&format!("{path}/link"), &[]).await);
     assert_eq!(choose(&server, &link, "eight blue lamps!").await.status, 303, "a forgotten password");
     assert_eq!(sign_in(&server, "ann@example.org", PASSWORD).await.status, 422, "the password before");
-    assert_eq!(admin.post(&format!("{path}/remove"), &[]).await.location(), "/people?done=removed");
+    assert_eq!(admin.post(&format!("{path}/remove"), &[]).await.expect_redirect(), "/people?done=removed");
     assert_eq!(sign_in(&server, "ann@example.org", "eight blue lamps!").await.status, 422);
     assert_eq!(admin.get(&path).await.status, 404);
     let acts = place.texts("select action from audit where actor = 'console user=admin' order by no").await;
@@ -88,7 +84,7 @@ async fn the_last_administrator_stays_and_others_manage_nobody(place: TestStore)
     let wrong = admin.post("/people", &[("login", "<b>a b</b>"), ("role", "king")]).await;
     assert_eq!(wrong.status, 422);
     assert!(wrong.body.contains("id=\"login-problem\"") && !wrong.body.contains("<b>"), "{wrong:?}");
-    assert_eq!(admin.send_form("/people", "another", &[("login", "eve"), ("role", "admin")]).await.status, 403);
+    assert_eq!(admin.post_with_token("/people", &[("login", "eve"), ("role", "admin")], "another").await.status, 403);
     assert_eq!(place.number("select count(*) from users").await, 2);
     server.stop().await;
 }
@@ -98,9 +94,8 @@ async fn a_password_is_changed_by_who_knows_the_old_one(place: TestStore) {
     let server = ApiServer::start_with(&place, &[], &["--no-worker"]).await;
     let admin = Console::sign_in(&server, &place, "admin").await;
     let link = link_of(&admin.post("/people", &[("login", "ann"), ("role", "viewer")]).await);
-    choose(&server, &link, PASSWORD).await;
-    // Another session of the same person.
-    let ann = Console::sign_in_as(&server, &place, "ann").await;
+    let chosen = choose(&server, &link, PASSWORD).await;
+    let ann = Console::with_cookie(&server, cookie_of(&chosen)).await;
     let change = async |old: &str, new: &str, again: &str| {
         ann.post("/password", &[("old", old), ("password", new), ("password_again", again)]).await
     };
@@ -116,7 +111,7 @@ async fn a_password_is_changed_by_who_knows_the_old_one(place: TestStore) {
         assert!(!refused.body.contains("lamps"), "no password is repeated: {refused:?}");
     }
     let changed = change(PASSWORD, new, new).await;
-    assert_eq!(changed.location(), "/password?done=changed");
+    assert_eq!(changed.expect_redirect(), "/password?done=changed");
     assert!(changed.header("set-cookie").is_some_and(|cookie| cookie.contains("HttpOnly")), "{changed:?}");
     assert_eq!(sign_in(&server, "ann", PASSWORD).await.status, 422);
     assert_eq!(sign_in(&server, "ann", new).await.status, 303);

@@ -18,13 +18,13 @@ async fn a_referrer_is_named_and_shown_with_the_friends(place: TestStore) {
 
     let ann = [("campaign", "friends"), ("referrer", "Ann.Lee@Example.org")];
     let named = support.post("/referrals", &ann).await;
-    let path = named.location().trim_end_matches("?done=named").to_owned();
+    let path = named.expect_redirect().trim_end_matches("?done=named").to_owned();
     assert!(path.starts_with("/referrals/") && !path.contains('?'), "{named:?}");
     let known = support.post("/referrals", &ann).await;
-    assert_eq!(known.location(), format!("{path}?done=known"));
+    assert_eq!(known.expect_redirect(), format!("{path}?done=known"));
     let codes = place.texts("select code from referrers").await;
     assert_eq!(codes.len(), 1, "one customer, one code");
-    let page = support.page(named.location()).await;
+    let page = support.page(named.expect_redirect()).await;
     let text = text_of(&page);
     for shown in ["ann.lee@example.org", &format!("<b>{}</b> & 10 %", codes[0]), "has a code to pass on", "Pending 0"] {
         assert!(text.contains(shown), "{shown:?} is missing: {text}");

@@ -18,6 +18,8 @@ use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::{asking, cart, create_campaign, definition, granted, judge_redemptions};
 use codemint_test_support::stores::TestStore;
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -191,4 +193,24 @@ async fn codes_count_on_the_day_of_their_campaigns_zone_however_they_are_issued(
     assert_eq!(days.iter().map(|(_, issued)| *issued).collect::<Vec<_>>(), [3, 3], "{days:?}");
     assert_eq!(recount(&place).await.differences, []);
     assert_eq!(place.number("select count(*) from assignments where day is null").await, 0);
+}
+
+/// One process at a time adds up: another one does not wait for it, and leaves the changes to it.
+#[tokio::test]
+async fn changes_that_another_process_adds_up_are_left_to_it() {
+    let place = TestStore::postgres().await;
+    let _redeemer = busy_store(&place).await;
+    let waiting = place.number("select count(*) from tally_deltas").await;
+    assert!(waiting > 0);
+    let mut other = PgConnection::connect(&place.url).await.expect("a connection");
+    let mut transaction = other.begin().await.expect("a transaction");
+    // "CMNT", and the number of the lock for sums.
+    let lock = sqlx::query("select pg_advisory_xact_lock(x'434d4e54'::integer, -2)");
+    lock.execute(&mut *transaction).await.expect("a lock");
+    let added = timeout(LONG, place.store.add_up_tallies()).await.expect("nobody waits for the lock");
+    assert_eq!(added.expect("sums"), 0);
+    assert_eq!(place.number("select count(*) from tally_deltas").await, waiting);
+    transaction.rollback().await.expect("an end");
+    assert_eq!(place.store.add_up_tallies().await.expect("sums"), waiting.cast_unsigned());
+    assert_eq!(place.number("select count(*) from tally_deltas").await, 0);
 }

@@ -325,7 +325,7 @@ async fn late_confirmations_of_one_order_see_each_other_in_one_transaction(place
             ids.push(id);
         }
         let confirm =
-            |id| Move { id, action: Action::Confirm { cart: asking(second, &json!({ "cart": cart(10_000) })).cart } };
+            |id| Move::new(id, Action::Confirm { cart: asking(second, &json!({ "cart": cart(10_000) })).cart });
         let moves: Vec<Move> = ids.into_iter().map(confirm).collect();
         let moved = place.store.move_redemptions(&DefinitionCache::default(), &moves, MoveOptions::default()).await;
         match (&moved.expect("answers")[..], expected) {

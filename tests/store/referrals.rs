@@ -18,13 +18,16 @@ use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::{
     asking, change_campaign, create_campaign, definition, granted, judge_redemptions, reasons,
 };
-use codemint_test_support::referral_steps::{create_friends, create_thanks, friends, given, judge_referrals, refer};
+use codemint_test_support::referral_steps::{
+    create_friends, create_thanks, friends, given, judge_referral_events, judge_referrals, refer,
+};
 use codemint_test_support::stores::TestStore;
 use serde_json::json;
 use uuid::Uuid;
 
 pub async fn redeemer(place: &TestStore) -> Redeemer {
-    Redeemer::start(&place.store, RedeemerOptions::default()).await.expect("a redeemer")
+    let options = RedeemerOptions { emits_events: true, ..RedeemerOptions::default() };
+    Redeemer::start(&place.store, options).await.expect("a redeemer")
 }
 
 /// Uses a code at once.
@@ -46,8 +49,8 @@ async fn roll_back(redeemer: &Redeemer, redemption: &Redemption) -> Redemption {
 }
 
 /// Lets a worker look once.
-async fn look(place: &TestStore) -> u64 {
-    RedemptionKeeper::new(place.store.clone(), false).look().await.expect("a look").rewards
+pub async fn look(place: &TestStore) -> u64 {
+    RedemptionKeeper::new(place.store.clone(), true).look().await.expect("a look").rewards
 }
 
 on_both_stores!(each_friend_gets_a_code_to_pass_on_and_nobody_uses_a_code_of_their_own_line);
@@ -86,6 +89,7 @@ async fn each_friend_gets_a_code_to_pass_on_and_nobody_uses_a_code_of_their_own_
         redeemer.validate(asking(&third, &json!({ "identity": "ann.lee@gmail.com" })), true).await.expect("one");
     assert_eq!(valid.verdict.reasons[0].code, ReasonCode::SelfReferral);
     judge_referrals(&place).await;
+    judge_referral_events(&place).await;
     judge_redemptions(&place).await;
 }
 
@@ -113,6 +117,7 @@ async fn a_friend_is_a_friend_once_unless_the_order_is_refunded(place: TestStore
     assert_eq!(place.number("select count(*) from referrals where state = 'void'").await, 1);
     assert_eq!(place.number("select count(*) from referrals where state = 'pending'").await, 2);
     judge_referrals(&place).await;
+    judge_referral_events(&place).await;
     judge_redemptions(&place).await;
 }
 
@@ -138,6 +143,7 @@ async fn a_hold_becomes_a_referral_when_it_is_confirmed(place: TestStore) {
     let again = granted(redeemer.redeem(id, held, true).await.expect("an answer"));
     assert_eq!(own_code(&again), own, "the same request again has the same code");
     judge_referrals(&place).await;
+    judge_referral_events(&place).await;
     judge_redemptions(&place).await;
 }
 
@@ -192,6 +198,7 @@ async fn limits_and_an_empty_pool_cost_a_friend_the_code_and_not_the_discount(pl
     let (_, last) = given(refer(&place.store, "dan@example.org").await);
     without(&granted(redeem(&redeemer, &last, "f4@example.org").await));
     judge_referrals(&place).await;
+    judge_referral_events(&place).await;
     judge_redemptions(&place).await;
 }
 
@@ -237,6 +244,7 @@ async fn a_referrer_is_rewarded_when_the_days_are_over_and_a_refund_takes_it_bac
     look(&place).await;
     granted(redeemer.redeem(Uuid::now_v7(), valid, true).await.expect("an answer"));
     judge_referrals(&place).await;
+    judge_referral_events(&place).await;
     judge_redemptions(&place).await;
 }
 
@@ -261,7 +269,7 @@ async fn a_refund_before_the_day_of_the_reward_leaves_none(place: TestStore) {
     // Several workers reward once.
     granted(redeem(&redeemer, &code, "cid@example.org").await);
     let stores = [place.store.clone(), place.open_again().await];
-    let looks = stores.map(|store| tokio::spawn(async move { store.reward_referrals().await }));
+    let looks = stores.map(|store| tokio::spawn(async move { store.reward_referrals(true).await }));
     for look in looks {
         look.await.expect("no panic").expect("a look");
     }
@@ -269,6 +277,7 @@ async fn a_refund_before_the_day_of_the_reward_leaves_none(place: TestStore) {
     assert_eq!(place.number("select count(*) from assignments where cause = 'trigger'").await, 1);
     assert_eq!(place.number("select count(*) from referrals where state = 'rewarded'").await, 1);
     judge_referrals(&place).await;
+    judge_referral_events(&place).await;
 }
 
 on_both_stores!(a_forgotten_person_has_no_address_and_gets_no_second_code);
@@ -316,5 +325,6 @@ async fn regular_and_referral_codes_combine_on_one_order_and_in_one_batch(place:
     change_campaign(&place, &friends(&json!({ "max_depth": 3 })), 1).await;
     granted(redeem(&redeemer, &code, "dan@example.org").await);
     judge_referrals(&place).await;
+    judge_referral_events(&place).await;
     judge_redemptions(&place).await;
 }

@@ -21,7 +21,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 /// Creates a restricted campaign that new locations of the segment `trial` concern, with these changes, and fills its pool.
-async fn campaign(place: &TestStore, name: &str, codes: i128, changes: &Value) {
+pub async fn campaign(place: &TestStore, name: &str, codes: i128, changes: &Value) {
     let mask = format!("{}-####", name.to_uppercase());
     let mut document = json!({
         "name": name, "title": name, "kind": "restricted", "active": true, "mask": mask,
@@ -45,7 +45,7 @@ async fn fill(place: &TestStore, name: &str, codes: i128) {
     }
 }
 
-fn trigger(id: &str, identity: &str, changes: &Value) -> Trigger {
+pub fn trigger(id: &str, identity: &str, changes: &Value) -> Trigger {
     let mut document = json!({ "type": "location.created", "identity": identity, "segments": ["trial"] });
     for (field, value) in changes.as_object().expect("fields") {
         document[field] = value.clone();
@@ -53,7 +53,7 @@ fn trigger(id: &str, identity: &str, changes: &Value) -> Trigger {
     read_trigger(&document, IdFrom::Path(id)).expect("a trigger")
 }
 
-fn handler(place: &TestStore) -> TriggerHandler {
+pub fn handler(place: &TestStore) -> TriggerHandler {
     TriggerHandler::new(place.store.clone(), true)
 }
 
@@ -68,7 +68,7 @@ fn shown(outcome: &TriggerOutcome) -> Vec<(String, &'static str)> {
     trigger.results.iter().map(|(campaign, result)| (campaign.clone(), word(result))).collect()
 }
 
-async fn handle(place: &TestStore, trigger: Trigger) -> Vec<(String, &'static str)> {
+pub async fn handle(place: &TestStore, trigger: Trigger) -> Vec<(String, &'static str)> {
     shown(&handler(place).handle(&[trigger]).await.expect("answers")[0])
 }
 
@@ -84,7 +84,7 @@ async fn stands(place: &TestStore, id: &str) -> &'static str {
     shown(&TriggerOutcome::Handled { trigger, is_new: false })[0].1
 }
 
-async fn decide_due(place: &TestStore) -> DecidedDue {
+pub async fn decide_due(place: &TestStore) -> DecidedDue {
     handler(place).decide_due().await.expect("an answer")
 }
 

@@ -9,6 +9,7 @@ use codemint_codes::wire::event::{EVENT_CONTENT_TYPE, EventKind};
 use codemint_codes::wire::message::{Envelope, JOB_CONTENT_TYPE, JOB_MESSAGE_TYPE, decode};
 use codemint_offers::read::trigger::decode_trigger;
 use codemint_offers::redemption::state::State;
+use codemint_offers::referral::state::ReferralState;
 use codemint_offers::trigger::event::{TRIGGER_HANDLED, TRIGGER_HANDLED_KEY};
 use codemint_offers::trigger::record::TRIGGER_MESSAGE_TYPE;
 use codemint_worker::broker::dead::{
@@ -136,6 +137,23 @@ fn events_about_redemptions_in_the_document_match_the_code() {
             page.contains(&format!("| `{key}` | `codemint.{key}.v1` |")),
             "docs/integration.md does not name {key}"
         );
+    }
+}
+
+#[test]
+fn events_about_referrals_in_the_document_match_the_code() {
+    let document = document();
+    let states: BTreeSet<&str> = ReferralState::VARIANTS.iter().map(|state| state.into_str()).collect();
+    let keys = document["channels"]["referralEvents"]["parameters"]["happening"]["enum"].as_array().expect("keys");
+    assert_eq!(keys.iter().filter_map(Value::as_str).collect::<BTreeSet<_>>(), states);
+    let examples = document["components"]["messages"]["referral"]["examples"].as_array().expect("examples");
+    let types: BTreeSet<&str> = examples.iter().filter_map(|example| example["payload"]["type"].as_str()).collect();
+    let expected: BTreeSet<String> = states.iter().map(|state| format!("codemint.referral.{state}.v1")).collect();
+    assert_eq!(types, expected.iter().map(String::as_str).collect());
+    let page = fs::read_to_string(docs().join("integration.md")).expect("the page");
+    for state in states {
+        let row = format!("| `referral.{state}` | `codemint.referral.{state}.v1` |");
+        assert!(page.contains(&row), "docs/integration.md does not name referral.{state}");
     }
 }
 

@@ -20,6 +20,7 @@ mod worker_outages;
 mod worker_long;
 mod redemptions;
 mod triggers;
+mod referrals;
 
 mod rolling_replacement;
 #[cfg(feature = "failpoints")]

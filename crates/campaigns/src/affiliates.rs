@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use codemint_offers::affiliate::book::RuleBook;
+use codemint_offers::affiliate::book::{Reason, Resolved, RuleBook};
 use codemint_offers::affiliate::document::ResolvedDocument;
 use codemint_store::affiliates::kept::KeptAffiliates;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
+use codemint_telemetry::metrics::affiliates as metrics;
 use tokio::sync::watch;
 
 /// How old the last look at the store may be when somebody asks, before the next look begins beside the answer.
@@ -56,8 +57,10 @@ impl AffiliateBook {
     /// # Errors
     /// If the store has not answered for a second.
     pub async fn resolve(&self, reference: &str) -> Result<ResolvedDocument, Arc<StoreError>> {
-        let book = self.current().await?;
-        Ok(ResolvedDocument::new(&book, reference, SystemTime::now().into()))
+        let book = self.current().await.inspect_err(|_| metrics::resolved("failed"))?;
+        let resolved = book.resolve(reference, SystemTime::now().into());
+        metrics::resolved(outcome_of(&resolved));
+        Ok(ResolvedDocument::of(resolved, reference))
     }
 
     async fn current(&self) -> Result<Arc<RuleBook>, Arc<StoreError>> {
@@ -100,18 +103,19 @@ impl Kept {
         let kept = Arc::clone(self);
         tokio::spawn(async move {
             let result = kept.refresh().await;
-            ended.send_replace(result.map_or_else(|error| Look::Failed(Arc::new(error)), |()| Look::Ended));
+            metrics::refreshed(result.as_ref().map_or("failed", |is_read| if *is_read { "read" } else { "unchanged" }));
+            ended.send_replace(result.map_or_else(|error| Look::Failed(Arc::new(error)), |_| Look::Ended));
         });
         begun
     }
 
-    /// Looks at the version, and reads what has changed.
-    async fn refresh(&self) -> Result<(), StoreError> {
+    /// Looks at the version, and reads what has changed; false if nothing has.
+    async fn refresh(&self) -> Result<bool, StoreError> {
         let (seen_at, known) = (Instant::now(), self.known());
         let version = self.store.affiliates_version().await?;
         if let Some(known) = known.as_ref().filter(|known| known.kept.version == version) {
             self.keep(Known { seen_at, ..known.clone() });
-            return Ok(());
+            return Ok(false);
         }
         let before = known.map(|known| known.kept).unwrap_or_default();
         let kept = Arc::new(self.store.read_affiliates(&before).await?);
@@ -123,11 +127,21 @@ impl Kept {
         let (rules, exclusions) = (book.rules(), book.exclusions());
         let read_in_ms = seen_at.elapsed().as_millis() as u64;
         tracing::debug!(version = kept.version, rules, exclusions, read_in_ms, "the rules for affiliates were read");
+        metrics::kept(rules, exclusions);
         self.keep(Known { seen_at, kept, book: Arc::new(book) });
-        Ok(())
+        Ok(true)
     }
 
     fn keep(&self, known: Known) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
+}
+
+const fn outcome_of(resolved: &Resolved<'_>) -> &'static str {
+    match resolved {
+        Resolved::Offered { .. } => "resolved",
+        Resolved::Unchanged(Reason::NoRule) => "no_rule",
+        Resolved::Unchanged(Reason::NotActive) => "not_active",
+        Resolved::Unchanged(Reason::Excluded) => "excluded",
     }
 }

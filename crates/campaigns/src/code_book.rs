@@ -81,6 +81,11 @@ impl CodeBook {
         Ok(found)
     }
 
+    /// Returns why a text is no code, as far as the masks show it.
+    pub async fn judge(&self, typed: &Typed) -> Result<Missing, StoreError> {
+        Ok(typed.judge(&self.masks().await?.all))
+    }
+
     /// Leaves out readings whose check characters are wrong, so that neither typing errors nor guesses are looked up.
     async fn drop_mistyped(&self, readings: &mut [Vec<String>]) -> Result<(), StoreError> {
         if self.check_key.is_none() {

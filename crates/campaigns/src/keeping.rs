@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::counting::count_expired;
+use crate::counting::{count_expired, count_rewarded};
 use codemint_offers::redemption::transition::Action;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
@@ -42,7 +42,7 @@ pub struct RedemptionKeeper {
 }
 
 impl RedemptionKeeper {
-    /// With `emits_events`, expired holds are reported to the broker.
+    /// With `emits_events`, expired holds and rewards are reported to the broker.
     pub fn new(store: Store, emits_events: bool) -> Self {
         Self { store, definitions: Arc::default(), emits_events }
     }
@@ -52,13 +52,15 @@ impl RedemptionKeeper {
         let overdue = self.store.find_overdue().await?;
         let mut kept = Kept::default();
         if !overdue.is_empty() {
-            let moves: Vec<Move> = overdue.into_iter().map(|id| Move { id, action: Action::Expire }).collect();
+            let moves: Vec<Move> = overdue.into_iter().map(|id| Move::new(id, Action::Expire)).collect();
             let options = MoveOptions { emits_events: self.emits_events, audits: false, skips_locked: true };
             let moved = self.store.move_redemptions(&self.definitions, &moves, options).await?;
             kept.expired = count_expired(&moved);
         }
         kept.added_up = self.store.add_up_tallies().await?;
-        kept.rewards = self.store.reward_referrals().await?;
+        let rewards = self.store.reward_referrals(self.emits_events).await?;
+        count_rewarded(&rewards);
+        kept.rewards = rewards.due;
         Ok(kept)
     }
 }

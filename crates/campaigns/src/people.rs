@@ -16,6 +16,7 @@ use codemint_store::access::users::StoredUser;
 use codemint_store::admission::entropy::fresh_token;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
+use codemint_telemetry::metrics::sign_ins as metrics;
 use uuid::Uuid;
 
 use crate::hashing::{Comparison, Hashing, HashingError};
@@ -94,10 +95,13 @@ impl People {
     pub async fn sign_in(&self, login: &str, password: &Password) -> Result<Option<SignedIn>, PeopleError> {
         let user = self.find_user(login).await?;
         let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
-        let comparison = self.0.hashing.compare(password, hash).await?;
+        let compared = self.0.hashing.compare(password, hash).await;
+        if matches!(compared, Err(HashingError::Busy)) {
+            metrics::signed_in("busy");
+        }
+        let comparison = compared?;
         let Some((user, hash)) = user.as_ref().zip(hash).filter(|_known| comparison != Comparison::Wrong) else {
-            tracing::info!("a sign-in to the console was refused");
-            return Ok(None);
+            return Ok(refused("a sign-in to the console was refused"));
         };
         if comparison == Comparison::RightButOutdated {
             let renewed = self.0.hashing.hash(password).await?;
@@ -110,10 +114,7 @@ impl People {
     pub async fn sign_in_trusted(&self, login: &str) -> Result<Option<SignedIn>, StoreError> {
         match self.find_user(login).await? {
             Some(user) => self.begin_session(&user).await,
-            None => {
-                tracing::info!("a proxy named a person who is unknown to the console");
-                Ok(None)
-            }
+            None => Ok(refused("a proxy named a person who is unknown to the console")),
         }
     }
 
@@ -207,8 +208,9 @@ impl People {
     async fn begin_session(&self, user: &StoredUser) -> Result<Option<SignedIn>, StoreError> {
         let token: SessionToken = fresh_token()?;
         if !self.0.store.begin_session(user, &token.digest(), Utc::now()).await? {
-            return Ok(None);
+            return Ok(refused("a person was removed or got another password while signing in to the console"));
         }
+        metrics::signed_in("accepted");
         let user = &user.record;
         tracing::info!(user = %user.id, "a person has signed in to the console");
         let visitor = Visitor { user_id: user.id, login: user.login.clone(), role: user.role };
@@ -240,6 +242,13 @@ impl People {
             }
         });
     }
+}
+
+/// Logs and counts a sign-in that was refused. What was typed as a login may be a password, and is not logged.
+fn refused(message: &'static str) -> Option<SignedIn> {
+    metrics::signed_in("refused");
+    tracing::info!("{message}");
+    None
 }
 
 impl Visitor {

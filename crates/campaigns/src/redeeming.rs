@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::answers::{RedeemError, Redeemed, Validation};
-use crate::code_book::CodeBook;
+use crate::code_book::{CodeBook, KnownCode};
 use crate::counting::{count_moved, count_redeemed, count_validated};
 use crate::intake::Intake;
 use crate::refusal_time;
@@ -18,13 +18,14 @@ use crate::validating::{self, Question};
 use crate::waiter::Waiter;
 use crate::writing::{self, Wanted, Write};
 use codemint_codes::check::CheckKey;
+use codemint_codes::typed::{Missing, Typed};
 use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::transition::Action;
 use codemint_offers::verdict::reason::shown;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
-use codemint_store::redemptions::transitions::{Move, Moved};
+use codemint_store::redemptions::transitions::{ByHand, Move, Moved};
 use codemint_telemetry::metrics::redemptions::waiting;
 
 /// The maximum number of requests that wait; further ones are refused.
@@ -48,6 +49,7 @@ pub struct RedeemerOptions {
 /// Redeems codes for any number of callers. Its tasks end when the last copy is dropped.
 #[derive(Clone, Debug)]
 pub struct Redeemer {
+    shared: Arc<Shared>,
     writes: mpsc::Sender<Write>,
     questions: mpsc::Sender<Question>,
 }
@@ -77,7 +79,7 @@ impl Redeemer {
             tokio::spawn(writing::combine(Arc::clone(&shared), Arc::clone(&to_write)));
             tokio::spawn(validating::combine(Arc::clone(&shared), Arc::clone(&to_read)));
         }
-        Ok(Self { writes, questions })
+        Ok(Self { shared, writes, questions })
     }
 
     /// Uses a code, or holds it until the payment. The same request under the same id is carried out once, however often it
@@ -106,7 +108,19 @@ impl Redeemer {
     /// # Errors
     /// `Busy` if too many requests wait; `Store` if the store failed.
     pub async fn act(&self, id: Uuid, action: Action) -> Result<Moved, RedeemError> {
-        let moved = self.write(|answer| Write::Act { one: Move { id, action }, answer }).await;
+        self.carry_out(Move::new(id, action)).await
+    }
+
+    /// Does the same for a person in the console; the audit log records who acted and why.
+    ///
+    /// # Errors
+    /// As [`Self::act`].
+    pub async fn act_by_hand(&self, id: Uuid, action: Action, by_hand: ByHand) -> Result<Moved, RedeemError> {
+        self.carry_out(Move { id, action, by_hand: Some(by_hand) }).await
+    }
+
+    async fn carry_out(&self, one: Move) -> Result<Moved, RedeemError> {
+        let moved = self.write(|answer| Write::Act { one, answer }).await;
         count_moved(&moved);
         moved
     }
@@ -122,6 +136,16 @@ impl Redeemer {
         let validation = validation?.shown(explains);
         refusal_time::wait(&validation.verdict.reasons, explains, asked_at).await;
         Ok(validation)
+    }
+
+    /// Looks up codes as they were typed, and answers in their order; `None` for a text that is no code of a campaign.
+    pub(crate) async fn find_codes(&self, typed: &[&str]) -> Result<Vec<Option<KnownCode>>, StoreError> {
+        self.shared.book.find(typed).await
+    }
+
+    /// Returns why a text is no code, as far as the masks show it.
+    pub(crate) async fn judge_missing(&self, typed: &Typed) -> Result<Missing, StoreError> {
+        self.shared.book.judge(typed).await
     }
 
     async fn ask(&self, request: Request) -> Result<Validation, RedeemError> {

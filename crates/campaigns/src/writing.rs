@@ -248,7 +248,7 @@ async fn expire_overdue(shared: &Shared, full: &FullSubjects) -> Result<usize, S
     if overdue.is_empty() {
         return Ok(0);
     }
-    let moves: Vec<Move> = overdue.into_iter().map(|id| Move { id, action: Action::Expire }).collect();
+    let moves: Vec<Move> = overdue.into_iter().map(|id| Move::new(id, Action::Expire)).collect();
     count_expired(&act(shared, &moves).await?);
     // Also if another process was faster: there is room now.
     Ok(moves.len())

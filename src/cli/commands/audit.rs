@@ -39,7 +39,7 @@ pub struct Audit {
     job: Option<Uuid>,
     /// Only this action: request, import, cancel, end, export, reserve, unreserve, dead_requeue, dead_purge, prune, withdraw,
     /// campaign_create, campaign_change, campaign_activate, campaign_deactivate, segment_change, segment_remove,
-    /// affiliate_rule_change, affiliate_rule_remove, affiliate_exclusions_change,
+    /// affiliate_rule_change, affiliate_rule_remove, affiliate_exclusions_change, referrer_add,
     /// redemption_confirm, redemption_release, redemption_rollback, sums_correct, identity_forget, key_create, key_revoke,
     /// user_add, user_remove, user_role, user_password, user_invite
     #[arg(long)]

@@ -30,6 +30,7 @@ pub(super) mod campaign_codes;
 pub(super) mod campaign_list;
 pub(super) mod segment;
 pub(super) mod trigger;
+mod trigger_prune;
 pub(super) mod segment_members;
 pub(super) mod report;
 pub(super) mod recount;

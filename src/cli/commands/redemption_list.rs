@@ -52,6 +52,7 @@ impl List {
             None => None,
         };
         let filter = RedemptionFilter {
+            code: None,
             identity: identity.map(str::to_owned),
             order: self.order,
             campaign_no,

@@ -1,7 +1,8 @@
-//! `codemint trigger`: sends triggers by hand, and shows what became of them.
+//! `codemint trigger`: sends triggers by hand, shows what became of them, and removes old ones.
 
 use clap::{Args, Subcommand};
 
+use crate::cli::commands::trigger_prune::Prune;
 use crate::cli::support::context::Context;
 use crate::cli::support::document;
 use crate::cli::support::failure::Failure;
@@ -13,11 +14,12 @@ use codemint_offers::read::trigger::{IdFrom, read_trigger};
 use codemint_offers::trigger::document::{IssuedFor, SkippedFor, TriggerDocument, WaitingFor};
 use codemint_store::connection::store::Access;
 
-/// Send triggers, for which campaigns issue codes, and show what became of them
+/// Send triggers, for which campaigns issue codes, show what became of them, and remove old ones
 #[derive(Debug, Subcommand)]
 pub enum TriggerCommand {
     Send(Send),
     Show(Show),
+    Prune(Prune),
 }
 
 impl TriggerCommand {
@@ -25,6 +27,7 @@ impl TriggerCommand {
         match self {
             Self::Send(send) => send.run(context).await,
             Self::Show(show) => show.run(context).await,
+            Self::Prune(prune) => prune.run(context).await,
         }
     }
 }

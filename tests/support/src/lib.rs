@@ -41,6 +41,8 @@ pub mod cases;
 #[cfg(feature = "servers")]
 pub mod codemint;
 #[cfg(feature = "servers")]
+pub mod console;
+#[cfg(feature = "servers")]
 pub mod shown;
 #[cfg(feature = "servers")]
 pub mod site;

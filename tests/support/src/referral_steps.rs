@@ -1,6 +1,6 @@
 //! Steps that tests of referrals share, and the oracle of their trees and rewards.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use codemint_offers::referral::address::Address;
 use codemint_store::connection::store::Store;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::redeem_steps::{create_campaign, definition};
+use crate::schemas::{assert_fits, validator};
 use crate::stores::TestStore;
 
 /// Creates the referral campaign `friends` with these terms and a pool of codes.
@@ -43,6 +44,35 @@ pub fn given(answer: PutReferrer) -> (Uuid, String) {
         PutReferrer::Done { id, code, .. } => (id, code),
         other => panic!("{other:?}"),
     }
+}
+
+/// Panics unless the outbox has one event for each state that each referral has reached and no other, each of the published form and
+/// without codes and addresses. All changes must have emitted events.
+pub async fn judge_referral_events(place: &TestStore) {
+    let sql = "select redemption_id, referrer_id, state, reward_code is not null from referrals";
+    let mut expected = BTreeSet::new();
+    for (redemption, referrer, state, was_rewarded) in place.all::<(Uuid, Uuid, String, bool)>(sql).await {
+        let states = [Some("pending"), was_rewarded.then_some("rewarded"), (state == "void").then_some("void")];
+        expected.extend(states.into_iter().flatten().map(|state| (redemption, referrer, state.to_owned())));
+    }
+    let sql = "select message_id, message_type, routing_key, cast(payload as text) from outbox where routing_key like 'referral.%'";
+    let (mut found, form) = (Vec::new(), validator("referral-event"));
+    let codes = place.texts("select code from assignments").await;
+    for (id, event_type, key, payload) in place.all::<(String, String, String, String)>(sql).await {
+        let event: Value = serde_json::from_str(&payload).expect("JSON");
+        assert_fits(&form, &event);
+        assert!(!payload.contains('@') && codes.iter().all(|code| !payload.contains(code)), "{payload}");
+        let named = |name: &str| event["data"][name].as_str().expect("a text").to_owned();
+        let state = named("state");
+        assert_eq!((&event["id"], &event["type"]), (&json!(id), &json!(event_type)), "{event}");
+        assert_eq!(event_type, format!("codemint.{key}.v1"), "{event}");
+        assert_eq!(key, format!("referral.{state}"), "{event}");
+        let ids = ["redemption_id", "referrer_id"].map(|name| named(name).parse::<Uuid>().expect("a UUID"));
+        assert_eq!(event["subject"], named("redemption_id"));
+        found.push((ids[0], ids[1], state));
+    }
+    found.sort();
+    assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
 }
 
 type NodeRow = (Uuid, i64, String, String, Option<Uuid>, i32, i32);

@@ -13,3 +13,4 @@ pub mod token;
 pub mod session;
 pub mod invitation;
 pub mod user;
+pub mod reason;

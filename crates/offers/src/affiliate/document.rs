@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::affiliate::book::{Resolved, RuleBook};
+use crate::affiliate::book::Resolved;
 use crate::affiliate::exclusion::Exclusion;
 use crate::affiliate::rule::{Period, Rule};
 
@@ -80,9 +80,9 @@ pub struct ResolvedDocument {
 }
 
 impl ResolvedDocument {
-    /// Resolves a reference at this time.
-    pub fn new(book: &RuleBook, reference: &str, now: DateTime<Utc>) -> Self {
-        match book.resolve(reference, now) {
+    /// Returns what became of a reference.
+    pub fn of(resolved: Resolved<'_>, reference: &str) -> Self {
+        match resolved {
             Resolved::Offered { reference, rule } => {
                 let (rule, campaign) = (Some(rule.name.clone()), Some(rule.campaign.clone()));
                 Self { reference, rule, campaign, reason: None }

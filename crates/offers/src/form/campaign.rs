@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
 use crate::form::amounts::{basis_points, minor_units, whole};
+use crate::form::condition::json_of;
 use crate::form::fields::Fields;
 use crate::form::local_time::instant;
 use crate::money::Currency;
@@ -240,12 +241,7 @@ impl Form<'_> {
     }
 
     fn condition(&mut self) -> Option<Value> {
-        let is_json = |text: &str| serde_json::from_str::<Value>(text);
-        self.read("condition", |text| {
-            is_json(text).map_err(|error| {
-                format!("this is not JSON, in line {}, column {}; write a condition as docs/campaigns.md shows", error.line(), error.column())
-            })
-        })
+        self.read("condition", json_of)
     }
 
     fn referral(&mut self) -> Value {

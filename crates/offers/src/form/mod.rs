@@ -7,3 +7,7 @@ pub mod days;
 pub mod campaign;
 pub mod campaign_fields;
 pub mod trial;
+pub mod pasted;
+pub mod condition;
+pub mod segment;
+pub mod affiliate_rule;

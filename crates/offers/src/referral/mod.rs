@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod document;
+pub mod event;
 pub mod state;
 pub mod template;
 pub mod terms;

@@ -5,6 +5,7 @@ use std::fs;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_offers::redemption::event::Event;
+use codemint_offers::referral::event::ReferralEvent;
 use codemint_offers::trigger::document::TriggerRequest;
 use codemint_offers::trigger::event::TriggerEvent;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
@@ -45,6 +46,7 @@ fn the_published_schemas_match_the_types() {
     for (name, schema) in [
         (NAME, schema_of::<Definition>(read.clone())),
         ("redemption-event", schema_of::<Event>(told.clone())),
+        ("referral-event", schema_of::<ReferralEvent>(told.clone())),
         ("trigger-message", schema_of::<TriggerRequest>(read)),
         ("trigger-event", schema_of::<TriggerEvent>(told)),
     ] {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use codemint_codes::identity::IdentityKey;
 use codemint_codes::wire::message::Envelope;
-use codemint_offers::campaign::definition::Definition;
+use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::read::trigger::{IdFrom, decode_trigger, read_trigger};
-use codemint_offers::trigger::decide::{Decision, TriggerFacts, decide};
+use codemint_offers::trigger::decide::{Decision, TriggerFacts, decide, is_concerned};
 use codemint_offers::trigger::document::{TriggerDocument, TriggerRequest};
 use codemint_offers::trigger::event::TriggerEvent;
 use codemint_offers::trigger::record::Trigger;
@@ -96,6 +96,21 @@ fn each_reason_to_skip_a_trigger_stands_alone() {
     }
     let issued = decided(&campaign(&json!({})), &trigger(&json!({})), true, false);
     assert_eq!(issued, Decision::Skip(SkipReason::AlreadyGenerated));
+}
+
+/// A definition that is read has types of triggers only if it is restricted. Should another kind have them all the same, its codes would
+/// be given to one identity each, though anybody may use them.
+#[test]
+fn triggers_concern_restricted_campaigns_alone() {
+    let restricted = campaign(&json!({}));
+    assert!(is_concerned(&restricted, "location.created"));
+    assert!(!is_concerned(&restricted, "location.moved"));
+    for kind in [Kind::Public, Kind::Private] {
+        let other = Definition { kind, ..restricted.clone() };
+        assert!(!is_concerned(&other, "location.created"), "{kind:?}");
+        let decision = decided(&other, &trigger(&json!({})), false, false);
+        assert_eq!(decision, Decision::Skip(SkipReason::UseCaseNotMet), "{kind:?}");
+    }
 }
 
 /// The documents promise the first reason that applies: a campaign that is against everything names one after the other.

@@ -246,7 +246,7 @@ async fn replace(
     let rule = Box::new(in_time(find(&api, &name)).await?.rule);
     let (done, answer) = oneshot::channel();
     let errand = |list| ListErrand::Exclusions(NewExclusions { rule, list, caller: caller.caller(), done });
-    Ok(Json(api.have_list_read(request.into_body(), errand, answer).await?))
+    Ok(Json(api.have_list_read(request.into_body().into_data_stream(), errand, answer).await?))
 }
 
 /// Returns the reference that a path names.

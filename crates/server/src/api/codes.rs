@@ -1,9 +1,9 @@
 //! Codes of campaigns: ordered by their number, or for a list of identities.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
@@ -87,8 +87,9 @@ async fn order(
     let campaign = api.campaign(&name).await?;
     if is_csv(request.headers()) {
         refuse_encoded(request.headers())?;
-        let ListOrdered { job, list } =
-            order_for_list(&api, campaign, &caller.caller(), request.into_body()).await?;
+        let (errand, ordered) = codes_for_list(campaign, caller.caller().to_string())?;
+        let body = request.into_body().into_data_stream();
+        let ListOrdered { job, list } = api.have_list_read(body, errand, ordered).await?;
         return Ok(answer(job.as_ref(), Some(list)));
     }
     let ordered = async {
@@ -122,16 +123,14 @@ pub(crate) async fn order_number(
     stored_job(&request, api.store.put_job(id, &request).await?)
 }
 
-/// Orders a code for each identity of a list.
+/// Returns the errand of an order of a code for each identity of a list, and what receives its result.
 ///
 /// # Errors
-/// Why nothing was ordered.
-pub(crate) async fn order_for_list(
-    api: &Api,
+/// `public-campaign` or `not-restricted`
+pub(crate) fn codes_for_list(
     campaign: Campaign,
-    caller: &Caller,
-    body: Body,
-) -> Result<ListOrdered, Problem> {
+    asked_by: String,
+) -> Result<(impl FnOnce(File) -> ListErrand, oneshot::Receiver<Result<ListOrdered, Problem>>), Problem> {
     match campaign.definition.kind {
         Kind::Restricted => {}
         Kind::Public => return Err(public(&campaign.definition.name)),
@@ -142,9 +141,8 @@ pub(crate) async fn order_for_list(
         }
     }
     let (done, ordered) = oneshot::channel();
-    let asked_by = caller.to_string();
-    let errand = |list| ListErrand::Codes(CodesForList { campaign: Box::new(campaign), list, asked_by, done });
-    api.have_list_read(body, errand, ordered).await
+    let campaign = Box::new(campaign);
+    Ok((move |list| ListErrand::Codes(CodesForList { campaign, list, asked_by, done }), ordered))
 }
 
 fn answer(job: Option<&Job>, list: Option<ListDocument>) -> Response {

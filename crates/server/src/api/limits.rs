@@ -15,6 +15,7 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use uuid::Uuid;
 
+use crate::api::click_limit::ClickLimit;
 use crate::api::problem::{Kind, Problem, kind};
 
 /// After this many failures, those that are over are forgotten.
@@ -36,6 +37,8 @@ pub struct LimitSettings {
     pub requests_per_second: Option<NonZeroU32>,
     /// Wrong codes of an actor in a minute, or of a key whose requests name none; wrong keys of a client.
     pub failures_per_minute: Option<NonZeroU32>,
+    /// Clicks of a client's address that count in a minute.
+    pub clicks_per_minute: Option<NonZeroU32>,
 }
 
 /// The limits of one process.
@@ -44,6 +47,7 @@ pub struct Limits {
     requests: Option<DefaultKeyedRateLimiter<Uuid>>,
     guessers: Option<Mutex<Guessers>>,
     hasher: RandomState,
+    pub(crate) clicks: ClickLimit,
 }
 
 /// A key with an actor that its request names, or a client that names unknown keys.
@@ -77,6 +81,7 @@ impl Limits {
             requests: settings.requests_per_second.map(|limit| RateLimiter::keyed(Quota::per_second(limit))),
             guessers: quota.map(|quota| Mutex::new(Guessers::new(quota))),
             hasher: RandomState::new(),
+            clicks: ClickLimit::new(settings.clicks_per_minute),
         }
     }
 

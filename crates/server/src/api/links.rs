@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use chrono::Utc;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::link::banner::banner;
 use codemint_offers::link::target::{NoTarget, Origin, carried_code, landing_page, link, with_click};
 use codemint_store::figures::clicks::Click;
+use codemint_telemetry::metrics::clicks as metrics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use crate::api::access::{Allowed, Manage};
 use crate::api::body::{InPath, InQuery};
+use crate::api::observing::Seen;
 use crate::api::problem::{NOT_FOUND, Problem, refusal};
 use crate::api::service::{Api, no_campaign};
 
@@ -65,7 +67,7 @@ impl OriginParameters {
 /// Follow a link: the click is counted, and the answer leads to the campaign's landing page
 ///
 /// The landing page gets `click_id`, and the code of a public campaign as `code`, beside `source`, `ad` and `affiliate`. No key is needed.
-/// Other parameters are ignored, since networks add their own.
+/// Other parameters are ignored, since networks add their own. Clicks of an address beyond links.clicks_per_minute are not counted.
 #[utoipa::path(
     get, path = "/go/{campaign}", tag = "links", operation_id = "follow_link",
     params(("campaign" = String, Path, description = "The name of the campaign"), OriginParameters),
@@ -78,6 +80,7 @@ async fn follow(
     State(api): State<Arc<Api>>,
     InPath(name): InPath<String>,
     RawQuery(query): RawQuery,
+    seen: Option<Extension<Seen>>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -93,7 +96,12 @@ async fn follow(
     if method == Method::GET && !is_prefetch(&headers) {
         let day = now.with_timezone(&definition.zone).date_naive();
         let Origin { source, ad, affiliate } = origin;
-        api.clicks.count(Click { id, campaign_no: campaign.no, source, ad, affiliate, day, at: now });
+        let click = Click { id, campaign_no: campaign.no, source, ad, affiliate, day, at: now };
+        if seen.is_none_or(|Extension(seen)| api.limits.clicks.admits(seen.client)) {
+            api.clicks.count(click);
+        } else {
+            metrics::clicked("throttled", 1);
+        }
     }
     let location = HeaderValue::from_str(target.as_str()).map_err(|_| Problem::internal("an address is no header"))?;
     let no_store = HeaderValue::from_static("no-store");

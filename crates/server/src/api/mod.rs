@@ -6,6 +6,7 @@ pub(crate) mod affiliate_rules;
 pub(crate) mod audit;
 pub(crate) mod body;
 pub(crate) mod campaigns;
+pub(crate) mod click_limit;
 pub(crate) mod codes;
 pub mod document;
 pub(crate) mod identity;

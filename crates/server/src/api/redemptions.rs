@@ -191,8 +191,14 @@ fn empty() -> Value {
 }
 
 async fn act(api: &Api, id: Uuid, action: Action) -> Result<Json<RedemptionDocument>, Problem> {
-    match api.redeemer.act(id, action).await? {
-        Moved::Done { redemption, .. } => Ok(Json((&*redemption).into())),
+    let redemption = moved(id, api.redeemer.act(id, action).await?)?;
+    Ok(Json((&redemption).into()))
+}
+
+/// Returns the redemption after an action, or the problem of one that was refused.
+pub(crate) fn moved(id: Uuid, moved: Moved) -> Result<Redemption, Problem> {
+    match moved {
+        Moved::Done { redemption, .. } => Ok(*redemption),
         Moved::Unknown => Err(unknown(id)),
         Moved::WrongState(state) => {
             let detail = format!("the redemption is {}", state.into_str().replace('_', " "));
@@ -232,8 +238,13 @@ async fn show(
     _caller: Allowed<Redeem>,
     InPath(id): InPath<Uuid>,
 ) -> Result<Json<RedemptionDocument>, Problem> {
-    let found = api.store.find_redemption(id).await?;
-    found.map(|redemption| Json((&redemption).into())).ok_or_else(|| unknown(id))
+    Ok(Json((&find(&api, id).await?).into()))
+}
+
+/// # Errors
+/// `not-found` if there is no such redemption.
+pub(crate) async fn find(api: &Api, id: Uuid) -> Result<Redemption, Problem> {
+    api.store.find_redemption(id).await?.ok_or_else(|| unknown(id))
 }
 
 /// Which redemptions are listed.
@@ -278,7 +289,7 @@ async fn list(
         None => None,
     };
     // With one more, the page knows whether another one follows.
-    let filter = RedemptionFilter { identity, order, campaign_no, before, limit: most + 1 };
+    let filter = RedemptionFilter { code: None, identity, order, campaign_no, before, limit: most + 1 };
     let found = api.store.list_redemptions(&filter).await?;
     let page = Page::cut(found, most, |last| (last.held_at, last.id));
     Ok(Json(page.map(|redemption| (&redemption).into())))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use codemint_campaigns::referring::put_referrer;
 use codemint_offers::read::referral::{ReferrerRequest, read_referrer};
 use codemint_offers::referral::document::{ReferrerDocument, ReferrerState};
 use codemint_store::referrals::referrers::{NewReferrer, PutReferrer};
@@ -54,7 +55,7 @@ async fn put(
 /// Why the person gets none.
 pub(crate) async fn name(api: &Api, id: Uuid, request: ReferrerRequest) -> Result<ReferrerDocument, Problem> {
     let ReferrerRequest { campaign, address } = request;
-    match api.store.put_referrer(&NewReferrer { id, campaign: campaign.clone(), address }).await? {
+    match put_referrer(&api.store, &NewReferrer { id, campaign: campaign.clone(), address }).await? {
         PutReferrer::Done { id, code, definition, is_new } => {
             Ok(ReferrerDocument::new(id, &definition, code, !is_new))
         }

@@ -147,7 +147,7 @@ async fn put_members(
     require_csv(request.headers())?;
     let (done, answer) = oneshot::channel();
     let errand = |list| ListErrand::Members(NewMembers { segment, list, caller: caller.caller(), done });
-    Ok(Json(api.have_list_read(request.into_body(), errand, answer).await?))
+    Ok(Json(api.have_list_read(request.into_body().into_data_stream(), errand, answer).await?))
 }
 
 /// # Errors

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::Bytes;
 use codemint_campaigns::affiliates::AffiliateBook;
 use codemint_campaigns::clicking::ClickCounter;
 use codemint_campaigns::issuing::Issuer;
@@ -18,6 +18,7 @@ use codemint_offers::campaign::definition::Definition;
 use codemint_offers::link::target::LinkSettings;
 use codemint_store::campaigns::definitions::Campaign;
 use codemint_store::connection::store::Store;
+use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -152,18 +153,18 @@ impl Api {
 }
 
 impl Api {
-    /// Receives a list and waits until the program has done its errand.
+    /// Receives a list, piece by piece, and waits until the program has done its errand.
     ///
     /// # Errors
     /// `busy` if too many lists are being received; `timeout` if the errand takes long, which is done all the same.
-    pub(crate) async fn have_list_read<T>(
+    pub(crate) async fn have_list_read<T, E>(
         &self,
-        body: Body,
+        pieces: impl Stream<Item = Result<Bytes, E>> + Send,
         errand: impl FnOnce(File) -> ListErrand,
         answer: oneshot::Receiver<Result<T, Problem>>,
     ) -> Result<T, Problem> {
         let _permit = self.slots.lists.take()?;
-        let list = spool::receive(body).await?;
+        let list = spool::receive(pieces).await?;
         self.lists.send(errand(list)).await.map_err(|_ended| Problem::busy())?;
         match timeout(ERRAND_TIMEOUT, answer).await {
             Ok(done) => done.map_err(|_ended| Problem::busy())?,

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
+use std::pin::pin;
 use std::time::Duration;
 
-use axum::body::Body;
-use futures_util::StreamExt;
+use axum::body::Bytes;
+use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::problem::{INVALID, Problem, TIMEOUT, TOO_LARGE};
@@ -18,14 +19,14 @@ const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 const BODY_TIMEOUT: Duration = Duration::from_secs(3600);
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Receives a body; returns the file, which ends with its last user, at its beginning.
+/// Receives a body in pieces; returns the file, which ends with its last user, at its beginning.
 ///
 /// # Errors
 /// `too-large` beyond 4 GiB, `timeout` if the client pauses, and `invalid` if the body ends early.
-pub(super) async fn receive(body: Body) -> Result<File, Problem> {
+pub(super) async fn receive<E>(pieces: impl Stream<Item = Result<Bytes, E>> + Send) -> Result<File, Problem> {
     let file = tempfile::tempfile().map_err(|error| disk_problem(&error))?;
     let (mut writer, mut length) = (BufWriter::with_capacity(BUFFER_BYTES, file), 0_u64);
-    let (mut pieces, end) = (body.into_data_stream(), Instant::now() + BODY_TIMEOUT);
+    let (mut pieces, end) = (pin!(pieces), Instant::now() + BODY_TIMEOUT);
     loop {
         let piece = timeout_at(end.min(Instant::now() + PIECE_TIMEOUT), pieces.next()).await;
         let piece = match piece.map_err(|_elapsed| slow())? {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -33,8 +33,15 @@ pub async fn show_problems(State(api): State<Arc<Api>>, request: Request, next: 
     let id = request.extensions().get::<Seen>().map(|seen| seen.id.to_string()).unwrap_or_default();
     let headers = request.headers().clone();
     let mut response = next.run(request).await;
-    let problem = response.extensions_mut().remove::<Problem>().or_else(|| Problem::of_status(response.status()));
-    let Some(problem) = problem else { return response };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return show(&api, &headers, problem, id).await;
+    }
+    let Some(problem) = Problem::of_status(response.status()) else { return response };
+    if response.headers().contains_key(CONTENT_TYPE) {
+        // A form that was refused says why.
+        response.extensions_mut().insert(ShownProblem(problem));
+        return response;
+    }
     show(&api, &headers, problem, id).await
 }
 

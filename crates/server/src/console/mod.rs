@@ -2,6 +2,8 @@
 
 pub mod router;
 mod campaigns;
+mod codes;
+mod redemptions;
 pub(crate) mod jobs;
 mod keys;
 mod assets;
@@ -15,6 +17,7 @@ mod people;
 mod posted;
 mod referrals;
 mod reports;
+mod upload;
 mod session_cookie;
 mod shown;
 mod sign_in;

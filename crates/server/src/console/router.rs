@@ -12,7 +12,9 @@ use crate::api::observing::{limit_number, limit_time};
 use crate::api::service::Api;
 use crate::console::failure::{no_such_path, show_problems};
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
-use crate::console::{assets, audit, campaigns, jobs, keys, people, referrals, reports, sign_in, system};
+use crate::console::{
+    assets, audit, campaigns, codes, jobs, keys, people, redemptions, referrals, reports, sign_in, system,
+};
 
 /// Returns the router of all pages.
 pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
@@ -35,9 +37,14 @@ pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .merge(campaigns::orders::routes())
         .merge(campaigns::versions::routes())
         .merge(campaigns::trial::routes())
+        .merge(codes::find::routes())
+        .merge(redemptions::list::routes())
+        .merge(redemptions::details::routes())
         .merge(sign_in::routes())
         .merge(assets::routes())
         .layer(middleware::from_fn(limit_time))
+        // Their bodies may take longer.
+        .merge(campaigns::orders::streaming_routes())
         .layer(middleware::from_fn(limit_number()))
         .layer(middleware::from_fn_with_state(Arc::clone(api), show_problems))
         .fallback(no_such_path)

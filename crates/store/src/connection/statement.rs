@@ -225,8 +225,9 @@ fn translated(sql: &str) -> String {
     })
 }
 
-/// Removes `for update`, also of one table, and also with `skip locked`.
+/// Removes `for key share`, and `for update`, also of one table, and also with `skip locked`.
 fn without_row_locks(sql: &str) -> String {
+    let sql = sql.replace("for key share", "");
     let mut parts = sql.split("for update");
     let mut kept = parts.next().unwrap_or_default().to_owned();
     for part in parts {

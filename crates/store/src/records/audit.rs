@@ -70,7 +70,9 @@ pub enum Action {
     AffiliateRuleRemove,
     /// The exclusions of a rule were changed.
     AffiliateExclusionsChange,
-    /// A redemption was changed by hand; the detail is its id.
+    /// A person got a code of a referral campaign to pass on; the detail is the id of the referrer.
+    ReferrerAdd,
+    /// A redemption was changed by hand; the detail is its id, and the reason that a person gave in the console.
     RedemptionConfirm,
     RedemptionRelease,
     RedemptionRollback,

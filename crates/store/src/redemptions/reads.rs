@@ -1,5 +1,7 @@
 //! Reads of redemptions, and of the codes of an identity.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -8,6 +10,7 @@ use crate::campaigns::definitions::Campaign;
 use crate::connection::error::StoreError;
 use crate::connection::statement::{List, Time};
 use crate::connection::store::Store;
+use crate::records::rows::unsigned;
 use crate::redemptions::facts::Lock;
 use crate::redemptions::rows::{RedemptionRow, SELECT};
 use codemint_codes::identity::FORGOTTEN;
@@ -15,9 +18,11 @@ use codemint_offers::redemption::ledger::Remaining;
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::referral::address::strict_form;
 
-/// Which redemptions are listed, newest first. At least one of the first three is given.
-#[derive(Clone, Debug, Default)]
+/// Which redemptions are listed, newest first. At least one of the first four is given. `Debug` shows neither the code nor the identity.
+#[derive(Clone, Default)]
 pub struct RedemptionFilter {
+    /// A code as it is stored.
+    pub code: Option<String>,
     pub identity: Option<String>,
     pub order: Option<String>,
     pub campaign_no: Option<i64>,
@@ -25,6 +30,23 @@ pub struct RedemptionFilter {
     pub before: Option<(DateTime<Utc>, Uuid)>,
     pub limit: u32,
 }
+
+impl fmt::Debug for RedemptionFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedemptionFilter").field("campaign_no", &self.campaign_no).finish_non_exhaustive()
+    }
+}
+
+/// The uses of a code that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeUses {
+    pub count: u64,
+    /// True if there are more: those of a code without a limit are counted up to [`USES_COUNTED_MAX`].
+    pub has_more: bool,
+}
+
+/// The maximum number of uses that are counted of a code without a limit.
+pub const USES_COUNTED_MAX: u64 = 1000;
 
 /// A code that is bound to an identity.
 #[derive(Clone, Debug, FromRow)]
@@ -55,9 +77,9 @@ impl Store {
         Ok(found.into_iter().next())
     }
 
-    /// Lists redemptions by an index: those of an order, of an identity, or else of a campaign.
+    /// Lists redemptions by an index: those of a code, of an order, of an identity, or else of a campaign.
     pub async fn list_redemptions(&self, filter: &RedemptionFilter) -> Result<Vec<Redemption>, StoreError> {
-        let RedemptionFilter { identity, order, campaign_no, before, limit } = filter;
+        let RedemptionFilter { code, identity, order, campaign_no, before, limit } = filter;
         let identities = match identity {
             Some(identity) => {
                 let key = self.identity_key().await?;
@@ -74,6 +96,7 @@ impl Store {
                 next += if text.contains("$m") { 2 } else { 1 };
             }
         };
+        condition(code.is_some(), "r.code = $n");
         condition(identity.is_some(), "r.identity = any($n)");
         condition(order.is_some(), "r.order_ref = $n");
         condition(campaign_no.is_some(), "r.campaign_no = $n");
@@ -84,6 +107,9 @@ impl Store {
         let conditions = conditions.join(" and ");
         let sql = format!("{SELECT} where {conditions} order by r.held_at desc, r.id desc limit {limit}");
         let mut query = self.query(sql);
+        if let Some(code) = code {
+            query = query.bind(code);
+        }
         if identity.is_some() {
             query = query.bind(List(&identities));
         }
@@ -98,6 +124,23 @@ impl Store {
         }
         let rows: Vec<RedemptionRow> = query.fetch_all().await?;
         rows.into_iter().map(Redemption::try_from).collect()
+    }
+
+    /// Counts the uses of a code of a campaign: what is taken of its limit, with what was pruned; without a limit, its redemptions.
+    pub async fn count_uses(&self, campaign_no: i64, code: &str) -> Result<CodeUses, StoreError> {
+        const TAKEN: &str = "select taken from allowances where campaign_no = $1 and scope = 'code' and subject = $2";
+        const COUNTED: &str = "
+            select count(*)
+              from (select 1 from redemptions
+                     where code = $1 and (state in ('held', 'confirmed') or (state = 'rolled_back' and keep_use))
+                     limit $2) as counted";
+        let taken: Option<(i64,)> = self.query(TAKEN).bind(campaign_no).bind(code).fetch_optional().await?;
+        if let Some((taken,)) = taken {
+            return Ok(CodeUses { count: unsigned("allowances", taken)?, has_more: false });
+        }
+        let counted = self.query(COUNTED).bind(code).bind(USES_COUNTED_MAX as i64 + 1).fetch_value::<i64>().await?;
+        let counted: u64 = unsigned("redemptions", counted)?;
+        Ok(CodeUses { count: counted.min(USES_COUNTED_MAX), has_more: counted > USES_COUNTED_MAX })
     }
 
     /// Lists the codes that are bound to an identity, by the names of their campaigns.

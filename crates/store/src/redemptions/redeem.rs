@@ -144,7 +144,7 @@ impl StoreTransaction {
         self.delete_redemptions(&refused).await?;
         self.change_allowances(&ledger.changes_since(&stored.rows)).await?;
         reach(failpoint::ALLOWANCES_CHANGED).await?;
-        answers.put_referrals(self.put_referrals(&referrals).await?);
+        answers.put_referrals(self.put_referrals(&referrals, options.emits_events, facts.now).await?);
         self.put_effects(&effects, options.emits_events).await?;
         Ok(Some(answers.finish()))
     }

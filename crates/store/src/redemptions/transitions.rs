@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::connection::error::{StoreError, reach, require_rows};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
+use crate::records::actor::Caller;
 use crate::records::audit::{self, AuditEntry};
 use crate::redemptions::allowances::NewAllowance;
 use crate::redemptions::definition_cache::DefinitionCache;
@@ -17,6 +18,7 @@ use crate::redemptions::facts::{Facts, Lock, Subjects};
 use crate::redemptions::rows::{json_of, row_of};
 use crate::referrals::changes::ReferralChanges;
 use codemint_codes::identity::IdentityKey;
+use codemint_offers::access::reason::Reason;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::condition::facts::Facts as ConditionFacts;
 use codemint_offers::redemption::event::Event;
@@ -25,7 +27,7 @@ use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::state::State;
 use codemint_offers::redemption::transition::{Action, ConfirmFacts, Outcome, act, takings};
 use codemint_offers::verdict::facts::Context;
-use codemint_offers::verdict::reason::Reason;
+use codemint_offers::verdict::reason::Reason as Refusal;
 use codemint_telemetry::failpoint;
 
 /// An action on a redemption.
@@ -33,6 +35,22 @@ use codemint_telemetry::failpoint;
 pub struct Move {
     pub id: Uuid,
     pub action: Action,
+    /// The person who acts, if one does in the console: the audit log records it.
+    pub by_hand: Option<ByHand>,
+}
+
+/// A person who acts on a redemption in the console, and why.
+#[derive(Clone, Debug)]
+pub struct ByHand {
+    pub caller: Caller,
+    pub reason: Reason,
+}
+
+impl Move {
+    /// Returns an action that no person of the console takes.
+    pub const fn new(id: Uuid, action: Action) -> Self {
+        Self { id, action, by_hand: None }
+    }
 }
 
 /// The answer to an action.
@@ -46,7 +64,7 @@ pub enum Moved {
     Unknown,
     WrongState(State),
     DifferentRequest,
-    Refused(Vec<Reason>),
+    Refused(Vec<Refusal>),
     /// Somebody else is changing it. Only where locked rows are skipped.
     Locked,
 }
@@ -133,7 +151,7 @@ impl StoreTransaction {
                 let is_exclusive = locked.definitions.get(&one.id).is_some_and(|definition| definition.exclusive);
                 locked.facts.change_earlier(after, is_exclusive);
                 changed.push((state, (**after).clone()));
-                entries.extend(entry(&one.action, after).filter(|_| options.audits));
+                entries.extend(entry(one, after).filter(|_| options.audits || one.by_hand.is_some()));
             }
             answers.push(answer(before, outcome));
         }
@@ -142,7 +160,7 @@ impl StoreTransaction {
         self.update_redemptions(&changed).await?;
         self.change_allowances(&ledger.changes_since(&locked.allowances)).await?;
         reach(failpoint::ALLOWANCES_CHANGED).await?;
-        let mut referrals = self.put_referrals(&referrals).await?;
+        let mut referrals = self.put_referrals(&referrals, options.emits_events, locked.facts.now).await?;
         for answer in &mut answers {
             if let Moved::Done { redemption, is_changed: true } = answer {
                 referrals.put_into(redemption);
@@ -307,8 +325,8 @@ impl Locked {
 }
 
 /// Returns the entry about an action that has changed a redemption; `None` for a deadline, which nobody acts on.
-fn entry(action: &Action, after: &Redemption) -> Option<AuditEntry> {
-    let action = match action {
+fn entry(one: &Move, after: &Redemption) -> Option<AuditEntry> {
+    let action = match &one.action {
         Action::Confirm { .. } => audit::Action::RedemptionConfirm,
         Action::Release => audit::Action::RedemptionRelease,
         Action::RollBack { .. } => audit::Action::RedemptionRollback,
@@ -316,8 +334,12 @@ fn entry(action: &Action, after: &Redemption) -> Option<AuditEntry> {
     };
     // A confirmation may be refused and change the redemption: it expires.
     let outcome = if after.state == State::Expired { audit::Outcome::Refused } else { audit::Outcome::Done };
-    let entry = AuditEntry { campaign: Some(after.campaign.clone()), ..AuditEntry::new(action, outcome) };
-    Some(entry.with_detail(&after.id.to_string()))
+    let campaign = Some(after.campaign.clone());
+    let (asked_by, detail) = match &one.by_hand {
+        Some(ByHand { caller, reason }) => (Some(caller.to_string()), format!("{}: {reason}", after.id)),
+        None => (None, after.id.to_string()),
+    };
+    Some(AuditEntry { campaign, asked_by, ..AuditEntry::new(action, outcome) }.with_detail(&detail))
 }
 
 fn answer(before: &Redemption, outcome: Outcome) -> Moved {

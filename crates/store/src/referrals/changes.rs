@@ -11,9 +11,11 @@ use crate::connection::error::{StoreError, require_rows};
 use crate::connection::statement::time_text;
 use crate::connection::transaction::StoreTransaction;
 use crate::referrals::tree::Referrals;
+use crate::referrals::voiding::RolledBack;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::redemption::record::{Redemption, Referred};
 use codemint_offers::redemption::state::State;
+use codemint_offers::referral::event::ReferralChanged;
 use codemint_offers::referral::state::ReferralState;
 use codemint_offers::referral::tree::Place;
 
@@ -21,13 +23,16 @@ use codemint_offers::referral::tree::Place;
 #[derive(Default)]
 pub(crate) struct ReferralChanges {
     confirmed: Vec<Confirmed>,
-    void: Vec<Uuid>,
+    rolled_back: Vec<RolledBack>,
 }
 
 /// A friend whose redemption was confirmed.
 struct Confirmed {
     redemption_id: Uuid,
     campaign_no: i64,
+    campaign: String,
+    /// The name of the campaign that rewards the referrer.
+    reward_campaign: Option<String>,
     referrer_id: Uuid,
     /// The digest of the strict form of the address, and the address.
     friend: String,
@@ -69,7 +74,7 @@ impl ReferralsNow {
 
 impl ReferralChanges {
     pub(crate) const fn is_empty(&self) -> bool {
-        self.confirmed.is_empty() && self.void.is_empty()
+        self.confirmed.is_empty() && self.rolled_back.is_empty()
     }
 
     /// Adds the change of a redemption; `before` is the state before it, and `friend` the digest of the friend's address.
@@ -84,7 +89,8 @@ impl ReferralChanges {
     ) {
         let Some(terms) = definition.referral.as_ref().filter(|_| definition.is_referral()) else { return };
         if after.state == State::RolledBack && before != Some(State::RolledBack) && !after.keep_use {
-            self.void.push(after.id);
+            let (campaign, reward_campaign) = (after.campaign.clone(), terms.reward_campaign.clone());
+            self.rolled_back.push(RolledBack { redemption_id: after.id, campaign, reward_campaign });
         }
         let is_confirmed = after.state == State::Confirmed && before != Some(State::Confirmed);
         let Some(friend) = friend.filter(|_| is_confirmed) else { return };
@@ -96,6 +102,8 @@ impl ReferralChanges {
         self.confirmed.push(Confirmed {
             redemption_id: after.id,
             campaign_no: after.campaign_no,
+            campaign: after.campaign.clone(),
+            reward_campaign: terms.reward_campaign.clone(),
             referrer_id,
             friend: friend.to_owned(),
             address: after.identity.clone().unwrap_or_default(),
@@ -107,9 +115,28 @@ impl ReferralChanges {
     }
 }
 
+impl Confirmed {
+    /// Returns the new referral.
+    fn referral(&self) -> ReferralChanged {
+        ReferralChanged {
+            redemption_id: self.redemption_id,
+            referrer_id: self.referrer_id,
+            campaign: self.campaign.clone(),
+            state: ReferralState::Pending,
+            reward_campaign: self.reward_campaign.clone(),
+            reward_due_at: self.reward_due_at,
+        }
+    }
+}
+
 impl StoreTransaction {
-    /// Writes changes. The referrers are locked.
-    pub(crate) async fn put_referrals(&mut self, changes: &ReferralChanges) -> Result<ReferralsNow, StoreError> {
+    /// Writes changes, and with `emits_events` an event about each. The referrers are locked.
+    pub(crate) async fn put_referrals(
+        &mut self,
+        changes: &ReferralChanges,
+        emits_events: bool,
+        time: DateTime<Utc>,
+    ) -> Result<ReferralsNow, StoreError> {
         let mut now = ReferralsNow::default();
         if changes.is_empty() {
             return Ok(now);
@@ -127,13 +154,17 @@ impl StoreTransaction {
         self.move_friends(&changes.confirmed).await?;
         self.add_children(&children).await?;
         self.insert_referrals(&changes.confirmed).await?;
-        self.void_referrals(&changes.void).await?;
+        let void = self.void_referrals(&changes.rolled_back).await?;
+        if emits_events {
+            let pending = changes.confirmed.iter().map(Confirmed::referral);
+            self.put_referral_events(pending.chain(void), time).await?;
+        }
         for one in &changes.confirmed {
             let friend = (one.campaign_no, &*one.friend);
             let issued_code = codes.get(&friend).or(others.get(&friend)).or(one.known_code.as_ref()).cloned();
             now.confirmed.insert(one.redemption_id, Referred { state: ReferralState::Pending, issued_code });
         }
-        now.void.extend(&changes.void);
+        now.void.extend(changes.rolled_back.iter().map(|one| one.redemption_id));
         Ok(now)
     }
 

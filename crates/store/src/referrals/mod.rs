@@ -2,6 +2,7 @@
 
 pub(crate) mod tree;
 pub(crate) mod changes;
+mod events;
 mod voiding;
 pub mod referrers;
 pub mod reads;

@@ -6,6 +6,7 @@ use crate::campaigns::pool::{IssueOutcome, SharedCampaign, ToIssue, refusal_of_t
 use crate::connection::error::{StoreError, reach};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
+use crate::records::audit::{Action, AuditEntry, Outcome};
 use codemint_codes::identity::IdentityKey;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::referral::address::Address;
@@ -103,9 +104,12 @@ impl StoreTransaction {
         };
         let SharedCampaign { no, definition, .. } = campaign;
         let insert = self.query(SQL).bind(new.id).bind(no).bind(digest).bind(plain).bind(code.clone());
-        let is_stored = insert.bind(request_digest).execute().await? == 1;
+        if insert.bind(request_digest).execute().await? == 0 {
+            return Ok(None);
+        }
+        self.put_audit(&[entry(new)]).await?;
         let done = PutReferrer::Done { id: new.id, code, definition: Box::new(definition), is_new: true };
-        Ok(is_stored.then_some(done))
+        Ok(Some(done))
     }
 
     /// Returns the digest of the request under this id, if there was one; a friend's node has none.
@@ -119,4 +123,10 @@ impl StoreTransaction {
         let sql = "select id, code from referrers where campaign_no = $1 and address = $2";
         self.query(sql).bind(campaign_no).bind(address).fetch_optional().await
     }
+}
+
+/// Returns the entry about a new referrer. It has neither the address nor the code.
+fn entry(new: &NewReferrer) -> AuditEntry {
+    let entry = AuditEntry::new(Action::ReferrerAdd, Outcome::Done).with_detail(&new.id.to_string());
+    AuditEntry { campaign: Some(new.campaign.clone()), ..entry }
 }

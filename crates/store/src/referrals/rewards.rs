@@ -10,12 +10,24 @@ use crate::connection::statement::Time;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use codemint_codes::identity::IdentityKey;
+use codemint_offers::campaign::definition::Definition;
+use codemint_offers::referral::event::ReferralChanged;
+use codemint_offers::referral::state::ReferralState;
 use codemint_telemetry::failpoint;
 
 /// The maximum number of referrals that are rewarded in one look.
 pub const REWARDS_AT_ONCE: i64 = 100;
 /// The number of seconds after which a reward is tried again that could not be issued: the campaign is off, or its pool is empty.
 const RETRY_SECONDS: i64 = 60;
+
+/// What one look at due referrals has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewards {
+    /// The number of referrals whose reward was due.
+    pub due: u64,
+    /// The number of referrals that are rewarded now.
+    pub issued: u64,
+}
 
 /// A referral whose reward is due.
 struct Due {
@@ -36,9 +48,9 @@ enum Reward {
 }
 
 impl Store {
-    /// Rewards the referrers of referrals that are due, each in a transaction of its own, and returns how many it has looked at.
-    /// Referrals that another process is working on are left to it.
-    pub async fn reward_referrals(&self) -> Result<u64, StoreError> {
+    /// Rewards the referrers of referrals that are due, each in a transaction of its own. Referrals that another process is working on are
+    /// left to it.
+    pub async fn reward_referrals(&self, emits_events: bool) -> Result<Rewards, StoreError> {
         const SQL: &str = "
             select redemption_id, referrer_id, campaign_no from referrals
              where state = 'pending' and reward_due_at is not null and reward_due_at <= now()
@@ -46,27 +58,29 @@ impl Store {
              limit $1";
         let due: Vec<(Uuid, Uuid, i64)> = self.query(SQL).bind(REWARDS_AT_ONCE).fetch_all().await?;
         if due.is_empty() {
-            return Ok(0);
+            return Ok(Rewards::default());
         }
-        let (key, count) = (self.identity_key().await?, due.len() as u64);
+        let (key, mut rewards) = (self.identity_key().await?, Rewards { due: due.len() as u64, issued: 0 });
         for (redemption_id, referrer_id, campaign_no) in due {
             let mut transaction = self.begin_writing().await?;
-            if transaction.reward(&Due { redemption_id, referrer_id, campaign_no }, &key).await? {
+            let due = Due { redemption_id, referrer_id, campaign_no };
+            if let Some(reward) = transaction.reward(&due, &key, emits_events).await? {
                 reach(failpoint::BEFORE_ISSUE_COMMIT).await?;
                 transaction.commit().await?;
                 reach(failpoint::AFTER_ISSUE_COMMIT).await?;
+                rewards.issued += u64::from(matches!(reward, Reward::Issued { .. }));
             } else {
                 transaction.rollback().await?;
             }
         }
-        Ok(count)
+        Ok(rewards)
     }
 }
 
 impl StoreTransaction {
-    /// Returns true if anything was changed. Locks the reward campaign, the referrer and the referral, in this order: redemptions
+    /// Returns `None` if nothing was changed. Locks the reward campaign, the referrer and the referral, in this order: redemptions
     /// that are rolled back lock the last two in the same order.
-    async fn reward(&mut self, due: &Due, key: &IdentityKey) -> Result<bool, StoreError> {
+    async fn reward(&mut self, due: &Due, key: &IdentityKey, emits_events: bool) -> Result<Option<Reward>, StoreError> {
         const REFERRER: &str = "select address_text from referrers where id = $1 for update skip locked";
         const REFERRAL: &str = "
             select clock_timestamp() from referrals
@@ -75,18 +89,24 @@ impl StoreTransaction {
             update referrals set state = 'rewarded', reward_due_at = null, reward_code = $2
              where redemption_id = $1 and state = 'pending'";
         const LATER: &str = "update referrals set reward_due_at = $2 where redemption_id = $1 and state = 'pending'";
-        let campaign = self.share_reward_campaign(due.campaign_no).await?;
+        let definition = self.current_definition(due.campaign_no).await?;
+        let reward_campaign = definition.referral.and_then(|terms| terms.reward_campaign);
+        let rewarding = match &reward_campaign {
+            Some(name) => Some(self.share_campaign(name).await?),
+            None => None,
+        };
         let referrer: Option<(Option<String>,)> = self.query(REFERRER).bind(due.referrer_id).fetch_optional().await?;
-        let Some((address,)) = referrer else { return Ok(false) };
+        let Some((address,)) = referrer else { return Ok(None) };
         let now: Option<(DateTime<Utc>,)> = self.query(REFERRAL).bind(due.redemption_id).fetch_optional().await?;
-        let Some((now,)) = now else { return Ok(false) };
-        let reward = match (campaign, address) {
-            (Some(Ok(campaign)), Some(address)) => self.issue_reward(&campaign, due, &address, key).await?,
-            (Some(Err(())), Some(_)) => Reward::Later,
+        let Some((now,)) = now else { return Ok(None) };
+        let reward = match (rewarding, address) {
+            (Some(Some(campaign)), Some(address)) => self.issue_reward(&campaign, due, &address, key).await?,
+            // The campaign does not exist yet.
+            (Some(None), Some(_)) => Reward::Later,
             (None, _) | (_, None) => Reward::Never,
         };
-        let update = match reward {
-            Reward::Issued { code } => self.query(REWARDED).bind(due.redemption_id).bind(code),
+        let update = match &reward {
+            Reward::Issued { code } => self.query(REWARDED).bind(due.redemption_id).bind(code.clone()),
             Reward::Later => {
                 let later = now + TimeDelta::seconds(RETRY_SECONDS);
                 self.query(LATER).bind(due.redemption_id).bind(Some(Time(later)))
@@ -94,24 +114,20 @@ impl StoreTransaction {
             Reward::Never => self.query(LATER).bind(due.redemption_id).bind(None::<Time>),
         };
         require_rows("the reward of a referral", update.execute().await?, 1)?;
-        Ok(true)
+        if emits_events && matches!(reward, Reward::Issued { .. }) {
+            let rewarded = due.rewarded(definition.name, reward_campaign);
+            self.put_referral_events(std::iter::once(rewarded), now).await?;
+        }
+        Ok(Some(reward))
     }
 
-    /// Returns the campaign that rewards the referrers of another one, if any; an error if it does not exist yet.
-    async fn share_reward_campaign(
-        &mut self,
-        campaign_no: i64,
-    ) -> Result<Option<Result<SharedCampaign, ()>>, StoreError> {
+    async fn current_definition(&mut self, campaign_no: i64) -> Result<Definition, StoreError> {
         const SQL: &str = "
             select cast(v.definition as text)
               from campaigns p
               join campaign_versions v on v.campaign_no = p.no and v.version = p.version
              where p.no = $1";
-        let definition: String = self.query(SQL).bind(campaign_no).fetch_value().await?;
-        let Some(name) = definition_of(&definition)?.referral.and_then(|referral| referral.reward_campaign) else {
-            return Ok(None);
-        };
-        Ok(Some(self.share_campaign(&name).await?.ok_or(())))
+        definition_of(&self.query(SQL).bind(campaign_no).fetch_value::<String>().await?)
     }
 
     /// Binds a code of the pool to the address of the referrer, or finds the one that is bound to it.
@@ -139,5 +155,19 @@ impl StoreTransaction {
             return Ok(Reward::Issued { code });
         }
         Ok(issued.issued.remove(&digest).map_or(Reward::Later, |code| Reward::Issued { code }))
+    }
+}
+
+impl Due {
+    /// Returns the referral that has just been rewarded.
+    fn rewarded(&self, campaign: String, reward_campaign: Option<String>) -> ReferralChanged {
+        ReferralChanged {
+            redemption_id: self.redemption_id,
+            referrer_id: self.referrer_id,
+            campaign,
+            state: ReferralState::Rewarded,
+            reward_campaign,
+            reward_due_at: None,
+        }
     }
 }

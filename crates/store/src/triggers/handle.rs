@@ -61,6 +61,14 @@ pub(super) struct Known {
     pub owners: HashMap<i64, HashSet<String>>,
 }
 
+/// What was written about new triggers.
+struct Written {
+    /// All results of the new triggers; `None` if some wait, which changes results of others as well.
+    results: Option<Vec<NewResult>>,
+    /// The earlier triggers that they supersede.
+    superseded: BTreeSet<String>,
+}
+
 impl Store {
     /// Handles triggers, and answers in their order. Repeating the call after an unknown outcome returns what was done.
     pub async fn handle_triggers(
@@ -112,24 +120,25 @@ impl StoreTransaction {
         for keyed in triggers {
             firsts.entry(&keyed.trigger.id).or_insert(keyed);
         }
-        let new_ids = self.insert_triggers(firsts.values().copied()).await?;
-        let known_ids: Vec<String> =
-            firsts.keys().filter(|id| !new_ids.contains(**id)).map(|id| (*id).to_owned()).collect();
-        let mut digests = self.read_request_digests(&known_ids).await?;
-        digests.extend(
-            firsts
-                .values()
-                .filter(|first| new_ids.contains(&first.trigger.id))
-                .map(|first| (first.trigger.id.clone(), first.request_digest)),
-        );
+        let (new_ids, digests) = self.insert_or_lock_triggers(&firsts).await?;
         // In the order in which they came.
         let mut seen = HashSet::new();
         let mut new: Vec<&Keyed<'_>> = triggers.iter().filter(|keyed| new_ids.contains(&keyed.trigger.id)).collect();
         new.retain(|keyed| seen.insert(&keyed.trigger.id));
-        let superseded = self.put_results(&concerned, &new).await?;
-        let mut ids: Vec<String> = firsts.keys().map(|id| (*id).to_owned()).collect();
+        let Written { results, superseded } = self.put_results(&concerned, &new).await?;
+        // What was just written need not be read.
+        let mut ids = known_ids;
         ids.extend(superseded.iter().cloned());
-        let handled = self.read_results(&ids).await?;
+        let mut handled = match results {
+            Some(results) => handled_of(&concerned, &new, results),
+            None => {
+                ids.extend(new_ids.iter().cloned());
+                BTreeMap::new()
+            }
+        };
+        if !ids.is_empty() {
+            handled.extend(self.read_results(&ids).await?);
+        }
         if emits_events {
             let changed = handled.values().filter(|one| new_ids.contains(&one.id) || superseded.contains(&one.id));
             self.put_trigger_events(changed, concerned.now).await?;
@@ -177,6 +186,29 @@ impl StoreTransaction {
         Ok(Concerned { now, campaigns: campaigns.into_iter().collect() })
     }
 
+    /// Inserts triggers that are new, and keeps the others from being pruned. Returns the ids of the new ones, and the digests of all.
+    async fn insert_or_lock_triggers(
+        &mut self,
+        firsts: &BTreeMap<&str, &Keyed<'_>>,
+    ) -> Result<(HashSet<String>, HashMap<String, Digest>), StoreError> {
+        let (mut new_ids, mut digests) = (HashSet::new(), HashMap::new());
+        // Another process may prune one between two statements: then it is new in the next round.
+        loop {
+            let left: Vec<&Keyed<'_>> =
+                firsts.values().filter(|one| !digests.contains_key(&one.trigger.id)).copied().collect();
+            if left.is_empty() {
+                return Ok((new_ids, digests));
+            }
+            let inserted = self.insert_triggers(left.iter().copied()).await?;
+            let (new, known): (Vec<&Keyed<'_>>, Vec<&Keyed<'_>>) =
+                left.into_iter().partition(|one| inserted.contains(&one.trigger.id));
+            digests.extend(new.into_iter().map(|one| (one.trigger.id.clone(), one.request_digest)));
+            let known: Vec<String> = known.into_iter().map(|one| one.trigger.id.clone()).collect();
+            digests.extend(self.lock_request_digests(&known).await?);
+            new_ids.extend(inserted);
+        }
+    }
+
     /// Inserts triggers in the order of their ids, and returns the ids of those that are new.
     async fn insert_triggers<'t, 'k: 't>(
         &mut self,
@@ -194,19 +226,20 @@ impl StoreTransaction {
         Ok(self.query(SQL).bind(rows.to_string()).fetch_values().await?.into_iter().collect())
     }
 
-    async fn read_request_digests(&mut self, ids: &[String]) -> Result<HashMap<String, Digest>, StoreError> {
+    /// Reads the digests of triggers, in the order of their ids, and keeps them from being removed until the end of the transaction.
+    async fn lock_request_digests(&mut self, ids: &[String]) -> Result<HashMap<String, Digest>, StoreError> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let query = self.query("select id, request_digest from triggers where id = any($1)");
+        let query = self.query("select id, request_digest from triggers where id = any($1) order by id for key share");
         let rows: Vec<(String, Vec<u8>)> = query.bind(List(ids)).fetch_all().await?;
         let corrupt = |_| StoreError::Corrupt { table: "triggers", problem: "a digest has another length".to_owned() };
         let digest = |(id, digest): (String, Vec<u8>)| Ok((id, Digest(digest.try_into().map_err(corrupt)?)));
         rows.into_iter().map(digest).collect()
     }
 
-    /// Decides new triggers and writes the results. Returns the earlier triggers that they supersede.
-    async fn put_results(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<BTreeSet<String>, StoreError> {
+    /// Decides new triggers and writes the results.
+    async fn put_results(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<Written, StoreError> {
         let known = self.read_facts_of_new(concerned, new).await?;
         let (mut results, mut superseded) = (Vec::new(), BTreeSet::new());
         let (mut waits, mut wanted): (BTreeMap<i64, Vec<NewWait>>, WantedOf) = (BTreeMap::new(), WantedOf::new());
@@ -234,6 +267,7 @@ impl StoreTransaction {
                 }
             }
         }
+        let is_waiting = !waits.is_empty();
         // Rows that wait are locked before codes are issued, as by a worker that decides what is due.
         for (no, new) in waits {
             let waits = self.put_waiting(no, new).await?;
@@ -250,7 +284,7 @@ impl StoreTransaction {
             }));
         }
         self.insert_results(&results).await?;
-        Ok(superseded)
+        Ok(Written { results: (!is_waiting).then_some(results), superseded })
     }
 
     async fn read_facts_of_new(&mut self, concerned: &Concerned, new: &[&Keyed<'_>]) -> Result<Known, StoreError> {
@@ -277,6 +311,25 @@ impl StoreTransaction {
             owners: self.find_owners(by_campaign).await?,
         })
     }
+}
+
+/// Returns new triggers with their results, which are in the order of the campaigns' names.
+fn handled_of(concerned: &Concerned, new: &[&Keyed<'_>], results: Vec<NewResult>) -> BTreeMap<String, HandledTrigger> {
+    let empty = |keyed: &&Keyed<'_>| {
+        let id = keyed.trigger.id.clone();
+        (id.clone(), HandledTrigger { id, results: Vec::new() })
+    };
+    let mut handled: BTreeMap<String, HandledTrigger> = new.iter().map(empty).collect();
+    for NewResult { trigger_id, campaign_no, result, .. } in results {
+        let campaign = concerned.campaigns.get(&campaign_no);
+        if let (Some(campaign), Some(trigger)) = (campaign, handled.get_mut(&trigger_id)) {
+            trigger.results.push((campaign.definition.name.clone(), result));
+        }
+    }
+    for trigger in handled.values_mut() {
+        trigger.results.sort_by(|(one, _), (other, _)| one.cmp(other));
+    }
+    handled
 }
 
 impl Known {

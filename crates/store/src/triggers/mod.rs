@@ -2,6 +2,7 @@
 
 pub mod handle;
 pub mod due;
+pub mod pruning;
 pub mod results;
 mod issue;
 mod waiting;

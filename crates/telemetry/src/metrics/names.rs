@@ -176,6 +176,22 @@ metrics! {
     pub TRIGGER_RESULTS: Counter =
         "codemint_trigger_results_total", "What campaigns did about triggers in this process, by result; one that waited has two",
         by!("result": "issued", "skipped", "waiting");
+    pub REFERRERS: Counter =
+        "codemint_referrers_total", "Requests to give a person a code to pass on that this process answered, by outcome",
+        by!("outcome": "new", "repeated", "different_request", "refused", "failed");
+    pub REFERRALS: Counter =
+        "codemint_referrals_total", "Referrals that this process changed, by their new state",
+        by!("state": "pending", "rewarded", "void");
+    pub AFFILIATE_RESOLVES: Counter =
+        "codemint_affiliate_resolves_total", "References of affiliates that this process resolved, by outcome",
+        by!("outcome": "resolved", "no_rule", "not_active", "excluded", "failed");
+    pub AFFILIATE_REFRESHES: Counter =
+        "codemint_affiliate_refreshes_total", "Looks of this process for changes of the rules for affiliates, by outcome",
+        by!("outcome": "unchanged", "read", "failed");
+    pub AFFILIATE_RULES: Gauge =
+        "codemint_affiliate_rules", "Rules for affiliates that this process has in memory", &[];
+    pub AFFILIATE_EXCLUSIONS: Gauge =
+        "codemint_affiliate_exclusions", "Exclusions from rules for affiliates that this process has in memory", &[];
     pub HTTP_REQUESTS: Counter =
         "codemint_http_requests_total", "Requests that the HTTP API answered, by the class of the status",
         by!("status": "2xx", "3xx", "4xx", "5xx");
@@ -185,8 +201,11 @@ metrics! {
         "codemint_http_throttled_total", "Requests that the HTTP API answered with status 429, by the code of the problem",
         by!("code": "too-many-requests", "too-many-attempts");
     pub CLICKS: Counter =
-        "codemint_clicks_total", "Clicks on links: stored, or lost because too many waited (dropped) or the store refused them (failed)",
-        by!("outcome": "counted", "dropped", "failed");
+        "codemint_clicks_total", "Clicks on links: stored, not counted because their address clicks too often (throttled), or lost because too many waited (dropped) or the store refused them (failed)",
+        by!("outcome": "counted", "throttled", "dropped", "failed");
+    pub SIGN_INS: Counter =
+        "codemint_sign_ins_total", "Sign-ins to the console: accepted, refused, or not checked because too many were at the same time (busy)",
+        by!("outcome": "accepted", "refused", "busy");
     pub HTTP_CONNECTIONS: Gauge = "codemint_http_connections", "Open connections to the HTTP API", &[];
     pub HTTP_CONNECTIONS_MAX: Gauge =
         "codemint_http_connections_max", "Maximum number of open connections to the HTTP API", NONE;

@@ -4,25 +4,32 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use codemint_offers::form::amounts::whole;
+use codemint_offers::form::fields::Fields;
+use codemint_offers::problem::Problem as FieldProblem;
 
 use crate::api::body::InPath;
-use crate::api::codes::{OrderRequest, order_number};
+use crate::api::codes::{OrderRequest, codes_for_list, order_number};
+use crate::api::list_errands::ListOrdered;
 use crate::api::problem::Problem;
 use crate::api::service::Api;
 use crate::console::campaigns::labels::path_of;
 use crate::console::campaigns::one::page_of;
 use crate::console::form_view::FormView;
 use crate::console::posted::Posted;
+use crate::console::upload::{RefusedList, Upload};
 use crate::console::visitor::{NoPage, OrderCodes, go_to};
-use axum::http::StatusCode;
-use codemint_offers::form::fields::Fields;
-use codemint_offers::problem::Problem as FieldProblem;
 
 pub fn routes() -> Router<Arc<Api>> {
     Router::new().route("/campaigns/{name}/codes", post(order))
+}
+
+/// Returns the paths whose bodies may take longer.
+pub fn streaming_routes() -> Router<Arc<Api>> {
+    Router::new().route("/campaigns/{name}/list", post(order_for_list))
 }
 
 async fn order(
@@ -47,6 +54,29 @@ async fn order(
     let mut response = page_of(&api, &by, by.frame("campaigns"), campaign, form).await?;
     *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
     Ok(response)
+}
+
+async fn order_for_list(
+    State(api): State<Arc<Api>>,
+    InPath(name): InPath<String>,
+    mut upload: Upload<OrderCodes>,
+) -> Result<Response, NoPage> {
+    let campaign = api.campaign(&name).await?;
+    let (errand, ordered) = codes_for_list(campaign.clone(), upload.by.caller().to_string())?;
+    match upload.have_list_read(&api, errand, ordered).await {
+        Ok(ListOrdered { job: Some(_), .. }) => Ok(go_to(&format!("{}?done=listed", path_of(&name)))),
+        Ok(ListOrdered { job: None, .. }) => Ok(go_to(&format!("{}?done=nothing", path_of(&name)))),
+        Err(problem) => {
+            let RefusedList { reason, lines } = problem.try_into()?;
+            let wrong = lines.iter().map(|(line, problem)| format!("{line}: {problem}"));
+            let reason = std::iter::once(reason).chain(wrong).collect::<Vec<_>>().join("; ");
+            let form = refused(Fields::default(), "list", reason);
+            let by = &upload.by;
+            let mut response = page_of(&api, by, by.frame("campaigns"), campaign, form).await?;
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(response)
+        }
+    }
 }
 
 /// Returns the form of an order with the reason at its field.

@@ -1,0 +1,4 @@
+//! The page that finds a code.
+
+pub mod find;
+mod found;

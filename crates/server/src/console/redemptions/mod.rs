@@ -1,0 +1,6 @@
+//! The pages of redemptions.
+
+pub mod list;
+pub mod details;
+pub mod row;
+mod acting;

@@ -80,7 +80,7 @@ pub(crate) async fn make(api: &Api, request: NewKeyRequest) -> Result<CreatedKey
         wrong("/expires_at", expiry.err().map(|error| error.to_string())),
     ];
     let (Ok(scopes), Ok(name), true) = (scopes, name, problems.iter().all(Option::is_none)) else {
-        return Err(Problem::invalid(problems.into_iter().flatten().collect()));
+        return Err(Problem::invalid(problems.into_iter().flatten()));
     };
     let name = name.map(str::to_owned);
     let key = fresh_api_key().map_err(|error| Problem::internal(error.to_string()))?;

@@ -127,8 +127,8 @@ impl StoreTransaction {
         new.retain(|keyed| seen.insert(&keyed.trigger.id));
         let Written { results, superseded } = self.put_results(&concerned, &new).await?;
         // What was just written need not be read.
-        let mut ids = known_ids;
-        ids.extend(superseded.iter().cloned());
+        let known = firsts.keys().filter(|id| !new_ids.contains(**id)).map(|id| (*id).to_owned());
+        let mut ids: Vec<String> = known.chain(superseded.iter().cloned()).collect();
         let mut handled = match results {
             Some(results) => handled_of(&concerned, &new, results),
             None => {

@@ -19,6 +19,7 @@ use codemint_offers::access::client_address::TrustedProxies;
 use codemint_offers::link::hosts::LinkHosts;
 use codemint_offers::link::target::LinkSettings;
 use codemint_server::api::limits::LimitSettings;
+use codemint_server::api::service::HeaderName;
 use codemint_store::connection::location::Location;
 use codemint_worker::broker::settings::{BrokerNames, BrokerSettings, BrokerUrl};
 use codemint_worker::files;
@@ -130,6 +131,18 @@ impl Layers {
         let proxies = self.parse("server.trusted_proxies", |text| {
             text.parse::<TrustedProxies>().map_err(|problem| problem.to_string())
         });
+        let sign_in_header = self.parse("server.sign_in_header", |text| match text {
+            "" => Ok(None),
+            text => text.parse::<HeaderName>().map(Some).map_err(|_malformed| {
+                format!("found {text:?}; write the name of a header, such as X-Remote-User")
+            }),
+        });
+        if let (Some(Some(_)), Some(proxies)) = (&sign_in_header, &proxies)
+            && *proxies == TrustedProxies::default()
+        {
+            let advice = "server.sign_in_header: name the proxy that sets it in server.trusted_proxies; nobody else is believed";
+            self.problems.push(advice.to_owned());
+        }
         let limit = |text: &str| whole_number(text, 0, RATE_LIMIT_LIMIT);
         let requests_per_second = self.parse("server.rate_limit", limit);
         let failures_per_minute = self.parse("server.failures_per_minute", limit);
@@ -161,6 +174,7 @@ impl Layers {
             connections_max: usize::try_from(connections_max?).ok()?,
             limits,
             proxies: proxies?,
+            sign_in_header: sign_in_header?,
         })
     }
 

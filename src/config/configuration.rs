@@ -11,6 +11,7 @@ use codemint_codes::job::request::Limits;
 use codemint_codes::screening::FilterLimits;
 use codemint_offers::access::client_address::TrustedProxies;
 use codemint_offers::link::target::LinkSettings;
+use codemint_server::api::service::HeaderName;
 use codemint_server::api::limits::LimitSettings;
 use codemint_store::connection::location::Location;
 use codemint_telemetry::logs::{LogFormat, LogLevel};
@@ -66,6 +67,8 @@ pub struct ServerSettings {
     pub limits: LimitSettings,
     /// The proxies whose word about the client is believed.
     pub proxies: TrustedProxies,
+    /// The header in which such a proxy names the person who has signed in there.
+    pub sign_in_header: Option<HeaderName>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -13,7 +13,7 @@ const fn setting(key: &'static str, default: &'static str, meaning: &'static str
 }
 
 /// Every key, in the order in which `config show` lists them. An empty default means "not set".
-pub const SETTINGS: [Setting; 42] = [
+pub const SETTINGS: [Setting; 43] = [
     setting(
         "store.url",
         "sqlite://codemint.db",
@@ -126,6 +126,11 @@ pub const SETTINGS: [Setting; 42] = [
         "server.trusted_proxies",
         "",
         "addresses or networks of the proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8, with commas between; without any, nobody's is",
+    ),
+    setting(
+        "server.sign_in_header",
+        "",
+        "name of the header in which a trusted proxy states who has signed in there, such as X-Remote-User; without it, people sign in with a password",
     ),
     setting(
         "links.hosts",

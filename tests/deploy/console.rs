@@ -109,7 +109,7 @@ async fn use_the_console(browser: &Browser, server: &ApiServer, has_scripts: boo
         }
     }
     assert!(text(browser, "main").contains("completed"), "{}", text(browser, "main"));
-    let link = browser.evaluate("document.querySelector('a[href$=\"/codes\"]')?.getAttribute('href')");
+    let link = browser.evaluate("document.querySelector('a[download]')?.getAttribute('href')");
     assert!(link.as_str().is_some_and(|link| link.starts_with("/jobs/")), "{link}");
     browser.open(&url(server, "/campaigns/spring"));
     browser.click("form[action$='/off'] button");

@@ -252,3 +252,37 @@ async fn an_unknown_page_is_a_page_for_people_and_a_problem_for_programs(place: 
     assert!(field_of(&missing.body, "form_token").is_some(), "the page has its sections");
     server.stop().await;
 }
+
+on_stores!([sqlite] a_trusted_proxy_signs_people_in_and_nobody_else_does);
+async fn a_trusted_proxy_signs_people_in_and_nobody_else_does(place: TestStore) {
+    let believed = [
+        ("CODEMINT__SERVER__SIGN_IN_HEADER", "X-Remote-User"),
+        ("CODEMINT__SERVER__TRUSTED_PROXIES", "127.0.0.1"),
+    ];
+    let server = ApiServer::start_with(&place, &believed, &[]).await;
+    add_user(&place, "ann@example.org", "marketer").await;
+    let named = |login: &'static str| [("x-remote-user", login)];
+    let answer = server.send("GET", "/sign-in?next=%2Freports", None, &named("Ann@Example.org"), None).await;
+    assert_eq!(answer.expect_redirect(), "/reports");
+    let cookie = cookie_of(&answer);
+    let get = async |login: &'static str| {
+        let headers = [("cookie", cookie.as_str()), ("x-remote-user", login)];
+        server.send("GET", "/campaigns", None, &headers, None).await.status
+    };
+    assert_eq!(get("ann@example.org").await, 200);
+    // Somebody else uses the browser now.
+    assert_eq!(get("ben@example.org").await, 303);
+    let unknown = server.send("GET", "/sign-in", None, &named("ben@example.org"), None).await;
+    assert!(unknown.expect_page(403).contains("nobody has added you"), "{unknown:?}");
+    let log = server.stop().await;
+    assert!(!log.stderr.contains("ann@example.org"));
+
+    let elsewhere = [believed[0], ("CODEMINT__SERVER__TRUSTED_PROXIES", "192.0.2.1")];
+    let server = ApiServer::start_with(&place, &elsewhere, &[]).await;
+    let answer = server.send("GET", "/sign-in", None, &named("ann@example.org"), None).await;
+    assert!(answer.expect_page(200).contains("Password"), "the sender of a request is not believed");
+    server.stop().await;
+    let without = place.codemint(["config", "show"]).env("CODEMINT__SERVER__SIGN_IN_HEADER", "X-Remote-User");
+    let refused = without.run().await.expect_code(1);
+    assert!(refused.stderr.contains("server.sign_in_header: name the proxy"), "{}", refused.stderr);
+}

@@ -123,7 +123,10 @@ fn api_settings(context: &Context) -> Result<ApiSettings, Failure> {
     let (policy, options) = (policy_files::load(config)?, context.job_options());
     let ordering = OrderSettings { policy, limits: config.limits, chunk_size: config.chunk_size, options };
     let (proxies, links) = (config.server.proxies.clone(), config.links.clone());
-    let console = ConsoleSettings { is_secure: config.server.tls.is_some() };
+    let console = ConsoleSettings {
+        is_secure: config.links.public.scheme() == "https",
+        sign_in_header: config.server.sign_in_header.clone(),
+    };
     let health = Arc::clone(&context.health);
     Ok(ApiSettings { limits: config.server.limits, proxies, ordering, links, console, health })
 }
@@ -141,7 +144,7 @@ fn tls_acceptor(files: &(PathBuf, PathBuf)) -> Result<TlsAcceptor, Failure> {
 /// terminal, not into the log, which others may read.
 async fn invite_first(context: &Context, people: &People) -> Result<(), Failure> {
     let Some(token) = context.with_retries(async || people.first_invitation().await).await? else { return Ok(()) };
-    let url = format!("{}{}", address(context), invitation_path(&token));
+    let url = format!("{}{}", context.config.links.public.as_str().trim_end_matches('/'), invitation_path(&token));
     context.note(&format!("The console has no users yet. Open this link within a day to become its administrator:\n{url}"));
     Ok(())
 }

@@ -19,6 +19,11 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// Returns true if the peer of a connection is a trusted proxy.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.contains(peer.to_canonical())
+    }
+
     /// Returns the address of the client. `peer` is that of the connection; `forwarded` are the values of `X-Forwarded-For` in
     /// their order, to which each proxy has added its own peer on the right. The sender of a request invents all that is left of
     /// the first address that is no trusted proxy.

@@ -33,6 +33,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct Seen {
     /// The id of the request.
     pub id: Uuid,
+    /// True if the connection is one of a trusted proxy.
+    pub is_from_proxy: bool,
     /// The address of the client, as far as proxies can be believed.
     pub client: IpAddr,
     /// The caller, once known.
@@ -46,7 +48,8 @@ pub(crate) struct ShownProblem(pub Problem);
 /// Answers a request and logs a line about it, with the path of the document: parameters may be identities.
 pub(crate) async fn observe(State(proxies): State<Arc<TrustedProxies>>, request: Request, next: Next) -> Response {
     let (started, id) = (Instant::now(), Uuid::now_v7());
-    let seen = Seen { id, client: client_of(&request, &proxies), caller: Arc::default() };
+    let is_from_proxy = request.extensions().get::<Peer>().is_some_and(|peer| proxies.trusts(peer.0));
+    let seen = Seen { id, is_from_proxy, client: client_of(&request, &proxies), caller: Arc::default() };
     let (mut request, rest) = keep_rest(request);
     request.extensions_mut().insert(seen.clone());
     let method = request.method().clone();

@@ -23,6 +23,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use axum::http::HeaderName;
+
 use crate::admin::health::Health;
 use crate::api::key_ring::KeyRing;
 use crate::api::limits::{LimitSettings, Limits};
@@ -85,6 +87,8 @@ pub struct ApiSettings {
 pub struct ConsoleSettings {
     /// True if browsers reach the console over HTTPS only: then the cookie of a session is sent over HTTPS only.
     pub is_secure: bool,
+    /// The header in which a trusted proxy names the person who has signed in there.
+    pub sign_in_header: Option<HeaderName>,
 }
 
 /// What the API leaves to the program.

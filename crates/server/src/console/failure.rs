@@ -30,11 +30,11 @@ struct FailurePage {
 
 /// Shows the problems of pages as pages.
 pub async fn show_problems(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<Seen>().map(|seen| seen.id.to_string()).unwrap_or_default();
+    let seen = request.extensions().get::<Seen>().cloned();
     let headers = request.headers().clone();
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return show(&api, &headers, problem, id).await;
+        return show(&api, &headers, problem, seen.as_ref()).await;
     }
     let Some(problem) = Problem::of_status(response.status()) else { return response };
     if response.headers().contains_key(CONTENT_TYPE) {
@@ -42,7 +42,7 @@ pub async fn show_problems(State(api): State<Arc<Api>>, request: Request, next: 
         response.extensions_mut().insert(ShownProblem(problem));
         return response;
     }
-    show(&api, &headers, problem, id).await
+    show(&api, &headers, problem, seen.as_ref()).await
 }
 
 /// Returns the answer to a path that does not exist: a page for a browser, else a problem.
@@ -54,13 +54,14 @@ pub async fn no_such_path(State(api): State<Arc<Api>>, request: Request) -> Resp
     if is_api || !accepted.contains("text/html") {
         return problem.into_response();
     }
-    let id = request.extensions().get::<Seen>().map(|seen| seen.id.to_string()).unwrap_or_default();
-    show(&api, headers, Problem::new(NOT_FOUND, "this page does not exist; choose another one on the left"), id).await
+    let problem = Problem::new(NOT_FOUND, "this page does not exist; choose another one on the left");
+    show(&api, headers, problem, request.extensions().get()).await
 }
 
-async fn show(api: &Api, headers: &HeaderMap, problem: Problem, request_id: String) -> Response {
+async fn show(api: &Api, headers: &HeaderMap, problem: Problem, seen: Option<&Seen>) -> Response {
+    let request_id = seen.map(|seen| seen.id.to_string()).unwrap_or_default();
     // If the store is away, the page has no sections.
-    let session = visitor::find(api, headers).await.ok().flatten();
+    let session = visitor::find(api, headers, seen).await.ok().flatten();
     let frame =
         session.map_or_else(Frame::of_nobody, |(token, visitor)| Frame::new(&visitor, &FormToken::of(&token), ""));
     let shown = problem.document();

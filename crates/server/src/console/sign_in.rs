@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Router;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use codemint_campaigns::people::{Accepted, SignedIn};
@@ -17,13 +17,15 @@ use serde::Deserialize;
 
 use crate::api::body::{InPath, InQuery};
 use crate::api::observing::Seen;
-use crate::api::problem::{NOT_FOUND, Problem};
+use crate::api::problem::{Kind, NOT_FOUND, Problem, kind};
 use crate::api::service::Api;
 use crate::console::frame::Frame;
 use crate::console::page::{invalid, page};
 use crate::console::posted::{OpenForm, Posted};
 use crate::console::session_cookie;
-use crate::console::visitor::{NoPage, ViewCampaigns, find, go_to, go_with_cookie};
+use crate::console::visitor::{NoPage, ViewCampaigns, find, go_to, go_with_cookie, login_of_proxy};
+
+const UNKNOWN_PERSON: Kind = kind(StatusCode::FORBIDDEN, "unknown-person", "You have no access to the console");
 
 #[derive(Debug, Template)]
 #[template(path = "console/sign_in.html")]
@@ -67,11 +69,17 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 
 async fn form(
     State(api): State<Arc<Api>>,
+    axum::Extension(seen): axum::Extension<Seen>,
     headers: HeaderMap,
     InQuery(query): InQuery<SignInQuery>,
 ) -> Result<Response, Problem> {
-    if find(&api, &headers).await?.is_some() {
+    if find(&api, &headers, Some(&seen)).await?.is_some() {
         return Ok(go_to(own_path(&query.next)));
+    }
+    if let Some(login) = login_of_proxy(&api, &headers, Some(&seen)) {
+        let signed_in = api.people.sign_in_trusted(login).await?;
+        let SignedIn { token, .. } = signed_in.ok_or_else(unknown_to_console)?;
+        return Ok(go_with_cookie(own_path(&query.next), session_cookie::keep(&token, api.console.is_secure)));
     }
     let is_first = !api.store.has_users().await?;
     let frame = Frame::of_nobody();
@@ -186,6 +194,12 @@ fn chosen(
 
 fn invitation_token(text: &str) -> Result<InvitationToken, Problem> {
     text.parse().map_err(|_not_a_token| no_invitation())
+}
+
+/// The proxy knows the person, and the console does not.
+fn unknown_to_console() -> Problem {
+    let detail = "you have signed in elsewhere, and nobody has added you to the console; ask an administrator to do so";
+    Problem::new(UNKNOWN_PERSON, detail)
 }
 
 fn no_invitation() -> Problem {

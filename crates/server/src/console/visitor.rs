@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use codemint_campaigns::people::Visitor;
+use codemint_offers::access::login::Login;
 use codemint_offers::access::role::Permission;
 use codemint_offers::access::session::{FormToken, SessionToken};
 use codemint_store::records::actor::Caller;
@@ -96,7 +97,7 @@ impl<P: Permit> FromRequestParts<Arc<Api>> for May<P> {
     type Rejection = NoPage;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, NoPage> {
-        let Some((token, visitor)) = find(api, &parts.headers).await? else {
+        let Some((token, visitor)) = find(api, &parts.headers, parts.extensions.get()).await? else {
             let back = if parts.method == Method::GET { parts.uri.path() } else { "/" };
             return Err(NoPage::SignIn(back.to_owned()));
         };
@@ -112,10 +113,23 @@ impl<P: Permit> FromRequestParts<Arc<Api>> for May<P> {
     }
 }
 
-/// Returns the session that a request names.
-pub async fn find(api: &Api, headers: &HeaderMap) -> Result<Option<(SessionToken, Visitor)>, Problem> {
+/// Returns the session that a request names. If the proxy in front names another person, the session is not that person's.
+pub async fn find(
+    api: &Api,
+    headers: &HeaderMap,
+    seen: Option<&Seen>,
+) -> Result<Option<(SessionToken, Visitor)>, Problem> {
     let Some(token) = session_cookie::read(headers, api.console.is_secure) else { return Ok(None) };
-    Ok(api.people.find_session(&token).await?.map(|visitor| (token, visitor)))
+    let Some(visitor) = api.people.find_session(&token).await? else { return Ok(None) };
+    let is_other = login_of_proxy(api, headers, seen)
+        .is_some_and(|named| named.parse::<Login>().ok().as_ref() != Some(&visitor.login));
+    Ok((!is_other).then_some((token, visitor)))
+}
+
+/// Returns the person whom a trusted proxy names.
+pub fn login_of_proxy<'a>(api: &Api, headers: &'a HeaderMap, seen: Option<&Seen>) -> Option<&'a str> {
+    let name = api.console.sign_in_header.as_ref().filter(|_| seen.is_some_and(|seen| seen.is_from_proxy))?;
+    headers.get(name).and_then(|value| value.to_str().ok()).filter(|login| !login.is_empty())
 }
 
 impl From<Problem> for NoPage {

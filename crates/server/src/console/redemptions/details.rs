@@ -99,7 +99,7 @@ impl DetailsPage {
             frame: by.frame("redemptions"),
             form: FormView::default(),
             path: format!("/redemptions/{id}"),
-            state: state_badge(&redemption),
+            state: state_badge(redemption.state),
             campaign: redemption.campaign.clone(),
             campaign_path: path_of(&redemption.campaign),
             facts: facts(&redemption, zone),
@@ -112,6 +112,10 @@ impl DetailsPage {
             order: redemption.order,
         })
     }
+}
+
+fn use_text(keep_use: bool) -> String {
+    (if keep_use { "still counted" } else { "given back" }).to_owned()
 }
 
 fn facts(redemption: &Redemption, zone: Tz) -> Vec<(&'static str, String)> {
@@ -128,6 +132,7 @@ fn facts(redemption: &Redemption, zone: Tz) -> Vec<(&'static str, String)> {
         ("Begun", Some(time(redemption.held_at))),
         ("Pay by", redemption.expires_at.map(time)),
         (ended, redemption.ended_at.map(time)),
+        ("Use", (redemption.state == RedemptionState::RolledBack).then(|| use_text(redemption.keep_use))),
         ("Price of the order", redemption.order_amount.map(|amount| money(amount, currency))),
         ("Source", redemption.source.clone()),
         ("Ad", redemption.ad.clone()),

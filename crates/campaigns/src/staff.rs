@@ -12,7 +12,8 @@ use codemint_store::admission::entropy::fresh_token;
 use codemint_store::connection::error::StoreError;
 use uuid::Uuid;
 
-use crate::people::{People, PeopleError};
+use crate::hashing::Comparison;
+use crate::people::{People, PeopleError, SignedIn};
 
 /// The result of adding a person with a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,17 @@ pub enum SetPassword {
     Set(UserRecord),
     Unknown,
     /// The password may not be chosen.
+    Password(PasswordError),
+}
+
+/// The result of changing the own password.
+#[derive(Clone, Debug)]
+pub enum ChangedPassword {
+    /// All other sessions of the person have ended.
+    Changed(SignedIn),
+    /// The password before is another one, or there is none.
+    WrongOld,
+    /// The new password may not be chosen.
     Password(PasswordError),
 }
 
@@ -96,6 +108,32 @@ impl People {
             ChangeUser::Changed(user) | ChangeUser::Unchanged(user) => SetPassword::Set(user),
             ChangeUser::LastAdmin | ChangeUser::Unknown => SetPassword::Unknown,
         })
+    }
+
+    /// Gives a person another password who knows the one before, and ends all sessions of the person. Within a second, no process
+    /// accepts them; a new one begins.
+    pub async fn change_password(
+        &self,
+        login: &Login,
+        old: &Password,
+        new: &Password,
+    ) -> Result<ChangedPassword, PeopleError> {
+        if let Err(error) = new.check_choice(login) {
+            return Ok(ChangedPassword::Password(error));
+        }
+        let user = self.store().find_user(login).await?;
+        let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
+        if self.hashing().compare(old, hash).await? == Comparison::Wrong {
+            return Ok(ChangedPassword::WrongOld);
+        }
+        let set = self.set_password(login, new).await?;
+        let signed_in = if matches!(set, SetPassword::Set(_)) { self.sign_in(login.as_str(), new).await? } else { None };
+        // Somebody who was removed meanwhile has no password any more.
+        Ok(signed_in.map_or(ChangedPassword::WrongOld, ChangedPassword::Changed))
+    }
+
+    pub async fn find_by_id(&self, id: Uuid) -> Result<Option<UserRecord>, StoreError> {
+        self.store().find_user_by_id(id).await
     }
 
     pub async fn find(&self, login: &Login) -> Result<Option<UserRecord>, StoreError> {

@@ -124,7 +124,8 @@ fn api_settings(context: &Context) -> Result<ApiSettings, Failure> {
     let ordering = OrderSettings { policy, limits: config.limits, chunk_size: config.chunk_size, options };
     let (proxies, links) = (config.server.proxies.clone(), config.links.clone());
     let console = ConsoleSettings { is_secure: config.server.tls.is_some() };
-    Ok(ApiSettings { limits: config.server.limits, proxies, ordering, links, console })
+    let health = Arc::clone(&context.health);
+    Ok(ApiSettings { limits: config.server.limits, proxies, ordering, links, console, health })
 }
 
 /// Reads the certificate and its key.

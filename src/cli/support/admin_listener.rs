@@ -44,6 +44,8 @@ impl AdminListener {
         let metrics = metrics.map_err(Failure::other)?;
         let health = Health::new(metrics, broker, context.stop.token().clone());
         let health = Arc::new(health);
+        // A process opens one listener.
+        let _set = context.health.set(Arc::clone(&health));
         tokio::spawn(file_metrics_away(health.metrics.clone()));
         let end = CancellationToken::new();
         let (asked, ended) = (Arc::clone(&health), end.clone());

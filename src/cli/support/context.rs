@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::OnceCell;
@@ -20,6 +21,7 @@ use codemint_campaigns::answers::RedeemError;
 use codemint_campaigns::people::PeopleError;
 use codemint_codes::job::options::JobOptions;
 use codemint_codes::text::{printable, printable_lines};
+use codemint_server::admin::health::Health;
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::{Access, Store};
 use codemint_telemetry::failpoint;
@@ -43,6 +45,8 @@ pub struct Context {
     note_after: Option<Duration>,
     /// True if the current wait was reported.
     is_wait_noted: AtomicBool,
+    /// The health and the metrics of a service, once its admin listener is open.
+    pub health: Arc<OnceLock<Arc<Health>>>,
     /// The store that the command opened; it is closed after the command.
     opened: OnceCell<Store>,
 }
@@ -67,6 +71,7 @@ impl Context {
             no_wait: false,
             note_after: (!is_service).then(|| failpoint::wait_noted_after().unwrap_or(NOTE_AFTER)),
             is_wait_noted: AtomicBool::new(false),
+            health: Arc::default(),
             opened: OnceCell::new(),
         };
         for warning in &context.config.warnings {

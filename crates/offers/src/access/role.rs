@@ -62,6 +62,18 @@ impl Role {
     /// The names of all roles, for messages and helps.
     pub const NAMES: &str = "viewer, marketer, affiliates, support, admin";
 
+    /// Returns true if people of this role see the addresses of customers in full. Others see them shortened.
+    ///
+    /// ```
+    /// use codemint_offers::access::role::Role;
+    ///
+    /// assert!(Role::Support.sees_addresses() && Role::Admin.sees_addresses());
+    /// assert!(!Role::Marketer.sees_addresses() && !Role::Viewer.sees_addresses());
+    /// ```
+    pub const fn sees_addresses(self) -> bool {
+        matches!(self, Self::Support | Self::Admin)
+    }
+
     /// Returns true if people of this role may do this.
     pub const fn permits(self, permission: Permission) -> bool {
         use Permission as P;

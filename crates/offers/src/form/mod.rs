@@ -3,6 +3,7 @@
 pub mod fields;
 pub mod amounts;
 pub mod local_time;
+pub mod days;
 pub mod campaign;
 pub mod campaign_fields;
 pub mod trial;

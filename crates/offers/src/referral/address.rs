@@ -98,6 +98,20 @@ impl fmt::Debug for Address {
     }
 }
 
+/// Returns an address of which strangers recognize nobody, for people who need no more: `a***@example.org`.
+///
+/// ```
+/// use codemint_offers::referral::address::shortened;
+///
+/// assert_eq!(shortened("ann.lee@example.org"), "a***@example.org");
+/// assert_eq!(shortened("customer-4711"), "c***");
+/// ```
+pub fn shortened(address: &str) -> String {
+    let first = address.chars().next().filter(|first| *first != '@').map(String::from).unwrap_or_default();
+    let domain = address.split_once('@').map(|(_, domain)| format!("@{domain}")).unwrap_or_default();
+    format!("{first}***{domain}")
+}
+
 /// Returns the form in which a referral campaign compares an identity; `None` if it is not an address.
 pub fn strict_form(identity: &str) -> Option<String> {
     Address::read(identity).ok().map(|address| address.strict())

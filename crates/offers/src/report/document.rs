@@ -84,6 +84,36 @@ impl ReportRow {
         }
     }
 
+    /// Returns the sums over rows of a report.
+    ///
+    /// ```
+    /// use codemint_offers::redemption::tally::Metric;
+    /// use codemint_offers::report::document::ReportRow;
+    /// use codemint_offers::report::figures::Figures;
+    ///
+    /// let mut figures = Figures::default();
+    /// figures.add(Metric::Redeemed, "", 2);
+    /// figures.add(Metric::Discount, "EUR", 500);
+    /// let rows = ["spring", "autumn"].map(|key| ReportRow::new(key.to_owned(), &figures));
+    /// let total = ReportRow::total(&rows);
+    /// assert_eq!((total.redeemed, total.amounts["EUR"].discount), (4, 1000));
+    /// ```
+    pub fn total(rows: &[Self]) -> Figures {
+        let mut total = Figures::default();
+        for row in rows {
+            total.issued += row.issued;
+            total.clicks += row.clicks;
+            total.redeemed += row.redeemed;
+            total.rolled_back += row.rolled_back;
+            for amounts in &row.amounts {
+                let sums = total.amounts.entry(amounts.currency.clone()).or_default();
+                sums.discount += amounts.discount;
+                sums.revenue += amounts.revenue;
+            }
+        }
+        total
+    }
+
     /// Returns the lines of this row as CSV.
     pub fn lines(&self) -> impl Iterator<Item = ReportLine<'_>> {
         let first = self.amounts.first();

@@ -8,7 +8,6 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::jobs_seen::JobsSeen;
 use codemint_store::connection::store::Store;
 use codemint_telemetry::broker_status::BrokerStatus;
 use codemint_telemetry::metrics::recorder::Metrics;
@@ -26,7 +25,6 @@ pub struct Health {
     pub store: OnceLock<Store>,
     broker: Option<watch::Receiver<BrokerStatus>>,
     stopping: CancellationToken,
-    pub(crate) jobs: JobsSeen,
     /// When the store was last checked, and what was wrong with it.
     store_asked: Mutex<Option<(Instant, Option<String>)>>,
 }
@@ -53,8 +51,7 @@ impl Health {
     /// Returns the health of a worker that has no open store yet. `broker` is `None` without a configured broker;
     /// `stopping` is cancelled when the worker takes no more work.
     pub fn new(metrics: Metrics, broker: Option<watch::Receiver<BrokerStatus>>, stopping: CancellationToken) -> Self {
-        let (jobs, store_asked) = (JobsSeen::default(), Mutex::default());
-        Self { metrics, store: OnceLock::new(), broker, stopping, jobs, store_asked }
+        Self { metrics, store: OnceLock::new(), broker, stopping, store_asked: Mutex::default() }
     }
 
     pub(crate) async fn readiness(&self) -> ReadinessDocument {

@@ -10,6 +10,7 @@ use codemint_offers::access::document::{CreatedKeyDocument, KeyDocument};
 
 use codemint_offers::access::record::{KEY_NAME_LENGTH_MAX, KEYS_MAX, check_key_expiry, check_key_name};
 use codemint_offers::access::scope::{Scope, Scopes};
+use codemint_offers::problem::Problem as FieldProblem;
 use codemint_store::access::keys::{CreateKey, NewKey, RevokeKey};
 use codemint_store::admission::entropy::fresh_api_key;
 use schemars::JsonSchema;
@@ -61,21 +62,31 @@ async fn create(
         let advice = "send scopes, a list of redeem, issue, manage, report, explain and admin; and, if you like, name and expires_at (RFC 3339)";
         Problem::invalid_field("", advice)
     })?;
-    let scopes = request
-        .scopes
-        .join(",")
-        .parse::<Scopes>()
-        .map_err(|error| Problem::invalid_field("/scopes", error.to_string()))?;
-    let name = request.name.as_deref().map(check_key_name).transpose();
-    let name = name.map_err(|error| Problem::invalid_field("/name", error.to_string()))?.map(str::to_owned);
-    if let Some(expires_at) = request.expires_at {
-        check_key_expiry(expires_at, Utc::now())
-            .map_err(|error| Problem::invalid_field("/expires_at", error.to_string()))?;
-    }
+    Ok((StatusCode::CREATED, Json(make(&api, request).await?)))
+}
+
+/// Creates a key.
+///
+/// # Errors
+/// `invalid` with everything that is wrong; `too-many-keys`.
+pub(crate) async fn make(api: &Api, request: NewKeyRequest) -> Result<CreatedKeyDocument, Problem> {
+    let NewKeyRequest { scopes, name, expires_at } = request;
+    let (scopes, name) = (scopes.join(",").parse::<Scopes>(), name.as_deref().map(check_key_name).transpose());
+    let expiry = expires_at.map_or(Ok(()), |expires_at| check_key_expiry(expires_at, Utc::now()));
+    let wrong = |field: &str, problem: Option<String>| problem.map(|message| FieldProblem::new(field, message));
+    let problems = [
+        wrong("/scopes", scopes.as_ref().err().map(ToString::to_string)),
+        wrong("/name", name.as_ref().err().map(ToString::to_string)),
+        wrong("/expires_at", expiry.err().map(|error| error.to_string())),
+    ];
+    let (Ok(scopes), Ok(name), true) = (scopes, name, problems.iter().all(Option::is_none)) else {
+        return Err(Problem::invalid(problems.into_iter().flatten()));
+    };
+    let name = name.map(str::to_owned);
     let key = fresh_api_key().map_err(|error| Problem::internal(error.to_string()))?;
-    let new = NewKey { id: Uuid::now_v7(), name, scopes, expires_at: request.expires_at, digest: key.digest() };
+    let new = NewKey { id: Uuid::now_v7(), name, scopes, expires_at, digest: key.digest() };
     match api.store.create_key(&new).await? {
-        CreateKey::Created(record) => Ok((StatusCode::CREATED, Json(CreatedKeyDocument::new(&record, &key)))),
+        CreateKey::Created(record) => Ok(CreatedKeyDocument::new(&record, &key)),
         CreateKey::TooMany => {
             Err(Problem::new(TOO_MANY, format!("{KEYS_MAX} keys are usable already; revoke those that nobody uses")))
         }
@@ -137,10 +148,16 @@ async fn revoke(
     _caller: Allowed<Admin>,
     InPath(id): InPath<Uuid>,
 ) -> Result<Json<KeyDocument>, Problem> {
+    Ok(Json(end(&api, id).await?))
+}
+
+/// Revokes a key. It can be repeated.
+///
+/// # Errors
+/// `not-found` if there is no such key.
+pub(crate) async fn end(api: &Api, id: Uuid) -> Result<KeyDocument, Problem> {
     match api.store.revoke_key(id).await? {
-        RevokeKey::Revoked(record) | RevokeKey::AlreadyRevoked(record) => {
-            Ok(Json(KeyDocument::new(&record, Utc::now())))
-        }
+        RevokeKey::Revoked(record) | RevokeKey::AlreadyRevoked(record) => Ok(KeyDocument::new(&record, Utc::now())),
         RevokeKey::Unknown => Err(unknown(id)),
     }
 }

@@ -44,11 +44,20 @@ async fn put(
     InPath(id): InPath<Uuid>,
     body: JsonBody,
 ) -> Result<(StatusCode, Json<ReferrerDocument>), Problem> {
-    let ReferrerRequest { campaign, address } = body.read(read_referrer)?;
+    let document = name(&api, id, body.read(read_referrer)?).await?;
+    let status = if document.already_generated { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(document)))
+}
+
+/// Gives a person a code to pass on.
+///
+/// # Errors
+/// Why the person gets none.
+pub(crate) async fn name(api: &Api, id: Uuid, request: ReferrerRequest) -> Result<ReferrerDocument, Problem> {
+    let ReferrerRequest { campaign, address } = request;
     match put_referrer(&api.store, &NewReferrer { id, campaign: campaign.clone(), address }).await? {
         PutReferrer::Done { id, code, definition, is_new } => {
-            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-            Ok((status, Json(ReferrerDocument::new(id, &definition, code, !is_new))))
+            Ok(ReferrerDocument::new(id, &definition, code, !is_new))
         }
         PutReferrer::DifferentRequest => {
             let detail = "another person has this id; only another person takes a new one";
@@ -75,7 +84,12 @@ async fn show(
     _caller: Allowed<Issue>,
     InPath(id): InPath<Uuid>,
 ) -> Result<Json<ReferrerState>, Problem> {
+    Ok(Json(find(&api, id).await?))
+}
+
+/// # Errors
+/// `not-found` if there is no such referrer.
+pub(crate) async fn find(api: &Api, id: Uuid) -> Result<ReferrerState, Problem> {
     let found = api.store.find_referrer(id).await?;
-    let missing = || Problem::new(NOT_FOUND, format!("there is no referrer {id}"));
-    found.map(|referrer| Json(referrer.into())).ok_or_else(missing)
+    found.map(ReferrerState::from).ok_or_else(|| Problem::new(NOT_FOUND, format!("there is no referrer {id}")))
 }

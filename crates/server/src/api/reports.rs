@@ -76,24 +76,13 @@ async fn report(
     if !is_known {
         return Err(Problem::invalid_field("format", "write json or csv, or svg for days"));
     }
-    let (from, to) = (day("from", parameters.from.as_deref())?, day("to", parameters.to.as_deref())?);
-    if let (Some(from), Some(to)) = (from, to)
-        && (to < from || format == "svg" && (to - from).num_days() >= CHART_DAYS_MAX)
-    {
-        let advice =
-            format!("the last day is on or after the first one, and a chart has at most {CHART_DAYS_MAX} days");
-        return Err(Problem::invalid_field("to", advice));
-    }
     let (most, after) = (limit(parameters.limit)?, place::<String>(parameters.cursor.as_deref())?);
-    let campaign_no = match &parameters.campaign {
-        Some(name) => Some(api.campaign(name).await?.no),
-        None => None,
-    };
-    let filter = ReportFilter { subject, from, to, campaign_no };
-    let mut rows = api.store.report(&filter).await?.map_err(|_too_many| {
-        let advice = format!("the report is made of more than {SUMS_MAX} sums; name a campaign, or fewer days");
-        Problem::invalid_field("from", advice)
-    })?;
+    let ReportParameters { from, to, campaign, .. } = &parameters;
+    let asked = Asked { from: from.as_deref(), to: to.as_deref(), campaign: campaign.as_deref() };
+    if format == "svg" {
+        asked.check_chart()?;
+    }
+    let ReadReport { mut rows, from, to } = read(&api, subject, &asked).await?;
     Ok(match format {
         "csv" => ([(CONTENT_TYPE, "text/csv; charset=utf-8")], csv(&rows)?).into_response(),
         "svg" => ([(CONTENT_TYPE, "image/svg+xml")], chart::svg(&Series::of(&rows, from, to))).into_response(),
@@ -104,6 +93,73 @@ async fn report(
             Json(Page::cut(rows, most, |last| last.key.clone())).into_response()
         }
     })
+}
+
+/// What a report is about, as somebody wrote it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub from: Option<&'a str>,
+    pub to: Option<&'a str>,
+    pub campaign: Option<&'a str>,
+}
+
+/// All rows of a report, with the days that it is about.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadReport {
+    pub rows: Vec<ReportRow>,
+    pub from: Option<NaiveDate>,
+    pub to: Option<NaiveDate>,
+}
+
+impl Asked<'_> {
+    /// # Errors
+    /// `invalid` with the field that is wrong.
+    fn days(&self) -> Result<(Option<NaiveDate>, Option<NaiveDate>), Problem> {
+        let (from, to) = (day("from", self.from)?, day("to", self.to)?);
+        match (from, to) {
+            (Some(first), Some(last)) if last < first => Err(wrong_days()),
+            _ => Ok((from, to)),
+        }
+    }
+
+    /// # Errors
+    /// `invalid` if a chart would have too many days.
+    fn check_chart(&self) -> Result<(), Problem> {
+        match self.days()? {
+            (Some(first), Some(last)) if (last - first).num_days() >= CHART_DAYS_MAX => Err(wrong_days()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads a report.
+///
+/// # Errors
+/// `invalid` with the field that is wrong; `not-found` if there is no such campaign.
+pub(crate) async fn read(api: &Api, subject: Subject, asked: &Asked<'_>) -> Result<ReadReport, Problem> {
+    let (from, to) = asked.days()?;
+    let campaign_no = match asked.campaign {
+        Some(name) => Some(api.campaign(name).await?.no),
+        None => None,
+    };
+    let filter = ReportFilter { subject, from, to, campaign_no };
+    let rows = api.store.report(&filter).await?.map_err(|_too_many| {
+        let advice = format!("the report is made of more than {SUMS_MAX} sums; name a campaign, or fewer days");
+        Problem::invalid_field("from", advice)
+    })?;
+    Ok(ReadReport { rows, from, to })
+}
+
+impl ReadReport {
+    /// Returns all rows as CSV.
+    pub fn csv(&self) -> Result<Vec<u8>, Problem> {
+        csv(&self.rows)
+    }
+}
+
+fn wrong_days() -> Problem {
+    let advice = format!("the last day is on or after the first one, and a chart has at most {CHART_DAYS_MAX} days");
+    Problem::invalid_field("to", advice)
 }
 
 fn day(field: &str, text: Option<&str>) -> Result<Option<NaiveDate>, Problem> {

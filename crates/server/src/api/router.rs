@@ -10,13 +10,16 @@ use axum::routing::get;
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::admin::page;
 use crate::api::document;
 use crate::api::observing::observe;
 use crate::api::problem::Problem;
 use crate::api::reference::Reference;
 use crate::api::service::Api;
 use crate::console;
+
+/// The policy for the browser at `/docs`: the page may use its own style, and nothing else.
+const REFERENCE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Returns the router of all paths.
 pub fn router(api: Arc<Api>) -> Router {
@@ -25,7 +28,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let reference = Bytes::from(Reference::new(&document).to_html());
     let page_headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
+        (CONTENT_SECURITY_POLICY, REFERENCE_POLICY),
         (REFERRER_POLICY, "no-referrer"),
     ];
     let reference = move || async move { (page_headers, reference) };

@@ -1,7 +1,7 @@
 //! The service behind the paths.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::health::Health;
 use crate::api::key_ring::KeyRing;
 use crate::api::limits::{LimitSettings, Limits};
 use crate::api::list_errands::ListErrand;
@@ -51,6 +52,8 @@ pub struct Api {
     pub(crate) people: People,
     pub(crate) console: ConsoleSettings,
     pub(crate) limits: Limits,
+    /// The health and the metrics of this process; empty if it counts none.
+    pub(crate) health: Arc<OnceLock<Arc<Health>>>,
     /// How quickly the jobs advance that pages of the console show.
     pub(crate) paces: Paces,
     pub(crate) proxies: Arc<TrustedProxies>,
@@ -73,6 +76,8 @@ pub struct ApiSettings {
     pub ordering: OrderSettings,
     pub links: LinkSettings,
     pub console: ConsoleSettings,
+    /// The health and the metrics of this process, once they are counted.
+    pub health: Arc<OnceLock<Arc<Health>>>,
 }
 
 /// What the configuration says about the console.
@@ -115,6 +120,7 @@ impl Api {
             store,
             redeemer,
             limits: Limits::new(settings.limits),
+            health: settings.health,
             paces: Paces::default(),
             proxies: Arc::new(settings.proxies),
             ordering: settings.ordering,

@@ -12,7 +12,10 @@ use crate::api::observing::{limit_number, limit_time};
 use crate::api::service::Api;
 use crate::console::failure::{no_such_path, show_problems};
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
-use crate::console::{affiliates, assets, campaigns, codes, jobs, redemptions, segments, sign_in};
+use crate::console::{
+    affiliates, assets, audit, campaigns, codes, jobs, keys, people, redemptions, referrals, reports, segments, sign_in,
+    system,
+};
 
 /// Returns the router of all pages.
 pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
@@ -21,6 +24,15 @@ pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .merge(campaigns::list::routes())
         .merge(jobs::list::routes())
         .merge(jobs::one::routes())
+        .merge(referrals::list::routes())
+        .merge(referrals::one::routes())
+        .merge(reports::page::routes())
+        .merge(system::page::routes())
+        .merge(people::list::routes())
+        .merge(people::one::routes())
+        .merge(people::password::routes())
+        .merge(keys::page::routes())
+        .merge(audit::page::routes())
         .merge(campaigns::one::routes())
         .merge(campaigns::edit::routes())
         .merge(campaigns::orders::routes())

@@ -100,6 +100,12 @@ impl Store {
         query.bind(login.as_str()).fetch_optional::<UserRow>().await?.map(StoredUser::try_from).transpose()
     }
 
+    /// Returns the person with this id.
+    pub async fn find_user_by_id(&self, id: Uuid) -> Result<Option<UserRecord>, StoreError> {
+        let found: Option<UserRow> = self.query(format!("{SELECT} where id = $1")).bind(id).fetch_optional().await?;
+        found.map(|row| StoredUser::try_from(row).map(|user| user.record)).transpose()
+    }
+
     /// Lists people by their logins, at most `limit`, from the first one after this login.
     pub async fn list_users(&self, after: Option<&Login>, limit: u32) -> Result<Vec<UserRecord>, StoreError> {
         let query = self.query(format!("{SELECT} where login > $2 order by login limit $1"));

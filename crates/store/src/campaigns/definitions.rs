@@ -7,6 +7,7 @@ use sqlx::FromRow;
 use strum::{EnumString, IntoStaticStr};
 
 use crate::connection::error::StoreError;
+use crate::connection::patterns::containing;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
@@ -183,7 +184,7 @@ impl Store {
                         else 'active' end)
              order by p.name limit $5";
         let CampaignFilter { after, text, kind, status, limit } = filter;
-        let pattern = text.as_deref().map(|text| format!("%{}%", text.to_lowercase().replace('~', "~~").replace('%', "~%").replace('_', "~_")));
+        let pattern = text.as_deref().map(containing);
         let query = self.query(format!("{SELECT} {MATCHING}")).bind(after.as_str()).bind(pattern);
         let (kind, status) = (kind.map(|kind| kind.into_str()), status.map(|status| status.into_str()));
         let query = query.bind(kind).bind(status).bind(i64::from(*limit));

@@ -1,4 +1,4 @@
-//! Masks as patterns of the databases: a regular expression for PostgreSQL, a glob for SQLite.
+//! Patterns of the databases: masks as regular expressions for PostgreSQL and globs for SQLite, parts of texts for both.
 
 use codemint_codes::mask::Mask;
 use codemint_codes::symbols::SymbolSet;
@@ -34,5 +34,20 @@ fn glob_of_position(set: &SymbolSet) -> String {
         format!("[{dash}{caret}]")
     } else {
         format!("[{bracket}{plain}{caret}{dash}]")
+    }
+}
+
+/// Returns a pattern for `lower(…) like … escape '~'`: texts that contain this one in any case.
+pub(crate) fn containing(text: &str) -> String {
+    format!("%{}%", text.to_lowercase().replace('~', "~~").replace('%', "~%").replace('_', "~_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_in_a_text_stand_for_themselves() {
+        assert_eq!(containing("Ann_100%~"), "%ann~_100~%~~%");
     }
 }

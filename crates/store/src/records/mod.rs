@@ -3,6 +3,7 @@
 pub mod rows;
 pub mod outbox;
 pub mod audit;
+pub mod audit_search;
 pub mod actor;
 pub mod reports;
 pub mod job_codes;

@@ -6,4 +6,5 @@ mod events;
 mod voiding;
 pub mod referrers;
 pub mod reads;
+pub mod pages;
 pub mod rewards;

@@ -7,7 +7,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use codemint_codes::job::record::Job;
 use codemint_codes::job::state::State as JobState;
 use codemint_store::records::reports::JobFilter;
 use serde::Deserialize;
@@ -18,11 +17,9 @@ use crate::api::body::InQuery;
 use crate::api::paging::{Page, place};
 use crate::api::problem::Problem;
 use crate::api::service::Api;
-use crate::console::campaigns::labels::path_of;
 use crate::console::frame::Frame;
-use crate::console::jobs::progress::{Progress, run_time, title};
+use crate::console::jobs::rows::Row;
 use crate::console::page::page;
-use crate::console::shown::minute;
 use crate::console::visitor::{May, NoPage, ViewJobs};
 
 const PAGE: u32 = 50;
@@ -36,18 +33,6 @@ struct ListPage {
     rows: Vec<Row>,
     /// The query of the next page; none on the last one.
     next: Option<String>,
-}
-
-#[derive(Debug)]
-struct Row {
-    path: String,
-    title: String,
-    /// Path and name; none without a campaign.
-    campaign: Option<(String, String)>,
-    progress: Progress,
-    ordered: String,
-    /// The duration of a job that has ended, or the code of its error.
-    result: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -76,7 +61,7 @@ async fn list(
     let template = ListPage {
         frame: by.frame("jobs"),
         states: JobState::VARIANTS,
-        rows: items.iter().map(|job| row(&api, job)).collect(),
+        rows: items.iter().map(|job| Row::of(&api, job)).collect(),
         next: next.map(|cursor| query.next(&cursor)),
         query,
     };
@@ -96,17 +81,5 @@ impl ListQuery {
             }
         }
         query.append_pair("cursor", cursor).finish()
-    }
-}
-
-fn row(api: &Api, job: &Job) -> Row {
-    let progress = Progress::of(api, job);
-    Row {
-        path: format!("/jobs/{}", job.id),
-        title: title(job),
-        campaign: job.campaign.as_ref().map(|name| (path_of(name), name.clone())),
-        ordered: minute(job.created_at, chrono_tz::UTC),
-        result: progress.error.clone().or_else(|| run_time(job)).unwrap_or_else(|| progress.remaining.clone()),
-        progress,
     }
 }

@@ -4,3 +4,4 @@ pub mod list;
 pub mod one;
 pub mod pace;
 pub mod progress;
+pub mod rows;

@@ -76,7 +76,7 @@ async fn show(
         frame: by.frame("jobs").with_notice(query.done.as_deref(), &NOTICES),
         path: format!("/jobs/{id}"),
         title: title(&job),
-        campaign: job.campaign.as_ref().map(|name| (path_of(name), name.clone())),
+        campaign: job.campaign.as_ref().map(|name| (path_of(name), printable(name))),
         facts: facts(&job, zone_of(&api, &job).await?, sees_masks),
         warnings: if sees_masks { job.warnings() } else { Vec::new() },
         may_cancel: by.permits(Permission::OrderCodes) && !job.state.is_final(),

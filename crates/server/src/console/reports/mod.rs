@@ -1,0 +1,4 @@
+//! The pages of reports.
+
+pub mod day_chart;
+pub mod page;

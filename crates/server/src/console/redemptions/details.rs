@@ -6,7 +6,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use chrono_tz::Tz;
 use codemint_offers::access::role::Permission;
 use codemint_offers::redemption::record::Redemption;
@@ -22,7 +22,6 @@ use crate::console::campaigns::labels::{Badge, path_of};
 use crate::console::form_view::FormView;
 use crate::console::frame::Frame;
 use crate::console::page::page;
-use crate::console::redemptions::acting::{release, roll_back};
 use crate::console::redemptions::row::{identity_text, state_badge};
 use crate::console::shown::{instant, money};
 use crate::console::visitor::{May, NoPage, Permit, ViewRedemptions};
@@ -62,10 +61,7 @@ struct Done {
 }
 
 pub fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/redemptions/{id}", get(show))
-        .route("/redemptions/{id}/release", post(release))
-        .route("/redemptions/{id}/rollback", post(roll_back))
+    Router::new().route("/redemptions/{id}", get(show))
 }
 
 async fn show(

@@ -120,13 +120,37 @@ async fn several_codes_give_a_table_and_wrong_ones_are_explained(place: TestStor
     server.stop().await;
 }
 
+on_stores!([sqlite, postgres] uses_without_a_limit_are_counted_as_they_count);
+async fn uses_without_a_limit_are_counted_as_they_count(place: TestStore) {
+    create_campaign(&place, &definition("open", "public", "OPENDAY", &json!({})), 1).await;
+    let server = ApiServer::start_with(&place, &[], &["--no-worker"]).await;
+    let (shop, support) = (create_key(&place, "redeem").await, Console::sign_in(&server, &place, "support").await);
+    let find = async || support.post("/codes", &[("codes", "openday")]).await.expect_page(200).to_owned();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(redeem(&server, &shop, "OPENDAY", json!({})).await);
+    }
+    for (id, keep_use) in [(ids[0], true), (ids[1], false)] {
+        let body = json!({ "keep_use": keep_use });
+        server.ask("POST", &format!("/v1/redemptions/{id}/rollback"), &shop, Some(body)).await.expect(200);
+    }
+    let page = find().await;
+    assert!(page.contains("2, without a limit") && page.matches("href=\"/redemptions/").count() == 3, "{page}");
+    let items: Vec<serde_json::Value> = (0..999).map(|_| json!({ "id": Uuid::now_v7(), "code": "OPENDAY" })).collect();
+    server.ask("POST", "/v1/redemptions:batch", &shop, Some(json!({ "items": items }))).await.expect(200);
+    let page = find().await;
+    assert!(
+        page.contains("more than 1,000, without a limit") && page.matches("href=\"/redemptions/").count() == 10,
+        "{page}"
+    );
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn only_roles_that_help_customers_find_codes() {
     let place = TestStore::sqlite().await;
     let server = ApiServer::start_with(&place, &[], &["--no-worker"]).await;
-    for (role, status) in
-        [("viewer", 403), ("affiliates", 403), ("marketer", 200), ("support", 200), ("admin", 200)]
-    {
+    for (role, status) in [("viewer", 403), ("affiliates", 403), ("marketer", 200), ("support", 200), ("admin", 200)] {
         let console = Console::sign_in(&server, &place, role).await;
         assert_eq!(console.get("/codes").await.status, status, "{role:?}");
         assert_eq!(console.post("/codes", &[("codes", "A")]).await.status, status, "{role:?}");

@@ -160,7 +160,7 @@ fn too_large() -> Problem {
 /// Returns the problem of a list with wrong lines, which `are` this.
 fn wrong_lines<P: Display>(wrong: &WrongLines<P>, are: &str) -> Problem {
     let error = |(line, problem): &(u64, P)| FieldProblem::new(format!("line {line}"), problem.to_string());
-    let detail = format!("{} lines {are}; nothing was changed; errors names the first ones", wrong.count);
+    let detail = format!("lines that {are}: {}; nothing was changed; the first ones are listed", wrong.count);
     Problem::invalid_in_many(detail, wrong.iter().map(error))
 }
 

@@ -58,8 +58,16 @@ pub fn rule_draft(fields: &Fields, zone_of_campaign: Tz) -> RuleDraft {
 }
 
 impl RuleDraft {
-    /// Returns the field that a problem belongs to; none if it concerns the form as a whole.
-    pub fn field_of(&self, pointer: &str) -> Option<&str> {
+    /// Returns problems with the names of the fields that they belong to; the name is empty if one concerns the form as a whole.
+    pub fn at_fields(&self, problems: &[Problem]) -> Vec<Problem> {
+        let named = |problem: &Problem| {
+            let field = self.field_of(&problem.field).unwrap_or_default().to_owned();
+            Problem { field, message: problem.message.clone() }
+        };
+        problems.iter().map(named).collect()
+    }
+
+    fn field_of(&self, pointer: &str) -> Option<&str> {
         if let Some((_, field)) = PLACES.iter().find(|(place, _)| *place == pointer) {
             return Some(field);
         }

@@ -41,6 +41,7 @@ pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .merge(codes::find::routes())
         .merge(redemptions::list::routes())
         .merge(redemptions::details::routes())
+        .merge(redemptions::acting::routes())
         .merge(segments::list::routes())
         .merge(segments::details::routes())
         .merge(segments::form::routes())

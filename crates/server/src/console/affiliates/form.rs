@@ -136,7 +136,8 @@ impl FormPage {
     }
 
     fn refuse(mut self, draft: &RuleDraft, problems: &[FieldProblem]) -> Result<Response, Problem> {
-        self.form = self.form.with_problems(problems, |pointer| draft.field_of(pointer));
+        let problems = draft.at_fields(problems);
+        self.form = self.form.with_problems(&problems, |name| Some(name).filter(|name| !name.is_empty()));
         invalid(&self)
     }
 }

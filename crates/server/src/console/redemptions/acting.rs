@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
+use axum::routing::post;
 use codemint_offers::access::reason::Reason;
 use codemint_offers::problem::Problem as FieldProblem;
 use codemint_offers::redemption::transition::Action;
@@ -20,7 +22,13 @@ use crate::console::posted::Posted;
 use crate::console::redemptions::details::DetailsPage;
 use crate::console::visitor::{ActOnRedemptions, NoPage, go_to};
 
-pub(super) async fn release(
+pub fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/redemptions/{id}/release", post(release))
+        .route("/redemptions/{id}/rollback", post(roll_back))
+}
+
+async fn release(
     State(api): State<Arc<Api>>,
     InPath(id): InPath<Uuid>,
     posted: Posted<ActOnRedemptions>,
@@ -28,7 +36,7 @@ pub(super) async fn release(
     Ok(act(&api, id, posted, Action::Release, "released").await?)
 }
 
-pub(super) async fn roll_back(
+async fn roll_back(
     State(api): State<Arc<Api>>,
     InPath(id): InPath<Uuid>,
     posted: Posted<ActOnRedemptions>,

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use chrono_tz::Tz;
 use codemint_offers::access::role::Permission;
 use codemint_offers::redemption::record::Redemption;
@@ -22,7 +22,6 @@ use crate::console::campaigns::labels::{Badge, path_of};
 use crate::console::form_view::FormView;
 use crate::console::frame::Frame;
 use crate::console::page::page;
-use crate::console::redemptions::acting::{release, roll_back};
 use crate::console::redemptions::row::{identity_text, state_badge};
 use crate::console::shown::{instant, money};
 use crate::console::visitor::{May, NoPage, Permit, ViewRedemptions};
@@ -62,10 +61,7 @@ struct Done {
 }
 
 pub fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/redemptions/{id}", get(show))
-        .route("/redemptions/{id}/release", post(release))
-        .route("/redemptions/{id}/rollback", post(roll_back))
+    Router::new().route("/redemptions/{id}", get(show))
 }
 
 async fn show(
@@ -99,7 +95,7 @@ impl DetailsPage {
             frame: by.frame("redemptions"),
             form: FormView::default(),
             path: format!("/redemptions/{id}"),
-            state: state_badge(&redemption),
+            state: state_badge(redemption.state),
             campaign: redemption.campaign.clone(),
             campaign_path: path_of(&redemption.campaign),
             facts: facts(&redemption, zone),
@@ -112,6 +108,10 @@ impl DetailsPage {
             order: redemption.order,
         })
     }
+}
+
+fn use_text(keep_use: bool) -> String {
+    (if keep_use { "still counted" } else { "given back" }).to_owned()
 }
 
 fn facts(redemption: &Redemption, zone: Tz) -> Vec<(&'static str, String)> {
@@ -128,6 +128,7 @@ fn facts(redemption: &Redemption, zone: Tz) -> Vec<(&'static str, String)> {
         ("Begun", Some(time(redemption.held_at))),
         ("Pay by", redemption.expires_at.map(time)),
         (ended, redemption.ended_at.map(time)),
+        ("Use", (redemption.state == RedemptionState::RolledBack).then(|| use_text(redemption.keep_use))),
         ("Price of the order", redemption.order_amount.map(|amount| money(amount, currency))),
         ("Source", redemption.source.clone()),
         ("Ad", redemption.ad.clone()),

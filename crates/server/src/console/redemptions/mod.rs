@@ -3,4 +3,4 @@
 pub mod list;
 pub mod details;
 pub mod row;
-mod acting;
+pub mod acting;

@@ -15,6 +15,8 @@ pub struct RedemptionRow {
     pub path: String,
     pub when: String,
     pub state: Badge,
+    /// True if it was rolled back and its use counts all the same.
+    pub is_kept: bool,
     pub code: String,
     pub campaign: String,
     pub campaign_path: String,
@@ -28,7 +30,8 @@ impl RedemptionRow {
         Self {
             path: format!("/redemptions/{}", redemption.id),
             when: minute(redemption.held_at, zone),
-            state: state_badge(redemption),
+            state: state_badge(redemption.state),
+            is_kept: redemption.state == State::RolledBack && redemption.keep_use,
             code: redemption.code.clone(),
             campaign: redemption.campaign.clone(),
             campaign_path: path_of(&redemption.campaign),
@@ -48,13 +51,12 @@ pub fn identity_text(redemption: &Redemption) -> Option<String> {
         .map(|identity| if is_forgotten(identity) { "erased".to_owned() } else { identity.clone() })
 }
 
-pub fn state_badge(redemption: &Redemption) -> Badge {
-    let (word, class) = match redemption.state {
+pub fn state_badge(state: State) -> Badge {
+    let (word, class) = match state {
         State::Held => ("held", "warn"),
         State::Confirmed => ("confirmed", "good"),
         State::Released => ("released", ""),
         State::Expired => ("expired", ""),
-        State::RolledBack if redemption.keep_use => ("rolled back, still counted", "bad"),
         State::RolledBack => ("rolled back", "bad"),
     };
     Badge { word, class }

@@ -1,6 +1,7 @@
 //! Tests of what is deployed and of programs around Codemint. They need all servers, and a browser, Prometheus, Node.js,
 //! Python, valgrind, systemd, tools of Kubernetes and the previous version; `tests/run` installs them.
 
+mod console;
 mod operations;
 mod integration;
 mod upgrades;

@@ -81,7 +81,7 @@ impl CodeBook {
         Ok(found)
     }
 
-    /// Returns why a text is no code, as far as the masks show it.
+    /// Returns the reason why a text is not a code, as far as the masks show it.
     pub async fn judge(&self, typed: &Typed) -> Result<Missing, StoreError> {
         Ok(typed.judge(&self.masks().await?.all))
     }

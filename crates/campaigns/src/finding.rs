@@ -151,6 +151,9 @@ impl fmt::Debug for Owner {
 
 impl fmt::Debug for FoundCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FoundCode").field("campaign", &self.definition.name).field("reasons", &self.reasons).finish_non_exhaustive()
+        f.debug_struct("FoundCode")
+            .field("campaign", &self.definition.name)
+            .field("reasons", &self.reasons)
+            .finish_non_exhaustive()
     }
 }

@@ -138,12 +138,12 @@ impl Redeemer {
         Ok(validation)
     }
 
-    /// Looks up codes as they were typed, and answers in their order; `None` for a text that is no code of a campaign.
+    /// Looks up codes as they were typed, and answers in their order; `None` for a text that is not a code of a campaign.
     pub(crate) async fn find_codes(&self, typed: &[&str]) -> Result<Vec<Option<KnownCode>>, StoreError> {
         self.shared.book.find(typed).await
     }
 
-    /// Returns why a text is no code, as far as the masks show it.
+    /// Returns the reason why a text is not a code, as far as the masks show it.
     pub(crate) async fn judge_missing(&self, typed: &Typed) -> Result<Missing, StoreError> {
         self.shared.book.judge(typed).await
     }

@@ -35,7 +35,8 @@ impl Browser {
         // Containers have neither a nested sandbox nor much shared memory.
         let arguments =
             ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"];
-        let options = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}});
+        let wanted = json!({"goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "ALL"}});
+        let options = json!({"capabilities": {"alwaysMatch": wanted}});
         let begun = Instant::now();
         let session = loop {
             match browser.try_post("", &options) {
@@ -55,6 +56,54 @@ impl Browser {
     /// Evaluates an expression in the page.
     pub fn evaluate(&self, expression: &str) -> Value {
         self.post("/execute/sync", &json!({"script": format!("return {expression}"), "args": []}))
+    }
+
+    /// Types a text into a field, as a person does.
+    ///
+    /// # Panics
+    /// If there is no such field.
+    pub fn fill(&self, selector: &str, text: &str) {
+        let script = "const field = document.querySelector(arguments[0]); field.focus(); field.value = arguments[1]; \
+                      for (const name of ['input', 'change']) field.dispatchEvent(new Event(name, { bubbles: true }));";
+        let found = self.post("/execute/sync", &json!({"script": format!("{script} return true;"), "args": [selector, text]}));
+        assert_eq!(found, true, "{selector}: {found}");
+    }
+
+    /// Clicks and waits until the page that this leads to is loaded.
+    pub fn click(&self, selector: &str) {
+        let found = self.post("/element", &json!({"using": "css selector", "value": selector}));
+        let element = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str);
+        let element = element.unwrap_or_else(|| panic!("no {selector}: {found}"));
+        let clicked = self.post(&format!("/element/{element}/click"), &json!({}));
+        assert_eq!(clicked, Value::Null, "{selector}: {clicked}");
+    }
+
+    /// Evaluates an expression whose value is a promise.
+    pub fn evaluate_later(&self, expression: &str) -> Value {
+        let script = format!("const done = arguments[0]; ({expression}).then(done, (error) => done(String(error)));");
+        self.post("/execute/async", &json!({"script": script, "args": []}))
+    }
+
+    /// Runs a script in the page, whatever the page permits.
+    pub fn run(&self, script: &str) {
+        self.post("/execute/sync", &json!({"script": script, "args": []}));
+    }
+
+    /// Forbids scripts of pages, or permits them again.
+    pub fn forbid_scripts(&self, forbidden: bool) {
+        self.command("Emulation.setScriptExecutionDisabled", &json!({"value": forbidden}));
+    }
+
+    /// Keeps a cookie that only the server reads.
+    pub fn keep_cookie(&self, url: &str, name: &str, value: &str) {
+        self.command("Network.setCookie", &json!({"url": url, "name": name, "value": value, "httpOnly": true}));
+    }
+
+    /// Returns what the pages have complained about since the last call, such as what a policy forbids.
+    pub fn complaints(&self) -> Vec<String> {
+        let entries = self.post("/se/log", &json!({"type": "browser"}));
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        entries.iter().filter_map(|entry| entry["message"].as_str()).map(str::to_owned).collect()
     }
 
     /// Sets the size of the page, in pixels.

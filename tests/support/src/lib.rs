@@ -21,8 +21,6 @@ pub mod api;
 #[cfg(feature = "servers")]
 pub mod api_lists;
 #[cfg(feature = "servers")]
-pub mod console;
-#[cfg(feature = "servers")]
 pub mod postgres;
 #[cfg(feature = "servers")]
 pub mod pgbouncer;

@@ -9,19 +9,20 @@ use crate::form::local_time::{instant, local_text};
 use crate::problem::Problem;
 
 /// The fields of the form, each with the JSON pointer of what it says.
-const PLACES: [(&str, &str); 5] = [
+const PLACES: [(&str, &str); 6] = [
     ("/name", "name"),
     ("/mask", "mask"),
     ("/prefix", "prefix"),
     ("/campaign", "campaign"),
     ("/priority", "priority"),
+    ("/zone", "zone"),
 ];
 
 /// The document that a form says, as far as its fields could be read.
 #[derive(Debug)]
 pub struct RuleDraft {
     pub document: Value,
-    /// What is wrong with fields before anything reads the document; at their names.
+    /// What is wrong with fields before anything reads the document.
     pub problems: Vec<Problem>,
     /// The row of each period.
     rows: Vec<[String; 2]>,
@@ -35,7 +36,7 @@ pub fn rule_draft(fields: &Fields, zone_of_campaign: Tz) -> RuleDraft {
         None => zone_of_campaign,
         Some(Ok(zone)) => zone,
         Some(Err(_unknown)) => {
-            draft.wrong("zone", "no such time zone; write one such as Europe/Berlin");
+            draft.wrong("/zone", "no such time zone; write one such as Europe/Berlin");
             zone_of_campaign
         }
     };
@@ -47,7 +48,7 @@ pub fn rule_draft(fields: &Fields, zone_of_campaign: Tz) -> RuleDraft {
     if let Some(text) = fields.filled("priority") {
         match text.parse::<i64>() {
             Ok(priority) => drop(document.insert("priority".to_owned(), priority.into())),
-            Err(_no_number) => draft.wrong("priority", "write a whole number, such as 0 or -1"),
+            Err(_no_number) => draft.wrong("/priority", "write a whole number, such as 0 or -1"),
         }
     }
     let periods: Vec<Value> = (0..PERIODS_MAX).filter_map(|row| draft.period(fields, row, zone)).collect();
@@ -68,8 +69,8 @@ impl RuleDraft {
         row.get(usize::from(end == "to")).map(String::as_str)
     }
 
-    fn wrong(&mut self, field: &str, advice: impl Into<String>) {
-        self.problems.push(Problem::new(field, advice));
+    fn wrong(&mut self, pointer: &str, advice: impl Into<String>) {
+        self.problems.push(Problem::new(pointer, advice));
     }
 
     fn period(&mut self, fields: &Fields, row: usize, zone: Tz) -> Option<Value> {
@@ -77,19 +78,23 @@ impl RuleDraft {
         if names.iter().all(|name| fields.filled(name).is_none()) {
             return None;
         }
-        let [from, to] = names.each_ref().map(|name| {
-            let text = fields.filled(name)?;
-            let unchanged = fields.text(&format!("{name}_exact")).parse().ok();
-            match instant(text, zone, unchanged) {
-                Ok(at) => Some(at.to_rfc3339()),
-                Err(advice) => {
-                    self.wrong(name, advice);
-                    None
-                }
-            }
-        });
+        let number = self.rows.len();
+        let [from, to] = &names;
+        let from = self.time(fields, from, &format!("/periods/{number}/from"), zone);
+        let to = self.time(fields, to, &format!("/periods/{number}/to"), zone);
         self.rows.push(names);
         Some(json!({ "from": from, "to": to }))
+    }
+
+    fn time(&mut self, fields: &Fields, name: &str, pointer: &str, zone: Tz) -> Option<String> {
+        let unchanged = fields.text(&format!("{name}_exact")).parse().ok();
+        match instant(fields.filled(name)?, zone, unchanged) {
+            Ok(at) => Some(at.to_rfc3339()),
+            Err(advice) => {
+                self.wrong(pointer, advice);
+                None
+            }
+        }
     }
 }
 
@@ -107,7 +112,8 @@ pub fn rows_in(fields: &Fields) -> usize {
 /// Returns the fields of a form that says this rule, with times on the clock of a zone.
 pub fn fields_of_rule(rule: &Rule, zone: Tz) -> Fields {
     let mut fields = Fields::default();
-    let texts = [("name", &rule.name), ("mask", &rule.mask_text), ("prefix", &rule.prefix), ("campaign", &rule.campaign)];
+    let texts =
+        [("name", &rule.name), ("mask", &rule.mask_text), ("prefix", &rule.prefix), ("campaign", &rule.campaign)];
     for (name, text) in texts {
         fields.set(name, text.as_str());
     }
@@ -134,8 +140,7 @@ mod tests {
     const BERLIN: Tz = chrono_tz::Europe::Berlin;
 
     fn rule(periods: &Value) -> Rule {
-        let document =
-            json!({ "mask": "0#########", "prefix": "FCH", "campaign": "choc", "active": false, "priority": -2, "periods": periods });
+        let document = json!({ "mask": "0#########", "prefix": "FCH", "campaign": "choc", "active": false, "priority": -2, "periods": periods });
         read_rule("choc-2027", &document).expect("a rule")
     }
 
@@ -171,11 +176,17 @@ mod tests {
             fields.set(name, value);
         }
         let draft = rule_draft(&fields, BERLIN);
-        let wrong: Vec<&str> = draft.problems.iter().map(|problem| problem.field.as_str()).collect();
+        let wrong: Vec<&str> = draft.problems.iter().filter_map(|problem| draft.field_of(&problem.field)).collect();
         assert_eq!((wrong, rows_in(&fields)), (vec!["zone", "priority", "from_4"], 5));
-        assert_eq!(draft.document["periods"][0], json!({ "from": "2027-03-01T00:00:00+01:00", "to": "2027-02-01T00:00:00+01:00" }));
+        assert_eq!(
+            draft.document["periods"][0],
+            json!({ "from": "2027-03-01T00:00:00+01:00", "to": "2027-02-01T00:00:00+01:00" })
+        );
         let problems = read_rule("a", &draft.document).expect_err("it ends before it begins");
         assert_eq!(draft.field_of(&problems[0].field), Some("to_1"));
-        assert_eq!((draft.field_of("/mask"), draft.field_of("/periods/1/from"), draft.field_of("")), (Some("mask"), Some("from_4"), None));
+        assert_eq!(
+            (draft.field_of("/mask"), draft.field_of("/periods/1/from"), draft.field_of("")),
+            (Some("mask"), Some("from_4"), None)
+        );
     }
 }

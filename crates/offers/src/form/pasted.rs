@@ -40,7 +40,10 @@ mod tests {
 
     #[test]
     fn codes_are_read_one_a_line() {
-        assert_eq!(pasted(" SPRING 1234 \r\n\r\nsummer-5\n"), Ok(vec!["SPRING 1234".to_owned(), "summer-5".to_owned()]));
+        assert_eq!(
+            pasted(" SPRING 1234 \r\n\r\nsummer-5\n"),
+            Ok(vec!["SPRING 1234".to_owned(), "summer-5".to_owned()])
+        );
         assert!(pasted(" \n ").is_err_and(|advice| advice.starts_with("paste a code")));
         assert!(pasted(&"A\n".repeat(100)).is_ok());
         assert!(pasted(&"A\n".repeat(101)).is_err_and(|advice| advice.contains("101 codes")));

@@ -8,6 +8,14 @@ use crate::problem::Problem;
 
 const CONDITION: &str = "/condition";
 
+/// A condition that the form shows as an example.
+pub const EXAMPLE: &str = r#"{
+  "all": [
+    { "in": { "attribute": "country", "values": ["DE", "AT"] } },
+    { "compare": { "attribute": "orders", "op": "ge", "value": 3 } }
+  ]
+}"#;
+
 /// Returns the document of a form, which [`read_segment`](crate::read::condition::read_segment) reads and checks. A segment without a
 /// condition has listed members only.
 ///
@@ -57,12 +65,20 @@ mod tests {
 
     #[test]
     fn a_form_says_the_document_that_programs_send() {
-        let condition = json!({ "all": [{ "attribute": "vip", "is": true }] });
+        let condition = json!({ "compare": { "attribute": "vip", "op": "eq", "value": true } });
         for condition in [condition, Value::Null] {
             let fields = fields_of_segment("gold", &condition);
             assert_eq!(segment_document(&fields), Ok(json!({ "condition": condition })));
             assert_eq!(fields.text("name"), "gold");
         }
+    }
+
+    #[test]
+    fn the_example_is_a_condition() {
+        let mut fields = Fields::default();
+        fields.set("condition", EXAMPLE);
+        let document = segment_document(&fields).expect("JSON");
+        assert!(read_segment(&document).is_ok_and(|segment| segment.condition.is_some()));
     }
 
     #[test]

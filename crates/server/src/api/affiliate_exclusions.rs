@@ -194,7 +194,7 @@ fn accepted(headers: &HeaderMap) -> Result<Accepted, Problem> {
 
 /// Answers with all exclusions of a rule, as they are at one moment. They are read before the answer begins, so that a slow client keeps
 /// no connection to the store.
-async fn whole(api: &Api, rule_no: i64) -> Result<Response, Problem> {
+pub(crate) async fn whole(api: &Api, rule_no: i64) -> Result<Response, Problem> {
     let permit = api.slots.lists.take()?;
     let mut pieces = vec![encoded(&[COLUMNS])];
     let take = |exclusions: Vec<Exclusion>| {

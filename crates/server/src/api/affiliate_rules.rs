@@ -10,7 +10,7 @@ use codemint_codes::job::request::{CAMPAIGN_LENGTH_MAX, check_campaign};
 use codemint_codes::text::printable;
 use codemint_offers::affiliate::document::{ANSWERED, ResolvedDocument, RuleDocument};
 use codemint_offers::affiliate::exclusion::checked_reference;
-use codemint_offers::affiliate::rule::{PERIODS_MAX, RULES_MAX, conflict};
+use codemint_offers::affiliate::rule::{PERIODS_MAX, RULES_MAX, Rule, conflict};
 use codemint_offers::read::affiliate::read_rule;
 use codemint_store::affiliates::rules::{PutRule, StoredRule};
 use schemars::JsonSchema;
@@ -88,22 +88,30 @@ async fn put(
 ) -> Result<(StatusCode, Json<RuleDocument>), Problem> {
     check_name(&name)?;
     let rule = body.without(&ANSWERED).read(|value| read_rule(&name, value))?;
-    let status = match api.store.put_affiliate_rule(&rule).await? {
-        PutRule::Created => StatusCode::CREATED,
-        PutRule::Replaced => StatusCode::OK,
+    let status = if store_rule(&api, &rule).await? { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(find(&api, &name).await?.into())))
+}
+
+/// Creates or replaces a rule; returns true if it is new.
+///
+/// # Errors
+/// `invalid` if its campaign does not exist, `too-many-rules`, or `rule-conflict`, which names the others.
+pub(crate) async fn store_rule(api: &Api, rule: &Rule) -> Result<bool, Problem> {
+    match api.store.put_affiliate_rule(rule).await? {
+        PutRule::Created => Ok(true),
+        PutRule::Replaced => Ok(false),
         PutRule::UnknownCampaign => {
             let advice = format!("there is no campaign {}; create it first", printable(&rule.campaign));
-            return Err(Problem::invalid_field("/campaign", advice));
+            Err(Problem::invalid_field("/campaign", advice))
         }
         PutRule::TooMany => {
             let detail = format!(
                 "there are {RULES_MAX} rules, the most that there may be; remove one, or join some in one mask"
             );
-            return Err(Problem::new(TOO_MANY_RULES, detail));
+            Err(Problem::new(TOO_MANY_RULES, detail))
         }
-        PutRule::Conflict(others) => return Err(Problem::new(RULE_CONFLICT, conflict(&name, &others))),
-    };
-    Ok((status, Json(find(&api, &name).await?.into())))
+        PutRule::Conflict(others) => Err(Problem::new(RULE_CONFLICT, conflict(&rule.name, &others))),
+    }
 }
 
 /// Read a rule for affiliates
@@ -197,7 +205,7 @@ async fn resolve(
 
 /// # Errors
 /// `invalid` unless it is a name that a rule may have.
-fn check_name(name: &str) -> Result<(), Problem> {
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     check_campaign(name).map_err(|_it_speaks_of_campaigns| {
         let advice = format!("the name of a rule has 1 to {CAMPAIGN_LENGTH_MAX} characters without control characters");
         Problem::invalid_field("name", advice)
@@ -206,7 +214,7 @@ fn check_name(name: &str) -> Result<(), Problem> {
 
 /// # Errors
 /// `not-found` if there is no rule of this name.
-pub(super) async fn find(api: &Api, name: &str) -> Result<StoredRule, Problem> {
+pub(crate) async fn find(api: &Api, name: &str) -> Result<StoredRule, Problem> {
     let found = api.store.find_affiliate_rule(name).await?;
     found.ok_or_else(|| no_rule(name))
 }

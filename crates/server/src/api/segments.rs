@@ -152,7 +152,7 @@ async fn put_members(
 
 /// # Errors
 /// `invalid` unless it is a name that a segment may have.
-fn check_name(name: &str) -> Result<(), Problem> {
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     check_campaign(name).map_err(|_it_speaks_of_campaigns| {
         let advice =
             format!("the name of a segment has 1 to {CAMPAIGN_LENGTH_MAX} characters without control characters");
@@ -160,11 +160,13 @@ fn check_name(name: &str) -> Result<(), Problem> {
     })
 }
 
-async fn find(api: &Api, name: &str) -> Result<SegmentDocument, Problem> {
+/// # Errors
+/// `not-found` if there is no segment of this name.
+pub(crate) async fn find(api: &Api, name: &str) -> Result<SegmentDocument, Problem> {
     let found = api.store.find_segment(name).await?;
     Ok(found.ok_or_else(|| missing(name))?.try_into()?)
 }
 
-fn missing(name: &str) -> Problem {
+pub(crate) fn missing(name: &str) -> Problem {
     Problem::new(NOT_FOUND, format!("there is no segment {}", printable(name)))
 }

@@ -13,7 +13,8 @@ use crate::api::service::Api;
 use crate::console::failure::{no_such_path, show_problems};
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
 use crate::console::{
-    assets, audit, campaigns, codes, jobs, keys, people, redemptions, referrals, reports, sign_in, system,
+    affiliates, assets, audit, campaigns, codes, jobs, keys, people, redemptions, referrals, reports, segments, sign_in,
+    system,
 };
 
 /// Returns the router of all pages.
@@ -40,10 +41,19 @@ pub fn routes(api: &Arc<Api>) -> Router<Arc<Api>> {
         .merge(codes::find::routes())
         .merge(redemptions::list::routes())
         .merge(redemptions::details::routes())
+        .merge(segments::list::routes())
+        .merge(segments::details::routes())
+        .merge(segments::form::routes())
+        .merge(affiliates::list::routes())
+        .merge(affiliates::details::routes())
+        .merge(affiliates::form::routes())
+        .merge(affiliates::exclusions::routes())
         .merge(sign_in::routes())
         .merge(assets::routes())
         .layer(middleware::from_fn(limit_time))
-        // Their bodies may take longer.
+        // Their bodies and answers may take longer.
+        .merge(segments::members::streaming_routes())
+        .merge(affiliates::exclusion_lists::streaming_routes())
         .merge(campaigns::orders::streaming_routes())
         .layer(middleware::from_fn(limit_number()))
         .layer(middleware::from_fn_with_state(Arc::clone(api), show_problems))

@@ -43,15 +43,13 @@ async fn ask(by: May<FindCodes>) -> Result<Response, NoPage> {
     Ok(page(&FindPage { frame: by.frame("codes"), form: FormView::default(), places: Vec::new() })?)
 }
 
-async fn find(
-    State(api): State<Arc<Api>>,
-    Posted { by, fields }: Posted<FindCodes>,
-) -> Result<Response, NoPage> {
+async fn find(State(api): State<Arc<Api>>, Posted { by, fields }: Posted<FindCodes>) -> Result<Response, NoPage> {
     let frame = by.frame("codes");
     let (codes, identity) = match read(&fields) {
         Ok(read) => read,
         Err(problems) => {
-            let form = FormView::new(fields.clone()).with_problems(&problems, |field| Some(if field == "codes" { "codes" } else { "identity" }));
+            let form = FormView::new(fields.clone())
+                .with_problems(&problems, |field| Some(if field == "codes" { "codes" } else { "identity" }));
             return Ok(invalid(&FindPage { frame, form, places: Vec::new() })?);
         }
     };
@@ -82,7 +80,7 @@ impl FindPage {
         }
     }
 
-    /// Returns what is said about the one line that was pasted, if it is no code.
+    /// Returns what is said about the one line that was pasted, if it is not a code.
     fn missing(&self) -> Option<&str> {
         match self.places.as_slice() {
             [Place { found: Err(advice), .. }] => Some(advice),

@@ -61,7 +61,7 @@ impl FoundView {
         let FoundCode { code, definition, owner, uses, redemptions, asked_for, reasons } = found;
         let is_respelled = typed.parse::<Typed>().is_ok_and(|typed| typed.written() != code);
         let (state, owner) = match owner {
-            Owner::Anybody => ("whoever has it may use it", None),
+            Owner::Anybody => ("any customer may use it", None),
             Owner::Pool => ("in the pool: nobody has it yet", None),
             Owner::Identity(Some(identity)) => ("issued", Some(identity.clone())),
             Owner::Identity(None) => ("issued to somebody whose data was erased", None),
@@ -97,9 +97,15 @@ fn uses_text(uses: CodeUses, limit: u64) -> String {
 fn missing_text(missing: Missing) -> &'static str {
     match missing {
         Missing::NoMask => "There is no such code: no campaign has codes that look like this.",
-        Missing::WrongCheck => "There is no such code: its check characters are wrong. Ask the customer to read it again.",
-        Missing::CheckNotVerified => "There is no such code. Its check characters could not be verified on this server.",
-        Missing::NeverMinted => "There is no such code. It looks like one, but it was never made here: it is mistyped or invented.",
+        Missing::WrongCheck => {
+            "There is no such code: its check characters are wrong. Ask the customer to read it again."
+        }
+        Missing::CheckNotVerified => {
+            "There is no such code. Its check characters could not be verified on this server."
+        }
+        Missing::NeverMinted => {
+            "There is no such code. It looks like one, but it was never made here: it is mistyped or invented."
+        }
     }
 }
 

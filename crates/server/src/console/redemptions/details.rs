@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
+use chrono_tz::Tz;
 use codemint_offers::access::role::Permission;
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::state::State as RedemptionState;
@@ -85,7 +86,8 @@ impl DetailsPage {
     /// `not-found` if there is no such redemption.
     pub async fn read<P: Permit>(api: &Api, by: &May<P>, id: Uuid) -> Result<Self, Problem> {
         let redemption = find(api, id).await?;
-        let zone = api.campaign(&redemption.campaign).await?.definition.zone;
+        let campaign = api.links.find(&redemption.campaign).await?;
+        let zone = campaign.map_or(Tz::UTC, |campaign| campaign.definition.zone);
         let may_act = by.permits(Permission::ActOnRedemptions);
         let in_currency = |amount: i64, currency: &str| money(amount, currency);
         let discount = redemption.discount.as_ref();
@@ -112,7 +114,7 @@ impl DetailsPage {
     }
 }
 
-fn facts(redemption: &Redemption, zone: chrono_tz::Tz) -> Vec<(&'static str, String)> {
+fn facts(redemption: &Redemption, zone: Tz) -> Vec<(&'static str, String)> {
     let time = |at| instant(at, zone);
     let ended = match redemption.state {
         RedemptionState::Held => "Ended",

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::api::body::InQuery;
 use crate::api::paging::{Page, place};
-use crate::api::problem::{NOT_FOUND, Problem};
+use crate::api::problem::Problem;
 use crate::api::service::Api;
 use crate::console::form_view::FormView;
 use crate::console::frame::Frame;
@@ -30,6 +30,7 @@ use crate::console::redemptions::row::RedemptionRow;
 use crate::console::visitor::{May, NoPage, ViewRedemptions, go_to};
 
 const PAGE: u32 = 50;
+const NO_CAMPAIGN: &str = "there is no campaign of this name; write the name that the list of campaigns shows";
 /// The fields of the filter.
 const FIELDS: [&str; 4] = ["campaign", "order", "identity", "code"];
 
@@ -127,12 +128,9 @@ async fn read(api: &Api, fields: &Fields) -> Result<Result<(RedemptionFilter, Tz
     });
     let (mut campaign_no, mut zone) = (None, Tz::UTC);
     if let Some(name) = fields.filled("campaign") {
-        match api.campaign(name).await {
-            Ok(campaign) => (campaign_no, zone) = (Some(campaign.no), campaign.definition.zone),
-            Err(problem) if problem.code() == NOT_FOUND.code => {
-                problems.push(FieldProblem::new("campaign", "there is no campaign of this name; write the name that the list of campaigns shows"));
-            }
-            Err(problem) => return Err(problem),
+        match api.store.find_linked_campaign(name).await? {
+            Some(campaign) => (campaign_no, zone) = (Some(campaign.no), campaign.definition.zone),
+            None => problems.push(FieldProblem::new("campaign", NO_CAMPAIGN)),
         }
     }
     if !problems.is_empty() {

@@ -42,7 +42,10 @@ impl RedemptionRow {
 /// Returns the identity as people read it.
 pub fn identity_text(redemption: &Redemption) -> Option<String> {
     let is_forgotten = |identity: &String| identity.starts_with(FORGOTTEN);
-    redemption.identity.as_ref().map(|identity| if is_forgotten(identity) { "erased".to_owned() } else { identity.clone() })
+    redemption
+        .identity
+        .as_ref()
+        .map(|identity| if is_forgotten(identity) { "erased".to_owned() } else { identity.clone() })
 }
 
 pub fn state_badge(redemption: &Redemption) -> Badge {

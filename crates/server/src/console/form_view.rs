@@ -22,15 +22,15 @@ impl FormView {
 
     /// Puts each problem at its field; `field_of` returns the field of a pointer, or none.
     #[must_use]
-    pub fn with_problems(
+    pub fn with_problems<'p, N: AsRef<str>>(
         mut self,
-        problems: &[FieldProblem],
-        field_of: impl for<'a> Fn(&'a str) -> Option<&'a str>,
+        problems: &'p [FieldProblem],
+        field_of: impl Fn(&'p str) -> Option<N>,
     ) -> Self {
         for FieldProblem { field, message } in problems {
             match field_of(field) {
                 Some(name) => {
-                    self.problems.entry(name.to_owned()).or_insert_with(|| message.clone());
+                    self.problems.entry(name.as_ref().to_owned()).or_insert_with(|| message.clone());
                 }
                 None => self.general.push(message.clone()),
             }

@@ -1,5 +1,7 @@
 //! Referrers as people look at them, page by page and with their addresses.
 
+use std::fmt;
+
 use std::collections::HashMap;
 
 use uuid::Uuid;
@@ -12,7 +14,7 @@ use crate::referrals::reads::state_of;
 use codemint_offers::referral::document::ReferralCounts;
 use codemint_offers::referral::state::ReferralState;
 
-/// A referrer with what became of the friends. `Debug` is not derived: it would show the address.
+/// A referrer with what became of the friends. `Debug` does not show the address.
 #[derive(Clone)]
 pub struct ReferrerLine {
     pub id: Uuid,
@@ -22,6 +24,13 @@ pub struct ReferrerLine {
     /// The number of friends who have codes of their own.
     pub children: u64,
     pub referrals: ReferralCounts,
+}
+
+impl fmt::Debug for ReferrerLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, referrals, .. } = self;
+        f.debug_struct("ReferrerLine").field("id", id).field("referrals", referrals).finish_non_exhaustive()
+    }
 }
 
 type LineRow = (Uuid, Option<String>, Option<Uuid>, i32);

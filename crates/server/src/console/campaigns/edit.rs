@@ -164,7 +164,7 @@ async fn submit(api: &Api, frame: Frame, fields: Fields, name: Option<String>) -
         Err(problems) => problems,
     };
     let mut shown = edit_page(api, frame, fields, name)?;
-    shown.form = shown.form.with_problems(&problems, |pointer| field_of(pointer));
+    shown.form = shown.form.with_problems(&problems, field_of);
     Ok(invalid(&shown)?)
 }
 

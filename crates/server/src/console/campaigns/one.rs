@@ -62,7 +62,8 @@ struct CampaignPage {
     is_on: bool,
     is_public: bool,
     is_restricted: bool,
-    is_referral: bool,
+    /// True if there are referrals that the person may see.
+    has_referrals: bool,
     words: Vec<String>,
     figures: Vec<(&'static str, String, String)>,
     /// SVG; none without redemptions.
@@ -140,7 +141,7 @@ pub async fn page_of<P: Permit>(
         is_on: definition.active,
         is_public: definition.kind == Kind::Public,
         is_restricted: definition.kind == Kind::Restricted,
-        is_referral: definition.purpose == Purpose::Referral,
+        has_referrals: definition.purpose == Purpose::Referral && by.permits(Permission::ViewReferrals),
         words: describe(definition),
         figures: figures(&campaign),
         chart: (uses > 0).then(|| chart::svg(&series)),

@@ -28,8 +28,8 @@ async fn a_key_is_shown_once_permits_its_scopes_and_is_revoked(place: TestStore)
     let support = Console::sign_in(&server, &place, "support").await;
     assert_eq!(support.post(&format!("/keys/{id}/revoke"), &[]).await.status, 403);
     assert_eq!(admin.post(&format!("/keys/{id}/revoke"), &[]).await.expect_redirect(), "/keys?done=revoked");
-    let text = text_of(&admin.page("/keys?done=revoked").await);
-    assert!(text.contains("The key is revoked.") && !text.contains("Revoke the key"), "{text}");
+    let page = admin.page("/keys?done=revoked").await;
+    assert!(text_of(&page).contains("The key is revoked.") && !page.contains("/revoke\""), "{page}");
     wait_until("the key is refused", async || server.get("/v1/reports/campaigns", &key).await.status == 401).await;
     let log = server.stop().await.stderr;
     assert!(!log.contains(&key), "{log}");
@@ -75,7 +75,7 @@ async fn the_audit_log_is_searched_newest_first_page_by_page(place: TestStore) {
     let rest = admin.post("/audit", &[("actor", "USER=admin"), ("action", "user_add"), ("cursor", cursor)]).await;
     let text = text_of(&rest.body);
     assert!(text.contains("person-0@example.org") && text.contains("person-1@") && !text.contains("person-2@"), "{text}");
-    for (subject, expected) in [("person-7@", 1), ("<b>", 1), ("100%", 0)] {
+    for (subject, expected) in [("person-7@", 2), ("<b>", 1), ("100%", 0)] {
         let found = admin.post("/audit", &[("subject", subject)]).await;
         assert_eq!(found.body.matches("<tr>").count().saturating_sub(1), expected, "{subject}: {found:?}");
     }

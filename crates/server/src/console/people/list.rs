@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::get;
 use chrono::Utc;
 use codemint_campaigns::staff::InvitedPerson;
+use codemint_offers::access::invitation::InvitationToken;
 use codemint_offers::access::login::Login;
 use codemint_offers::access::role::Role;
 use codemint_offers::access::user::{USERS_MAX, UserRecord};
@@ -104,18 +105,16 @@ async fn add(
     }
 }
 
-type Added = (UserRecord, codemint_offers::access::invitation::InvitationToken);
-
 /// Adds the person whom a form describes.
-async fn added(api: &Api, fields: &Fields) -> Result<Result<Added, FieldProblem>, Problem> {
+async fn added(api: &Api, fields: &Fields) -> Result<Result<(UserRecord, InvitationToken), FieldProblem>, Problem> {
     let wrong = |field: &str, message: String| Ok(Err(FieldProblem::new(field, message)));
-    let login: Login = match fields.text("login").parse() {
+    let login = match fields.text("login").parse::<Login>() {
         Ok(login) => login,
-        Err(error) => return wrong("login", codemint_offers::access::login::LoginError::to_string(&error)),
+        Err(error) => return wrong("login", error.to_string()),
     };
-    let role: Role = match fields.text("role").parse() {
+    let role = match fields.text("role").parse::<Role>() {
         Ok(role) => role,
-        Err(error) => return wrong("role", codemint_offers::access::role::UnknownRole::to_string(&error)),
+        Err(error) => return wrong("role", error.to_string()),
     };
     let id = fields.text("id").parse().unwrap_or_else(|_none| Uuid::now_v7());
     match api.people.invite(id, &login, role).await? {

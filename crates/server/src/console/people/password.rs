@@ -43,7 +43,7 @@ pub fn routes() -> Router<Arc<Api>> {
     Router::new().route("/password", get(show).post(change))
 }
 
-// Each role may see campaigns, so this is for everybody who has signed in.
+// All roles permit seeing campaigns: the page is for everybody who has signed in.
 async fn show(
     State(_api): State<Arc<Api>>,
     by: May<ViewCampaigns>,
@@ -67,7 +67,7 @@ async fn change(
         Ok(new) => new,
         Err(problem) => return refused(None, Some(problem)),
     };
-    // Who took over a session guesses the password no more often than at the sign-in.
+    // Somebody who took over a session guesses the password no more often than at the sign-in.
     api.limits.may_sign_in(login.as_str(), seen.client)?;
     let changed = match fields.raw("old").parse::<Password>() {
         Ok(old) => api.people.change_password(login, &old, &new).await.map_err(Problem::from)?,

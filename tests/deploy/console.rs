@@ -172,8 +172,14 @@ async fn fill(place: &TestStore, console: &Console<'_>) {
         place.codemint(["redeem", code, "--cart", file, "--identity", "customer-17"]).run().await.expect_code(0);
     }
     let segment = [("name", "gold"), ("condition", "{ \"compare\": { \"attribute\": \"orders\", \"op\": \"ge\", \"value\": 10 } }")];
-    console.post("/segments/new", &segment).await;
-    place.codemint(["referral", "add", "--campaign", "friends", "ann@example.org"]).run().await;
+    console.post("/new-segment", &segment).await.expect_redirect();
+    let rule = [("name", "flowers"), ("mask", "0#########"), ("prefix", "FCH"), ("campaign", "spring"), ("priority", "1"), ("active", "on")];
+    console.post("/new-affiliate-rule", &rule).await.expect_redirect();
+    let excluded = console.post("/affiliates/flowers/exclusions", &[("reference", "0123456789"), ("note", "left in May")]).await;
+    excluded.expect_redirect();
+    let friend = [("campaign", "friends"), ("id", "01912d68-783e-7a03-8467-5661c1243ad4"), ("referrer", "ann@example.org")];
+    let named = console.post("/referrals", &friend).await;
+    assert!(named.status == 200 || named.status == 303, "{named:?}");
 }
 
 /// Judges the page that is open.

@@ -283,6 +283,6 @@ async fn a_trusted_proxy_signs_people_in_and_nobody_else_does(place: TestStore) 
     assert!(answer.expect_page(200).contains("Password"), "the sender of a request is not believed");
     server.stop().await;
     let without = place.codemint(["config", "show"]).env("CODEMINT__SERVER__SIGN_IN_HEADER", "X-Remote-User");
-    let refused = without.run().await.expect_code(1);
+    let refused = without.run().await.expect_code(2);
     assert!(refused.stderr.contains("server.sign_in_header: name the proxy"), "{}", refused.stderr);
 }

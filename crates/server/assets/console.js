@@ -1,6 +1,9 @@
 // What is nicer live. Every page works without this script.
 "use strict";
 
+// On small screens, the sections scroll sideways.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // A form with data-preview sends itself there while somebody types, and shows the answer in the element with that id.
 for (const form of document.querySelectorAll("form[data-preview]")) {
   const shown = document.getElementById(form.dataset.shown);

@@ -127,6 +127,7 @@ pub async fn page_of<P: Permit>(
     let series = read_series(api, &campaign).await?;
     let jobs = JobFilter { campaign: Some(definition.name.clone()), limit: JOBS, ..JobFilter::default() };
     let jobs: Vec<JobRow> = api.store.list_jobs(&jobs).await?.iter().map(job_row).collect();
+    let discounts = read_discounts(api, &campaign).await?;
     let uses: i64 = series.days.iter().map(|(_, redeemed)| redeemed).sum();
     let picture = definition.offer.image_url.clone();
     let template = CampaignPage {
@@ -143,7 +144,7 @@ pub async fn page_of<P: Permit>(
         is_restricted: definition.kind == Kind::Restricted,
         has_referrals: definition.purpose == Purpose::Referral && by.permits(Permission::ViewReferrals),
         words: describe(definition),
-        figures: figures(&campaign),
+        figures: figures(&campaign, discounts),
         chart: (uses > 0).then(|| chart::svg(&series)),
         chart_text: format!(
             "{} redemptions in the last {CHART_DAYS} days, at most {} on one day",
@@ -180,8 +181,16 @@ async fn read_series(api: &Api, campaign: &Campaign) -> Result<Series, Problem> 
     Ok(Series::of(&rows, Some(from), Some(to)))
 }
 
+/// Reads the sum of all discounts, in each currency.
+async fn read_discounts(api: &Api, campaign: &Campaign) -> Result<String, Problem> {
+    let filter = ReportFilter { subject: Subject::Campaigns, from: None, to: None, campaign_no: Some(campaign.no) };
+    let rows = api.store.report(&filter).await?.unwrap_or_default();
+    let amounts = rows.iter().flat_map(|row| &row.amounts).filter(|amounts| amounts.discount != 0);
+    Ok(amounts.map(|amounts| money(amounts.discount, &amounts.currency)).collect::<Vec<_>>().join(", "))
+}
+
 /// Returns the names of figures, each with its value and what it is measured by.
-fn figures(campaign: &Campaign) -> Vec<(&'static str, String, String)> {
+fn figures(campaign: &Campaign, discounts: String) -> Vec<(&'static str, String, String)> {
     let (counts, limits) = (&campaign.counts, &campaign.definition.limits);
     let of = |limit: u64| if limit > 0 { format!("of {}", number(limit)) } else { String::new() };
     let mut figures = vec![("Codes", number(counts.codes), String::new())];
@@ -193,10 +202,14 @@ fn figures(campaign: &Campaign) -> Vec<(&'static str, String, String)> {
     if counts.held > 0 {
         figures.push(("Held", number(counts.held), "wait for the payment".to_owned()));
     }
-    let currency = limits.budget.map_or("", |budget| budget.currency.code());
-    let budget = limits.budget.map(|budget| format!("of {}", money(budget.amount, currency))).unwrap_or_default();
-    if counts.discount > 0 || limits.budget.is_some() {
-        figures.push(("Discounts", money(counts.discount, currency), budget));
+    match limits.budget {
+        Some(budget) => {
+            let currency = budget.currency.code();
+            let (spent, of) = (money(counts.discount, currency), money(budget.amount, currency));
+            figures.push(("Discounts", spent, format!("of {of}, held ones included")));
+        }
+        None if !discounts.is_empty() => figures.push(("Discounts", discounts, String::new())),
+        None => {}
     }
     figures
 }

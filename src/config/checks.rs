@@ -133,14 +133,16 @@ impl Layers {
         });
         let sign_in_header = self.parse("server.sign_in_header", |text| match text {
             "" => Ok(None),
-            text => text.parse::<HeaderName>().map(Some).map_err(|_malformed| {
-                format!("found {text:?}; write the name of a header, such as X-Remote-User")
-            }),
+            text => text
+                .parse::<HeaderName>()
+                .map(Some)
+                .map_err(|_malformed| format!("found {text:?}; write the name of a header, such as X-Remote-User")),
         });
         if let (Some(Some(_)), Some(proxies)) = (&sign_in_header, &proxies)
             && *proxies == TrustedProxies::default()
         {
-            let advice = "server.sign_in_header: name the proxy that sets it in server.trusted_proxies; nobody else is believed";
+            let advice =
+                "server.sign_in_header: name the proxy that sets it in server.trusted_proxies; nobody else is believed";
             self.problems.push(advice.to_owned());
         }
         let limit = |text: &str| whole_number(text, 0, RATE_LIMIT_LIMIT);

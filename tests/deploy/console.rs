@@ -81,7 +81,9 @@ async fn use_the_console(browser: &Browser, server: &ApiServer, has_scripts: boo
     browser.click("button");
     wait_for(browser, "main", "There are no campaigns yet").await;
     browser.click("main a.button");
-    for (field, value) in [("#title", "Spring sale"), ("#name", "spring"), ("#percent", "12.5"), ("#mask", "SPRING-[:safe:]{8}")] {
+    for (field, value) in
+        [("#title", "Spring sale"), ("#name", "spring"), ("#percent", "12.5"), ("#mask", "SPRING-[:safe:]{8}")]
+    {
         browser.fill(field, value);
     }
     if !has_scripts {
@@ -145,18 +147,33 @@ async fn fill(place: &TestStore, console: &Console<'_>) {
     let common = [("effect", "percent"), ("target", "order"), ("zone", "Europe/Berlin"), ("active", "on")];
     let with = |own: &[(&'static str, &'static str)]| [&common[..], own].concat();
     campaign(&with(&[
-        ("name", "spring"), ("title", "Spring sale"), ("kind", "private"), ("percent", "12.5"),
-        ("mask", "SPRING-[:safe:]{8}"), ("per_code", "1"), ("ends_at", "2027-06-01T00:00"), ("offer_text", "12.5 % off everything"),
+        ("name", "spring"),
+        ("title", "Spring sale"),
+        ("kind", "private"),
+        ("percent", "12.5"),
+        ("mask", "SPRING-[:safe:]{8}"),
+        ("per_code", "1"),
+        ("ends_at", "2027-06-01T00:00"),
+        ("offer_text", "12.5 % off everything"),
     ]))
     .await;
     campaign(&with(&[
-        ("name", "opening"), ("title", "Opening day: everything for everybody who comes \u{2014} \u{5e9}\u{5dc}\u{5d5}\u{5dd}"),
-        ("kind", "public"), ("percent", "20"), ("mask", "OPENING"), ("starts_at", "2027-01-01T00:00"),
+        ("name", "opening"),
+        ("title", "Opening day: everything for everybody who comes \u{2014} \u{5e9}\u{5dc}\u{5d5}\u{5dd}"),
+        ("kind", "public"),
+        ("percent", "20"),
+        ("mask", "OPENING"),
+        ("starts_at", "2027-01-01T00:00"),
     ]))
     .await;
     campaign(&with(&[
-        ("name", "friends"), ("title", "Bring a friend"), ("kind", "private"), ("purpose", "referral"), ("percent", "10"),
-        ("mask", "FRIEND-[:safe:]{8}"), ("per_identity", "1"),
+        ("name", "friends"),
+        ("title", "Bring a friend"),
+        ("kind", "private"),
+        ("purpose", "referral"),
+        ("percent", "10"),
+        ("mask", "FRIEND-[:safe:]{8}"),
+        ("per_identity", "1"),
     ]))
     .await;
     for (name, count) in [("spring", "500"), ("friends", "100")] {
@@ -171,13 +188,25 @@ async fn fill(place: &TestStore, console: &Console<'_>) {
     for code in &codes {
         place.codemint(["redeem", code, "--cart", file, "--identity", "customer-17"]).run().await.expect_code(0);
     }
-    let segment = [("name", "gold"), ("condition", "{ \"compare\": { \"attribute\": \"orders\", \"op\": \"ge\", \"value\": 10 } }")];
+    let segment = [
+        ("name", "gold"),
+        ("condition", "{ \"compare\": { \"attribute\": \"orders\", \"op\": \"ge\", \"value\": 10 } }"),
+    ];
     console.post("/new-segment", &segment).await.expect_redirect();
-    let rule = [("name", "flowers"), ("mask", "0#########"), ("prefix", "FCH"), ("campaign", "spring"), ("priority", "1"), ("active", "on")];
+    let rule = [
+        ("name", "flowers"),
+        ("mask", "0#########"),
+        ("prefix", "FCH"),
+        ("campaign", "spring"),
+        ("priority", "1"),
+        ("active", "on"),
+    ];
     console.post("/new-affiliate-rule", &rule).await.expect_redirect();
-    let excluded = console.post("/affiliates/flowers/exclusions", &[("reference", "0123456789"), ("note", "left in May")]).await;
+    let excluded =
+        console.post("/affiliates/flowers/exclusions", &[("reference", "0123456789"), ("note", "left in May")]).await;
     excluded.expect_redirect();
-    let friend = [("campaign", "friends"), ("id", "01912d68-783e-7a03-8467-5661c1243ad4"), ("referrer", "ann@example.org")];
+    let friend =
+        [("campaign", "friends"), ("id", "01912d68-783e-7a03-8467-5661c1243ad4"), ("referrer", "ann@example.org")];
     let named = console.post("/referrals", &friend).await;
     assert!(named.status == 200 || named.status == 303, "{named:?}");
 }

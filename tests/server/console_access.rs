@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use codemint_test_support::api::ApiServer;
-use codemint_test_support::console::{
-    Console, PASSWORD, add_user, cookie_of, field_of, post_openly,
-};
+use codemint_test_support::console::{Console, PASSWORD, add_user, cookie_of, field_of, post_openly};
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
@@ -125,7 +123,8 @@ async fn a_form_without_its_token_or_from_another_site_changes_nothing(place: Te
     let server = ApiServer::start(&place).await;
     let console = Console::sign_in(&server, &place, "admin").await;
     let other = Console::sign_in(&server, &place, "admin").await;
-    let sent = [("name", "spring"), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
+    let sent =
+        [("name", "spring"), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
     for token in ["", "AAAA", other.form_token.as_str()] {
         let answer = console.post_with_token("/new-campaign", &sent, token).await;
         assert_eq!(answer.status, 403, "{answer:?}");
@@ -135,7 +134,10 @@ async fn a_form_without_its_token_or_from_another_site_changes_nothing(place: Te
         ("content-type", "application/x-www-form-urlencoded"),
         ("sec-fetch-site", "cross-site"),
     ];
-    let body = format!("form_token={}&name=spring&title=S&kind=private&mask=SPRING-%23%23%23%23&percent=10", console.form_token);
+    let body = format!(
+        "form_token={}&name=spring&title=S&kind=private&mask=SPRING-%23%23%23%23&percent=10",
+        console.form_token
+    );
     assert_eq!(server.send("POST", "/new-campaign", None, &headers, Some(body.clone())).await.status, 403);
     assert_eq!(place.number("select count(*) from campaigns").await, 0);
     let own = [headers[0], headers[1], ("sec-fetch-site", "same-origin")];
@@ -169,8 +171,13 @@ async fn pages_are_not_framed_or_cached_and_load_only_from_this_server(place: Te
             answer.headers.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value.as_str())
         };
         let policy = header("content-security-policy");
-        for rule in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"]
-        {
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+            "base-uri 'none'",
+        ] {
             assert!(policy.contains(rule), "{rule}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -185,7 +192,20 @@ async fn pages_are_not_framed_or_cached_and_load_only_from_this_server(place: Te
 on_stores!([sqlite] each_role_sees_the_sections_that_it_may_use);
 async fn each_role_sees_the_sections_that_it_may_use(place: TestStore) {
     let server = ApiServer::start(&place).await;
-    let all = ["campaigns", "segments", "affiliates", "referrals", "codes", "redemptions", "reports", "jobs", "people", "keys", "audit", "system"];
+    let all = [
+        "campaigns",
+        "segments",
+        "affiliates",
+        "referrals",
+        "codes",
+        "redemptions",
+        "reports",
+        "jobs",
+        "people",
+        "keys",
+        "audit",
+        "system",
+    ];
     for (role, hidden) in [
         ("viewer", &["referrals", "codes", "redemptions", "people", "keys", "audit", "system"][..]),
         ("affiliates", &["referrals", "codes", "redemptions", "people", "keys", "audit", "system"]),
@@ -203,7 +223,8 @@ async fn each_role_sees_the_sections_that_it_may_use(place: TestStore) {
         }
         let may_edit = ["marketer", "admin"].contains(&role);
         assert_eq!(page.contains("/new-campaign"), may_edit, "{role}");
-        let sent = [("name", role), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
+        let sent =
+            [("name", role), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
         let status = console.post("/new-campaign", &sent).await.status;
         assert_eq!(status, if may_edit { 303 } else { 403 }, "{role}");
     }
@@ -228,7 +249,8 @@ on_stores!([sqlite] what_a_person_changes_is_recorded_under_their_name);
 async fn what_a_person_changes_is_recorded_under_their_name(place: TestStore) {
     let server = ApiServer::start(&place).await;
     let console = Console::sign_in(&server, &place, "marketer").await;
-    let sent = [("name", "spring"), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
+    let sent =
+        [("name", "spring"), ("title", "Spring"), ("kind", "private"), ("mask", "SPRING-####"), ("percent", "10")];
     assert_eq!(console.post("/new-campaign", &sent).await.status, 303);
     let by = "select count(*) from audit where actor = 'console user=marketer'";
     assert_eq!(place.number(by).await, 1);
@@ -255,10 +277,8 @@ async fn an_unknown_page_is_a_page_for_people_and_a_problem_for_programs(place: 
 
 on_stores!([sqlite] a_trusted_proxy_signs_people_in_and_nobody_else_does);
 async fn a_trusted_proxy_signs_people_in_and_nobody_else_does(place: TestStore) {
-    let believed = [
-        ("CODEMINT__SERVER__SIGN_IN_HEADER", "X-Remote-User"),
-        ("CODEMINT__SERVER__TRUSTED_PROXIES", "127.0.0.1"),
-    ];
+    let believed =
+        [("CODEMINT__SERVER__SIGN_IN_HEADER", "X-Remote-User"), ("CODEMINT__SERVER__TRUSTED_PROXIES", "127.0.0.1")];
     let server = ApiServer::start_with(&place, &believed, &[]).await;
     add_user(&place, "ann@example.org", "marketer").await;
     let named = |login: &'static str| [("x-remote-user", login)];

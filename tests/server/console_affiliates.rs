@@ -173,7 +173,9 @@ async fn references_are_excluded_searched_uploaded_and_downloaded(place: TestSto
         found.contains("0100000119") && !found.contains("0100000109") && !found.contains("rel=\"next\""),
         "{found}"
     );
-    assert!(team.get(&format!("{PATH}?prefix={}", "0".repeat(65))).await.expect_page(422).contains("id=\"prefix-problem\""));
+    assert!(
+        team.get(&format!("{PATH}?prefix={}", "0".repeat(65))).await.expect_page(422).contains("id=\"prefix-problem\"")
+    );
 
     let refused = team.upload(&format!("{PATH}/exclusion-list"), "reference\n9123456780\n").await;
     assert!(refused.expect_page(422).contains("line 2: "), "{refused:?}");

@@ -33,7 +33,9 @@ async fn a_marketer_creates_changes_and_switches_a_campaign(place: TestStore) {
     let created = console.post("/new-campaign", &SPRING).await;
     assert_eq!(created.expect_redirect(), "/campaigns/spring?done=saved");
     let page = console.page("/campaigns/spring?done=saved").await;
-    for shown in ["The campaign is saved.", "Takes 12.5 % off the whole order.", "Each code can be used 1 time.", "active"] {
+    for shown in
+        ["The campaign is saved.", "Takes 12.5 % off the whole order.", "Each code can be used 1 time.", "active"]
+    {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     let list = console.page("/campaigns?q=SALE&status=active&kind=private").await;
@@ -65,14 +67,24 @@ on_stores!([sqlite] every_problem_stands_at_its_field_and_nothing_is_lost);
 async fn every_problem_stands_at_its_field_and_nothing_is_lost(place: TestStore) {
     let server = ApiServer::start(&place).await;
     let console = Console::sign_in(&server, &place, "marketer").await;
-    let sent = with(&[("title", ""), ("mask", "SPRING"), ("percent", "a lot"), ("offer_text", "Kept \"text\" & <b>more</b>")]);
+    let sent =
+        with(&[("title", ""), ("mask", "SPRING"), ("percent", "a lot"), ("offer_text", "Kept \"text\" & <b>more</b>")]);
     let refused = console.post("/new-campaign", &sent).await;
     assert_eq!(refused.status, 422);
-    for shown in ["Nothing was saved.", "3 fields are wrong.", "id=\"title-problem\"", "id=\"mask-problem\"", "id=\"percent-problem\""]
-    {
+    for shown in [
+        "Nothing was saved.",
+        "3 fields are wrong.",
+        "id=\"title-problem\"",
+        "id=\"mask-problem\"",
+        "id=\"percent-problem\"",
+    ] {
         assert!(refused.body.contains(shown), "{shown}: {}", refused.body);
     }
-    assert!(refused.body.contains("Kept &#34;text&#34; &#38; &#60;b&#62;more&#60;/b&#62;</textarea>"), "{}", refused.body);
+    assert!(
+        refused.body.contains("Kept &#34;text&#34; &#38; &#60;b&#62;more&#60;/b&#62;</textarea>"),
+        "{}",
+        refused.body
+    );
     assert_eq!(place.number("select count(*) from campaigns").await, 0);
     assert_eq!(console.post("/new-campaign", &SPRING).await.status, 303);
     let taken = console.post("/new-campaign", &SPRING).await;
@@ -109,7 +121,10 @@ async fn markup_in_names_is_text_and_a_duplicate_is_off_and_has_no_name(place: T
     assert_eq!(created.status, 303, "{created:?}");
     let path = created.expect_redirect().split('?').next().expect("a path").to_owned();
     for page in [console.page(&path).await, console.page("/campaigns").await] {
-        assert!(page.contains("&#60;script&#62;alert(1)&#60;/script&#62;") && !page.contains("<script>alert"), "{page}");
+        assert!(
+            page.contains("&#60;script&#62;alert(1)&#60;/script&#62;") && !page.contains("<script>alert"),
+            "{page}"
+        );
         assert!(!page.contains("<b>a/b"), "{page}");
     }
     let copy = console.page(&format!("/new-campaign?from={}", &path["/campaigns/".len()..])).await;
@@ -133,9 +148,12 @@ async fn codes_are_ordered_once_however_often_the_form_is_sent(place: TestStore)
     wait_until("the codes", async || place.number("select count(*) from codes").await == 1000).await;
     let page = console.page("/campaigns/spring").await;
     assert!(page.contains(&format!("/jobs/{job}")) && page.contains("of 1,000"), "{page}");
-    for (count, reason) in [("0", "count"), ("many", "write a whole number"), ("99999999999999999999", "whole number")] {
+    for (count, reason) in [("0", "count"), ("many", "write a whole number"), ("99999999999999999999", "whole number")]
+    {
         let refused = console.post("/campaigns/spring/codes", &[("count", count)]).await;
-        assert!(refused.status == 422 && refused.body.contains("id=\"count-problem\"") && refused.body.contains(reason));
+        assert!(
+            refused.status == 422 && refused.body.contains("id=\"count-problem\"") && refused.body.contains(reason)
+        );
     }
     server.stop().await;
 }
@@ -150,11 +168,15 @@ async fn a_code_is_tried_without_being_used_also_while_the_campaign_is_off(place
     assert_eq!(field_of(&form, "code").as_deref(), Some("SPRING"));
     let cart = [("code", "spring"), ("currency", "EUR"), ("sku_0", "A"), ("quantity_0", "2"), ("price_0", "19.99")];
     let result = console.post("/campaigns/spring/try", &cart).await.body;
-    assert!(result.contains("The code is refused:") && result.contains("-5.00 EUR") && result.contains("34.98 EUR"), "{result}");
+    assert!(
+        result.contains("The code is refused:") && result.contains("-5.00 EUR") && result.contains("34.98 EUR"),
+        "{result}"
+    );
     console.post("/campaigns/spring/on", &[]).await;
     let result = console.post("/campaigns/spring/try", &cart).await.body;
     assert!(result.contains("The code can be used."), "{result}");
-    let wrong = console.post("/campaigns/spring/try", &[("currency", "EUR"), ("sku_1", "A"), ("price_1", "1.999")]).await;
+    let wrong =
+        console.post("/campaigns/spring/try", &[("currency", "EUR"), ("sku_1", "A"), ("price_1", "1.999")]).await;
     assert!(wrong.status == 422 && wrong.body.contains("id=\"price_1-problem\""), "{wrong:?}");
     assert_eq!(place.number("select count(*) from redemptions").await, 0);
     server.stop().await;

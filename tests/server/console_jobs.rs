@@ -29,7 +29,16 @@ async fn a_job_is_followed_and_its_codes_are_downloaded(place: TestStore) {
     let marketer = Console::sign_in(&server, &place, "marketer").await;
     let page = marketer.page(&path).await;
     let text = text_of(&page);
-    for shown in ["1,200 codes", "spring", "queued", "0 of 1,200 codes", "Cancel the job", "Refresh", "(UTC)", "SPRING-[:safe:]{8}"] {
+    for shown in [
+        "1,200 codes",
+        "spring",
+        "queued",
+        "0 of 1,200 codes",
+        "Cancel the job",
+        "Refresh",
+        "(UTC)",
+        "SPRING-[:safe:]{8}",
+    ] {
         assert!(text.contains(shown), "{shown:?} is missing: {text}");
     }
     assert!(page.contains(&format!("data-refresh=\"{path}\"")) && !text.contains("Download"), "{page}");
@@ -48,7 +57,10 @@ async fn a_job_is_followed_and_its_codes_are_downloaded(place: TestStore) {
     assert_eq!((codes.status, codes.header("content-type")), (200, Some("text/csv; charset=utf-8")));
     let file = format!("attachment; filename=\"codes-{job}.csv\"");
     assert_eq!(codes.header("content-disposition"), Some(&*file));
-    assert!(codes.body == server.codes(&key, &job, "", "text/csv").await.body, "the codes differ from those of the API");
+    assert!(
+        codes.body == server.codes(&key, &job, "", "text/csv").await.body,
+        "the codes differ from those of the API"
+    );
     let exports = place.texts("select actor from audit where action = 'export' order by no").await;
     assert_eq!(exports[..2], ["console user=marketer", "console user=marketer"], "begun and done");
     server.stop().await;
@@ -60,10 +72,17 @@ async fn a_job_is_cancelled_by_who_may_order_codes(place: TestStore) {
     let (path, cancel) = (format!("/jobs/{job}"), format!("/jobs/{job}/cancel"));
     let viewer = Console::sign_in(&server, &place, "viewer").await;
     let text = text_of(&viewer.page(&path).await);
-    assert!(!text.contains("Cancel") && !text.contains("SPRING"), "a viewer sees neither the button nor the mask: {text}");
+    assert!(
+        !text.contains("Cancel") && !text.contains("SPRING"),
+        "a viewer sees neither the button nor the mask: {text}"
+    );
     assert_eq!(viewer.post(&cancel, &[]).await.status, 403);
     let marketer = Console::sign_in(&server, &place, "marketer").await;
-    assert_eq!(marketer.post_with_token(&cancel, &[], &viewer.form_token).await.status, 403, "the token of another session");
+    assert_eq!(
+        marketer.post_with_token(&cancel, &[], &viewer.form_token).await.status,
+        403,
+        "the token of another session"
+    );
     assert_eq!(place.number("select count(*) from jobs where state = 'queued'").await, 1);
 
     let cancelled = marketer.post(&cancel, &[]).await;

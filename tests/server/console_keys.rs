@@ -12,7 +12,8 @@ async fn a_key_is_shown_once_permits_its_scopes_and_is_revoked(place: TestStore)
     let admin = Console::sign_in(&server, &place, "admin").await;
     let text = text_of(&admin.page("/keys").await);
     assert!(text.contains("There are no keys yet"), "{text}");
-    let fields = [("name", "<b>shop</b>"), ("scopes", "redeem"), ("scopes", "report"), ("expires_at", "2099-12-31T12:00")];
+    let fields =
+        [("name", "<b>shop</b>"), ("scopes", "redeem"), ("scopes", "report"), ("expires_at", "2099-12-31T12:00")];
     let created = admin.post("/keys", &fields).await;
     assert_eq!(created.status, 200, "{created:?}");
     let shown = created.body.split("<code id=\"key\">").nth(1).and_then(|rest| rest.split('<').next());
@@ -21,7 +22,10 @@ async fn a_key_is_shown_once_permits_its_scopes_and_is_revoked(place: TestStore)
     server.get("/v1/keys", &key).await.expect_problem(403, "scope-missing");
     let page = admin.page("/keys").await;
     let text = text_of(&page);
-    assert!(text.contains("<b>shop</b>") && text.contains("usable redeem, report") && text.contains("31 Dec 2099, 12:00"), "{text}");
+    assert!(
+        text.contains("<b>shop</b>") && text.contains("usable redeem, report") && text.contains("31 Dec 2099, 12:00"),
+        "{text}"
+    );
     assert!(!page.contains(&key) && !page.contains("<b>"), "{page}");
 
     let id = page.split("/keys/").nth(1).and_then(|rest| rest.split('/').next()).expect("an id").to_owned();
@@ -70,19 +74,28 @@ async fn the_audit_log_is_searched_newest_first_page_by_page(place: TestStore) {
     assert!(text.contains("request accepted <b> job") && !page.contains("<b>"), "{text}");
     let found = admin.post("/audit", &[("actor", "USER=admin"), ("action", "user_add")]).await;
     let text = text_of(&found.body);
-    assert!(text.contains("person-51@example.org") && !text.contains("person-1@") && !text.contains("request accepted"), "{text}");
-    let cursor = found.body.split("name=\"cursor\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("more");
+    assert!(
+        text.contains("person-51@example.org") && !text.contains("person-1@") && !text.contains("request accepted"),
+        "{text}"
+    );
+    let cursor =
+        found.body.split("name=\"cursor\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("more");
     let rest = admin.post("/audit", &[("actor", "USER=admin"), ("action", "user_add"), ("cursor", cursor)]).await;
     let text = text_of(&rest.body);
-    assert!(text.contains("person-0@example.org") && text.contains("person-1@") && !text.contains("person-2@"), "{text}");
+    assert!(
+        text.contains("person-0@example.org") && text.contains("person-1@") && !text.contains("person-2@"),
+        "{text}"
+    );
     for (subject, expected) in [("person-7@", 2), ("<b>", 1), ("100%", 0)] {
         let found = admin.post("/audit", &[("subject", subject)]).await;
         assert_eq!(found.body.matches("<tr>").count().saturating_sub(1), expected, "{subject}: {found:?}");
     }
     let today = chrono::Utc::now().date_naive().to_string();
-    for (from, to, status, shown) in
-        [(&*today, &*today, 200, "person-51"), ("", "2001-01-01", 200, "No entry matches"), ("2027-03-02", "2027-03-01", 422, "the last day is on or after")]
-    {
+    for (from, to, status, shown) in [
+        (&*today, &*today, 200, "person-51"),
+        ("", "2001-01-01", 200, "No entry matches"),
+        ("2027-03-02", "2027-03-01", 422, "the last day is on or after"),
+    ] {
         let answer = admin.post("/audit", &[("from", from), ("to", to)]).await;
         assert_eq!(answer.status, status, "{from} to {to}");
         assert!(text_of(&answer.body).contains(shown), "{shown:?} is missing: {answer:?}");

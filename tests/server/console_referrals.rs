@@ -64,7 +64,10 @@ async fn a_wrong_address_is_shown_beside_its_field_and_roles_are_kept_out(place:
     assert_eq!(named.status, 303, "{named:?}");
     let empty = marketer.post("/referrals", &[("campaign", "friends"), ("referrer", "b@example.org")]).await;
     assert_eq!(empty.status, 422);
-    assert!(empty.body.contains("role=\"alert\"") && empty.body.contains("b@example.org"), "no code is left: {empty:?}");
+    assert!(
+        empty.body.contains("role=\"alert\"") && empty.body.contains("b@example.org"),
+        "no code is left: {empty:?}"
+    );
     let viewer = Console::sign_in(&server, &place, "viewer").await;
     assert_eq!(viewer.get("/referrals").await.status, 403);
     assert_eq!(viewer.post("/referrals", &[("campaign", "friends"), ("referrer", "c@example.org")]).await.status, 403);

@@ -13,9 +13,12 @@ async fn busy_server(place: &TestStore) -> (ApiServer, String) {
     for (name, mask) in [("spring", "SPRING"), ("autumn", "AUTUMN")] {
         server.create_campaign(&key, name, "public", mask).await;
     }
-    for (code, source, currency) in
-        [("SPRING", "mail", "EUR"), ("SPRING", "<b>=cmd()</b>", "EUR"), ("SPRING", "mail", "JPY"), ("AUTUMN", "mail", "EUR")]
-    {
+    for (code, source, currency) in [
+        ("SPRING", "mail", "EUR"),
+        ("SPRING", "<b>=cmd()</b>", "EUR"),
+        ("SPRING", "mail", "JPY"),
+        ("AUTUMN", "mail", "EUR"),
+    ] {
         let cart = json!({ "currency": currency, "lines": [{ "sku": "A", "quantity": 2, "unit_amount": 500_000 }] });
         let usage = json!({ "code": code, "cart": cart, "context": { "source": source } });
         server.ask("PUT", &format!("/v1/redemptions/{}", Uuid::now_v7()), &key, Some(usage)).await.expect(201);
@@ -29,7 +32,13 @@ async fn a_report_shows_figures_with_their_money_and_a_chart(place: TestStore) {
     let viewer = Console::sign_in(&server, &place, "viewer").await;
     let page = viewer.page("/reports").await;
     let text = text_of(&page);
-    for shown in ["Redeemed 4", "autumn 0 0 1 0 1,000.00 EUR 10,000.00 EUR", "3,000.00 EUR", "100,000 JPY", "30,000.00 EUR 1,000,000 JPY"] {
+    for shown in [
+        "Redeemed 4",
+        "autumn 0 0 1 0 1,000.00 EUR 10,000.00 EUR",
+        "3,000.00 EUR",
+        "100,000 JPY",
+        "30,000.00 EUR 1,000,000 JPY",
+    ] {
         assert!(text.contains(shown), "{shown:?} is missing: {text}");
     }
     let said = "aria-label=\"Redemptions by day from ";

@@ -100,7 +100,9 @@ async fn members_are_replaced_by_a_list(place: TestStore) {
     let refused = marketer.upload("/segments/gold/members", "identity\nanna\na\u{200b}b\n").await;
     let refused = refused.expect_page(422);
     assert!(
-        refused.contains("line 3: ") && refused.contains("lines that have no valid identity: 1; nothing was changed") && refused.contains("100,000 members"),
+        refused.contains("line 3: ")
+            && refused.contains("lines that have no valid identity: 1; nothing was changed")
+            && refused.contains("100,000 members"),
         "{refused}"
     );
     let refused = marketer.upload("/segments/gold/members", "").await;

@@ -15,7 +15,10 @@ async fn the_page_of_the_system_shows_this_process_and_the_jobs(place: TestStore
     let support = Console::sign_in(&server, &place, "support").await;
     server.process.wait_until_ready().await;
     let text = text_of(&support.page("/system").await);
-    assert!(text.contains("No job is being minted.") && text.contains("None of the latest 50 jobs has ended."), "{text}");
+    assert!(
+        text.contains("No job is being minted.") && text.contains("None of the latest 50 jobs has ended."),
+        "{text}"
+    );
 
     let key = create_key(&place, "manage").await;
     server.create_campaign(&key, "spring", "private", "SPRING-[:safe:]{8}").await;
@@ -27,9 +30,19 @@ async fn the_page_of_the_system_shows_this_process_and_the_jobs(place: TestStore
     .await;
     let page = support.page("/system").await;
     let text = text_of(&page);
-    for shown in
-        ["ready", "Jobs", "Codes", "minted here 700", "Store", "answers yes", "Process", "memory", "Latest finished jobs", "spring", "Version"]
-    {
+    for shown in [
+        "ready",
+        "Jobs",
+        "Codes",
+        "minted here 700",
+        "Store",
+        "answers yes",
+        "Process",
+        "memory",
+        "Latest finished jobs",
+        "spring",
+        "Version",
+    ] {
         assert!(text.contains(shown), "{shown:?} is missing: {text}");
     }
     assert!(!text.contains("Broker") && !text.contains("SPRING-"), "neither a broker nor a mask: {text}");

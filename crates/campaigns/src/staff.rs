@@ -127,7 +127,8 @@ impl People {
             return Ok(ChangedPassword::WrongOld);
         }
         let set = self.set_password(login, new).await?;
-        let signed_in = if matches!(set, SetPassword::Set(_)) { self.sign_in(login.as_str(), new).await? } else { None };
+        let signed_in =
+            if matches!(set, SetPassword::Set(_)) { self.sign_in(login.as_str(), new).await? } else { None };
         // Somebody who was removed meanwhile has no password any more.
         Ok(signed_in.map_or(ChangedPassword::WrongOld, ChangedPassword::Changed))
     }

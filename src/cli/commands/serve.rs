@@ -145,7 +145,9 @@ fn tls_acceptor(files: &(PathBuf, PathBuf)) -> Result<TlsAcceptor, Failure> {
 async fn invite_first(context: &Context, people: &People) -> Result<(), Failure> {
     let Some(token) = context.with_retries(async || people.first_invitation().await).await? else { return Ok(()) };
     let url = format!("{}{}", context.config.links.public.as_str().trim_end_matches('/'), invitation_path(&token));
-    context.note(&format!("The console has no users yet. Open this link within a day to become its administrator:\n{url}"));
+    context.note(&format!(
+        "The console has no users yet. Open this link within a day to become its administrator:\n{url}"
+    ));
     Ok(())
 }
 

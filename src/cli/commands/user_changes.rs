@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::cli::commands::users::{open, print_invitation};
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::password_input::PasswordOptions;
+use crate::cli::support::people::{open, print_invitation};
 use crate::cli::support::terminal::{print_json, print_line};
 use codemint_campaigns::people::People;
 use codemint_campaigns::staff::SetPassword;

@@ -65,7 +65,8 @@ impl Browser {
     pub fn fill(&self, selector: &str, text: &str) {
         let script = "const field = document.querySelector(arguments[0]); field.focus(); field.value = arguments[1]; \
                       for (const name of ['input', 'change']) field.dispatchEvent(new Event(name, { bubbles: true }));";
-        let found = self.post("/execute/sync", &json!({"script": format!("{script} return true;"), "args": [selector, text]}));
+        let found =
+            self.post("/execute/sync", &json!({"script": format!("{script} return true;"), "args": [selector, text]}));
         assert_eq!(found, true, "{selector}: {found}");
     }
 

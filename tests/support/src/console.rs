@@ -55,7 +55,11 @@ impl<'a> Console<'a> {
     /// If it is not there.
     pub async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await;
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/html; charset=utf-8")), "{path}: {answer:?}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some("text/html; charset=utf-8")),
+            "{path}: {answer:?}"
+        );
         answer.body
     }
 
@@ -155,7 +159,12 @@ pub fn text_of(page: &str) -> String {
         text.push_str(shown);
         text.push(' ');
     }
-    let unescaped = text.replace("&#60;", "<").replace("&#62;", ">").replace("&#34;", "\"").replace("&#39;", "'").replace("&#38;", "&");
+    let unescaped = text
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&#34;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#38;", "&");
     unescaped.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

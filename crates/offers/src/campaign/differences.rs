@@ -17,7 +17,9 @@ pub struct Difference {
 /// Returns the fields that differ, in the order of the definition. Objects are compared field by field, lists as a whole.
 pub fn differences(before: &Definition, after: &Definition) -> Vec<Difference> {
     // Definitions are always written as JSON.
-    let (Ok(before), Ok(after)) = (serde_json::to_value(before), serde_json::to_value(after)) else { return Vec::new() };
+    let (Ok(before), Ok(after)) = (serde_json::to_value(before), serde_json::to_value(after)) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     compare("", &before, &after, &mut found);
     found

@@ -70,7 +70,9 @@ fn who(definition: &Definition) -> String {
     let text = match definition.kind {
         Kind::Public => format!("Everybody can use it with the code {}", definition.mask),
         Kind::Private => format!("The holder of a code ({}) can use it", definition.mask),
-        Kind::Restricted => format!("Each code ({}) can be used only by the identity it was issued to", definition.mask),
+        Kind::Restricted => {
+            format!("Each code ({}) can be used only by the identity it was issued to", definition.mask)
+        }
     };
     format!("{text}.")
 }
@@ -128,7 +130,8 @@ fn conditions(definition: &Definition) -> Vec<String> {
             sentences.push(format!("{text} {}.", names(values)));
         }
     }
-    let restricting: BTreeSet<&str> = definition.use_cases.iter().map(String::as_str).filter(|name| !is_trigger(name)).collect();
+    let restricting: BTreeSet<&str> =
+        definition.use_cases.iter().map(String::as_str).filter(|name| !is_trigger(name)).collect();
     match (restricting.contains(USE_CASE_PRESET), restricting.contains(USE_CASE_AUTOMATIC)) {
         (true, false) => sentences.push("Only for codes that a person enters or picks.".to_owned()),
         (false, true) => sentences.push("Only for codes that the shop applies by itself.".to_owned()),

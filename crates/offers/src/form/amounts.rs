@@ -34,7 +34,9 @@ pub fn percent_text(basis_points: u32) -> String {
 pub fn minor_units(text: &str, currency: Currency) -> Result<u64, String> {
     let advice = || match currency.exponent() {
         0 => format!("write an amount without decimals: {currency} has none"),
-        decimals => format!("write an amount with at most {decimals} decimals, such as 19.{:0>1$}", 5, decimals as usize),
+        decimals => {
+            format!("write an amount with at most {decimals} decimals, such as 19.{:0>1$}", 5, decimals as usize)
+        }
     };
     decimal(text, currency.exponent()).ok_or_else(advice)
 }
@@ -88,7 +90,10 @@ mod tests {
             assert_eq!(minor_units(text, currency(code)), Ok(units));
             assert_eq!(minor_units(&amount_text(units as i64, currency(code)), currency(code)), Ok(units));
         }
-        assert_eq!(minor_units("1.5", currency("JPY")), Err("write an amount without decimals: JPY has none".to_owned()));
+        assert_eq!(
+            minor_units("1.5", currency("JPY")),
+            Err("write an amount without decimals: JPY has none".to_owned())
+        );
         assert_eq!(
             minor_units("1.005", currency("EUR")),
             Err("write an amount with at most 2 decimals, such as 19.05".to_owned())

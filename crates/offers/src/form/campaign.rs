@@ -105,7 +105,9 @@ pub fn draft(fields: &Fields) -> Draft {
 /// be read is missing in the document, which is no second problem.
 pub fn all_problems(draft: &[Problem], of_document: Vec<Problem>) -> Vec<Problem> {
     let concerns = |problem: &Problem| {
-        draft.iter().any(|known| known.field == problem.field || known.field.starts_with(&format!("{}/", problem.field)))
+        draft
+            .iter()
+            .any(|known| known.field == problem.field || known.field.starts_with(&format!("{}/", problem.field)))
     };
     draft.iter().cloned().chain(of_document.into_iter().filter(|problem| !concerns(problem))).collect()
 }

@@ -18,7 +18,11 @@ pub fn local_text(at: DateTime<FixedOffset>, zone: Tz) -> String {
 ///
 /// # Errors
 /// Advice, if it is no time, or one that the clocks of the zone skip.
-pub fn instant(text: &str, zone: Tz, unchanged: Option<DateTime<FixedOffset>>) -> Result<DateTime<FixedOffset>, String> {
+pub fn instant(
+    text: &str,
+    zone: Tz,
+    unchanged: Option<DateTime<FixedOffset>>,
+) -> Result<DateTime<FixedOffset>, String> {
     if let Some(unchanged) = unchanged.filter(|unchanged| local_text(*unchanged, zone) == text) {
         return Ok(unchanged);
     }

@@ -26,7 +26,8 @@ pub fn read_trial(fields: &Fields, without_code: &str) -> Result<Request, Vec<Pr
     for name in ["source", "ad", "affiliate", "use_case"] {
         context.extend(fields.filled(name).map(|value| (name.to_owned(), value.into())));
     }
-    let segments: Vec<&str> = fields.text("segments").split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let segments: Vec<&str> =
+        fields.text("segments").split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     context.insert("segments".to_owned(), json!(segments));
     request.insert("context".to_owned(), context.into());
     if !lines.is_empty() {
@@ -37,7 +38,8 @@ pub fn read_trial(fields: &Fields, without_code: &str) -> Result<Request, Vec<Pr
         Ok(request) if problems.is_empty() => Ok(request),
         Ok(_partly_read) => Err(problems),
         Err(of_request) => {
-            problems.extend(of_request.into_iter().map(|problem| Problem::new(field_of(&problem.field), problem.message)));
+            problems
+                .extend(of_request.into_iter().map(|problem| Problem::new(field_of(&problem.field), problem.message)));
             Err(problems)
         }
     }

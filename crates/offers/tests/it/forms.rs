@@ -44,11 +44,17 @@ fn problems_stand_at_their_fields_each_once() {
         ("per_code", "-1", ("per_code", "write a whole number, such as 100")),
         ("starts_at", "soon", ("starts_at", "write a day and a time, such as 2027-03-01T00:00")),
         ("budget", "10", ("budget", "name the currency by its three letters, such as EUR")),
-        ("condition", "{", ("condition", "this is not JSON, in line 1, column 1; write a condition as docs/campaigns.md shows")),
+        (
+            "condition",
+            "{",
+            ("condition", "this is not JSON, in line 1, column 1; write a condition as docs/campaigns.md shows"),
+        ),
     ] {
         let problems = read(&fields(&[(name, value)])).expect_err("a problem");
-        let found: Vec<_> =
-            problems.iter().map(|problem| (field_of(&problem.field).expect("a field"), problem.message.as_str())).collect();
+        let found: Vec<_> = problems
+            .iter()
+            .map(|problem| (field_of(&problem.field).expect("a field"), problem.message.as_str()))
+            .collect();
         assert_eq!(found, [expected], "{name}={value}");
     }
     let problems = read(&fields(&[("title", ""), ("mask", "SPRING"), ("zone", "Mars")])).expect_err("problems");

@@ -57,7 +57,8 @@ fn a_campaign_says_what_it_does() {
 
 #[test]
 fn versions_differ_field_by_field() {
-    let before = definition(&json!({ "limits": { "per_code": 1 }, "sources": ["mail"], "ends_at": "2027-03-01T00:00:00Z" }));
+    let before =
+        definition(&json!({ "limits": { "per_code": 1 }, "sources": ["mail"], "ends_at": "2027-03-01T00:00:00Z" }));
     let after = definition(&json!({ "limits": { "per_code": 2 }, "sources": ["mail", "web"], "active": false }));
     let found: Vec<_> = differences(&before, &after)
         .into_iter()

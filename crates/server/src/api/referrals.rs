@@ -56,9 +56,7 @@ async fn put(
 pub(crate) async fn name(api: &Api, id: Uuid, request: ReferrerRequest) -> Result<ReferrerDocument, Problem> {
     let ReferrerRequest { campaign, address } = request;
     match put_referrer(&api.store, &NewReferrer { id, campaign: campaign.clone(), address }).await? {
-        PutReferrer::Done { id, code, definition, is_new } => {
-            Ok(ReferrerDocument::new(id, &definition, code, !is_new))
-        }
+        PutReferrer::Done { id, code, definition, is_new } => Ok(ReferrerDocument::new(id, &definition, code, !is_new)),
         PutReferrer::DifferentRequest => {
             let detail = "another person has this id; only another person takes a new one";
             Err(Problem::new(DIFFERENT_REQUEST, detail))

@@ -13,9 +13,8 @@ const ICON: &str = "/favicon.ico";
 const KEPT: &str = "public, max-age=300";
 
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let file = |content_type: &'static str, text: &'static str| {
-        get(move || async move { (headers(content_type), text) })
-    };
+    let file =
+        |content_type: &'static str, text: &'static str| get(move || async move { (headers(content_type), text) });
     Router::new()
         .route(STYLE, file("text/css; charset=utf-8", include_str!("../../assets/console.css")))
         .route(SCRIPT, file("text/javascript; charset=utf-8", include_str!("../../assets/console.js")))

@@ -18,8 +18,10 @@ pub fn require_own(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let is_foreign = match (text(&SEC_FETCH_SITE), text(&ORIGIN)) {
         (Some(site), _) => !["same-origin", "none"].contains(&site),
-        (None, Some(origin)) => Url::parse(origin).map(|url| url[Position::BeforeHost..Position::AfterPort].to_owned())
-            != Ok(text(&HOST).unwrap_or_default().to_owned()),
+        (None, Some(origin)) => {
+            Url::parse(origin).map(|url| url[Position::BeforeHost..Position::AfterPort].to_owned())
+                != Ok(text(&HOST).unwrap_or_default().to_owned())
+        }
         (None, None) => false,
     };
     if is_foreign {
@@ -35,7 +37,8 @@ mod tests {
     use super::*;
 
     fn verdict(headers: &[(&'static str, &'static str)]) -> bool {
-        let pairs = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let pairs =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         require_own(&pairs.collect()).is_ok()
     }
 

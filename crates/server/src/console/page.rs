@@ -1,8 +1,8 @@
 //! Pages as answers.
 
 use askama::Template;
-use axum::http::{HeaderValue, StatusCode};
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::problem::Problem;

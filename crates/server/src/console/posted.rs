@@ -45,7 +45,9 @@ impl<P: Permit> FromRequest<Arc<Api>> for Posted<P> {
 pub fn require_token<P: Permit>(by: &May<P>, sent: &str) -> Result<(), Problem> {
     match by.form_token().matches(sent) {
         true => Ok(()),
-        false => Err(Problem::new(FOREIGN_FORM, "you have signed in again since; open the page again and repeat the change")),
+        false => {
+            Err(Problem::new(FOREIGN_FORM, "you have signed in again since; open the page again and repeat the change"))
+        }
     }
 }
 

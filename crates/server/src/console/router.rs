@@ -13,8 +13,8 @@ use crate::api::service::Api;
 use crate::console::failure::{no_such_path, show_problems};
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_to};
 use crate::console::{
-    affiliates, assets, audit, campaigns, codes, jobs, keys, people, redemptions, referrals, reports, segments, sign_in,
-    system,
+    affiliates, assets, audit, campaigns, codes, jobs, keys, people, redemptions, referrals, reports, segments,
+    sign_in, system,
 };
 
 /// Returns the router of all pages.

@@ -9,10 +9,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use codemint_campaigns::people::{Accepted, SignedIn};
+use codemint_offers::access::invitation::InvitationToken;
 use codemint_offers::access::login::Login;
 use codemint_offers::access::password::Password;
 use codemint_offers::form::fields::Fields;
-use codemint_offers::access::invitation::InvitationToken;
 use serde::Deserialize;
 
 use crate::api::body::{InPath, InQuery};
@@ -167,15 +167,12 @@ async fn accept(
             shown.password_problem = Some(error.to_string());
             fields.text("login").clone_into(&mut shown.login);
             invalid(&shown)
-        },
+        }
     }
 }
 
 /// Returns the login and the password that a person has chosen, or what is wrong with either.
-fn chosen(
-    fields: &Fields,
-    fixed_login: Option<&str>,
-) -> Result<(Login, Password), (Option<String>, Option<String>)> {
+fn chosen(fields: &Fields, fixed_login: Option<&str>) -> Result<(Login, Password), (Option<String>, Option<String>)> {
     let login = fixed_login.unwrap_or(fields.text("login")).parse::<Login>();
     let (first, second) = (fields.raw("password"), fields.raw("password_again"));
     let password = first.parse::<Password>().and_then(|password| {
@@ -208,7 +205,9 @@ fn no_invitation() -> Problem {
 
 /// Returns the path of a page of this console to go on with: never an address of another server.
 fn own_path(next: &str) -> &str {
-    let is_own = next.starts_with('/') && !next.starts_with("//") && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let is_own = next.starts_with('/')
+        && !next.starts_with("//")
+        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_own { next } else { "/" }
 }
 
@@ -221,7 +220,8 @@ mod tests {
         for own in ["/", "/campaigns", "/campaigns/a%20b?x=1"] {
             assert_eq!(own_path(own), own);
         }
-        for foreign in ["", "//evil.example", "https://evil.example", "/\\evil.example", "campaigns", "/a\r\nb", "/\tx"] {
+        for foreign in ["", "//evil.example", "https://evil.example", "/\\evil.example", "campaigns", "/a\r\nb", "/\tx"]
+        {
             assert_eq!(own_path(foreign), "/", "{foreign:?}");
         }
     }

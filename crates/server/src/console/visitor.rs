@@ -106,7 +106,8 @@ impl<P: Permit> FromRequestParts<Arc<Api>> for May<P> {
         }
         parts.extensions.insert(visitor.clone());
         if !visitor.role.permits(P::PERMISSION) {
-            let detail = format!("you have the role {}; an administrator can give you another one", visitor.role.into_str());
+            let detail =
+                format!("you have the role {}; an administrator can give you another one", visitor.role.into_str());
             return Err(Problem::new(NOT_PERMITTED, detail).into());
         }
         Ok(Self { visitor, token, permit: PhantomData })

@@ -76,7 +76,8 @@ impl Store {
 
     /// Finds these referrers.
     pub async fn find_referrers(&self, ids: &[Uuid]) -> Result<Vec<ReferrerLine>, StoreError> {
-        const SQL: &str = "select id, address_text, parent, children from referrers where id = any($1::uuid[]) order by id";
+        const SQL: &str =
+            "select id, address_text, parent, children from referrers where id = any($1::uuid[]) order by id";
         self.with_referrals(self.query(SQL).bind(List(ids)).fetch_all().await?).await
     }
 

@@ -73,16 +73,14 @@ async fn latest(State(api): State<Arc<Api>>, by: May<ViewAudit>) -> Result<Respo
     Ok(page(&found(&api, by.frame("audit"), Fields::default(), &search).await?)?)
 }
 
-async fn search(
-    State(api): State<Arc<Api>>,
-    Posted { by, fields }: Posted<ViewAudit>,
-) -> Result<Response, NoPage> {
+async fn search(State(api): State<Arc<Api>>, Posted { by, fields }: Posted<ViewAudit>) -> Result<Response, NoPage> {
     let frame = by.frame("audit");
     let span = match days(fields.text("from"), fields.text("to")) {
         Ok(span) => span,
         Err(problem) => {
             let known = |field: &str| ["from", "to"].contains(&field);
-            let form = FormView::new(fields).with_problems(&[problem], |field| Some(field).filter(|field| known(field)));
+            let form =
+                FormView::new(fields).with_problems(&[problem], |field| Some(field).filter(|field| known(field)));
             let (actions, rows) = (Action::VARIANTS, Vec::new());
             return Ok(invalid(&AuditPage { frame, form, actions, rows, is_filtered: true, next: None })?);
         }
@@ -102,7 +100,8 @@ async fn search(
 async fn found(api: &Api, frame: Frame, fields: Fields, search: &AuditSearch) -> Result<AuditPage, Problem> {
     let Page { items, next } = Page::cut(api.store.search_audit(search).await?, PAGE, |last| last.no);
     let documents = items.into_iter().map(AuditDocument::try_from).collect::<Result<Vec<_>, _>>()?;
-    let is_filtered = ["from", "to", "action", "actor", "subject", "cursor"].iter().any(|name| fields.filled(name).is_some());
+    let is_filtered =
+        ["from", "to", "action", "actor", "subject", "cursor"].iter().any(|name| fields.filled(name).is_some());
     Ok(AuditPage {
         frame,
         form: FormView::new(fields),

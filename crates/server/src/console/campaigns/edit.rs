@@ -119,10 +119,7 @@ fn edit_page(api: &Api, frame: Frame, fields: Fields, name: Option<String>) -> R
     Ok(EditPage { frame, form: FormView::new(fields), preview, name, action, back, zones })
 }
 
-async fn create(
-    State(api): State<Arc<Api>>,
-    Posted { by, fields }: Posted<EditCampaigns>,
-) -> Result<Response, NoPage> {
+async fn create(State(api): State<Arc<Api>>, Posted { by, fields }: Posted<EditCampaigns>) -> Result<Response, NoPage> {
     let frame = by.frame("campaigns");
     submit(&api, frame, fields, None).await
 }

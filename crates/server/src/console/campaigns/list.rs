@@ -14,8 +14,8 @@ use serde::Deserialize;
 use url::form_urlencoded;
 
 use crate::api::body::InQuery;
-use crate::api::service::Api;
 use crate::api::problem::Problem;
+use crate::api::service::Api;
 use crate::console::campaigns::labels::{Badge, kind_word, path_of, status_badge};
 use crate::console::frame::Frame;
 use crate::console::page::page;

@@ -153,6 +153,7 @@ fn discount_of(definition: &Definition, cart: &Cart) -> TrialResult {
         (format!("{} × {}", line.quantity, line.sku), money(*amount, currency), money(-off, currency))
     });
     let total_off: i64 = off.iter().sum();
-    let total = (money(cart.amount(), currency), money(-total_off, currency), money(cart.amount() - total_off, currency));
+    let total =
+        (money(cart.amount(), currency), money(-total_off, currency), money(cart.amount() - total_off, currency));
     TrialResult { lines: shown.collect(), total: Some(total), nothing, verdict: None }
 }

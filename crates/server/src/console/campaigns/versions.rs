@@ -57,7 +57,10 @@ async fn show(
         version: version.version,
         made_at: minute(version.made_at, zone),
         made_by: version.made_by.clone(),
-        changes: stored.get(at + 1).map(|before| differences(&before.definition, &version.definition)).unwrap_or_default(),
+        changes: stored
+            .get(at + 1)
+            .map(|before| differences(&before.definition, &version.definition))
+            .unwrap_or_default(),
     });
     let template = VersionsPage {
         frame: by.frame("campaigns"),

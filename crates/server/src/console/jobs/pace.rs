@@ -29,7 +29,8 @@ impl Paces {
     /// Returns the codes per second since an earlier look or, without one, since the job began. `None` while unknown.
     pub fn rate(&self, job: &Job) -> Option<f64> {
         let look = (Instant::now(), job.minted);
-        let since_start = job.started_at.and_then(|at| (Utc::now() - at).to_std().ok()).map(|since| (since, job.minted));
+        let since_start =
+            job.started_at.and_then(|at| (Utc::now() - at).to_std().ok()).map(|since| (since, job.minted));
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT_MAX {
             kept.retain(|_, looks| look.0 - looks.later.0 <= SPAN_MAX);

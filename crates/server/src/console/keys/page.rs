@@ -86,10 +86,7 @@ async fn list(
     Ok(page(&keys_page(&api, frame, query.cursor.as_deref(), Fields::default()).await?)?)
 }
 
-async fn create(
-    State(api): State<Arc<Api>>,
-    Posted { by, fields }: Posted<ManageKeys>,
-) -> Result<Response, NoPage> {
+async fn create(State(api): State<Arc<Api>>, Posted { by, fields }: Posted<ManageKeys>) -> Result<Response, NoPage> {
     let created = match request(&fields) {
         Ok(request) => keys::make(&api, request).await,
         Err(problem) => Err(Problem::invalid(vec![problem])),
@@ -106,7 +103,8 @@ async fn create(
             let errors: Vec<FieldProblem> =
                 document.errors.iter().map(|error| FieldProblem::new(&error.field, &error.message)).collect();
             let known = |pointer: &str| ["/name", "/scopes", "/expires_at"].contains(&pointer);
-            shown.form = shown.form.with_problems(&errors, |pointer| pointer.strip_prefix('/').filter(|_| known(pointer)));
+            shown.form =
+                shown.form.with_problems(&errors, |pointer| pointer.strip_prefix('/').filter(|_| known(pointer)));
             if errors.is_empty() {
                 shown.form = shown.form.with_general(document.detail.clone());
             }

@@ -99,7 +99,8 @@ async fn add(
         }
         Err(problem) => {
             let form = FormView::new(fields);
-            shown.form = form.with_problems(&[problem], |field| ["login", "role"].into_iter().find(|name| *name == field));
+            shown.form =
+                form.with_problems(&[problem], |field| ["login", "role"].into_iter().find(|name| *name == field));
             Ok(invalid(&shown)?)
         }
     }

@@ -22,8 +22,7 @@ use crate::console::posted::Posted;
 use crate::console::session_cookie;
 use crate::console::visitor::{May, NoPage, ViewCampaigns, go_with_cookie};
 
-const NOTICES: [(&str, &str); 1] =
-    [("changed", "The password is changed. You are signed out everywhere else.")];
+const NOTICES: [(&str, &str); 1] = [("changed", "The password is changed. You are signed out everywhere else.")];
 
 /// The page. It never repeats a password.
 #[derive(Debug, Template)]

@@ -23,9 +23,7 @@ use crate::console::redemptions::details::DetailsPage;
 use crate::console::visitor::{ActOnRedemptions, NoPage, go_to};
 
 pub fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/redemptions/{id}/release", post(release))
-        .route("/redemptions/{id}/rollback", post(roll_back))
+    Router::new().route("/redemptions/{id}/release", post(release)).route("/redemptions/{id}/rollback", post(roll_back))
 }
 
 async fn release(

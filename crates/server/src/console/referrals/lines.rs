@@ -23,8 +23,11 @@ impl Line {
     pub fn of(line: &ReferrerLine, role: Role) -> Self {
         let counts = line.referrals;
         let states = [(counts.pending, "pending"), (counts.rewarded, "rewarded"), (counts.void, "void")];
-        let referrals: Vec<String> =
-            states.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{} {word}", number(*count))).collect();
+        let referrals: Vec<String> = states
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{} {word}", number(*count)))
+            .collect();
         Self {
             path: format!("/referrals/{}", line.id),
             person: person(line.address.as_deref(), role),

@@ -69,10 +69,7 @@ async fn list(
     Ok(page(&list_page(&api, frame, role, query, FormView::default()).await?)?)
 }
 
-async fn name(
-    State(api): State<Arc<Api>>,
-    Posted { by, fields }: Posted<ViewReferrals>,
-) -> Result<Response, NoPage> {
+async fn name(State(api): State<Arc<Api>>, Posted { by, fields }: Posted<ViewReferrals>) -> Result<Response, NoPage> {
     let form = match named(&api, &fields).await? {
         Ok(path) => return Ok(go_to(&path)),
         Err(form) => form,
@@ -89,7 +86,9 @@ async fn named(api: &Api, fields: &Fields) -> Result<Result<String, FormView>, P
     let request = match read_referrer(&request) {
         Ok(request) => request,
         Err(problems) => {
-            return Ok(Err(form.with_problems(&problems, |pointer| pointer.strip_prefix('/').filter(|field| *field == "referrer"))));
+            return Ok(Err(
+                form.with_problems(&problems, |pointer| pointer.strip_prefix('/').filter(|field| *field == "referrer"))
+            ));
         }
     };
     // Without one, as when a page of an earlier version sends the form, the person is named under a new id.
@@ -99,14 +98,17 @@ async fn named(api: &Api, fields: &Fields) -> Result<Result<String, FormView>, P
             let done = if document.already_generated { "known" } else { "named" };
             Ok(Ok(format!("/referrals/{}?done={done}", document.id)))
         }
-        Err(problem) if problem.status().is_client_error() => Ok(Err(form.with_general(problem.document().detail.clone()))),
+        Err(problem) if problem.status().is_client_error() => {
+            Ok(Err(form.with_general(problem.document().detail.clone())))
+        }
         Err(problem) => Err(problem),
     }
 }
 
 async fn list_page(api: &Api, frame: Frame, role: Role, query: ListQuery, form: FormView) -> Result<ListPage, Problem> {
     let campaigns = api.store.list_referral_campaigns(CAMPAIGNS_MAX).await?;
-    let chosen = campaigns.iter().map(|(name, _)| name).find(|name| query.campaign.is_empty() || **name == query.campaign);
+    let chosen =
+        campaigns.iter().map(|(name, _)| name).find(|name| query.campaign.is_empty() || **name == query.campaign);
     let mut shown = ListPage {
         frame,
         campaign: chosen.cloned().unwrap_or_default(),

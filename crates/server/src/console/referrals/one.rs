@@ -83,12 +83,14 @@ async fn show(
     let ids: Vec<Uuid> = [Some(id), referrer.parent].into_iter().flatten().collect();
     let role = by.visitor.role;
     let known = api.store.find_referrers(&ids).await.map_err(Problem::from)?;
-    let person_of = |id: Uuid| known.iter().find(|line| line.id == id).map(|line| person(line.address.as_deref(), role));
+    let person_of =
+        |id: Uuid| known.iter().find(|line| line.id == id).map(|line| person(line.address.as_deref(), role));
     let after = place(query.cursor.as_deref())?;
     let children = api.store.page_of_children(id, after, PAGE + 1).await.map_err(Problem::from)?;
     let Page { items, next } = Page::cut(children, PAGE, |last| last.id);
     let zone = api.campaign(&referrer.campaign).await?.definition.zone;
-    let tree: String = form_urlencoded::Serializer::new(String::new()).append_pair("campaign", &referrer.campaign).finish();
+    let tree: String =
+        form_urlencoded::Serializer::new(String::new()).append_pair("campaign", &referrer.campaign).finish();
     let template = ReferrerPage {
         frame: by.frame("referrals").with_notice(query.done.as_deref(), &NOTICES),
         path: format!("/referrals/{id}"),

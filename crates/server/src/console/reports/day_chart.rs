@@ -42,7 +42,8 @@ mod tests {
         let days = [("2027-03-01", 3), ("2027-03-02", 1_200), ("2027-03-03", 0)];
         let days = days.map(|(day, redeemed)| (day.parse().expect("a day"), redeemed)).to_vec();
         let chart = DayChart::of(&Series { days }).expect("a chart");
-        let said = "Redemptions by day from 1 Mar 2027 to 3 Mar 2027: 1,203 redemptions in all; most on 2 Mar 2027: 1,200";
+        let said =
+            "Redemptions by day from 1 Mar 2027 to 3 Mar 2027: 1,203 redemptions in all; most on 2 Mar 2027: 1,200";
         assert_eq!(chart.label, said);
         assert!(chart.svg.starts_with("<svg ") && !chart.svg.contains("style="), "{}", chart.svg);
         assert!(DayChart::of(&Series { days: vec![("2027-03-01".parse().expect("a day"), 0)] }).is_none());

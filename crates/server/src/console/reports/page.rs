@@ -134,7 +134,12 @@ async fn csv(
 }
 
 /// Returns the chart of a report; `None` if it would have too many days, or nothing was redeemed.
-async fn chart(api: &Api, subject: Subject, query: &ReportQuery, report: &ReadReport) -> Result<Option<DayChart>, Problem> {
+async fn chart(
+    api: &Api,
+    subject: Subject,
+    query: &ReportQuery,
+    report: &ReadReport,
+) -> Result<Option<DayChart>, Problem> {
     if let (Some(from), Some(to)) = (report.from, report.to)
         && (to - from).num_days() >= CHART_DAYS_MAX
     {
@@ -186,7 +191,8 @@ impl ReportQuery {
 
     fn encoded(&self) -> String {
         let report: &'static str = self.subject().into();
-        let pairs = [("report", report), ("from", self.from_text()), ("to", self.to_text()), ("campaign", &self.campaign)];
+        let pairs =
+            [("report", report), ("from", self.from_text()), ("to", self.to_text()), ("campaign", &self.campaign)];
         form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
     }
 }

@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn values_are_read_by_series_and_added_up_by_name() {
         let figures = Figures::read("# HELP a text 1\na{b=\"1\"} 2\na{b=\"2\"} 3.5\nab 9\nodd\n");
-        assert_eq!((figures.sum("a"), figures.count("a{b=\"2\"}"), figures.count("ab"), figures.count("c")), (5, 3, 9, 0));
+        assert_eq!(
+            (figures.sum("a"), figures.count("a{b=\"2\"}"), figures.count("ab"), figures.count("c")),
+            (5, 3, 9, 0)
+        );
         assert_eq!(figures.of("ab", "c"), "9 of 0");
     }
 }

@@ -132,7 +132,12 @@ mod tests {
 
     fn alarms(metrics: &str) -> Vec<&'static str> {
         let panels = panels(metrics, true);
-        panels.iter().flat_map(|panel| &panel.figures).filter(|figure| figure.is_alarm).map(|figure| figure.name).collect()
+        panels
+            .iter()
+            .flat_map(|panel| &panel.figures)
+            .filter(|figure| figure.is_alarm)
+            .map(|figure| figure.name)
+            .collect()
     }
 
     #[test]
@@ -145,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_process_that_mints_nothing_shows_no_codes() {
-        let titles = |metrics: &str, has_broker| panels(metrics, has_broker).iter().map(|panel| panel.title).collect::<Vec<_>>();
+        let titles =
+            |metrics: &str, has_broker| panels(metrics, has_broker).iter().map(|panel| panel.title).collect::<Vec<_>>();
         assert_eq!(titles("codemint_writers_allowed 4\n", true), ["Jobs", "Codes", "Store", "Broker", "Process"]);
         assert_eq!(titles("codemint_writers_allowed 0\n", false), ["Jobs", "Store", "Process"]);
     }

@@ -10,7 +10,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::password_input::PasswordOptions;
 use crate::cli::support::people::{open, print_invitation};
 use crate::cli::support::requests::from_to;
-use crate::cli::support::terminal::{is_terminal, print_json, print_line};
+use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::{grouped, quoted};
 use codemint_campaigns::staff::{Added, InvitedPerson};
 use codemint_offers::access::login::Login;

@@ -22,7 +22,7 @@ pub(super) mod waits;
 pub(super) mod progress;
 pub(super) mod input;
 pub(super) mod password_input;
-mod people;
+pub mod people;
 pub(super) mod list_job;
 pub(super) mod wrong_lines;
 pub(super) mod member_list;

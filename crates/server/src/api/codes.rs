@@ -123,6 +123,9 @@ pub(crate) async fn order_number(
     stored_job(&request, api.store.put_job(id, &request).await?)
 }
 
+/// Receives the result of an order for a list.
+type Ordered = oneshot::Receiver<Result<ListOrdered, Problem>>;
+
 /// Returns the errand of an order of a code for each identity of a list, and what receives its result.
 ///
 /// # Errors
@@ -130,7 +133,7 @@ pub(crate) async fn order_number(
 pub(crate) fn codes_for_list(
     campaign: Campaign,
     asked_by: String,
-) -> Result<(impl FnOnce(File) -> ListErrand, oneshot::Receiver<Result<ListOrdered, Problem>>), Problem> {
+) -> Result<(impl FnOnce(File) -> ListErrand, Ordered), Problem> {
     match campaign.definition.kind {
         Kind::Restricted => {}
         Kind::Public => return Err(public(&campaign.definition.name)),

@@ -4,8 +4,11 @@ use codemint_campaigns::people::Visitor;
 use codemint_offers::access::role::Permission;
 use codemint_offers::access::session::FormToken;
 
-/// The sections in the order of the navigation: the heading of each group, and the path, name and permission of each section.
-const GROUPS: [(&str, &[(&str, &str, Permission)]); 4] = [
+/// The path, the name and the permission of a section.
+type Place = (&'static str, &'static str, Permission);
+
+/// The sections in the order of the navigation, each group with its heading.
+const GROUPS: [(&str, &[Place]); 4] = [
     (
         "Offers",
         &[
@@ -62,11 +65,8 @@ pub struct Section {
 impl Frame {
     /// `current` is the section that the page belongs to.
     pub fn new(visitor: &Visitor, form_token: &FormToken, current: &str) -> Self {
-        let section = |(path, name, _): &(&str, &'static str, Permission)| Section {
-            path: format!("/{path}"),
-            name,
-            is_current: *path == current,
-        };
+        let section =
+            |(path, name, _): &Place| Section { path: format!("/{path}"), name, is_current: *path == current };
         let groups = GROUPS.iter().map(|(title, sections)| {
             let shown = sections.iter().filter(|(_, _, permission)| visitor.role.permits(*permission));
             Group { title, sections: shown.map(section).collect() }

@@ -46,7 +46,7 @@ async fn exclude(
         Ok(is_new) => Ok(go_to(&format!("{}?done={}", path_of(&name), if is_new { "excluded" } else { "details" }))),
         Err(problems) => {
             let mut shown = DetailsPage::read(&api, &by, &name, &Shown::default()).await?;
-            shown.form = FormView::new(fields).with_problems(&problems, |pointer| field_of(pointer));
+            shown.form = FormView::new(fields).with_problems(&problems, field_of);
             Ok(invalid(&shown)?)
         }
     }

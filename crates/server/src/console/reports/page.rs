@@ -181,18 +181,18 @@ impl ReportQuery {
         }
     }
 
-    fn from_text(&self) -> &str {
+    fn first_day(&self) -> &str {
         self.from.as_deref().unwrap_or_default()
     }
 
-    fn to_text(&self) -> &str {
+    fn last_day(&self) -> &str {
         self.to.as_deref().unwrap_or_default()
     }
 
     fn encoded(&self) -> String {
         let report: &'static str = self.subject().into();
         let pairs =
-            [("report", report), ("from", self.from_text()), ("to", self.to_text()), ("campaign", &self.campaign)];
+            [("report", report), ("from", self.first_day()), ("to", self.last_day()), ("campaign", &self.campaign)];
         form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
     }
 }

@@ -114,11 +114,7 @@ fn refuse(
     problems: &[FieldProblem],
     known: Option<(String, String)>,
 ) -> Result<Response, Problem> {
-    invalid(&FormPage {
-        frame,
-        form: FormView::new(fields).with_problems(problems, |pointer| field_of(pointer)),
-        known,
-    })
+    invalid(&FormPage { frame, form: FormView::new(fields).with_problems(problems, field_of), known })
 }
 
 fn known(name: &str) -> Option<(String, String)> {

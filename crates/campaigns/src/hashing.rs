@@ -28,7 +28,7 @@ pub(crate) struct Hashing(Arc<Limits>);
 
 #[derive(Debug)]
 struct Limits {
-    /// Of those that are computed or wait.
+    /// One for each hash that is computed or waits.
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
     verified: AtomicU64,

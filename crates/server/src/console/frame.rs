@@ -39,7 +39,7 @@ const GROUPS: [(&str, &[Place]); 4] = [
 pub struct Frame {
     pub login: String,
     pub role: &'static str,
-    /// For the forms of the page.
+    /// Each form of the page carries it.
     pub form_token: String,
     pub groups: Vec<Group>,
     pub style: &'static str,

@@ -203,7 +203,7 @@ fn no_invitation() -> Problem {
     Problem::new(NOT_FOUND, "this link was used before or is older than a day; ask an administrator for a new one")
 }
 
-/// Returns the path of a page of this console to go on with: never an address of another server.
+/// Returns the path of the page that sign-in leads to: never an address of another server.
 fn own_path(next: &str) -> &str {
     let is_own = next.starts_with('/')
         && !next.starts_with("//")

@@ -32,7 +32,7 @@ pub enum Invitee {
 #[derive(Debug)]
 pub struct Acceptance<'a> {
     pub invitation: &'a TokenDigest,
-    /// Of the first person only: others have a login.
+    /// The first person, who has no login yet.
     pub login: &'a Login,
     pub password_hash: &'a str,
     /// The digest of the session that begins.

@@ -182,7 +182,7 @@ async fn pages_are_not_framed_or_cached_and_load_only_from_this_server(place: Te
         }
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!((header("cache-control"), header("x-frame-options")), ("no-store", "DENY"));
-        assert_eq!((header("x-content-type-options"), header("referrer-policy")), ("nosniff", "no-referrer"));
+        assert_eq!((header("x-content-type-options"), header("referrer-policy")), ("nosniff", "same-origin"));
         assert!(!answer.body.contains("style=\"") && !answer.body.contains("onclick"), "{}", answer.body);
         assert!(!answer.body.contains("src=\"http") && !answer.body.contains("href=\"http"), "{}", answer.body);
     }

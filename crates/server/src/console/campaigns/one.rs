@@ -30,6 +30,7 @@ use crate::chart;
 use crate::console::campaigns::labels::{Badge, encoded, kind_word, path_of, status_badge};
 use crate::console::form_view::FormView;
 use crate::console::frame::Frame;
+use crate::console::jobs::progress::{Progress, title};
 use crate::console::page::{page, with_picture};
 use crate::console::posted::Posted;
 use crate::console::shown::{money, number};
@@ -73,6 +74,8 @@ struct CampaignPage {
     picture: Option<String>,
     link: Result<LinkDocument, String>,
     jobs: Vec<JobRow>,
+    /// The newest job that has not ended, with its path.
+    unfinished: Option<(String, Progress)>,
     encoded_name: String,
     may_edit: bool,
     may_order: bool,
@@ -84,7 +87,7 @@ struct CampaignPage {
 #[derive(Debug)]
 struct JobRow {
     path: String,
-    id: String,
+    title: String,
     codes: String,
     state: &'static str,
 }
@@ -126,7 +129,8 @@ pub async fn page_of<P: Permit>(
     let definition = &campaign.definition;
     let series = read_series(api, &campaign).await?;
     let jobs = JobFilter { campaign: Some(definition.name.clone()), limit: JOBS, ..JobFilter::default() };
-    let jobs: Vec<JobRow> = api.store.list_jobs(&jobs).await?.iter().map(job_row).collect();
+    let jobs = api.store.list_jobs(&jobs).await?;
+    let unfinished = jobs.iter().find(|job| !job.state.is_final());
     let discounts = read_discounts(api, &campaign).await?;
     let uses: i64 = series.days.iter().map(|(_, redeemed)| redeemed).sum();
     let picture = definition.offer.image_url.clone();
@@ -154,7 +158,8 @@ pub async fn page_of<P: Permit>(
         offer_text: definition.offer.text.clone(),
         picture: picture.clone(),
         link: link_shown(api, definition),
-        jobs,
+        jobs: jobs.iter().map(job_row).collect(),
+        unfinished: unfinished.map(|job| (path_of_job(job), Progress::of(api, job))),
         may_edit: by.permits(Permission::EditCampaigns),
         may_order: by.permits(Permission::OrderCodes),
         form,
@@ -214,10 +219,14 @@ fn figures(campaign: &Campaign, discounts: String) -> Vec<(&'static str, String,
     figures
 }
 
+fn path_of_job(job: &Job) -> String {
+    format!("/jobs/{}", job.id)
+}
+
 fn job_row(job: &Job) -> JobRow {
     JobRow {
-        path: format!("/jobs/{}", job.id),
-        id: job.id.to_string(),
+        path: path_of_job(job),
+        title: title(job),
         codes: format!("{} of {}", number(job.minted), number(job.count)),
         state: job.state.into_str(),
     }

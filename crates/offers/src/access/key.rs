@@ -6,7 +6,8 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+
+use crate::access::token::TokenDigest;
 
 /// The secret by which a program is recognized. `Debug` does not show it.
 ///
@@ -23,8 +24,7 @@ pub struct ApiKey([u8; ApiKey::LENGTH_BYTES]);
 
 /// The SHA-256 of a key. Nobody can guess 256 random bits, so a salt or a slow digest would protect nothing more. `Debug`
 /// does not show it.
-#[derive(Clone, Copy)]
-pub struct KeyDigest([u8; KeyDigest::LENGTH_BYTES]);
+pub type KeyDigest = TokenDigest;
 
 /// A text that is not a key. It is not repeated: it may be almost one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +51,7 @@ impl ApiKey {
     }
 
     pub fn digest(&self) -> KeyDigest {
-        KeyDigest(Sha256::digest(self.0).into())
+        TokenDigest::new(Sha256::digest(self.0).into())
     }
 }
 
@@ -72,29 +72,5 @@ impl FromStr for ApiKey {
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey(secret)")
-    }
-}
-
-impl KeyDigest {
-    pub const LENGTH_BYTES: usize = 32;
-
-    /// Returns `None` unless there are [`Self::LENGTH_BYTES`] bytes.
-    pub fn of_stored(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
-    }
-
-    /// Compares in constant time: how long it takes depends on neither digest.
-    pub fn matches(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-
-    pub const fn as_bytes(&self) -> &[u8; Self::LENGTH_BYTES] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for KeyDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyDigest(secret)")
     }
 }

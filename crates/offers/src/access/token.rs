@@ -85,6 +85,10 @@ impl<P: Purpose> fmt::Debug for Token<P> {
 impl TokenDigest {
     pub const LENGTH_BYTES: usize = 32;
 
+    pub(super) const fn new(digest: [u8; Self::LENGTH_BYTES]) -> Self {
+        Self(digest)
+    }
+
     /// Returns `None` unless there are [`Self::LENGTH_BYTES`] bytes.
     pub fn of_stored(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

@@ -32,7 +32,7 @@ pub enum Invitee {
 #[derive(Debug)]
 pub struct Acceptance<'a> {
     pub invitation: &'a TokenDigest,
-    /// The first person, who has no login yet.
+    /// The login that the first person chooses. An invitation of anybody else has one already, which stays.
     pub login: &'a Login,
     pub password_hash: &'a str,
     /// The digest of the session that begins.

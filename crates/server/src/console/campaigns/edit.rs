@@ -29,7 +29,7 @@ use crate::console::visitor::{EditCampaigns, May, NoPage, go_to};
 /// The kinds of campaigns, as the form names them.
 const KINDS: [(&str, &str); 3] = [
     ("public", "Public: one code for everybody"),
-    ("private", "Private: many codes, for whoever holds one"),
+    ("private", "Private: many codes, each for its holder"),
     ("restricted", "Restricted: personal codes, each for one identity"),
 ];
 const EFFECTS: [(&str, &str); 2] = [("percent", "A percentage"), ("amount", "An amount of money")];

@@ -7,6 +7,7 @@ use strum::VariantArray;
 use tokio::time::sleep;
 
 use crate::ground::Ground;
+use crate::imports::{self, Imported};
 use crate::newcomers;
 use crate::owners;
 use crate::producer::{Asked, Wanted};
@@ -24,7 +25,7 @@ use codemint_test_support::stores::TestStore;
 const FINISHED_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 /// Waits until all work is done, and panics unless every check passes.
-pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
+pub async fn judge(ground: Ground, wanted: &Wanted, imported: &Imported, mut workers: Workers) {
     println!("no more faults; the workers finish");
     let Wanted { asked, lists, issues, calls, off } = wanted;
     owners::switch_off(&ground).await;
@@ -62,6 +63,7 @@ pub async fn judge(ground: Ground, wanted: &Wanted, mut workers: Workers) {
     judge_redemptions(&store).await;
     judge_sums(&store).await;
     newcomers::judge(&store).await;
+    imports::judge(&store, imported).await;
     let violations = judge_histories(&store, calls, off, Some(&told)).await;
     assert!(violations.is_empty(), "{} violations: {:#?}", violations.len(), &violations[..violations.len().min(10)]);
     count_calls(&ground, calls);

@@ -1,8 +1,9 @@
-//! A soak test: causes faults for a while, and then checks the result. It has three workers, their own PostgreSQL and
-//! RabbitMQ, producers of random jobs, some of them for the identities of restricted campaigns, callers to whom codes are
-//! issued, shops that use codes, send triggers and refer friends, and faults: processes are killed and stopped, connections cut, disks filled. In the end every job must be as it
-//! was requested, every code of a restricted campaign must be one identity's or in the pool, and every answer to a shop must
-//! hold.
+//! A soak test: causes faults for a while, and then checks the result. It has three workers, a server of the HTTP API, their own
+//! PostgreSQL and RabbitMQ, producers of random jobs, some of them for the identities of restricted campaigns, imports of files,
+//! callers to whom codes are issued, and shops that use codes, send triggers and refer friends, in their own process and over HTTP.
+//! Meanwhile processes are killed and stopped, connections cut and disks filled. In the end every job must be as it was requested,
+//! every imported code must be there, every code of a restricted campaign must be one identity's or in the pool, and every answer
+//! to a shop must hold.
 //!
 //! `cargo run --release --example soak -- --minutes 30 --seed 1`. The same seed repeats the same jobs and the same
 //! faults, in the same order and with the same pauses; what they coincide with differs each time.
@@ -15,7 +16,9 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
+use crate::api_servers::Access;
 use crate::ground::Ground;
+use crate::imports::Imported;
 use crate::lot::Lot;
 use crate::owners::People;
 use crate::producer::{Asked, Wanted};
@@ -23,9 +26,11 @@ use crate::shop::ShopArguments;
 use crate::worker_faults::Workers;
 use codemint_test_support::codemint::{AS_PROGRAM, act_as_program};
 
+mod api_servers;
 mod callers;
 mod ending;
 mod ground;
+mod imports;
 mod lot;
 mod newcomers;
 mod offer_changes;
@@ -35,6 +40,7 @@ mod producer;
 mod server_faults;
 mod shop;
 mod shops;
+mod till;
 mod worker_faults;
 
 /// Cause faults in workers and servers for a while, then check every job.
@@ -73,17 +79,24 @@ fn main() -> ExitCode {
     let (mut jobs, owners) = runtime.block_on(offers::create(&ground));
     jobs.extend(runtime.block_on(newcomers::create(&ground)));
     runtime.block_on(owners::create_campaigns(&ground));
+    let access = runtime.block_on(Access::prepare(&ground));
     let until = Instant::now() + Duration::from_secs(60 * minutes);
-    let (mut wanted, workers) = break_everything(&runtime, &ground, seed, until);
+    let (mut wanted, imported, workers) = break_everything(&runtime, &ground, &access, seed, until);
     wanted.asked.extend(Asked { jobs, ..Asked::default() });
     wanted.issues.extend(owners);
-    runtime.block_on(ending::judge(ground, &wanted, workers));
+    runtime.block_on(ending::judge(ground, &wanted, &imported, workers));
     ExitCode::SUCCESS
 }
 
 /// Runs the producers, the callers, the shops and all faults independently, so that a delay of one does not change what the
 /// others do.
-fn break_everything(runtime: &Runtime, ground: &Ground, seed: u64, until: Instant) -> (Wanted, Workers) {
+fn break_everything(
+    runtime: &Runtime,
+    ground: &Ground,
+    access: &Access,
+    seed: u64,
+    until: Instant,
+) -> (Wanted, Imported, Workers) {
     let lot = |number| Lot::new(seed, number);
     let people = People::default();
     std::thread::scope(|scope| {
@@ -93,15 +106,22 @@ fn break_everything(runtime: &Runtime, ground: &Ground, seed: u64, until: Instan
         let ordering = scope.spawn(|| runtime.block_on(owners::order(ground, &people, lot(3), until)));
         let calling =
             scope.spawn(|| runtime.block_on(callers::call(ground, &people, |number| lot(10 + number), until)));
-        let shopping = scope.spawn(|| runtime.block_on(shops::run(ground, seed, lot(4), until)));
+        let shopping = scope.spawn(|| runtime.block_on(shops::run(ground, access, seed, lot(4), until)));
         let changing = scope.spawn(|| runtime.block_on(offer_changes::make(ground, lot(5), until)));
+        let importing = scope.spawn(|| runtime.block_on(imports::import(ground, lot(6), until)));
+        let serving = scope.spawn(|| runtime.block_on(api_servers::cause(ground, access, lot(7), until)));
         servers.join().expect("servers that were broken");
         let mut asked = asking.join().expect("a producer");
         let (ordered, lists) = ordering.join().expect("a producer of lists");
         asked.extend(ordered);
+        let (files, imported) = importing.join().expect("imports");
+        asked.extend(files);
         let issues = calling.join().expect("callers");
         let calls = shopping.join().expect("shops");
         let off = changing.join().expect("changes of campaigns");
-        (Wanted { asked, lists, issues, calls, off }, workers.join().expect("workers"))
+        // The server ends like a worker, after the shops.
+        let mut workers = workers.join().expect("workers");
+        workers.push(serving.join().expect("a server"));
+        (Wanted { asked, lists, issues, calls, off }, imported, workers)
     })
 }

@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
+use crate::till::Use;
 use codemint_campaigns::triggering::{TriggerError, TriggerHandler, Triggers};
 use codemint_offers::read::trigger::{IdFrom, read_trigger};
-use codemint_offers::redemption::request::Request;
 use codemint_offers::referral::address::Address;
 use codemint_store::connection::store::Store;
 use codemint_store::referrals::referrers::NewReferrer;
 use codemint_test_support::oracle;
-use codemint_test_support::redeem_steps::{asking, create_campaign, definition};
+use codemint_test_support::redeem_steps::{create_campaign, definition};
 use codemint_test_support::referral_steps::{friends, judge_referrals};
 use codemint_test_support::stores::TestStore;
 
@@ -103,11 +103,12 @@ impl Newcomers {
     }
 
     /// Returns a friend's request to use a code that somebody has passed on; `None` if there is none, or no answer.
-    pub async fn friend(&self, lot: &mut Lot) -> Option<Request> {
+    pub async fn friend(&self, lot: &mut Lot) -> Option<Use> {
         let code =
             self.store.query("select code from referrers order by random() limit 1").fetch_optional::<(String,)>();
         let (code,) = code.await.ok().flatten()?;
-        Some(Request { hold_seconds: 60 * lot.below(2) as u32, ..asking(&code, &json!({ "identity": person(lot) })) })
+        let hold_seconds = 60 * lot.below(2) as u32;
+        Some(Use { document: json!({ "code": code, "identity": person(lot) }), hold_seconds })
     }
 }
 

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use crate::ground::Ground;
 use crate::lot::Lot;
+use crate::till::Use;
 use codemint_campaigns::issuing::Issuer;
-use codemint_offers::redemption::request::Request;
 use codemint_store::campaigns::pool::IssueOutcome;
 use codemint_test_support::oracle;
 use codemint_test_support::owners_oracle::IssueAsked;
-use codemint_test_support::redeem_steps::{asking, cart, create_campaign, definition};
+use codemint_test_support::redeem_steps::{cart, create_campaign, definition};
 
 pub struct Offer {
     pub name: &'static str,
@@ -117,7 +117,7 @@ fn buyer(number: usize) -> String {
 }
 
 /// Returns the id with a number, and the request to use a code under it.
-pub fn draw(seed: u64, number: u64, owned: &[String]) -> (Uuid, Request) {
+pub fn draw(seed: u64, number: u64, owned: &[String]) -> (Uuid, Use) {
     let mut lot = Lot::new(seed, FIRST_LOT + number);
     let id = lot.id();
     let identity = lot.below(BUYERS);
@@ -132,7 +132,8 @@ pub fn draw(seed: u64, number: u64, owned: &[String]) -> (Uuid, Request) {
     let unit_amount = 1_000 + lot.below(20_000) as i64;
     let has_identity = lot.below(10) > 0;
     let has_order = lot.below(2) == 0;
-    let fields = json!({
+    let document = json!({
+        "code": code,
         "identity": has_identity.then(|| buyer(identity)),
         "order": has_order.then(|| format!("order-{}", number / IDS_PER_ORDER)),
         "cart": has_cart.then(|| cart(unit_amount)),
@@ -143,5 +144,5 @@ pub fn draw(seed: u64, number: u64, owned: &[String]) -> (Uuid, Request) {
         3..8 => 1 + lot.below(4) as u32,
         _ => 3600,
     };
-    (id, Request { hold_seconds, ..asking(&code, &fields) })
+    (id, Use { document, hold_seconds })
 }

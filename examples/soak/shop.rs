@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,23 +18,18 @@ use uuid::Uuid;
 use crate::lot::Lot;
 use crate::newcomers::Newcomers;
 use crate::offers;
-use codemint_campaigns::answers::{RedeemError, Redeemed};
+use crate::till::{Till, Use};
 use codemint_campaigns::clicking::ClickCounter;
 use codemint_campaigns::links::LinkedCampaigns;
 use codemint_campaigns::redeeming::{Redeemer, RedeemerOptions};
-use codemint_offers::redemption::record::Redemption;
-use codemint_offers::redemption::request::Request as Wanted;
-use codemint_offers::redemption::transition::Action;
 use codemint_store::connection::location::Location;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::figures::clicks::Click;
-use codemint_store::redemptions::transitions::Moved;
 use codemint_telemetry::failpoint;
-use codemint_test_support::redeem_steps::{asking, cart};
 use codemint_test_support::redemption_histories::{Answer, Line, Request};
-use serde_json::json;
 
 const BUYERS: usize = 24;
+const TILLS: usize = 3;
 /// One number per so many microseconds: what buyers ask for is new, and others have asked for it as well.
 const MICROSECONDS_PER_NUMBER: i64 = 50_000;
 /// The numbers among which buyers choose.
@@ -55,6 +51,12 @@ pub struct ShopArguments {
     pub journal: PathBuf,
     #[arg(long)]
     pub owned_codes: PathBuf,
+    /// A server of the HTTP API
+    #[arg(long)]
+    pub server: SocketAddr,
+    /// A file with a key of the HTTP API
+    #[arg(long)]
+    pub key_file: PathBuf,
     #[arg(long)]
     pub seed: u64,
     /// The number of the process
@@ -68,8 +70,8 @@ pub struct ShopArguments {
 struct Shop {
     arguments: ShopArguments,
     owned_codes: Vec<String>,
-    /// Two that know nothing of each other, as if in two processes.
-    redeemers: [Redeemer; 2],
+    /// Two that know nothing of each other, as if in two processes, and a server of the HTTP API.
+    tills: [Till; TILLS],
     clicks: ClickCounter,
     campaigns: LinkedCampaigns,
     newcomers: Newcomers,
@@ -111,12 +113,14 @@ pub async fn run(arguments: ShopArguments) {
     failpoint::read_environment();
     let codes = std::fs::read_to_string(&arguments.owned_codes).expect("codes");
     let file = OpenOptions::new().create_new(true).append(true).open(&arguments.journal).expect("a journal");
-    let (redeemers, store) =
-        ([start(&arguments.store).await, start(&arguments.store).await], open(&arguments.store).await);
+    let key = std::fs::read_to_string(&arguments.key_file).expect("a key");
+    let redeemer = async || Till::InProcess(start(&arguments.store).await);
+    let tills = [redeemer().await, redeemer().await, Till::at(arguments.server, key)];
+    let store = open(&arguments.store).await;
     let shop = Shop {
         owned_codes: codes.lines().map(str::to_owned).collect(),
         journal: Journal(Mutex::new((file, 0))),
-        redeemers,
+        tills,
         clicks: ClickCounter::start(&store),
         campaigns: LinkedCampaigns::new(store.clone()),
         newcomers: Newcomers::new(store, arguments.began),
@@ -219,7 +223,7 @@ impl Shop {
     /// Lets a friend use a code that was passed on, and perhaps return the order.
     async fn bring_friend(&self, lot: &mut Lot) {
         let Some(wanted) = self.newcomers.friend(lot).await else { return };
-        let (id, first) = (lot.id(), lot.below(2));
+        let (id, first) = (lot.id(), lot.below(TILLS));
         let request = Request::Redeem { variant: 0, is_held: wanted.hold_seconds > 0 };
         let Some(Answer::Stands { state, .. }) = self.ask(first, (id, &wanted), request, None).await else { return };
         let next = match (&*state, lot.below(4)) {
@@ -239,19 +243,20 @@ impl Shop {
         }
     }
 
-    /// Sends a request, at times through both redeemers at once, or again after its answer.
+    /// Sends a request, at times over two ways at once, or again after its answer.
     async fn ask_perhaps_twice(&self, number: u64, request: Request, lot: &mut Lot) -> Option<Answer> {
         let (id, wanted) = offers::draw(self.arguments.seed, number, &self.owned_codes);
-        let first = lot.below(2);
+        let first = lot.below(TILLS);
+        let other = (first + 1) % TILLS;
         let vanishes_after = (lot.below(12) == 0).then(|| lot.pause(Duration::ZERO, Duration::from_millis(40)));
         match lot.below(8) {
             0 => {
-                let other = self.ask(1 - first, (id, &wanted), request, None);
+                let other = self.ask(other, (id, &wanted), request, None);
                 tokio::join!(self.ask(first, (id, &wanted), request, vanishes_after), other).0
             }
             1 => {
                 self.ask(first, (id, &wanted), request, vanishes_after).await;
-                self.ask(1 - first, (id, &wanted), request, None).await
+                self.ask(other, (id, &wanted), request, None).await
             }
             _ => self.ask(first, (id, &wanted), request, vanishes_after).await,
         }
@@ -260,71 +265,28 @@ impl Shop {
     /// Sends a request until it is answered, or the buyer has vanished.
     async fn ask(
         &self,
-        mut redeemer: usize,
-        (id, wanted): (Uuid, &Wanted),
+        mut till: usize,
+        (id, wanted): (Uuid, &Use),
         request: Request,
         vanishes_after: Option<Duration>,
     ) -> Option<Answer> {
         for _ in 0..ATTEMPTS {
+            while !self.tills[till].accepts(wanted, request) {
+                till = (till + 1) % TILLS;
+            }
             let call = self.journal.sent(id, request);
-            let answering = carry_out(&self.redeemers[redeemer], id, wanted, request);
+            let answering = self.tills[till].carry_out(id, wanted, request);
             let answered = match vanishes_after {
                 Some(pause) => timeout(pause, answering).await.ok()?,
                 None => answering.await,
             };
-            match answered {
-                Ok(answer) => {
-                    self.journal.answered(call, answer.clone());
-                    return Some(answer);
-                }
-                Err(RedeemError::Store(error)) => assert!(error.is_retryable(), "{error}"),
-                Err(RedeemError::Busy) => {}
-                Err(error) => panic!("{error}"),
+            if let Some(answer) = answered {
+                self.journal.answered(call, answer.clone());
+                return Some(answer);
             }
-            redeemer = 1 - redeemer;
+            till = (till + 1) % TILLS;
             sleep(Duration::from_millis(300)).await;
         }
         None
-    }
-}
-
-async fn carry_out(redeemer: &Redeemer, id: Uuid, wanted: &Wanted, request: Request) -> Result<Answer, RedeemError> {
-    let action = match request {
-        Request::Validate => {
-            let validation = redeemer.validate(wanted.clone(), true).await?;
-            return Ok(if validation.verdict.is_valid() { Answer::Valid } else { Answer::Refused });
-        }
-        Request::Redeem { variant, .. } => {
-            let actor = (variant > 0).then(|| format!("till {variant}"));
-            let wanted = Wanted { actor, ..wanted.clone() };
-            return Ok(match redeemer.redeem(id, wanted, true).await? {
-                Redeemed::Granted { redemption, is_new } => stands(&redemption, is_new),
-                Redeemed::DifferentRequest => Answer::DifferentRequest,
-                Redeemed::Refused(_) => Answer::Refused,
-            });
-        }
-        Request::Confirm { cart: amount } => {
-            let cart = amount.and_then(|amount| asking(&wanted.code, &json!({ "cart": cart(amount) })).cart);
-            Action::Confirm { cart }
-        }
-        Request::Release => Action::Release,
-        Request::RollBack { keep_use } => Action::RollBack { keep_use },
-    };
-    Ok(match redeemer.act(id, action).await? {
-        Moved::Done { redemption, is_changed } => stands(&redemption, is_changed),
-        Moved::Unknown => Answer::Unknown,
-        Moved::WrongState(state) => Answer::WrongState(state.into_str().to_owned()),
-        Moved::DifferentRequest => Answer::DifferentRequest,
-        Moved::Refused(_) => Answer::Refused,
-        Moved::Locked => panic!("a shop waits for locked redemptions"),
-    })
-}
-
-fn stands(redemption: &Redemption, is_changed: bool) -> Answer {
-    Answer::Stands {
-        state: redemption.state.into_str().to_owned(),
-        keep_use: redemption.keep_use,
-        discount: redemption.discount.as_ref().map(|discount| discount.amount),
-        is_changed,
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
+use crate::api_servers::Access;
 use crate::ground::Ground;
 use crate::lot::Lot;
 use crate::offers::file_of_owned_codes;
@@ -16,12 +17,12 @@ use codemint_test_support::redemption_histories::{Call, read_journal};
 use codemint_test_support::waiting::DEADLINE;
 
 const SHOPS: usize = 3;
-/// Transactions that stall for 5 s before they commit, or fail before or after it.
-const FAILPOINTS: &str = "redemptions-inserted=0.1%return(error);allowances-locked=0.03%return(stall);\
+/// Of shops and servers: transactions that stall for 5 s before they commit, or fail before or after it.
+pub const FAILPOINTS: &str = "redemptions-inserted=0.1%return(error);allowances-locked=0.03%return(stall);\
      allowances-changed=0.1%return(error);redemptions-written=0.06%return(stall);redemptions-committed=0.5%return(error)";
 
 /// Keeps shops at work until the time is up, and returns what they asked and were answered.
-pub async fn run(ground: &Ground, seed: u64, mut lot: Lot, until: Instant) -> Vec<Call> {
+pub async fn run(ground: &Ground, access: &Access, seed: u64, mut lot: Lot, until: Instant) -> Vec<Call> {
     let began = now();
     let mut journals: Vec<PathBuf> = Vec::new();
     let mut start = || {
@@ -33,6 +34,8 @@ pub async fn run(ground: &Ground, seed: u64, mut lot: Lot, until: Instant) -> Ve
             .arg(&journal)
             .arg("--owned-codes")
             .arg(file_of_owned_codes(ground))
+            .args(["--server", &access.address.to_string(), "--key-file"])
+            .arg(&access.key_file)
             .env("FAILPOINTS", FAILPOINTS)
             .stdin(Stdio::piped())
             .kill_on_drop(true)

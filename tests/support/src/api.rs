@@ -1,6 +1,7 @@
 //! `codemint serve` as a process, and a client of its HTTP API.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,12 +15,18 @@ use crate::site::Worker;
 use crate::stores::TestStore;
 use crate::waiting::wait_until;
 
-/// A running server.
+/// A running server, and its client.
 #[derive(Debug)]
 pub struct ApiServer {
-    pub address: SocketAddr,
     /// Its process, with its log and its admin listener.
     pub process: Worker,
+    client: ApiClient,
+}
+
+/// A client of whichever server listens at an address.
+#[derive(Debug)]
+pub struct ApiClient {
+    pub address: SocketAddr,
     agent: Agent,
 }
 
@@ -55,18 +62,36 @@ impl ApiServer {
         for (name, value) in environment {
             program = program.env(name, value);
         }
-        let process = Worker::start(program, directory);
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_global(Some(Duration::from_secs(60)));
-        let server = Self { address, process, agent: agent.build().into() };
+        let server = Self { process: Worker::start(program, directory), client: ApiClient::new(address) };
         wait_until("the server answers", async || {
             assert!(!server.process.said().contains("\"ERROR\""), "{}", server.process.said());
             server.try_send("GET", "/openapi.json", None, &[], None).await.is_ok()
         })
         .await;
         server
+    }
+
+    /// Stops the server and returns all that it logged.
+    pub async fn stop(self) -> Ran {
+        self.process.terminate().await.expect_code(0)
+    }
+}
+
+impl Deref for ApiServer {
+    type Target = ApiClient;
+
+    fn deref(&self) -> &ApiClient {
+        &self.client
+    }
+}
+
+impl ApiClient {
+    pub fn new(address: SocketAddr) -> Self {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(60)));
+        Self { address, agent: agent.build().into() }
     }
 
     /// Sends a request with a key and a body of JSON.
@@ -121,11 +146,6 @@ impl ApiServer {
             Answer::read(answer)
         });
         sent.await.expect("no panic")
-    }
-
-    /// Stops the server and returns all that it logged.
-    pub async fn stop(self) -> Ran {
-        self.process.terminate().await.expect_code(0)
     }
 }
 

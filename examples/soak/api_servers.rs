@@ -48,8 +48,10 @@ pub async fn cause(ground: &Ground, access: &Access, mut lot: Lot, until: Instan
     loop {
         sleep(lot.pause(Duration::from_secs(2), Duration::from_secs(10))).await;
         if Instant::now() >= until {
+            count_answers(ground, &server);
             return server;
         }
+        count_answers(ground, &server);
         if lot.below(4) == 0 {
             ground.note("replaced a server of the HTTP API");
             let code = server.terminate().await.code;
@@ -60,5 +62,16 @@ pub async fn cause(ground: &Ground, access: &Access, mut lot: Lot, until: Instan
             server.finish().await.expect_code(-9);
         }
         server = start();
+    }
+}
+
+/// Counts what a server has answered so far, if it has started.
+fn count_answers(ground: &Ground, server: &Worker) {
+    if server.get("/metrics").is_none() {
+        return;
+    }
+    for status in ["2xx", "4xx", "5xx"] {
+        let answers = server.metric(&format!("codemint_http_requests_total{{status=\"{status}\"}}"));
+        ground.add(&format!("answers over HTTP with status {status}"), answers as u64);
     }
 }

@@ -76,7 +76,11 @@ impl Ground {
 
     /// Counts an action that is too frequent to be printed.
     pub fn count(&self, what: &str) {
-        *self.done.lock().unwrap_or_else(PoisonError::into_inner).entry(what.to_owned()).or_default() += 1;
+        self.add(what, 1);
+    }
+
+    pub fn add(&self, what: &str, times: u64) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner).entry(what.to_owned()).or_default() += times;
     }
 
     pub fn counted(&self) -> BTreeMap<String, u64> {

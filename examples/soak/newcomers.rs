@@ -15,6 +15,7 @@ use codemint_offers::read::trigger::{IdFrom, read_trigger};
 use codemint_offers::referral::address::Address;
 use codemint_store::connection::store::Store;
 use codemint_store::referrals::referrers::NewReferrer;
+use codemint_test_support::api::ApiClient;
 use codemint_test_support::oracle;
 use codemint_test_support::redeem_steps::{create_campaign, definition};
 use codemint_test_support::referral_steps::{friends, judge_referrals};
@@ -76,8 +77,8 @@ impl Newcomers {
         Self { store, triggers, began }
     }
 
-    /// Sends the trigger of a number, which all processes know. Errors are left to the next one who sends it.
-    pub async fn send_trigger(&self, number: u64) {
+    /// Sends the trigger of a number, which all processes know, itself or over HTTP. Errors are left to the next one who sends it.
+    pub async fn send_trigger(&self, number: u64, over_http: Option<(&ApiClient, &str)>) {
         let number = number / NUMBERS_PER_TRIGGER * NUMBERS_PER_TRIGGER;
         let location = format!("location-{}", number / NUMBERS_PER_LOCATION);
         // Due about when the number is in use.
@@ -87,6 +88,14 @@ impl Newcomers {
             "type": "location.changed", "identity": location, "segments": ["trial"],
             "deactivated_at": number.is_multiple_of(3).then_some(deactivated_at),
         });
+        if let Some((client, key)) = over_http {
+            // A server that was killed does not answer.
+            let path = format!("/v1/triggers/trigger-{number}");
+            if let Ok(answer) = client.try_ask("PUT", &path, key, Some(document)).await {
+                assert!([200, 503].contains(&answer.status), "{answer:?}");
+            }
+            return;
+        }
         let trigger = read_trigger(&document, IdFrom::Path(&format!("trigger-{number}"))).expect("a trigger");
         if let Err(TriggerError::Store(error)) = self.triggers.handle(trigger).await {
             assert!(error.is_retryable(), "{error}");

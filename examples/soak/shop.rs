@@ -164,7 +164,11 @@ impl Shop {
         loop {
             self.click(&mut lot).await;
             match lot.below(6) {
-                0 => self.newcomers.send_trigger(self.newest_number() - lot.below(WINDOW) as u64).await,
+                0 => {
+                    let number = self.newest_number() - lot.below(WINDOW) as u64;
+                    let till = &self.tills[lot.below(TILLS)];
+                    self.newcomers.send_trigger(number, till.over_http()).await;
+                }
                 1 if lot.below(4) == 0 => self.newcomers.name_referrer(&mut lot).await,
                 1 => self.bring_friend(&mut lot).await,
                 _ => self.visit(&mut lot).await,

@@ -52,6 +52,14 @@ impl Till {
         Self::Http { client: ApiClient::new(server), key }
     }
 
+    /// Returns the client and the key of a server.
+    pub fn over_http(&self) -> Option<(&ApiClient, &str)> {
+        match self {
+            Self::InProcess(_) => None,
+            Self::Http { client, key } => Some((client, key)),
+        }
+    }
+
     /// Returns whether a request can be sent this way.
     pub fn accepts(&self, wanted: &Use, request: Request) -> bool {
         let is_redemption = matches!(request, Request::Redeem { .. });
@@ -127,9 +135,8 @@ async fn send(client: &ApiClient, key: &str, id: Uuid, wanted: &Use, request: Re
         Request::Release => ("POST", format!("{path}/release"), json!({})),
         Request::RollBack { keep_use } => ("POST", format!("{path}/rollback"), json!({ "keep_use": keep_use })),
     };
-    let headers = [("content-type", "application/json")];
     // A server that was killed does not answer.
-    let answer = client.try_send(method, &path, Some(key), &headers, Some(body.to_string())).await.ok()?;
+    let answer = client.try_ask(method, &path, key, Some(body)).await.ok()?;
     let document: Value = serde_json::from_str(&answer.body).expect("JSON");
     let text = |name: &str| document[name].as_str();
     Some(match (text("state"), text("code")) {

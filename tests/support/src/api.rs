@@ -96,9 +96,23 @@ impl ApiClient {
 
     /// Sends a request with a key and a body of JSON.
     pub async fn ask(&self, method: &str, path: &str, key: &str, body: Option<Value>) -> Answer {
+        self.try_ask(method, path, key, body).await.expect("an answer")
+    }
+
+    /// Does the same; an error is an answer that has not arrived.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    pub async fn try_ask(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: Option<Value>,
+    ) -> Result<Answer, ureq::Error> {
         let content_type = [("content-type", "application/json")];
         let headers = if body.is_some() { &content_type[..] } else { &[] };
-        self.send(method, path, Some(key), headers, body.map(|body| body.to_string())).await
+        self.try_send(method, path, Some(key), headers, body.map(|body| body.to_string())).await
     }
 
     pub async fn get(&self, path: &str, key: &str) -> Answer {

@@ -20,6 +20,7 @@ use codemint_test_support::cli_steps::{EmptyPlace, assert_names};
 use codemint_test_support::codemint::Ran;
 use codemint_test_support::postgres::free_port;
 use codemint_test_support::rabbitmq::{self, Depth, Vhost};
+use codemint_test_support::waiting::wait_until_equal;
 
 const JOBS: &str = "codemint.jobs";
 const DEAD: &str = "codemint.jobs.dead";
@@ -71,8 +72,7 @@ impl Desk {
     /// Waits until this many messages are ready and no consumer holds one.
     async fn expect_depth(&self, queue: &str, ready: u64) {
         let depth = || rabbitmq::shared().queue_depth(&self.vhost, queue);
-        let expected = Depth { ready, unacknowledged: 0 };
-        codemint_test_support::waiting::wait_until(&format!("{ready} in {queue}"), async || depth() == expected).await;
+        wait_until_equal(&format!("messages in {queue}"), &Depth { ready, unacknowledged: 0 }, async || depth()).await;
     }
 }
 

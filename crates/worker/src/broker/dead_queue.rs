@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lapin::Channel;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, QueuePurgeOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicQosOptions, QueuePurgeOptions};
 
 use crate::broker::connection::BrokerConnection;
 use crate::broker::dead::{Death, back_to_queue};
@@ -70,17 +70,21 @@ impl DeadQueue {
         Ok(taken.map(|inner| DeadMessage { death: Death::of(&inner.properties), inner }))
     }
 
-    /// Moves a message back to the queue that it came from, as it was before, and returns the name of the queue. If the answer is lost, it may be in both queues.
+    /// Moves a message back to the queue that it came from, as it was before, and returns the name of the queue. If the answer
+    /// is lost, it may be in both queues.
     ///
     /// # Errors
     /// See [`Publisher::publish`]; also `Silent` or `Lost` if the message could not be removed from the dead queue.
     pub async fn requeue(&self, message: &DeadMessage) -> Result<String, BrokerError> {
         let outgoing = back_to_queue(&self.names, &message.inner.properties, &message.inner.data);
         Box::pin(self.publisher.publish(&outgoing)).await?;
-        match self.connection.answered(message.inner.acker.ack(BasicAckOptions::default())).await? {
-            true => Ok(outgoing.routing_key),
-            false => Err(BrokerError::Lost { problem: "a message could not be acknowledged".to_owned() }),
+        if !self.connection.answered(message.inner.acker.ack(BasicAckOptions::default())).await? {
+            return Err(BrokerError::Lost { problem: "a message could not be acknowledged".to_owned() });
         }
+        // The broker does not answer acknowledgements, but handles a channel's methods in order: an answer to the next one shows
+        // that it has not lost this one with the connection. A prefetch of 0 is what the channel has.
+        self.connection.answered(self.channel.basic_qos(0, BasicQosOptions::default())).await?;
+        Ok(outgoing.routing_key)
     }
 
     /// Removes all messages that no consumer holds, and returns their number.

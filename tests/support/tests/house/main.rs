@@ -4,6 +4,7 @@ mod source;
 mod paths;
 mod packages;
 mod circles;
+mod orphans;
 mod sizes;
 mod migrations;
 mod requirements;

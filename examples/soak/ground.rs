@@ -18,6 +18,9 @@ const DATABASE: &str = "soak";
 /// Many times what PostgreSQL keeps of its log: the disk must be full when it is filled, and never by itself.
 const LOG_DISK_MIB: u32 = 4096;
 const LOG_SETTINGS: &str = "max_wal_size = 256MB";
+/// The time limit of a command that waits for servers: each fault may cost it a chunk.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(600);
+
 pub struct Ground {
     pub postgres: Server,
     pub broker: Broker,
@@ -58,7 +61,7 @@ impl Ground {
     /// Repeats a command until it ends with one of these exit codes: its store may be away.
     pub async fn run_until_answered(&self, what: &str, codes: &[i32], command: impl Fn() -> Codemint) -> Ran {
         loop {
-            let ran = command().run().await;
+            let ran = command().run_within(ANSWERED_WITHIN).await;
             match ran.code {
                 code if codes.contains(&code) => return ran,
                 _ if ran.stderr.contains("panicked") => panic!("{}", ran.stderr),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
@@ -83,6 +84,11 @@ impl Codemint {
         finish(self.start()).await
     }
 
+    /// Runs the program to its end, which may take longer than others do.
+    pub async fn run_within(self, limit: Duration) -> Ran {
+        finish_within(self.start(), limit).await
+    }
+
     pub fn start(mut self) -> Child {
         self.command.spawn().expect("the program starts")
     }
@@ -90,7 +96,11 @@ impl Codemint {
 
 /// Waits for the end of a call.
 pub async fn finish(child: Child) -> Ran {
-    let ended = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
+    finish_within(child, DEADLINE).await
+}
+
+async fn finish_within(child: Child, limit: Duration) -> Ran {
+    let ended = tokio::time::timeout(limit, child.wait_with_output()).await;
     Ran::from(ended.expect("the program ends in time").expect("its output"))
 }
 

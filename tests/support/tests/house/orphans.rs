@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::packages::our_packages;
-use crate::source::{Module, modules};
+use crate::source::{Module, read_modules};
 
 #[test]
 fn each_file_of_a_package_is_declared_by_its_parent() {
     let mut found = Vec::new();
     for package in our_packages() {
-        let orphans = orphans(&modules(&package.directory.join("src")));
+        let orphans = orphans(&read_modules(&package.directory.join("src"), str::to_owned));
         found.extend(orphans.into_iter().map(|module| format!("{} {}", package.name, module.join("::"))));
     }
     assert!(found.is_empty(), "no compiler reads these files: {found:#?}");

@@ -19,11 +19,16 @@ pub(crate) fn rust_files(directory: &Path) -> Vec<PathBuf> {
 
 /// Returns the code of each module below a `src` directory.
 pub(crate) fn modules(src: &Path) -> BTreeMap<Module, String> {
+    read_modules(src, code_of)
+}
+
+/// Returns what is made of the text of each module's files.
+pub(crate) fn read_modules(src: &Path, read: impl Fn(&str) -> String) -> BTreeMap<Module, String> {
     let mut modules: BTreeMap<Module, String> = BTreeMap::new();
     for file in rust_files(src) {
         let text = fs::read_to_string(&file).expect("a source file");
         // `lib.rs` and `main.rs` of one package are one module here.
-        modules.entry(module_of(file.strip_prefix(src).expect("a file below"))).or_default().push_str(&code_of(&text));
+        modules.entry(module_of(file.strip_prefix(src).expect("a file below"))).or_default().push_str(&read(&text));
     }
     modules
 }

@@ -33,7 +33,7 @@ mod referral_failpoints;
 mod identities;
 mod keys;
 mod users;
-mod readme;
+mod tutorial;
 mod cli_code;
 mod cli_input;
 mod cli_mask;

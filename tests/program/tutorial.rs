@@ -1,14 +1,16 @@
-//! README.md: the commands about redemption, run word for word, with the output that it shows.
+//! docs/tutorial.md: the commands that use up a public code, run word for word, with the output that it shows.
 
 use codemint_test_support::cli_steps::EmptyPlace;
 use codemint_test_support::shown::{blocks_below, commands, run_shown, without_chance};
 use codemint_test_support::tools::root;
 
 #[tokio::test]
-async fn the_readme_shows_a_public_code_that_is_used_refused_held_released_and_used_again() {
+async fn the_tutorial_shows_a_public_code_that_is_used_refused_held_released_and_used_again() {
     let place = EmptyPlace::create();
-    std::os::unix::fs::symlink(root().join("docs"), place.path().join("docs")).expect("a link");
-    let [shown] = &blocks_below("README.md", "## Redemption", "console")[..] else { panic!("one block") };
+    std::os::unix::fs::symlink(root().join("docs/examples"), place.path().join("examples")).expect("a link");
+    let [shown] = &blocks_below("docs/tutorial.md", "## 6. Use up a public code", "console")[..] else {
+        panic!("one block")
+    };
     let seen = run_shown(shown, place.path(), &[]).await;
     assert_eq!(without_chance(&seen), without_chance(shown));
     assert_eq!(commands(shown).iter().filter(|command| command.starts_with("codemint redeem ")).count(), 5);

@@ -8,3 +8,4 @@ mod orphans;
 mod sizes;
 mod migrations;
 mod requirements;
+mod documents;

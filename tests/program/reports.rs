@@ -67,7 +67,7 @@ async fn a_link_and_its_banner_are_printed_where_links_may_lead_to_the_page(plac
     let advice = "error: links may not lead to the host of the landing page; an operator adds it to links.hosts\n";
     assert_eq!(refused, advice);
     let refused = run("shop.example", &["bare"]).await.expect_code(4).stderr;
-    assert_eq!(refused, "error: the campaign has no landing page; set offer.landing_url\n");
+    assert_eq!(refused, "error: the campaign names no page that links lead to (landing_url of its offer)\n");
     let wrong = run("https://shop.example", &["top ten"]).await.expect_code(2).stderr;
     assert_names(&wrong, &["links.hosts", "\"https://shop.example\" is not a host; write names such as shop.example"]);
 }

@@ -19,6 +19,9 @@ struct Report {
     schema: SchemaStatus,
     /// The number of partitions; 0 if the table of codes is not partitioned.
     partitions: u32,
+    /// The schema before.
+    #[serde(skip)]
+    before: SchemaStatus,
 }
 
 /// Create or upgrade the schema of the store; an SQLite file is upgraded when it is opened
@@ -41,9 +44,10 @@ pub struct Migrate {
 impl Migrate {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let location = &context.config.store;
-        let status = if self.check { Store::check_schema(location).await? } else { Store::migrate(location).await? };
+        let before = Store::check_schema(location).await?;
+        let schema = if self.check { before } else { Store::migrate(location).await? };
         let partitions = Store::count_partitions(location).await?;
-        let report = Report { schema: status, partitions };
+        let report = Report { schema, partitions, before };
         print_report(self.json, &report)?;
         Failure::unless(matches!(report.schema, SchemaStatus::Current { .. } | SchemaStatus::Newer { .. }))
     }
@@ -54,9 +58,13 @@ impl fmt::Display for Report {
         match &self.schema {
             SchemaStatus::Current { version } => {
                 write!(f, "the schema is current, version {version}")?;
-                match self.partitions {
-                    0 => Ok(()),
-                    partitions => write!(f, ", with {}", counted(partitions.into(), "partition")),
+                if self.partitions > 0 {
+                    write!(f, ", with {}", counted(self.partitions.into(), "partition"))?;
+                }
+                match self.before {
+                    SchemaStatus::Missing => f.write_str("; it was created just now"),
+                    SchemaStatus::Older { found, .. } => write!(f, "; it had version {found}"),
+                    SchemaStatus::Current { .. } | SchemaStatus::Newer { .. } => Ok(()),
                 }
             }
             SchemaStatus::Newer { found, known } => {

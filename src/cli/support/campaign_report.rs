@@ -8,6 +8,7 @@ use codemint_codes::text::printable;
 use codemint_offers::campaign::definition::{Definition, Limits, Purpose};
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::discount::rule::{Discount, Effect, Selector, Target};
+use codemint_offers::money::Money;
 use codemint_store::campaigns::definitions::CampaignVersion;
 
 /// Returns the lines of a list of campaigns, the header first.
@@ -35,9 +36,14 @@ pub fn list(campaigns: &[CampaignDocument]) -> Vec<String> {
 pub fn lines(campaign: &CampaignDocument) -> Vec<String> {
     let CampaignDocument { definition, counts, .. } = campaign;
     let referral = if definition.purpose == Purpose::Referral { ", for referrals" } else { "" };
-    let discount_given = match definition.limits.budget {
-        Some(budget) => codemint_offers::money::Money { amount: counts.discount, ..budget }.to_string(),
-        None => grouped(counts.discount.unsigned_abs().into()),
+    let currency = match (definition.limits.budget, &definition.discount.effect) {
+        (Some(money), _) | (None, Effect::Amount(money)) => Some(money.currency),
+        (None, Effect::Percent { .. }) => None,
+    };
+    let discount_given = match currency {
+        Some(currency) => Money { amount: counts.discount, currency }.to_string(),
+        // Of any currency that carts had.
+        None => format!("{} in minor units of currency", grouped(counts.discount.unsigned_abs().into())),
     };
     let mut rows = vec![
         ("campaign", definition.name.clone()),

@@ -28,7 +28,7 @@ pub struct LinkSettings {
 /// The reason why a link leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoTarget {
-    #[error("the campaign has no landing page; set offer.landing_url")]
+    #[error("the campaign names no page that links lead to (landing_url of its offer)")]
     NoLandingPage,
     #[error("links may not lead to the host of the landing page; an operator adds it to links.hosts")]
     HostNotAllowed,

@@ -33,7 +33,7 @@ use crate::console::frame::Frame;
 use crate::console::jobs::progress::{Progress, title};
 use crate::console::page::{page, with_picture};
 use crate::console::posted::Posted;
-use crate::console::shown::{money, number};
+use crate::console::shown::{counted, money, number};
 use crate::console::visitor::{EditCampaigns, May, NoPage, Permit, ViewCampaigns, go_to};
 
 /// The number of days of the chart.
@@ -151,8 +151,8 @@ pub async fn page_of<P: Permit>(
         figures: figures(&campaign, discounts),
         chart: (uses > 0).then(|| chart::svg(&series)),
         chart_text: format!(
-            "{} redemptions in the last {CHART_DAYS} days, at most {} on one day",
-            number(uses.unsigned_abs()),
+            "{} in the last {CHART_DAYS} days, at most {} on one day",
+            counted(uses.unsigned_abs(), "redemption"),
             number(series.maximum().unsigned_abs())
         ),
         offer_text: definition.offer.text.clone(),

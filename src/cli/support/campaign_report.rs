@@ -36,10 +36,11 @@ pub fn list(campaigns: &[CampaignDocument]) -> Vec<String> {
 pub fn lines(campaign: &CampaignDocument) -> Vec<String> {
     let CampaignDocument { definition, counts, .. } = campaign;
     let referral = if definition.purpose == Purpose::Referral { ", for referrals" } else { "" };
-    let currency = match (definition.limits.budget, &definition.discount.effect) {
-        (Some(money), _) | (None, Effect::Amount(money)) => Some(money.currency),
-        (None, Effect::Percent { .. }) => None,
+    let amount = match definition.discount.effect {
+        Effect::Amount(money) => Some(money),
+        Effect::Percent { .. } => None,
     };
+    let currency = definition.limits.budget.or(amount).map(|money| money.currency);
     let discount_given = match currency {
         Some(currency) => Money { amount: counts.discount, currency }.to_string(),
         // Of any currency that carts had.

@@ -81,6 +81,7 @@ pub enum Configured {
     Keys(commands::keys::KeysCommand),
     #[command(subcommand)]
     Users(commands::users::UsersCommand),
+    Demo(commands::demo::Demo),
     Backup(commands::backup::Backup),
     Migrate(commands::migrate::Migrate),
     #[command(subcommand)]

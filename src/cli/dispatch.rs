@@ -83,6 +83,7 @@ impl Configured {
             Self::Link(command) => command.run(context).await,
             Self::Keys(command) => command.run(context).await,
             Self::Users(command) => Box::pin(command.run(context)).await,
+            Self::Demo(command) => Box::pin(command.run(context)).await,
             Self::Backup(command) => command.run(context).await,
             Self::Migrate(command) => command.run(context).await,
             Self::Config(command) => command.run(context),

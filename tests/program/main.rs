@@ -22,6 +22,7 @@ mod earlier_codes;
 mod killed_lists;
 mod segments;
 mod reports;
+mod demo;
 mod affiliates;
 mod stories;
 mod triggers;

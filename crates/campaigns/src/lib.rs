@@ -15,6 +15,7 @@ pub mod triggering;
 pub mod referring;
 pub mod people;
 pub mod staff;
+pub mod demo;
 mod attempts;
 mod waiter;
 mod counting;

@@ -28,11 +28,16 @@ pub(crate) struct Shared {
 impl Shared {
     /// Returns the request with what is known about its code.
     pub(crate) fn asked(&self, id: Uuid, request: Request, code: KnownCode) -> Asked {
-        let KnownCode { code, campaign_no, may_vanish } = code;
-        let identity = request.identity.as_deref().map(|identity| self.key.digest(identity).to_string());
-        let form_of = |text: String| AddressForm { digest: self.key.digest(&text).to_string(), text };
-        let address = request.identity.as_deref().and_then(strict_form).map(form_of);
-        let request_digest = request.digest(&self.key);
-        Asked { id, request_digest, request, code, campaign_no, may_vanish, identity, address }
+        asked(&self.key, id, request, code)
     }
+}
+
+/// Returns a request with what is known about its code; identities are digested under this key.
+pub(crate) fn asked(key: &IdentityKey, id: Uuid, request: Request, code: KnownCode) -> Asked {
+    let KnownCode { code, campaign_no, may_vanish } = code;
+    let identity = request.identity.as_deref().map(|identity| key.digest(identity).to_string());
+    let form_of = |text: String| AddressForm { digest: key.digest(&text).to_string(), text };
+    let address = request.identity.as_deref().and_then(strict_form).map(form_of);
+    let request_digest = request.digest(key);
+    Asked { id, request_digest, request, code, campaign_no, may_vanish, identity, address }
 }

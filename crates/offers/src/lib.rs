@@ -22,3 +22,4 @@ pub mod referral;
 pub mod trigger;
 pub mod read;
 pub mod form;
+pub mod demo;

@@ -14,3 +14,4 @@ pub mod referrals;
 pub mod triggers;
 pub mod access;
 pub mod upkeep;
+pub mod demo;

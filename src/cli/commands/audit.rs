@@ -41,7 +41,7 @@ pub struct Audit {
     /// campaign_create, campaign_change, campaign_activate, campaign_deactivate, segment_change, segment_remove,
     /// affiliate_rule_change, affiliate_rule_remove, affiliate_exclusions_change, referrer_add,
     /// redemption_confirm, redemption_release, redemption_rollback, sums_correct, identity_forget, key_create, key_revoke,
-    /// user_add, user_remove, user_role, user_password, user_invite
+    /// user_add, user_remove, user_role, user_password, user_invite, demo_fill
     #[arg(long)]
     action: Option<Action>,
     /// Report as JSON, one entry per line

@@ -9,6 +9,7 @@ pub(super) mod dlq;
 pub(super) mod code;
 pub(super) mod audit;
 pub(super) mod backup;
+pub(super) mod demo;
 pub(super) mod mask;
 pub(super) mod jobs;
 pub(super) mod prune;

@@ -9,6 +9,7 @@ use crate::cli::commands::recount::Recount;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
+use crate::cli::support::requests::day;
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
@@ -81,10 +82,6 @@ pub struct Days {
     /// Write a chart of the redemptions as SVG
     #[arg(long, conflicts_with_all = ["json", "csv"])]
     svg: bool,
-}
-
-fn day(text: &str) -> Result<NaiveDate, String> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_not_a_day| "write a day such as 2027-03-01".to_owned())
 }
 
 impl Rows {

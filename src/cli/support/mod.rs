@@ -43,3 +43,4 @@ pub(super) mod signals;
 pub(super) mod terminal;
 pub(super) mod text;
 pub(super) mod age;
+pub(super) mod demo;

@@ -59,10 +59,19 @@ impl Bars {
 
     /// Returns a bar for codes that this process counts itself.
     pub fn bar(&self, total: u64, begun_at: u64) -> Bar {
+        self.counting("codes", total, begun_at)
+    }
+
+    /// Returns a bar for other things of which this process has a number, such as redemptions.
+    pub fn bar_of(&self, things: &'static str, total: u64) -> Bar {
+        self.counting(things, total, 0)
+    }
+
+    fn counting(&self, things: &'static str, total: u64, begun_at: u64) -> Bar {
         if !self.visible {
             return Bar(ProgressBar::hidden());
         }
-        let bar = self.bars.add(ProgressBar::new(total).with_style(style(begun_at)));
+        let bar = self.bars.add(ProgressBar::new(total).with_style(style(things, begun_at)));
         bar.set_position(begun_at);
         bar.enable_steady_tick(POLL_INTERVAL);
         Bar(bar)
@@ -71,9 +80,9 @@ impl Bars {
 
 /// Returns a style whose speed and remaining time count from `begun_at` codes, without the work of an earlier process.
 /// They are averages since then: the bar jumps chunk by chunk, so averages over a shorter time would flicker.
-fn style(begun_at: u64) -> ProgressStyle {
+fn style(things: &'static str, begun_at: u64) -> ProgressStyle {
     let bar = if color_allowed() { "{bar:28.green}" } else { "{bar:28}" };
-    let template = format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} codes  {{rate}}");
+    let template = format!("{bar} {{percent:>3}} %  {{human_pos}} of {{human_len}} {things}  {{rate}}");
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.with_key("rate", move |state: &ProgressState, text: &mut dyn fmt::Write| {
         let per_second = state.pos().saturating_sub(begun_at) as f64 / state.elapsed().as_secs_f64();
@@ -83,7 +92,7 @@ fn style(begun_at: u64) -> ProgressStyle {
             text.write_str("starting")
         } else {
             let left = HumanDuration(Duration::from_secs_f64(left / per_second));
-            write!(text, "{} codes/s  {left:#} left", grouped(per_second as u128))
+            write!(text, "{} {things}/s  {left:#} left", grouped(per_second as u128))
         };
     })
 }

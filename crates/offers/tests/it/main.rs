@@ -29,3 +29,4 @@ mod forms;
 mod words;
 mod contract;
 mod hostile_input;
+mod demo;

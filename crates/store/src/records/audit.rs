@@ -89,6 +89,8 @@ pub enum Action {
     UserRole,
     UserPassword,
     UserInvite,
+    /// An empty store was filled with a demo; the detail is what the demo follows from.
+    DemoFill,
 }
 
 fn unknown_action(_text: &str) -> String {

@@ -10,6 +10,7 @@ pub mod facts;
 mod candidates;
 pub mod redeem;
 pub mod transitions;
+pub mod past;
 pub mod overdue;
 pub mod pruning;
 pub mod reads;

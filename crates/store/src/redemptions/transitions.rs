@@ -80,16 +80,16 @@ pub struct MoveOptions {
 }
 
 /// Redemptions that are locked, with what their actions are decided on.
-struct Locked {
-    redemptions: HashMap<Uuid, Redemption>,
+pub(super) struct Locked {
+    pub(super) redemptions: HashMap<Uuid, Redemption>,
     /// The digest of the identity of each redemption.
-    identities: HashMap<Uuid, String>,
+    pub(super) identities: HashMap<Uuid, String>,
     /// For a redemption that may be confirmed anew: the definition to decide on.
-    definitions: HashMap<Uuid, Definition>,
+    pub(super) definitions: HashMap<Uuid, Definition>,
     /// The zone in which the day of each redemption is meant.
-    zones: HashMap<Uuid, Tz>,
-    facts: Facts,
-    allowances: Ledger,
+    pub(super) zones: HashMap<Uuid, Tz>,
+    pub(super) facts: Facts,
+    pub(super) allowances: Ledger,
 }
 
 impl Store {
@@ -230,7 +230,7 @@ impl StoreTransaction {
     }
 
     /// Changes redemptions, each if it is still in the state that was read.
-    async fn update_redemptions(&mut self, changed: &[(State, Redemption)]) -> Result<(), StoreError> {
+    pub(super) async fn update_redemptions(&mut self, changed: &[(State, Redemption)]) -> Result<(), StoreError> {
         const SQL: &str = "
             update redemptions as r
                set state = n.state, keep_use = n.keep_use, discount = n.discount, order_amount = n.order_amount,
@@ -287,7 +287,7 @@ impl Locked {
         Ok(missing.into_values().collect())
     }
 
-    fn act(&self, redemption: &Redemption, action: &Action, ledger: &Ledger) -> Outcome {
+    pub(super) fn act(&self, redemption: &Redemption, action: &Action, ledger: &Ledger) -> Outcome {
         let (now, identity) = (self.facts.now, self.identity(redemption));
         let current = self.facts.campaign(redemption.campaign_no).map(|campaign| &*campaign.definition);
         let definition = self.definitions.get(&redemption.id).or(current.ok());
@@ -309,7 +309,7 @@ impl Locked {
     }
 
     /// Books the change of a redemption.
-    fn apply(&self, before: &Redemption, after: &Redemption, ledger: &mut Ledger, effects: &mut Effects) {
+    pub(super) fn apply(&self, before: &Redemption, after: &Redemption, ledger: &mut Ledger, effects: &mut Effects) {
         let identity = self.identity(before);
         if before.counts() {
             ledger.give(&takings(before, identity));

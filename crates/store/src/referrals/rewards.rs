@@ -77,6 +77,28 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Rewards the referrers of all referrals that were due before this time, in one transaction: nobody else uses the store. Returns
+    /// the number of those that are rewarded now.
+    pub async fn reward_referrals_until(&self, until: DateTime<Utc>) -> Result<u64, StoreError> {
+        const SQL: &str = "
+            select redemption_id, referrer_id, campaign_no from referrals
+             where state = 'pending' and reward_due_at < $1
+             order by reward_due_at, redemption_id";
+        let key = self.identity_key().await?;
+        let mut transaction = self.begin_writing().await?;
+        let due: Vec<(Uuid, Uuid, i64)> = transaction.query(SQL).bind(Time(until)).fetch_all().await?;
+        let mut issued = 0;
+        for (redemption_id, referrer_id, campaign_no) in due {
+            let due = Due { redemption_id, referrer_id, campaign_no };
+            let reward = transaction.reward(&due, &key, false).await?;
+            issued += u64::from(matches!(reward, Some(Reward::Issued { .. })));
+        }
+        transaction.commit().await?;
+        Ok(issued)
+    }
+}
+
 impl StoreTransaction {
     /// Returns `None` if nothing was changed. Locks the reward campaign, the referrer and the referral, in this order: redemptions
     /// that are rolled back lock the last two in the same order.

@@ -9,7 +9,7 @@ pub(super) const SNACKS: &str = "snacks";
 pub(super) const CHOCOLATE: &str = "chocolate";
 
 /// SKU, group, price in cents, and how often it is bought.
-const ARTICLES: [(&str, &str, i64, u64); 16] = [
+static ARTICLES: [(&str, &str, i64, u64); 16] = [
     ("DOG-FOOD-10KG", "food", 5499, 9),
     ("DOG-FOOD-2KG", "food", 1499, 14),
     ("CAT-FOOD-4KG", "food", 2299, 13),

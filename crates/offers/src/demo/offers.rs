@@ -71,7 +71,7 @@ pub(super) struct Offer {
 const NEEDS_NOTHING: Needs = Needs { units: None, amount: 0 };
 const TYPED: &[Origin] = &[(1, None, None, None)];
 
-pub(super) const OFFERS: [Offer; 9] = [
+pub(super) static OFFERS: [Offer; 9] = [
     Offer {
         campaign: SUMMER,
         share: 210,

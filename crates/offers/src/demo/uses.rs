@@ -9,7 +9,6 @@ use crate::cart::Cart;
 use crate::demo::chance::Chance;
 use crate::redemption::request::Request;
 use crate::redemption::transition::Action;
-use crate::verdict::facts::Context;
 
 /// How long a code is usually held for the payment.
 const HOLD_SECONDS: u32 = 1800;
@@ -105,5 +104,5 @@ fn rolled_back(paid: DateTime<Utc>, chance: &mut Chance) -> Option<(DateTime<Utc
 pub(super) fn request(identity: Option<String>, cart: Option<Cart>, hold_seconds: u32, chance: &mut Chance) -> Request {
     let order = chance.happens(970).then(|| format!("W-{:09}", chance.below(1_000_000_000)));
     let actor = chance.happens(80).then(|| format!("till-{:02}", chance.between(1, 12)));
-    Request { identity, order, cart, actor, hold_seconds, context: Context::default(), ..Request::of_code("") }
+    Request { identity, order, cart, actor, hold_seconds, ..Request::of_code("") }
 }

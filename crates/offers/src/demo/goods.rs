@@ -42,7 +42,7 @@ pub(super) struct Needs {
 pub(super) fn cart(chance: &mut Chance, needs: Needs) -> Option<Cart> {
     let mut lines: Vec<Line> = Vec::new();
     if let Some((group, units)) = needs.units {
-        let of_group: Vec<_> = ARTICLES.iter().filter(|article| article.1 == group).collect();
+        let of_group: Vec<_> = ARTICLES.iter().copied().filter(|article| article.1 == group).collect();
         let extra = chance.weighted(&[5, 3, 1]) as u64;
         add(&mut lines, chance.pick(&of_group), units + extra);
     }

@@ -39,7 +39,8 @@ async fn a_demo_fills_an_empty_store_in_which_everything_holds(place: TestStore)
     );
     let redemptions = report["redemptions"].as_i64().expect("a number");
     assert!((1350..=1650).contains(&redemptions), "{report}");
-    assert!(report["refused"].as_i64().expect("a number") <= redemptions / 50, "{report}");
+    let refused = report["refused"].as_i64().expect("a number");
+    assert!((1..=redemptions / 50).contains(&refused), "{report}");
     assert_eq!(place.number("select count(*) from redemptions").await, redemptions);
     assert_eq!(place.number("select count(*) from clicks").await, report["clicks"].as_i64().expect("a number"));
     assert_eq!(place.number("select count(*) from codes").await, report["codes"].as_i64().expect("a number"));
@@ -70,7 +71,7 @@ async fn check_variety(place: &TestStore) {
     let causes: BTreeSet<String> = place.texts("select distinct cause from assignments").await.into_iter().collect();
     assert_eq!(causes, ["issue", "list", "trigger"].map(str::to_owned).into());
     for several in [
-        "select max(depth) from referrers",
+        "select cast(max(depth) as bigint) from referrers",
         "select count(*) from affiliate_rules",
         "select count(*) from affiliate_exclusions",
         "select count(*) from segment_members",
@@ -81,8 +82,9 @@ async fn check_variety(place: &TestStore) {
     ] {
         assert!(place.number(several).await >= 2, "{several}");
     }
-    let full = "select count(*) from allowances where scope = 'campaign' and taken = quota";
-    assert_eq!(place.number(full).await, 1, "the flash sale is sold out");
+    // Orders that were returned later have given some uses back.
+    let full = "select count(*) from allowances where scope = 'campaign' and taken * 10 >= quota * 9";
+    assert_eq!(place.number(full).await, 1, "the flash sale was sold out");
 }
 
 /// Everything but the audit log is as old as the demo says.
@@ -184,7 +186,7 @@ async fn a_demo_in_the_future_or_of_another_size_is_refused() {
         (["--until", "soon"], "write a day such as 2027-03-01"),
         (["--redemptions", "99"], "write a whole number from 100 to 1000000"),
         (["--redemptions", "1000001"], "write a whole number from 100 to 1000000"),
-        (["--seed", "-1"], "--seed"),
+        (["--seed", "-1"], "unexpected argument '-1'"),
     ] {
         let refused = place.codemint(["demo"]).args(args).run().await.expect_code(2);
         assert_names(&refused.stderr, &[names]);

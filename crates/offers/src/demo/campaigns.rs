@@ -1,6 +1,7 @@
 //! The campaigns of the demo: their definitions, and the codes that are minted for them.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use crate::demo::extras::{BUSINESS, CLUB};
@@ -8,14 +9,14 @@ use crate::demo::friends::{CHILDREN_MAX, DEPTH_MAX, REWARD_DELAY_DAYS, people_ma
 use crate::demo::goods::{CHOCOLATE, SNACKS};
 use crate::demo::issuing::Issuing;
 use crate::demo::offers::{
-    ADVENT, AFFILIATES, BIRTHDAY, BLACK_WEEKS, BLACK_WEEKS_START, COME_BACK, FLASH, FLASH_DAYS, FRIENDS, LOCATION,
-    PARTNER, SNACKS_FREE, SUMMER, SUMMER_DAYS, THANKS, WELCOME,
+    AFFILIATES, ANNIVERSARY, ANNIVERSARY_START, BIRTHDAY, COME_BACK, FLASH, FLASH_DAYS, FRIENDS, LOCATION, PARTNER,
+    SEASON, SEASON_DAYS, SNACKS_FREE, SURPRISE, THANKS, WELCOME,
 };
 use crate::demo::settings::DemoSettings;
 
 /// The share of redemptions that the flash sale allows, of a thousand.
 const FLASH_LIMIT: u64 = 60;
-/// What the black weeks may cost for each planned redemption of the demo, in cents.
+/// What the anniversary weeks may cost for each planned redemption of the demo, in cents.
 const BUDGET_EACH: u64 = 330;
 
 /// How a campaign gets its codes.
@@ -80,8 +81,15 @@ fn planned(name: &'static str, created_at: DateTime<Utc>, codes: Codes, title: &
     PlannedCampaign { name, document, codes, created_at, off_at: None }
 }
 
-fn instant(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+/// Returns the beginning of a day in the zone of the shop, which is not after that of the day in UTC.
+fn midnight(day: DateTime<Utc>) -> String {
+    let local = day.date_naive().and_time(NaiveTime::MIN).and_local_timezone(Tz::Europe__Berlin);
+    local.earliest().map_or(day, |local| local.to_utc()).with_timezone(&Tz::Europe__Berlin).to_rfc3339()
+}
+
+/// Returns the end of the day in the zone of the shop that begins with this one in UTC.
+fn midnight_after(day: DateTime<Utc>) -> String {
+    midnight(day + TimeDelta::days(1))
 }
 
 fn euros(amount: u64) -> Value {
@@ -115,19 +123,19 @@ fn regular(settings: &DemoSettings) -> Vec<PlannedCampaign> {
         "effect": { "type": "percent", "basis_points": 1200 },
         "target": { "type": "group", "selector": { "groups": [CHOCOLATE] } },
     });
-    let advent = json!({
+    let surprise = json!({
         "effect": { "type": "amount", "currency": "EUR", "amount": 300 },
         "target": { "type": "items", "selector": { "all": true, "except_skus": ["CHOC-BAR"] } }, "limit_per_order": 1,
     });
     vec![
         planned(
-            SUMMER,
-            day(SUMMER_DAYS.0) - plans,
+            SEASON,
+            day(SEASON_DAYS.0) - plans,
             Codes::One,
-            "Summer sale: 15 % off everything",
+            "Season sale: 15 % off everything",
             json!({
-                "kind": "public", "mask": "SUMMER15", "discount": percent(1500, None), "limits": { "per_identity": 3 },
-                "starts_at": instant(day(SUMMER_DAYS.0)), "ends_at": instant(day(SUMMER_DAYS.1)),
+                "kind": "public", "mask": "SEASON15", "discount": percent(1500, None), "limits": { "per_identity": 3 },
+                "starts_at": midnight(day(SEASON_DAYS.0)), "ends_at": midnight_after(day(SEASON_DAYS.1)),
             }),
         ),
         planned(
@@ -141,14 +149,14 @@ fn regular(settings: &DemoSettings) -> Vec<PlannedCampaign> {
             }),
         ),
         planned(
-            BLACK_WEEKS,
-            day(BLACK_WEEKS_START) - plans,
+            ANNIVERSARY,
+            day(ANNIVERSARY_START) - plans,
             Codes::One,
-            "Black weeks: 20 % off, up to 60 euros",
+            "Anniversary weeks: 20 % off, up to 60 euros",
             json!({
-                "kind": "public", "mask": "BLACK20", "discount": percent(2000, Some(6000)),
+                "kind": "public", "mask": "PARTY20", "discount": percent(2000, Some(6000)),
                 "limits": { "per_identity": 2, "budget": euros(settings.redemptions * BUDGET_EACH) },
-                "starts_at": instant(day(BLACK_WEEKS_START)), "ends_at": instant(settings.end() + TimeDelta::days(12)),
+                "starts_at": midnight(day(ANNIVERSARY_START)), "ends_at": midnight_after(settings.end() + TimeDelta::days(12)),
             }),
         ),
         planned(
@@ -184,14 +192,14 @@ fn regular(settings: &DemoSettings) -> Vec<PlannedCampaign> {
             }),
         ),
         planned(
-            ADVENT,
+            SURPRISE,
             settings.end() - TimeDelta::days(2),
             Codes::One,
-            "Advent: 3 euros off one article",
+            "Surprise: 3 euros off one article",
             json!({
-                "kind": "public", "mask": "ADVENT3", "discount": advent, "limits": { "per_identity": 1, "redeemed": 5000 },
-                "starts_at": instant(settings.end() + TimeDelta::days(5)),
-                "ends_at": instant(settings.end() + TimeDelta::days(29)),
+                "kind": "public", "mask": "SURPRISE3", "discount": surprise, "limits": { "per_identity": 1, "redeemed": 5000 },
+                "starts_at": midnight(settings.end() + TimeDelta::days(5)),
+                "ends_at": midnight_after(settings.end() + TimeDelta::days(29)),
             }),
         ),
     ]

@@ -10,7 +10,7 @@ use crate::affiliate::exclusion::{Details, Exclusion};
 use crate::condition::attribute::Attribute;
 use crate::demo::chance::Chance;
 use crate::demo::issuing::Issuing;
-use crate::demo::offers::{AFFILIATES, BIRTHDAY, COME_BACK, LOCATION, PARTNER, SUMMER, SUMMER_DAYS};
+use crate::demo::offers::{AFFILIATES, BIRTHDAY, COME_BACK, LOCATION, PARTNER, SEASON, SEASON_DAYS};
 use crate::demo::people;
 use crate::demo::settings::DemoSettings;
 use crate::trigger::record::Trigger;
@@ -138,7 +138,7 @@ pub struct PlannedRule {
 pub fn affiliate_rules(settings: &DemoSettings) -> Vec<PlannedRule> {
     let mut chance = Chance::new(settings.seed, "affiliates");
     let instant = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let (summer, end) = (SUMMER_DAYS, settings.end());
+    let (season, end) = (SEASON_DAYS, settings.end());
     let choco = json!({
         "mask": "0#########", "prefix": "FCH", "campaign": PARTNER, "priority": 10,
         "periods": [
@@ -147,11 +147,11 @@ pub fn affiliate_rules(settings: &DemoSettings) -> Vec<PlannedRule> {
         ],
     });
     let sale = json!({
-        "mask": "7#######", "prefix": "SUM", "campaign": SUMMER,
-        "periods": [{ "from": instant(settings.day(summer.0)), "to": instant(settings.day(summer.1)) }],
+        "mask": "7#######", "prefix": "SEA", "campaign": SEASON,
+        "periods": [{ "from": instant(settings.day(season.0)), "to": instant(settings.day(season.1)) }],
     });
-    let spring = json!({
-        "mask": "0#########", "prefix": "SPR", "campaign": PARTNER, "active": false,
+    let next = json!({
+        "mask": "0#########", "prefix": "NXT", "campaign": PARTNER, "active": false,
         "periods": [{ "from": instant(end + TimeDelta::days(60)), "to": instant(end + TimeDelta::days(90)) }],
     });
     let references: BTreeSet<u64> = (0..EXCLUSIONS).map(|_| chance.below(1_000_000_000)).collect();
@@ -167,7 +167,7 @@ pub fn affiliate_rules(settings: &DemoSettings) -> Vec<PlannedRule> {
     let exclusions = references.into_iter().map(exclusion).collect();
     vec![
         PlannedRule { name: "choco-partners", document: choco, exclusions },
-        PlannedRule { name: "summer-partners", document: sale, exclusions: Vec::new() },
-        PlannedRule { name: "spring-partners", document: spring, exclusions: Vec::new() },
+        PlannedRule { name: "season-partners", document: sale, exclusions: Vec::new() },
+        PlannedRule { name: "next-partners", document: next, exclusions: Vec::new() },
     ]
 }

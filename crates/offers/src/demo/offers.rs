@@ -2,25 +2,25 @@
 
 use crate::demo::goods::{CHOCOLATE, Needs, SNACKS};
 
-pub(super) const SUMMER: &str = "summer-15";
+pub(super) const SEASON: &str = "season-15";
 pub(super) const WELCOME: &str = "welcome-10";
-pub(super) const BLACK_WEEKS: &str = "black-weeks";
+pub(super) const ANNIVERSARY: &str = "anniversary-20";
 pub(super) const SNACKS_FREE: &str = "snacks-2-plus-1";
 pub(super) const BIRTHDAY: &str = "birthday-25";
 pub(super) const LOCATION: &str = "new-location";
 pub(super) const COME_BACK: &str = "come-back";
-pub(super) const FLASH: &str = "flash-friday";
+pub(super) const FLASH: &str = "flash-sale";
 pub(super) const PARTNER: &str = "partner-choco";
 /// The campaign whose codes are passed on.
 pub const FRIENDS: &str = "bring-a-friend";
 /// The campaign that rewards referrers.
 pub const THANKS: &str = "thank-you";
-pub(super) const ADVENT: &str = "advent-surprise";
+pub(super) const SURPRISE: &str = "surprise-3";
 
 /// The days in which the flash sale takes place.
 pub(super) const FLASH_DAYS: (i64, i64) = (61, 64);
-pub(super) const SUMMER_DAYS: (i64, i64) = (4, 49);
-pub(super) const BLACK_WEEKS_START: i64 = 73;
+pub(super) const SEASON_DAYS: (i64, i64) = (4, 49);
+pub(super) const ANNIVERSARY_START: i64 = 73;
 /// The affiliates whose visitors get the offer of the partners.
 pub(super) const AFFILIATES: [&str; 3] = ["pawblog.example", "dog-days.example", "cats-and-crumbs.example"];
 
@@ -73,9 +73,9 @@ const TYPED: &[Origin] = &[(1, None, None, None)];
 
 pub(super) static OFFERS: [Offer; 9] = [
     Offer {
-        campaign: SUMMER,
+        campaign: SEASON,
         share: 210,
-        days: SUMMER_DAYS,
+        days: SEASON_DAYS,
         shape: Shape::Launched,
         holder: Holder::Anybody,
         per_identity: 3,
@@ -83,8 +83,8 @@ pub(super) static OFFERS: [Offer; 9] = [
         origins: &[
             (30, None, None, None),
             (28, Some("instagram"), Some("beach-dogs"), None),
-            (22, Some("newsletter"), Some("summer-1"), None),
-            (12, Some("newsletter"), Some("summer-2"), None),
+            (22, Some("newsletter"), Some("season-1"), None),
+            (12, Some("newsletter"), Some("season-2"), None),
             (8, Some("search"), None, None),
         ],
     },
@@ -103,17 +103,17 @@ pub(super) static OFFERS: [Offer; 9] = [
         ],
     },
     Offer {
-        campaign: BLACK_WEEKS,
+        campaign: ANNIVERSARY,
         share: 180,
-        days: (BLACK_WEEKS_START, 90),
+        days: (ANNIVERSARY_START, 90),
         shape: Shape::Rush,
         holder: Holder::Anybody,
         per_identity: 2,
         needs: NEEDS_NOTHING,
         origins: &[
             (26, None, None, None),
-            (30, Some("newsletter"), Some("black-teaser"), None),
-            (26, Some("instagram"), Some("black-countdown"), None),
+            (30, Some("newsletter"), Some("anniversary-teaser"), None),
+            (26, Some("instagram"), Some("anniversary-countdown"), None),
             (18, Some("search"), Some("brand"), None),
         ],
     },

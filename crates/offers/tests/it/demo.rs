@@ -157,7 +157,7 @@ fn people_buy_more_in_the_evening_on_weekends_and_as_offers_become_known() {
         count(&|one| one.campaign == campaign && (settings.day(from)..settings.day(to)).contains(&one.at))
     };
     assert!(in_days("welcome-10", 60, 90) > in_days("welcome-10", 0, 30) * 3 / 2);
-    assert!(in_days("black-weeks", 83, 90) > in_days("black-weeks", 73, 80) * 3 / 2);
+    assert!(in_days("anniversary-20", 83, 90) > in_days("anniversary-20", 73, 80) * 3 / 2);
     let outcomes: BTreeSet<&str> = uses.iter().flat_map(|one| &one.then).map(|(_, action)| name_of(action)).collect();
     assert_eq!(outcomes.len(), 4, "{outcomes:?}");
     let identities: HashSet<&Option<String>> = uses.iter().map(|one| &one.request.identity).collect();

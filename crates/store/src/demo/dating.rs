@@ -116,10 +116,6 @@ impl StoreTransaction {
         const REFERRAL_CODES: &str = "
             update assignments set at = (select w.at from referrers w where w.code = assignments.code)
              where code in (select code from referrers)";
-        const REWARDS: &str = "
-            update assignments as a set at = n.at
-              from json_to_recordset($1::json) as n(trigger_id text collate \"C\", at timestamptz)
-             where a.trigger_id = n.trigger_id";
         let assignment = |(no, identity, at): &(i64, String, DateTime<Utc>)| json!({ "campaign_no": no, "identity": identity, "at": time_text(*at) });
         self.update_each(ASSIGNMENTS, times.assignments.iter().map(assignment)).await?;
         let trigger = |(id, at): &(String, DateTime<Utc>)| json!({ "id": id, "at": time_text(*at) });
@@ -129,9 +125,21 @@ impl StoreTransaction {
         for statement in [REFERRALS, FRIENDS, REFERRAL_CODES] {
             self.query(statement).execute().await?;
         }
-        let reward =
-            |(id, at): &(Uuid, DateTime<Utc>)| json!({ "trigger_id": format!("referral:{id}"), "at": time_text(*at) });
-        self.update_each(REWARDS, times.rewards.iter().map(reward)).await
+        self.date_rewards(&times.rewards).await
+    }
+
+    /// Rewards are found by their codes: there is no index of triggers.
+    async fn date_rewards(&mut self, rewards: &[(Uuid, DateTime<Utc>)]) -> Result<(), StoreError> {
+        const ISSUED: &str = "select code, trigger_id from assignments where trigger_id like 'referral:%'";
+        const REWARDS: &str = "
+            update assignments as a set at = n.at
+              from json_to_recordset($1::json) as n(code text collate \"C\", at timestamptz)
+             where a.code = n.code";
+        let issued: Vec<(String, String)> = self.query(ISSUED).fetch_all().await?;
+        let times: HashMap<String, DateTime<Utc>> =
+            rewards.iter().map(|(id, at)| (format!("referral:{id}"), *at)).collect();
+        let dated = issued.iter().filter_map(|(code, trigger_id)| Some((code, times.get(trigger_id)?)));
+        self.update_each(REWARDS, dated.map(|(code, at)| json!({ "code": code, "at": time_text(*at) }))).await
     }
 
     /// Carries out an update with rows as JSON.

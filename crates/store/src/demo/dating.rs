@@ -24,13 +24,13 @@ const STARTED_AFTER: TimeDelta = TimeDelta::milliseconds(310);
 /// The times at which things were made in the demo.
 #[derive(Clone, Debug, Default)]
 pub struct DemoTimes {
-    /// For each campaign its number, and the times of its first version and of a second one, if there is one.
+    /// The numbers of campaigns, each with the times of its first version and of a second one, if there is one.
     pub campaigns: Vec<(i64, DateTime<Utc>, Option<DateTime<Utc>>)>,
     /// The zones of the campaigns.
     pub zones: HashMap<i64, Tz>,
-    /// For each job its number, when it was requested, and how long it took.
+    /// The numbers of jobs, each with the time of its request and its duration.
     pub jobs: Vec<(i64, DateTime<Utc>, TimeDelta)>,
-    /// By campaign and digest of the identity.
+    /// The campaigns and the digests of the identities to which codes were issued.
     pub assignments: Vec<(i64, String, DateTime<Utc>)>,
     pub triggers: Vec<(String, DateTime<Utc>)>,
     /// Referrers whom the shop has named.

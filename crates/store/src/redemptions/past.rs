@@ -34,7 +34,7 @@ pub const PAST_AT_ONCE: usize = 5000;
 pub struct PastUse {
     pub asked: Asked,
     pub at: DateTime<Utc>,
-    /// In the order of time. A confirmation comes before the deadline, and has no other cart.
+    /// Actions in the order of time. A confirmation comes before the deadline, and has no other cart.
     pub then: Vec<(DateTime<Utc>, Action)>,
 }
 

@@ -138,7 +138,7 @@ impl Filling {
         Ok(())
     }
 
-    /// Stores who has brought whom, generation by generation, and the rewards for it.
+    /// Stores the referrals, generation by generation, and the rewards of the referrers.
     pub async fn fill_friends(&mut self) -> Result<(), DemoError> {
         let Friends { referrers, generations, rewards, thanks } = Friends::plan(&self.settings);
         for (number, planned) in referrers.into_iter().enumerate() {

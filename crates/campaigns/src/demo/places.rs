@@ -24,7 +24,7 @@ pub(super) struct Place {
 /// The campaigns of a demo.
 pub(super) struct Places {
     by_name: HashMap<String, Place>,
-    /// For each job its number, the time that it has in the demo, and how long it took.
+    /// The numbers of jobs, each with its time in the demo and its duration.
     pub jobs: Vec<(i64, DateTime<Utc>, TimeDelta)>,
 }
 

@@ -14,7 +14,7 @@ use crate::demo::settings::DemoSettings;
 use crate::demo::uses::{CodeOf, PlannedUse, request};
 use crate::redemption::transition::Action;
 
-/// Of a thousand redemptions, how many use the codes of referrers.
+/// The number of redemptions of a thousand that use the codes of referrers.
 pub(super) const FRIENDS_SHARE: u64 = 30;
 const FRIENDS_MAX: u64 = 2000;
 /// The number of generations of friends who get codes of their own.
@@ -47,7 +47,7 @@ pub struct Friends {
     pub referrers: Vec<PlannedReferrer>,
     /// The uses of each generation of friends, in the order of time, with the numbers of the friends.
     pub generations: Vec<Vec<(usize, PlannedUse)>>,
-    /// In the order of time.
+    /// The rewards in the order of time.
     pub rewards: Vec<PlannedReward>,
     /// The uses of rewards by referrers, in the order of time.
     pub thanks: Vec<PlannedUse>,

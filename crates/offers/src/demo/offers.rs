@@ -56,7 +56,7 @@ type Origin = (u64, Option<&'static str>, Option<&'static str>, Option<&'static 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offer {
     pub campaign: &'static str,
-    /// Of a thousand redemptions.
+    /// The number of redemptions of a thousand.
     pub share: u64,
     /// The first day, and the first one after the last.
     pub days: (i64, i64),

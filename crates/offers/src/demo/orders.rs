@@ -15,7 +15,7 @@ use crate::demo::people;
 use crate::demo::settings::{DAYS, DemoSettings};
 use crate::demo::uses::{CodeOf, PlannedClick, PlannedUse, outcome, request};
 
-/// Of ten buyers, one buys again and again.
+/// The number of buyers of whom one buys again and again.
 const REGULARS: u64 = 10;
 /// How often another buyer is looked for, if one may not use an offer again.
 const ATTEMPTS: u64 = 50;
@@ -23,7 +23,7 @@ const ATTEMPTS: u64 = 50;
 /// What happens on one day.
 #[derive(Clone, Debug)]
 pub struct Day {
-    /// In the order of time.
+    /// The uses in the order of time.
     pub uses: Vec<PlannedUse>,
     pub clicks: Vec<PlannedClick>,
     /// The first instant after the day.

@@ -30,7 +30,7 @@ impl DemoSettings {
         self.day(i64::from(DAYS))
     }
 
-    /// Returns so many of a thousand redemptions, at least one.
+    /// Returns this share of the redemptions, in thousandths, at least one.
     pub(super) fn share(&self, per_mille: u64) -> u64 {
         (self.redemptions * per_mille / 1000).max(1)
     }

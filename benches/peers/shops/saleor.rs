@@ -3,9 +3,9 @@
 //! | step | source, commit |
 //! |---|---|
 //! | count | `saleor/checkout/complete_checkout.py` `create_order_from_checkout`, `_increase_voucher_code_usage_value`, `_increase_checkout_voucher_usage`, a4621623 |
-//! | check and lock | `saleor/checkout/utils.py` `get_voucher_for_checkout`; `saleor/discount/models.py` `VoucherQueryset.active_in_channel`, as of version 3.20 |
+//! | check and lock | `saleor/checkout/utils.py` `get_voucher_for_checkout`; `saleor/discount/models.py` `VoucherQueryset.active_in_channel`, as read after version 3.19 |
 //! | increment | `saleor/discount/utils/voucher.py` `increase_voucher_usage`, `increase_voucher_code_usage_value`, 801ceca0 |
-//! | tables | `saleor/discount/models.py`, as of version 3.20 |
+//! | tables | `saleor/discount/models.py`, as read after version 3.19 |
 //!
 //! The limit is compared before the row is locked and not again after it. A caller that waits for the lock adds its use
 //! whatever the others did meanwhile. Left out, in Saleor's favour: the order, which follows in a transaction of its own; with a

@@ -5,6 +5,9 @@ mod console;
 mod operations;
 mod integration;
 mod upgrades;
+mod upgrade_in_flight;
+mod backup;
+mod traffic;
 mod instruction_counts;
 
 mod alerts;

@@ -188,8 +188,8 @@ fn watch(binaries: &Path, directory: &Path) -> Child {
     Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("a shell")
 }
 
-/// Returns the newest installation. Without one the test fails: there is no mock of PostgreSQL.
-fn binaries() -> PathBuf {
+/// Returns the programs of the newest installation. Without one the test fails: there is no mock of PostgreSQL.
+pub fn binaries() -> PathBuf {
     let mut found: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr/local/lib/postgresql", "/opt/homebrew/opt"]
         .iter()
         .filter_map(|root| fs::read_dir(root).ok())

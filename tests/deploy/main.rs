@@ -8,6 +8,7 @@ mod upgrades;
 mod upgrade_in_flight;
 mod backup;
 mod traffic;
+mod replica;
 mod instruction_counts;
 
 mod alerts;

@@ -83,6 +83,26 @@ impl Server {
         server
     }
 
+    /// Starts a streaming standby, from which can be read.
+    pub fn start_standby(&self) -> Self {
+        let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory").keep();
+        give_to_postgres(&directory);
+        let (at, binaries) = (directory.display(), self.binaries.clone());
+        let copy = binaries.join("pg_basebackup");
+        let source = format!("-h 127.0.0.1 -p {} -U postgres", self.port);
+        run(
+            &format!("{} {source} -D {at}/server -R -c fast -C -S standby_{}", copy.display(), std::process::id()),
+            &directory,
+        );
+        let port = reserved_port();
+        let settings = format!("port = {port}\nunix_socket_directories = '{at}'\n");
+        append(&directory.join("server/postgresql.conf"), &settings);
+        let watcher = watch(&binaries, &directory);
+        let standby = Self { binaries, directory, port, watcher };
+        standby.control("start");
+        standby
+    }
+
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }

@@ -90,8 +90,15 @@ async fn a_server_on_a_replica_validates_reports_and_shows_pages_but_changes_not
     }
     let refused = command(&["export", &job]).await.expect_code(2);
     assert!(refused.stderr.contains("use the primary server, not a replica"), "{refused:?}");
-    for server in [first, second] {
-        server.stop().await;
-    }
+    first.stop().await;
     assert_eq!(place.number("select count(*) from redemptions").await, 1);
+
+    standby.promote();
+    let path = format!("/v1/redemptions/{}", Uuid::now_v7());
+    let redeem = json!({ "code": codes[1] });
+    wait_until("the server on the promoted standby redeems", async || {
+        second.ask("PUT", &path, &key, Some(redeem.clone())).await.status < 300
+    })
+    .await;
+    second.stop().await;
 }

@@ -32,9 +32,9 @@ const COUNT: u64 = 400_000;
 const SMALL_COUNT: u64 = 20_000;
 /// What a command that is killed was to mint.
 const INTERRUPTED: &str = "PX??????";
-/// The campaign of codes that the previous version mints, and that becomes one of codes for everybody who has one.
+/// A campaign that takes up codes of the previous version: each is for the customer who has it.
 const OLD_CAMPAIGN: &str = "spring of old";
-/// The same, which becomes one whose codes belong to customers.
+/// A campaign whose pool takes up codes of the previous version.
 const OLD_POOL: &str = "customers of old";
 /// The relay stops where the broker has the events and the outbox does as well.
 const RELAY: &str = "events-published";
@@ -230,7 +230,7 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
     use_with_campaigns(&site).await;
 }
 
-/// Starts a worker that stops for good while it holds the lock of the outbox.
+/// Starts a worker and suspends it while it holds the lock of the outbox.
 async fn suspended_in_the_relay(before: &Before) -> Worker {
     let paused = before.start(&format!("{RELAY}=1*return(stall)")).await;
     paused.wait_until_it_says("a failpoint was reached").await;

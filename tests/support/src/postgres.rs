@@ -160,6 +160,11 @@ impl Server {
         self.start_again();
     }
 
+    /// Makes a standby the primary server.
+    pub fn promote(&self) {
+        self.control("promote");
+    }
+
     pub fn stop(&self) {
         self.control("-m fast stop");
     }

@@ -197,10 +197,15 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
         Kind::Postgres => (Some(suspended_in_the_relay(&before).await), String::new()),
         Kind::Sqlite => (None, format!("{RELAY}=return(error)")),
     };
-    // Whoever takes the next message stores its job, and acknowledges it seconds later.
-    let slow = format!("job-committed=1*return(stall);{relay}");
+    // A worker that takes a message stores its job, and acknowledges it seconds later.
+    let slow = format!("job-committed=2*return(stall);{relay}");
     let (one, two) = (before.start(&slow).await, before.start(&slow).await);
-    for (mask, campaign) in [("OLD?????", OLD_CAMPAIGN), ("OWN?????", OLD_POOL), ("PB??????", "none")] {
+    wait_until_all_work(&[&one, &two]).await;
+    let state = async |id: Uuid| before.job(id).await["state"].as_str().unwrap_or_default().to_owned();
+    assert_eq!([state(asked[0].id).await, state(interrupted.id).await], ["queued", "running"]);
+    for (mask, campaign) in
+        [("OLD?????", OLD_CAMPAIGN), ("OWN?????", OLD_POOL), ("PB??????", "none"), ("PC??????", "none")]
+    {
         let order = Order { count: SMALL_COUNT, campaign: Some(campaign), ..urgent(mask) };
         asked.push(ask(&peer, order).await);
     }
@@ -208,9 +213,6 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
         rabbitmq::shared().queue_depth(&before.vhost, JOBS).unacknowledged > 0
     })
     .await;
-    wait_until_all_work(&[&one, &two]).await;
-    let state = async |id: Uuid| before.job(id).await["state"].as_str().unwrap_or_default().to_owned();
-    assert_eq!([state(asked[0].id).await, state(interrupted.id).await], ["queued", "running"]);
     let (program, url) = (before.program.clone(), before.url.clone());
 
     let site = before.upgrade().await;
@@ -318,8 +320,7 @@ async fn use_with_campaigns(site: &Site) {
     let report = server.get("/v1/reports/campaigns", &key).await.expect(200).to_string();
     assert_names(&report, &[OLD_CAMPAIGN, OLD_POOL]);
     let console = Console::sign_in(&server, place, "admin").await;
-    for (page, shown) in
-        [("/campaigns", OLD_CAMPAIGN), ("/jobs", "PQ??????"), ("/redemptions", OLD_CAMPAIGN), ("/system", "")]
+    for (page, shown) in [("/campaigns", OLD_CAMPAIGN), ("/jobs", "PQ??????"), ("/reports", OLD_POOL), ("/system", "")]
     {
         assert_names(&text_of(&console.page(page).await), &[shown]);
     }

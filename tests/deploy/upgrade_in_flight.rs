@@ -32,7 +32,7 @@ const COUNT: u64 = 400_000;
 const SMALL_COUNT: u64 = 20_000;
 /// What a command that is killed was to mint.
 const INTERRUPTED: &str = "PX??????";
-/// A campaign that takes up codes of the previous version: each is for the customer who has it.
+/// A campaign that takes up codes of the previous version, one for each customer.
 const OLD_CAMPAIGN: &str = "spring of old";
 /// A campaign whose pool takes up codes of the previous version.
 const OLD_POOL: &str = "customers of old";

@@ -169,7 +169,11 @@ async fn redeem_each(store: &FilledStore, redeemer: &Redeemer, requests: Vec<Req
     let seen = run(CALLERS, TIME, NO_PAUSE, move |number| {
         let (redeemer, request) = (redeemer.clone(), requests.get(number as usize).cloned());
         async move {
-            let request = request.expect("more requests than callers send");
+            // A small store has fewer codes than callers ask for.
+            let Some(request) = request else {
+                tokio::time::sleep(TIME).await;
+                return false;
+            };
             let answer = redeemer.redeem(Uuid::now_v7(), request, true).await.expect("an answer");
             assert!(matches!(answer, Redeemed::Granted { .. }), "{answer:?}");
             true

@@ -145,8 +145,9 @@ async fn measure_store(store: &FilledStore) -> Row {
         _ => Some(Arc::new(requests(&store.used_codes(ASKED).await))),
     };
     let mut to_redeem = store.codes_to_redeem(2 * REDEEMED).await;
-    let orders = store.new_orders(REDEEMED).await;
-    let of_order = of_orders(&to_redeem.split_off(to_redeem.len() / 2), orders);
+    let of_order = to_redeem.split_off(to_redeem.len() / 2);
+    let orders = (0..of_order.len()).map(|number| format!("B-{:010}-{number}", store.redemptions())).collect();
+    let of_order = of_orders(&of_order, orders);
     store.read_into_memory().await;
     validate(&redeemer, &alone, &[], WARM_UP).await;
     Row {

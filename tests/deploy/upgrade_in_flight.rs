@@ -41,7 +41,6 @@ const RELAY: &str = "events-published";
 
 /// A store of the previous version.
 struct Before {
-    kind: Kind,
     program: PathBuf,
     directory: TempDir,
     database: Option<Database>,
@@ -67,7 +66,7 @@ impl Before {
                 (Some(database), owner_url, String::new())
             }
         };
-        let mut before = Self { kind, program, directory, database, vhost, owner_url, url };
+        let mut before = Self { program, directory, database, vhost, owner_url, url };
         let migrate = before.codemint(&["migrate"]).env("CODEMINT__STORE__URL", &before.owner_url);
         migrate.run().await.expect_code(0);
         if let Some(database) = &before.database {
@@ -178,7 +177,7 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
     let peer = Peer::connect(&before.vhost.url()).await;
     peer.declare(KEPT, quorum()).await;
     peer.bind(KEPT, EVENTS, "job.*").await;
-    let mut asked = vec![ask(&peer, Order { priority: 0, ..urgent("PQ??????") }).await];
+    let mut asked = Vec::new();
     // The masks share codes, so that each version meets what the other one has written.
     for mask in ["P???????", "PA??????", "P?A?????"] {
         asked.push(ask(&peer, urgent(mask)).await);
@@ -188,6 +187,9 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
         jobs.iter().filter(|job| job["priority"] == 9 && job["minted"].as_u64() > Some(0)).count() == 3
     })
     .await;
+    // Workers take it once the others are done.
+    let queued = ask(&peer, Order { priority: 0, ..urgent("PQ??????") }).await;
+    wait_until("the last job is known", async || before.job(queued.id).await["state"] == "queued").await;
     killed.signal("KILL");
     killed.finish().await.expect_code(-9);
 
@@ -202,7 +204,7 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
     let (one, two) = (before.start(&slow).await, before.start(&slow).await);
     wait_until_all_work(&[&one, &two]).await;
     let state = async |id: Uuid| before.job(id).await["state"].as_str().unwrap_or_default().to_owned();
-    assert_eq!([state(asked[0].id).await, state(interrupted.id).await], ["queued", "running"]);
+    assert_eq!([state(queued.id).await, state(interrupted.id).await], ["queued", "running"]);
     for (mask, campaign) in
         [("OLD?????", OLD_CAMPAIGN), ("OWN?????", OLD_POOL), ("PB??????", "none"), ("PC??????", "none")]
     {
@@ -227,7 +229,7 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
             &["this program knows 4 at most; use the codemint that migrated it, or a newer one"],
         );
     }
-    asked.push(interrupted);
+    asked.extend([queued, interrupted]);
     replace_workers(&site, &peer, [one, two], paused, &mut asked).await;
     use_with_campaigns(&site).await;
 }

@@ -28,7 +28,7 @@ use crate::upgrades::wait_until_all_work;
 
 const OPEN: &str = "select count(*) from jobs where state in ('queued', 'running')";
 const OUTBOX: &str = "select count(*) from outbox";
-const COUNT: u64 = 400_000;
+const COUNT: u64 = 300_000;
 const SMALL_COUNT: u64 = 20_000;
 /// What a command that is killed was to mint.
 const INTERRUPTED: &str = "PX??????";
@@ -81,7 +81,7 @@ impl Before {
         Codemint::built_elsewhere(&self.program, self.directory.path())
             .env("CODEMINT__STORE__URL", &self.url)
             .env("CODEMINT__AMQP__URL", &self.vhost.url())
-            .env("CODEMINT__JOB__CHUNK_SIZE", "3000")
+            .env("CODEMINT__JOB__CHUNK_SIZE", "1500")
             .env("CODEMINT__LOG__LEVEL", "debug")
             .args(args)
     }
@@ -115,16 +115,17 @@ impl Before {
         asked
     }
 
-    /// Migrates with today's program, as an operator does: first the schema, then the rights.
-    async fn upgrade(self) -> Site {
+    /// Migrates with today's program, as an operator does: first the schema, then the rights. Also returns the directory of the logs,
+    /// unless it is that of the store.
+    async fn upgrade(self) -> (Site, Option<TempDir>) {
         let todays = Codemint::new(self.directory.path());
         let migrated = todays.args(["--store", &self.owner_url, "migrate"]).run().await.expect_code(0);
         assert_names(&migrated.stdout, &["the schema is current"]);
-        let store = match self.database {
-            Some(database) => TestStore::postgres_in(database).await,
-            None => TestStore::sqlite_in(self.directory).await,
+        let (store, logs) = match self.database {
+            Some(database) => (TestStore::postgres_in(database).await, Some(self.directory)),
+            None => (TestStore::sqlite_in(self.directory).await, None),
         };
-        Site::on(store, self.vhost).await
+        (Site::on(store, self.vhost).await, logs)
     }
 }
 
@@ -211,7 +212,7 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
     .await;
     let (program, url) = (before.program.clone(), before.url.clone());
 
-    let site = before.upgrade().await;
+    let (site, _logs) = before.upgrade().await;
     let left = rabbitmq::shared().queue_depth(site.vhost(), JOBS);
     let in_flight = [site.count(OPEN).await, site.count(OUTBOX).await, (left.ready + left.unacknowledged) as i64];
     assert!(in_flight.iter().all(|count| *count > 0), "open jobs, events, messages: {in_flight:?}");
@@ -231,6 +232,7 @@ async fn upgrade_with_everything_in_flight(kind: Kind) {
 /// Replaces old workers by new ones under load, and requires that every job has its codes.
 async fn replace_workers(site: &Site, peer: &Peer, old: [Worker; 2], asked: &mut Vec<Asked>) {
     let [one, two] = old;
+    asked.push(ask(peer, urgent("P??????A")).await);
     wait_until_all_work(&[&one, &two]).await;
     // Only old workers are there to publish an event about a redemption, which belongs to no job.
     let mut redemptions = peer.listen(EVENTS, "redemption.*").await;
@@ -241,7 +243,7 @@ async fn replace_workers(site: &Site, peer: &Peer, old: [Worker; 2], asked: &mut
         )
         .await;
     assert_eq!(redemptions.collect_count(1).await[0].body, b"{}");
-    let settings = [("CODEMINT__JOB__CHUNK_SIZE", "3000"), ("CODEMINT__LOG__LEVEL", "debug")];
+    let settings = [("CODEMINT__JOB__CHUNK_SIZE", "1500"), ("CODEMINT__LOG__LEVEL", "debug")];
     let first = site.start(&settings, &[]);
     first.wait_until_ready().await;
     asked.push(ask(peer, urgent("P???A???")).await);

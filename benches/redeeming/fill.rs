@@ -1,4 +1,4 @@
-//! A store with many campaigns, codes and past redemptions, filled in minutes: what is measured in it only reads.
+//! A store with many campaigns, codes and past redemptions, filled in minutes.
 
 use std::time::Instant;
 
@@ -19,8 +19,10 @@ const TEXTS: u64 = 1 << 40;
 /// The number of statements at the same time; the server has hardly more cores.
 const SESSIONS: usize = 2;
 
-/// The server may lose what it has, because a lost store is filled again. Validations write nothing, so this does not
-/// make them faster.
+/// What the server may leave out while a store is filled, because a lost store is filled again. Validations write nothing, so
+/// this does not make them faster.
+const DURABILITY: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
+
 pub fn start_server() -> Server {
     Server::start_with(&Setup {
         durability: Durability::None,
@@ -44,11 +46,15 @@ pub struct FilledStore {
     /// The codes of each campaign, besides the minted ones.
     codes_each: u64,
     redemptions: u64,
+    /// The distance between the used codes once the store is full of redemptions. The first code of each such piece is for filling,
+    /// the others are free for measurements.
+    stride: u64,
 }
 
 impl FilledStore {
-    /// Creates campaigns of private codes with a limit of one use of each code, and codes at even distances.
-    pub async fn create(server: &Server, name: &str, campaigns: u64, codes: u64) -> Self {
+    /// Creates campaigns of private codes with a limit of one use of each code, and codes at even distances. At most
+    /// `redemptions` will be filled in.
+    pub async fn create(server: &Server, name: &str, campaigns: u64, codes: u64, redemptions: u64) -> Self {
         let started = Instant::now();
         let (place, _url) = place(server, name).await;
         let limits = json!({ "limits": { "per_code": 1, "redeemed": QUOTA } });
@@ -66,7 +72,8 @@ impl FilledStore {
             .map(|(no, run_no, name)| FilledCampaign { no, run_no, name })
             .collect();
         let codes_each = codes / campaigns.len() as u64;
-        let filled = Self { place, campaigns, codes_each, redemptions: 0 };
+        let stride = codes_each * campaigns.len() as u64 / redemptions;
+        let filled = Self { place, campaigns, codes_each, redemptions: 0, stride };
         filled.add_codes().await;
         println!("(filled {} codes in {:.0} s)", filled.codes(), started.elapsed().as_secs_f64());
         filled
@@ -154,14 +161,25 @@ impl FilledStore {
         )
     }
 
+    /// Requires that the limits agree with the redemptions: those that were filled in, and those of measurements.
     async fn check_redemptions(&self) {
+        let stored = self.place.number("select count(*) from redemptions").await;
+        assert!(stored as u64 >= self.redemptions, "{stored} redemptions");
         for sum in [
-            "select count(*) from redemptions",
             "select cast(sum(taken) as bigint) from allowances where scope = 'code'",
             "select cast(sum(taken) as bigint) from allowances where scope = 'campaign'",
         ] {
-            assert_eq!(self.place.number(sum).await as u64, self.redemptions, "{sum}");
+            assert_eq!(self.place.number(sum).await, stored, "{sum}");
         }
+    }
+
+    /// Lets the server flush every commit, or spare that.
+    pub async fn set_durable(&self, is_durable: bool) {
+        let value = if is_durable { "on" } else { "off" };
+        for setting in DURABILITY {
+            self.place.execute(&format!("alter system set {setting} = {value}")).await;
+        }
+        self.place.execute("select pg_reload_conf()").await;
     }
 
     async fn execute_for_each(&self, sql: impl Fn(&FilledCampaign) -> String) {
@@ -201,6 +219,31 @@ impl FilledStore {
               where not exists (select from redemptions r where r.code = c.code) order by random() limit {count}"
         );
         self.place.texts(&sql).await
+    }
+
+    /// Returns about this many unused codes in a random order, none of which will be filled with a redemption.
+    pub async fn codes_to_redeem(&self, count: u64) -> Vec<String> {
+        let each = count.div_ceil(self.campaigns());
+        let code_of = |campaign: &FilledCampaign| {
+            format!(
+                "select code from (select {} as code
+                   from (select distinct {stride} * floor(random() * {pieces})::bigint + 1 + floor(random() * {free})::bigint as n
+                           from generate_series(1, {each})) numbers) made
+                  where exists (select from codes c where c.code = made.code)
+                    and not exists (select from redemptions r where r.code = made.code)",
+                self.code(campaign),
+                stride = self.stride,
+                pieces = self.codes_each / self.stride,
+                free = self.stride - 1
+            )
+        };
+        let mut codes = Vec::new();
+        for campaign in &self.campaigns {
+            codes.extend(self.place.texts(&code_of(campaign)).await);
+        }
+        // The last symbols of a code say nothing about its campaign.
+        codes.sort_by_cached_key(|code| code.chars().rev().collect::<String>());
+        codes
     }
 
     /// Returns used codes in a random order, at most this many.

@@ -1,10 +1,11 @@
-//! How fast are codes validated in stores of several sizes? With 50 million codes of 1,000 campaigns, at least 15,000 a second,
-//! however many redemptions there are.
+//! How fast are codes validated and redeemed in stores of several sizes? With 100 million codes of 1,000 campaigns, at least
+//! 15,000 validations a second, however many redemptions there are.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use codemint_campaigns::answers::Redeemed;
 use codemint_campaigns::redeeming::Redeemer;
 use codemint_offers::redemption::request::Request;
 use codemint_offers::verdict::reason::ReasonCode;
@@ -12,6 +13,7 @@ use codemint_test_support::postgres::Server;
 use codemint_test_support::redeem_steps::asking;
 use plotters::prelude::SeriesLabelPosition;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::chart::{self, Curve, Labels};
 use crate::fill::{FilledStore, start_server};
@@ -25,13 +27,20 @@ const CALLERS: usize = 512;
 const PER_SECOND_MIN: f64 = 15_000.0;
 /// The number of different codes that are asked for: many times what a process keeps of codes that it found.
 const ASKED: u64 = 500_000;
+/// More than callers redeem in a measurement.
+const REDEEMED: u64 = 400_000;
 /// Fills the caches of the process and of the server.
 const WARM_UP: Duration = Duration::from_secs(1);
-const LABELS: Labels = Labels {
+const VALIDATIONS: Labels = Labels {
     caption: "Validations a second, as redemptions add up",
     sizes: "past redemptions, millions",
     rates: "thousand validations a second",
     legend: SeriesLabelPosition::UpperRight,
+};
+const REDEMPTIONS: Labels = Labels {
+    caption: "Redemptions a second, as redemptions add up",
+    rates: "thousand redemptions a second",
+    ..VALIDATIONS
 };
 
 /// A store, and the numbers of past redemptions with which it is measured.
@@ -44,12 +53,12 @@ struct Size {
 
 /// A code of these campaigns is used once, so a million codes do not have a million redemptions and unused codes.
 const SIZES: [Size; 2] = [
-    Size { name: "1 M codes of 50 campaigns", campaigns: 50, codes: 1_000_000, redemptions: &[0, 500_000] },
+    Size { name: "2 M codes of 50 campaigns", campaigns: 50, codes: 2_000_000, redemptions: &[0, 500_000] },
     Size {
-        name: "50 M codes of 1,000 campaigns",
+        name: "100 M codes of 1,000 campaigns",
         campaigns: 1000,
-        codes: 50_000_000,
-        redemptions: &[0, 1_000_000, 10_000_000],
+        codes: 100_000_000,
+        redemptions: &[0, 5_000_000, 10_000_000, 20_000_000],
     },
 ];
 
@@ -62,6 +71,10 @@ struct Row {
     of_order: Seen,
     /// Used codes, which are refused; `None` if there are none.
     refused: Option<Seen>,
+    /// Redemptions of unused codes, in requests that state nothing else.
+    redeemed: Seen,
+    /// The same, with an identity and an order.
+    redeemed_of_order: Seen,
 }
 
 pub async fn measure_growth(scale: Scale) -> bool {
@@ -79,7 +92,9 @@ pub async fn measure_growth(scale: Scale) -> bool {
     let of_code = |row: &Row| row.of_code.per_second();
     let least = sizes.iter().flat_map(|(_, rows)| rows).map(of_code).fold(f64::INFINITY, f64::min);
     println!("unused codes alone, the slowest size relative to the first one: {:.2}", least / of_code(first));
-    println!("{} shows validations a second against past redemptions", draw(&sizes, scale).display());
+    for file in [draw_validations(&sizes, scale), draw_redemptions(&sizes, scale)] {
+        println!("{} shows rates against past redemptions", file.display());
+    }
     holds && http_holds
 }
 
@@ -103,7 +118,8 @@ async fn measure_http(store: &FilledStore, scale: Scale) -> bool {
 
 async fn measure_size(server: &Server, name: &str, size: &Size, scale: Scale) -> (Vec<Row>, bool) {
     let (campaigns, codes) = (scale.codes(size.campaigns), scale.codes(size.codes));
-    let mut store = FilledStore::create(server, name, campaigns, codes).await;
+    let redemptions = size.redemptions.iter().copied().max().unwrap_or_default();
+    let mut store = FilledStore::create(server, name, campaigns, codes, scale.codes(redemptions)).await;
     let mut rows = Vec::new();
     for redemptions in size.redemptions {
         if *redemptions > 0 {
@@ -120,26 +136,60 @@ async fn measure_size(server: &Server, name: &str, size: &Size, scale: Scale) ->
 
 async fn measure_store(store: &FilledStore) -> Row {
     let redeemer = redeemer(&store.place).await;
-    let unused = Arc::new(store.unused_codes(ASKED).await);
+    let unused = store.unused_codes(ASKED).await;
     let orders = store.new_orders(unused.len() as u64).await;
-    let with_order = unused.iter().zip(orders).enumerate().map(|(number, (code, order))| {
-        asking(code, &json!({ "identity": format!("customer-{number:07}"), "order": order }))
-    });
-    let with_order: Arc<Vec<Request>> = Arc::new(with_order.collect());
+    let with_order = Arc::new(of_orders(&unused, orders));
     let alone = Arc::new(requests(&unused));
-    store.read_into_memory().await;
-    validate(&redeemer, &alone, &[], WARM_UP).await;
-    let of_code = validate(&redeemer, &alone, &[], TIME).await;
-    let of_order = validate(&redeemer, &with_order, &[], TIME).await;
     let used = match store.redemptions() {
         0 => None,
         _ => Some(Arc::new(requests(&store.used_codes(ASKED).await))),
     };
-    let refused = match used {
-        Some(used) => Some(validate(&redeemer, &used, &[ReasonCode::LimitReached], TIME).await),
-        None => None,
-    };
-    Row { redemptions: store.redemptions(), of_code, of_order, refused }
+    let mut to_redeem = store.codes_to_redeem(2 * REDEEMED).await;
+    let of_order = to_redeem.split_off(to_redeem.len() / 2);
+    let orders = (0..of_order.len()).map(|number| format!("B-{:010}-{number}", store.redemptions())).collect();
+    let of_order = of_orders(&of_order, orders);
+    store.read_into_memory().await;
+    validate(&redeemer, &alone, &[], WARM_UP).await;
+    Row {
+        redemptions: store.redemptions(),
+        of_code: validate(&redeemer, &alone, &[], TIME).await,
+        of_order: validate(&redeemer, &with_order, &[], TIME).await,
+        refused: match used {
+            Some(used) => Some(validate(&redeemer, &used, &[ReasonCode::LimitReached], TIME).await),
+            None => None,
+        },
+        redeemed: redeem_each(store, &redeemer, requests(&to_redeem)).await,
+        redeemed_of_order: redeem_each(store, &redeemer, of_order).await,
+    }
+}
+
+/// Lets callers redeem, each call the request of its number, while the server flushes every commit.
+async fn redeem_each(store: &FilledStore, redeemer: &Redeemer, requests: Vec<Request>) -> Seen {
+    store.set_durable(true).await;
+    let (redeemer, requests) = (redeemer.clone(), Arc::new(requests));
+    let seen = run(CALLERS, TIME, NO_PAUSE, move |number| {
+        let (redeemer, request) = (redeemer.clone(), requests.get(number as usize).cloned());
+        async move {
+            // A small store has fewer codes than callers ask for.
+            let Some(request) = request else {
+                tokio::time::sleep(TIME).await;
+                return false;
+            };
+            let answer = redeemer.redeem(Uuid::now_v7(), request, true).await.expect("an answer");
+            assert!(matches!(answer, Redeemed::Granted { .. }), "{answer:?}");
+            true
+        }
+    })
+    .await;
+    store.set_durable(false).await;
+    seen
+}
+
+fn of_orders(codes: &[String], orders: Vec<String>) -> Vec<Request> {
+    let requests = codes.iter().zip(orders).enumerate().map(|(number, (code, order))| {
+        asking(code, &json!({ "identity": format!("customer-{number:07}"), "order": order }))
+    });
+    requests.collect()
 }
 
 fn requests(codes: &[String]) -> Vec<Request> {
@@ -172,29 +222,32 @@ async fn validate(
 fn print_row(store: &FilledStore, row: &Row) {
     let cell = |seen: &Seen| format!("{:>8.0}/s, p99 {:>5.1} ms", seen.per_second(), seen.quantile(0.99));
     println!(
-        "{} campaigns, {} codes, {} past redemptions:\n    unused codes {}; with identity and order {}; used codes {}",
+        "{} campaigns, {} codes, {} past redemptions:\n    validations: unused codes {}; with identity and order {}; used codes {}\n    \
+         redemptions: {}; with identity and order {}",
         store.campaigns(),
         store.codes(),
         row.redemptions,
         cell(&row.of_code),
         cell(&row.of_order),
-        row.refused.as_ref().map_or_else(|| "none".to_owned(), cell)
+        row.refused.as_ref().map_or_else(|| "none".to_owned(), cell),
+        cell(&row.redeemed),
+        cell(&row.redeemed_of_order)
     );
 }
 
 impl Row {
+    /// The rates of validations.
     fn rates(&self) -> impl Iterator<Item = f64> {
         [Some(&self.of_code), Some(&self.of_order), self.refused.as_ref()].into_iter().flatten().map(Seen::per_second)
     }
 }
 
-/// Draws a line for each size and for each kind of request in the largest one, and returns the file. Only the chart in full
-/// size replaces the one in the repository.
-fn draw(sizes: &[(&Size, Vec<Row>)], scale: Scale) -> PathBuf {
-    let curve = |name, rows: &[Row], rate: fn(&Row) -> Option<f64>| Curve {
-        name,
-        points: rows.iter().filter_map(|row| Some((row.redemptions as f64, rate(row)?))).collect(),
-    };
+fn curve(name: &'static str, rows: &[Row], rate: impl Fn(&Row) -> Option<f64>) -> Curve {
+    Curve { name, points: rows.iter().filter_map(|row| Some((row.redemptions as f64, rate(row)?))).collect() }
+}
+
+/// Draws a line for each size and for each kind of request in the largest one, and returns the file.
+fn draw_validations(sizes: &[(&Size, Vec<Row>)], scale: Scale) -> PathBuf {
     let mut curves: Vec<Curve> =
         sizes.iter().map(|(size, rows)| curve(size.name, rows, |row| Some(row.of_code.per_second()))).collect();
     if let Some((_, largest)) = sizes.last() {
@@ -202,9 +255,25 @@ fn draw(sizes: &[(&Size, Vec<Row>)], scale: Scale) -> PathBuf {
         let refused = |row: &Row| row.refused.as_ref().map(Seen::per_second);
         curves.push(curve("the same, used codes (refused)", largest, refused));
     }
+    draw("validations.svg", &VALIDATIONS, &curves, scale)
+}
+
+/// Draws a line for each size and kind of request, and returns the file.
+fn draw_redemptions(sizes: &[(&Size, Vec<Row>)], scale: Scale) -> PathBuf {
+    let mut curves: Vec<Curve> =
+        sizes.iter().map(|(size, rows)| curve(size.name, rows, |row| Some(row.redeemed.per_second()))).collect();
+    if let Some((_, largest)) = sizes.last() {
+        let of_order = |row: &Row| Some(row.redeemed_of_order.per_second());
+        curves.push(curve("the same, with identity and order", largest, of_order));
+    }
+    draw("redemptions.svg", &REDEMPTIONS, &curves, scale)
+}
+
+/// Draws the lines, and returns the file. Only the chart in full size replaces the one in the repository.
+fn draw(name: &str, labels: &Labels, curves: &[Curve], scale: Scale) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let file = root.join(if scale.is_full() { "benches/validations.svg" } else { "target/validations.svg" });
+    let file = root.join(if scale.is_full() { "benches" } else { "target" }).join(name);
     std::fs::create_dir_all(root.join("target")).expect("a directory");
-    chart::draw(&file, &LABELS, &curves).expect("a chart");
+    chart::draw(&file, labels, curves).expect("a chart");
     file
 }

@@ -19,7 +19,8 @@
 //! | | the same with 40,000 affiliates and with 40 | 0.95 of each other |
 //! | `sqlite` | the same uses and validations in a file | none, informational |
 //! | `beside` | generation and redemption in the same store at the same time | none, informational |
-//! | `scale` | validations with up to 50 million codes, 1,000 campaigns and 10 million redemptions | 15,000/s; draws `benches/validations.svg` |
+//! | `scale` | validations with up to 100 million codes, 1,000 campaigns and 20 million redemptions | 15,000/s; draws `benches/validations.svg` |
+//! | | redemptions in the same stores, with fsync on | none, informational; draws `benches/redemptions.svg` |
 //!
 //! `scale` fills a store for many minutes. `CODEMINT_BENCH_SCALE=0.01` makes `reports`, `bytes`, `resolve` and `scale` a hundred times smaller, to
 //! check that they work; then their bounds do not apply.

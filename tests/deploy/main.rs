@@ -5,6 +5,10 @@ mod console;
 mod operations;
 mod integration;
 mod upgrades;
+mod upgrade_in_flight;
+mod backup;
+mod traffic;
+mod replica;
 mod instruction_counts;
 
 mod alerts;

@@ -1,7 +1,7 @@
 //! Upgrades while workers run: first the schema, with the new program's `migrate`, then the workers, one by one. Old
-//! programs keep running, and start again where the schema declares that they may.
+//! programs keep running, and start again where the schema declares that they may. Here the newer schema is one of the future.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use codemint_store::connection::schema::SchemaStatus;
 use codemint_store::connection::store::Store;
@@ -9,31 +9,17 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use codemint_test_support::amqp::{Peer, quorum};
+use codemint_test_support::amqp::Peer;
 use codemint_test_support::cli_steps::assert_names;
-use codemint_test_support::codemint::Codemint;
 use codemint_test_support::on_both_stores;
-use codemint_test_support::oracle::{Asked, Known};
-use codemint_test_support::postgres::Database;
-use codemint_test_support::rabbitmq;
-use codemint_test_support::site::{EVENTS, KEPT, Site, Worker, publish, request};
+use codemint_test_support::oracle::Asked;
+use codemint_test_support::site::{Site, Worker, publish, request};
 use codemint_test_support::stores::{Kind, TestStore, Way};
 use codemint_test_support::waiting::wait_until;
-use codemint_test_support::worker_steps::chunks_said;
-use codemint_test_support::worker_steps::{end_well, end_well_knowing};
+use codemint_test_support::worker_steps::{chunks_said, end_well};
 
-const DONE: &str = "select count(*) from chunks where state = 'done'";
 const OPEN: &str = "select count(*) from chunks where state = 'open'";
 const COUNT: u64 = 600_000;
-
-/// Returns the program of the commit in tests/previous-version.
-fn program_of_before() -> PathBuf {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/previous");
-    let commit = std::fs::read_to_string(built.join("commit")).unwrap_or_default();
-    let wanted = include_str!("../previous-version");
-    assert_eq!(commit, wanted, "run tests/previous: it builds the previous version, as ./tests/run does");
-    built.join("codemint")
-}
 
 /// Returns the version of the schema that this program knows.
 async fn known(place: &TestStore) -> i64 {
@@ -157,7 +143,7 @@ async fn ask(peer: &Peer, mask: &str) -> Asked {
 }
 
 /// Waits until each of these workers has committed some more chunks.
-async fn wait_until_all_work(workers: &[&Worker]) {
+pub async fn wait_until_all_work(workers: &[&Worker]) {
     let before: Vec<usize> = workers.iter().map(|worker| chunks_said(worker)).collect();
     wait_until("all work", async || {
         workers.iter().zip(&before).all(|(worker, before)| chunks_said(worker) > before + 3)
@@ -189,69 +175,4 @@ async fn a_worker_continues_and_another_starts_when_the_schema_is_migrated_under
     }
     running.terminate().await.expect_code(0);
     end_well("a newer schema", site, started, &asked).await;
-}
-
-#[tokio::test]
-async fn workers_of_the_previous_version_continue_on_todays_schema_beside_new_ones() {
-    let before = program_of_before();
-    let (database, vhost) = (Database::create().await, rabbitmq::shared().vhost());
-    let directory = tempfile::tempdir().expect("a directory");
-    let program = |args: &[&str]| {
-        Codemint::built_elsewhere(&before, directory.path())
-            .env("CODEMINT__STORE__URL", &database.url)
-            .env("CODEMINT__AMQP__URL", &vhost.url())
-            .env("CODEMINT__JOB__CHUNK_SIZE", "3000")
-            .env("CODEMINT__LOG__LEVEL", "debug")
-            .args(args)
-    };
-    program(&["migrate"]).run().await.expect_code(0);
-    let killed = Worker::start(program(&["worker"]), directory.path());
-    let old = Worker::start(program(&["worker"]), directory.path());
-    for worker in [&killed, &old] {
-        worker.wait_until_ready().await;
-    }
-    let peer = Peer::connect(&vhost.url()).await;
-    peer.declare(KEPT, quorum()).await;
-    peer.bind(KEPT, EVENTS, "job.*").await;
-    let mut asked = Vec::new();
-    // The masks share codes, so that each version meets what the other one has written.
-    for mask in ["P???????", "PA??????", "P?A?????"] {
-        asked.push(ask(&peer, mask).await);
-    }
-    wait_until_all_work(&[&killed, &old]).await;
-    killed.signal("KILL");
-    killed.finish().await.expect_code(-9);
-
-    let todays = Codemint::new(directory.path()).args(["--store", &database.url, "migrate"]);
-    assert_names(&todays.run().await.expect_code(0).stdout, &["the schema is current"]);
-    let refused = program(&["jobs", "list"]).run().await.expect_code(2);
-    assert_names(&refused.stderr, &["this program knows 4 at most"]);
-    let site = Site::on(TestStore::postgres_in(database).await, vhost).await;
-    assert!(site.count(OPEN).await > 0 && site.count(DONE).await > 0, "jobs are in flight");
-    // Only old workers are there to publish an event about a redemption, which belongs to no job.
-    let mut redemptions = peer.listen(EVENTS, "redemption.*").await;
-    site.store
-        .execute(
-            "insert into outbox (job_no, message_id, message_type, routing_key, payload)
-             values (null, 'an id', 'codemint.redemption.confirmed.v1', 'redemption.confirmed', '{}')",
-        )
-        .await;
-    assert_eq!(redemptions.collect_count(1).await[0].body, b"{}");
-    asked.push(ask(&peer, "P??A????").await);
-    wait_until_all_work(&[&old]).await;
-    let new = site.start(&[("CODEMINT__JOB__CHUNK_SIZE", "3000"), ("CODEMINT__LOG__LEVEL", "debug")], &[]);
-    new.wait_until_ready().await;
-    asked.push(ask(&peer, "P???A???").await);
-    wait_until_all_work(&[&old, &new]).await;
-    let old = old.terminate().await.expect_code(0);
-    assert!(!old.stderr.contains("ERROR"), "{}", old.stderr);
-
-    let all = asked.len() as i64;
-    wait_until("all jobs are completed", async || site.completed().await == all).await;
-    for job in &asked {
-        site.codemint(&["verify", &job.id.to_string()]).run().await.expect_code(0);
-    }
-    // Requests to the previous version have no row in the audit log.
-    let known = Known { asked: &asked, is_audited_in_part: true, ..Known::default() };
-    end_well_knowing(rabbitmq::shared(), "an upgrade", site, new, known).await;
 }

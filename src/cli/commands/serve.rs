@@ -141,9 +141,13 @@ fn tls_acceptor(files: &(PathBuf, PathBuf)) -> Result<TlsAcceptor, Failure> {
 }
 
 /// Prints the link by which the first person becomes the administrator of the console, unless there is somebody. It goes to the
-/// terminal, not into the log, which others may read.
+/// terminal, not into the log, which others may read. A server on a replica leaves that to those on the primary database.
 async fn invite_first(context: &Context, people: &People) -> Result<(), Failure> {
-    let Some(token) = context.with_retries(async || people.first_invitation().await).await? else { return Ok(()) };
+    let invite = async || match people.first_invitation().await {
+        Err(error) if error.is_read_only() => Ok(None),
+        invited => invited,
+    };
+    let Some(token) = context.with_retries(invite).await? else { return Ok(()) };
     let url = format!("{}{}", context.config.links.public.as_str().trim_end_matches('/'), invitation_path(&token));
     context.note(&format!(
         "The console has no users yet. Open this link within a day to become its administrator:\n{url}"

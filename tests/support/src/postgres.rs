@@ -83,6 +83,26 @@ impl Server {
         server
     }
 
+    /// Starts a streaming standby, from which can be read.
+    pub fn start_standby(&self) -> Self {
+        let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory").keep();
+        give_to_postgres(&directory);
+        let (at, binaries) = (directory.display(), self.binaries.clone());
+        let copy = binaries.join("pg_basebackup");
+        let source = format!("-h 127.0.0.1 -p {} -U postgres", self.port);
+        run(
+            &format!("{} {source} -D {at}/server -R -c fast -C -S standby_{}", copy.display(), std::process::id()),
+            &directory,
+        );
+        let port = reserved_port();
+        let settings = format!("port = {port}\nunix_socket_directories = '{at}'\n");
+        append(&directory.join("server/postgresql.conf"), &settings);
+        let watcher = watch(&binaries, &directory);
+        let standby = Self { binaries, directory, port, watcher };
+        standby.control("start");
+        standby
+    }
+
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
@@ -140,6 +160,11 @@ impl Server {
         self.start_again();
     }
 
+    /// Makes a standby the primary server.
+    pub fn promote(&self) {
+        self.control("promote");
+    }
+
     pub fn stop(&self) {
         self.control("-m fast stop");
     }
@@ -188,8 +213,8 @@ fn watch(binaries: &Path, directory: &Path) -> Child {
     Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("a shell")
 }
 
-/// Returns the newest installation. Without one the test fails: there is no mock of PostgreSQL.
-fn binaries() -> PathBuf {
+/// Returns the programs of the newest installation. Without one the test fails: there is no mock of PostgreSQL.
+pub fn binaries() -> PathBuf {
     let mut found: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr/local/lib/postgresql", "/opt/homebrew/opt"]
         .iter()
         .filter_map(|root| fs::read_dir(root).ok())

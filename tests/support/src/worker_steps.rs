@@ -38,6 +38,11 @@ pub async fn end_well_knowing(
     worker: Worker,
     known: Known<'_>,
 ) -> Vec<Message> {
+    judge_site(broker, what, &site, worker, known).await
+}
+
+/// Does the same as [`end_well_knowing`] with a site that is used afterwards.
+pub async fn judge_site(broker: &Broker, what: &str, site: &Site, worker: Worker, known: Known<'_>) -> Vec<Message> {
     let settled = async || unsettled(&site.store, broker, site.vhost(), known.asked).await.is_none();
     wait_until(&format!("{what}: all jobs have ended and all events are published"), settled).await;
     worker.terminate().await.expect_code(0);

@@ -241,6 +241,11 @@ impl From<&StoreError> for Problem {
     fn from(error: &StoreError) -> Self {
         match error.class() {
             ErrorClass::Permanent => Self::internal(error.to_string()),
+            _ if error.is_read_only() => {
+                let detail = "the database is read-only, as a replica is, so nothing was changed; send what changes something to a server \
+                              of the primary database";
+                Self::new(STORE_AWAY, detail).retried_after(RETRY_SECONDS).caused_by(error.to_string())
+            }
             ErrorClass::Away | ErrorClass::Conflict | ErrorClass::Unclear | ErrorClass::NoSpace => {
                 let detail = "the database could not answer; whether the request was carried out is unknown, and the same request again \
                               finds out";

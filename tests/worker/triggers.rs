@@ -65,8 +65,9 @@ async fn messages_with_triggers_are_handled_once_and_others_are_dead_lettered(pl
     let worker = site.start_ready().await;
     wait_until("all are settled", async || {
         let waiting = site.count("select count(*) from trigger_results where state = 'waiting'").await;
+        let issued = site.count("select count(*) from trigger_results where state = 'issued'").await;
         let outbox = site.count("select count(*) from outbox").await;
-        peer.depth(TRIGGERS).await == 0 && peer.depth(DEAD).await == 3 && waiting + outbox == 0
+        peer.depth(TRIGGERS).await == 0 && peer.depth(DEAD).await == 3 && waiting + outbox == 0 && issued >= 4
     })
     .await;
     assert!(worker.metric("codemint_triggers_total{outcome=\"new\"}") == 3.0);

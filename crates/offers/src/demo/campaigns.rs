@@ -64,7 +64,8 @@ pub fn list_of(campaign: &str, settings: &DemoSettings) -> Vec<String> {
 
 /// Returns all campaigns, those that others name before these.
 pub fn campaigns(settings: &DemoSettings) -> Vec<PlannedCampaign> {
-    let mut campaigns = regular(settings);
+    let mut campaigns = off_orders(settings);
+    campaigns.extend(special(settings));
     campaigns.extend(restricted(settings));
     campaigns.extend(referral(settings));
     campaigns
@@ -109,24 +110,10 @@ fn order_from(amount: u64) -> Value {
     json!({ "compare": { "attribute": "order.amount", "op": "ge", "value": euros(amount) } })
 }
 
-/// The campaigns whose codes are anybody's.
-fn regular(settings: &DemoSettings) -> Vec<PlannedCampaign> {
-    let (minted, day) = (|name| Codes::Minted(minted(name, settings)), |day| settings.day(day));
+/// The campaigns whose codes are anybody's, off the whole order.
+fn off_orders(settings: &DemoSettings) -> Vec<PlannedCampaign> {
     let (before, plans) = (settings.day(0) - TimeDelta::hours(30), TimeDelta::days(6));
-    let snacks = json!({ "groups": [SNACKS] });
-    let free = json!({
-        "effect": { "type": "percent", "basis_points": 10_000 },
-        "target": { "type": "buy_get", "buy": snacks, "buy_quantity": 2, "get": snacks, "get_quantity": 1 },
-        "limit_per_order": 3,
-    });
-    let choco = json!({
-        "effect": { "type": "percent", "basis_points": 1200 },
-        "target": { "type": "group", "selector": { "groups": [CHOCOLATE] } },
-    });
-    let surprise = json!({
-        "effect": { "type": "amount", "currency": "EUR", "amount": 300 },
-        "target": { "type": "items", "selector": { "all": true, "except_skus": ["CHOC-BAR"] } }, "limit_per_order": 1,
-    });
+    let day = |day| settings.day(day);
     vec![
         planned(
             SEASON,
@@ -141,7 +128,7 @@ fn regular(settings: &DemoSettings) -> Vec<PlannedCampaign> {
         planned(
             WELCOME,
             before,
-            minted(WELCOME),
+            Codes::Minted(minted(WELCOME, settings)),
             "Welcome: 10 euros off your first order",
             json!({
                 "kind": "private", "mask": "WELCOME-[:safe:]{9}", "discount": amount(1000), "limits": { "per_code": 1 },
@@ -159,6 +146,28 @@ fn regular(settings: &DemoSettings) -> Vec<PlannedCampaign> {
                 "starts_at": midnight(day(ANNIVERSARY_START)), "ends_at": midnight_after(settings.end() + TimeDelta::days(12)),
             }),
         ),
+    ]
+}
+
+/// The campaigns whose codes are anybody's, off some articles or for a short time.
+fn special(settings: &DemoSettings) -> Vec<PlannedCampaign> {
+    let (minted, day) = (|name| Codes::Minted(minted(name, settings)), |day| settings.day(day));
+    let (before, plans) = (settings.day(0) - TimeDelta::hours(30), TimeDelta::days(6));
+    let snacks = json!({ "groups": [SNACKS] });
+    let free = json!({
+        "effect": { "type": "percent", "basis_points": 10_000 },
+        "target": { "type": "buy_get", "buy": snacks, "buy_quantity": 2, "get": snacks, "get_quantity": 1 },
+        "limit_per_order": 3,
+    });
+    let choco = json!({
+        "effect": { "type": "percent", "basis_points": 1200 },
+        "target": { "type": "group", "selector": { "groups": [CHOCOLATE] } },
+    });
+    let surprise = json!({
+        "effect": { "type": "amount", "currency": "EUR", "amount": 300 },
+        "target": { "type": "items", "selector": { "all": true, "except_skus": ["CHOC-BAR"] } }, "limit_per_order": 1,
+    });
+    vec![
         planned(
             SNACKS_FREE,
             before,

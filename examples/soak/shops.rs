@@ -17,7 +17,7 @@ use codemint_test_support::redemption_histories::{Call, read_journal};
 use codemint_test_support::waiting::DEADLINE;
 
 const SHOPS: usize = 3;
-/// Of shops and servers: transactions that stall for 5 s before they commit, or fail before or after it.
+/// Failpoints of shops and servers: a few transactions stall for 5 s before they commit, or fail before or after it.
 pub const FAILPOINTS: &str = "redemptions-inserted=0.1%return(error);allowances-locked=0.03%return(stall);\
      allowances-changed=0.1%return(error);redemptions-written=0.06%return(stall);redemptions-committed=0.5%return(error)";
 

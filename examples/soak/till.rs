@@ -119,7 +119,7 @@ fn stands(redemption: &Redemption, is_changed: bool) -> Answer {
     }
 }
 
-/// Sends a request to the HTTP API, which does not tell whether a change was made now or before.
+/// Sends a request to the HTTP API. Its answer is the same whether this request made the change or an earlier one did.
 async fn send(client: &ApiClient, key: &str, id: Uuid, wanted: &Use, request: Request) -> Option<Answer> {
     let path = format!("/v1/redemptions/{id}");
     let (method, path, body) = match request {

@@ -308,7 +308,8 @@ async fn use_with_campaigns(site: &Site) {
     let report = server.get("/v1/reports/campaigns", &key).await.expect(200).to_string();
     assert_names(&report, &[OLD_CAMPAIGN, OLD_POOL]);
     let console = Console::sign_in(&server, place, "admin").await;
-    for (page, shown) in [("/campaigns", OLD_CAMPAIGN), ("/jobs", OLD_CAMPAIGN), ("/reports", OLD_POOL), ("/system", "")]
+    for (page, shown) in
+        [("/campaigns", OLD_CAMPAIGN), ("/jobs", OLD_CAMPAIGN), ("/reports", OLD_POOL), ("/system", "")]
     {
         assert_names(&text_of(&console.page(page).await), &[shown]);
     }

@@ -8,11 +8,7 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits until the condition holds. Panics when [`DEADLINE`] has passed.
 pub async fn wait_until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < DEADLINE, "timed out waiting: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_until_equal(what, &true, is_so).await;
 }
 
 /// Waits until a value is as expected. Panics with the last value when [`DEADLINE`] has passed.
@@ -23,7 +19,7 @@ pub async fn wait_until_equal<T: Debug + PartialEq>(what: &str, expected: &T, va
         if seen == *expected {
             return;
         }
-        assert!(started.elapsed() < DEADLINE, "timed out waiting for {what}: {seen:?} instead of {expected:?}");
+        assert!(started.elapsed() < DEADLINE, "timed out waiting: {what}: {seen:?} instead of {expected:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -81,8 +81,8 @@ impl DeadQueue {
         if !self.connection.answered(message.inner.acker.ack(BasicAckOptions::default())).await? {
             return Err(BrokerError::Lost { problem: "a message could not be acknowledged".to_owned() });
         }
-        // The broker does not answer acknowledgements, but handles a channel's methods in order: an answer to the next one shows
-        // that it has not lost this one with the connection. A prefetch of 0 is what the channel has.
+        // The broker does not answer an acknowledgement, but it handles the methods of a channel in order. So the answer to this
+        // method, which changes nothing, shows that the broker has handled the acknowledgement.
         self.connection.answered(self.channel.basic_qos(0, BasicQosOptions::default())).await?;
         Ok(outgoing.routing_key)
     }

@@ -81,7 +81,7 @@ async fn put_rule(place: &TestStore, no: u64) {
     let mask = if no == 0 { "0#########".to_owned() } else { format!("9{no:04}#####") };
     let document = json!({ "mask": mask, "prefix": "FCH", "campaign": "choc" });
     let rule = read_rule(&format!("rule-{no:04}"), &document).expect("a rule");
-    assert_eq!(place.store.put_affiliate_rule(&rule).await.expect("an answer"), PutRule::Created);
+    assert_eq!(place.store.put_affiliate_rule(&rule, None).await.expect("an answer"), PutRule::Created);
 }
 
 /// Excludes so many references: those with even numbers.

@@ -88,7 +88,7 @@ grant select, insert, update on triggers, trigger_results, referrers, referrals 
 -- `trigger prune`. PostgreSQL locks rows only for those who may update a column.
 grant select, delete, update (at) on triggers to codemint_redeemer;
 grant select on trigger_results to codemint_redeemer;
-grant update (revoked_at) on assignments to codemint_generator, codemint_redeemer;
+grant update (revoked_at, cause, trigger_id) on assignments to codemint_generator, codemint_redeemer;
 grant select on segments, segment_members to codemint_generator;
 grant select, insert, update on referrers, referrals to codemint_redeemer;
 grant select, insert, update, delete on pool to codemint_redeemer;

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use codemint_test_support::api::ApiServer;
+use codemint_test_support::api::{ApiServer, create_key};
 use codemint_test_support::browser::Browser;
 use codemint_test_support::console::{Console, PASSWORD};
+use codemint_test_support::redeem_steps::{create_campaign, definition};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// The environment variable that names a directory to keep the screenshots in, such as docs/images.
 const PICTURES: &str = "CODEMINT_TEST_PICTURES";
@@ -276,5 +278,38 @@ async fn every_page_is_accessible_and_fits_at_each_width_in_light_and_dark() {
     let complaints = browser.complaints();
     faults.extend(complaints.into_iter().filter(|complaint| !complaint.contains("/nowhere")));
     assert_eq!(faults, Vec::<String>::new());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regression_large_amounts_stay_in_their_tiles_and_charts_show_the_newest_days() {
+    let place = TestStore::sqlite().await;
+    create_campaign(&place, &definition("million", "public", "MILLION", &json!({})), 1).await;
+    let (server, key) = (ApiServer::start(&place).await, create_key(&place, "redeem").await);
+    for (currency, amount) in [("EUR", 119_525_000), ("EUR", 999_999_999_999_999_i64), ("JPY", 999_999_999_999_999)] {
+        let cart = json!({ "currency": currency, "lines": [{ "sku": "A", "quantity": 1, "unit_amount": amount }] });
+        let usage = json!({ "code": "MILLION", "cart": cart });
+        server.ask("PUT", &format!("/v1/redemptions/{}", Uuid::now_v7()), &key, Some(usage)).await.expect(201);
+    }
+    let console = Console::sign_in(&server, &place, "viewer").await;
+    let (name, value) = console.cookie.split_once('=').expect("a cookie");
+    let browser = Browser::start();
+    browser.open(&url(&server, "/sign-in"));
+    browser.keep_cookie(&url(&server, "/"), name, value);
+    for (width, height) in WIDTHS {
+        browser.set_size(width, height);
+        for path in ["/reports", "/campaigns/million"] {
+            browser.open(&url(&server, path));
+            let overflow = browser.evaluate("document.documentElement.scrollWidth - window.innerWidth");
+            assert_eq!(overflow, 0, "{path} at {width} scrolls sideways");
+            let outside =
+                "[...document.querySelectorAll('.figures dd')].filter((dd) => dd.scrollWidth > dd.clientWidth).length";
+            assert_eq!(browser.evaluate(outside), 0, "{path} at {width}: amounts cross the borders of their tiles");
+            let newest = "(() => { const right = (element) => element.getBoundingClientRect().right;
+                const bars = [...document.querySelectorAll('.chart rect')].map(right);
+                return Math.max(...bars) < right(document.querySelector('.chart')); })()";
+            assert_eq!(browser.evaluate(newest), true, "{path} at {width}: the newest day is out of view");
+        }
+    }
     server.stop().await;
 }

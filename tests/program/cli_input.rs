@@ -136,6 +136,15 @@ async fn a_mask_is_explained_with_its_size_samples_and_the_effect_of_a_count() {
     let all = explain(&["#", "--samples", "1000", "--json"], 0).await.json();
     assert_eq!(all["samples"].as_array().expect("a list").len(), 10, "no more samples than codes");
     assert_names(&explain(&["#", "--samples", "1001"], 2).await.stderr, &["write a whole number from 0 to 1000"]);
+    std::fs::write(directory.path().join("deny.txt"), "cat\n").expect("a list");
+    let denying = Codemint::new(directory.path()).env("CODEMINT__DENY__FILE", "deny.txt");
+    let denying = denying.args(["mask", "explain", "CA[BTXY]", "--count", "4"]).run().await.expect_code(3);
+    assert_names(
+        &denying.stdout,
+        &["CAB  (a sample", "4 codes: not feasible, the mask has fewer without a denied word"],
+    );
+    assert!(!denying.stdout.contains("CAT"), "{}", denying.stdout);
+    std::fs::remove_file(directory.path().join("deny.txt")).expect("a removal");
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0, "no store is created");
 }
 

@@ -269,8 +269,8 @@ async fn every_problem_of_a_request_is_reported_with_its_pointer(place: TestStor
         { "sku": "DOG-1", "quantity": 0, "unit_amount": 100 }, { "quantity": 1, "unit_amount": -1, "price": 2 } ] });
     write(&place, "cart.json", &broken);
     write(&place, "context.json", &json!({ "source": 7, "colour": "red" }));
-    let long = "SECRET".repeat(40);
-    let args = ["SECR\u{c9}T", "--cart", "cart.json", "--context", "context.json", "--identity", &long, "--order", " "];
+    let (long, longer) = ("SECRET".repeat(40), "SECRET".repeat(50));
+    let args = [&*longer, "--cart", "cart.json", "--context", "context.json", "--identity", &long, "--order", " "];
     let pointers = [
         "/code",
         "/identity",
@@ -442,4 +442,22 @@ async fn the_role_for_redeeming_can_redeem_and_nothing_else() {
     ] {
         assert_names(&redeem(args).await.expect_code(1).stderr, &["permission denied"]);
     }
+}
+
+on_both_stores!(regression_what_a_campaign_gave_is_shown_in_each_currency);
+async fn regression_what_a_campaign_gave_is_shown_in_each_currency(place: TestStore) {
+    create(&place, &json!({ "limits": { "redeemed": 9, "per_code": 9 } })).await;
+    write(&place, "euros.json", &cart(2000));
+    let mut yen = cart(5000);
+    yen["currency"] = json!("JPY");
+    write(&place, "yen.json", &yen);
+    run(&place, &["redeem", "spring", "--cart", "euros.json"], 0).await;
+    let shown = run(&place, &["campaign", "show", "spring"], 0).await.stdout;
+    assert_names(&shown, &["given       2.00 EUR\n"]);
+    run(&place, &["redeem", "spring", "--cart", "yen.json", "--hold", "1h"], 0).await;
+    let shown = run(&place, &["campaign", "show", "spring"], 0).await.stdout;
+    assert_names(&shown, &["given       2.00 EUR, 500 JPY\n"]);
+    let counts = &run(&place, &["campaign", "show", "spring", "--json"], 0).await.json()["counts"];
+    let discounts = json!([{ "currency": "EUR", "amount": 200 }, { "currency": "JPY", "amount": 500 }]);
+    assert_eq!((&counts["discount"], &counts["discounts"]), (&json!(0), &discounts));
 }

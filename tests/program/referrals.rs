@@ -6,13 +6,24 @@ use uuid::Uuid;
 use codemint_test_support::cli_steps::assert_names;
 use codemint_test_support::codemint::{Codemint, Ran};
 use codemint_test_support::on_both_stores;
-use codemint_test_support::referral_steps::{create_friends, create_thanks, judge_referrals, refer};
+use codemint_test_support::referral_steps::{create_friends, create_thanks, friends, judge_referrals, refer};
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
 
 async fn referral(place: &TestStore, args: &[&str]) -> Ran {
     place.codemint(["referral"]).args(args).run().await
+}
+
+on_both_stores!(regression_a_missing_campaign_of_rewards_is_noted);
+async fn regression_a_missing_campaign_of_rewards_is_noted(place: TestStore) {
+    let document = friends(&json!({ "reward_campaign": "thanks" }));
+    std::fs::write(place.path().join("friends.json"), document.to_string()).expect("a file");
+    let create = async || place.codemint(["campaign", "create", "friends.json"]).run().await.expect_code(0).stderr;
+    let note = "note: there is no restricted campaign thanks; rewards wait until there is one";
+    assert_names(&create().await, &[note]);
+    create_thanks(&place, 1).await;
+    assert!(!create().await.contains("rewards"));
 }
 
 on_both_stores!(a_person_is_added_shown_and_stands_in_the_tree);

@@ -114,6 +114,41 @@ async fn a_key_is_refused_once_it_has_expired(place: TestStore) {
     server.stop().await;
 }
 
+on_stores!([sqlite, postgres] regression_a_url_with_nul_or_a_year_that_no_store_holds_is_refused);
+async fn regression_a_url_with_nul_or_a_year_that_no_store_holds_is_refused(place: TestStore) {
+    let (server, key) = (ApiServer::start(&place).await, create_key(&place, "redeem,issue,manage,report").await);
+    server.send("GET", "/go/%00", None, &[], None).await.expect_problem(404, "not-found");
+    for path in [
+        "/v1/campaigns/a%00b",
+        "/v1/segments/%00",
+        "/v1/affiliates/rules/%00",
+        "/v1/affiliates/rules/%00/exclusions",
+        "/v1/triggers/%00",
+        "/v1/campaigns/a%2500b",
+    ] {
+        server.get(path, &key).await.expect_problem(404, "not-found");
+    }
+    // In base64url: "a\u0000", and a time in the year -262142 with an id.
+    let name = "ImFcdTAwMDAi";
+    let year = "WyItMjYyMTQyLTAxLTAxVDAwOjAwOjAwWiIsIjAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwMCJd";
+    for (path, field) in [
+        ("/v1/redemptions?order=a%00", "query"),
+        ("/v1/redemptions?campaign=%00", "query"),
+        ("/v1/jobs?campaign=%00", "query"),
+        ("/v1/reports/days?campaign=%00", "query"),
+        ("/v1/affiliates/resolve?reference=%00", "query"),
+        (&format!("/v1/campaigns?cursor={name}"), "cursor"),
+        (&format!("/v1/segments?cursor={name}"), "cursor"),
+        (&format!("/v1/redemptions?order=a&cursor={year}"), "cursor"),
+        ("/v1/reports/days?from=-262142-01-01", "from"),
+        ("/v1/reports/days?to=%2B262142-01-01", "to"),
+    ] {
+        let problem = server.get(path, &key).await.expect_problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["field"], field, "{path}: {problem}");
+    }
+    server.stop().await;
+}
+
 on_stores!([sqlite] requests_that_cannot_be_read_are_answered_with_what_would_be_right);
 async fn requests_that_cannot_be_read_are_answered_with_what_would_be_right(place: TestStore) {
     let (server, key) = (ApiServer::start(&place).await, create_key(&place, "redeem").await);

@@ -30,7 +30,10 @@ async fn a_campaign_is_created_once_and_changed_by_its_version(place: TestStore)
         (&campaign["version"], &campaign["status"], &campaign["zone"]),
         (&1.into(), &"active".into(), &"UTC".into())
     );
-    assert_eq!(campaign["counts"], json!({ "codes": 0, "issued": 0, "held": 0, "redeemed": 0, "discount": 0 }));
+    assert_eq!(
+        campaign["counts"],
+        json!({ "codes": 0, "issued": 0, "held": 0, "redeemed": 0, "discount": 0, "discounts": [] })
+    );
     put(&server, &key, "spring%20sale", None, &body).await.expect_problem(428, "version-required");
 
     body["title"] = "Twenty".into();
@@ -66,6 +69,24 @@ async fn every_problem_of_a_definition_is_answered_with_its_field(place: TestSto
     fields.sort_unstable();
     assert_eq!(fields, ["/limits/per_code", "/name", "/titel"], "{refused}");
     server.get("/v1/campaigns/spring", &key).await.expect_problem(404, "not-found");
+    server.stop().await;
+}
+
+on_stores!([sqlite] regression_a_field_that_occurs_twice_is_refused_with_its_place);
+async fn regression_a_field_that_occurs_twice_is_refused_with_its_place(place: TestStore) {
+    let (server, key) = (ApiServer::start(&place).await, create_key(&place, "manage,redeem").await);
+    let twice = document("public", "SPRING").to_string().replacen('{', r#"{"limits":{"per_code":1},"limits":{},"#, 1);
+    for (method, path, body, field) in [
+        ("PUT", "/v1/campaigns/dup", twice.as_str(), "/limits"),
+        ("POST", "/v1/redemptions:batch", r#"{"items":[{"code":"A"},{"code":"A","c\u006fde":"B"}]}"#, "/items/1/code"),
+    ] {
+        let json = [("content-type", "application/json")];
+        let refused = server.send(method, path, Some(&key), &json, Some(body.to_owned())).await;
+        let problem = refused.expect_problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("occurs twice")), "{problem}");
+    }
+    server.get("/v1/campaigns/dup", &key).await.expect_problem(404, "not-found");
     server.stop().await;
 }
 

@@ -4,13 +4,14 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use codemint_test_support::api::{Answer, ApiServer, create_key};
 use codemint_test_support::on_stores;
 use codemint_test_support::ranks::rank_difference;
-use codemint_test_support::redeem_steps::{create_campaign, definition};
+use codemint_test_support::redeem_steps::{create_campaign, definition, judge_redemptions};
 use codemint_test_support::stores::TestStore;
 
 async fn validate(server: &ApiServer, key: &str, code: &str, actor: Option<&str>) -> Answer {
@@ -53,6 +54,79 @@ async fn who_names_too_many_wrong_codes_waits_and_nobody_else_does(place: TestSt
     for _ in 0..10 {
         let refused = validate(&server, &key, "SPRING", Some("buyer")).await.expect(200);
         assert_eq!(refused["reasons"][0]["code"], "campaign-limit-reached", "{refused}");
+    }
+    server.stop().await;
+}
+
+/// Starts a server with a campaign, which answers six wrong codes of an actor before a pause.
+async fn guarded_server(place: &TestStore) -> (ApiServer, String) {
+    create_campaign(place, &definition("spring", "public", "SPRING", &json!({})), 1).await;
+    let server = ApiServer::start_with(place, &[("CODEMINT__SERVER__FAILURES_PER_MINUTE", "5")], &[]).await;
+    (server, create_key(place, "redeem").await)
+}
+
+async fn redeem_all(server: &ApiServer, key: &str, codes: &[&str], actor: Option<&str>) -> Vec<Value> {
+    let item = |code: &&str| json!({ "id": Uuid::now_v7(), "code": code, "actor": actor });
+    let items: Vec<Value> = codes.iter().map(item).collect();
+    let answers = server.ask("POST", "/v1/redemptions:batch", key, Some(json!({ "items": items }))).await.expect(200);
+    answers["items"].as_array().expect("answers").clone()
+}
+
+fn count(answers: &[Value], field: &str, value: &str) -> usize {
+    answers.iter().filter(|answer| answer[field] == value).count()
+}
+
+async fn expect_first_pause(server: &ApiServer, key: &str, actor: Option<&str>) {
+    let waits = validate(server, key, "SPRING", actor).await;
+    waits.expect_problem(429, "too-many-attempts");
+    let seconds: u64 = waits.header("retry-after").expect("a time").parse().expect("seconds");
+    assert!((1..=5).contains(&seconds), "{seconds}");
+}
+
+on_stores!([sqlite, postgres] regression_the_limit_of_guesses_holds_within_a_batch);
+async fn regression_the_limit_of_guesses_holds_within_a_batch(place: TestStore) {
+    let (server, key) = guarded_server(&place).await;
+    let mut codes = vec!["NOSUCHCODE"; 1000];
+    (codes[0], codes[999]) = ("SPRING", "SPRING");
+    let answers = redeem_all(&server, &key, &codes, Some("guesser")).await;
+    assert_eq!(answers[0]["state"], "confirmed", "{}", answers[0]);
+    assert_eq!(count(&answers[1..7], "code", "code-not-found"), 6, "{answers:?}");
+    assert_eq!(count(&answers[7..], "code", "too-many-attempts"), 993, "{answers:?}");
+    assert_eq!(answers[999]["status"], 429, "{}", answers[999]);
+    expect_first_pause(&server, &key, Some("guesser")).await;
+    redeem_all(&server, &key, &["NOSUCHCODE"; 45], None).await;
+    expect_first_pause(&server, &key, None).await;
+    // Five wrong codes are no reason to refuse the others.
+    let mut codes = vec!["SPRING"; 1000];
+    (0..1000).step_by(200).for_each(|place| codes[place] = "NOSUCHCODE");
+    let answers = redeem_all(&server, &key, &codes, Some("shop")).await;
+    let (granted, wrong) = (count(&answers, "state", "confirmed"), count(&answers, "code", "code-not-found"));
+    assert_eq!((granted, wrong), (995, 5));
+    server.stop().await;
+    judge_redemptions(&place).await;
+}
+
+on_stores!([sqlite, postgres] regression_the_limit_of_guesses_holds_within_a_burst);
+async fn regression_the_limit_of_guesses_holds_within_a_burst(place: TestStore) {
+    let (server, key) = guarded_server(&place).await;
+    let burst = (0..60).map(|_| validate(&server, &key, "NOSUCHCODE", Some("guesser")));
+    let (mut answered, mut throttled) = (0, 0);
+    for answer in join_all(burst).await {
+        match answer.status {
+            200 => answered += 1,
+            _ => throttled += i32::from(answer.expect_problem(429, "too-many-attempts").is_object()),
+        }
+    }
+    assert_eq!((answered, throttled), (6, 54));
+    expect_first_pause(&server, &key, Some("guesser")).await;
+    // Valid requests wait for each other instead.
+    for answer in join_all((0..40).map(|_| validate(&server, &key, "SPRING", Some("buyer")))).await {
+        assert_eq!(answer.expect(200)["valid"], true, "{answer:?}");
+    }
+    let paths: Vec<String> = (0..40).map(|_| format!("/v1/redemptions/{}", Uuid::now_v7())).collect();
+    let request = json!({ "code": "SPRING", "actor": "buyer" });
+    for answer in join_all(paths.iter().map(|path| server.ask("PUT", path, &key, Some(request.clone())))).await {
+        answer.expect(201);
     }
     server.stop().await;
 }

@@ -127,7 +127,7 @@ impl Shop {
         std::fs::write(self.place.path().join(printed.file), program).expect("a file");
         let mut command = Command::new(printed.interpreter);
         command.arg(printed.file).args(args).current_dir(self.place.path());
-        command.env("CODEMINT_URL", format!("http://{}", self.gate.address)).env("CODEMINT_KEY", &self.key);
+        command.env("CODEMINT_API_URL", format!("http://{}", self.gate.address)).env("CODEMINT_KEY", &self.key);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.spawn().unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", printed.interpreter))
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use codemint_test_support::api::{ApiServer, create_key};
-use codemint_test_support::console::Console;
+use codemint_test_support::console::{Console, field_of};
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
@@ -66,7 +66,8 @@ async fn a_rule_is_created_changed_switched_and_removed(place: TestStore) {
     }
     assert!(!form.contains("name=\"from_5\"") && !form.contains("name=\"name\""), "three spare rows: {form}");
     let mut changed = RULE[1..].to_vec();
-    changed.extend([("priority", "-3"), ("zone", "UTC"), ("from_7", "2027-03-01T00:00")]);
+    let changed_at = field_of(&form, "changed_at").expect("a time");
+    changed.extend([("priority", "-3"), ("zone", "UTC"), ("from_7", "2027-03-01T00:00"), ("changed_at", &changed_at)]);
     let changed = team.post(&format!("{PATH}/edit"), &changed).await;
     assert_eq!(changed.expect_redirect(), format!("{PATH}?done=changed"));
     let stored = rule(&server, &key).await;
@@ -84,6 +85,36 @@ async fn a_rule_is_created_changed_switched_and_removed(place: TestStore) {
     team.get(PATH).await.expect_page(404);
     let actors = place.texts("select distinct actor from audit where action like 'affiliate_rule%'").await;
     assert_eq!(actors, ["console user=affiliates"]);
+    server.stop().await;
+}
+
+on_stores!([sqlite, postgres] regression_a_rule_that_somebody_else_switched_off_stays_off);
+async fn regression_a_rule_that_somebody_else_switched_off_stays_off(place: TestStore) {
+    let (server, key) = start(&place).await;
+    let team = Console::sign_in(&server, &place, "affiliates").await;
+    team.post("/new-affiliate-rule", &RULE).await.expect_redirect();
+    let changed_at = field_of(&team.page(&format!("{PATH}/edit")).await, "changed_at").expect("a time");
+    let other = Console::sign_in(&server, &place, "marketer").await;
+    other.post(&format!("{PATH}/switch"), &[("active", "off")]).await.expect_redirect();
+    let save = async |changed_at: &str, priority: &str| {
+        let mut sent = RULE[1..].to_vec();
+        sent.extend([("priority", priority), ("changed_at", changed_at)]);
+        team.post(&format!("{PATH}/edit"), &sent).await
+    };
+    // Sending the form once more does not help either, nor does leaving the time out.
+    for changed_at in [&*changed_at, &*changed_at, ""] {
+        let stale = save(changed_at, "7").await;
+        let stale = stale.expect_page(422);
+        assert!(stale.contains("somebody else has changed the rule meanwhile; open it again"), "{stale}");
+        assert_eq!(field_of(stale, "priority").as_deref(), Some("7"), "what was typed stays");
+        assert_eq!(field_of(stale, "changed_at").as_deref(), Some(changed_at));
+    }
+    let stored = rule(&server, &key).await;
+    assert_eq!((&stored["active"], &stored["priority"]), (&false.into(), &0.into()));
+    // Opened again, the form shows the rule as it is, and can be saved.
+    let changed_at = field_of(&team.page(&format!("{PATH}/edit")).await, "changed_at").expect("a time");
+    assert_eq!(save(&changed_at, "8").await.expect_redirect(), format!("{PATH}?done=changed"));
+    assert_eq!(rule(&server, &key).await["priority"], 8);
     server.stop().await;
 }
 
@@ -150,6 +181,12 @@ async fn references_are_excluded_searched_uploaded_and_downloaded(place: TestSto
         page.contains("Exclusions: 1") && page.contains("own contract") && page.contains("Rose &#38; &#60;b&#62;"),
         "{page}"
     );
+    let again = team.post(&format!("{PATH}/exclusions"), &[("reference", "0123456780"), ("promotion", "5 %")]).await;
+    assert_eq!(again.expect_redirect(), format!("{PATH}?done=details"));
+    let page = team.page(PATH).await;
+    for kept in ["Exclusions: 1", "own contract", "Rose &#38; &#60;b&#62;", "5 %"] {
+        assert!(page.contains(kept), "an empty field keeps what was noted: {kept}: {page}");
+    }
     let refused = exclude("9123456780", &"x".repeat(201)).await;
     let refused = refused.expect_page(422);
     assert!(refused.contains("id=\"note-problem\"") && refused.contains("value=\"9123456780\""), "{refused}");

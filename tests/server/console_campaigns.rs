@@ -1,7 +1,9 @@
 //! The pages of campaigns.
 
-use codemint_test_support::api::ApiServer;
-use codemint_test_support::console::{Console, field_of};
+use serde_json::json;
+
+use codemint_test_support::api::{ApiServer, create_key};
+use codemint_test_support::console::{Console, field_of, text_of};
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
@@ -105,6 +107,10 @@ async fn the_preview_says_what_the_campaign_does_and_shows_codes(place: TestStor
     assert!(guessable.body.contains("too few codes") && guessable.body.contains("easy to guess"), "{guessable:?}");
     let wrong = console.post("/new-campaign/preview", &with(&[("mask", "["), ("title", "")])).await;
     assert!(wrong.body.contains("The mask is not right yet") && wrong.body.contains("2 fields are missing or wrong"));
+    let wrong = console.post("/new-campaign/preview", &with(&[("percent", "12,5")])).await;
+    let said = "One field is missing or wrong. When it is right, a sentence here says what the campaign does. \
+                Percentage: write a percentage with a point before at most two decimals, such as 12.5";
+    assert!(text_of(&wrong.body).contains(said), "{wrong:?}");
     // Without scripts, a button does the same.
     let page = console.post("/new-campaign", &with(&[("check", "on")])).await;
     assert!(page.status == 200 && page.body.contains("Takes 12.5 % off the whole order."), "{page:?}");
@@ -182,6 +188,65 @@ async fn a_code_is_tried_without_being_used_also_while_the_campaign_is_off(place
     server.stop().await;
 }
 
+on_stores!([sqlite, postgres] regression_only_roles_that_find_codes_try_one);
+async fn regression_only_roles_that_find_codes_try_one(place: TestStore) {
+    let server = ApiServer::start(&place).await;
+    let marketer = Console::sign_in(&server, &place, "marketer").await;
+    let public = with(&[("kind", "public"), ("mask", "BLOSSOM"), ("per_code", "")]);
+    assert_eq!(marketer.post("/new-campaign", &public).await.status, 303);
+    let other = with(&[("name", "other"), ("mask", "OTHER-####")]);
+    assert_eq!(marketer.post("/new-campaign", &other).await.status, 303);
+    for (role, finds_codes) in
+        [("viewer", false), ("affiliates", false), ("marketer", true), ("support", true), ("admin", true)]
+    {
+        let console = Console::sign_in(&server, &place, role).await;
+        let form = console.page("/campaigns/spring/try").await;
+        assert_eq!(field_of(&form, "code").is_some(), finds_codes, "{role}: {form}");
+        for path in ["/campaigns/spring/try", "/campaigns/other/try"] {
+            for code in ["blossom", "NO-SUCH-CODE", "-"] {
+                let answer = console.post(path, &[("code", code)]).await;
+                let answer = answer.expect_page(200);
+                let is_answered = ["The code can be used", "The code is refused", "belongs to another campaign"]
+                    .iter()
+                    .any(|verdict| answer.contains(verdict));
+                assert_eq!(is_answered, finds_codes, "{role}, {path}, {code}: {answer}");
+            }
+        }
+        // Everybody may try a cart.
+        let cart =
+            [("code", "blossom"), ("currency", "EUR"), ("sku_0", "A"), ("quantity_0", "2"), ("price_0", "19.99")];
+        let result = console.post("/campaigns/spring/try", &cart).await;
+        assert!(result.expect_page(200).contains("34.98 EUR"), "{role}: {result:?}");
+    }
+    server.stop().await;
+}
+
+on_stores!([sqlite, postgres] regression_only_roles_that_download_codes_see_masks_of_campaigns);
+async fn regression_only_roles_that_download_codes_see_masks_of_campaigns(place: TestStore) {
+    let server = ApiServer::start(&place).await;
+    let marketer = Console::sign_in(&server, &place, "marketer").await;
+    let public = with(&[("name", "open"), ("kind", "public"), ("mask", "BLOSSOM"), ("per_code", "")]);
+    let before = with(&[("mask", "BLOSSOM-###")]);
+    let after = with(&[("mask", "BLOSSOM-####"), ("version", "1")]);
+    for (path, form) in [("/new-campaign", public), ("/new-campaign", before), ("/campaigns/spring/edit", after)] {
+        let saved = marketer.post(path, &form).await;
+        assert_eq!(saved.status, 303, "{saved:?}");
+    }
+    for (role, sees_masks) in
+        [("viewer", false), ("affiliates", false), ("support", false), ("marketer", true), ("admin", true)]
+    {
+        let console = Console::sign_in(&server, &place, role).await;
+        for path in ["/campaigns/spring", "/campaigns/spring/versions", "/campaigns/open", "/campaigns/open/try"] {
+            let page = console.page(path).await;
+            assert_eq!(page.contains("BLOSSOM"), sees_masks, "{role}, {path}: {page}");
+        }
+        let page = console.page("/campaigns/spring/versions").await;
+        assert_eq!(page.contains(">hidden<"), !sees_masks, "the change itself is shown to {role}: {page}");
+        assert!(!console.page("/campaigns").await.contains("BLOSSOM"), "{role}");
+    }
+    server.stop().await;
+}
+
 on_stores!([sqlite, postgres] a_list_of_identities_gets_a_code_each);
 async fn a_list_of_identities_gets_a_code_each(place: TestStore) {
     let server = ApiServer::start(&place).await;
@@ -199,4 +264,28 @@ async fn a_list_of_identities_gets_a_code_each(place: TestStore) {
     assert_eq!(viewer.upload("/campaigns/spring/list", "carl\n").await.status, 403);
     assert_eq!(place.number("select count(*) from jobs").await, 1);
     server.stop().await;
+}
+
+on_stores!([sqlite, postgres] regression_saving_a_campaign_leaves_one_of_almost_the_same_name_alone);
+async fn regression_saving_a_campaign_leaves_one_of_almost_the_same_name_alone(place: TestStore) {
+    let server = ApiServer::start(&place).await;
+    let key = create_key(&place, "manage").await;
+    let console = Console::sign_in(&server, &place, "marketer").await;
+    for (name, points) in [("/v1/campaigns/spring", 1000), ("/v1/campaigns/%20spring%20", 9900)] {
+        let campaign = json!({
+            "title": "Spring sale", "kind": "private", "active": true, "mask": "SPRING-[:safe:]{8}", "offer": { "text": "one\ntwo" },
+            "discount": { "effect": { "type": "percent", "basis_points": points }, "target": { "type": "order" } },
+        });
+        server.ask("PUT", name, &key, Some(campaign)).await.expect(201);
+    }
+    let changed = with(&[("version", "1"), ("percent", "98"), ("offer_text", "one\r\ntwo")]);
+    let saved = console.post("/campaigns/%20spring%20/edit", &changed).await;
+    assert_eq!(saved.expect_redirect(), "/campaigns/%20spring%20?done=saved");
+    for (name, version, points) in [("/v1/campaigns/spring", 1, 1000), ("/v1/campaigns/%20spring%20", 2, 9800)] {
+        let campaign = server.get(name, &key).await.expect(200);
+        assert_eq!(campaign["version"], version, "{campaign}");
+        assert_eq!(campaign["discount"]["effect"]["basis_points"], points, "{campaign}");
+    }
+    let campaign = server.get("/v1/campaigns/%20spring%20", &key).await.expect(200);
+    assert_eq!(campaign["offer"]["text"], "one\ntwo", "{campaign}");
 }

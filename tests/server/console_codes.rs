@@ -92,6 +92,35 @@ async fn a_personal_code_is_shown_with_its_owner_or_in_the_pool(place: TestStore
     server.stop().await;
 }
 
+on_stores!([sqlite, postgres] regression_a_marketer_sees_the_address_of_an_owner_shortened);
+async fn regression_a_marketer_sees_the_address_of_an_owner_shortened(place: TestStore) {
+    create_campaign(&place, &definition("vip", "restricted", "VIP-########", &json!({})), 2).await;
+    let key = create_key(&place, "issue").await;
+    let server = ApiServer::start_with(&place, &[], &["--no-worker"]).await;
+    let path = "/v1/campaigns/vip/assignments/email:YW5uYUBleGFtcGxlLm9yZw";
+    let issued = server.ask("PUT", path, &key, None).await.expect(201);
+    let issued = issued["code"].as_str().expect("a code");
+    let several = format!("{issued}\n{issued}");
+    for (role, shown, hidden) in [
+        ("marketer", "a***@example.org", "anna@example.org"),
+        ("support", "anna@example.org", "a***@example.org"),
+        ("admin", "anna@example.org", "a***@example.org"),
+    ] {
+        let console = Console::sign_in(&server, &place, role).await;
+        let page = console.post("/codes", &[("codes", issued)]).await;
+        let page = page.expect_page(200);
+        let (owner, asked_for) = (format!("issued to <bdi>{shown}</bdi>"), format!("for <bdi>{shown}</bdi>"));
+        assert!(page.contains(&owner) && page.contains(&asked_for) && !page.contains(hidden), "{role}: {page}");
+        let table = console.post("/codes", &[("codes", &several)]).await;
+        let table = table.expect_page(200);
+        assert!(table.contains(&owner) && !table.contains(hidden), "{role}: {table}");
+        // The verdict holds for the address in full.
+        let page = console.post("/codes", &[("codes", issued), ("identity", "anna@example.org")]).await;
+        assert!(page.expect_page(200).contains("would be accepted"), "{role}: {page:?}");
+    }
+    server.stop().await;
+}
+
 on_stores!([sqlite, postgres] several_codes_give_a_table_and_wrong_ones_are_explained);
 async fn several_codes_give_a_table_and_wrong_ones_are_explained(place: TestStore) {
     create_campaign(&place, &definition("dogs", "private", "DOG-########", &json!({})), 2).await;

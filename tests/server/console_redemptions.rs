@@ -10,6 +10,7 @@ use codemint_test_support::redeem_steps::{cart, create_campaign, definition, jud
 use codemint_test_support::stores::TestStore;
 
 const ADDRESS: &str = "anna@example.org";
+const SHORTENED: &str = "a***@example.org";
 
 /// Starts a server with a public campaign of Berlin, whose code is PUBLIC, and returns it with a key of the shop.
 async fn start(place: &TestStore) -> (ApiServer, String) {
@@ -50,7 +51,7 @@ async fn redemptions_are_listed_by_campaign_order_customer_and_code(place: TestS
     let link = |id: &Uuid| format!("href=\"/redemptions/{id}\"");
     assert!(marketer.page("/redemptions").await.contains("Choose what to show"));
     let page = marketer.page("/redemptions?campaign=open").await;
-    assert!(page.contains("Times in Europe/Berlin") && page.contains("1.00 EUR") && page.contains(ADDRESS), "{page}");
+    assert!(page.contains("Times in Europe/Berlin") && page.contains("1.00 EUR") && page.contains(SHORTENED), "{page}");
     let places: Vec<Option<usize>> = ids[2..].iter().map(|id| page.find(&link(id))).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted_by(|a, b| a > b), "the newest 50, newest first");
     assert!(!page.contains(&link(&ids[1])));
@@ -85,6 +86,31 @@ async fn redemptions_are_listed_by_campaign_order_customer_and_code(place: TestS
     );
     let log = server.stop().await;
     assert!(!log.stderr.contains(ADDRESS), "{}", log.stderr);
+}
+
+on_stores!([sqlite, postgres] regression_marketers_see_addresses_of_customers_shortened);
+async fn regression_marketers_see_addresses_of_customers_shortened(place: TestStore) {
+    let (server, key) = start(&place).await;
+    let id = redeem(&server, &key, json!({ "order": "A-1", "identity": ADDRESS })).await;
+    redeem(&server, &key, json!({ "order": "A-2", "identity": "customer-17" })).await;
+    for (role, shown, hidden) in
+        [("marketer", SHORTENED, ADDRESS), ("support", ADDRESS, SHORTENED), ("admin", ADDRESS, SHORTENED)]
+    {
+        let console = Console::sign_in(&server, &place, role).await;
+        let list = console.page("/redemptions?campaign=open").await;
+        let details = console.page(&format!("/redemptions/{id}")).await;
+        let code = console.post("/codes", &[("codes", "PUBLIC")]).await.expect_page(200).to_owned();
+        for page in [&list, &details, &code] {
+            assert!(page.contains(shown) && !page.contains(hidden), "{role}: {page}");
+        }
+        assert!(list.contains("customer-17") && code.contains("customer-17"), "only addresses are shortened");
+        // Whoever knows the address finds its redemptions.
+        let found = console.post("/redemptions", &[("identity", ADDRESS)]).await;
+        let found = found.expect_page(200);
+        assert!(found.contains(&format!("href=\"/redemptions/{id}\"")), "{role}: {found}");
+        assert!(found.contains(&format!("<bdi>{shown}</bdi>")) && !found.contains("A-2"), "{role}: {found}");
+    }
+    server.stop().await;
 }
 
 on_stores!([sqlite, postgres] support_releases_and_rolls_back_with_a_reason_in_the_audit_log);

@@ -41,6 +41,9 @@ async fn a_report_shows_figures_with_their_money_and_a_chart(place: TestStore) {
     ] {
         assert!(text.contains(shown), "{shown:?} is missing: {text}");
     }
+    for explained in ["where no code or fewer codes than redeemed were issued", "twice for an order with two codes"] {
+        assert!(text.contains(explained), "{explained:?} is missing: {text}");
+    }
     let said = "aria-label=\"Redemptions by day from ";
     assert!(page.contains(said) && page.contains("4 redemptions in all") && page.contains("<svg "), "{page}");
 

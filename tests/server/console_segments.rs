@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use codemint_test_support::api::{ApiServer, create_key};
-use codemint_test_support::console::Console;
+use codemint_test_support::console::{Console, field_of};
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
 
@@ -41,7 +41,9 @@ async fn a_segment_is_created_changed_and_removed(place: TestStore) {
     // The form shows what is stored, and empties the condition.
     let form = marketer.page(&format!("{PATH}/edit")).await;
     assert!(form.contains("&#34;attribute&#34;: &#34;vip&#34;") && !form.contains("name=\"name\""), "{form}");
-    let changed = marketer.post(&format!("{PATH}/edit"), &[("condition", " ")]).await;
+    let changed_at = field_of(&form, "changed_at").expect("a time");
+    let sent = [("condition", " "), ("changed_at", &changed_at)];
+    let changed = marketer.post(&format!("{PATH}/edit"), &sent).await;
     assert_eq!(changed.expect_redirect(), format!("{PATH}?done=changed"));
     assert_eq!(server.get(&format!("/v1{PATH}"), &key).await.expect(200)["condition"], Value::Null);
     assert!(marketer.page(PATH).await.contains("only the listed members"));
@@ -53,6 +55,32 @@ async fn a_segment_is_created_changed_and_removed(place: TestStore) {
     let entries = audited(&place).await;
     assert_eq!(entries[0], format!("console user=marketer {NAME}: condition"));
     assert_eq!(entries.len(), 4, "{entries:?}");
+    server.stop().await;
+}
+
+on_stores!([sqlite, postgres] regression_a_condition_that_somebody_else_changed_is_not_overwritten);
+async fn regression_a_condition_that_somebody_else_changed_is_not_overwritten(place: TestStore) {
+    let (server, key) = (start(&place).await, create_key(&place, "manage").await);
+    let marketer = Console::sign_in(&server, &place, "marketer").await;
+    let text = condition().to_string();
+    marketer.post("/new-segment", &[("name", "gold"), ("condition", &text)]).await.expect_redirect();
+    let form = marketer.page("/segments/gold/edit").await;
+    let changed_at = field_of(&form, "changed_at").expect("a time");
+    server.ask("PUT", "/v1/segments/gold", &key, Some(json!({ "condition": null }))).await.expect(200);
+    let typed = text.replace("vip", "age");
+    // Sending the form once more does not help either, nor does leaving the time out.
+    for changed_at in [&*changed_at, &*changed_at, ""] {
+        let stale = marketer.post("/segments/gold/edit", &[("condition", &typed), ("changed_at", changed_at)]).await;
+        let stale = stale.expect_page(422);
+        assert!(stale.contains("somebody else has changed the segment meanwhile"), "{stale}");
+        assert!(stale.contains(&typed.replace('"', "&#34;")), "what was typed stays: {stale}");
+        assert_eq!(field_of(stale, "changed_at").as_deref(), Some(changed_at));
+    }
+    assert_eq!(server.get("/v1/segments/gold", &key).await.expect(200)["condition"], Value::Null);
+    let form = marketer.page("/segments/gold/edit").await;
+    let changed_at = field_of(&form, "changed_at").expect("a time");
+    let saved = marketer.post("/segments/gold/edit", &[("condition", &typed), ("changed_at", &changed_at)]).await;
+    assert_eq!(saved.expect_redirect(), "/segments/gold?done=changed");
     server.stop().await;
 }
 
@@ -127,7 +155,8 @@ async fn long_lists_of_segments_have_pages_and_other_roles_change_nothing() {
     let place = TestStore::sqlite().await;
     let server = start(&place).await;
     for number in 0..51 {
-        place.store.put_segment(&format!("s-{number:02}"), &json!({ "condition": null })).await.expect("a segment");
+        let name = format!("s-{number:02}");
+        place.store.put_segment(&name, &json!({ "condition": null }), None).await.expect("a segment");
     }
     let viewer = Console::sign_in(&server, &place, "viewer").await;
     let first = viewer.page("/segments").await;

@@ -159,6 +159,6 @@ fn check_out(document: &str, url: &str, key: &str) -> String {
     let options = ["--strict", "--noUncheckedIndexedAccess", "--module", "nodenext", "--target", "es2022"];
     expect_content(tool("tsc").args(options).args(["--types", "node", "checkout.mts"]));
     let mut node = Command::new("node");
-    node.arg(file("checkout.mjs")).env("CODEMINT_URL", url).env("CODEMINT_KEY", key);
+    node.arg(file("checkout.mjs")).env("CODEMINT_API_URL", url).env("CODEMINT_KEY", key);
     expect_content(&mut node)
 }

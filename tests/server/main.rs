@@ -25,6 +25,7 @@ mod api_faults;
 mod api_crashes;
 mod api_tls;
 mod console_codes;
+mod console_counts;
 mod console_redemptions;
 mod console_segments;
 mod console_affiliates;

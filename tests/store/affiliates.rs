@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::DateTime;
 use codemint_campaigns::affiliates::AffiliateBook;
 use codemint_offers::affiliate::document::ResolvedDocument;
 use codemint_offers::affiliate::exclusion::{Details, EXCLUSIONS_MAX, Exclusion, RULE_EXCLUSIONS_MAX};
@@ -37,7 +38,7 @@ async fn create_campaign(store: &Store) {
 }
 
 async fn put(store: &Store, rule: &Rule) -> PutRule {
-    store.put_affiliate_rule(rule).await.expect("an answer")
+    store.put_affiliate_rule(rule, None).await.expect("an answer")
 }
 
 fn exclusion(number: usize) -> Exclusion {
@@ -58,6 +59,27 @@ fn offered(reference: &str, rule: &str) -> ResolvedDocument {
 
 fn unchanged(reference: &str, reason: &str) -> ResolvedDocument {
     ResolvedDocument { reference: reference.to_owned(), rule: None, campaign: None, reason: Some(reason.to_owned()) }
+}
+
+on_all_stores!(regression_a_rule_that_was_switched_meanwhile_is_not_replaced);
+async fn regression_a_rule_that_was_switched_meanwhile_is_not_replaced(place: TestStore) {
+    let store = &place.store;
+    create_campaign(store).await;
+    let first = rule("choc-2027", "0#########", &json!({}));
+    let put_if = async |expected| store.put_affiliate_rule(&first, Some(expected)).await.expect("an answer");
+    assert_eq!(put_if(DateTime::UNIX_EPOCH).await, PutRule::Stale, "no such rule");
+    assert_eq!(put(store, &first).await, PutRule::Created);
+    let find = async || store.find_affiliate_rule("choc-2027").await.expect("an answer").expect("a rule");
+    let read_at = find().await.changed_at;
+    // SQLite measures times in milliseconds.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    store.switch_affiliate_rule("choc-2027", false).await.expect("an answer");
+    assert_eq!(put_if(read_at).await, PutRule::Stale);
+    let switched = find().await;
+    assert!(!switched.rule.active);
+    assert_eq!(store.affiliates_version().await.expect("a version"), 2, "a stale change is no version");
+    assert_eq!(put_if(switched.changed_at).await, PutRule::Replaced);
+    assert!(find().await.rule.active);
 }
 
 on_all_stores!(a_rule_is_read_back_as_it_was_put_and_each_change_has_a_version_and_an_audit_row);

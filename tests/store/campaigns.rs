@@ -1,10 +1,14 @@
 //! Campaigns in the store: versions, limits, switches, segments.
 
+use std::time::Duration;
+
+use chrono::DateTime;
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::campaign::status::Status;
 use codemint_offers::condition::document::SegmentDocument;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_store::campaigns::changes::{ChangeCampaign, CreateCampaign};
+use codemint_store::campaigns::segments::PutSegment;
 use codemint_test_support::engine_steps::mint;
 use codemint_test_support::on_both_stores;
 use codemint_test_support::stores::TestStore;
@@ -159,13 +163,35 @@ async fn codes_that_were_minted_before_the_campaign_belong_to_it(place: TestStor
     assert!(place.store.list_campaigns("spring", 10).await.expect("campaigns").is_empty());
 }
 
+on_both_stores!(regression_a_segment_that_was_changed_meanwhile_is_not_replaced);
+async fn regression_a_segment_that_was_changed_meanwhile_is_not_replaced(place: TestStore) {
+    let tree = json!({ "condition": null });
+    let put = async |expected| place.store.put_segment("gold", &tree, expected).await.expect("an answer");
+    let changed_at = async || place.store.find_segment("gold").await.expect("an answer").expect("a segment").changed_at;
+    assert_eq!(put(Some(DateTime::UNIX_EPOCH)).await, PutSegment::Stale, "no such segment");
+    assert_eq!(put(None).await, PutSegment::Created);
+    let read_at = changed_at().await;
+    // SQLite measures times in milliseconds.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    assert_eq!(put(None).await, PutSegment::Replaced);
+    assert_eq!(put(Some(read_at)).await, PutSegment::Stale);
+    // Of two people who have read the same segment, one wins.
+    let read_at = changed_at().await;
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let mut came = [PutSegment::Stale; 2];
+    (came[0], came[1]) = tokio::join!(put(Some(read_at)), put(Some(read_at)));
+    came.sort_by_key(|put| *put == PutSegment::Stale);
+    assert_eq!(came, [PutSegment::Replaced, PutSegment::Stale]);
+}
+
 on_both_stores!(the_members_of_a_segment_are_replaced_as_a_whole);
 async fn the_members_of_a_segment_are_replaced_as_a_whole(place: TestStore) {
     let store = &place.store;
     let batches = |names: &[&str]| vec![names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()].into_iter();
     let replaced = store.replace_members("gold", batches(&["ann", "bob"])).await.expect("members");
     assert_eq!((replaced.before, replaced.now), (0, 2));
-    assert!(!store.put_segment("gold", &json!({ "condition": null })).await.expect("a segment"));
+    let put = store.put_segment("gold", &json!({ "condition": null }), None).await.expect("a segment");
+    assert_eq!(put, PutSegment::Replaced);
     let replaced = store.replace_members("gold", batches(&["bob", "eve", "joe"])).await.expect("members");
     assert_eq!((replaced.before, replaced.now), (2, 3));
     let members = "select identity from segment_members where segment = 'gold' order by identity";

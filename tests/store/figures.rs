@@ -214,3 +214,36 @@ async fn changes_that_another_process_adds_up_are_left_to_it() {
     assert_eq!(place.store.add_up_tallies().await.expect("sums"), waiting.cast_unsigned());
     assert_eq!(place.number("select count(*) from tally_deltas").await, 0);
 }
+
+on_both_stores!(regression_sums_end_at_the_largest_number_and_nothing_else_stops);
+async fn regression_sums_end_at_the_largest_number_and_nothing_else_stops(place: TestStore) {
+    create_campaign(&place, &definition("top", "public", "TOP", &json!({})), 1).await;
+    let huge = async |day: NaiveDate, amount: i64, times: usize| {
+        let row = format!("(1, '{day}', '', '', '', 'EUR', 'revenue', {amount})");
+        let rows = vec![row; times].join(", ");
+        let insert =
+            "insert into tally_deltas (campaign_no, day, source, ad, affiliate, currency, metric, amount) values";
+        place.execute(&format!("{insert} {rows}")).await;
+    };
+    let yesterday = today() - TimeDelta::days(1);
+    let revenue = async || rows(&place, Subject::Campaigns).await[0].amounts[0].revenue;
+    // Two of them are beyond the range in one sum, and one day is beyond it with the other.
+    huge(yesterday, i64::MAX - 7, 1).await;
+    assert_eq!(revenue().await, i64::MAX - 7, "exact up to the end");
+    huge(yesterday, 1_000_000_000_000_000, 20).await;
+    huge(today(), i64::MAX / 2, 3).await;
+    assert_eq!(revenue().await, i64::MAX);
+    assert_eq!(
+        place.store.read_sums(&[1]).await.expect("sums")[&1][&("revenue".to_owned(), "EUR".to_owned())],
+        i64::MAX
+    );
+    while place.store.add_up_tallies().await.expect("sums") > 0 {}
+    huge(today(), 1_000_000_000_000_000, 1).await;
+    while place.store.add_up_tallies().await.expect("sums") > 0 {}
+    assert_eq!(revenue().await, i64::MAX);
+    let recount = recount(&place).await;
+    assert_eq!(recount.differences.len(), 2, "{recount:?}");
+    place.store.correct_sums(&recount.differences).await.expect("a correction");
+    while place.store.add_up_tallies().await.expect("sums") > 0 {}
+    assert!(rows(&place, Subject::Campaigns).await.is_empty());
+}

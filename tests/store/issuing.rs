@@ -27,11 +27,15 @@ async fn create_campaign(place: &TestStore, kind: &str, issued: u64) {
     place.store.create_campaign(&definition).await.expect("a campaign");
 }
 
-async fn fill_pool(place: &TestStore, count: i128) {
+async fn mint_for_pool(place: &TestStore, count: i128) {
     let mut request = request("OWN-####", count, 1000);
     request.campaign = Some("owners".to_owned());
     let job = put_request(&place.store, &request).await;
     run(&place.store, &job).await;
+}
+
+async fn fill_pool(place: &TestStore, count: i128) {
+    mint_for_pool(place, count).await;
     assert_eq!(i128::from(place.number("select count(*) from pool").await), count);
 }
 
@@ -248,4 +252,18 @@ async fn a_low_pool_is_refilled_once_whatever_the_number_of_workers(place: TestS
     assert_exact(&place, 91, 109).await;
     place.store.switch_campaign("owners", false).await.expect("a switch");
     assert!(place.store.list_kept_pools().await.expect("pools").is_empty());
+}
+
+on_both_stores!(regression_a_code_is_taken_from_a_pool_that_the_planner_believes_to_be_almost_empty);
+async fn regression_a_code_is_taken_from_a_pool_that_the_planner_believes_to_be_almost_empty(place: TestStore) {
+    create_campaign(&place, "restricted", 0).await;
+    fill_pool(&place, 1).await;
+    place.execute("analyze pool").await;
+    mint_for_pool(&place, 500).await;
+    let issuer = Issuer::start(&place.store);
+    for taken in 1..=3 {
+        let outcome = issuer.issue("owners", &format!("customer {taken}")).await.expect("an answer");
+        assert!(matches!(outcome, IssueOutcome::Issued { .. }), "{outcome:?}");
+        assert_exact(&place, taken, 501 - taken).await;
+    }
 }

@@ -12,13 +12,14 @@ use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::state::State;
 use codemint_offers::redemption::transition::Action;
 use codemint_offers::verdict::reason::{Reason, ReasonCode};
+use codemint_store::campaigns::changes::ChangeCampaign;
 use codemint_store::campaigns::pool::IssueOutcome;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
 use codemint_store::redemptions::transitions::{Move, MoveOptions, Moved};
 use codemint_test_support::engine_steps::{checking, put_request, request, run_under};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::{
-    asking, cart, change_campaign, create_campaign, definition, granted, judge_redemptions, reasons,
+    asking, cart, change_campaign, create_campaign, definition, granted, judge_redemptions, make_overdue, reasons,
 };
 use codemint_test_support::stores::TestStore;
 use serde_json::json;
@@ -359,4 +360,107 @@ async fn a_late_confirmation_is_refused_if_an_exclusive_offer_has_taken_the_orde
     redeemer.act(second, Action::RollBack { keep_use: false }).await.expect("an answer");
     assert_eq!(state_of(&redeemer.act(first, confirm).await.expect("an answer")), State::Confirmed);
     judge_redemptions(&place).await;
+}
+
+/// Creates three public campaigns that combine, each with half off the order, and the code of its name.
+async fn create_halves(place: &TestStore) {
+    for name in ["RED", "GREEN", "BLUE"] {
+        let half = json!({
+            "exclusive": false,
+            "discount": { "effect": { "type": "percent", "basis_points": 5000 }, "target": { "type": "order" } },
+        });
+        create_campaign(place, &definition(name, "public", name, &half), 1).await;
+    }
+}
+
+const OVERDUE: &str = "update redemptions set expires_at = held_at where state = 'held'";
+
+on_both_stores!(regression_late_confirmations_take_no_more_than_the_order_is_worth);
+async fn regression_late_confirmations_take_no_more_than_the_order_is_worth(place: TestStore) {
+    create_halves(&place).await;
+    let redeemer = redeemer(&place).await;
+    let [red, green, blue] = [(); 3].map(|()| Uuid::now_v7());
+    let on_order = json!({ "order": "A-1", "hold_seconds": 60, "cart": cart(10_000) });
+    for (id, code, discount) in [(red, "RED", 5000), (green, "GREEN", 2500)] {
+        let held = granted(redeemer.redeem(id, asking(code, &on_order), true).await.expect("an answer"));
+        assert_eq!(held.discount.expect("a discount").amount, discount);
+    }
+    place.execute(OVERDUE).await;
+    // Neither counts, though nobody has expired them.
+    let paid = json!({ "order": "A-1", "cart": cart(10_000) });
+    let last = granted(redeemer.redeem(blue, asking("BLUE", &paid), true).await.expect("an answer"));
+    assert_eq!(last.discount.expect("a discount").amount, 5000);
+    for id in [red, green] {
+        let late = redeemer.act(id, Action::Confirm { cart: None }).await.expect("an answer");
+        let Moved::Refused(reasons) = &late else { panic!("{late:?}") };
+        assert_eq!(reasons[0].code, ReasonCode::NothingToDiscount);
+        assert!(reasons[0].message.contains("confirm with the cart"), "{late:?}");
+    }
+    for (id, discount) in [(red, 2500), (green, 1250)] {
+        let with_cart = Action::Confirm { cart: asking("RED", &json!({ "cart": cart(10_000) })).cart };
+        let late = redeemer.act(id, with_cart).await.expect("an answer");
+        let Moved::Done { redemption, .. } = late else { panic!("{late:?}") };
+        assert_eq!(redemption.discount.expect("a discount").amount, discount);
+    }
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(late_confirmations_keep_their_discounts_if_nobody_came_between);
+async fn late_confirmations_keep_their_discounts_if_nobody_came_between(place: TestStore) {
+    create_halves(&place).await;
+    let redeemer = redeemer(&place).await;
+    let on_order = json!({ "order": "A-1", "hold_seconds": 60, "cart": cart(10_000) });
+    let ids = [Uuid::now_v7(), Uuid::now_v7()];
+    for (id, code) in ids.iter().zip(["RED", "GREEN"]) {
+        granted(redeemer.redeem(*id, asking(code, &on_order), true).await.expect("an answer"));
+    }
+    for id in ids {
+        make_overdue(&place, id).await;
+    }
+    for id in ids {
+        let late = redeemer.act(id, Action::Confirm { cart: None }).await.expect("an answer");
+        assert_eq!(state_of(&late), State::Confirmed, "{late:?}");
+    }
+    assert_eq!(place.number("select cast(sum(discount) as bigint) from redemptions").await, 7500);
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(regression_an_overdue_hold_does_not_keep_other_offers_from_its_order);
+async fn regression_an_overdue_hold_does_not_keep_other_offers_from_its_order(place: TestStore) {
+    create_campaign(&place, &definition("rush", "public", "RUSH", &json!({})), 1).await;
+    create_halves(&place).await;
+    let redeemer = redeemer(&place).await;
+    let held = asking("RUSH", &json!({ "order": "A-1", "hold_seconds": 60, "cart": cart(10_000) }));
+    granted(redeemer.redeem(Uuid::now_v7(), held, true).await.expect("an answer"));
+    let wanted = asking("RED", &json!({ "order": "A-1", "cart": cart(10_000) }));
+    let refused = redeemer.redeem(Uuid::now_v7(), wanted.clone(), true).await.expect("an answer");
+    assert_eq!(reasons(&refused), [ReasonCode::Exclusive]);
+    place.execute(OVERDUE).await;
+    let check = redeemer.validate(wanted.clone(), true).await.expect("an answer");
+    assert!(check.verdict.is_valid(), "{check:?}");
+    let first = granted(redeemer.redeem(Uuid::now_v7(), wanted, true).await.expect("an answer"));
+    assert_eq!(first.discount.expect("a discount").amount, 5000);
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(regression_a_budget_below_what_is_spent_in_its_new_currency_is_refused);
+async fn regression_a_budget_below_what_is_spent_in_its_new_currency_is_refused(place: TestStore) {
+    for (name, code, spent, other) in [("dollars", "SPRING", "USD", "EUR"), ("euros", "SUMMER", "EUR", "USD")] {
+        let limited = |limits| definition(name, "public", code, &json!({ "limits": limits }));
+        create_campaign(&place, &limited(json!({})), 1).await;
+        let cart = json!({ "currency": spent, "lines": [{ "sku": "A", "quantity": 1, "unit_amount": 3000 }] });
+        let used = redeemer(&place).await.redeem(Uuid::now_v7(), asking(code, &json!({ "cart": cart })), true).await;
+        granted(used.expect("an answer"));
+        let change = async |currency: &str, amount: u64, version| {
+            let document = limited(json!({ "budget": { "currency": currency, "amount": amount } }));
+            let definition = read_definition(&document, NameFrom::Document).expect("a definition");
+            place.store.change_campaign(&definition, version).await.expect("an answer")
+        };
+        assert_eq!(change(other, 100, 1).await, ChangeCampaign::Changed { version: 2 });
+        let ChangeCampaign::Refused(problems) = change(spent, 150, 2).await else { panic!("{name} is changed") };
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems, ["/limits/budget/amount: 300 are spent already; write 300 or more"]);
+        assert_eq!(change(spent, 300, 2).await, ChangeCampaign::Changed { version: 3 });
+        judge_redemptions(&place).await;
+    }
 }

@@ -9,7 +9,7 @@ use codemint_offers::redemption::state::State;
 use codemint_offers::redemption::transition::Action;
 use codemint_store::redemptions::transitions::Moved;
 use codemint_test_support::redeem_steps::{
-    asking, cart, change_campaign, create_campaign, definition, judge_redemptions,
+    asking, cart, change_campaign, create_campaign, definition, judge_redemptions, make_overdue,
 };
 use codemint_test_support::stores::{Kind, TestStore};
 use proptest::collection::vec;
@@ -116,6 +116,8 @@ struct Use {
     keep_use: bool,
     discount: Option<i64>,
     is_overdue: bool,
+    /// How many redemptions had been made when it became overdue.
+    made_at_deadline: usize,
     confirmed_with: Option<i64>,
     /// Whether the campaign was exclusive when it was decided, which never changes here.
     is_exclusive: bool,
@@ -126,6 +128,11 @@ struct Use {
 impl Use {
     fn counts(&self) -> bool {
         matches!(self.state, State::Held | State::Confirmed) || self.state == State::RolledBack && self.keep_use
+    }
+
+    /// Whether other codes on the order see it: limits count an overdue hold until somebody expires it, orders do not.
+    fn is_seen(&self) -> bool {
+        self.state == State::Confirmed || self.state == State::Held && !self.is_overdue
     }
 }
 
@@ -187,9 +194,9 @@ impl Model {
     /// The uses of the order that a use sees.
     fn earlier(&self, asked: &Asked, but: Option<u8>) -> Vec<&Use> {
         let before = but.and_then(|id| self.uses.get(&id)).map_or(usize::MAX, |one| one.made);
-        let is_listed = but.and_then(|id| self.uses.get(&id)).is_none_or(Use::counts);
+        let is_listed = but.and_then(|id| self.uses.get(&id)).is_none_or(Use::is_seen);
         self.counting(but)
-            .filter(|one| asked.order.is_some() && one.asked.order == asked.order && one.state != State::RolledBack)
+            .filter(|one| asked.order.is_some() && one.asked.order == asked.order && one.is_seen())
             .filter(|one| !is_listed || one.made < before)
             .collect()
     }
@@ -199,6 +206,16 @@ impl Model {
         let is_exclusive = self.campaigns[CODES[asked.code].1].is_exclusive;
         let is_alone = earlier.is_empty() || !is_exclusive && earlier.iter().all(|one| !one.is_exclusive);
         (!is_alone).then_some("exclusive")
+    }
+
+    /// A late confirmation without a cart keeps its discount only if it is still one on what the others leave.
+    fn reason_of_order(&self, id: u8, one: &Use) -> Option<&'static str> {
+        let others = self.earlier(&one.asked, Some(id));
+        let discounts =
+            || others.iter().filter_map(|other| Some((other, other.discount.filter(|amount| *amount > 0)?)));
+        let came_later = discounts().any(|(other, _)| other.made > one.made_at_deadline);
+        let all = one.discount? + discounts().map(|(_, amount)| amount).sum::<i64>();
+        (came_later || one.asked.cart.is_some_and(|amount| all > amount)).then_some("nothing-to-discount")
     }
 
     /// The reasons against a use, and its discount. `but` is the redemption that is decided again.
@@ -286,6 +303,7 @@ impl Model {
                 keep_use: false,
                 discount,
                 is_overdue: false,
+                made_at_deadline: 0,
                 confirmed_with: None,
                 is_exclusive: self.campaigns[campaign].is_exclusive,
                 made: self.made,
@@ -320,6 +338,7 @@ impl Model {
                 if campaign.budget > 0 && one.discount.is_some_and(|discount| discount > campaign.budget - spent) {
                     reasons.push("budget-exhausted");
                 }
+                reasons.extend(self.reason_of_order(id, &one));
                 reasons.extend(self.exclusive_reason(&one.asked, Some(id)));
                 (reasons, one.discount)
             }
@@ -409,13 +428,8 @@ async fn apply(
         ),
         Operation::Overdue { id } => {
             let one = model.uses.get_mut(id).filter(|one| one.state == State::Held)?;
-            one.is_overdue = true;
-            let bytes = if place.kind == Kind::Sqlite {
-                format!("x'{}'", id_of(*id).simple())
-            } else {
-                format!("'{}'", id_of(*id))
-            };
-            place.execute(&format!("update redemptions set expires_at = held_at where id = {bytes}")).await;
+            (one.is_overdue, one.made_at_deadline) = (true, model.made);
+            make_overdue(place, id_of(*id)).await;
             return None;
         }
         Operation::Switch { campaign } => {

@@ -1,5 +1,6 @@
 //! Referrals: three generations, who may use whose code, once per friend, rewards, and what races leave.
 
+use chrono::{TimeDelta, Utc};
 use codemint_campaigns::answers::Redeemed;
 use codemint_campaigns::issuing::Issuer;
 use codemint_campaigns::keeping::RedemptionKeeper;
@@ -11,12 +12,14 @@ use codemint_offers::referral::address::Address;
 use codemint_offers::referral::state::ReferralState;
 use codemint_offers::verdict::reason::ReasonCode;
 use codemint_store::campaigns::pool::IssueOutcome;
+use codemint_store::redemptions::definition_cache::DefinitionCache;
 use codemint_store::redemptions::forgetting::Forget;
+use codemint_store::redemptions::reads::RedemptionFilter;
 use codemint_store::redemptions::transitions::Moved;
 use codemint_store::referrals::referrers::{NewReferrer, PutReferrer};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::{
-    asking, change_campaign, create_campaign, definition, granted, judge_redemptions, reasons,
+    asking, change_campaign, create_campaign, definition, granted, judge_redemptions, make_overdue, reasons,
 };
 use codemint_test_support::referral_steps::{
     create_friends, create_thanks, friends, given, judge_referral_events, judge_referrals, refer,
@@ -326,5 +329,89 @@ async fn regular_and_referral_codes_combine_on_one_order_and_in_one_batch(place:
     granted(redeem(&redeemer, &code, "dan@example.org").await);
     judge_referrals(&place).await;
     judge_referral_events(&place).await;
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(regression_a_reward_stands_for_the_friends_of_every_referral_campaign);
+async fn regression_a_reward_stands_for_the_friends_of_every_referral_campaign(place: TestStore) {
+    let terms = json!({ "reward_campaign": "thanks", "reward_delay_days": 0 });
+    create_friends(&place, &terms, 20).await;
+    let mut others = friends(&terms);
+    (others["name"], others["mask"]) = (json!("others"), json!("OTHER-[:safe:]{6}"));
+    create_campaign(&place, &others, 20).await;
+    create_thanks(&place, 10).await;
+    let redeemer = redeemer(&place).await;
+    let mut codes = vec![given(refer(&place.store, "ann@example.org").await).1];
+    let address = Address::read("ann@example.org").expect("an address");
+    let new = NewReferrer { id: Uuid::now_v7(), campaign: "others".to_owned(), address };
+    codes.push(given(place.store.put_referrer(&new).await.expect("an answer")).1);
+    let bob = granted(redeem(&redeemer, &codes[0], "bob@example.org").await);
+    let cid = granted(redeem(&redeemer, &codes[1], "cid@example.org").await);
+    look(&place).await;
+    let reward = place.texts("select distinct reward_code from referrals where state = 'rewarded'").await;
+    assert_eq!(reward.len(), 1, "a person has one code of a campaign");
+    let valid = asking(&reward[0], &json!({ "identity": "ann@example.org" }));
+    roll_back(&redeemer, &bob).await;
+    let check = redeemer.validate(valid.clone(), true).await.expect("an answer");
+    assert!(check.verdict.is_valid(), "the other friend stands for it: {check:?}");
+    let held = asking(&reward[0], &json!({ "identity": "ann@example.org", "hold_seconds": 60 }));
+    let held = granted(redeemer.redeem(Uuid::now_v7(), held, true).await.expect("an answer"));
+    roll_back(&redeemer, &cid).await;
+    make_overdue(&place, held.id).await;
+    let late = redeemer.act(held.id, Action::Confirm { cart: None }).await.expect("an answer");
+    assert!(matches!(&late, Moved::Refused(reasons) if reasons[0].code == ReasonCode::CodeNotFound), "{late:?}");
+    let check = redeemer.validate(valid.clone(), true).await.expect("an answer");
+    assert_eq!(check.verdict.reasons[0].code, ReasonCode::CodeNotFound);
+    // Whoever issues a code to the person makes it valid, whatever becomes of friends.
+    let issuer = Issuer::start(&place.store);
+    let again = issuer.issue("thanks", "ann@example.org").await.expect("an answer");
+    assert_eq!(again, IssueOutcome::AlreadyGenerated { code: reward[0].clone() });
+    let dan = granted(redeem(&redeemer, &codes[0], "dan@example.org").await);
+    look(&place).await;
+    roll_back(&redeemer, &dan).await;
+    granted(redeemer.redeem(Uuid::now_v7(), valid, true).await.expect("an answer"));
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(regression_another_spelling_of_an_address_is_another_identity_in_regular_campaigns);
+async fn regression_another_spelling_of_an_address_is_another_identity_in_regular_campaigns(place: TestStore) {
+    create_friends(&place, &json!({}), 20).await;
+    create_campaign(&place, &definition("own", "restricted", "OWN-####", &json!({})), 10).await;
+    given(refer(&place.store, "ann@example.org").await);
+    let issued = Issuer::start(&place.store).issue("own", "bob@example.org").await.expect("an answer");
+    let IssueOutcome::Issued { code } = issued else { panic!("{issued:?}") };
+    let redeemer = redeemer(&place).await;
+    granted(redeem(&redeemer, &code, "bob@example.org").await);
+    let codes_of = async |identity| place.store.list_own_codes(identity).await.expect("codes").len();
+    let uses_of = async |identity: &str| {
+        let filter = RedemptionFilter { identity: Some(identity.to_owned()), limit: 10, ..RedemptionFilter::default() };
+        place.store.list_redemptions(&filter).await.expect("redemptions").len()
+    };
+    let other = "bob+intern@example.org";
+    assert_eq!((codes_of("bob@example.org").await, uses_of("bob@example.org").await), (1, 1));
+    assert_eq!((codes_of(other).await, uses_of(other).await), (0, 0));
+    let forgotten = place.store.forget_identity(other).await.expect("an answer");
+    assert!(matches!(forgotten, Forget::Done(done) if done.codes == 0 && done.redemptions == 0), "{forgotten:?}");
+    assert_eq!((codes_of("bob@example.org").await, uses_of("bob@example.org").await), (1, 1));
+    let forgotten = place.store.forget_identity("bob@example.org").await.expect("an answer");
+    assert!(matches!(forgotten, Forget::Done(done) if done.codes == 1 && done.redemptions == 1), "{forgotten:?}");
+    assert_eq!((codes_of("bob@example.org").await, uses_of("bob@example.org").await), (1, 1), "by its digest");
+    assert_eq!(place.number("select count(*) from assignments where identity_text like 'bob%'").await, 0);
+}
+
+on_both_stores!(regression_the_id_of_a_removed_redemption_is_new_in_a_referral_campaign);
+async fn regression_the_id_of_a_removed_redemption_is_new_in_a_referral_campaign(place: TestStore) {
+    create_friends(&place, &json!({}), 20).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "ann@example.org").await);
+    let bob = granted(redeem(&redeemer, &code, "bob@example.org").await);
+    roll_back(&redeemer, &bob).await;
+    let later = Utc::now() + TimeDelta::days(1);
+    let removed = place.store.prune_redemptions(&DefinitionCache::default(), later).await.expect("a number");
+    assert_eq!(removed, 1);
+    let request = asking(&code, &json!({ "identity": "cid@example.org" }));
+    let again = granted(redeemer.redeem(bob.id, request, true).await.expect("an answer"));
+    assert_eq!(again.referral.expect("a referral").state, ReferralState::Pending);
+    judge_referrals(&place).await;
     judge_redemptions(&place).await;
 }

@@ -455,6 +455,25 @@ async fn a_schema_is_created_once_and_a_missing_newer_or_altered_one_is_refused(
     assert!(refusal().await.contains("run `codemint migrate`"));
 }
 
+/// A connection is given back by a task of its own, and the driver's pool can be closed before that task ends.
+#[tokio::test]
+async fn regression_a_closed_sqlite_file_is_alone_although_connections_were_just_used() {
+    for steps in 0..10 {
+        let place = TestStore::sqlite().await;
+        for _ in 0..4 {
+            place.store.require_schema().await.expect("a schema");
+            put(&place.store, &request("A##", 10, 10)).await;
+        }
+        for _ in 0..steps {
+            tokio::task::yield_now().await;
+        }
+        place.store.close().await.expect("a close");
+        for log in ["store.db-wal", "store.db-shm"] {
+            assert!(!place.path().join(log).exists(), "{log} after {steps} steps");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_sqlite_file_of_another_or_of_a_newer_program_is_refused() {
     let place = TestStore::sqlite().await;

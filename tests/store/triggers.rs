@@ -153,7 +153,7 @@ on_both_stores!(stored_members_and_conditions_of_segments_count_for_triggers);
 async fn stored_members_and_conditions_of_segments_count_for_triggers(place: TestStore) {
     campaign(&place, "welcome", 10, &json!({ "segments": ["listed", "german"] })).await;
     let german = json!({ "condition": { "compare": { "attribute": "country", "op": "eq", "value": "DE" } } });
-    place.store.put_segment("german", &german).await.expect("a segment");
+    place.store.put_segment("german", &german, None).await.expect("a segment");
     place.execute("insert into segments (name) values ('listed')").await;
     place.execute("insert into segment_members (segment, identity) values ('listed', 'loc-1')").await;
     assert_eq!(handled(&place, trigger("t-1", "loc-1", &json!({ "segments": [] }))).await, "issued");

@@ -46,8 +46,8 @@ async fn messages_keep_their_order_and_exactly_the_unroutable_ones_are_reported(
         assert_eq!(result.is_ok(), message.routing_key != "nowhere", "{:?}: {result:?}", message.message_id);
     }
     let peer = Peer::connect(&vhost.url()).await;
-    for message in messages.iter().filter(|message| message.routing_key != "nowhere").take(120) {
-        let taken = peer.take("codemint.jobs").await;
+    let routed = messages.iter().filter(|message| message.routing_key != "nowhere");
+    for (message, taken) in routed.zip(peer.take_in_order("codemint.jobs", 592).await) {
         assert_eq!(taken.properties.message_id().as_ref().map(ToString::to_string), message.message_id);
     }
 }

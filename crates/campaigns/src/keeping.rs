@@ -57,10 +57,12 @@ impl RedemptionKeeper {
             let moved = self.store.move_redemptions(&self.definitions, &moves, options).await?;
             kept.expired = count_expired(&moved);
         }
-        kept.added_up = self.store.add_up_tallies().await?;
+        // Rewards do not wait for sums.
+        let added_up = self.store.add_up_tallies().await;
         let rewards = self.store.reward_referrals(self.emits_events).await?;
         count_rewarded(&rewards);
         kept.rewards = rewards.due;
+        kept.added_up = added_up?;
         Ok(kept)
     }
 }

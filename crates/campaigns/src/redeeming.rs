@@ -21,7 +21,7 @@ use codemint_codes::check::CheckKey;
 use codemint_codes::typed::{Missing, Typed};
 use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::transition::Action;
-use codemint_offers::verdict::reason::shown;
+use codemint_offers::verdict::reason::{Reason, shown};
 use codemint_store::connection::error::StoreError;
 use codemint_store::connection::store::Store;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
@@ -136,6 +136,14 @@ impl Redeemer {
         let validation = validation?.shown(explains);
         refusal_time::wait(&validation.verdict.reasons, explains, asked_at).await;
         Ok(validation)
+    }
+
+    /// Returns the reasons that are expected against a request, without an answer to its caller: nothing is counted, and nobody waits.
+    ///
+    /// # Errors
+    /// As [`Self::validate`].
+    pub async fn foresee(&self, request: Request, explains: bool) -> Result<Vec<Reason>, RedeemError> {
+        Ok(self.ask(request).await?.shown(explains).verdict.reasons)
     }
 
     /// Looks up codes as they were typed, and answers in their order; `None` for a text that is not a code of a campaign.

@@ -107,7 +107,10 @@ impl Explanation {
             Some(check) if !check.key_configured => Vec::new(),
             _ => draw_samples(&keyspace, samples),
         };
-        let allowed = policy.denied_in(&mask).map(|denied| denied.count_allowed(mask.positions()));
+        let denied = policy.denied_in(&mask);
+        let may_be_minted = |code: &String| denied.as_ref().is_none_or(|denied| !denied.is_denied(code.as_bytes()));
+        let samples = samples.into_iter().filter(may_be_minted).collect();
+        let allowed = denied.as_ref().map(|denied| denied.count_allowed(mask.positions()));
         let mintable = allowed.unwrap_or(keyspace.size());
         Ok(Self {
             mask: mask_text.to_owned(),

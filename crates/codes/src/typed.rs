@@ -104,9 +104,34 @@ fn symbol_of(character: char) -> Option<u8> {
     let plain = match character {
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(character) - WIDE)?,
-        other => other,
+        other => latin_of(other).unwrap_or(other),
     };
     u8::try_from(plain).ok().filter(|byte| is_printable(*byte)).map(|byte| byte.to_ascii_uppercase())
+}
+
+/// Returns the Latin letter that looks like this Greek or Cyrillic one, in capitals or as it is; `None` if none does. People who write
+/// in these scripts type them without noticing, and texts are copied with them.
+const fn latin_of(character: char) -> Option<char> {
+    Some(match character {
+        'Α' | 'А' | 'α' | 'а' => 'A',
+        'Β' | 'В' | 'в' => 'B',
+        'С' | 'с' | 'Ϲ' | 'ϲ' => 'C',
+        'Ε' | 'Е' | 'е' => 'E',
+        'Η' | 'Н' | 'н' => 'H',
+        'Ι' | 'І' | 'і' | 'Ӏ' | 'ӏ' => 'I',
+        'Ј' | 'ј' => 'J',
+        'Κ' | 'К' | 'κ' | 'к' => 'K',
+        'Μ' | 'М' | 'м' => 'M',
+        'Ν' => 'N',
+        'Ο' | 'О' | 'ο' | 'о' => 'O',
+        'Ρ' | 'Р' | 'ρ' | 'р' => 'P',
+        'Ѕ' | 'ѕ' => 'S',
+        'Τ' | 'Т' | 'τ' | 'т' => 'T',
+        'Υ' | 'У' | 'υ' | 'у' => 'Y',
+        'Χ' | 'Х' | 'χ' | 'х' => 'X',
+        'Ζ' => 'Z',
+        _ => return None,
+    })
 }
 
 impl Typed {

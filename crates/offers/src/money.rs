@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use crate::text::grouped;
+
 /// The largest amount of any price, limit, cart or discount, in minor units. Below 2^53, so that JavaScript reads it
 /// exactly, and small enough that a product of two amounts stays far inside `i128`.
 pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
@@ -87,6 +89,26 @@ impl fmt::Display for Money {
             0 => write!(f, "{sign}{whole} {}", self.currency),
             width => write!(f, "{sign}{whole}.{rest:0width$} {}", self.currency),
         }
+    }
+}
+
+impl Money {
+    /// Returns the amount as people read it, with commas between thousands.
+    ///
+    /// ```
+    /// use codemint_offers::money::{Currency, Money};
+    ///
+    /// let shown = |code, amount| Currency::from_code(code).map(|currency| Money { currency, amount }.grouped());
+    /// assert_eq!(shown("EUR", -123_456_789).as_deref(), Some("-1,234,567.89 EUR"));
+    /// assert_eq!(shown("JPY", 1999).as_deref(), Some("1,999 JPY"));
+    /// ```
+    pub fn grouped(self) -> String {
+        let text = self.to_string();
+        let text = text.trim_start_matches('-');
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let sign = if self.amount < 0 { "-" } else { "" };
+        let whole = self.amount.unsigned_abs() / 10_u64.pow(self.currency.exponent());
+        format!("{sign}{}{}", grouped(whole), &text[digits..])
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use codemint_codes::wire::fields::Repeated;
+
 /// One problem of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -14,6 +16,14 @@ pub struct Problem {
 impl Problem {
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
+    }
+
+    /// Returns the problem of a field that occurs twice. Programs take the first or the last of them, so neither is the intended one
+    /// for certain.
+    pub fn repeated(repeated: &Repeated) -> Self {
+        let Repeated { line, column, .. } = repeated;
+        let message = format!("the field occurs twice, again at line {line} column {column}; write it once");
+        Self { field: repeated.pointer(), message }
     }
 }
 

@@ -35,6 +35,8 @@ fn draw(text: &mut String, series: &Series) -> Result<(), Box<dyn std::error::Er
         .margin(12)
         .x_label_area_size(32)
         .y_label_area_size(64)
+        // On a narrow screen, only the newest days are in view.
+        .right_y_label_area_size(64)
         .build_cartesian_2d(0.0..count, 0.0..greatest)
         .map_err(|error| error.to_string())?;
     let labels = LABELS.min(series.days.len()).max(1);
@@ -42,7 +44,9 @@ fn draw(text: &mut String, series: &Series) -> Result<(), Box<dyn std::error::Er
         |place: &f64| day_at(series, *place).map(|day| day.format("%Y-%m-%d").to_string()).unwrap_or_default();
     let mut mesh = chart.configure_mesh();
     mesh.disable_x_mesh().x_labels(labels).x_label_formatter(&day_label).x_label_style(style());
-    mesh.y_labels(5).y_label_formatter(&|count| grouped(*count as i64)).y_label_style(style());
+    // There is no half redemption.
+    let count_label = |count: &f64| if count.fract() == 0.0 { grouped(*count as i64) } else { String::new() };
+    mesh.y_labels(5).y_label_formatter(&count_label).y_label_style(style());
     mesh.axis_style(INK).bold_line_style(GRID).max_light_lines(0);
     mesh.draw().map_err(|error| error.to_string())?;
     let points = series.days.iter().enumerate().map(|(at, (_, redeemed))| (at as f64, *redeemed as f64));

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::document;
@@ -67,13 +66,10 @@ pub struct Set {
 impl Set {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         check_rule(&self.name)?;
-        let mut document = document::read(context, &self.file, self.json).await?;
-        if let Value::Object(fields) = &mut document.value {
-            fields.retain(|name, _| !ANSWERED.contains(&name.as_str()));
-        }
+        let document = document::read(context, &self.file, self.json).await?.without(&ANSWERED);
         let rule = read_rule(&self.name, &document.value).map_err(|problems| document.refuse(problems))?;
         let store = context.open_store(Access::CreateFile).await?;
-        let put = context.with_retries(async || store.put_affiliate_rule(&rule).await).await?;
+        let put = context.with_retries(async || store.put_affiliate_rule(&rule, None).await).await?;
         let done = done(context, &rule, put)?;
         if self.json {
             return print_json(&RuleDocument::from(find(context, &store, &self.name).await?));
@@ -98,6 +94,7 @@ fn done(context: &Context, rule: &Rule, put: PutRule) -> Result<&'static str, Fa
             "there are {} rules, the most that there may be; remove one, or join some in one mask",
             grouped(RULES_MAX as u128)
         ))),
+        PutRule::Stale => Err(Failure::impossible("somebody else has changed the rule meanwhile".to_owned())),
         PutRule::Conflict(others) => Err(Failure::impossible(conflict(&rule.name, &others))),
     }
 }

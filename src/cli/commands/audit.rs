@@ -1,6 +1,6 @@
 //! `codemint audit`: lists the audit log.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args;
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::terminal::{print_json, print_line};
-use crate::cli::support::text::grouped;
+use crate::cli::support::text::{grouped, time};
 use codemint_codes::text::printable;
 use codemint_codes::wire::audit::{AuditDocument, LATEST, day_or_time};
 use codemint_store::connection::store::Access;
@@ -83,7 +83,7 @@ impl Audit {
 }
 
 fn line(document: &AuditDocument) -> String {
-    let at = document.at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let at = time(document.at);
     let mut line = format!(
         "{at}  {:<19}  {:<9}  {}",
         printable(&document.action),

@@ -55,7 +55,10 @@ impl Backup {
         let copy = temporary_file(&directory_of(&self.file)).map_err(|error| failed(&error))?;
         let place = copy.path().to_str().ok_or_else(|| Failure::usage("the name of the file is not valid UTF-8"))?;
         let copied = tokio::select! {
-            copied = store.copy_into(place) => copied?,
+            // An error may be about the copy as well as about the store.
+            copied = store.copy_into(place) => copied.map_err(|error| {
+                Failure::from(error).with_hint(format!("this happened while the copy was written to {}", self.file.display()))
+            })?,
             () = context.stop.token().cancelled() => {
                 return Err(context.stop.interrupted("stopped before the copy was complete; nothing was written"));
             }

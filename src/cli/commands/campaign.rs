@@ -15,7 +15,7 @@ use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::{counted, quoted};
 use codemint_codes::text::{one_or_many, printable};
 use codemint_offers::campaign::definition::{Definition, Kind};
-use codemint_offers::campaign::document::CampaignDocument;
+use codemint_offers::campaign::document::{ANSWERED, CampaignDocument};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_store::campaigns::changes::{ChangeCampaign, CreateCampaign};
 use codemint_store::campaigns::definitions::CampaignVersion;
@@ -134,8 +134,8 @@ impl Create {
     after_help = "Examples:
   codemint campaign change spring.json --version 1
 
-The definition is whole: fields that are left out get their defaults. The name in the file selects the \
-campaign. Every version is kept; `codemint campaign show NAME --versions` lists them. Kind and purpose \
+The definition is whole: fields that are left out get their defaults. What `codemint campaign show NAME --json` \
+prints is such a file, too. The name in the file selects the campaign. Every version is kept; `codemint campaign show NAME --versions` lists them. Kind and purpose \
 never change, nor does the code of a public campaign, and no limit falls below what is used up."
 )]
 pub struct Change {
@@ -291,7 +291,7 @@ async fn switch(context: &Context, name: &str, active: bool, as_json: bool) -> R
 }
 
 async fn read(context: &Context, file: &str, as_json: bool) -> Result<(Definition, Document), Failure> {
-    let document = document::read(context, file, as_json).await?;
+    let document = document::read(context, file, as_json).await?.without(&ANSWERED);
     let definition =
         read_definition(&document.value, NameFrom::Document).map_err(|problems| document.refuse(problems))?;
     Ok((definition, document))
@@ -304,7 +304,20 @@ async fn report(context: &Context, store: &Store, name: &str, as_json: bool, don
         return print_json(&document);
     }
     let (name, version, status) = (printable(name), document.version, word(&document.status));
-    print_line(&format!("campaign {name} {done}; version {version}, status {status}"))
+    print_line(&format!("campaign {name} {done}; version {version}, status {status}"))?;
+    note_reward(context, store, &document.definition).await
+}
+
+/// Notes that rewards have to wait: the campaign that they come from may be created later, but its name may also be wrong.
+async fn note_reward(context: &Context, store: &Store, definition: &Definition) -> Result<(), Failure> {
+    let terms = definition.referral.as_ref();
+    let Some(reward) = terms.and_then(|terms| terms.reward_campaign.as_deref()) else { return Ok(()) };
+    let found = context.with_retries(async || store.find_campaign(reward).await).await?;
+    if found.is_none_or(|found| found.definition.kind != Kind::Restricted) {
+        let reward = printable(reward);
+        context.note(&format!("note: there is no restricted campaign {reward}; rewards wait until there is one"));
+    }
+    Ok(())
 }
 
 fn change_arguments(file: &str, version: u32) -> String {

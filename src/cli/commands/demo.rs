@@ -10,13 +10,14 @@ use serde::Serialize;
 use crate::cli::support::context::Context;
 use crate::cli::support::demo::{begin, detail_of, failed, found, way_out};
 use crate::cli::support::failure::Failure;
-use crate::cli::support::requests::{day, from_to};
+use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::{counted, grouped};
 use codemint_campaigns::demo::filling::{Filled, Filling};
 use codemint_codes::text::printable;
 use codemint_offers::demo::orders::Orders;
 use codemint_offers::demo::settings::{DAYS, DemoSettings, REDEMPTIONS_MAX, REDEMPTIONS_MIN, REDEMPTIONS_USUAL};
+use codemint_offers::report::day::read_day;
 use codemint_store::connection::store::{Access, Store};
 
 /// Fill an empty store with believable data, for screenshots, trials and load tests
@@ -40,7 +41,7 @@ pub struct Demo {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// First day after those of the demo, in UTC [default: today]
-    #[arg(long, value_name = "DATE", value_parser = day)]
+    #[arg(long, value_name = "DATE", value_parser = read_day)]
     until: Option<NaiveDate>,
     /// Approximate number of redemptions, from 100 to 1000000
     #[arg(long, value_name = "N", default_value_t = REDEMPTIONS_USUAL, value_parser = from_to::<u64>(REDEMPTIONS_MIN, REDEMPTIONS_MAX))]

@@ -129,6 +129,8 @@ impl Enqueue {
             BrokerError::Unroutable { .. } => Failure::other(format!(
                 "{error}; start a worker, which creates the queue, or import deploy/rabbitmq/definitions.json"
             )),
+            BrokerError::NotTaken | BrokerError::NotConfirmed { .. } | BrokerError::Lost { .. } => Failure::from(error)
+                .with_hint(format!("it is safe to repeat the command with --job-id {id}: the job is done once")),
             _ => Failure::from(error),
         })
     }

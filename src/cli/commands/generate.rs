@@ -144,7 +144,11 @@ impl Generate {
         let export = JobExport { context, store, jobs, target, encoding: *encoding, options: &self.options };
         export.write(!is_warned).await.map_err(|failure| {
             let export = context.command(format_args!("export {}{}", job.id, self.repeated_output()));
-            failure.with_hint(format!("the codes are in the store; write them with {export}"))
+            let hint = format!("the codes are in the store; write them with {export}");
+            if let Failure::OutputClosed = failure {
+                context.note(&format!("note: standard output was closed before the last code; {hint}"));
+            }
+            failure.with_hint(hint)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::one_line;
 use crate::cli::support::terminal::{print_json, print_line, print_report};
-use crate::cli::support::text::counted;
+use crate::cli::support::text::{counted, time};
 use codemint_codes::identity::{IDENTITY_LENGTH_MAX, check_identity};
 use codemint_codes::text::printable;
 use codemint_offers::campaign::status::Status;
@@ -108,7 +108,7 @@ impl OwnCodeDocument {
         format!(
             "{:<9}  {left:>13}  {:<24}  {}  {}",
             word(&self.status),
-            self.issued_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            time(self.issued_at),
             printable(&self.code),
             printable(&self.campaign)
         )

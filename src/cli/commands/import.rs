@@ -48,7 +48,7 @@ const RUN_CODES: u32 = 50_000;
   codemint import rows.txt --no-header --column 2 --delimiter ';'
   zcat codes.gz | codemint import -
 
-An import cannot be taken back, so try --dry-run first. Input that does not look like codes is refused with \
+Try --dry-run first; `codemint jobs withdraw` takes an import back. Input that does not look like codes is refused with \
 the command that reads it. Text may be UTF-8, or UTF-16 with a byte order mark. Codes are folded to upper \
 case. Blanks around a code and a pair of quotation marks around a whole line are cut off and counted. \
 A quotation mark that is not closed, or is followed by text, is an error, and nothing is stored.

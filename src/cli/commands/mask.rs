@@ -44,7 +44,8 @@ impl MaskCommand {
   codemint mask explain 'MY_LITTLE_PROMO????##' --count 1000000
   codemint mask explain 'VIP-[:safe:]{10}' --samples 3 --json
 
-With --count, the exit code is 3 if the mask has fewer codes.")]
+With --count, the exit code is 3 if the mask has fewer codes. The command opens no store: codes that are minted or \
+reserved there are not considered.")]
 pub struct Explain {
     /// Mask to explain
     mask: String,
@@ -115,7 +116,8 @@ impl fmt::Display for Explained {
         let Some(plan) = &explanation.plan else { return Ok(()) };
         let count = counted(plan.count.into(), "code");
         if !plan.feasible {
-            return write!(f, "\n{count}: not feasible, the mask has fewer");
+            let without = if explanation.allowed.is_some() { " without a denied word" } else { "" };
+            return write!(f, "\n{count}: not feasible, the mask has fewer{without}");
         }
         let guesses = match plan.guesses_a_hit.round() as u128 {
             0 | 1 => "more than 1 guess in 2".to_owned(),

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::support::age::age;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::pruning::Pruning;
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::counted;
+use crate::cli::support::text::{counted, time};
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::upkeep::pruning::{Prunable, PrunableRow};
 
@@ -31,15 +31,8 @@ removed by their own age; `redemption prune` removes redemptions. It also remove
 identities that are older than a day and have no job: their command was killed. Freed space is \
 reused; files do not shrink. In PostgreSQL, autovacuum frees the space.")]
 pub struct Prune {
-    /// Minimum time since the end of a job in hours, days or weeks, such as 12h, 90d or 4w
-    #[arg(long, value_name = "AGE", value_parser = age)]
-    older_than: TimeDelta,
-    /// Only report what would be removed
-    #[arg(long)]
-    dry_run: bool,
-    /// Report as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    pruning: Pruning,
 }
 
 /// The report of what was removed, or would be.
@@ -65,22 +58,21 @@ struct Pruned {
 
 impl Prune {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let too_long = || Failure::usage("--older-than reaches back before all calendars; choose a shorter time");
-        let ended_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
+        let ended_before = self.pruning.before()?;
         let store = context.open_store(Access::Existing).await?;
-        let mut pruned = Pruned::new(self.dry_run, ended_before);
+        let mut pruned = Pruned::new(self.pruning.dry_run, ended_before);
         for what in [Prunable::Events, Prunable::Filters] {
             self.prune(context, &store, what, ended_before, &mut pruned).await?;
         }
         self.prune_lists(context, &store, &mut pruned).await?;
-        print_report(self.json, &pruned)
+        print_report(self.pruning.json, &pruned)
     }
 
     /// Removes lists of identities that no job has: a process was killed before their jobs were accepted.
     async fn prune_lists(&self, context: &Context, store: &Store, pruned: &mut Pruned) -> Result<(), Failure> {
         let Some(stored_before) = Utc::now().checked_sub_signed(LIST_AGE_MIN) else { return Ok(()) };
         let list = async || match store.list_abandoned_lists(stored_before).await {
-            Err(error) if error.is_denied() && self.dry_run => Ok(None),
+            Err(error) if error.is_denied() && self.pruning.dry_run => Ok(None),
             lists => lists.map(Some),
         };
         let lists = context.with_retries(list).await?;
@@ -91,7 +83,7 @@ impl Prune {
         }
         for list in lists.unwrap_or_default() {
             context.stop.check(|| format!("stopped; {pruned}"))?;
-            if self.dry_run || context.with_retries(async || store.prune_list(&list).await).await? {
+            if self.pruning.dry_run || context.with_retries(async || store.prune_list(&list).await).await? {
                 pruned.lists += 1;
                 pruned.bytes += list.bytes;
             }
@@ -114,7 +106,7 @@ impl Prune {
             let mut rows = context.with_retries(list).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after_no = last.no;
-            if !self.dry_run {
+            if !self.pruning.dry_run {
                 let removed = context.with_retries(async || store.prune(what, &rows).await).await?;
                 rows.retain(|row| removed.contains(&row.no));
             }
@@ -125,10 +117,9 @@ impl Prune {
 
 impl Pruned {
     fn new(dry_run: bool, ended_before: DateTime<Utc>) -> Self {
-        let ended_before = ended_before.to_rfc3339_opts(SecondsFormat::Millis, true);
         Self {
             dry_run,
-            ended_before,
+            ended_before: time(ended_before),
             jobs: 0,
             events: 0,
             filters: 0,

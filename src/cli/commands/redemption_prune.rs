@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::support::age::age;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::pruning::Pruning;
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::counted;
+use crate::cli::support::text::{counted, time};
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::redemptions::definition_cache::DefinitionCache;
 
@@ -25,15 +25,8 @@ repeated after its redemption was removed is a new request: choose an age beyond
 code or per identity that is introduced later does not count removed redemptions. The audit log records how many were \
 removed. Freed space is reused; files do not shrink.")]
 pub struct Prune {
-    /// Minimum time since the end of a redemption, or since a click, in hours, days or weeks, such as 12h, 400d or 57w
-    #[arg(long, value_name = "AGE", value_parser = age)]
-    older_than: TimeDelta,
-    /// Only report what would be removed
-    #[arg(long)]
-    dry_run: bool,
-    /// Report as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    pruning: Pruning,
 }
 
 /// The report of what was removed, or would be.
@@ -50,19 +43,18 @@ struct Pruned {
 
 impl Prune {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let too_long = || Failure::usage("--older-than reaches back before all calendars; choose a shorter time");
-        let ended_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
+        let ended_before = self.pruning.before()?;
         let store = context.open_store(Access::Existing).await?;
-        let shown = ended_before.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut pruned = Pruned { dry_run: self.dry_run, ended_before: shown, redemptions: 0, clicks: 0 };
-        if self.dry_run {
+        let mut pruned =
+            Pruned { dry_run: self.pruning.dry_run, ended_before: time(ended_before), redemptions: 0, clicks: 0 };
+        if self.pruning.dry_run {
             let count = async || store.count_prunable_redemptions(ended_before).await;
             pruned.redemptions = context.with_retries(count).await?;
             pruned.clicks = context.with_retries(async || store.count_prunable_clicks(ended_before).await).await?;
         } else {
             prune(context, &store, ended_before, &mut pruned).await?;
         }
-        print_report(self.json, &pruned)
+        print_report(self.pruning.json, &pruned)
     }
 }
 

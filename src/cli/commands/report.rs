@@ -9,11 +9,11 @@ use crate::cli::commands::recount::Recount;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
-use crate::cli::support::requests::day;
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
 use codemint_offers::report::chart::{CHART_DAYS_MAX, Series};
+use codemint_offers::report::day::read_day;
 use codemint_offers::report::document::{ReportAmounts, ReportRow};
 use codemint_offers::report::figures::Subject;
 use codemint_server::{chart, report_csv};
@@ -58,10 +58,10 @@ impl ReportCommand {
 #[derive(Debug, Args)]
 pub struct Rows {
     /// First day, such as 2027-03-01, in the zone of each campaign
-    #[arg(long, value_name = "DAY", value_parser = day)]
+    #[arg(long, value_name = "DAY", value_parser = read_day)]
     from: Option<NaiveDate>,
     /// Last day
-    #[arg(long, value_name = "DAY", value_parser = day)]
+    #[arg(long, value_name = "DAY", value_parser = read_day)]
     to: Option<NaiveDate>,
     /// Only facts of this campaign
     #[arg(long, value_name = "NAME")]

@@ -13,6 +13,7 @@ use crate::cli::support::text::grouped;
 use codemint_codes::text::printable;
 use codemint_offers::condition::document::SegmentDocument;
 use codemint_offers::read::condition::read_segment;
+use codemint_store::campaigns::segments::PutSegment;
 use codemint_store::connection::store::{Access, Store};
 
 /// The number of segments read per query.
@@ -64,11 +65,11 @@ impl Set {
         let document = document::read(context, &self.file, self.json).await?;
         read_segment(&document.value).map_err(|problems| document.refuse(problems))?;
         let store = context.open_store(Access::CreateFile).await?;
-        let is_new = context.with_retries(async || store.put_segment(&self.name, &document.value).await).await?;
+        let put = context.with_retries(async || store.put_segment(&self.name, &document.value, None).await).await?;
         if self.json {
             return print_json(&find(context, &store, &self.name).await?);
         }
-        let done = if is_new { "was created" } else { "has a new condition" };
+        let done = if put == PutSegment::Created { "was created" } else { "has a new condition" };
         print_line(&format!("segment {} {done}", printable(&self.name)))
     }
 }

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::support::age::age;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
+use crate::cli::support::pruning::Pruning;
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::counted;
+use crate::cli::support::text::{counted, time};
 use codemint_store::connection::store::{Access, Store};
 
 /// Remove triggers that came long ago, with what became of them
@@ -24,15 +24,8 @@ A trigger that is sent again after it was removed is a new trigger: campaigns th
 all others decide anew. Choose an age beyond all retries. Referrals and referrers are never removed. The audit log records how many \
 triggers were removed. Freed space is reused; files do not shrink.")]
 pub struct Prune {
-    /// Minimum time since a trigger came in hours, days or weeks, such as 12h, 400d or 57w
-    #[arg(long, value_name = "AGE", value_parser = age)]
-    older_than: TimeDelta,
-    /// Only report what would be removed
-    #[arg(long)]
-    dry_run: bool,
-    /// Report as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    pruning: Pruning,
 }
 
 /// The report of what was removed, or would be.
@@ -47,13 +40,11 @@ struct Pruned {
 
 impl Prune {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let too_long = || Failure::usage("--older-than reaches back before all calendars; choose a shorter time");
-        let came_before = Utc::now().checked_sub_signed(self.older_than).ok_or_else(too_long)?;
+        let came_before = self.pruning.before()?;
         let store = context.open_store(Access::Existing).await?;
-        let shown = came_before.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut pruned = Pruned { dry_run: self.dry_run, came_before: shown, triggers: 0 };
+        let mut pruned = Pruned { dry_run: self.pruning.dry_run, came_before: time(came_before), triggers: 0 };
         prune(context, &store, came_before, &mut pruned).await?;
-        print_report(self.json, &pruned)
+        print_report(self.pruning.json, &pruned)
     }
 }
 

@@ -39,7 +39,7 @@ const DRAINED_LOOKS: u32 = 3;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint --store postgres://mint@db/shop worker
-  CODEMINT__AMQP__URL=amqp://worker@broker/ codemint --store postgres://mint@db/shop worker
+  CODEMINT__AMQP__URL=amqp://worker@broker codemint --store postgres://mint@db/shop worker
   codemint worker --drain
 
 Any number of workers may share a store; they share jobs chunk by chunk. On SIGTERM a worker finishes \
@@ -160,7 +160,7 @@ impl Running {
             }
             Err(_elapsed) => {
                 tracing::warn!(
-                    "the current chunks did not end in time and were dropped; other workers mint them; raise \
+                    "the current chunks did not end in time and were dropped; the next worker mints them again; raise \
                      worker.shutdown_seconds to leave more time"
                 );
                 // A return would wait for the unfinished work of the runtime.

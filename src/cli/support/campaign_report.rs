@@ -41,10 +41,10 @@ pub fn lines(campaign: &CampaignDocument) -> Vec<String> {
         Effect::Percent { .. } => None,
     };
     let currency = definition.limits.budget.or(amount).map(|money| money.currency);
-    let discount_given = match currency {
-        Some(currency) => Money { amount: counts.discount, currency }.to_string(),
-        // Of any currency that carts had.
-        None => format!("{} in minor units of currency", grouped(counts.discount.unsigned_abs().into())),
+    let discount_given = match (counts.discounts.as_slice(), currency) {
+        ([], Some(currency)) => Money { amount: 0, currency }.to_string(),
+        ([], None) => "0".to_owned(),
+        (discounts, _) => discounts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
     let mut rows = vec![
         ("campaign", definition.name.clone()),

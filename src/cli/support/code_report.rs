@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::cli::support::text::time;
 use codemint_codes::job::record::Job;
 use codemint_codes::text::printable;
 use codemint_codes::typed::Missing;
@@ -99,7 +100,6 @@ impl ShownCode {
             return rows;
         };
         let or_dash = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), printable);
-        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
         let by = self.requested_by.as_deref().map(|by| format!(" by {}", printable(by))).unwrap_or_default();
         let kind = if job.kind == "import" { "imported" } else { "minted" };
         rows.extend([

@@ -42,7 +42,11 @@ pub async fn begin(context: &Context, store: &Store, detail: &str) -> Result<(),
             "the database user may not fill a store; use its owner, or a store in a file such as --store sqlite://demo.db",
         ));
     }
-    let other = "name another, empty store, such as --store sqlite://demo.db";
+    let is_example = context.config.store.file().is_some_and(|file| file.ends_with("demo.db"));
+    let other = format!(
+        "name another, empty store, such as --store sqlite://{}",
+        if is_example { "demo-2.db" } else { "demo.db" }
+    );
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let refusal = match context.with_retries(async || store.begin_demo(detail).await).await? {
         BeginDemo::Begun => return Ok(()),

@@ -11,7 +11,7 @@ use crate::cli::support::input;
 use crate::cli::support::terminal::print_json;
 use crate::cli::support::text::{counted, grouped};
 use codemint_codes::text::printable;
-use codemint_codes::wire::fields::{Repeated, find_repeated};
+use codemint_codes::wire::fields::find_repeated;
 use codemint_offers::problem::Problem;
 
 /// The largest document, in bytes.
@@ -64,7 +64,7 @@ pub async fn read(context: &Context, path: &str, as_json: bool) -> Result<Docume
         Ok(value) => {
             let document = Document { value, path: path.to_owned(), as_json };
             match find_repeated(text) {
-                Some(repeated) => Err(document.refuse(vec![problem_of(&repeated)])),
+                Some(repeated) => Err(document.refuse(vec![Problem::repeated(&repeated)])),
                 None => Ok(document),
             }
         }
@@ -72,14 +72,15 @@ pub async fn read(context: &Context, path: &str, as_json: bool) -> Result<Docume
     }
 }
 
-/// Programs take the first or the last of two fields of the same name, so neither is the intended one for certain.
-fn problem_of(repeated: &Repeated) -> Problem {
-    let Repeated { line, column, .. } = repeated;
-    let message = format!("the field occurs twice, again at line {line} column {column}; write it once");
-    Problem { field: repeated.pointer(), message }
-}
-
 impl Document {
+    /// Returns the document without these fields, which only answers have: what a command prints may be changed and read again.
+    pub fn without(mut self, fields: &[&str]) -> Self {
+        if let Value::Object(document) = &mut self.value {
+            document.retain(|name, _| !fields.contains(&name.as_str()));
+        }
+        self
+    }
+
     /// Returns the failure of a document with these problems, and reports them for programs if that was requested.
     pub fn refuse(&self, problems: Vec<Problem>) -> Failure {
         refuse(&input::shown(&self.path), self.as_json, problems)

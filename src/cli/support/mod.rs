@@ -43,4 +43,5 @@ pub(super) mod signals;
 pub(super) mod terminal;
 pub(super) mod text;
 pub(super) mod age;
+pub(super) mod pruning;
 pub(super) mod demo;

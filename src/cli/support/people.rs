@@ -1,6 +1,6 @@
 //! People of the console, for commands.
 
-use chrono::Utc;
+use chrono::{SubsecRound, Utc};
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
@@ -20,7 +20,7 @@ pub fn print_invitation(
 ) -> Result<(), Failure> {
     let invitation = invitation_path(token);
     let printed = if as_json {
-        let (login, role, expires_at) = (user.login.clone(), user.role, Utc::now() + INVITATION_END);
+        let (login, role, expires_at) = (user.login.clone(), user.role, (Utc::now() + INVITATION_END).trunc_subsecs(3));
         print_json(&InvitedDocument { login, role, invitation, expires_at })
     } else {
         print_line(&invitation)

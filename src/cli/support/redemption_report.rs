@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use crate::cli::support::campaign_report::word;
-use crate::cli::support::text::{counted, grouped};
+use crate::cli::support::text::{counted, grouped, time};
 use codemint_codes::identity::FORGOTTEN;
 use codemint_codes::text::printable;
 use codemint_offers::money::Money;
@@ -137,10 +136,6 @@ fn total(discount: &DiscountDocument) -> String {
 
 fn money(discount: &DiscountDocument, amount: i64) -> String {
     Money { currency: discount.currency, amount }.to_string()
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Lines of a name and a value each.

@@ -1,6 +1,5 @@
 //! Requests for codes: their counts and masks, and the jobs that the store makes of them.
 
-use chrono::NaiveDate;
 use uuid::Uuid;
 
 use crate::cli::support::context::Context;
@@ -115,11 +114,6 @@ fn check_name(of: &str, name: &str) -> Result<(), Failure> {
 /// Parses a count. The type is wider than any allowed count, so that a later check can name what is wrong with it.
 pub fn whole_number(text: &str) -> Result<i128, String> {
     text.parse().map_err(|_| "write a whole number in digits, such as 50000".to_owned())
-}
-
-/// Parses a day.
-pub fn day(text: &str) -> Result<NaiveDate, String> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_not_a_day| "write a day such as 2027-03-01".to_owned())
 }
 
 /// Returns a parser of whole numbers from `min` to `max`.

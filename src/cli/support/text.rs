@@ -2,7 +2,13 @@
 
 use std::path::Path;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use codemint_codes::text::{plural, printable};
+
+/// Formats a time to the millisecond.
+pub fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
 
 /// Formats the campaign of a job within a sentence.
 pub fn campaign_text(campaign: Option<&str>) -> String {

@@ -4,8 +4,8 @@ import { randomUUID } from 'node:crypto';
 import createClient from 'openapi-fetch';
 import type { components, paths } from './schema.js';
 
-const { CODEMINT_URL, CODEMINT_KEY } = process.env;
-const api = createClient<paths>({ baseUrl: CODEMINT_URL, headers: { Authorization: `Bearer ${CODEMINT_KEY}` } });
+const { CODEMINT_API_URL, CODEMINT_KEY } = process.env;
+const api = createClient<paths>({ baseUrl: CODEMINT_API_URL, headers: { Authorization: `Bearer ${CODEMINT_KEY}` } });
 
 type Answer<Data> = { data?: Data; error?: components['schemas']['Problem']; response: Response };
 

@@ -117,18 +117,27 @@ impl Peer {
         taken.expect("a queue").map(|message| Message::from(message.delivery))
     }
 
-    /// Takes one message from a queue as soon as there is one.
+    /// Takes one message from a queue as soon as there is one. The next one may be returned to the queue a moment later.
     pub async fn take(&self, queue: &str) -> Message {
+        self.take_in_order(queue, 1).await.pop().expect("a message")
+    }
+
+    /// Takes messages from a queue as they come.
+    pub async fn take_in_order(&self, queue: &str, count: usize) -> Vec<Message> {
         let channel = self.channel().await;
         let options = BasicConsumeOptions::default();
         channel.basic_qos(1, BasicQosOptions::default()).await.expect("a prefetch of one");
         let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await;
         let mut consumer = consuming.expect("a consumer");
-        let delivery = within_deadline("a message", consumer.next()).await.expect("a queue").expect("a message");
-        assert!(delivery.ack(BasicAckOptions::default()).await.expect("an acknowledgement"));
-        // The broker answers this after it has seen the acknowledgement.
+        let mut taken = Vec::with_capacity(count);
+        while taken.len() < count {
+            let delivery = within_deadline("a message", consumer.next()).await.expect("a queue").expect("a message");
+            assert!(delivery.ack(BasicAckOptions::default()).await.expect("an acknowledgement"));
+            taken.push(Message::from(delivery));
+        }
+        // The broker answers this after it has seen the acknowledgements.
         channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.expect("an end");
-        Message::from(delivery)
+        taken
     }
 
     pub async fn purge(&self, queue: &str) {

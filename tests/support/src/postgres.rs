@@ -56,9 +56,7 @@ impl Server {
         let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory").keep();
         give_to_postgres(&directory);
         let at = directory.display();
-        let initdb = binaries.join("initdb");
-        let locale = "-E UTF8 --locale-provider=icu --icu-locale=en-US --locale=C.UTF-8";
-        run(&format!("{} -D {at}/server -U postgres -A trust {locale} --no-sync", initdb.display()), &directory);
+        run(&format!("cp -r {}/server {at}/server", new_cluster(&binaries).display()), &directory);
         let port = reserved_port();
         let fsync = if setup.durability == Durability::Full { "on" } else { "off" };
         let settings = setup.settings.replace("{directory}", &at.to_string());
@@ -227,6 +225,22 @@ pub fn binaries() -> PathBuf {
     newest
         .cloned()
         .expect("PostgreSQL's server programs; ./tests/run installs them, CODEMINT_TEST_POSTGRES_URL names a server")
+}
+
+/// Returns the directory of a cluster that was never started, for copying: `initdb` takes ten times as long. It is removed with this
+/// process.
+fn new_cluster(binaries: &Path) -> &'static Path {
+    static CLUSTER: OnceLock<(PathBuf, Child)> = OnceLock::new();
+    let (directory, _watcher) = CLUSTER.get_or_init(|| {
+        let directory = tempfile::Builder::new().prefix("codemint-test-").tempdir().expect("a directory").keep();
+        give_to_postgres(&directory);
+        let watcher = watch(binaries, &directory);
+        let (at, initdb) = (directory.display(), binaries.join("initdb"));
+        let locale = "-E UTF8 --locale-provider=icu --icu-locale=en-US --locale=C.UTF-8";
+        run(&format!("{} -D {at}/server -U postgres -A trust {locale} --no-sync", initdb.display()), &directory);
+        (directory, watcher)
+    });
+    directory
 }
 
 fn append(path: &Path, text: &str) {

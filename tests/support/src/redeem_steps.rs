@@ -1,6 +1,7 @@
 //! Steps that tests of redemptions share: campaigns with their codes, requests, and the oracle of limits and sums.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use codemint_campaigns::answers::Redeemed;
 use codemint_codes::identity::IdentityKey;
@@ -11,9 +12,10 @@ use codemint_offers::redemption::request::Request;
 use codemint_offers::verdict::reason::ReasonCode;
 use codemint_store::campaigns::changes::CreateCampaign;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::engine_steps::{put_request, request, run};
-use crate::stores::TestStore;
+use crate::stores::{Kind, TestStore};
 
 /// A definition with 10 percent off the order, changed by `fields`.
 pub fn definition(name: &str, kind: &str, mask: &str, fields: &Value) -> Value {
@@ -78,6 +80,18 @@ pub fn reasons(answer: &Redeemed) -> Vec<ReasonCode> {
         Redeemed::Refused(reasons) => reasons.iter().map(|reason| reason.code).collect(),
         other => panic!("{other:?}"),
     }
+}
+
+/// Moves the deadline of a hold to this instant, which differs from the times of what was made before and of what is made afterwards.
+pub async fn make_overdue(place: &TestStore, id: Uuid) {
+    let moment = Duration::from_millis(2);
+    tokio::time::sleep(moment).await;
+    let (now, id) = match place.kind {
+        Kind::Sqlite => ("strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", format!("x'{}'", id.simple())),
+        Kind::Postgres => ("date_trunc('milliseconds', clock_timestamp())", format!("'{id}'")),
+    };
+    place.execute(&format!("update redemptions set expires_at = {now} where id = {id}")).await;
+    tokio::time::sleep(moment).await;
 }
 
 /// Panics with the violations that [`find_wrong_redemptions`] finds.

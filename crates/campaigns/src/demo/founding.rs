@@ -26,7 +26,7 @@ pub async fn create_segments(store: &Store, settings: &DemoSettings) -> Result<(
     for segment in segments(settings) {
         if let Some(tree) = &segment.tree {
             read_segment(tree).map_err(|problems| DemoError::of_problems(segment.name, &problems))?;
-            store.put_segment(segment.name, tree).await?;
+            store.put_segment(segment.name, tree, None).await?;
         }
         if !segment.members.is_empty() {
             let batches: Vec<Vec<String>> = segment.members.chunks(MEMBERS_AT_ONCE).map(<[String]>::to_vec).collect();
@@ -49,7 +49,7 @@ pub async fn create_rules(store: &Store, settings: &DemoSettings) -> Result<(), 
     for planned in affiliate_rules(settings) {
         let name = planned.name;
         let rule = read_rule(name, &planned.document).map_err(|problems| DemoError::of_problems(name, &problems))?;
-        match store.put_affiliate_rule(&rule).await? {
+        match store.put_affiliate_rule(&rule, None).await? {
             PutRule::Created => {}
             other => return Err(DemoError::Plan(format!("rule {name} was not created: {other:?}"))),
         }

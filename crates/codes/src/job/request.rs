@@ -55,6 +55,8 @@ pub enum RequestError {
     EasyToGuess { odds: u64, limit: u64 },
     #[error("the campaign name has {0} characters; at most {CAMPAIGN_LENGTH_MAX} are allowed")]
     CampaignTooLong(usize),
+    #[error("the campaign name is {0}, which browsers take out of addresses; write another one")]
+    CampaignDots(String),
     #[error("the campaign name is empty or contains control characters; write plain text or leave it out")]
     CampaignNotText,
     #[error(
@@ -81,7 +83,7 @@ impl RequestError {
             Self::CountAboveLimit { .. } => "count_above_limit",
             Self::CountAboveKeyspace { .. } => "keyspace_too_small",
             Self::EasyToGuess { .. } => "easy_to_guess",
-            Self::CampaignTooLong(_) | Self::CampaignNotText => "invalid_campaign",
+            Self::CampaignTooLong(_) | Self::CampaignDots(_) | Self::CampaignNotText => "invalid_campaign",
             Self::Note => "invalid_note",
             Self::NoCheckKey => "no_check_key",
             Self::ChunkSize(_) | Self::TooManyChunks { .. } => "invalid_chunk_size",
@@ -181,6 +183,9 @@ pub fn check_campaign(name: &str) -> Result<(), RequestError> {
     }
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(RequestError::CampaignNotText);
+    }
+    if name == "." || name == ".." {
+        return Err(RequestError::CampaignDots(name.to_owned()));
     }
     Ok(())
 }

@@ -71,6 +71,7 @@ fn read_kind(text: &[u8]) -> Result<&'static str, FieldsError> {
         Ok(kind) => Ok(kind),
         // The visitor below has no other error of its own.
         Err(at) if at.classify() == Category::Data => {
+            path.reverse();
             Err(FieldsError::Repeated(Repeated { path, line: at.line(), column: at.column() }))
         }
         Err(error) => Err(FieldsError::NotJson(error)),
@@ -96,8 +97,8 @@ pub(super) const BOOLEAN: &str = "a boolean";
 const ARRAY: &str = "an array";
 const OBJECT: &str = "an object";
 
-/// Visits a whole value, fails at the second of two equal names of an object, and returns the kind of the value. `path`
-/// is the way to the value, and at a failure the way to the second name.
+/// Visits a whole value, fails at the second of two equal names of an object, and returns the kind of the value. A failure leaves
+/// in `path` the way back from the second name.
 struct DistinctNames<'p> {
     path: &'p mut Vec<String>,
 }
@@ -148,26 +149,31 @@ impl<'de> Visitor<'de> for DistinctNames<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<&'static str, A::Error> {
-        for number in 0_usize.. {
-            self.path.push(number.to_string());
-            if items.next_element_seed(self.inner())?.is_none() {
-                break;
+        let mut number = 0_usize;
+        loop {
+            match items.next_element_seed(self.inner()) {
+                Ok(Some(_kind)) => number += 1,
+                Ok(None) => return Ok(ARRAY),
+                Err(error) => {
+                    self.path.push(number.to_string());
+                    return Err(error);
+                }
             }
-            self.path.pop();
         }
-        self.path.pop();
-        Ok(ARRAY)
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<&'static str, A::Error> {
         let mut names = BTreeSet::new();
         while let Some(name) = fields.next_key::<String>()? {
-            self.path.push(name.clone());
-            if !names.insert(name) {
-                return Err(A::Error::custom("a name occurs twice"));
+            let kind = match names.contains(&name) {
+                true => Err(A::Error::custom("a name occurs twice")),
+                false => fields.next_value_seed(self.inner()),
+            };
+            if let Err(error) = kind {
+                self.path.push(name);
+                return Err(error);
             }
-            fields.next_value_seed(self.inner())?;
-            self.path.pop();
+            names.insert(name);
         }
         Ok(OBJECT)
     }

@@ -39,6 +39,9 @@ fn blanks_case_separators_and_look_alikes_do_not_matter() {
         ("A-O1-I2", "A####", "A0112"),
         ("\u{ff21}\u{ff11}\u{200b}234\u{feff}", "A####", "A1234"),
         ("a1.2/3_4", "A####", "A1234"),
+        // Cyrillic and Greek letters.
+        ("\u{440}\u{410}\u{420}\u{422}\u{423}20", "PAPTY##", "PAPTY20"),
+        ("\u{3a4}\u{391}\u{39a}\u{395}-\u{41e}1", "TAKE-##", "TAKE-01"),
         ("1 2 3 xyz", "-#.#/#???", "-1.2/3XYZ"),
     ] {
         let spellings = typed(text).spellings(&[known(mask)]);

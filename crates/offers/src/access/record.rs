@@ -1,6 +1,7 @@
 //! A key as it is stored, and whether it may be used.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use codemint_codes::wire::audit::LATEST;
 use schemars::JsonSchema;
 use serde::Serialize;
 use strum::IntoStaticStr;
@@ -17,10 +18,6 @@ pub const KEYS_MAX: u64 = 10_000;
 
 /// The uses of a key are noted at most once in this time, so that a busy key costs no writes.
 pub const USE_NOTED_EVERY: TimeDelta = TimeDelta::hours(1);
-
-/// The last instant at which a key may expire: the end of the year 9999. Later times have five digits, and do not sort as
-/// texts.
-const EXPIRES_AT_MAX: DateTime<Utc> = DateTime::from_timestamp(253_402_300_799, 0).expect("a time");
 
 /// Everything about a key but the key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,5 +109,5 @@ pub fn check_key_expiry(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Result
     if expires_at <= now {
         return Err(KeyError::ExpiresInThePast(expires_at));
     }
-    if expires_at > EXPIRES_AT_MAX { Err(KeyError::ExpiresTooLate) } else { Ok(()) }
+    if expires_at > LATEST { Err(KeyError::ExpiresTooLate) } else { Ok(()) }
 }

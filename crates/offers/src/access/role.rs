@@ -31,7 +31,7 @@ pub enum Permission {
     EditCampaigns,
     /// Ordering codes, uploading lists of identities, cancelling jobs.
     OrderCodes,
-    /// Downloading codes.
+    /// Downloading codes, and seeing masks: a mask may be a code.
     ReadCodes,
     /// Looking a code up.
     FindCodes,

@@ -30,6 +30,18 @@ pub struct Details {
     pub note: Option<String>,
 }
 
+impl Details {
+    /// Returns these details, with those of `before` where there are none.
+    #[must_use]
+    pub fn or(self, before: Self) -> Self {
+        Self {
+            affiliate: self.affiliate.or(before.affiliate),
+            promotion: self.promotion.or(before.promotion),
+            note: self.note.or(before.note),
+        }
+    }
+}
+
 /// The reason why a text is no reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {

@@ -10,8 +10,10 @@ pub struct Taken {
     pub redeemed: u64,
     /// The number of codes that are issued to identities.
     pub issued: u64,
-    /// The sum of the discounts, in minor units of the budget's currency.
+    /// The sum of the discounts in the currency of the budget so far, or of the new one if there was none, in minor units.
     pub budget: u64,
+    /// The sum of the discounts in the currency of the new budget if that of the budget so far is another one, in minor units.
+    pub other_budget: u64,
     /// The number of uses of the code with most of them.
     pub per_code: u64,
     /// The number of uses by the identity with most of them.
@@ -45,8 +47,10 @@ pub fn check_change(old: &Definition, new: &Definition, taken: &Taken) -> Vec<Pr
         }
     }
     if let Some(budget) = limits.budget {
-        let spent = taken.budget;
-        if old.limits.budget.is_some_and(|old| old.currency != budget.currency) && spent > 0 {
+        let is_other = old.limits.budget.is_some_and(|old| old.currency != budget.currency);
+        let spent = if is_other { taken.other_budget } else { taken.budget };
+        if is_other && taken.budget > 0 {
+            let spent = taken.budget;
             wrong("/limits/budget/currency", format!("{spent} of the budget are spent; keep its currency"));
         } else if budget.amount.unsigned_abs() < spent {
             wrong("/limits/budget/amount", format!("{spent} are spent already; write {spent} or more"));

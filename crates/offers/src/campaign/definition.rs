@@ -97,6 +97,14 @@ pub struct Definition {
     pub offer: Offer,
 }
 
+impl Definition {
+    /// Returns the names of the segments that the campaign and its condition ask about. An expression may ask about others.
+    pub fn named_segments(&self) -> BTreeSet<&str> {
+        let of_condition = self.condition.iter().flat_map(Predicate::segments);
+        self.segments.iter().map(String::as_str).chain(of_condition).collect()
+    }
+}
+
 /// Who may use the codes of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]

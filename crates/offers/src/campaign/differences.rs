@@ -25,6 +25,13 @@ pub fn differences(before: &Definition, after: &Definition) -> Vec<Difference> {
     found
 }
 
+/// Hides the masks in differences, for people who may not see masks: the change itself stays.
+pub fn hide_masks(differences: &mut [Difference]) {
+    for difference in differences.iter_mut().filter(|difference| difference.field == "mask") {
+        (difference.before, difference.after) = ("hidden".to_owned(), "hidden".to_owned());
+    }
+}
+
 fn compare(field: &str, before: &Value, after: &Value, found: &mut Vec<Difference>) {
     if before == after {
         return;

@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::campaign::definition::Definition;
 use crate::campaign::status::{Counts, Status};
 
+/// The fields that only answers have.
+pub const ANSWERED: [&str; 4] = ["version", "status", "counts", "created_at"];
+
 /// The document of a campaign.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CampaignDocument {

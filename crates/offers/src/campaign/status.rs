@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::campaign::definition::{Definition, Kind};
+use crate::money::Money;
 
 /// The status of a campaign, as people see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -18,7 +19,7 @@ pub enum Status {
 }
 
 /// What a campaign has used up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Counts {
     /// The number of codes.
     pub codes: u64,
@@ -28,8 +29,11 @@ pub struct Counts {
     pub held: u64,
     /// The number of redemptions that count and are not held.
     pub redeemed: u64,
-    /// The sum of the discounts that count, those held included, in minor units of the budget's currency.
+    /// The sum of the discounts that count, those held included, in minor units of the budget's currency, or without a budget of the only
+    /// currency; 0 if there are several.
     pub discount: i64,
+    /// The sum of the discounts that count, those held included, in each currency.
+    pub discounts: Vec<Money>,
 }
 
 /// Returns the status at an instant. If several apply, the first of these does: expired, off, scheduled, exhausted, active.

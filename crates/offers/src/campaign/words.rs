@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, FixedOffset};
 
 use crate::campaign::definition::{Definition, Kind, USE_CASE_AUTOMATIC, USE_CASE_PRESET, is_trigger};
-use crate::discount::rule::{Selector, Target};
+use crate::discount::rule::{Effect, Selector, Target};
 use crate::referral::template::discount;
+use crate::text::grouped;
 
 /// The maximum number of names in a list; the others are counted.
 const NAMES_MAX: usize = 5;
 
-/// Returns sentences that say what a campaign does: what it takes off, who may use it, when, and how often.
-pub fn describe(definition: &Definition) -> Vec<String> {
-    let mut sentences = vec![what(definition), who(definition), when(definition)];
+/// Returns sentences that say what a campaign does: what it takes off, who may use it, when, and how often. They name the mask if the
+/// reader may see it.
+pub fn describe(definition: &Definition, shows_mask: bool) -> Vec<String> {
+    let mut sentences = vec![what(definition), who(definition, shows_mask), when(definition)];
     sentences.extend(how_often(definition));
     sentences.extend(conditions(definition));
     sentences.extend(issuing(definition));
@@ -26,9 +28,22 @@ pub fn describe(definition: &Definition) -> Vec<String> {
     sentences
 }
 
+/// Returns a warning about segments that do not exist; `None` if there are none.
+pub fn warn_of_segments(missing: &BTreeSet<String>) -> Option<String> {
+    let none = match missing.len() {
+        0 => return None,
+        1 => "There is no segment",
+        _ => "There are no segments",
+    };
+    Some(format!("{none} {}: nobody belongs there, unless the shop names it in its requests.", names(missing)))
+}
+
 fn what(definition: &Definition) -> String {
     let rule = &definition.discount;
-    let off = discount(&rule.effect);
+    let off = match &rule.effect {
+        Effect::Amount(amount) => amount.grouped(),
+        percent @ Effect::Percent { .. } => discount(percent),
+    };
     let limit = |unit: &str| match rule.limit_per_order {
         0 => String::new(),
         limit => format!(", for at most {} of an order", counted(limit, unit)),
@@ -44,7 +59,7 @@ fn what(definition: &Definition) -> String {
             limit("time")
         ),
     };
-    let cap = rule.cap.map(|cap| format!(", and at most {cap} of an order")).unwrap_or_default();
+    let cap = rule.cap.map(|cap| format!(", and at most {} of an order", cap.grouped())).unwrap_or_default();
     format!("{text}{cap}.")
 }
 
@@ -66,15 +81,14 @@ fn items(selector: &Selector) -> String {
     }
 }
 
-fn who(definition: &Definition) -> String {
-    let text = match definition.kind {
-        Kind::Public => format!("Everybody can use it with the code {}", definition.mask),
-        Kind::Private => format!("The holder of a code ({}) can use it", definition.mask),
-        Kind::Restricted => {
-            format!("Each code ({}) can be used only by the identity it was issued to", definition.mask)
-        }
-    };
-    format!("{text}.")
+fn who(definition: &Definition, shows_mask: bool) -> String {
+    let mask = if shows_mask { format!(" ({})", definition.mask) } else { String::new() };
+    match definition.kind {
+        Kind::Public if shows_mask => format!("Everybody can use it with the code {}.", definition.mask),
+        Kind::Public => "Everybody can use it with its code.".to_owned(),
+        Kind::Private => format!("The holder of a code{mask} can use it."),
+        Kind::Restricted => format!("Each code{mask} can be used only by the identity it was issued to."),
+    }
 }
 
 fn when(definition: &Definition) -> String {
@@ -105,7 +119,7 @@ fn how_often(definition: &Definition) -> Vec<String> {
         sentences.push(format!("At most {} issued.", verb(limits.issued)));
     }
     if let Some(budget) = limits.budget {
-        sentences.push(format!("All discounts together are at most {budget}."));
+        sentences.push(format!("All discounts together are at most {}.", budget.grouped()));
     }
     if sentences.is_empty() {
         sentences.push("The number of its uses has no limit.".to_owned());
@@ -179,13 +193,5 @@ fn names(values: &BTreeSet<String>) -> String {
 }
 
 fn counted(count: u64, noun: &str) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    format!("{text} {noun}{}", if count == 1 { "" } else { "s" })
+    format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
 }

@@ -1,5 +1,6 @@
 //! The form of a campaign: its fields become the document that programs would send.
 
+use chrono::DateTime;
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
@@ -85,6 +86,7 @@ pub fn draft(fields: &Fields) -> Draft {
     for name in ["starts_at", "ends_at"] {
         put(&mut document, name, form.time(name, zone));
     }
+    form.check_times(&document);
     put(&mut document, "limits", Some(form.limits()));
     put(&mut document, "discount", Some(form.discount()));
     for name in ["sources", "ads", "affiliates", "segments", "use_cases"] {
@@ -163,6 +165,16 @@ impl Form<'_> {
     fn time(&mut self, field: &str, zone: Tz) -> Option<Value> {
         let unchanged = self.fields.text(&format!("{field}_exact")).parse().ok();
         self.read(field, |text| instant(text, zone, unchanged).map(|at| at.to_rfc3339()))
+    }
+
+    /// Programs name the times otherwise than the form does.
+    fn check_times(&mut self, document: &Map<String, Value>) {
+        let time = |name| DateTime::parse_from_rfc3339(document.get(name)?.as_str()?).ok();
+        if let (Some(starts_at), Some(ends_at)) = (time("starts_at"), time("ends_at"))
+            && starts_at >= ends_at
+        {
+            self.wrong("ends_at", "the campaign ends before it begins; write a time after the one in Begins");
+        }
     }
 
     /// Reads an amount and its currency, if the amount is filled in.

@@ -1,14 +1,23 @@
 //! The fields of a form, as they were sent.
 
+use chrono::{DateTime, Utc};
 use url::form_urlencoded;
+
+/// The field that carries the time of the last change of what the form was filled from.
+const CHANGED_AT: &str = "changed_at";
 
 /// The fields of a form as they were sent, several of one name included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
+    /// Reads a form that a browser sends, which writes the ends of lines as CR LF.
     pub fn parse(encoded: &[u8]) -> Self {
-        Self(form_urlencoded::parse(encoded).into_owned().collect())
+        Self(
+            form_urlencoded::parse(encoded)
+                .map(|(name, value)| (name.into_owned(), value.replace("\r\n", "\n")))
+                .collect(),
+        )
     }
 
     /// Returns the value without the blanks around it; empty if the field was not sent.
@@ -45,6 +54,15 @@ impl Fields {
         self.0.retain(|(found, _)| found != name);
         self.0.push((name.to_owned(), value.into()));
     }
+
+    /// Returns the time of the last change of what the form was filled from. Without one it is 1970, so that nothing matches it.
+    pub fn changed_at(&self) -> DateTime<Utc> {
+        self.text(CHANGED_AT).parse().unwrap_or_default()
+    }
+
+    pub fn set_changed_at(&mut self, at: DateTime<Utc>) {
+        self.set(CHANGED_AT, at.to_rfc3339());
+    }
 }
 
 impl From<Vec<(String, String)>> for Fields {
@@ -61,8 +79,24 @@ mod tests {
     fn fields_are_read_without_blanks_and_in_lines() {
         let fields = Fields::parse(b"name=+spring+&list=a%0D%0A%0D%0A+b+&on=1&tag=x&tag=y");
         assert_eq!((fields.text("name"), fields.raw("name"), fields.filled("none")), ("spring", " spring ", None));
+        assert_eq!(fields.raw("list"), "a\n\n b ");
         assert_eq!(fields.lines("list").collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(fields.all("tag").collect::<Vec<_>>(), ["x", "y"]);
         assert!(fields.is_checked("on") && !fields.is_checked("off"));
+    }
+
+    #[test]
+    fn a_form_carries_the_exact_time_of_the_last_change() {
+        for text in ["2027-03-01T10:00:00Z", "2027-03-01T10:00:00.120Z", "2027-03-01T10:00:00.123456Z"] {
+            let changed_at: DateTime<Utc> = text.parse().expect("a time");
+            let mut fields = Fields::default();
+            fields.set_changed_at(changed_at);
+            assert_eq!(fields.changed_at(), changed_at);
+        }
+        let mut fields = Fields::default();
+        for text in ["", "now"] {
+            fields.set(CHANGED_AT, text);
+            assert_eq!(fields.changed_at(), DateTime::UNIX_EPOCH);
+        }
     }
 }

@@ -18,7 +18,7 @@ pub const LINES: usize = 4;
 /// Every problem, by the name of the field.
 pub fn read_trial(fields: &Fields, without_code: &str) -> Result<Request, Vec<Problem>> {
     let mut problems = Vec::new();
-    let lines = lines(fields, &mut problems);
+    let (rows, lines): (Vec<usize>, Vec<Value>) = lines(fields, &mut problems).into_iter().unzip();
     let mut request = Map::new();
     request.insert("code".to_owned(), fields.filled("code").unwrap_or(without_code).into());
     request.extend(fields.filled("identity").map(|identity| ("identity".to_owned(), identity.into())));
@@ -38,20 +38,25 @@ pub fn read_trial(fields: &Fields, without_code: &str) -> Result<Request, Vec<Pr
         Ok(request) if problems.is_empty() => Ok(request),
         Ok(_partly_read) => Err(problems),
         Err(of_request) => {
-            problems
-                .extend(of_request.into_iter().map(|problem| Problem::new(field_of(&problem.field), problem.message)));
+            let named = |problem: Problem| Problem::new(field_of(&problem.field, &rows), problem.message);
+            problems.extend(of_request.into_iter().map(named));
             Err(problems)
         }
     }
 }
 
-/// Reads the lines of the cart that are filled in.
-fn lines(fields: &Fields, problems: &mut Vec<Problem>) -> Vec<Value> {
+/// Reads the lines of the cart that are filled in, each with the number of its row in the form.
+fn lines(fields: &Fields, problems: &mut Vec<Problem>) -> Vec<(usize, Value)> {
     let currency = Currency::from_code(&fields.text("currency").to_ascii_uppercase());
     let mut lines = Vec::new();
     for at in 0..LINES {
         let name = |column: &str| format!("{column}_{at}");
-        let Some(sku) = fields.filled(&name("sku")) else { continue };
+        let Some(sku) = fields.filled(&name("sku")) else {
+            if ["groups", "quantity", "price"].iter().any(|column| fields.filled(&name(column)).is_some()) {
+                problems.push(Problem::new(name("sku"), "name the item, or leave the whole line empty"));
+            }
+            continue;
+        };
         let mut read = |column: &str, value: Result<u64, String>| {
             value.map_err(|advice| problems.push(Problem::new(name(column), advice))).unwrap_or_default()
         };
@@ -63,18 +68,19 @@ fn lines(fields: &Fields, problems: &mut Vec<Problem>) -> Vec<Value> {
         };
         let groups = fields.text(&name("groups"));
         let groups: Vec<&str> = groups.split(',').map(str::trim).filter(|group| !group.is_empty()).collect();
-        lines.push(json!({ "sku": sku, "groups": groups, "quantity": quantity, "unit_amount": price }));
+        lines.push((at, json!({ "sku": sku, "groups": groups, "quantity": quantity, "unit_amount": price })));
     }
     lines
 }
 
-/// Returns the field that a problem of the request belongs to.
-fn field_of(pointer: &str) -> String {
+/// Returns the field that a problem of the request belongs to. `rows` has the number of the row of each line.
+fn field_of(pointer: &str, rows: &[usize]) -> String {
     let parts: Vec<&str> = pointer.split('/').skip(1).collect();
     match parts.as_slice() {
         ["cart", "lines", at, column, ..] => {
             let column = if *column == "unit_amount" { "price" } else { column };
-            format!("{column}_{at}")
+            let row = at.parse::<usize>().ok().and_then(|at| rows.get(at));
+            row.map_or_else(String::new, |row| format!("{column}_{row}"))
         }
         ["cart", "currency", ..] => "currency".to_owned(),
         ["context", name, ..] | [name, ..] => (*name).to_owned(),
@@ -118,5 +124,16 @@ mod tests {
         let form = fields(&[("currency", "EUR"), ("sku_1", "A"), ("price_1", "1.234")]);
         let problems = read_trial(&form, "NONE").expect_err("problems");
         assert_eq!(problems[0].field, "price_1");
+    }
+
+    #[test]
+    fn regression_a_line_without_an_item_is_a_problem_of_its_row() {
+        for column in ["groups", "quantity", "price"] {
+            let form = fields(&[("currency", "EUR"), ("sku_0", "A"), ("price_0", "1"), (&format!("{column}_2"), "2")]);
+            let problems = read_trial(&form, "NONE").expect_err("problems");
+            assert_eq!(problems, [Problem::new("sku_2", "name the item, or leave the whole line empty")], "{column}");
+        }
+        let form = fields(&[("currency", "EUR"), ("sku_2", "A"), ("quantity_2", "0"), ("price_2", "1")]);
+        assert_eq!(read_trial(&form, "NONE").expect_err("problems")[0].field, "quantity_2");
     }
 }

@@ -40,14 +40,19 @@ impl Origin {
     /// # Errors
     /// The name of the parameter that is longer than [`TEXT_LENGTH_MAX`] characters or has control characters.
     pub fn checked(self) -> Result<Self, &'static str> {
-        for (name, value) in [("source", &self.source), ("ad", &self.ad), ("affiliate", &self.affiliate)] {
-            let is_wrong = |text: &String| text.chars().count() > TEXT_LENGTH_MAX || text.chars().any(char::is_control);
-            if value.as_ref().is_some_and(is_wrong) {
-                return Err(name);
-            }
-        }
-        let stated = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(Self { source: stated(self.source), ad: stated(self.ad), affiliate: stated(self.affiliate) })
+        let usable = self.clone().usable();
+        let kept: Vec<&str> = usable.pairs().map(|(name, _)| name).collect();
+        let lost = self.pairs().find(|(name, value)| !value.is_empty() && !kept.contains(name)).map(|(name, _)| name);
+        lost.map_or(Ok(usable), Err)
+    }
+
+    /// Returns what a click can be counted under: nobody who follows a link can correct what others have appended to it.
+    pub fn usable(self) -> Self {
+        let is_usable = |text: &String| {
+            !text.is_empty() && text.chars().count() <= TEXT_LENGTH_MAX && !text.chars().any(char::is_control)
+        };
+        let usable = |text: Option<String>| text.filter(is_usable);
+        Self { source: usable(self.source), ad: usable(self.ad), affiliate: usable(self.affiliate) }
     }
 
     /// Returns what is stated, by name.

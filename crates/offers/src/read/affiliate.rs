@@ -1,6 +1,5 @@
 //! Reads rules for affiliates, and the details of exclusions.
 
-use chrono::Utc;
 use codemint_codes::mask::Mask;
 use serde_json::Value;
 
@@ -95,7 +94,7 @@ fn periods(node: &Node<'_>) -> Option<Vec<Period>> {
 
 fn period(node: &Node<'_>) -> Option<Period> {
     let object = node.object(&["from", "to"])?;
-    let instant = |name| object.optional(name, |node| node.instant().map(|time| time.with_timezone(&Utc)));
+    let instant = |name| object.optional(name, |node| node.instant_of_four_digits().map(|time| time.to_utc()));
     let (from, to) = (instant("from"), instant("to"));
     let period = Period { from: from?, to: to? };
     match (period.from, period.to) {

@@ -25,6 +25,8 @@ pub enum NameFrom<'a> {
     Document,
     /// A path. The document may repeat it.
     Path(&'a str),
+    /// A document that was stored, perhaps by a version of the program that allowed other names and times.
+    Stored,
 }
 
 /// The fields of a definition, in the order of the documentation.
@@ -83,8 +85,12 @@ fn definition(node: &Node<'_>, name_from: NameFrom<'_>) -> Option<Definition> {
     let purposes = [("regular", Purpose::Regular), ("referral", Purpose::Referral)];
     let purpose = object.or("purpose", Purpose::Regular, |node| node.choice(&purposes));
     let active = object.or("active", false, Node::boolean);
-    let starts_at = object.optional("starts_at", Node::instant);
-    let ends_at = object.optional("ends_at", Node::instant);
+    let instant = |node: &Node<'_>| match name_from {
+        NameFrom::Stored => node.instant(),
+        NameFrom::Document | NameFrom::Path(_) => node.instant_of_four_digits(),
+    };
+    let starts_at = object.optional("starts_at", instant);
+    let ends_at = object.optional("ends_at", instant);
     if let (Some(Some(starts_at)), Some(Some(ends_at))) = (starts_at, ends_at)
         && starts_at >= ends_at
     {
@@ -145,10 +151,11 @@ fn definition(node: &Node<'_>, name_from: NameFrom<'_>) -> Option<Definition> {
 
 fn name(object: &Object<'_>, from: NameFrom<'_>) -> Option<String> {
     let named = match from {
-        NameFrom::Document => Some(object.required("name")?),
+        NameFrom::Document | NameFrom::Stored => Some(object.required("name")?),
         NameFrom::Path(_) => object.get("name"),
     };
     let written = match &named {
+        Some(node) if matches!(from, NameFrom::Stored) => node.text(),
         Some(node) => Some(campaign_name(node)?),
         None => None,
     };
@@ -161,7 +168,7 @@ fn name(object: &Object<'_>, from: NameFrom<'_>) -> Option<String> {
             check_campaign(path).map_err(|error| object.wrong("name", error.to_string())).ok()?;
             Some(path.to_owned())
         }
-        (NameFrom::Document, written) => written,
+        (NameFrom::Document | NameFrom::Stored, written) => written,
     }
 }
 

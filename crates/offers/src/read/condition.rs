@@ -36,14 +36,24 @@ pub(super) fn condition(node: &Node<'_>) -> Option<Predicate> {
 /// Reads and compiles an expression.
 pub(super) fn expression(node: &Node<'_>) -> Option<Expression> {
     let Value::String(text) = node.value() else { return node.lines(0).and(None) };
+    if text.contains('\0') {
+        return node.wrong("the expression has the character U+0000, which no text has; remove it");
+    }
     Expression::new(text).map_or_else(|error| node.wrong(error.to_string()), Some)
 }
 
 /// Reads attributes of a request: texts, integers, booleans, days and money.
 pub(super) fn attributes(node: &Node<'_>) -> Option<BTreeMap<String, Attribute>> {
     let entries = node.entries(ATTRIBUTES_MAX)?.into_iter().filter(|(_, node)| !node.value().is_null());
-    let read: Vec<Option<(String, Attribute)>> = entries.map(|(name, node)| Some((name, attribute(&node)?))).collect();
+    let read: Vec<Option<(String, Attribute)>> = entries.map(named_attribute).collect();
     read.into_iter().collect()
+}
+
+fn named_attribute((name, node): (String, Node<'_>)) -> Option<(String, Attribute)> {
+    match name.contains(char::is_control) {
+        true => node.wrong("the name of an attribute has no control characters; write plain text of one line"),
+        false => Some((name, attribute(&node)?)),
+    }
 }
 
 /// Whether a condition may ask for segments.

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, Datelike, FixedOffset};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::condition::attribute::TEXT_LENGTH_MAX;
 use crate::money::{AMOUNT_MAX, Currency, Money};
 use crate::problem::Problem;
+use crate::report::day::YEARS;
 use crate::text::cut;
 
 /// The maximum number of problems that are reported.
@@ -182,6 +183,14 @@ impl<'a> Node<'a> {
         let text = self.value.as_str();
         let instant = text.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
         instant.or_else(|| self.expected("a time with its offset, such as 2027-03-01T00:00:00+01:00,"))
+    }
+
+    /// Reads an instant whose year in UTC has four digits: with more, its text is not read again.
+    pub(super) fn instant_of_four_digits(&self) -> Option<DateTime<FixedOffset>> {
+        let instant = self.instant()?;
+        let has_four_digits = YEARS.contains(&instant.to_utc().year());
+        let advice = "in UTC the year does not have four digits; write another time, or null for none";
+        has_four_digits.then_some(instant).or_else(|| self.wrong(advice))
     }
 
     pub(super) fn currency(&self) -> Option<Currency> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use codemint_codes::identity::check_identity;
-use codemint_codes::typed::Typed;
+use codemint_codes::typed::{Typed, TypedError};
 use serde_json::Value;
 
 use crate::campaign::definition::LIST_MAX;
@@ -80,7 +80,8 @@ fn request(node: &Node<'_>) -> Option<Request> {
 fn typed_code(node: &Node<'_>) -> Option<String> {
     let Value::String(text) = node.value() else { return node.wrong("the code is not a text; send one") };
     match text.parse::<Typed>() {
-        Ok(_) => Some(text.clone()),
+        // Buyers type anything: a character that no code has makes it a code that does not exist.
+        Ok(_) | Err(TypedError::NotPrintable { .. }) => Some(text.clone()),
         Err(error) => node.wrong(error.to_string()),
     }
 }

@@ -73,7 +73,8 @@ impl Deltas {
 
     /// Adds a change of a sum.
     pub fn add_to(&mut self, key: TallyKey, amount: i64) {
-        *self.0.entry(key).or_default() += amount;
+        let sum = self.0.entry(key).or_default();
+        *sum = sum.saturating_add(amount);
     }
 
     /// Returns the sums that change, each with its change.
@@ -94,7 +95,7 @@ impl Deltas {
         };
         let mut put = |metric, currency, amount: i64| {
             if amount != 0 {
-                *self.0.entry(key(metric, currency)).or_default() += sign * amount;
+                self.add_to(key(metric, currency), sign * amount);
             }
         };
         let (count, discount, revenue) = metrics_of(redemption);

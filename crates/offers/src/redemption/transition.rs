@@ -13,7 +13,11 @@ use crate::redemption::request::digest_of_cart;
 use crate::redemption::state::State;
 use crate::verdict::decide::{Verdict, verdict_again};
 use crate::verdict::facts::{Context, EarlierRedemption};
-use crate::verdict::reason::Reason;
+use crate::verdict::reason::{Reason, ReasonCode};
+
+/// A confirmation after the deadline has no place on the order any more.
+const TAKEN_BY_OTHERS: &str = "other codes have taken their discounts off this order since the deadline; confirm with the cart, on which \
+                               this discount is computed anew";
 
 /// What is to become of a redemption.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +41,10 @@ pub struct ConfirmFacts<'a> {
     pub definition: &'a Definition,
     pub owner: Option<&'a str>,
     pub segments: &'a BTreeSet<String>,
-    /// The other redemptions of the order that were made before it.
+    /// The other redemptions of the order that were made before it; all of them if its deadline has passed.
     pub earlier: &'a [EarlierRedemption],
+    /// The code was a reward that nothing stands for any more.
+    pub is_revoked: bool,
 }
 
 /// The answer to an action.
@@ -123,7 +129,10 @@ fn confirm(
     }
     // A hold keeps its promise until its deadline, whatever has become of the campaign.
     let at = if is_late { now } else { redemption.held_at };
-    let verdict = verdict_of(redemption, identity, cart, facts, &others, at);
+    let verdict = match is_late && facts.is_revoked {
+        true => Verdict { discount: None, reasons: vec![ReasonCode::CodeNotFound.into()] },
+        false => verdict_of(redemption, identity, cart, facts, &others, at),
+    };
     if verdict.is_valid() {
         let confirmed = match (cart, &verdict.discount) {
             (Some(cart), Some(granted)) => Redemption {
@@ -162,13 +171,31 @@ fn verdict_of(
         segments: facts.segments,
         earlier: facts.earlier,
     };
-    match cart {
-        Some(_) => again.verdict(others, at),
-        None => again.decide_with(others, |facts| {
-            let spent = redemption.discount.as_ref().map(|discount| (discount.currency, discount.amount));
-            verdict_again(again.definition, facts, spent, at)
-        }),
+    if cart.is_some() {
+        return again.verdict(others, at);
     }
+    let mut verdict = again.decide_with(others, |facts| {
+        let spent = redemption.discount.as_ref().map(|discount| (discount.currency, discount.amount));
+        verdict_again(again.definition, facts, spent, at)
+    });
+    verdict.reasons.extend(reason_of_order(redemption, facts.earlier));
+    verdict.reasons.sort_by_key(|reason| reason.code);
+    verdict
+}
+
+/// Returns the reason against the discount that was granted to a redemption whose deadline has passed, if it is no longer one on what the
+/// others leave of the order: those that came after the deadline were granted theirs without it.
+fn reason_of_order(redemption: &Redemption, others: &[EarlierRedemption]) -> Option<Reason> {
+    let discount = redemption.discount.as_ref()?;
+    let amount = |other: &EarlierRedemption| {
+        let lines = other.discount.iter().flat_map(|(_, lines)| lines);
+        lines.fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount))
+    };
+    let is_later = |other: &EarlierRedemption| redemption.expires_at.is_some_and(|deadline| other.held_at >= deadline);
+    let comes_after_others = others.iter().any(|other| is_later(other) && amount(other) > 0);
+    let all = others.iter().map(amount).fold(discount.amount, i64::saturating_add);
+    let is_too_much = redemption.order_amount.is_some_and(|order_amount| all > order_amount);
+    (comes_after_others || is_too_much).then(|| Reason::new(ReasonCode::NothingToDiscount, TAKEN_BY_OTHERS))
 }
 
 /// Returns what a redemption takes while it counts.

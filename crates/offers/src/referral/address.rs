@@ -5,6 +5,8 @@ use std::fmt;
 
 use codemint_codes::identity::is_invisible;
 
+use crate::access::role::Role;
+
 /// The shortest and the longest address, in characters.
 pub const ADDRESS_LENGTH_MIN: usize = 3;
 pub const ADDRESS_LENGTH_MAX: usize = 254;
@@ -110,6 +112,11 @@ pub fn shortened(address: &str) -> String {
     let first = address.chars().next().filter(|first| *first != '@').map(String::from).unwrap_or_default();
     let domain = address.split_once('@').map(|(_, domain)| format!("@{domain}")).unwrap_or_default();
     format!("{first}***{domain}")
+}
+
+/// Returns an identity as people of a role see it. Any text with an `@` counts as an address, also one that [`Address::read`] refuses.
+pub fn seen_by(role: Role, identity: &str) -> String {
+    if role.sees_addresses() || !identity.contains('@') { identity.to_owned() } else { shortened(identity) }
 }
 
 /// Returns the form in which a referral campaign compares an identity; `None` if it is not an address.

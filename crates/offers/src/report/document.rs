@@ -101,14 +101,14 @@ impl ReportRow {
     pub fn total(rows: &[Self]) -> Figures {
         let mut total = Figures::default();
         for row in rows {
-            total.issued += row.issued;
-            total.clicks += row.clicks;
-            total.redeemed += row.redeemed;
-            total.rolled_back += row.rolled_back;
+            total.issued = total.issued.saturating_add(row.issued);
+            total.clicks = total.clicks.saturating_add(row.clicks);
+            total.redeemed = total.redeemed.saturating_add(row.redeemed);
+            total.rolled_back = total.rolled_back.saturating_add(row.rolled_back);
             for amounts in &row.amounts {
                 let sums = total.amounts.entry(amounts.currency.clone()).or_default();
-                sums.discount += amounts.discount;
-                sums.revenue += amounts.revenue;
+                sums.discount = sums.discount.saturating_add(amounts.discount);
+                sums.revenue = sums.revenue.saturating_add(amounts.revenue);
             }
         }
         total

@@ -43,18 +43,16 @@ pub struct Amounts {
 impl Figures {
     /// Adds a sum. Those that no report shows change nothing.
     pub fn add(&mut self, metric: Metric, currency: &str, amount: i64) {
-        let amounts = |figures: &mut Self, change: fn(&mut Amounts) -> &mut i64| {
-            *change(figures.amounts.entry(currency.to_owned()).or_default()) += amount;
+        let sum = match metric {
+            Metric::Issued => &mut self.issued,
+            Metric::Clicks => &mut self.clicks,
+            Metric::Redeemed => &mut self.redeemed,
+            Metric::RolledBack => &mut self.rolled_back,
+            Metric::Discount => &mut self.amounts.entry(currency.to_owned()).or_default().discount,
+            Metric::Revenue => &mut self.amounts.entry(currency.to_owned()).or_default().revenue,
+            Metric::Held | Metric::DiscountHeld => return,
         };
-        match metric {
-            Metric::Issued => self.issued += amount,
-            Metric::Clicks => self.clicks += amount,
-            Metric::Redeemed => self.redeemed += amount,
-            Metric::RolledBack => self.rolled_back += amount,
-            Metric::Discount => amounts(self, |amounts| &mut amounts.discount),
-            Metric::Revenue => amounts(self, |amounts| &mut amounts.revenue),
-            Metric::Held | Metric::DiscountHeld => {}
-        }
+        *sum = sum.saturating_add(amount);
     }
 
     /// Returns true if nothing has happened.
@@ -63,10 +61,12 @@ impl Figures {
         counts.iter().all(|count| *count == 0) && self.amounts.values().all(|amounts| *amounts == Amounts::default())
     }
 
-    /// Returns the redeemed share in units of 1/10000, rounded down: of the issued codes, or of the clicks if no code was issued; `None`
-    /// without both.
+    /// Returns the redeemed share in units of 1/10000, rounded half up: of the issued codes, or else of the clicks. `None` if more was redeemed
+    /// than both: then most was redeemed without being issued or clicked, and a share would say nothing.
     pub fn conversion(&self) -> Option<i64> {
-        let base = if self.issued > 0 { self.issued } else { self.clicks };
-        (base > 0).then(|| self.redeemed.saturating_mul(10_000) / base)
+        let base = [self.issued, self.clicks].into_iter().find(|base| *base > 0 && self.redeemed <= *base)?;
+        let rounded = (i128::from(self.redeemed) * 10_000 + i128::from(base) / 2) / i128::from(base);
+        // At most 10000.
+        i64::try_from(rounded).ok()
     }
 }

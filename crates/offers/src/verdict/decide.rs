@@ -180,14 +180,26 @@ fn computed(campaign: &Definition, facts: &UseFacts<'_>) -> Result<Option<Grante
         return Err(mismatch(NotGranted::OtherCurrency { offer, cart: cart.currency() }));
     }
     let mut left = Left::of(cart);
-    for (sku, amount) in facts.earlier.iter().flat_map(|earlier| &earlier.lines) {
-        left.take_off_sku(cart, sku, *amount);
+    for (currency, lines) in facts.earlier.iter().filter_map(|earlier| earlier.discount.as_ref()) {
+        if *currency != cart.currency() {
+            return Err(other_currency(*currency, cart.currency()));
+        }
+        for (sku, amount) in lines {
+            left.take_off_sku(cart, sku, *amount);
+        }
     }
     let granted = grant(&campaign.discount, cart, &left).map_err(mismatch)?;
     match budget.map(|budget| budget.amount.saturating_sub(facts.campaign.spent)) {
         Some(rest) if granted.amount > rest => Err(ReasonCode::BudgetExhausted.into()),
         _ => Ok(Some(granted)),
     }
+}
+
+/// Amounts are not converted: what is left of the cart is unknown.
+fn other_currency(earlier: Currency, cart: Currency) -> Reason {
+    let message =
+        format!("the order has a discount in {earlier} and the cart is in {cart}; pay in {earlier} to use both");
+    Reason::new(ReasonCode::CurrencyMismatch, message)
 }
 
 fn mismatch(reason: NotGranted) -> Reason {

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use crate::cart::Cart;
 use crate::condition::attribute::Attribute;
+use crate::money::Currency;
 
 /// Everything that is known about one use of one code. Numbers of uses and sums include those that are held, but not the use that
 /// is decided: to decide again about a held one, leave it out.
@@ -55,8 +58,9 @@ pub struct IdentityFacts<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierRedemption {
     pub exclusive: bool,
-    /// The discounts by SKU, in minor units of the cart's currency.
-    pub lines: Vec<(String, i64)>,
+    pub held_at: DateTime<Utc>,
+    /// The currency, and the discounts by SKU in its minor units.
+    pub discount: Option<(Currency, Vec<(String, i64)>)>,
 }
 
 /// What the shop states about the circumstances.

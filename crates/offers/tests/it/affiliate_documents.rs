@@ -52,6 +52,7 @@ const BROKEN: &[(&str, &[&str])] = &[
     (r#"{"periods": [1, {"until": null}]}"#, &["/periods/0: an object", "/periods/1/until: unknown field; the fields here are from, to"]),
     (r#"{"periods": [{"from": "2027-03-01"}]}"#, &["/periods/0/from: a time with its offset"]),
     (r#"{"periods": [{"from": "2027-03-01T00:00:00Z", "to": "2027-03-01T01:00:00+01:00"}]}"#, &["/periods/0/to: ends after it begins"]),
+    (r#"{"periods": [{"to": "9999-12-31T23:59:59-05:00"}]}"#, &["/periods/0/to: in UTC the year does not have four digits"]),
     (r#"{"mask": "0{0}", "campaign": null, "prefix": "?", "active": 0, "x": 1}"#,
      &["/x: unknown field", "/mask: repeat", "/prefix: letters", "/campaign: missing", "/active: true or false"]),
 ];

@@ -75,3 +75,14 @@ fn regression_class_the_end_date_moves_by_a_zone_at_each_save() {
         saved = read_definition(&document, NameFrom::Document).expect("a definition");
     }
 }
+
+#[test]
+fn regression_a_name_or_a_time_that_is_no_longer_allowed_is_still_read_from_a_store() {
+    let mut document = serde_json::to_value(definition(&json!({}))).expect("a document");
+    document["name"] = json!("..");
+    document["ends_at"] = json!("9999-12-31T23:59:59-05:00");
+    let problems = read_definition(&document, NameFrom::Document).expect_err("problems");
+    let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(fields, ["/name", "/ends_at"]);
+    assert_eq!(read_definition(&document, NameFrom::Stored).expect("a definition").name, "..");
+}

@@ -40,7 +40,8 @@ fn fields(pairs: &[(&str, &str)]) -> Fields {
 fn problems_stand_at_their_fields_each_once() {
     for (name, value, expected) in [
         ("percent", "", ("percent", "write what is taken off")),
-        ("percent", "12.345", ("percent", "write a percentage with at most two decimals, such as 12.5")),
+        ("percent", "12.345", ("percent", "write a percentage with a point before at most two decimals, such as 12.5")),
+        ("percent", "100.01", ("percent", "write a percentage from 0.01 to 100")),
         ("per_code", "-1", ("per_code", "write a whole number, such as 100")),
         ("starts_at", "soon", ("starts_at", "write a day and a time, such as 2027-03-01T00:00")),
         ("budget", "10", ("budget", "name the currency by its three letters, such as EUR")),
@@ -56,6 +57,12 @@ fn problems_stand_at_their_fields_each_once() {
             .map(|problem| (field_of(&problem.field).expect("a field"), problem.message.as_str()))
             .collect();
         assert_eq!(found, [expected], "{name}={value}");
+    }
+    for ends_at in ["2027-02-01T00:00", "2027-03-01T00:00"] {
+        let problems =
+            read(&fields(&[("starts_at", "2027-03-01T00:00"), ("ends_at", ends_at)])).expect_err("a problem");
+        let advice = "the campaign ends before it begins; write a time after the one in Begins";
+        assert_eq!(problems, [Problem::new("/ends_at", advice)]);
     }
     let problems = read(&fields(&[("title", ""), ("mask", "SPRING"), ("zone", "Mars")])).expect_err("problems");
     let found: Vec<_> = problems.iter().filter_map(|problem| field_of(&problem.field)).collect();

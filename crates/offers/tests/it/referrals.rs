@@ -1,9 +1,10 @@
 //! Referrals: addresses of one person, places in the tree, and texts to forward.
 
+use codemint_offers::access::role::Role;
 use codemint_offers::campaign::definition::{Definition, Referral};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_offers::read::referral::read_referrer;
-use codemint_offers::referral::address::{Address, AddressError, strict_form};
+use codemint_offers::referral::address::{Address, AddressError, seen_by, strict_form};
 use codemint_offers::referral::template::{forward_text, header, html};
 use codemint_offers::referral::tree::{Node, Place, Tree};
 use proptest::prelude::*;
@@ -11,6 +12,25 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::steps::cases;
+
+#[test]
+fn only_roles_that_see_addresses_see_them_in_full() {
+    for (identity, shortened) in [
+        ("ann.lee@example.org", "a***@example.org"),
+        ("ann@localhost", "a***@localhost"),
+        ("Ann <ann@example.org>", "A***@example.org>"),
+        ("@example.org", "***@example.org"),
+        ("customer-4711", "customer-4711"),
+        ("", ""),
+    ] {
+        for role in [Role::Support, Role::Admin] {
+            assert_eq!(seen_by(role, identity), identity);
+        }
+        for role in [Role::Viewer, Role::Marketer, Role::Affiliates] {
+            assert_eq!(seen_by(role, identity), shortened, "{role:?}");
+        }
+    }
+}
 
 #[test]
 fn addresses_of_one_person_have_one_strict_form() {

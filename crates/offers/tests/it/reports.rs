@@ -18,12 +18,15 @@ fn the_conversion_is_of_issued_codes_or_else_of_clicks() {
     for (issued, clicks, redeemed, conversion) in [
         (0, 0, 5, None),
         (3, 0, 1, Some(3333)),
+        (1832, 0, 658, Some(3592)),
         (0, 8, 2, Some(2500)),
         (4, 8, 4, Some(10_000)),
-        // A code may be used several times.
-        (2, 0, 3, Some(15_000)),
+        // Public codes are not issued, and a code may be used several times.
+        (2, 0, 3, None),
+        (4, 32, 14, Some(4375)),
+        (4, 8, 9, None),
         (1, 0, 0, Some(0)),
-        (1, 0, i64::MAX, Some(i64::MAX)),
+        (i64::MAX, 0, i64::MAX, Some(10_000)),
     ] {
         let figures = Figures { issued, clicks, redeemed, ..Figures::default() };
         assert_eq!(figures.conversion(), conversion, "{issued} {clicks} {redeemed}");

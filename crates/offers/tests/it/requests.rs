@@ -37,6 +37,16 @@ fn no_problem_of_a_request_repeats_a_text_of_it() {
 }
 
 #[test]
+fn whatever_a_buyer_types_is_a_code() {
+    for typed in ["\u{e9}1", "\u{1f600}", "A\u{0}", "SPRING"] {
+        assert_eq!(read_request(&json!({ "code": typed })).expect("a request").code, typed);
+    }
+    for none in ["", " ", &"A".repeat(300)] {
+        assert_eq!(fields(read_request(&json!({ "code": none })).expect_err("a problem")), ["/code"]);
+    }
+}
+
+#[test]
 fn every_problem_of_a_cart_is_reported() {
     let line = |changes: Value| {
         let mut line = json!({ "sku": "A", "quantity": 1, "unit_amount": 1 });
@@ -80,7 +90,7 @@ fn attributes_of_a_context_have_the_type_of_their_form() {
 #[test]
 fn every_problem_of_a_context_is_reported() {
     let context = json!({ "source": 7, "segment": "gold", "attributes": {
-        "a/b~c": 1.5, "day": { "day": "1.3.2027" }, "list": [], "text": "a\nb", "huge": u64::MAX } });
+        "a/b~c": 1.5, "day": { "day": "1.3.2027" }, "list": [], "text": "a\nb", "huge": u64::MAX, "zero\u{0}": "x" } });
     let expected = [
         "/segment",
         "/source",
@@ -89,6 +99,7 @@ fn every_problem_of_a_context_is_reported() {
         "/attributes/huge",
         "/attributes/list",
         "/attributes/text",
+        "/attributes/zero\u{0}",
     ];
     assert_eq!(fields(read_context(&context).expect_err("problems")), expected);
 }

@@ -10,8 +10,8 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().expect("a time")
 }
 
-fn status_of(changes: &Value, counts: Counts, now: &str) -> Status {
-    status(&definition(changes), &counts, at(now))
+fn status_of(changes: &Value, counts: &Counts, now: &str) -> Status {
+    status(&definition(changes), counts, at(now))
 }
 
 const MARCH: &str = "2027-03-10T12:00:00Z";
@@ -19,7 +19,7 @@ const MARCH: &str = "2027-03-10T12:00:00Z";
 #[test]
 fn a_campaign_starts_at_its_first_instant_and_is_over_at_its_end() {
     let march = json!({ "starts_at": "2027-03-01T00:00:00+01:00", "ends_at": "2027-04-01T00:00:00+02:00" });
-    let of = |now| status_of(&march, Counts::default(), now);
+    let of = |now| status_of(&march, &Counts::default(), now);
     assert_eq!([of("2027-02-28T22:59:59.999Z"), of("2027-02-28T23:00:00Z")], [Status::Scheduled, Status::Active]);
     assert_eq!([of("2027-03-31T21:59:59.999Z"), of("2027-03-31T22:00:00Z")], [Status::Active, Status::Expired]);
 }
@@ -27,9 +27,9 @@ fn a_campaign_starts_at_its_first_instant_and_is_over_at_its_end() {
 #[test]
 fn a_campaign_that_is_off_shows_it_unless_it_has_ended() {
     let off = |ends_at: Value| json!({ "active": false, "starts_at": "2027-05-01T00:00:00Z", "ends_at": ends_at });
-    assert_eq!(status_of(&off(Value::Null), Counts::default(), MARCH), Status::Off);
+    assert_eq!(status_of(&off(Value::Null), &Counts::default(), MARCH), Status::Off);
     let ended = json!({ "active": false, "ends_at": "2027-01-01T00:00:00Z" });
-    assert_eq!(status_of(&ended, Counts::default(), MARCH), Status::Expired);
+    assert_eq!(status_of(&ended, &Counts::default(), MARCH), Status::Expired);
 }
 
 #[test]
@@ -47,6 +47,6 @@ fn a_campaign_is_exhausted_when_nothing_further_can_be_granted() {
         (json!({ "limits": { "per_code": 3, "per_identity": 1 } }), Status::Active),
         (json!({ "limits": {} }), Status::Active),
     ] {
-        assert_eq!(status_of(&changes, counts, MARCH), expected, "{changes}");
+        assert_eq!(status_of(&changes, &counts, MARCH), expected, "{changes}");
     }
 }

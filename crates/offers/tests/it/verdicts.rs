@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use codemint_offers::campaign::definition::Definition;
 use codemint_offers::cart::Cart;
+use codemint_offers::money::Currency;
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_offers::verdict::decide::{Verdict, reasons_of_unknown, verdict};
 use codemint_offers::verdict::facts::{CampaignFacts, CodeFacts, Context, EarlierRedemption, IdentityFacts, UseFacts};
@@ -63,7 +64,16 @@ fn buyer(identity: &'static str, uses: u64) -> Option<IdentityFacts<'static>> {
 }
 
 fn earlier(exclusive: bool, amount: i64) -> EarlierRedemption {
-    EarlierRedemption { exclusive, lines: vec![("A".to_owned(), amount)] }
+    earlier_in("EUR", exclusive, amount)
+}
+
+fn earlier_in(currency: &str, exclusive: bool, amount: i64) -> EarlierRedemption {
+    let currency = Currency::from_code(currency).expect("a currency");
+    EarlierRedemption {
+        exclusive,
+        held_at: DateTime::UNIX_EPOCH,
+        discount: Some((currency, vec![("A".to_owned(), amount)])),
+    }
 }
 
 #[test]
@@ -158,6 +168,11 @@ fn each_reason_stands_alone_where_it_alone_applies() {
         (euros, Known { cart: Some(yen), ..known() }, "currency-mismatch"),
         (items.clone(), known(), "nothing-to-discount"),
         (items, Known { cart: None, ..known() }, "nothing-to-discount"),
+        (
+            json!({ "exclusive": false }),
+            Known { earlier: vec![earlier_in("JPY", false, 1)], ..known() },
+            "currency-mismatch",
+        ),
         (json!({}), Known { earlier: vec![earlier(false, 1)], ..known() }, "exclusive"),
         (json!({ "exclusive": false }), Known { earlier: vec![earlier(true, 1)], ..known() }, "exclusive"),
     ] {

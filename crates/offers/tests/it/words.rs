@@ -1,13 +1,13 @@
 //! What campaigns do, in words.
 
-use codemint_offers::campaign::differences::{Difference, differences};
+use codemint_offers::campaign::differences::{Difference, differences, hide_masks};
 use codemint_offers::campaign::words::describe;
 use serde_json::{Value, json};
 
 use crate::steps::definition;
 
 fn words(changes: Value) -> String {
-    describe(&definition(&changes)).join(" ")
+    describe(&definition(&changes), true).join(" ")
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_campaign_says_what_it_does() {
             }),
             "Takes 10 % off the whole order. Everybody can use it with the code SPRING. It runs from 1 Mar 2027, 00:00 until \
              1 Apr 2027, 00:00 (Europe/Berlin), and is switched off. The code can be used 1,000 times. Each identity can \
-             use it 1 time. All discounts together are at most 1000.00 EUR. Only for buyers in the segment gold. Only for the \
+             use it 1 time. All discounts together are at most 1,000.00 EUR. Only for buyers in the segment gold. Only for the \
              sources mail and web. Only for codes that a person enters or picks. It combines with other discounts on one \
              order.",
         ),
@@ -52,6 +52,25 @@ fn a_campaign_says_what_it_does() {
         ),
     ] {
         assert_eq!(words(changes), expected);
+    }
+}
+
+#[test]
+fn words_and_differences_hide_masks_from_people_who_may_not_see_them() {
+    for (kind, mask, expected) in [
+        ("public", "SPRING", "Everybody can use it with its code."),
+        ("private", "SPRING-####", "The holder of a code can use it."),
+        ("restricted", "SPRING-####", "Each code can be used only by the identity it was issued to."),
+    ] {
+        let before = definition(&json!({ "kind": kind, "mask": mask }));
+        let words = describe(&before, false);
+        assert!(words.iter().any(|word| word == expected), "{words:?}");
+        assert!(!words.join(" ").contains("SPRING"), "{words:?}");
+        let after = definition(&json!({ "kind": kind, "mask": format!("{mask}X"), "active": false }));
+        let mut found = differences(&before, &after);
+        hide_masks(&mut found);
+        let found: Vec<_> = found.iter().map(|change| (&*change.field, &*change.before, &*change.after)).collect();
+        assert_eq!(found, [("active", "true", "false"), ("mask", "hidden", "hidden")]);
     }
 }
 

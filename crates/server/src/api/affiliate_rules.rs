@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, Utc};
 use codemint_codes::job::request::{CAMPAIGN_LENGTH_MAX, check_campaign};
 use codemint_codes::text::printable;
 use codemint_offers::affiliate::document::{ANSWERED, ResolvedDocument, RuleDocument};
@@ -23,7 +23,7 @@ use crate::api::access::{Allowed, Manage, Redeem};
 use crate::api::body::{InPath, InQuery, JsonBody};
 use crate::api::list_errands::no_rule;
 use crate::api::paging::{Page, Paging, limit, place};
-use crate::api::problem::{Kind, Problem, refusal};
+use crate::api::problem::{Kind, Problem, STALE_VERSION, refusal};
 use crate::api::service::Api;
 
 const RULE_CONFLICT: Kind = refusal("rule-conflict", "Another rule concerns the same references at the same time");
@@ -88,16 +88,16 @@ async fn put(
 ) -> Result<(StatusCode, Json<RuleDocument>), Problem> {
     check_name(&name)?;
     let rule = body.without(&ANSWERED).read(|value| read_rule(&name, value))?;
-    let status = if store_rule(&api, &rule).await? { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if store_rule(&api, &rule, None).await? { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(find(&api, &name).await?.into())))
 }
 
-/// Creates or replaces a rule; returns true if it is new.
+/// Creates or replaces a rule; returns true if it is new. If a time is `expected`, the rule must have been changed last at that time.
 ///
 /// # Errors
-/// `invalid` if its campaign does not exist, `too-many-rules`, or `rule-conflict`, which names the others.
-pub(crate) async fn store_rule(api: &Api, rule: &Rule) -> Result<bool, Problem> {
-    match api.store.put_affiliate_rule(rule).await? {
+/// `invalid` if its campaign does not exist, `too-many-rules`, `rule-conflict`, which names the others, or `stale-version`.
+pub(crate) async fn store_rule(api: &Api, rule: &Rule, expected: Option<DateTime<Utc>>) -> Result<bool, Problem> {
+    match api.store.put_affiliate_rule(rule, expected).await? {
         PutRule::Created => Ok(true),
         PutRule::Replaced => Ok(false),
         PutRule::UnknownCampaign => {
@@ -110,6 +110,10 @@ pub(crate) async fn store_rule(api: &Api, rule: &Rule) -> Result<bool, Problem> 
             );
             Err(Problem::new(TOO_MANY_RULES, detail))
         }
+        PutRule::Stale => Err(Problem::new(
+            STALE_VERSION,
+            "somebody else has changed the rule meanwhile; open it again, and repeat your change",
+        )),
         PutRule::Conflict(others) => Err(Problem::new(RULE_CONFLICT, conflict(&rule.name, &others))),
     }
 }

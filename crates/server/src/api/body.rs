@@ -5,15 +5,19 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
+use codemint_codes::wire::fields::find_repeated;
 use codemint_offers::problem::Problem as FieldProblem;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::problem::{Problem, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
+use crate::api::problem::{NOT_FOUND, Problem, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE};
 
 /// The maximum length of a body in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// The character U+0000 in a URL. PostgreSQL has no text with it.
+const NUL: &str = "%00";
 
 /// A body of JSON.
 #[derive(Clone, Debug)]
@@ -71,6 +75,9 @@ impl<S: Sync> FromRequest<S> for OptionalBody {
         // The library's message repeats nothing of the document.
         let value = serde_json::from_slice(&body)
             .map_err(|error| Problem::invalid_field("", format!("the body is not JSON: {}", place(&error))))?;
+        if let Some(repeated) = find_repeated(&body) {
+            return Err(Problem::invalid([FieldProblem::repeated(&repeated)]));
+        }
         Ok(Self(Some(value)))
     }
 }
@@ -156,6 +163,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.uri.path().contains(NUL) {
+            return Err(Problem::new(NOT_FOUND, "the path has the character U+0000, which no name has"));
+        }
         let Path(value) = Path::from_request_parts(parts, state).await.map_err(|_values_are_not_repeated| {
             let advice = "a parameter is malformed: an id is a UUID, and other texts are percent-encoded UTF-8";
             Problem::invalid_field("path", advice)
@@ -172,6 +182,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains(NUL)) {
+            return Err(Problem::invalid_field("query", "the character U+0000 occurs in no value; leave it out"));
+        }
         let Query(value) = Query::from_request_parts(parts, state).await.map_err(|_values_are_not_repeated| {
             let advice = "a parameter is unknown, occurs twice or has a value of the wrong type; /openapi.json lists those of this path";
             Problem::invalid_field("query", advice)

@@ -8,7 +8,7 @@ use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use codemint_offers::campaign::definition::{Definition, Kind};
-use codemint_offers::campaign::document::CampaignDocument;
+use codemint_offers::campaign::document::{ANSWERED, CampaignDocument};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_store::campaigns::changes::{ChangeCampaign, CreateCampaign};
 use codemint_store::campaigns::definitions::Campaign;
@@ -20,9 +20,6 @@ use crate::api::body::{InPath, InQuery, JsonBody};
 use crate::api::paging::{Page, Paging, limit, place};
 use crate::api::problem::{Problem, STALE_VERSION, VERSION_REQUIRED, WRONG_STATE};
 use crate::api::service::{Api, no_campaign};
-
-/// The fields that only answers have.
-const ANSWERED: [&str; 4] = ["version", "status", "counts", "created_at"];
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()

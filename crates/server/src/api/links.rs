@@ -67,7 +67,7 @@ impl OriginParameters {
 /// Follow a link: the click is counted, and the answer leads to the campaign's landing page
 ///
 /// The landing page gets `click_id`, and the code of a public campaign as `code`, beside `source`, `ad` and `affiliate`. No key is needed.
-/// Other parameters are ignored, since networks add their own. Clicks of an address beyond links.clicks_per_minute are not counted.
+/// Other parameters are ignored, since networks add their own, and so are values that are longer than 200 characters or have control characters. Clicks of an address beyond links.clicks_per_minute are not counted.
 #[utoipa::path(
     get, path = "/go/{campaign}", tag = "links", operation_id = "follow_link",
     params(("campaign" = String, Path, description = "The name of the campaign"), OriginParameters),
@@ -84,7 +84,7 @@ async fn follow(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let origin = origin_of(query.as_deref().unwrap_or_default()).checked()?;
+    let origin = origin_of(query.as_deref().unwrap_or_default()).usable();
     let found = api.links.find(&name).await?;
     let campaign = found.ok_or_else(|| no_campaign(&name))?;
     let definition = &campaign.definition;
@@ -109,12 +109,12 @@ async fn follow(
 }
 
 /// Returns the first value of each parameter.
-fn origin_of(query: &str) -> OriginParameters {
+fn origin_of(query: &str) -> Origin {
     let first = |wanted: &str| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
         pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
     };
-    OriginParameters { source: first("source"), ad: first("ad"), affiliate: first("affiliate") }
+    Origin { source: first("source"), ad: first("ad"), affiliate: first("affiliate") }
 }
 
 /// Browsers say so if nobody has clicked yet.

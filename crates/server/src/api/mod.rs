@@ -24,6 +24,7 @@ pub(crate) mod observing;
 pub mod ordering;
 pub(crate) mod paging;
 pub(crate) mod key_ring;
+pub(crate) mod guessers;
 pub mod limits;
 pub mod problem;
 pub(crate) mod redemptions;

@@ -2,15 +2,42 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Datelike, Utc};
+use codemint_offers::report::day::YEARS;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use crate::api::problem::Problem;
 
 const LIMIT: u32 = 100;
 const LIMIT_MAX: u32 = 500;
+
+/// What a cursor names.
+pub trait Place: DeserializeOwned {
+    /// Returns true if both stores can look for it; clients may make a cursor up.
+    fn is_storable(&self) -> bool {
+        true
+    }
+}
+
+impl Place for i64 {}
+
+impl Place for Uuid {}
+
+impl Place for String {
+    fn is_storable(&self) -> bool {
+        !self.contains('\0')
+    }
+}
+
+impl Place for (DateTime<Utc>, Uuid) {
+    fn is_storable(&self) -> bool {
+        YEARS.contains(&self.0.year())
+    }
+}
 
 /// Which page of a list is read.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -45,11 +72,12 @@ pub fn limit(limit: Option<u32>) -> Result<u32, Problem> {
 ///
 /// # Errors
 /// `invalid` if it is no cursor of this list.
-pub fn place<T: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<T>, Problem> {
+pub fn place<T: Place>(cursor: Option<&str>) -> Result<Option<T>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
-    let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let place = bytes.and_then(|bytes| serde_json::from_slice::<T>(&bytes).ok());
     place
+        .filter(Place::is_storable)
         .map(Some)
         .ok_or_else(|| Problem::invalid_field("cursor", "not a cursor of this list; send next of the page before"))
 }

@@ -26,8 +26,8 @@ use uuid::Uuid;
 
 use crate::api::access::{Allowed, Redeem};
 use crate::api::body::{InPath, InQuery, JsonBody, OptionalBody};
+use crate::api::guessers::Guess;
 use crate::api::identity::from_url;
-use crate::api::limits::Guesser;
 use crate::api::paging::{Page, limit, place};
 use crate::api::problem::{DIFFERENT_REQUEST, NOT_FOUND, Problem, WRONG_STATE};
 use crate::api::service::Api;
@@ -59,10 +59,10 @@ async fn validate(
     caller: Allowed<Redeem>,
     body: JsonBody,
 ) -> Result<Json<ValidationDocument>, Problem> {
-    let (request, guesser) = read(&api, caller.key.id, &body.0)?;
+    let (request, guess) = read(&api, &caller, &body.0).await?;
     let cart = request.cart.clone();
     let validation = api.redeemer.validate(request, caller.explains()).await?;
-    api.limits.note(guesser, &validation.verdict.reasons);
+    guess.note(&validation.verdict.reasons);
     Ok(Json(validation.document(cart.as_ref())))
 }
 
@@ -91,17 +91,19 @@ async fn redeem(
     Ok((status, Json((&*redemption).into())))
 }
 
-/// Reads a request, unless its actor named too many wrong codes.
-fn read(api: &Api, key: Uuid, body: &Value) -> Result<(Request, Guesser), Problem> {
-    let guesser = api.limits.guesser(key, body.get("actor").and_then(Value::as_str));
-    api.limits.may_guess(guesser)?;
+/// Reads a request, unless its actor named too many wrong codes. Waits while requests before it may be the last ones that may fail.
+async fn read<'a>(api: &'a Api, caller: &Allowed<Redeem>, body: &Value) -> Result<(Request, Guess<'a>), Problem> {
+    let mut guess = api.limits.begin_guess(caller.key.id, body.get("actor").and_then(Value::as_str))?;
     let request = read_request(body).map_err(|problems| {
         if problems.iter().any(|problem| problem.field == "/code") {
-            api.limits.note_failure(guesser);
+            guess.note_failure();
         }
         Problem::invalid(problems)
-    });
-    Ok((request?, guesser))
+    })?;
+    if guess.waits() {
+        guess.wait(api.redeemer.foresee(request.clone(), caller.explains())).await?;
+    }
+    Ok((request, guess))
 }
 
 /// Uses a code; the flag is false if the same request was granted before.
@@ -111,12 +113,12 @@ async fn use_code(
     id: Uuid,
     body: &Value,
 ) -> Result<(Box<Redemption>, bool), Problem> {
-    let (request, guesser) = read(api, caller.key.id, body)?;
+    let (request, guess) = read(api, caller, body).await?;
     match api.redeemer.redeem(id, request, caller.explains()).await? {
         Redeemed::Granted { redemption, is_new } => Ok((redemption, is_new)),
         Redeemed::DifferentRequest => Err(different_request()),
         Redeemed::Refused(reasons) => {
-            api.limits.note(guesser, &reasons);
+            guess.note(&reasons);
             Err(Problem::refused(reasons))
         }
     }

@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use codemint_offers::report::chart::{CHART_DAYS_MAX, Series};
+use codemint_offers::report::day::read_day;
 use codemint_offers::report::document::ReportRow;
 use codemint_offers::report::figures::Subject;
 use codemint_store::figures::report::{ReportFilter, SUMS_MAX};
@@ -163,8 +164,7 @@ fn wrong_days() -> Problem {
 }
 
 fn day(field: &str, text: Option<&str>) -> Result<Option<NaiveDate>, Problem> {
-    let day = text.map(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d")).transpose();
-    day.map_err(|_not_a_day| Problem::invalid_field(field, "write a day such as 2027-03-01"))
+    text.map(read_day).transpose().map_err(|advice| Problem::invalid_field(field, advice))
 }
 
 /// Returns all rows as CSV.

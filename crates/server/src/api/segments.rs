@@ -12,6 +12,7 @@ use codemint_codes::wire::list::MembersDocument;
 use codemint_offers::condition::document::SegmentDocument;
 use codemint_offers::condition::predicate::Predicate;
 use codemint_offers::read::condition::read_segment;
+use codemint_store::campaigns::segments::PutSegment;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -61,8 +62,8 @@ async fn put(
 ) -> Result<(StatusCode, Json<SegmentDocument>), Problem> {
     check_name(&name)?;
     body.read(read_segment)?;
-    let is_new = api.store.put_segment(&name, &body.0).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let put = api.store.put_segment(&name, &body.0, None).await?;
+    let status = if put == PutSegment::Created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(find(&api, &name).await?)))
 }
 

@@ -13,13 +13,7 @@ pub fn number(number: impl TryInto<u64>) -> String {
 /// Returns an amount of minor units with the decimals of its currency and commas between thousands; the bare number for a currency
 /// that is unknown.
 pub fn money(amount: i64, currency: &str) -> String {
-    let Some(currency) = Currency::from_code(currency) else { return signed(amount) };
-    let text = Money { currency, amount }.to_string();
-    let digits = text.trim_start_matches('-').bytes().take_while(u8::is_ascii_digit).count();
-    let sign = if amount < 0 { "-" } else { "" };
-    let unit = 10_u64.pow(currency.exponent());
-    let rest = &text.trim_start_matches('-')[digits..];
-    format!("{sign}{}{rest}", HumanCount(amount.unsigned_abs() / unit))
+    Currency::from_code(currency).map_or_else(|| signed(amount), |currency| Money { currency, amount }.grouped())
 }
 
 /// Returns a number that may be negative, with commas.

@@ -135,12 +135,13 @@ impl StoreTransaction {
     /// long ago soon afterwards. Rows that others work on are left to them.
     pub(crate) async fn prune_access(&mut self, now: DateTime<Utc>) -> Result<(), StoreError> {
         const SESSIONS: &str = "
-            delete from sessions
-             where digest in (select digest from sessions where seen_at <= $1 order by seen_at limit $2 for update skip locked)";
+            with picked as materialized (
+                select digest from sessions where seen_at <= $1 order by seen_at limit $2 for update skip locked)
+            delete from sessions where digest in (select digest from picked)";
         const INVITATIONS: &str = "
-            delete from invitations
-             where digest in (select digest from invitations where expires_at <= $1 order by expires_at limit $2
-                                 for update skip locked)";
+            with picked as materialized (
+                select digest from invitations where expires_at <= $1 order by expires_at limit $2 for update skip locked)
+            delete from invitations where digest in (select digest from picked)";
         self.query(SESSIONS).bind(Time(now - SESSION_IDLE_END)).bind(PRUNED_MAX).execute().await?;
         self.query(INVITATIONS).bind(Time(now)).bind(PRUNED_MAX).execute().await?;
         Ok(())

@@ -39,6 +39,8 @@ pub enum PutRule {
     UnknownCampaign,
     /// These rules concern the same references at the same time with the same priority.
     Conflict(Vec<String>),
+    /// The rule is no longer as the caller expects.
+    Stale,
 }
 
 /// What came of switching a rule on or off.
@@ -110,16 +112,25 @@ impl Store {
         rows.into_iter().map(StoredRule::try_from).collect()
     }
 
-    /// Creates a rule, or replaces it; its exclusions stay.
-    pub async fn put_affiliate_rule(&self, rule: &Rule) -> Result<PutRule, StoreError> {
+    /// Creates a rule, or replaces it; its exclusions stay. If a time is `expected`, the rule must have been changed last at that time.
+    pub async fn put_affiliate_rule(
+        &self,
+        rule: &Rule,
+        expected: Option<DateTime<Utc>>,
+    ) -> Result<PutRule, StoreError> {
         const SQL: &str = "
             insert into affiliate_rules (name, mask, prefix, campaign, active, priority, periods, exclusions_version, list_version)
             values ($1, $2, $3, $4, $5, $6, json($7), $8, $8)
             on conflict (name) do update set mask = excluded.mask, prefix = excluded.prefix, campaign = excluded.campaign,
                    active = excluded.active, priority = excluded.priority, periods = excluded.periods, changed_at = now()";
         let mut change = self.begin_affiliates_change().await?;
-        let known = change.transaction.query("select count(*) from affiliate_rules where name = $1");
-        let is_new = known.bind(&*rule.name).fetch_value::<i64>().await? == 0;
+        let known = change.transaction.query("select changed_at from affiliate_rules where name = $1");
+        let changed_at: Option<DateTime<Utc>> = known.bind(&*rule.name).fetch_values().await?.pop();
+        if expected.is_some() && expected != changed_at {
+            change.rollback().await?;
+            return Ok(PutRule::Stale);
+        }
+        let is_new = changed_at.is_none();
         if let Some(refused) = change.transaction.refuse(rule, is_new).await? {
             change.rollback().await?;
             return Ok(refused);

@@ -1,6 +1,6 @@
 //! Campaigns as they are stored: the current definition, its version, and what is used up.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
@@ -15,6 +15,7 @@ use crate::redemptions::tallies::Sums;
 use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::campaign::status::{Counts, Status, status};
+use codemint_offers::money::{Currency, Money};
 use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_offers::redemption::tally::Metric;
 
@@ -39,18 +40,18 @@ pub struct CampaignFilter {
     /// A part of the name or the title, in any case.
     pub text: Option<String>,
     pub kind: Option<Kind>,
-    pub status: Option<PlannedStatus>,
+    pub status: Option<StatusFilter>,
     pub limit: u32,
 }
 
-/// The status of a campaign without regard to what is used up.
+/// The status of the campaigns to list, as [`status`] returns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
-pub enum PlannedStatus {
+pub enum StatusFilter {
     Scheduled,
-    /// Or exhausted.
     Active,
     Off,
+    Exhausted,
     Expired,
 }
 
@@ -97,7 +98,7 @@ impl From<&Campaign> for CampaignDocument {
             definition: campaign.definition.clone(),
             version: campaign.version,
             status: campaign.status(),
-            counts: campaign.counts,
+            counts: campaign.counts.clone(),
             created_at: campaign.created_at,
         }
     }
@@ -124,19 +125,30 @@ impl TryFrom<CampaignRow> for Campaign {
 pub(crate) fn definition_of(json: &str) -> Result<Definition, StoreError> {
     let corrupt = |problem: String| StoreError::Corrupt { table: "campaign_versions", problem };
     let value = serde_json::from_str(json).map_err(|error| corrupt(error.to_string()))?;
-    read_definition(&value, NameFrom::Document)
+    read_definition(&value, NameFrom::Stored)
         .map_err(|problems| corrupt(problems.first().map(ToString::to_string).unwrap_or_default()))
 }
 
-/// Returns the currency in which the discounts of a campaign are counted: that of its budget, or else the only one.
-fn currency_of(definition: &Definition, sums: &Sums) -> String {
-    if let Some(budget) = definition.limits.budget {
-        return budget.currency.code().to_owned();
+/// Returns the discounts of a campaign in each currency.
+fn discounts_of(sums: &Sums) -> Vec<Money> {
+    let mut discounts: BTreeMap<&str, i64> = BTreeMap::new();
+    for ((metric, currency), amount) in sums {
+        if [Metric::Discount, Metric::DiscountHeld].iter().any(|discount| discount.into_str() == metric) {
+            *discounts.entry(currency).or_default() += amount;
+        }
     }
-    let currencies: BTreeSet<&String> = sums.keys().map(|(_, currency)| currency).filter(|c| !c.is_empty()).collect();
-    match currencies.len() {
-        1 => currencies.into_iter().next().cloned().unwrap_or_default(),
-        _ => String::new(),
+    let given = discounts.into_iter().filter(|(_, amount)| *amount != 0);
+    given.filter_map(|(code, amount)| Some(Money { currency: Currency::from_code(code)?, amount })).collect()
+}
+
+/// Returns what was given in the currency of the budget, or without one in the only currency.
+fn discount_of(definition: &Definition, discounts: &[Money]) -> i64 {
+    match (definition.limits.budget, discounts) {
+        (Some(budget), _) => {
+            discounts.iter().find(|given| given.currency == budget.currency).map_or(0, |given| given.amount)
+        }
+        (None, [only]) => only.amount,
+        (None, _) => 0,
     }
 }
 
@@ -154,13 +166,14 @@ impl Store {
         let sums = if nos.is_empty() { HashMap::new() } else { self.read_sums(&nos).await? };
         for campaign in &mut campaigns {
             let Some(sums) = sums.get(&campaign.no) else { continue };
-            let sum = |metric: Metric, currency: &str| {
-                sums.get(&(metric.into_str().to_owned(), currency.to_owned())).copied().unwrap_or_default()
+            let count = |metric: Metric| {
+                let sum = sums.get(&(metric.into_str().to_owned(), String::new())).copied().unwrap_or_default();
+                sum.max(0).unsigned_abs()
             };
-            campaign.counts.held = sum(Metric::Held, "").max(0).unsigned_abs();
-            campaign.counts.redeemed = sum(Metric::Redeemed, "").max(0).unsigned_abs();
-            let currency = currency_of(&campaign.definition, sums);
-            campaign.counts.discount = sum(Metric::Discount, &currency) + sum(Metric::DiscountHeld, &currency);
+            campaign.counts.held = count(Metric::Held);
+            campaign.counts.redeemed = count(Metric::Redeemed);
+            campaign.counts.discounts = discounts_of(sums);
+            campaign.counts.discount = discount_of(&campaign.definition, &campaign.counts.discounts);
         }
         Ok(campaigns)
     }
@@ -181,6 +194,13 @@ impl Store {
                         when p.ends_at <= now() then 'expired'
                         when not p.active then 'off'
                         when p.starts_at > now() then 'scheduled'
+                        when exists (select 1 from allowances a
+                                      where a.campaign_no = p.no and a.scope in ('budget', 'campaign') and a.taken >= a.quota)
+                          then 'exhausted'
+                        when p.kind = 'public'
+                         and exists (select 1 from allowances a
+                                      where a.campaign_no = p.no and a.scope = 'code' and a.taken >= a.quota)
+                          then 'exhausted'
                         else 'active' end)
              order by p.name limit $5";
         let CampaignFilter { after, text, kind, status, limit } = filter;

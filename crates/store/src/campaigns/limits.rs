@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::connection::error::StoreError;
+use crate::connection::statement::bounded_sum;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::rows::unsigned;
 use crate::redemptions::allowances::NewAllowance;
@@ -55,8 +56,15 @@ impl StoreTransaction {
         if is_new(old.redeemed, new.redeemed) {
             taken.redeemed = self.count_uses(campaign_no).await?.taken;
         }
-        if let Some(budget) = new.budget.filter(|_| old.budget.is_none()) {
-            taken.budget = self.sum_discounts(campaign_no, budget.currency.code()).await?.taken;
+        // No row counts what was spent in the currency of a new budget.
+        match (old.budget, new.budget) {
+            (None, Some(budget)) => {
+                taken.budget = self.sum_discounts(campaign_no, budget.currency.code()).await?.taken;
+            }
+            (Some(old), Some(budget)) if old.currency != budget.currency => {
+                taken.other_budget = self.sum_discounts(campaign_no, budget.currency.code()).await?.taken;
+            }
+            _ => {}
         }
         if is_new(old.per_code, new.per_code) {
             taken.per_code = self.find_most_uses(campaign_no, "code").await?;
@@ -112,7 +120,7 @@ impl StoreTransaction {
     }
 
     async fn sum_discounts(&mut self, campaign_no: i64, currency: &str) -> Result<Uses, StoreError> {
-        let sql = format!("select cast(coalesce(sum(r.discount), 0) as bigint) {COUNTING} and r.currency = $2");
+        let sql = format!("select coalesce({}, 0) {COUNTING} and r.currency = $2", bounded_sum("r.discount"));
         let sum: i64 = self.query(sql).bind(campaign_no).bind(currency).fetch_value().await?;
         let sum: u64 = unsigned("redemptions", sum)?;
         let pruned = self.sum_pruned(campaign_no, "discount", currency).await?;
@@ -121,13 +129,15 @@ impl StoreTransaction {
 
     /// Returns what removed redemptions had added to a sum.
     async fn sum_pruned(&mut self, campaign_no: i64, metric: &str, currency: &str) -> Result<u64, StoreError> {
-        const SQL: &str = "
-            select cast(coalesce(sum(amount), 0) as bigint)
-              from (select campaign_no, metric, currency, amount from tallies
-                    union all
-                    select campaign_no, metric, currency, amount from tally_deltas) changes
-             where campaign_no = $1 and metric = $2 and currency = $3";
-        let query = self.query(SQL).bind(campaign_no).bind(format!("{PRUNED}{metric}")).bind(currency);
+        let sql = format!(
+            "select coalesce({}, 0)
+               from (select campaign_no, metric, currency, amount from tallies
+                     union all
+                     select campaign_no, metric, currency, amount from tally_deltas) changes
+              where campaign_no = $1 and metric = $2 and currency = $3",
+            bounded_sum("amount")
+        );
+        let query = self.query(sql).bind(campaign_no).bind(format!("{PRUNED}{metric}")).bind(currency);
         unsigned("tallies", query.fetch_value::<i64>().await?)
     }
 

@@ -53,6 +53,16 @@ pub(crate) struct SharedCampaign {
     read_at: DateTime<Utc>,
 }
 
+/// A code that is bound to an identity.
+#[derive(FromRow)]
+struct OwnedRow {
+    /// The keyed digest of the identity.
+    identity: String,
+    code: String,
+    /// It was a reward that nothing stands for any more.
+    is_revoked: bool,
+}
+
 /// What a transaction issued.
 pub(crate) struct Issued {
     /// The codes that were issued, by digest.
@@ -70,8 +80,7 @@ impl Store {
         let key = self.identity_key().await?;
         let digests: Vec<String> = wanted.iter().map(|wanted| key.digest(&wanted.identity).to_string()).collect();
         let mut transaction = self.begin_writing().await?;
-        let outcomes = transaction.issue(campaign, wanted, &digests).await?;
-        let has_changed = outcomes.iter().any(|outcome| matches!(outcome, IssueOutcome::Issued { .. }));
+        let (outcomes, has_changed) = transaction.issue(campaign, wanted, &digests).await?;
         if has_changed {
             reach(failpoint::BEFORE_ISSUE_COMMIT).await?;
             transaction.commit().await?;
@@ -133,16 +142,26 @@ impl Store {
 }
 
 impl StoreTransaction {
+    /// Also returns true if anything was changed.
     async fn issue(
         &mut self,
         campaign: &str,
         wanted: &[ToIssue],
         digests: &[String],
-    ) -> Result<Vec<IssueOutcome>, StoreError> {
+    ) -> Result<(Vec<IssueOutcome>, bool), StoreError> {
         let Some(campaign) = self.share_campaign(campaign).await? else {
-            return Ok(vec![IssueOutcome::UnknownCampaign; wanted.len()]);
+            return Ok((vec![IssueOutcome::UnknownCampaign; wanted.len()], false));
         };
-        let mut owned = self.find_codes_of(campaign.no, digests).await?;
+        let mut owned = HashMap::with_capacity(digests.len());
+        let mut revoked = Vec::new();
+        for OwnedRow { identity, code, is_revoked } in self.find_owned(campaign.no, digests).await? {
+            revoked.extend(is_revoked.then(|| identity.clone()));
+            owned.insert(identity, code);
+        }
+        let mut has_changed = !revoked.is_empty();
+        if has_changed {
+            self.make_valid_again(campaign.no, &revoked).await?;
+        }
         let refusal = refusal_of(&campaign);
         let mut seen = HashSet::new();
         let mut new: Vec<(&str, &ToIssue)> = digests.iter().map(String::as_str).zip(wanted).collect();
@@ -155,13 +174,23 @@ impl StoreTransaction {
                 (Some(code), _) => {
                     // Of several equal requests, the first is the one that got the code.
                     owned.insert(digest.clone(), code.clone());
+                    has_changed = true;
                     IssueOutcome::Issued { code }
                 }
                 (None, Some(code)) => IssueOutcome::AlreadyGenerated { code: code.clone() },
                 (None, None) => refusal.clone().unwrap_or_else(|| short_of.clone()),
             });
         }
-        Ok(outcomes)
+        Ok((outcomes, has_changed))
+    }
+
+    /// Makes rewards valid that were revoked, now that these identities are to have codes whatever becomes of their friends.
+    async fn make_valid_again(&mut self, campaign_no: i64, digests: &[String]) -> Result<(), StoreError> {
+        const SQL: &str = "
+            update assignments set revoked_at = null, cause = 'issue', trigger_id = null
+             where campaign_no = $1 and identity = any($2)";
+        self.query(SQL).bind(campaign_no).bind(List(digests)).execute().await?;
+        Ok(())
     }
 
     /// Reads a campaign that is not switched or changed until the end of the transaction. Others may read it too.
@@ -184,9 +213,15 @@ impl StoreTransaction {
         campaign_no: i64,
         digests: &[String],
     ) -> Result<HashMap<String, String>, StoreError> {
-        const SQL: &str = "select identity, code from assignments where campaign_no = $1 and identity = any($2)";
-        let rows: Vec<(String, String)> = self.query(SQL).bind(campaign_no).bind(List(digests)).fetch_all().await?;
-        Ok(rows.into_iter().collect())
+        let owned = self.find_owned(campaign_no, digests).await?;
+        Ok(owned.into_iter().map(|OwnedRow { identity, code, .. }| (identity, code)).collect())
+    }
+
+    async fn find_owned(&mut self, campaign_no: i64, digests: &[String]) -> Result<Vec<OwnedRow>, StoreError> {
+        const SQL: &str = "
+            select identity, code, revoked_at is not null as is_revoked
+              from assignments where campaign_no = $1 and identity = any($2)";
+        self.query(SQL).bind(campaign_no).bind(List(digests)).fetch_all().await
     }
 
     /// Issues codes in the order of the requests, as far as the limit and the pool allow.
@@ -240,14 +275,21 @@ impl StoreTransaction {
         left.map(|(left,)| unsigned("allowances", left)).transpose()
     }
 
-    /// Takes codes that no other transaction is taking.
+    /// Takes at most `count` codes. Codes that another transaction is taking are left to it.
     pub(crate) async fn take_from_pool(&mut self, campaign_no: i64, count: u64) -> Result<Vec<String>, StoreError> {
+        // `materialized`: PostgreSQL may run a plain subquery again for each row, and then finds other rows each time, since it
+        // skips those that this statement has removed.
         const SQL: &str = "
-            delete from pool
-             where campaign_no = $1
-               and code in (select code from pool where campaign_no = $1 order by code limit $2 for update skip locked)
+            with picked as materialized (
+                select code from pool where campaign_no = $1 order by code limit $2 for update skip locked)
+            delete from pool where campaign_no = $1 and code in (select code from picked)
             returning code";
-        self.query(SQL).bind(campaign_no).bind(count as i64).fetch_values().await
+        let codes: Vec<String> = self.query(SQL).bind(campaign_no).bind(count as i64).fetch_values().await?;
+        if codes.len() as u64 > count {
+            let problem = format!("{} codes were taken where {count} were wanted; nothing was changed", codes.len());
+            return Err(StoreError::Corrupt { table: "pool", problem });
+        }
+        Ok(codes)
     }
 
     pub(crate) async fn put_into_pool(&mut self, campaign_no: i64, codes: &[&String]) -> Result<(), StoreError> {

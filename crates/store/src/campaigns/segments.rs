@@ -1,10 +1,13 @@
 //! Segments: a condition, and a list of members.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::FromRow;
 
 use crate::connection::error::StoreError;
+use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
@@ -23,6 +26,15 @@ pub struct StoredSegment {
 
 /// The maximum number of members that are inserted at once.
 pub const MEMBERS_AT_ONCE: usize = 10_000;
+
+/// What came of a segment that was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutSegment {
+    Created,
+    Replaced,
+    /// The segment is no longer as the caller expects.
+    Stale,
+}
 
 /// What happened to the members of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,24 +65,45 @@ impl Store {
         self.query(format!("{SELECT} where s.name = $1")).bind(name).fetch_optional().await
     }
 
+    /// Returns those of these names that no segment has.
+    pub async fn find_missing_segments(&self, names: &BTreeSet<&str>) -> Result<BTreeSet<String>, StoreError> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        if names.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let query = self.query("select name from segments where name = any($1)").bind(List(&names));
+        let known: Vec<String> = query.fetch_values().await?;
+        Ok(names.into_iter().filter(|name| !known.contains(name)).collect())
+    }
+
     /// Lists all segments in the order of their names.
     pub async fn list_segments(&self, after: &str, limit: u32) -> Result<Vec<StoredSegment>, StoreError> {
         let query = self.query(format!("{SELECT} where s.name > $1 order by s.name limit $2"));
         query.bind(after).bind(i64::from(limit)).fetch_all().await
     }
 
-    /// Creates a segment, or replaces its condition. `tree` was checked. Returns true if it is new.
-    pub async fn put_segment(&self, name: &str, tree: &Value) -> Result<bool, StoreError> {
+    /// Creates a segment, or replaces its condition. `tree` was checked. If a time is `expected`, the segment must have been changed
+    /// last at that time.
+    pub async fn put_segment(
+        &self,
+        name: &str,
+        tree: &Value,
+        expected: Option<DateTime<Utc>>,
+    ) -> Result<PutSegment, StoreError> {
         const SQL: &str = "
             insert into segments (name, tree) values ($1, json($2))
             on conflict (name) do update set tree = excluded.tree, changed_at = now()";
         let mut transaction = self.begin_writing().await?;
-        let known: i64 =
-            transaction.query("select count(*) from segments where name = $1").bind(name).fetch_value().await?;
+        let known = transaction.query("select changed_at from segments where name = $1 for update");
+        let changed_at: Option<DateTime<Utc>> = known.bind(name).fetch_values().await?.pop();
+        if expected.is_some() && expected != changed_at {
+            transaction.rollback().await?;
+            return Ok(PutSegment::Stale);
+        }
         transaction.query(SQL).bind(name).bind(tree.to_string()).execute().await?;
         transaction.put_audit(&[entry(Action::SegmentChange, name, "condition")]).await?;
         transaction.commit().await?;
-        Ok(known == 0)
+        Ok(if changed_at.is_none() { PutSegment::Created } else { PutSegment::Replaced })
     }
 
     /// Replaces all members of a segment, which is created if it is new. Each identity stands once among the batches.

@@ -62,7 +62,14 @@ fn reason(error: &sqlx::Error) -> String {
     if is_refused_by_node(database) {
         return format!("{message}; let this role log in at each node, as docs/citus.md describes");
     }
+    if is_denied(database) {
+        return format!("{message}; deploy/postgres/roles.sql says which role may do what: use a user with that role");
+    }
     message.to_owned()
+}
+
+fn is_denied(error: &dyn DatabaseError) -> bool {
+    error.code().as_deref() == Some("42501")
 }
 
 /// The reaction to an error of the database.
@@ -93,7 +100,7 @@ impl StoreError {
 
     /// Returns true if the database user lacks a right.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501"))
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if is_denied(&**error))
     }
 
     /// Returns why the store rejects what it is asked to store, without what may hold a code; `None` for an error that says

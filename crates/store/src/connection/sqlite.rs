@@ -23,6 +23,9 @@ const PAGE_BYTES: u32 = 16_384;
 /// How long closing waits for other processes, before the file stays as it is, with the log beside it.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Between two looks at connections that are still being given back.
+const CLOSE_PAUSE: Duration = Duration::from_millis(1);
+
 /// The connection pools of one file.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
@@ -83,6 +86,16 @@ async fn open_archive(file: &Path) -> Result<SqliteStore, StoreError> {
 /// Without locks and logs, which SQLite could not write there.
 fn archive_options(file: &Path) -> SqliteConnectOptions {
     options(file, false).read_only(true).immutable(true)
+}
+
+/// Closes all connections. sqlx's own `close` can end while a connection that is just being given back stays open; then the
+/// log would stay beside the file (<https://github.com/launchbadge/sqlx/issues/3217>).
+async fn close_pool(pool: &SqlitePool) {
+    pool.close().await;
+    while pool.size() > 0 {
+        tokio::time::sleep(CLOSE_PAUSE).await;
+        pool.close().await;
+    }
 }
 
 async fn can_begin(connection: &mut SqliteConnection) -> bool {
@@ -177,12 +190,12 @@ impl SqliteStore {
     /// # Errors
     /// `Moved`
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
-        self.readers.close().await;
+        close_pool(&self.readers).await;
         if let Some(writer) = &self.writer {
             if self.file.is_written() && self.file.require_in_place().is_err() {
                 self.complete_elsewhere(writer).await;
             }
-            writer.close().await;
+            close_pool(writer).await;
         }
         if !self.file.is_written() {
             return Ok(());

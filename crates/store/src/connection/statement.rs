@@ -212,6 +212,12 @@ fn translated(sql: &str) -> String {
     let sql = sql.replace("now() - interval '1 second'", SECOND_AGO).replace("now()", NOW);
     let sql = sql.replace("clock_timestamp() - interval '1 minute'", MINUTE_AGO).replace("clock_timestamp()", NOW);
     let sql = replace_recordsets(&without_row_locks(&sql));
+    let sql = replace_each(&sql, SUM_START, SUM_END, |sum| {
+        sum_of_parts(sum.split_once(')').map_or(sum, |(column, _)| column), "")
+    });
+    let sql = replace_each(&sql, "sum(amount) filter (where ", ")", |condition| {
+        sum_of_parts("amount", &format!(" filter (where {condition})"))
+    });
     let sql = replace_each(&sql, "= any(", ")", |list| match list.strip_suffix("::uuid[]") {
         Some(ids) => format!("in (select unhex(value, '-') from json_each({ids}))"),
         None => format!("in (select value from json_each({list}))"),
@@ -223,6 +229,26 @@ fn translated(sql: &str) -> String {
         Some((number, _)) => format!("value ->> {number}"),
         None => field.to_owned(),
     })
+}
+
+/// The largest sum that is reported. Beyond it, both databases would raise an error.
+pub(crate) const SUM_MAX: i64 = i64::MAX;
+
+/// Returns an expression for the sum of a column, at most [`SUM_MAX`], and null without rows.
+pub(crate) fn bounded_sum(column: &str) -> String {
+    format!(
+        "{SUM_START}{column}) > {SUM_MAX} then {SUM_MAX} when sum({column}) < -{SUM_MAX} then -{SUM_MAX} else sum({column}){SUM_END}"
+    )
+}
+
+const SUM_START: &str = "cast(case when sum(";
+const SUM_END: &str = " end as bigint)";
+
+/// Returns a sum that does not overflow in SQLite: the parts of large numbers are added up each for itself, and a result beyond the range
+/// of integers becomes the largest one by the cast.
+fn sum_of_parts(column: &str, filter: &str) -> String {
+    const PART: i64 = 1_000_000_000;
+    format!("cast(sum({column} / {PART}){filter} * {PART} + sum({column} % {PART}){filter} as bigint)")
 }
 
 /// Removes `for key share`, and `for update`, also of one table, and also with `skip locked`.

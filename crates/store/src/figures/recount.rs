@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::connection::error::StoreError;
+use crate::connection::statement::bounded_sum;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
@@ -113,12 +114,14 @@ fn differing(sums: HashMap<SumKey, i64>, facts: &Deltas, compared: &mut u64) -> 
             None => (key.6, 1),
         };
         key.6 = metric;
-        both.entry(key).or_default().0 += sign * amount;
+        let sum = &mut both.entry(key).or_default().0;
+        *sum = sum.saturating_add(sign * amount);
     }
     for (key, amount) in facts.iter() {
         let TallyKey { campaign_no, day, source, ad, affiliate, currency, metric } = key.clone();
         let key = (campaign_no, day, source, ad, affiliate, currency.to_owned(), metric.into_str().to_owned());
-        both.entry(key).or_default().1 += amount;
+        let counted = &mut both.entry(key).or_default().1;
+        *counted = counted.saturating_add(amount);
     }
     *compared = both.len() as u64;
     both.retain(|_, (sum, counted)| sum != counted);
@@ -127,14 +130,16 @@ fn differing(sums: HashMap<SumKey, i64>, facts: &Deltas, compared: &mut u64) -> 
 
 impl StoreTransaction {
     async fn read_all_sums(&mut self) -> Result<HashMap<SumKey, i64>, StoreError> {
-        const SQL: &str = "
-            select campaign_no, day, source, ad, affiliate, currency, metric, cast(sum(amount) as bigint)
-              from (select campaign_no, day, source, ad, affiliate, currency, metric, amount from tallies
-                    union all
-                    select campaign_no, day, source, ad, affiliate, currency, metric, amount from tally_deltas) changes
-             group by campaign_no, day, source, ad, affiliate, currency, metric";
+        let sql = format!(
+            "select campaign_no, day, source, ad, affiliate, currency, metric, {}
+               from (select campaign_no, day, source, ad, affiliate, currency, metric, amount from tallies
+                     union all
+                     select campaign_no, day, source, ad, affiliate, currency, metric, amount from tally_deltas) changes
+              group by campaign_no, day, source, ad, affiliate, currency, metric",
+            bounded_sum("amount")
+        );
         type Sum = (i64, NaiveDate, String, String, String, String, String, i64);
-        let rows: Vec<Sum> = self.query(SQL).without_time_limit().fetch_all().await?;
+        let rows: Vec<Sum> = self.query(sql).without_time_limit().fetch_all().await?;
         let pair = |(no, day, source, ad, affiliate, currency, metric, amount): Sum| {
             ((no, day, source, ad, affiliate, currency, metric), amount)
         };
@@ -183,7 +188,7 @@ impl StoreTransaction {
             values ($1, $2, $3, $4, $5, $6, $7, $8)";
         let Difference { day, source, ad, affiliate, currency, metric, sum, counted, .. } = difference;
         let query = self.query(SQL).bind(campaign_no).bind(*day).bind(source).bind(ad).bind(affiliate);
-        query.bind(currency).bind(metric).bind(counted - sum).execute().await?;
+        query.bind(currency).bind(metric).bind(counted.saturating_sub(*sum)).execute().await?;
         Ok(())
     }
 }

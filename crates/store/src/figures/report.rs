@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use sqlx::FromRow;
 
 use crate::connection::error::StoreError;
-use crate::connection::statement::List;
+use crate::connection::statement::{List, bounded_sum};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use codemint_offers::redemption::tally::Metric;
@@ -111,7 +111,7 @@ fn sums_sql(filter: &ReportFilter) -> String {
     let part = |table: &str| {
         format!("select {key} as key, currency, {sums} from {table} {condition} group by {key}, currency")
     };
-    let totals = METRICS.map(|metric| format!("cast(sum({0}) as bigint) as {0}", name(metric))).join(", ");
+    let totals = METRICS.map(|metric| format!("{} as {}", bounded_sum(name(metric)), name(metric))).join(", ");
     format!(
         "select cast(key as text) as key, currency, {totals}
            from ({} union all {}) parts

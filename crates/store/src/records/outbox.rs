@@ -1,6 +1,7 @@
 //! The outbox: an event is written in the transaction that makes it true, and deleted once the broker has confirmed it.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::FromRow;
 
@@ -213,14 +214,24 @@ pub(crate) struct NewEvent {
 impl NewEvent {
     fn new(kind: EventKind, job: &Job, time: DateTime<Utc>) -> Result<Self, StoreError> {
         let event = kind.of(job, time);
-        let payload = serde_json::to_string(&event).map_err(|error| StoreError::Corrupt {
-            table: "jobs",
-            problem: format!("its event cannot be serialized: {error}"),
-        })?;
         let correlation_id = job.options.correlation_id.clone();
-        let (message_type, routing_key) = (kind.event_type(), kind.routing_key());
-        let job_no = Some(job.no);
-        Ok(Self { job_no, message_id: event.id, message_type, routing_key, reply_to: None, correlation_id, payload })
+        let without_job = Self::of(&event, &event.id, &event.event_type, &kind.routing_key())?;
+        Ok(Self { job_no: Some(job.no), correlation_id, ..without_job })
+    }
+
+    /// Returns the row of an event that is about no job.
+    pub fn of(
+        event: &impl Serialize,
+        message_id: &str,
+        message_type: &str,
+        routing_key: &str,
+    ) -> Result<Self, StoreError> {
+        let payload = serde_json::to_string(event).map_err(|error| StoreError::Corrupt {
+            table: "outbox",
+            problem: format!("an event cannot be serialized: {error}"),
+        })?;
+        let [message_id, message_type, routing_key] = [message_id, message_type, routing_key].map(str::to_owned);
+        Ok(Self { job_no: None, message_id, message_type, routing_key, reply_to: None, correlation_id: None, payload })
     }
 
     fn row(&self) -> Value {

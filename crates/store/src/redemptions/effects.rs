@@ -50,6 +50,7 @@ impl StoreTransaction {
         if !emits_events {
             return Ok(());
         }
+        let new_event = |event: &Event| NewEvent::of(event, &event.id, &event.event_type, &event.routing_key);
         let events: Result<Vec<NewEvent>, StoreError> = events.iter().map(new_event).collect();
         self.insert_events(&events?).await
     }
@@ -82,20 +83,4 @@ pub(crate) fn deltas_of(prefix: &str, deltas: &Deltas) -> String {
                 "metric": format!("{prefix}{}", key.metric.into_str()), "amount": amount })
     };
     deltas.iter().map(row).collect::<Value>().to_string()
-}
-
-fn new_event(event: &Event) -> Result<NewEvent, StoreError> {
-    let payload = serde_json::to_string(event).map_err(|error| StoreError::Corrupt {
-        table: "redemptions",
-        problem: format!("an event cannot be serialized: {error}"),
-    })?;
-    Ok(NewEvent {
-        job_no: None,
-        message_id: event.id.clone(),
-        message_type: event.event_type.clone(),
-        routing_key: event.routing_key.clone(),
-        reply_to: None,
-        correlation_id: None,
-        payload,
-    })
 }

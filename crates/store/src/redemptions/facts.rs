@@ -164,7 +164,7 @@ impl StoreTransaction {
         let mut vanished = self.find_vanished(&subjects.may_vanish).await?;
         Ok(Facts {
             owners: self.read_code_owners(&owned, &mut vanished).await?,
-            earlier: self.read_earlier(cache, &subjects.orders).await?,
+            earlier: self.read_earlier(cache, &subjects.orders, now).await?,
             referrals: Referrals::default(),
             vanished,
             now,
@@ -219,6 +219,7 @@ impl StoreTransaction {
         &mut self,
         cache: &DefinitionCache,
         orders: &BTreeSet<&str>,
+        now: DateTime<Utc>,
     ) -> Result<HashMap<String, MadeInOrder>, StoreError> {
         let mut earlier: HashMap<String, MadeInOrder> = HashMap::new();
         if orders.is_empty() {
@@ -229,6 +230,10 @@ impl StoreTransaction {
         let rows: Vec<RedemptionRow> = self.query(sql).bind(List(&orders)).fetch_all().await?;
         for row in rows {
             let redemption = Redemption::try_from(row)?;
+            // A hold does not count after its deadline, even if nobody has expired it yet.
+            if redemption.is_overdue(now) {
+                continue;
+            }
             let definition = self.definition(cache, (redemption.campaign_no, redemption.version)).await?;
             let made = (redemption.held_at, redemption.id);
             let order = redemption.order.clone().unwrap_or_default();
@@ -288,6 +293,11 @@ impl Facts {
     pub(crate) fn campaign(&self, no: i64) -> Result<&CampaignNow, StoreError> {
         let problem = "a campaign is missing".to_owned();
         self.campaigns.get(&no).ok_or(StoreError::Corrupt { table: "campaigns", problem })
+    }
+
+    /// Returns true for an imported code that is gone, and for a reward that was revoked.
+    pub(crate) fn has_vanished(&self, code: &str) -> bool {
+        self.vanished.contains(code)
     }
 
     pub(crate) fn owner(&self, code: &str) -> Option<&str> {
@@ -358,7 +368,7 @@ impl Facts {
 
     /// Decides one request with what is taken of the limits.
     pub(crate) fn verdict(&self, asked: &Asked, ledger: &Ledger) -> Result<Verdict, StoreError> {
-        if self.vanished.contains(&asked.code) {
+        if self.has_vanished(&asked.code) {
             return Ok(Verdict { discount: None, reasons: reasons_of_unknown(&asked.request.context) });
         }
         let definition = &*self.campaign(asked.campaign_no)?.definition;
@@ -393,5 +403,6 @@ impl Facts {
 }
 
 fn earlier_of(redemption: Redemption, exclusive: bool) -> EarlierRedemption {
-    EarlierRedemption { exclusive, lines: redemption.discount.map(|discount| discount.lines).unwrap_or_default() }
+    let discount = redemption.discount.map(|discount| (discount.currency, discount.lines));
+    EarlierRedemption { exclusive, held_at: redemption.held_at, discount }
 }

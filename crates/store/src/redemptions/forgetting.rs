@@ -3,9 +3,11 @@
 use uuid::Uuid;
 
 use crate::connection::error::StoreError;
+use crate::connection::statement::List;
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
+use crate::referrals::reads::REFERRAL_CAMPAIGNS;
 use codemint_codes::identity::{FORGOTTEN, IdentityDigest};
 use codemint_offers::referral::address::strict_form;
 
@@ -49,20 +51,13 @@ impl Store {
             return Ok(Forget::InList { job_id });
         }
         let mut forgotten = transaction.forget_identity(identity, &digest).await?;
-        // Referral campaigns know a person by the strict form of the address.
         if let Some(form) = strict_form(identity)
             && forgotten.is_complete
         {
-            let digest = key.digest(&form);
-            let more = transaction.forget_identity(&form, &digest).await?;
-            let referrers = transaction.forget_referrer(&digest).await?;
-            forgotten = Forgotten {
-                redemptions: forgotten.redemptions + more.redemptions,
-                codes: forgotten.codes + more.codes + referrers,
-                segments: forgotten.segments + more.segments,
-                triggers: forgotten.triggers + more.triggers,
-                is_complete: more.is_complete,
-            };
+            let more = transaction.forget_person(&form, &key.digest(&form)).await?;
+            forgotten.redemptions += more.redemptions;
+            forgotten.codes += more.codes;
+            forgotten.is_complete = more.is_complete;
         }
         transaction.put_audit(&[entry(&forgotten, &digest)]).await?;
         transaction.commit().await?;
@@ -74,8 +69,9 @@ impl StoreTransaction {
     async fn forget_identity(&mut self, identity: &str, digest: &IdentityDigest) -> Result<Forgotten, StoreError> {
         // In the order in which actions lock redemptions.
         const REDEMPTIONS: &str = "
-            update redemptions set identity = $2
-             where id in (select id from redemptions where identity = $1 order by id limit $3 for update)";
+            with picked as materialized (
+                select id from redemptions where identity = $1 order by id limit $3 for update)
+            update redemptions set identity = $2 where id in (select id from picked)";
         // There is an index by campaign and identity, but none by identity.
         const CODES: &str = "
             update assignments set identity_text = null
@@ -101,10 +97,31 @@ impl StoreTransaction {
         Ok(Forgotten { redemptions, codes, segments, triggers, is_complete: true })
     }
 
-    /// Removes the address of a referrer; the digest stays, so that nobody gets a second code.
-    async fn forget_referrer(&mut self, digest: &IdentityDigest) -> Result<u64, StoreError> {
-        const SQL: &str = "update referrers set address_text = null where address = $1 and address_text is not null";
-        self.query(SQL).bind(digest.to_string()).execute().await
+    /// Forgets a person whom referral campaigns know by the strict form of the address. Elsewhere, that form is another identity. The digest
+    /// of a referrer stays, so that nobody gets a second code.
+    async fn forget_person(&mut self, form: &str, digest: &IdentityDigest) -> Result<Forgotten, StoreError> {
+        const REDEMPTIONS: &str = "
+            with picked as materialized (
+                select id from redemptions
+                 where identity = $1 and campaign_no = any($4) order by id limit $3 for update)
+            update redemptions set identity = $2 where id in (select id from picked)";
+        const CODES: &str = "
+            update assignments set identity_text = null
+             where campaign_no in (select no from campaigns) and identity = $1 and identity_text is not null
+               and (campaign_no = any($2) or trigger_id like 'referral:%')";
+        const REFERRERS: &str =
+            "update referrers set address_text = null where address = $1 and address_text is not null";
+        let campaigns: Vec<i64> = self.query(REFERRAL_CAMPAIGNS).fetch_values().await?;
+        let mark = format!("{FORGOTTEN}{digest}");
+        let update = self.query(REDEMPTIONS).bind(form).bind(mark).bind(FORGOTTEN_AT_ONCE).bind(List(&campaigns));
+        let redemptions = update.execute().await?;
+        if redemptions == FORGOTTEN_AT_ONCE.unsigned_abs() {
+            return Ok(Forgotten { redemptions, ..Forgotten::default() });
+        }
+        let digest = digest.to_string();
+        let codes = self.query(CODES).bind(&digest).bind(List(&campaigns)).execute().await?;
+        let referrers = self.query(REFERRERS).bind(&digest).execute().await?;
+        Ok(Forgotten { redemptions, codes: codes + referrers, is_complete: true, ..Forgotten::default() })
     }
 
     /// Returns the job of a list that has this identity, if there is such a list. Lists are removed when their jobs end.

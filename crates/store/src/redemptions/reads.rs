@@ -13,6 +13,7 @@ use crate::connection::store::Store;
 use crate::records::rows::unsigned;
 use crate::redemptions::facts::Lock;
 use crate::redemptions::rows::{RedemptionRow, SELECT};
+use crate::referrals::reads::REFERRAL_CAMPAIGNS;
 use codemint_codes::identity::FORGOTTEN;
 use codemint_offers::redemption::ledger::Remaining;
 use codemint_offers::redemption::record::Redemption;
@@ -80,24 +81,23 @@ impl Store {
     /// Lists redemptions by an index: those of a code, of an order, of an identity, or else of a campaign.
     pub async fn list_redemptions(&self, filter: &RedemptionFilter) -> Result<Vec<Redemption>, StoreError> {
         let RedemptionFilter { code, identity, order, campaign_no, before, limit } = filter;
-        let identities = match identity {
-            Some(identity) => {
-                let key = self.identity_key().await?;
-                let marks = |form: String| [format!("{FORGOTTEN}{}", key.digest(&form)), form];
-                forms_of(identity).into_iter().flat_map(marks).collect()
-            }
-            None => Vec::new(),
+        let forms = match identity {
+            Some(identity) => Some(self.forms_of(identity).await?),
+            None => None,
         };
         let mut conditions = Vec::new();
         let mut next = 1;
         let mut condition = |is_given: bool, text: &str| {
             if is_given {
-                conditions.push(text.replace("$n", &format!("${next}")).replace("$m", &format!("${}", next + 1)));
-                next += if text.contains("$m") { 2 } else { 1 };
+                let places = ["$n", "$m", "$k"].into_iter().filter(|place| text.contains(place));
+                conditions.push(places.fold(text.to_owned(), |text, place| {
+                    next += 1;
+                    text.replace(place, &format!("${}", next - 1))
+                }));
             }
         };
         condition(code.is_some(), "r.code = $n");
-        condition(identity.is_some(), "r.identity = any($n)");
+        condition(identity.is_some(), "r.identity = any($n) and (r.identity = any($m) or r.campaign_no = any($k))");
         condition(order.is_some(), "r.order_ref = $n");
         condition(campaign_no.is_some(), "r.campaign_no = $n");
         condition(before.is_some(), "(r.held_at, r.id) < ($n, $m)");
@@ -110,8 +110,8 @@ impl Store {
         if let Some(code) = code {
             query = query.bind(code);
         }
-        if identity.is_some() {
-            query = query.bind(List(&identities));
+        if let Some(Forms { all, exact, referral_campaigns }) = &forms {
+            query = query.bind(List(all)).bind(List(exact)).bind(List(referral_campaigns));
         }
         if let Some(order) = order {
             query = query.bind(order);
@@ -151,16 +151,32 @@ impl Store {
               join assignments a on a.campaign_no = p.no and a.identity = any($1) and a.revoked_at is null
               left join allowances l on l.campaign_no = p.no and l.scope = 'code' and l.subject = a.code
              where p.kind <> 'public'
+               and (a.identity = any($2) or p.no = any($3) or a.trigger_id like 'referral:%')
              order by p.name";
+        let Forms { all, exact, referral_campaigns } = self.forms_of(identity).await?;
+        self.query(SQL).bind(List(&all)).bind(List(&exact)).bind(List(&referral_campaigns)).fetch_all().await
+    }
+
+    async fn forms_of(&self, identity: &str) -> Result<Forms, StoreError> {
         let key = self.identity_key().await?;
-        let forms: Vec<String> = forms_of(identity).iter().map(|form| key.digest(form).to_string()).collect();
-        self.query(SQL).bind(List(&forms)).fetch_all().await
+        let stored = |form: &str| {
+            let digest = key.digest(form);
+            [format!("{FORGOTTEN}{digest}"), digest.to_string(), form.to_owned()]
+        };
+        let exact = stored(identity).to_vec();
+        let Some(form) = strict_form(identity).filter(|form| form != identity) else {
+            return Ok(Forms { all: exact.clone(), exact, referral_campaigns: Vec::new() });
+        };
+        let referral_campaigns = self.query(REFERRAL_CAMPAIGNS).fetch_values().await?;
+        Ok(Forms { all: exact.iter().cloned().chain(stored(&form)).collect(), exact, referral_campaigns })
     }
 }
 
-/// Returns an identity as it is stored: as it is, and in referral campaigns as the strict form of an address.
-pub(crate) fn forms_of(identity: &str) -> Vec<String> {
-    let mut forms = vec![identity.to_owned()];
-    forms.extend(strict_form(identity).filter(|form| form != identity));
-    forms
+/// An identity as it is stored: as it is, or as its digest, with a mark where it was forgotten.
+struct Forms {
+    /// Also those of the strict form of an address, by which referral campaigns know people. Elsewhere, that is another identity.
+    all: Vec<String>,
+    exact: Vec<String>,
+    /// The numbers of referral campaigns.
+    referral_campaigns: Vec<i64>,
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::FromRow;
 
 use crate::connection::error::{StoreError, require_rows};
-use crate::connection::statement::List;
+use crate::connection::statement::{List, SUM_MAX, bounded_sum};
 use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 
@@ -54,13 +54,15 @@ impl Store {
 
     /// Returns the sums of campaigns, those that are not added up yet included.
     pub async fn read_sums(&self, campaign_nos: &[i64]) -> Result<HashMap<i64, Sums>, StoreError> {
-        const SQL: &str = "
-            select campaign_no, metric, currency, cast(sum(amount) as bigint)
-              from (select campaign_no, metric, currency, amount from tallies where campaign_no = any($1)
-                    union all
-                    select campaign_no, metric, currency, amount from tally_deltas where campaign_no = any($1)) changes
-             group by campaign_no, metric, currency";
-        let rows: Vec<(i64, String, String, i64)> = self.query(SQL).bind(List(campaign_nos)).fetch_all().await?;
+        let sql = format!(
+            "select campaign_no, metric, currency, {}
+               from (select campaign_no, metric, currency, amount from tallies where campaign_no = any($1)
+                     union all
+                     select campaign_no, metric, currency, amount from tally_deltas where campaign_no = any($1)) changes
+              group by campaign_no, metric, currency",
+            bounded_sum("amount")
+        );
+        let rows: Vec<(i64, String, String, i64)> = self.query(sql).bind(List(campaign_nos)).fetch_all().await?;
         let mut sums: HashMap<i64, Sums> = HashMap::new();
         for (campaign_no, metric, currency, amount) in rows {
             sums.entry(campaign_no).or_default().insert((metric, currency), amount);
@@ -73,21 +75,23 @@ impl StoreTransaction {
     /// Adds changes up in the database, in one statement. Those of transactions at work are left for later. Sums are changed in one order,
     /// as by earlier versions of the program, so that nobody waits in a circle.
     async fn add_up_at_once(&mut self) -> Result<u64, StoreError> {
-        const SQL: &str = "
-            with taken as (
+        let sql = format!(
+            "with taken as (
                 delete from tally_deltas where no < (select min(no) from tally_deltas) + $1
                 returning campaign_no, day, source, ad, affiliate, currency, metric, amount),
             added as (
                 insert into tallies (campaign_no, day, source, ad, affiliate, currency, metric, amount)
-                select campaign_no, day, source, ad, affiliate, currency, metric, cast(sum(amount) as bigint)
+                select campaign_no, day, source, ad, affiliate, currency, metric, {}
                   from taken group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7
                 on conflict (campaign_no, day, source, ad, affiliate, currency, metric)
-                do update set amount = tallies.amount + excluded.amount)
-            select count(*) from taken";
+                do update set amount = cast(least(greatest(tallies.amount::numeric + excluded.amount, -{SUM_MAX}), {SUM_MAX}) as bigint))
+            select count(*) from taken",
+            bounded_sum("amount")
+        );
         if !self.try_lock_tallies().await? {
             return Ok(0);
         }
-        let count: i64 = self.query(SQL).bind(DELTAS_AT_ONCE).without_time_limit().fetch_value().await?;
+        let count: i64 = self.query(sql).bind(DELTAS_AT_ONCE).without_time_limit().fetch_value().await?;
         Ok(count.unsigned_abs())
     }
 
@@ -103,7 +107,7 @@ impl StoreTransaction {
                 as d(campaign_no bigint, day date, source text, ad text, affiliate text, currency text, metric text, amount bigint)
              where true
             on conflict (campaign_no, day, source, ad, affiliate, currency, metric)
-            do update set amount = tallies.amount + excluded.amount";
+            do update set amount = cast(tallies.amount + excluded.amount as bigint)";
         let deltas: Vec<DeltaRow> = self.query(TAKE).bind(DELTAS_AT_ONCE).fetch_all().await?;
         if deltas.is_empty() {
             return Ok(0);
@@ -111,7 +115,8 @@ impl StoreTransaction {
         let count = deltas.len() as u64;
         let mut sums: BTreeMap<Key, i64> = BTreeMap::new();
         for DeltaRow { campaign_no, day, source, ad, affiliate, currency, metric, amount } in deltas {
-            *sums.entry((campaign_no, day, source, ad, affiliate, currency, metric)).or_default() += amount;
+            let sum = sums.entry((campaign_no, day, source, ad, affiliate, currency, metric)).or_default();
+            *sum = sum.saturating_add(amount);
         }
         let row = |(key, amount): (&Key, &i64)| {
             let (campaign_no, day, source, ad, affiliate, currency, metric) = key;

@@ -304,7 +304,8 @@ impl Locked {
         let segments = self.facts.segments().of(&conditions, redemption.identity.as_deref());
         let earlier = self.facts.earlier(redemption.order.as_deref(), Some(redemption));
         let owner = self.facts.owner(&redemption.code);
-        let facts = ConfirmFacts { definition, owner, segments: &segments, earlier: &earlier };
+        let is_revoked = self.facts.has_vanished(&redemption.code);
+        let facts = ConfirmFacts { definition, owner, segments: &segments, earlier: &earlier, is_revoked };
         act(redemption, identity, action, &facts, ledger, now)
     }
 

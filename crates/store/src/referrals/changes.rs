@@ -240,12 +240,18 @@ impl StoreTransaction {
         require_rows("the count of friends", updated, children.len() as u64)
     }
 
+    /// Inserts referrals. The id of a redemption that was rolled back and then removed is new again.
     async fn insert_referrals(&mut self, confirmed: &[Confirmed]) -> Result<(), StoreError> {
         const SQL: &str = "
             insert into referrals (redemption_id, campaign_no, referrer_id, referee, state, reward_due_at)
             select n.redemption_id, n.campaign_no, n.referrer_id, n.referee, 'pending', n.reward_due_at
               from json_to_recordset($1::json)
-                as n(redemption_id uuid, campaign_no bigint, referrer_id uuid, referee text, reward_due_at timestamptz)";
+                as n(redemption_id uuid, campaign_no bigint, referrer_id uuid, referee text, reward_due_at timestamptz)
+             where true
+            on conflict (redemption_id) do update
+               set campaign_no = excluded.campaign_no, referrer_id = excluded.referrer_id, referee = excluded.referee,
+                   state = excluded.state, reward_due_at = excluded.reward_due_at, reward_code = null, at = now()
+             where referrals.state = 'void'";
         if confirmed.is_empty() {
             return Ok(());
         }

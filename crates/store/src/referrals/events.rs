@@ -14,17 +14,11 @@ impl StoreTransaction {
         changed: impl Iterator<Item = ReferralChanged>,
         time: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let events: Result<Vec<NewEvent>, StoreError> =
-            changed.map(|referral| new_event(ReferralEvent::of(referral, time))).collect();
+        let new_event = |referral| {
+            let event = ReferralEvent::of(referral, time);
+            NewEvent::of(&event, &event.id, &event.event_type, &event.routing_key)
+        };
+        let events: Result<Vec<NewEvent>, StoreError> = changed.map(new_event).collect();
         self.insert_events(&events?).await
     }
-}
-
-fn new_event(event: ReferralEvent) -> Result<NewEvent, StoreError> {
-    let payload = serde_json::to_string(&event).map_err(|error| StoreError::Corrupt {
-        table: "referrals",
-        problem: format!("an event cannot be serialized: {error}"),
-    })?;
-    let ReferralEvent { id: message_id, event_type: message_type, routing_key, .. } = event;
-    Ok(NewEvent { job_no: None, message_id, message_type, routing_key, reply_to: None, correlation_id: None, payload })
 }

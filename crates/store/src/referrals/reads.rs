@@ -16,6 +16,10 @@ use codemint_offers::referral::state::ReferralState;
 /// The maximum number of referrals that are read with a referrer.
 pub const LATEST_REFERRALS: i64 = 100;
 
+/// Reads the numbers of referral campaigns that have referrers: without one, nobody has redeemed their codes.
+pub(crate) const REFERRAL_CAMPAIGNS: &str = "
+    select p.no from campaigns p where exists (select 1 from referrers r where r.campaign_no = p.no)";
+
 /// A referrer with what became of the friends.
 #[derive(Clone, Debug)]
 pub struct Referrer {

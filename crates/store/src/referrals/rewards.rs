@@ -160,8 +160,8 @@ impl StoreTransaction {
         address: &str,
         key: &IdentityKey,
     ) -> Result<Reward, StoreError> {
-        const VALID_AGAIN: &str = "
-            update assignments set revoked_at = null where campaign_no = $1 and identity = $2 and revoked_at is not null";
+        // The update locks a valid assignment too, so that a transaction that would revoke it waits.
+        const VALID_AGAIN: &str = "update assignments set revoked_at = null where campaign_no = $1 and identity = $2";
         let digest = key.digest(address).to_string();
         if let Some(code) = self.find_codes_of(campaign.no, std::slice::from_ref(&digest)).await?.remove(&digest) {
             self.query(VALID_AGAIN).bind(campaign.no).bind(digest).execute().await?;

@@ -30,12 +30,19 @@ impl StoreTransaction {
             update referrals set state = 'void', reward_due_at = null
              where redemption_id = any($1::uuid[]) and state <> 'void'
             returning redemption_id, referrer_id, reward_code";
-        // A code that the referrer had before is not the reward's.
+        // After this, no other transaction is rewarding the person with this code again.
+        const LOCK: &str = "select code from assignments where code = $1 for update";
+        // A code that the referrer had before is not the reward's. A person has one code of a campaign that rewards, also if several
+        // referral campaigns reward with it.
         const REVOKE: &str = "
             update assignments set revoked_at = now()
              where code = $1 and trigger_id like 'referral:%' and revoked_at is null
-               and not exists (select 1 from referrals f
-                                where f.referrer_id = $2 and f.state = 'rewarded' and f.reward_code = $1)";
+               and not exists (
+                   select 1
+                     from referrers r
+                     join referrals f on f.referrer_id = r.id
+                    where r.address = (select address from referrers where id = $2)
+                      and f.state = 'rewarded' and f.reward_code = $1)";
         if rolled_back.is_empty() {
             return Ok(Vec::new());
         }
@@ -50,6 +57,7 @@ impl StoreTransaction {
         rewards.sort_unstable();
         rewards.dedup();
         for (code, referrer_id) in rewards {
+            self.query(LOCK).bind(&code).fetch_values::<String>().await?;
             self.query(REVOKE).bind(code).bind(referrer_id).execute().await?;
         }
         Ok(changed)

@@ -144,24 +144,11 @@ impl StoreTransaction {
         triggers: impl Iterator<Item = &'a HandledTrigger>,
         time: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let events: Result<Vec<NewEvent>, StoreError> = triggers.map(|trigger| new_event(trigger, time)).collect();
+        let new_event = |trigger| {
+            let event = TriggerEvent::of(trigger, time);
+            NewEvent::of(&event, &event.id, TRIGGER_HANDLED, TRIGGER_HANDLED_KEY)
+        };
+        let events: Result<Vec<NewEvent>, StoreError> = triggers.map(new_event).collect();
         self.insert_events(&events?).await
     }
-}
-
-fn new_event(trigger: &HandledTrigger, time: DateTime<Utc>) -> Result<NewEvent, StoreError> {
-    let event = TriggerEvent::of(trigger, time);
-    let payload = serde_json::to_string(&event).map_err(|error| StoreError::Corrupt {
-        table: "trigger_results",
-        problem: format!("an event cannot be serialized: {error}"),
-    })?;
-    Ok(NewEvent {
-        job_no: None,
-        message_id: event.id,
-        message_type: TRIGGER_HANDLED.to_owned(),
-        routing_key: TRIGGER_HANDLED_KEY.to_owned(),
-        reply_to: None,
-        correlation_id: None,
-        payload,
-    })
 }

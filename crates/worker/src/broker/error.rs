@@ -25,7 +25,8 @@ pub enum BrokerError {
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
     #[error(
-        "the broker does not have {}; set amqp.declare = true or import deploy/rabbitmq/definitions.json to create them",
+        "the broker does not have {}; a worker creates what is missing when it starts, unless amqp.declare = false, and so does the import \
+         of deploy/rabbitmq/definitions.json",
         .entities.join(", ")
     )]
     Missing { entities: Vec<String> },
@@ -45,7 +46,7 @@ pub enum BrokerError {
     /// The message may have arrived, or may still arrive.
     #[error("the broker has not confirmed a message within {seconds} s")]
     NotConfirmed { seconds: u64 },
-    #[error("the broker did not accept a message")]
+    #[error("the broker did not accept a message: a queue is full, or cannot be written at the moment")]
     NotTaken,
     #[error("no queue is bound to exchange {exchange:?} with routing key {routing_key:?}")]
     Unroutable { exchange: String, routing_key: String },

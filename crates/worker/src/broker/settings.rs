@@ -114,6 +114,10 @@ impl FromStr for BrokerUrl {
         let parsed = text.parse::<AMQPUri>();
         let mut uri = parsed.map_err(|_| BrokerUrlError::NotUrl("the broker's library rejects it".to_owned()))?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        // By the standard this is the virtual host with the empty name. Nobody has one, and many end a URL with a slash.
+        if uri.vhost.is_empty() {
+            "/".clone_into(&mut uri.vhost);
+        }
         if url.password().is_some() {
             // Fails only for URLs that cannot have a password.
             let _unchanged = url.set_password(Some("***"));
@@ -143,5 +147,19 @@ impl fmt::Display for BrokerUrl {
 impl fmt::Debug for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BrokerUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regression_a_url_without_a_virtual_host_names_the_usual_one() {
+        for (url, vhost) in
+            [("amqp://h", "/"), ("amqp://h/", "/"), ("amqp://h/?heartbeat=5", "/"), ("amqp://h/shop", "shop")]
+        {
+            assert_eq!(url.parse::<BrokerUrl>().expect(url).uri.vhost, vhost, "{url}");
+        }
     }
 }

@@ -7,5 +7,6 @@ mod circles;
 mod orphans;
 mod sizes;
 mod migrations;
+mod statements;
 mod requirements;
 mod documents;

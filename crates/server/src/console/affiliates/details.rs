@@ -38,7 +38,7 @@ const NOTICES: [(&str, &str); 8] = [
     ("on", "The rule is switched on."),
     ("off", "The rule is switched off."),
     ("excluded", "The reference is excluded from this rule."),
-    ("details", "The reference was excluded before; its details are changed."),
+    ("details", "The reference was excluded before; its details are what you wrote, and the others stay as they were."),
     ("included", "The reference is no longer excluded."),
     ("list", "The list is read. The rule has these exclusions now."),
 ];

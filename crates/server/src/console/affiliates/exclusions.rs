@@ -12,6 +12,7 @@ use codemint_offers::problem::Problem as FieldProblem;
 use codemint_offers::read::affiliate::read_details;
 use serde_json::json;
 
+use crate::api::affiliate_rules::find;
 use crate::api::body::InPath;
 use crate::api::list_errands::excluding_done;
 use crate::api::problem::Problem;
@@ -39,7 +40,7 @@ async fn exclude(
     Posted { by, fields }: Posted<EditAffiliates>,
 ) -> Result<Response, NoPage> {
     let stored = match read(&fields) {
-        Ok(exclusion) => put(&api, &name, &exclusion).await?,
+        Ok(exclusion) => put(&api, &name, exclusion).await?,
         Err(problems) => Err(problems),
     };
     match stored {
@@ -52,8 +53,14 @@ async fn exclude(
     }
 }
 
-async fn put(api: &Api, name: &str, exclusion: &Exclusion) -> Result<Result<bool, Vec<FieldProblem>>, Problem> {
-    match excluding_done(name, api.store.put_exclusion(name, exclusion).await?) {
+/// Stores an exclusion. An empty field of the form leaves what is noted already as it is.
+async fn put(api: &Api, name: &str, exclusion: Exclusion) -> Result<Result<bool, Vec<FieldProblem>>, Problem> {
+    let Exclusion { reference, details } = exclusion;
+    // Of the references that begin with this one, it is the first itself.
+    let known = api.store.list_exclusions(find(api, name).await?.no, &reference, "", 1).await?;
+    let before = known.into_iter().find(|known| known.reference == reference).map(|known| known.details);
+    let exclusion = Exclusion { reference, details: details.or(before.unwrap_or_default()) };
+    match excluding_done(name, api.store.put_exclusion(name, &exclusion).await?) {
         Ok(is_new) => Ok(Ok(is_new)),
         Err(problem) => problems_of(problem).map(Err),
     }

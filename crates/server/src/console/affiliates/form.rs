@@ -7,12 +7,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use chrono::{DateTime, Utc};
 use codemint_offers::affiliate::rule::PERIODS_MAX;
 use codemint_offers::form::affiliate_rule::{RuleDraft, fields_of_rule, names_of, rows_in, rule_draft};
 use codemint_offers::form::campaign::all_problems;
 use codemint_offers::form::fields::Fields;
 use codemint_offers::problem::Problem as FieldProblem;
 use codemint_offers::read::affiliate::read_rule;
+use codemint_store::affiliates::rules::StoredRule;
 
 use crate::api::affiliate_rules::{check_name, find, store_rule};
 use crate::api::body::InPath;
@@ -69,8 +71,9 @@ async fn edit(
     by: May<EditAffiliates>,
     InPath(name): InPath<String>,
 ) -> Result<Response, NoPage> {
-    let rule = find(&api, &name).await?.rule;
-    let fields = fields_of_rule(&rule, zone_of(&api, &rule.campaign).await?);
+    let StoredRule { rule, changed_at, .. } = find(&api, &name).await?;
+    let mut fields = fields_of_rule(&rule, zone_of(&api, &rule.campaign).await?);
+    fields.set_changed_at(changed_at);
     Ok(page(&FormPage::new(by.frame("affiliates"), fields, Some(&name)))?)
 }
 
@@ -85,7 +88,7 @@ async fn create(
     }
     let problems = problems.into_iter().map(|problem| FieldProblem { field: "/name".to_owned(), ..problem }).collect();
     let draft = draft(&api, &fields).await?;
-    match store(&api, &name, &draft, problems).await? {
+    match store(&api, &name, &draft, problems, None).await? {
         Ok(()) => Ok(go_to(&format!("{}?done=created", path_of(&name)))),
         Err(problems) => Ok(FormPage::new(by.frame("affiliates"), fields, None).refuse(&draft, &problems)?),
     }
@@ -100,7 +103,7 @@ async fn change(
 ) -> Result<Response, NoPage> {
     find(&api, &name).await?;
     let draft = draft(&api, &fields).await?;
-    match store(&api, &name, &draft, Vec::new()).await? {
+    match store(&api, &name, &draft, Vec::new(), Some(fields.changed_at())).await? {
         Ok(()) => Ok(go_to(&format!("{}?done=changed", path_of(&name)))),
         Err(problems) => Ok(FormPage::new(by.frame("affiliates"), fields, Some(&name)).refuse(&draft, &problems)?),
     }
@@ -110,19 +113,20 @@ async fn draft(api: &Api, fields: &Fields) -> Result<RuleDraft, Problem> {
     Ok(rule_draft(fields, zone_of(api, fields.text("campaign")).await?))
 }
 
-/// Stores the rule unless something is wrong with it.
+/// Stores the rule unless something is wrong with it, or it was changed since the `expected` time.
 async fn store(
     api: &Api,
     name: &str,
     draft: &RuleDraft,
     mut problems: Vec<FieldProblem>,
+    expected: Option<DateTime<Utc>>,
 ) -> Result<Result<(), Vec<FieldProblem>>, Problem> {
     problems.extend(draft.problems.iter().cloned());
     let rule = match read_rule(name, &draft.document) {
         Ok(rule) if problems.is_empty() => rule,
         read => return Ok(Err(all_problems(&problems, read.err().unwrap_or_default()))),
     };
-    Ok(match store_rule(api, &rule).await {
+    Ok(match store_rule(api, &rule, expected).await {
         Ok(_is_new) => Ok(()),
         Err(problem) => Err(problems_of(problem)?),
     })

@@ -77,7 +77,7 @@ async fn new(
         Some(name) => copied(api.campaign(&name).await?.definition),
         None => blank(),
     };
-    Ok(page(&edit_page(&api, by.frame("campaigns"), fields, None)?)?)
+    Ok(page(&edit_page(&api, by.frame("campaigns"), fields, None).await?)?)
 }
 
 /// Returns the form of a new campaign.
@@ -109,8 +109,8 @@ fn copied(mut definition: Definition) -> Fields {
     fields
 }
 
-fn edit_page(api: &Api, frame: Frame, fields: Fields, name: Option<String>) -> Result<EditPage, Problem> {
-    let preview = Preview::of(api, &fields)?;
+async fn edit_page(api: &Api, frame: Frame, fields: Fields, name: Option<String>) -> Result<EditPage, Problem> {
+    let preview = Preview::of(api, &fields).await?;
     let (action, back) = match &name {
         Some(name) => (format!("{}/edit", path_of(name)), path_of(name)),
         None => ("/new-campaign".to_owned(), "/campaigns".to_owned()),
@@ -133,7 +133,7 @@ async fn edit(
     let mut fields = fields_of(&campaign.definition);
     fields.set("version", campaign.version.to_string());
     fields.set("planned", campaign.counts.codes.max(1).to_string());
-    Ok(page(&edit_page(&api, by.frame("campaigns"), fields, Some(name))?)?)
+    Ok(page(&edit_page(&api, by.frame("campaigns"), fields, Some(name)).await?)?)
 }
 
 async fn change(
@@ -150,17 +150,17 @@ async fn change(
 async fn submit(api: &Api, frame: Frame, fields: Fields, name: Option<String>) -> Result<Response, NoPage> {
     // The button that only shows the preview, where no script does.
     if fields.is_checked("check") {
-        return Ok(page(&edit_page(api, frame, fields, name)?)?);
+        return Ok(page(&edit_page(api, frame, fields, name).await?)?);
     }
     let version = name.as_ref().map(|_| fields.text("version").parse().unwrap_or_default());
-    let problems = match read_form(&fields) {
+    let problems = match read_form(&fields, name.as_deref()) {
         Ok(definition) => match save(api, &definition, version).await {
             Ok(saved) => return Ok(go_to(&format!("{}?done=saved", path_of(&saved.definition.name)))),
             Err(problem) => problems_of(problem)?,
         },
         Err(problems) => problems,
     };
-    let mut shown = edit_page(api, frame, fields, name)?;
+    let mut shown = edit_page(api, frame, fields, name).await?;
     shown.form = shown.form.with_problems(&problems, field_of);
     Ok(invalid(&shown)?)
 }
@@ -190,5 +190,5 @@ async fn preview(
     State(api): State<Arc<Api>>,
     Posted { by: _, fields }: Posted<EditCampaigns>,
 ) -> Result<Response, NoPage> {
-    Ok(page(&Preview::of(&api, &fields)?)?)
+    Ok(page(&Preview::of(&api, &fields).await?)?)
 }

@@ -1,6 +1,6 @@
 //! Names that people read for what the API names otherwise.
 
-use codemint_offers::campaign::definition::Kind;
+use codemint_offers::campaign::definition::{Definition, Kind, Purpose};
 use codemint_offers::campaign::status::Status;
 use url::form_urlencoded;
 
@@ -28,6 +28,11 @@ pub fn kind_word(kind: Kind) -> &'static str {
         Kind::Private => "many codes",
         Kind::Restricted => "personal codes",
     }
+}
+
+/// Returns true if codes of the campaign are issued to customers, so that their number says something.
+pub fn issues_codes(definition: &Definition) -> bool {
+    definition.kind == Kind::Restricted || definition.purpose == Purpose::Referral
 }
 
 /// Returns the path of a campaign's page.

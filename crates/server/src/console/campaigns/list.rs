@@ -16,7 +16,7 @@ use url::form_urlencoded;
 use crate::api::body::InQuery;
 use crate::api::problem::Problem;
 use crate::api::service::Api;
-use crate::console::campaigns::labels::{Badge, kind_word, path_of, status_badge};
+use crate::console::campaigns::labels::{Badge, issues_codes, kind_word, path_of, status_badge};
 use crate::console::frame::Frame;
 use crate::console::page::page;
 use crate::console::shown::{minute, number};
@@ -131,8 +131,8 @@ fn row(campaign: &Campaign) -> Row {
         kind: kind_word(definition.kind),
         status: status_badge(campaign.status()),
         codes: number(counts.codes),
-        issued: if definition.kind == Kind::Restricted { number(counts.issued) } else { String::new() },
-        redeemed: number(counts.held + counts.redeemed),
+        issued: if issues_codes(definition) { number(counts.issued) } else { String::new() },
+        redeemed: number(counts.redeemed),
         dates,
     }
 }

@@ -7,4 +7,5 @@ pub mod orders;
 pub mod versions;
 pub mod trial;
 mod preview;
+mod field_names;
 pub(super) mod labels;

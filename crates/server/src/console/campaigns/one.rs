@@ -27,7 +27,8 @@ use crate::api::links::{LinkDocument, link_of};
 use crate::api::problem::Problem;
 use crate::api::service::Api;
 use crate::chart;
-use crate::console::campaigns::labels::{Badge, encoded, kind_word, path_of, status_badge};
+use crate::console::campaigns::labels::{Badge, encoded, issues_codes, kind_word, path_of, status_badge};
+use crate::console::campaigns::preview::segments_warning;
 use crate::console::form_view::FormView;
 use crate::console::frame::Frame;
 use crate::console::jobs::progress::{Progress, title};
@@ -66,7 +67,8 @@ struct CampaignPage {
     /// True if there are referrals that the person may see.
     has_referrals: bool,
     words: Vec<String>,
-    figures: Vec<(&'static str, String, String)>,
+    warning: Option<String>,
+    figures: Vec<Figure>,
     /// SVG; none without redemptions.
     chart: Option<String>,
     chart_text: String,
@@ -82,6 +84,16 @@ struct CampaignPage {
     form: FormView,
     /// The id of the next order: sending the form twice orders once.
     new_job_id: Uuid,
+}
+
+#[derive(Debug)]
+struct Figure {
+    name: &'static str,
+    /// A count, or an amount in each currency.
+    values: Vec<String>,
+    is_money: bool,
+    /// What it is measured by, or includes.
+    note: String,
 }
 
 #[derive(Debug)]
@@ -131,7 +143,6 @@ pub async fn page_of<P: Permit>(
     let jobs = JobFilter { campaign: Some(definition.name.clone()), limit: JOBS, ..JobFilter::default() };
     let jobs = api.store.list_jobs(&jobs).await?;
     let unfinished = jobs.iter().find(|job| !job.state.is_final());
-    let discounts = read_discounts(api, &campaign).await?;
     let uses: i64 = series.days.iter().map(|(_, redeemed)| redeemed).sum();
     let picture = definition.offer.image_url.clone();
     let template = CampaignPage {
@@ -147,8 +158,9 @@ pub async fn page_of<P: Permit>(
         is_public: definition.kind == Kind::Public,
         is_restricted: definition.kind == Kind::Restricted,
         has_referrals: definition.purpose == Purpose::Referral && by.permits(Permission::ViewReferrals),
-        words: describe(definition),
-        figures: figures(&campaign, discounts),
+        words: describe(definition, by.permits(Permission::ReadCodes)),
+        warning: segments_warning(api, definition).await?,
+        figures: figures(&campaign),
         chart: (uses > 0).then(|| chart::svg(&series)),
         chart_text: format!(
             "{} in the last {CHART_DAYS} days, at most {} on one day",
@@ -186,37 +198,38 @@ async fn read_series(api: &Api, campaign: &Campaign) -> Result<Series, Problem> 
     Ok(Series::of(&rows, Some(from), Some(to)))
 }
 
-/// Reads the sum of all discounts, in each currency.
-async fn read_discounts(api: &Api, campaign: &Campaign) -> Result<String, Problem> {
-    let filter = ReportFilter { subject: Subject::Campaigns, from: None, to: None, campaign_no: Some(campaign.no) };
-    let rows = api.store.report(&filter).await?.unwrap_or_default();
-    let amounts = rows.iter().flat_map(|row| &row.amounts).filter(|amounts| amounts.discount != 0);
-    Ok(amounts.map(|amounts| money(amounts.discount, &amounts.currency)).collect::<Vec<_>>().join(", "))
-}
-
-/// Returns the names of figures, each with its value and what it is measured by.
-fn figures(campaign: &Campaign, discounts: String) -> Vec<(&'static str, String, String)> {
+fn figures(campaign: &Campaign) -> Vec<Figure> {
     let (counts, limits) = (&campaign.counts, &campaign.definition.limits);
     let of = |limit: u64| if limit > 0 { format!("of {}", number(limit)) } else { String::new() };
-    let mut figures = vec![("Codes", number(counts.codes), String::new())];
-    if campaign.definition.kind == Kind::Restricted {
-        figures.push(("Issued", number(counts.issued), of(limits.issued)));
+    let count = |name, count: u64, note| Figure { name, values: vec![number(count)], is_money: false, note };
+    let mut figures = vec![count("Codes", counts.codes, String::new())];
+    if issues_codes(&campaign.definition) {
+        figures.push(count("Issued", counts.issued, of(limits.issued)));
     }
     let uses = limits.redeemed.max(if campaign.definition.kind == Kind::Public { limits.per_code } else { 0 });
-    figures.push(("Redeemed", number(counts.redeemed), of(uses)));
+    figures.push(count("Redeemed", counts.redeemed, of(uses)));
     if counts.held > 0 {
-        figures.push(("Held", number(counts.held), "wait for the payment".to_owned()));
+        figures.push(count("Held", counts.held, "wait for the payment".to_owned()));
     }
-    match limits.budget {
+    figures.extend(discounts(campaign));
+    figures
+}
+
+/// Returns what was taken off, held redemptions included, as limits count it.
+fn discounts(campaign: &Campaign) -> Option<Figure> {
+    const HELD: &str = "held ones included";
+    let (counts, budget) = (&campaign.counts, campaign.definition.limits.budget);
+    let (values, note) = match budget {
         Some(budget) => {
             let currency = budget.currency.code();
-            let (spent, of) = (money(counts.discount, currency), money(budget.amount, currency));
-            figures.push(("Discounts", spent, format!("of {of}, held ones included")));
+            (vec![money(counts.discount, currency)], format!("of {}, {HELD}", money(budget.amount, currency)))
         }
-        None if !discounts.is_empty() => figures.push(("Discounts", discounts, String::new())),
-        None => {}
-    }
-    figures
+        None => {
+            let given = counts.discounts.iter();
+            (given.map(|given| money(given.amount, given.currency.code())).collect(), HELD.to_owned())
+        }
+    };
+    (!values.is_empty()).then_some(Figure { name: "Discounts", values, is_money: true, note })
 }
 
 fn path_of_job(job: &Job) -> String {

@@ -3,7 +3,7 @@
 use askama::Template;
 use codemint_codes::explanation::Explanation;
 use codemint_offers::campaign::definition::{Definition, Kind};
-use codemint_offers::campaign::words::describe;
+use codemint_offers::campaign::words::{describe, warn_of_segments};
 use codemint_offers::form::amounts::whole;
 use codemint_offers::form::campaign::{Draft, all_problems, draft};
 use codemint_offers::form::fields::Fields;
@@ -13,10 +13,13 @@ use codemint_store::admission::entropy::fresh_key;
 
 use crate::api::problem::Problem;
 use crate::api::service::Api;
+use crate::console::campaigns::field_names::label_of;
 use crate::console::shown::number;
 
 /// The number of sample codes.
 const SAMPLES: u32 = 5;
+/// The maximum number of wrong fields that are named.
+const SHOWN_MAX: usize = 5;
 /// The number of codes for which the odds of a guess are shown, unless the form names one.
 const PLANNED: u64 = 1000;
 
@@ -25,8 +28,10 @@ const PLANNED: u64 = 1000;
 #[template(path = "console/campaigns/preview.html")]
 pub struct Preview {
     pub words: Vec<String>,
-    /// The number of fields that are wrong or missing.
-    pub wrong: usize,
+    /// What the campaign lacks, although it can be saved.
+    pub warning: Option<String>,
+    /// The fields that are wrong or missing, each with the reason.
+    pub wrong: Vec<(&'static str, String)>,
     pub mask: Option<MaskView>,
     /// True if there is a mask and it is not right.
     pub mask_is_wrong: bool,
@@ -49,12 +54,15 @@ pub struct MaskView {
 /// Below this average number of guesses for a hit, the page warns.
 const GUESSES_MIN: f64 = 10_000.0;
 
-/// Reads a form.
+/// Reads a form. The name of a campaign that exists is given: the form has it without the blanks that may be around it.
 ///
 /// # Errors
 /// Every problem of the form, by the pointer of the field.
-pub fn read_form(fields: &Fields) -> Result<Definition, Vec<FieldProblem>> {
-    let Draft { document, problems } = draft(fields);
+pub fn read_form(fields: &Fields, name: Option<&str>) -> Result<Definition, Vec<FieldProblem>> {
+    let Draft { mut document, problems } = draft(fields);
+    if let Some(name) = name {
+        document["name"] = name.into();
+    }
     match read_definition(&document, NameFrom::Document) {
         Ok(definition) if problems.is_empty() => Ok(definition),
         Ok(_partly_read) => Err(problems),
@@ -66,9 +74,9 @@ impl Preview {
     /// Returns the preview of a form.
     ///
     /// # Errors
-    /// `internal` if the system has no randomness.
-    pub fn of(api: &Api, fields: &Fields) -> Result<Self, Problem> {
-        let read = read_form(fields);
+    /// `internal` if the system has no randomness, and if the store cannot be read.
+    pub async fn of(api: &Api, fields: &Fields) -> Result<Self, Problem> {
+        let read = read_form(fields, None);
         let planned = whole(fields.text("planned")).ok().filter(|count| *count > 0).unwrap_or(PLANNED);
         let is_public = fields.text("kind") == Kind::Public.into_str();
         let mask = match fields.filled("mask").filter(|_| !is_public) {
@@ -76,11 +84,27 @@ impl Preview {
             None => None,
         };
         let mask_is_wrong = mask.is_none() && !is_public && fields.filled("mask").is_some();
+        let preview = Self { words: Vec::new(), warning: None, wrong: Vec::new(), mask, mask_is_wrong };
         Ok(match read {
-            Ok(definition) => Self { words: describe(&definition), wrong: 0, mask, mask_is_wrong },
-            Err(problems) => Self { words: Vec::new(), wrong: problems.len(), mask, mask_is_wrong },
+            Ok(definition) => {
+                let warning = segments_warning(api, &definition).await?;
+                Self { words: describe(&definition, true), warning, ..preview }
+            }
+            Err(problems) => {
+                let wrong = problems.into_iter().map(|problem| (label_of(&problem.field), problem.message));
+                Self { wrong: wrong.collect(), ..preview }
+            }
         })
     }
+}
+
+/// Returns a warning about segments of a campaign that do not exist.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn segments_warning(api: &Api, definition: &Definition) -> Result<Option<String>, Problem> {
+    let missing = api.store.find_missing_segments(&definition.named_segments()).await?;
+    Ok(warn_of_segments(&missing))
 }
 
 /// Returns `None` if the mask is wrong.

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use codemint_offers::access::role::Permission;
 use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::cart::Cart;
 use codemint_offers::discount::grant::grant;
@@ -35,6 +36,7 @@ struct TrialPage {
     frame: Frame,
     path: String,
     title: String,
+    may_find_codes: bool,
     form: FormView,
     lines: Vec<LineNames>,
     result: Option<TrialResult>,
@@ -90,33 +92,48 @@ async fn form(
     for (name, value) in [("currency", "EUR"), ("sku_0", "SKU-1"), ("quantity_0", "2"), ("price_0", "19.99")] {
         fields.set(name, value);
     }
-    if definition.kind == Kind::Public {
+    if definition.kind == Kind::Public && by.permits(Permission::ReadCodes) {
         fields.set("code", definition.mask.to_string());
     }
-    Ok(page(&trial_page(by.frame("campaigns"), &definition, FormView::new(fields), None))?)
+    Ok(page(&trial_page(&by, &definition, FormView::new(fields), None))?)
 }
 
-fn trial_page(frame: Frame, definition: &Definition, form: FormView, result: Option<TrialResult>) -> TrialPage {
-    let (path, title) = (path_of(&definition.name), definition.title.clone());
-    TrialPage { frame, path, title, form, lines: (0..LINES).map(LineNames::of).collect(), result }
+fn trial_page(
+    by: &May<ViewCampaigns>,
+    definition: &Definition,
+    form: FormView,
+    result: Option<TrialResult>,
+) -> TrialPage {
+    TrialPage {
+        frame: by.frame("campaigns"),
+        path: path_of(&definition.name),
+        title: definition.title.clone(),
+        may_find_codes: by.permits(Permission::FindCodes),
+        form,
+        lines: (0..LINES).map(LineNames::of).collect(),
+        result,
+    }
 }
 
 async fn attempt(
     State(api): State<Arc<Api>>,
     InPath(name): InPath<String>,
-    Posted { by, fields }: Posted<ViewCampaigns>,
+    Posted { by, mut fields }: Posted<ViewCampaigns>,
 ) -> Result<Response, NoPage> {
     let definition = api.campaign(&name).await?.definition;
-    let frame = by.frame("campaigns");
+    // A verdict says whether a code exists: only people who may look codes up get one.
+    if !by.permits(Permission::FindCodes) {
+        fields.set("code", "");
+    }
     let has_code = fields.filled("code").is_some();
     match read_trial(&fields, NO_CODE) {
         Ok(request) => {
             let result = result(&api, &definition, request, has_code).await?;
-            Ok(page(&trial_page(frame, &definition, FormView::new(fields), Some(result)))?)
+            Ok(page(&trial_page(&by, &definition, FormView::new(fields), Some(result)))?)
         }
         Err(problems) => {
             let form = FormView::new(fields).with_problems(&problems, named);
-            Ok(invalid(&trial_page(frame, &definition, form, None))?)
+            Ok(invalid(&trial_page(&by, &definition, form, None))?)
         }
     }
 }

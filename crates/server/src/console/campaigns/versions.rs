@@ -7,7 +7,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use codemint_offers::campaign::differences::{Difference, differences};
+use codemint_offers::access::role::Permission;
+use codemint_offers::campaign::differences::{Difference, differences, hide_masks};
 
 use crate::api::body::InPath;
 use crate::api::problem::Problem;
@@ -53,14 +54,15 @@ async fn show(
     let campaign = api.campaign(&name).await?;
     let zone = campaign.definition.zone;
     let stored = api.store.list_campaign_versions(campaign.no).await.map_err(Problem::from)?;
-    let views = stored.iter().enumerate().map(|(at, version)| VersionView {
-        version: version.version,
-        made_at: minute(version.made_at, zone),
-        made_by: version.made_by.clone(),
-        changes: stored
-            .get(at + 1)
-            .map(|before| differences(&before.definition, &version.definition))
-            .unwrap_or_default(),
+    let sees_masks = by.permits(Permission::ReadCodes);
+    let views = stored.iter().enumerate().map(|(at, version)| {
+        let before = stored.get(at + 1);
+        let mut changes = before.map(|before| differences(&before.definition, &version.definition)).unwrap_or_default();
+        if !sees_masks {
+            hide_masks(&mut changes);
+        }
+        let made_at = minute(version.made_at, zone);
+        VersionView { version: version.version, made_at, made_by: version.made_by.clone(), changes }
     });
     let template = VersionsPage {
         frame: by.frame("campaigns"),

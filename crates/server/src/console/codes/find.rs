@@ -56,7 +56,7 @@ async fn find(State(api): State<Arc<Api>>, Posted { by, fields }: Posted<FindCod
     // A table shows the last use only.
     let newest = if codes.len() == 1 { NEWEST } else { 1 };
     let found = look_up(&api.store, &api.redeemer, &codes, identity, newest).await.map_err(Problem::from)?;
-    let places = codes.iter().zip(&found).map(|(typed, found)| Place::new(typed, found)).collect();
+    let places = codes.iter().zip(&found).map(|(typed, found)| Place::new(typed, found, by.visitor.role)).collect();
     Ok(page(&FindPage { frame, form: FormView::new(fields.clone()), places })?)
 }
 

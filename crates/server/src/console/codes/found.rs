@@ -2,6 +2,8 @@
 
 use codemint_campaigns::finding::{Found, FoundCode, Owner};
 use codemint_codes::typed::{Missing, Typed};
+use codemint_offers::access::role::Role;
+use codemint_offers::referral::address::seen_by;
 use codemint_store::redemptions::reads::CodeUses;
 
 use crate::console::campaigns::labels::{kind_word, path_of};
@@ -40,9 +42,9 @@ pub struct FoundView {
 }
 
 impl Place {
-    pub fn new(typed: &str, found: &Found) -> Self {
+    pub fn new(typed: &str, found: &Found, role: Role) -> Self {
         let found = match found {
-            Found::Code(found) => Ok(FoundView::new(typed, found)),
+            Found::Code(found) => Ok(FoundView::new(typed, found, role)),
             Found::WithoutCampaign => Err("This code exists, but no campaign has it: it takes nothing off.".to_owned()),
             Found::Missing(missing) => Err(missing_text(*missing).to_owned()),
             Found::NoCode(error) => Err(sentence(&error.to_string())),
@@ -57,13 +59,13 @@ impl Place {
 }
 
 impl FoundView {
-    fn new(typed: &str, found: &FoundCode) -> Self {
+    fn new(typed: &str, found: &FoundCode, role: Role) -> Self {
         let FoundCode { code, definition, owner, uses, redemptions, asked_for, reasons } = found;
         let is_respelled = typed.parse::<Typed>().is_ok_and(|typed| typed.written() != code);
         let (state, owner) = match owner {
             Owner::Anybody => ("any customer may use it", None),
             Owner::Pool => ("in the pool: nobody has it yet", None),
-            Owner::Identity(Some(identity)) => ("issued", Some(identity.clone())),
+            Owner::Identity(Some(identity)) => ("issued", Some(seen_by(role, identity))),
             Owner::Identity(None) => ("issued to somebody whose data was erased", None),
             Owner::Nobody => ("neither issued nor in the pool", None),
         };
@@ -78,8 +80,11 @@ impl FoundView {
             owner,
             uses: uses_text(*uses, definition.limits.per_code),
             zone: definition.zone.name(),
-            redemptions: redemptions.iter().map(|redemption| RedemptionRow::new(redemption, definition.zone)).collect(),
-            asked_for: asked_for.clone(),
+            redemptions: redemptions
+                .iter()
+                .map(|redemption| RedemptionRow::new(redemption, definition.zone, role))
+                .collect(),
+            asked_for: asked_for.as_deref().map(|identity| seen_by(role, identity)),
             reasons: reasons.iter().map(|reason| sentence(&reason.message)).collect(),
         }
     }

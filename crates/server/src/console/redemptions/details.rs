@@ -101,7 +101,7 @@ impl DetailsPage {
             facts: facts(&redemption, zone),
             lines: lines.unwrap_or_default(),
             discount: discount.map(|discount| in_currency(discount.amount, discount.currency.code())),
-            identity: identity_text(&redemption),
+            identity: identity_text(&redemption, by.visitor.role),
             may_release: may_act && redemption.state == RedemptionState::Held,
             may_roll_back: may_act && redemption.state == RedemptionState::Confirmed,
             code: redemption.code,

@@ -72,7 +72,7 @@ async fn list(
     for (name, value) in [("campaign", query.campaign), ("order", query.order), ("cursor", query.cursor)] {
         fields.set(name, value);
     }
-    Ok(show(&api, by.frame("redemptions"), fields).await?)
+    Ok(show(&api, &by, fields).await?)
 }
 
 async fn search(
@@ -81,7 +81,7 @@ async fn search(
 ) -> Result<Response, NoPage> {
     let is_private = fields.filled("identity").is_some() || fields.filled("code").is_some();
     if is_private {
-        return Ok(show(&api, by.frame("redemptions"), fields).await?);
+        return Ok(show(&api, &by, fields).await?);
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     for name in ["campaign", "order", "cursor"] {
@@ -90,11 +90,11 @@ async fn search(
     Ok(go_to(&format!("/redemptions?{}", query.finish())))
 }
 
-async fn show(api: &Api, frame: Frame, fields: Fields) -> Result<Response, Problem> {
+async fn show(api: &Api, by: &May<ViewRedemptions>, fields: Fields) -> Result<Response, Problem> {
     let filled = |name: &'static str| Some((name, fields.filled(name)?.to_owned()));
     let filter: Vec<(&'static str, String)> = FIELDS.into_iter().filter_map(filled).collect();
     let mut shown = ListPage {
-        frame,
+        frame: by.frame("redemptions"),
         form: FormView::new(fields.clone()),
         filter,
         is_first: fields.filled("cursor").is_none(),
@@ -114,7 +114,8 @@ async fn show(api: &Api, frame: Frame, fields: Fields) -> Result<Response, Probl
     };
     let found = Page::cut(api.store.list_redemptions(&filter).await?, PAGE, |last| (last.held_at, last.id));
     shown.zone = zone.name();
-    shown.rows = found.items.iter().map(|redemption| RedemptionRow::new(redemption, zone)).collect();
+    let role = by.visitor.role;
+    shown.rows = found.items.iter().map(|redemption| RedemptionRow::new(redemption, zone, role)).collect();
     shown.next = found.next;
     page(&shown)
 }

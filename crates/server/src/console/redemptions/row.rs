@@ -4,8 +4,10 @@ use std::fmt;
 
 use chrono_tz::Tz;
 use codemint_codes::identity::FORGOTTEN;
+use codemint_offers::access::role::Role;
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::state::State;
+use codemint_offers::referral::address::seen_by;
 
 use crate::console::campaigns::labels::{Badge, path_of};
 use crate::console::shown::{minute, money};
@@ -26,7 +28,7 @@ pub struct RedemptionRow {
 }
 
 impl RedemptionRow {
-    pub fn new(redemption: &Redemption, zone: Tz) -> Self {
+    pub fn new(redemption: &Redemption, zone: Tz, role: Role) -> Self {
         Self {
             path: format!("/redemptions/{}", redemption.id),
             when: minute(redemption.held_at, zone),
@@ -36,19 +38,19 @@ impl RedemptionRow {
             campaign: redemption.campaign.clone(),
             campaign_path: path_of(&redemption.campaign),
             order: redemption.order.clone(),
-            identity: identity_text(redemption),
+            identity: identity_text(redemption, role),
             discount: redemption.discount.as_ref().map(|discount| money(discount.amount, discount.currency.code())),
         }
     }
 }
 
-/// Returns the identity as people read it.
-pub fn identity_text(redemption: &Redemption) -> Option<String> {
-    let is_forgotten = |identity: &String| identity.starts_with(FORGOTTEN);
+/// Returns the identity as people of a role read it.
+pub fn identity_text(redemption: &Redemption, role: Role) -> Option<String> {
+    let is_forgotten = |identity: &str| identity.starts_with(FORGOTTEN);
     redemption
         .identity
-        .as_ref()
-        .map(|identity| if is_forgotten(identity) { "erased".to_owned() } else { identity.clone() })
+        .as_deref()
+        .map(|identity| if is_forgotten(identity) { "erased".to_owned() } else { seen_by(role, identity) })
 }
 
 pub fn state_badge(state: State) -> Badge {

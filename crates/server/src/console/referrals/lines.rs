@@ -1,7 +1,7 @@
 //! Referrers as lines of a tree.
 
 use codemint_offers::access::role::Role;
-use codemint_offers::referral::address::shortened;
+use codemint_offers::referral::address::seen_by;
 use codemint_store::referrals::pages::ReferrerLine;
 
 use crate::console::shown::number;
@@ -51,8 +51,7 @@ impl Line {
 /// Returns how people of a role see a customer.
 pub fn person(address: Option<&str>, role: Role) -> String {
     match address {
-        Some(address) if role.sees_addresses() => address.to_owned(),
-        Some(address) => shortened(address),
+        Some(address) => seen_by(role, address),
         None => "somebody who was forgotten".to_owned(),
     }
 }

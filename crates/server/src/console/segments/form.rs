@@ -11,6 +11,7 @@ use codemint_offers::form::fields::Fields;
 use codemint_offers::form::segment::{EXAMPLE, field_of, fields_of_segment, segment_document, with_places};
 use codemint_offers::problem::Problem as FieldProblem;
 use codemint_offers::read::condition::read_segment;
+use codemint_store::campaigns::segments::PutSegment;
 use serde_json::Value;
 
 use crate::api::body::InPath;
@@ -54,8 +55,9 @@ async fn edit(
     InPath(name): InPath<String>,
 ) -> Result<Response, NoPage> {
     let segment = find(&api, &name).await?;
-    let form = FormView::new(fields_of_segment(&name, &segment.condition));
-    Ok(page(&FormPage { frame: by.frame("segments"), form, known: known(&name) })?)
+    let mut fields = fields_of_segment(&name, &segment.condition);
+    fields.set_changed_at(segment.changed_at);
+    Ok(page(&FormPage { frame: by.frame("segments"), form: FormView::new(fields), known: known(&name) })?)
 }
 
 async fn create(State(api): State<Arc<Api>>, Posted { by, fields }: Posted<EditSegments>) -> Result<Response, NoPage> {
@@ -69,7 +71,7 @@ async fn create(State(api): State<Arc<Api>>, Posted { by, fields }: Posted<EditS
     }
     match document(&fields, problems) {
         Ok(document) => {
-            api.store.put_segment(name, &document).await.map_err(Problem::from)?;
+            api.store.put_segment(name, &document, None).await.map_err(Problem::from)?;
             Ok(go_to(&format!("{}?done=created", path_of(name))))
         }
         Err(problems) => Ok(refuse(by.frame("segments"), fields, &problems, None)?),
@@ -82,14 +84,20 @@ async fn change(
     Posted { by, fields }: Posted<EditSegments>,
 ) -> Result<Response, NoPage> {
     find(&api, &name).await?;
-    match document(&fields, Vec::new()) {
+    let problems = match document(&fields, Vec::new()) {
         Ok(document) => {
-            api.store.put_segment(&name, &document).await.map_err(Problem::from)?;
-            Ok(go_to(&format!("{}?done=changed", path_of(&name))))
+            let put = api.store.put_segment(&name, &document, Some(fields.changed_at())).await;
+            if put.map_err(Problem::from)? != PutSegment::Stale {
+                return Ok(go_to(&format!("{}?done=changed", path_of(&name))));
+            }
+            vec![FieldProblem::new("", STALE)]
         }
-        Err(problems) => Ok(refuse(by.frame("segments"), fields, &problems, known(&name))?),
-    }
+        Err(problems) => problems,
+    };
+    Ok(refuse(by.frame("segments"), fields, &problems, known(&name))?)
 }
+
+const STALE: &str = "somebody else has changed the segment meanwhile; open it again, and repeat your change";
 
 /// Returns the document of a form, or these problems and those of the document.
 fn document(fields: &Fields, mut problems: Vec<FieldProblem>) -> Result<Value, Vec<FieldProblem>> {

@@ -111,7 +111,7 @@ async fn send(vhost: &Vhost, body: &[u8]) {
 
 fn connections_of(broker: &Broker, vhost: &Vhost) -> String {
     let condition = format!("Vhost =:= <<\"{}\">>", vhost.name);
-    let all = "rabbit_networking:connection_info_all([vhost, client_properties])";
+    let all = rabbitmq::connections("vhost, client_properties");
     broker.ask(&format!("[Properties || [{{vhost, Vhost}}, {{_, Properties}}] <- {all}, {condition}]"))
 }
 

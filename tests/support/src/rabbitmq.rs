@@ -134,9 +134,9 @@ impl Broker {
     }
 
     fn close_connections_where(&self, condition: &str) {
-        let all = "rabbit_networking:connection_info_all([pid, vhost])";
         // A connection that has just ended needs no closing.
         let close = "(catch rabbit_networking:close_connection(Connection, \"closed by a test\"))";
+        let all = connections("pid, vhost");
         self.ask(&format!("[{close} || [{{pid, Connection}}, {{vhost, Vhost}}] <- {all}, {condition}]"));
     }
 
@@ -435,6 +435,13 @@ fn give(path: &Path, owner: Option<Owner>) {
     if let Some(Owner { user, group }) = owner {
         chown(path, Some(user), Some(group)).expect("chown");
     }
+}
+
+/// Returns an Erlang expression for these items of all connections. Those that end while they are asked are left out.
+#[must_use]
+pub fn connections(items: &str) -> String {
+    let asked = format!("try [rabbit_networking:connection_info(Asked, [{items}])] catch _:_ -> [] end");
+    format!("[Info || Asked <- rabbit_networking:connections(), Info <- {asked}]")
 }
 
 /// Returns the literal of an Erlang binary.

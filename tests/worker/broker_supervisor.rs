@@ -19,7 +19,7 @@ use codemint_test_support::amqp::{Peer, durable};
 use codemint_test_support::broker_steps::{job_message, settings};
 use codemint_test_support::cli_steps::assert_names;
 use codemint_test_support::rabbitmq::{self, Broker, Vhost};
-use codemint_test_support::waiting::wait_until;
+use codemint_test_support::waiting::{wait_until, wait_until_equal};
 
 /// A running supervisor whose sessions acknowledge every message that arrives.
 struct Supervised {
@@ -42,8 +42,8 @@ impl Supervised {
             let work = |session: Arc<Session>| {
                 let ([sessions, taken, prefetch], stop) = (counters.clone(), stopping.clone());
                 async move {
-                    sessions.fetch_add(1, Ordering::SeqCst);
                     prefetch.store(session.prefetch.into(), Ordering::SeqCst);
+                    sessions.fetch_add(1, Ordering::SeqCst);
                     consume(&session, &taken, &stop).await
                 }
             };
@@ -129,7 +129,8 @@ async fn sessions_ended_by_the_broker_are_replaced_and_a_stop_closes_all_connect
     supervised.connected().await;
     let names = connections_of(broker, &vhost);
     assert_names(&names, &["codemint ", &format!("pid {} consumer", std::process::id()), "publisher"]);
-    assert_eq!(supervised.sessions.load(Ordering::SeqCst), 5);
+    // The status changes before the work begins.
+    wait_until_equal("sessions", &5, async || supervised.sessions.load(Ordering::SeqCst)).await;
     assert_eq!(supervised.prefetch.load(Ordering::SeqCst), 64);
     supervised.end().await.expect("a clean end");
     wait_until("the connections are closed", async || connections_of(broker, &vhost) == "[]").await;

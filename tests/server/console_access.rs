@@ -259,6 +259,16 @@ async fn what_a_person_changes_is_recorded_under_their_name(place: TestStore) {
     server.stop().await;
 }
 
+on_stores!([sqlite, postgres] regression_a_form_with_nul_is_refused);
+async fn regression_a_form_with_nul_is_refused(place: TestStore) {
+    let server = ApiServer::start(&place).await;
+    let console = Console::sign_in(&server, &place, "marketer").await;
+    let sent = [("name", "a\0b"), ("title", "A"), ("kind", "private"), ("mask", "A-####"), ("percent", "10")];
+    console.post("/new-campaign", &sent).await.expect_page(422);
+    post_openly(&server, "/sign-in", &[("login", "a\0b"), ("password", PASSWORD)]).await.expect_page(422);
+    server.stop().await;
+}
+
 on_stores!([sqlite] an_unknown_page_is_a_page_for_people_and_a_problem_for_programs);
 async fn an_unknown_page_is_a_page_for_people_and_a_problem_for_programs(place: TestStore) {
     let server = ApiServer::start(&place).await;

@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use codemint_telemetry::failpoint;
+
 use codemint_test_support::on_both_stores;
+use codemint_test_support::oracle::Asked;
 use codemint_test_support::postgres::{Durability, Server, create_database};
 use codemint_test_support::site::{EVENTS, Site, publish, request, wait_for_end};
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
+use codemint_test_support::worker_steps::end_well;
 
 use crate::worker_sharing::start_large_job;
 
@@ -91,4 +95,24 @@ async fn a_worker_whose_server_hangs_ends_at_its_deadline_or_at_a_second_signal(
     other.terminate().await.expect_code(143);
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     server.signal_all("CONT");
+}
+
+on_both_stores!(the_chunk_of_a_killed_worker_is_taken_over_within_two_seconds);
+async fn the_chunk_of_a_killed_worker_is_taken_over_within_two_seconds(place: TestStore) {
+    let site = Site::new(place).await;
+    let peer = site.keep_events().await;
+    // The worker holds its only chunk for as long as the stall takes, which is longer than the time allowed.
+    let stall = format!("{}=1*return(stall)->off", failpoint::BEFORE_COMMIT);
+    let holder = site.start(&[("FAILPOINTS", &stall)], &[]);
+    holder.wait_until_ready().await;
+    let (id, mask) = (Uuid::now_v7(), "MY_LITTLE_PROMO????##");
+    publish(&peer, &request(id, mask, 1000)).await;
+    holder.wait_until_it_says("a failpoint was reached").await;
+    let next = site.start_ready().await;
+    holder.signal("KILL");
+    let released = Instant::now();
+    holder.finish().await.expect_code(-9);
+    wait_until("the end", async || site.completed().await == 1).await;
+    assert!(released.elapsed() < Duration::from_secs(2), "{:?}", released.elapsed());
+    end_well("taken over", site, next, &[Asked { id, mask: mask.to_owned(), count: 1000 }]).await;
 }

@@ -45,6 +45,23 @@ fn is_misleading(c: char, is_first: bool) -> bool {
     is_first && c.escape_debug().count() > 1 || format!("a{c}").escape_debug().count() > 2
 }
 
+/// Returns a number with a comma between thousands.
+///
+/// ```
+/// assert_eq!(codemint_codes::text::grouped(1_234_567), "1,234,567");
+/// ```
+pub fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Returns the noun, in the plural unless the number is 1.
 ///
 /// ```

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
+use codemint_codes::text::grouped;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
-
-use crate::text::grouped;
 
 /// The largest amount of any price, limit, cart or discount, in minor units. Below 2^53, so that JavaScript reads it
 /// exactly, and small enough that a product of two amounts stays far inside `i128`.
@@ -108,7 +107,7 @@ impl Money {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let sign = if self.amount < 0 { "-" } else { "" };
         let whole = self.amount.unsigned_abs() / 10_u64.pow(self.currency.exponent());
-        format!("{sign}{}{}", grouped(whole), &text[digits..])
+        format!("{sign}{}{}", grouped(whole.into()), &text[digits..])
     }
 }
 

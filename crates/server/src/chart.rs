@@ -1,6 +1,7 @@
 //! Draws redemptions over time.
 
 use chrono::NaiveDate;
+use codemint_codes::text::grouped;
 use codemint_offers::report::chart::Series;
 use plotters::prelude::{
     ChartBuilder, Color, IntoDrawingArea, IntoFont, LineSeries, RGBAColor, RGBColor, Rectangle, SVGBackend,
@@ -45,7 +46,7 @@ fn draw(text: &mut String, series: &Series) -> Result<(), Box<dyn std::error::Er
     let mut mesh = chart.configure_mesh();
     mesh.disable_x_mesh().x_labels(labels).x_label_formatter(&day_label).x_label_style(style());
     // There is no half redemption.
-    let count_label = |count: &f64| if count.fract() == 0.0 { grouped(*count as i64) } else { String::new() };
+    let count_label = |count: &f64| if count.fract() == 0.0 { grouped(*count as u128) } else { String::new() };
     mesh.y_labels(5).y_label_formatter(&count_label).y_label_style(style());
     mesh.axis_style(INK).bold_line_style(GRID).max_light_lines(0);
     mesh.draw().map_err(|error| error.to_string())?;
@@ -63,17 +64,4 @@ fn draw(text: &mut String, series: &Series) -> Result<(), Box<dyn std::error::Er
 
 fn day_at(series: &Series, place: f64) -> Option<NaiveDate> {
     series.days.get(place as usize).map(|(day, _)| *day)
-}
-
-/// Returns a number with a separator between thousands.
-fn grouped(number: i64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -11,8 +11,8 @@ use crate::cli::support::exclusion_list::ExclusionList;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::input;
 use crate::cli::support::terminal::{print_json, print_line};
-use crate::cli::support::text::{counted, grouped};
-use codemint_codes::text::printable;
+use crate::cli::support::text::counted;
+use codemint_codes::text::{grouped, printable};
 use codemint_import::rows::RowsError;
 use codemint_offers::affiliate::document::{ExclusionDocument, ReplacedExclusionsDocument};
 use codemint_offers::affiliate::exclusion::{

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use codemint_codes::text::grouped;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
@@ -14,7 +15,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::output::{cannot_write, directory_of};
 use crate::cli::support::temporary::temporary_file;
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::{grouped, quoted};
+use crate::cli::support::text::quoted;
 use codemint_store::connection::store::Access;
 
 /// Copy an SQLite store into a new file, complete and consistent, while others may be using it

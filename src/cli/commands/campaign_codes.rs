@@ -13,8 +13,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::minting::{may_mint, note_order};
 use crate::cli::support::requests::{CampaignOrder, whole_number};
-use crate::cli::support::text::grouped;
-use codemint_codes::text::printable;
+use codemint_codes::text::{grouped, printable};
 use codemint_offers::campaign::definition::Kind;
 use codemint_store::connection::store::Access;
 

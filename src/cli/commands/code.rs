@@ -2,6 +2,7 @@
 
 use chrono::DateTime;
 use clap::Args;
+use codemint_codes::text::grouped;
 use uuid::Uuid;
 
 use crate::cli::support::code_report::{CodeReport, Owner, ShownCode};
@@ -9,7 +10,6 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::one_line;
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::grouped;
 use crate::config::policy_files;
 use codemint_codes::typed::{KnownMask, TYPED_BYTES_MAX, Typed};
 use codemint_codes::wire::audit::LATEST;

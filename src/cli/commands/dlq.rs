@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::io::{Write, stdout};
 
 use clap::{Args, Subcommand};
+use codemint_codes::text::grouped;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::dlq::{DeadDocument, ShownDocument, shown_id};
 use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::{print_json, print_line};
-use crate::cli::support::text::{counted, grouped};
+use crate::cli::support::text::counted;
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::audit::{Action, AuditEntry, Outcome};
 use codemint_worker::broker::dead_queue::{DeadMessage, DeadQueue};

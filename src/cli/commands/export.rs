@@ -11,10 +11,10 @@ use crate::cli::support::find;
 use crate::cli::support::job_export::JobExport;
 use crate::cli::support::output::Target;
 use crate::cli::support::output_options::{Order, OutputOptions};
-use crate::cli::support::text::{counted, grouped};
+use crate::cli::support::text::counted;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::restriction::RestrictedTo;
-use codemint_codes::text::printable;
+use codemint_codes::text::{grouped, printable};
 use codemint_store::connection::store::{Access, Store};
 use codemint_store::records::reports::JobFilter;
 

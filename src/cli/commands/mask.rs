@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use codemint_codes::text::grouped;
 use serde::Serialize;
 
 use crate::cli::support::context::Context;
@@ -11,7 +12,7 @@ use crate::cli::support::failure::Failure;
 use crate::cli::support::requests::{from_to, parse_mask, whole_number};
 use crate::cli::support::spreadsheet_warning::describe;
 use crate::cli::support::terminal::print_report;
-use crate::cli::support::text::{counted, grouped, percent};
+use crate::cli::support::text::{counted, percent};
 use crate::config::policy_files;
 use codemint_codes::check::CheckKey;
 use codemint_codes::explanation::{CheckCharacters, ExplainError, Explanation};

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
+use codemint_codes::text::grouped;
 use uuid::Uuid;
 
 use crate::cli::commands::user_changes::{Remove, SetRole, SetUserPassword};
@@ -11,7 +12,7 @@ use crate::cli::support::password_input::PasswordOptions;
 use crate::cli::support::people::{open, print_invitation};
 use crate::cli::support::requests::from_to;
 use crate::cli::support::terminal::{print_json, print_line};
-use crate::cli::support::text::{grouped, quoted};
+use crate::cli::support::text::quoted;
 use codemint_campaigns::staff::{Added, InvitedPerson};
 use codemint_offers::access::login::Login;
 use codemint_offers::access::role::Role;

@@ -3,8 +3,7 @@
 use chrono::{DateTime, FixedOffset};
 use serde_json::Value;
 
-use crate::cli::support::text::grouped;
-use codemint_codes::text::printable;
+use codemint_codes::text::{grouped, printable};
 use codemint_offers::campaign::definition::{Definition, Limits, Purpose};
 use codemint_offers::campaign::document::CampaignDocument;
 use codemint_offers::discount::rule::{Discount, Effect, Selector, Target};

@@ -6,9 +6,8 @@ use serde::Serialize;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_line;
-use crate::cli::support::text::grouped;
-use codemint_codes::text::hexadecimal;
 use codemint_codes::text::printable;
+use codemint_codes::text::{grouped, hexadecimal};
 use codemint_codes::wire::message::named_job_id;
 use codemint_worker::broker::dead_queue::DeadMessage;
 

@@ -9,8 +9,8 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::input;
 use crate::cli::support::terminal::print_json;
-use crate::cli::support::text::{counted, grouped};
-use codemint_codes::text::printable;
+use crate::cli::support::text::counted;
+use codemint_codes::text::{grouped, printable};
 use codemint_codes::wire::fields::find_repeated;
 use codemint_offers::problem::Problem;
 

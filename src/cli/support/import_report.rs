@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::import_input::Reading;
-use crate::cli::support::text::{counted, grouped, quoted};
+use crate::cli::support::text::{counted, quoted};
 use codemint_codes::job::record::Job;
-use codemint_codes::text::{one_or_many, printable};
+use codemint_codes::text::{grouped, one_or_many, printable};
 use codemint_codes::wire::document::JobDocument;
 use codemint_import::likeness::likenesses;
 use codemint_import::reader::Format;

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use clap::ValueEnum;
+use codemint_codes::text::grouped;
 
-use crate::cli::support::text::{counted, grouped, shown_path};
+use crate::cli::support::text::{counted, shown_path};
 use crate::cli::support::xlsx;
 
 /// The ending of the only compressed format.

@@ -4,13 +4,13 @@ use std::fmt;
 use std::io::{self, Write, stderr};
 use std::time::Duration;
 
+use codemint_codes::text::grouped;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use uuid::Uuid;
 
 use crate::cli::support::terminal::{color_allowed, is_terminal};
-use crate::cli::support::text::grouped;
 use codemint_codes::job::record::Job;
 use codemint_store::connection::store::Store;
 

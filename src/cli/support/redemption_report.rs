@@ -5,9 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::cli::support::campaign_report::word;
-use crate::cli::support::text::{counted, grouped, time};
+use crate::cli::support::text::{counted, time};
 use codemint_codes::identity::FORGOTTEN;
-use codemint_codes::text::printable;
+use codemint_codes::text::{grouped, printable};
 use codemint_offers::money::Money;
 use codemint_offers::redemption::document::{DiscountDocument, RedemptionDocument, ValidationDocument};
 use codemint_offers::redemption::ledger::Remaining;

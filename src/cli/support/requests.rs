@@ -5,12 +5,12 @@ use uuid::Uuid;
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::is_terminal;
-use crate::cli::support::text::{campaign_text, counted, grouped, with_caret};
+use crate::cli::support::text::{campaign_text, counted, with_caret};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{CAMPAIGN_LENGTH_MAX, Request, RequestError, check_campaign};
 use codemint_codes::mask::Mask;
 use codemint_codes::overlap::size;
-use codemint_codes::text::{one_or_many, printable};
+use codemint_codes::text::{grouped, one_or_many, printable};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
 

@@ -2,12 +2,12 @@
 
 use crate::cli::support::failure::Failure;
 use crate::cli::support::output_format::Encoding;
-use crate::cli::support::text::{counted, grouped, percent};
+use crate::cli::support::text::{counted, percent};
 use codemint_codes::batch::CodeBatch;
 use codemint_codes::job::record::Job;
 use codemint_codes::mask::Mask;
 use codemint_codes::spreadsheet::{Exposure, Misread, MisreadCounts, Spreadsheet};
-use codemint_codes::text::one_or_many;
+use codemint_codes::text::{grouped, one_or_many};
 
 const BEFORE_MINTING: &str = "write --format xlsx, import the column as text, or use another mask";
 const AFTER_MINTING: &str = "write --format xlsx, or import the column as text";

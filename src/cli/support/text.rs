@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use codemint_codes::text::{plural, printable};
+use codemint_codes::text::{grouped, plural, printable};
 
 /// Formats a time to the millisecond.
 pub fn time(time: DateTime<Utc>) -> String {
@@ -39,19 +39,6 @@ fn ansi_c(c: char) -> String {
         ' '..='~' => c.to_string(),
         _ => format!("\\U{:08X}", u32::from(c)),
     }
-}
-
-/// Formats 1234567 as 1,234,567.
-pub fn grouped(number: u128) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Formats a number with its noun: "1 code", "2,000 codes".

@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
+use codemint_codes::text::grouped;
 use serde::Serialize;
 
 use crate::cli::support::failure::Failure;
 use crate::cli::support::terminal::print_json;
-use crate::cli::support::text::grouped;
 
 /// The maximum number of wrong lines that are reported.
 const SHOWN_MAX: usize = 100;

@@ -7,7 +7,7 @@ use codemint_codes::denied::DeniedWords;
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{Limits, Request, RequestError};
 use codemint_codes::policy::Policy;
-use codemint_codes::text::{one_or_many, plural};
+use codemint_codes::text::{grouped, one_or_many, plural};
 use codemint_store::admission::submit::PutJob;
 use codemint_store::connection::store::Store;
 use uuid::Uuid;
@@ -15,7 +15,6 @@ use uuid::Uuid;
 use crate::arguments::Arguments;
 use crate::failure::Failure;
 use crate::stop::Stop;
-use crate::text::grouped;
 
 const JOBS_MAX: i128 = 10_000;
 const WORKERS_MAX: i128 = 64;

@@ -6,13 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use codemint_codes::job::record::Job;
-use codemint_codes::text::{plural, printable, printable_lines};
+use codemint_codes::text::{grouped, plural, printable, printable_lines};
 
 use crate::failure::Failure;
 use crate::figures::{Figures, Shares, StoreFigures};
 use crate::measure::Measured;
 use crate::spread::Spread;
-use crate::text::grouped;
 use crate::verdict::{Verdict, judge};
 
 /// The parameters of the test.

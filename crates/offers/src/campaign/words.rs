@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, FixedOffset};
+use codemint_codes::text::grouped;
 
 use crate::campaign::definition::{Definition, Kind, USE_CASE_AUTOMATIC, USE_CASE_PRESET, is_trigger};
 use crate::discount::rule::{Effect, Selector, Target};
 use crate::referral::template::discount;
-use crate::text::grouped;
 
 /// The maximum number of names in a list; the others are counted.
 const NAMES_MAX: usize = 5;
@@ -193,5 +193,5 @@ fn names(values: &BTreeSet<String>) -> String {
 }
 
 fn counted(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
+    format!("{} {noun}{}", grouped(count.into()), if count == 1 { "" } else { "s" })
 }

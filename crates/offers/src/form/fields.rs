@@ -20,6 +20,11 @@ impl Fields {
         )
     }
 
+    /// Returns true if a name or a value has this character.
+    pub fn contain(&self, wanted: char) -> bool {
+        self.0.iter().any(|(name, value)| name.contains(wanted) || value.contains(wanted))
+    }
+
     /// Returns the value without the blanks around it; empty if the field was not sent.
     pub fn text(&self, name: &str) -> &str {
         self.raw(name).trim()

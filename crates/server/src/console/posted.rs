@@ -62,7 +62,12 @@ impl FromRequest<Arc<Api>> for OpenForm {
         }
         let body = read_whole(request.into_body()).await;
         let body = body.ok_or_else(|| Problem::new(TOO_LARGE, format!("a form has at most {BODY_BYTES_MAX} bytes")))?;
-        Ok(Self(Fields::parse(&body)))
+        let fields = Fields::parse(&body);
+        // PostgreSQL has no text with it, and a browser sends none that a person could have typed.
+        match fields.contain('\0') {
+            true => Err(Problem::invalid_field("", "the form has the character U+0000; leave it out")),
+            false => Ok(Self(fields)),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -246,8 +246,10 @@ impl Layers {
             return None;
         }
         self.parse(file_key, |path| {
-            let url = files::read_text(Path::new(path), URL_FILE_BYTES_MAX, "one line with the URL")
-                .map_err(|problem| format!("{}: {problem}", printable(path)))?;
+            // A relative path counts from the current folder, wherever the configuration file is.
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.into());
+            let url = files::read_text(&whole, URL_FILE_BYTES_MAX, "one line with the URL")
+                .map_err(|problem| format!("{}: {problem}", printable(&whole.display().to_string())))?;
             url.trim().parse::<T>().map_err(|error| format!("{}: {error}", printable(path)))
         })
     }

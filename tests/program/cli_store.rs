@@ -74,7 +74,14 @@ async fn an_unreachable_server_is_reported_with_exit_code_5_after_ten_seconds() 
     let ran = run(&url, &MINT, 5).await;
     let waited = started.elapsed();
     assert!(Duration::from_secs(8) < waited && waited < Duration::from_secs(30), "{waited:?}");
-    assert_names(&ran.stderr, &["the server at postgres://mint:***@127.0.0.1:", "/shop cannot be reached"]);
+    assert_names(
+        &ran.stderr,
+        &[
+            "the server at postgres://mint:***@127.0.0.1:",
+            "/shop cannot be reached",
+            "; check that it runs, and store.url",
+        ],
+    );
     assert!(!ran.stderr.contains("topsecret"), "{}", ran.stderr);
 }
 
@@ -87,7 +94,10 @@ async fn a_refusal_by_the_server_is_reported_at_once_without_the_password() {
     server.demand_password_of("mint");
     let port = server.port();
     let cases = [
-        (format!("mint:wr0ngsecret@127.0.0.1:{port}/postgres"), "password authentication failed for user \"mint\""),
+        (
+            format!("mint:wr0ngsecret@127.0.0.1:{port}/postgres"),
+            "password authentication failed for user \"mint\"; check the user and the password in store.url or the file of store.url_file",
+        ),
         (format!("mint:topsecret@127.0.0.1:{port}/nowhere"), "database \"nowhere\" does not exist"),
         (format!("nobody:topsecret@127.0.0.1:{port}/postgres"), "role \"nobody\" does not exist"),
     ];

@@ -99,8 +99,11 @@ async fn regression_an_ending_that_is_not_written_is_refused_before_minting() {
     let place = TestStore::sqlite().await;
     let id = generate(&place, &["####", "--count", "5"]).await.to_string();
     let cases: [(&[&str], &str); 7] = [
-        (&["--output", "codes.json"], "a format that is not written; name it codes.jsonl"),
-        (&["--output", "codes.xls"], "a format that is not written; name it codes.xlsx"),
+        (
+            &["--output", "codes.json"],
+            "a format that is not written; csv, txt, jsonl and xlsx are; name it codes.jsonl",
+        ),
+        (&["--output", "codes.xls"], "a format that is not written; csv, txt, jsonl and xlsx are; name it codes.xlsx"),
         (&["--output", "codes.csv.zip"], "name it codes.csv.gz"),
         (&["--output", "codes.cvs"], "names no format; add --format csv (or txt, jsonl, xlsx)"),
         (&["--output", "codes.xlsx", "--format", "csv"], "contradicts the ending of --output codes.xlsx"),

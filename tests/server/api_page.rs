@@ -220,15 +220,15 @@ async fn goes_through_a_checkout(printed: Printed) {
         let Ran { stdout, stderr, .. } = shop.run(printed, args).await.expect_code(code);
         stdout + &stderr
     };
-    let paid = "A-1: 400 EUR off\nA-1: confirmed\n";
+    let paid = "A-1: 400 minor units of EUR off\nA-1: confirmed\n";
     assert_eq!(said(["A-1", "spring", "paid"], 0).await, paid);
     assert_eq!(said(["A-1", "spring", "paid"], 0).await, paid, "the same again changes nothing");
-    assert_eq!(said(["A-2", "spring", "declined"], 0).await, "A-2: 400 EUR off\nA-2: released\n");
-    assert_eq!(said(["A-3", "spring", "paid"], 0).await, "A-3: 400 EUR off\nA-3: confirmed\n");
+    assert_eq!(said(["A-2", "spring", "declined"], 0).await, "A-2: 400 minor units of EUR off\nA-2: released\n");
+    assert_eq!(said(["A-3", "spring", "paid"], 0).await, "A-3: 400 minor units of EUR off\nA-3: confirmed\n");
     let refused = said(["A-4", "spring", "paid"], 1).await;
     assert!(refused.starts_with("campaign-limit-reached: "), "{refused}");
-    assert_eq!(said(["A-1", "spring", "refunded"], 0).await, "A-1: 400 EUR off\nA-1: rolled_back\n");
-    assert_eq!(said(["A-4", "spring", "paid"], 0).await, "A-4: 400 EUR off\nA-4: confirmed\n");
+    assert_eq!(said(["A-1", "spring", "refunded"], 0).await, "A-1: 400 minor units of EUR off\nA-1: rolled_back\n");
+    assert_eq!(said(["A-4", "spring", "paid"], 0).await, "A-4: 400 minor units of EUR off\nA-4: confirmed\n");
     let wrong = said(["A-5", "spring", "refunded"], 1).await;
     assert!(wrong.starts_with("campaign-limit-reached: "), "{wrong}");
     shop.close().await;
@@ -243,7 +243,7 @@ async fn survives_a_killed_server(printed: Printed) {
     shop.gate.orders.has_lost.notified().await;
     shop.restart_after_kill().await;
     let ran = finish(checkout).await.expect_code(0);
-    assert_eq!(ran.stdout, "A-2: 400 EUR off\nA-2: confirmed\n", "{ran:?}");
+    assert_eq!(ran.stdout, "A-2: 400 minor units of EUR off\nA-2: confirmed\n", "{ran:?}");
     let uses = shop.place.number("select count(*) from redemptions").await;
     assert_eq!(uses, 2, "the repetition is the same use");
     shop.close().await;
@@ -256,7 +256,7 @@ async fn waits_when_it_asks_too_often(printed: Printed) {
     let server = ApiServer::start_with(&shop.place, &[("CODEMINT__SERVER__RATE_LIMIT", "1")], &[]).await;
     shop.gate.lead_to(server.address);
     let ran = shop.run(printed, ["A-1", "spring", "paid"]).await.expect_code(0);
-    assert_eq!(ran.stdout, "A-1: 400 EUR off\nA-1: confirmed\n", "{ran:?}");
+    assert_eq!(ran.stdout, "A-1: 400 minor units of EUR off\nA-1: confirmed\n", "{ran:?}");
     let log = server.stop().await.stderr;
     assert!(log.contains("\"status\":429"), "{log}");
 }

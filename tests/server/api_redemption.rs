@@ -43,7 +43,10 @@ async fn a_checkout_validates_holds_confirms_and_rolls_back(place: TestStore) {
     let confirmed = server.ask("POST", &format!("{path}/confirm"), &key, Some(paid)).await.expect(200);
     assert_eq!((&confirmed["state"], &confirmed["discount"]["amount"]), (&"confirmed".into(), &100.into()));
     assert_eq!(server.get(&path, &key).await.expect(200), confirmed);
-    server.ask("POST", &format!("{path}/release"), &key, None).await.expect_problem(409, "wrong-state");
+    server.ask("POST", &format!("{path}/release"), &key, None).await.expect_problem(409, "wrong-state")["detail"]
+        .as_str()
+        .map(|detail| assert_eq!(detail, "the redemption is confirmed: it can only be rolled back"))
+        .expect("a detail");
     let rolled =
         server.ask("POST", &format!("{path}/rollback"), &key, Some(json!({ "keep_use": true }))).await.expect(200);
     assert_eq!((&rolled["state"], &rolled["keep_use"]), (&"rolled_back".into(), &true.into()));
@@ -150,6 +153,7 @@ async fn unknown_foreign_and_dead_codes_are_refused_in_the_same_words(place: Tes
         let request = || Some(json!({ "code": code }));
         let refused = server.ask("PUT", &redemption(Uuid::now_v7()), &key, request()).await;
         let problem = refused.expect_problem(422, "code-not-found");
+        assert_eq!(problem["detail"], "this code cannot be used");
         let id = problem["request_id"].as_str().expect("an id").to_owned();
         let names: Vec<String> = refused.headers.iter().map(|(name, _)| name.clone()).collect();
         answers.push((refused.body.replace(&id, ""), names));
@@ -157,5 +161,7 @@ async fn unknown_foreign_and_dead_codes_are_refused_in_the_same_words(place: Tes
         explained.expect_problem(422, reason);
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    let unknown = server.ask("PUT", &redemption(Uuid::now_v7()), &explaining, Some(json!({ "code": "NOBODYS" }))).await;
+    assert_eq!(unknown.expect_problem(422, "code-not-found")["detail"], "no campaign has this code");
     server.stop().await;
 }

@@ -36,7 +36,7 @@ async fn a_marketer_creates_changes_and_switches_a_campaign(place: TestStore) {
     assert_eq!(created.expect_redirect(), "/campaigns/spring?done=saved");
     let page = console.page("/campaigns/spring?done=saved").await;
     for shown in
-        ["The campaign is saved.", "Takes 12.5 % off the whole order.", "Each code can be used 1 time.", "active"]
+        ["The campaign is saved.", "Takes 12.5 % off the whole order.", "Each code can be used once.", "active"]
     {
         assert!(page.contains(shown), "{shown}: {page}");
     }
@@ -100,7 +100,7 @@ async fn the_preview_says_what_the_campaign_does_and_shows_codes(place: TestStor
     let console = Console::sign_in(&server, &place, "marketer").await;
     let part = console.post("/new-campaign/preview", &with(&[("planned", "1000000")])).await;
     assert!(part.status == 200 && !part.body.contains("<html"), "{part:?}");
-    for shown in ["Takes 12.5 % off the whole order.", "SPRING-", "Left beside 1,000,000", "1 in "] {
+    for shown in ["Takes 12.5 % off the whole order.", "SPRING-", "Left after 1,000,000 codes", "1 in "] {
         assert!(part.body.contains(shown), "{shown}: {}", part.body);
     }
     let guessable = console.post("/new-campaign/preview", &with(&[("mask", "S-##"), ("planned", "200")])).await;

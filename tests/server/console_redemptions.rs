@@ -156,7 +156,7 @@ async fn support_releases_and_rolls_back_with_a_reason_in_the_audit_log(place: T
     assert_eq!(again.expect_redirect(), format!("{}?done=unchanged", path(second)));
     // A page that was open for long: the other action is no longer possible.
     let late = support.post(&format!("{}/release", path(second)), &[("reason", "given up")]).await;
-    assert!(late.expect_page(422).contains("the redemption is rolled back"), "{late:?}");
+    assert!(late.expect_page(422).contains("the redemption is rolled back: it has ended"), "{late:?}");
 
     let by = "console user=support";
     let expected = [

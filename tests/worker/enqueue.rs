@@ -3,11 +3,12 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use codemint_test_support::codemint::{Codemint, Ran};
+use codemint_test_support::codemint::{Codemint, Ran, finish};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::postgres::free_port;
 use codemint_test_support::site::{DEAD, EVENTS, JOBS, Site, wait_for_end};
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::wait_until;
 
 /// The id on standard output, which must hold nothing else but a line break.
 fn id_of(ran: &Ran) -> Uuid {
@@ -49,6 +50,18 @@ async fn an_enqueued_job_is_minted_and_waited_for_with_and_without_a_broker(stor
     assert!(!ids.contains(&json["job_id"].as_str().expect("an id").to_owned()));
     assert_eq!(site.count("select count(*) from codes").await, 2_700);
     worker.terminate().await.expect_code(0);
+}
+
+#[tokio::test]
+async fn waiting_for_a_job_that_no_worker_takes_is_noted() {
+    let site = Site::new(TestStore::sqlite().await).await;
+    let waiting = site.store.codemint(["enqueue", "W????##", "--count", "900", "--wait"]).start();
+    wait_until("it is queued", async || site.count("select count(*) from jobs").await == 1).await;
+    // The note comes after five seconds.
+    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    site.store.codemint(["worker", "--drain"]).run().await.expect_code(0);
+    let ran = finish(waiting).await.expect_code(0);
+    assert_eq!(ran.stderr.matches("no worker has taken").count(), 1, "{}", ran.stderr);
 }
 
 on_both_stores!(enqueuing_an_id_twice_gives_one_job_and_another_request_under_it_is_refused);

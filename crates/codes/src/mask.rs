@@ -115,6 +115,20 @@ fn named_sets() -> String {
     names.join(" ")
 }
 
+/// Returns the named set that a set of a mask looks like without its colons, if one does.
+///
+/// ```
+/// use codemint_codes::mask::mistaken_set;
+///
+/// assert_eq!(mistaken_set("SPRING-[Safe]{8}"), Some("safe"));
+/// assert_eq!(mistaken_set("SPRING-[:safe:]{8}"), None);
+/// ```
+pub fn mistaken_set(mask: &str) -> Option<&'static str> {
+    let mask = mask.to_ascii_lowercase();
+    let mut names = NAMED.iter().map(|(name, _)| *name);
+    names.find(|name| mask.contains(&format!("[{name}]")))
+}
+
 impl Mask {
     /// Creates a mask for the parser, which enforces the limits on length and keyspace.
     pub(crate) fn from_positions(positions: Vec<SymbolSet>, check_length: usize) -> Self {

@@ -8,7 +8,9 @@ use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
 use crate::cli::support::find;
 use crate::cli::support::minting::watch_to_the_end;
-use crate::cli::support::requests::{CampaignOrder, from_to, put_job, request_failure, whole_number};
+use crate::cli::support::requests::{
+    CampaignOrder, from_to, note_mistaken_set, put_job, request_failure, whole_number,
+};
 use crate::cli::support::terminal::{print_json, print_line};
 use crate::config::policy_files;
 use codemint_codes::job::options::JobOptions;
@@ -69,6 +71,7 @@ impl Enqueue {
 
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(context)?;
+        note_mistaken_set(context, &self.mask);
         let id = self.job_id.unwrap_or_else(Uuid::now_v7);
         let access = if context.config.broker.is_some() { Access::Existing } else { Access::CreateFile };
         // Opened first, so that no job is requested that cannot be followed.

@@ -13,7 +13,7 @@ use crate::cli::support::minting::{Summary, mint};
 use crate::cli::support::output::Target;
 use crate::cli::support::output_format::Encoding;
 use crate::cli::support::output_options::{Order, OutputOptions};
-use crate::cli::support::requests::{CampaignOrder, put_job, request_failure, whole_number};
+use crate::cli::support::requests::{CampaignOrder, note_mistaken_set, put_job, request_failure, whole_number};
 use crate::cli::support::spreadsheet_warning::warning_of_mask;
 use crate::cli::support::terminal::{print_report, print_report_beside};
 use crate::cli::support::text::quoted;
@@ -97,6 +97,7 @@ impl Generate {
 
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(context)?;
+        note_mistaken_set(context, &self.mask);
         let output = self.check_output(context, &request)?;
         let store = context.open_store(Access::CreateFile).await?;
         store.connect_ahead();

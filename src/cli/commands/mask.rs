@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::support::context::Context;
 use crate::cli::support::failure::Failure;
-use crate::cli::support::requests::{from_to, parse_mask, whole_number};
+use crate::cli::support::requests::{from_to, note_mistaken_set, parse_mask, whole_number};
 use crate::cli::support::spreadsheet_warning::describe;
 use crate::cli::support::terminal::print_report;
 use crate::cli::support::text::{counted, percent};
@@ -69,6 +69,7 @@ struct Explained(Explanation);
 impl Explain {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let mask = parse_mask(&self.mask)?;
+        note_mistaken_set(context, &self.mask);
         let (check_key, denied) =
             (check_key_of(&mask, context)?, policy_files::denied_words(&context.config)?.map(Arc::new));
         let (policy, key) = (Policy { check_key, denied }, fresh_key().map_err(Failure::other)?);

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use crate::cli::commands::worker::Worker;
-use crate::cli::support::admin_listener::AdminListener;
+use crate::cli::support::admin_listener::{AdminListener, advice_on};
 use crate::cli::support::context::Context;
 use crate::cli::support::errands;
 use crate::cli::support::failure::Failure;
@@ -49,8 +49,9 @@ impl Serve {
         let tls = settings.tls.as_ref().map(tls_acceptor).transpose()?;
         let listener = TcpListener::bind(settings.address).await.map_err(|error| {
             Failure::usage(format!(
-                "server.listen: cannot listen on {}: {error}; set another address",
-                settings.address
+                "server.listen: cannot listen on {}: {error}; set another address{}",
+                settings.address,
+                advice_on(&error)
             ))
         })?;
         let listening =

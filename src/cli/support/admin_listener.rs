@@ -1,5 +1,6 @@
 //! The admin listener of a worker: it opens before anything else and answers until the worker has ended.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,14 @@ use codemint_telemetry::metrics::recorder::{self, Metrics};
 /// The interval between two upkeeps of the metrics.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Says what may be the cause of an error of listening; empty if nothing is known.
+pub fn advice_on(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => "; another worker or server may be listening there already",
+        _ => "",
+    }
+}
+
 /// The open listener; dropping it ends the service.
 pub struct AdminListener {
     health: Arc<Health>,
@@ -37,7 +46,10 @@ impl AdminListener {
     ) -> Result<Option<Self>, Failure> {
         let Some(address) = context.config.admin else { return Ok(None) };
         let listener = TcpListener::bind(address).await.map_err(|error| {
-            Failure::usage(format!("admin.listen: cannot listen on {address}: {error}; set another address, or off"))
+            Failure::usage(format!(
+                "admin.listen: cannot listen on {address}: {error}; set another address, or off{}",
+                advice_on(&error)
+            ))
         })?;
         let broker = broker.filter(|_| context.config.broker.is_some());
         let metrics = recorder::install(context.config.store.kind(), GENERATOR_VERSION, broker.is_some());

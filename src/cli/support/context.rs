@@ -146,9 +146,17 @@ impl Context {
                 "there is no store at {shown}; create one with `codemint generate`, or name another one with --store URL"
             )));
         }
+        let missing = self.config.store.file().filter(|file| !file.exists());
         let open = async || {
             tokio::select! {
-                opened = Store::open(&self.config.store, access) => Ok(opened?),
+                opened = Store::open(&self.config.store, access) => {
+                    let opened = opened?;
+                    if let Some(file) = missing {
+                        let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+                        self.note(&format!("note: created the store {}", shown_path(&whole)));
+                    }
+                    Ok(opened)
+                }
                 () = self.stop.token().cancelled() => {
                     Err(self.stop.interrupted("stopped before the store was opened; nothing was done"))
                 }

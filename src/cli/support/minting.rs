@@ -12,6 +12,7 @@ use crate::cli::support::output::Target;
 use crate::cli::support::text::counted;
 use crate::config::policy_files;
 use codemint_codes::job::record::Job;
+use codemint_codes::job::state::State;
 use codemint_codes::policy::Policy;
 use codemint_codes::text::{grouped, printable};
 use codemint_codes::wire::document::JobDocument;
@@ -24,6 +25,8 @@ use codemint_worker::runner::job_execution::Share;
 use codemint_worker::runner::single::{RunEnd, run_job_while};
 
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// A worker that is free takes a job within this time.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Works on a job until it has ended; returns the ended job and the share of this process.
 ///
@@ -107,13 +110,21 @@ pub async fn run_to_end(
 /// # Errors
 /// `interrupted` on a stop request; the job continues.
 pub async fn watch_to_the_end(context: &Context, store: &Store, id: Uuid) -> Result<Job, Failure> {
-    let mut bar = None;
+    let (mut bar, asked_at, mut is_noted) = (None, Instant::now(), false);
     loop {
         let found = context.with_retries(async || store.find_job(id).await).await?;
-        match found {
-            Some(job) if job.state.is_final() => return Ok(job),
-            Some(job) if bar.is_none() => bar = Some(context.progress.follow(store, &job)),
-            Some(_) | None => {}
+        if let Some(job) = found.as_ref().filter(|job| job.state.is_final()) {
+            return Ok(job.clone());
+        }
+        let is_begun = found.as_ref().is_some_and(|job| job.state != State::Queued);
+        if !is_begun && !is_noted && asked_at.elapsed() >= TAKEN_WITHIN {
+            let worker = context.command("worker");
+            context
+                .note(&format!("note: no worker has taken job {id} yet; if none is running, start one with {worker}"));
+            is_noted = true;
+        }
+        if let (Some(job), None) = (&found, &bar) {
+            bar = Some(context.progress.follow(store, job));
         }
         context.stop.check(|| format!("stopped watching; job {id} continues"))?;
         tokio::select! {

@@ -49,7 +49,9 @@ pub enum LineStyle {
 /// The reason why nothing can be written as requested, with what can be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    #[error("--output {file} ends with .{ending}, a format that is not written; name it {instead}")]
+    #[error(
+        "--output {file} ends with .{ending}, a format that is not written; csv, txt, jsonl and xlsx are; name it {instead}"
+    )]
     NotWritten { file: String, ending: String, instead: String },
     #[error(
         "--output {file} ends with .{ending}, which names no format; add --format csv (or txt, jsonl, xlsx), or name it {instead}"
@@ -255,10 +257,22 @@ mod tests {
     fn regression_an_ending_that_contradicts_or_is_not_written_is_refused_with_the_right_name() {
         use Format::{Csv, Jsonl, Txt, Xlsx};
         let cases = [
-            ("codes.json", None, "ends with .json, a format that is not written; name it codes.jsonl"),
+            (
+                "codes.json",
+                None,
+                "ends with .json, a format that is not written; csv, txt, jsonl and xlsx are; name it codes.jsonl",
+            ),
             ("codes.json", Some(Jsonl), "name it codes.jsonl"),
-            ("codes.json.gz", None, "ends with .json.gz, a format that is not written; name it codes.jsonl"),
-            ("codes.XLS", None, "ends with .xls, a format that is not written; name it codes.xlsx"),
+            (
+                "codes.json.gz",
+                None,
+                "ends with .json.gz, a format that is not written; csv, txt, jsonl and xlsx are; name it codes.jsonl",
+            ),
+            (
+                "codes.XLS",
+                None,
+                "ends with .xls, a format that is not written; csv, txt, jsonl and xlsx are; name it codes.xlsx",
+            ),
             ("codes.ods", Some(Xlsx), "name it codes.xlsx"),
             ("codes.csv.zip", None, "name it codes.csv.gz"),
             ("dir/codes.zip", None, "name it dir/codes.csv.gz"),

@@ -8,7 +8,7 @@ use crate::cli::support::terminal::is_terminal;
 use crate::cli::support::text::{campaign_text, counted, with_caret};
 use codemint_codes::job::record::Job;
 use codemint_codes::job::request::{CAMPAIGN_LENGTH_MAX, Request, RequestError, check_campaign};
-use codemint_codes::mask::Mask;
+use codemint_codes::mask::{Mask, mistaken_set};
 use codemint_codes::overlap::size;
 use codemint_codes::text::{grouped, one_or_many, printable};
 use codemint_store::admission::submit::PutJob;
@@ -86,6 +86,13 @@ fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: b
         grouped(mintable.saturating_sub(free)),
         grouped(forbidden)
     )
+}
+
+/// Notes that a set of a mask is not the named set that it looks like.
+pub fn note_mistaken_set(context: &Context, mask: &str) {
+    if let Some(name) = mistaken_set(mask) {
+        context.note(&format!("note: [{name}] is one of the letters in it; for the named set, write [:{name}:]"));
+    }
 }
 
 /// Parses a mask.

@@ -108,13 +108,14 @@ fn how_often(definition: &Definition) -> Vec<String> {
     let mut sentences = Vec::new();
     let mut say = |limit: u64, text: &str| {
         if limit > 0 {
-            sentences.push(text.replace("{}", &counted(limit, "time")));
+            let times = if limit == 1 { "once".to_owned() } else { counted(limit, "time") };
+            sentences.push(text.replace("{}", &times));
         }
     };
     let code = if definition.kind == Kind::Public { "The code" } else { "Each code" };
     say(limits.per_code, &format!("{code} can be used {{}}."));
     say(limits.per_identity, "Each identity can use it {}.");
-    say(limits.redeemed, "All its uses together end after {}.");
+    say(limits.redeemed, "All its codes together can be used {}.");
     if limits.issued > 0 {
         sentences.push(format!("At most {} issued.", verb(limits.issued)));
     }

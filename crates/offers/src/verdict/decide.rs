@@ -69,8 +69,8 @@ pub fn verdict_again(
 /// Returns the reasons against a code that does not exist. Whoever picks one of their own codes picks a preset.
 pub fn reasons_of_unknown(context: &Context) -> Vec<Reason> {
     let is_picked = context.use_case.as_deref() == Some(USE_CASE_PRESET);
-    let preset = is_picked.then_some(ReasonCode::PresetNotFound);
-    [ReasonCode::CodeNotFound].into_iter().chain(preset).map(Reason::from).collect()
+    let unknown = Reason::new(ReasonCode::CodeNotFound, "no campaign has this code");
+    [unknown].into_iter().chain(is_picked.then(|| ReasonCode::PresetNotFound.into())).collect()
 }
 
 fn reasons_of_time(campaign: &Definition, now: DateTime<Utc>) -> impl Iterator<Item = Reason> {

@@ -74,7 +74,7 @@ impl ReasonCode {
     /// Returns the usual message. A reason that depends on values has its own.
     pub const fn message(self) -> &'static str {
         match self {
-            Self::CodeNotFound => "this code does not exist",
+            Self::CodeNotFound => "this code cannot be used",
             Self::CampaignNotActive => "this offer is switched off",
             Self::NotStarted => "this offer has not started yet",
             Self::Expired => "this offer has ended",

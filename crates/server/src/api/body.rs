@@ -96,11 +96,11 @@ pub(crate) async fn read_whole(body: Body) -> Option<Vec<u8>> {
 }
 
 fn place(error: &serde_json::Error) -> String {
-    let what = match error.classify() {
-        serde_json::error::Category::Eof => "it ends too early",
-        _ => "unexpected text",
-    };
-    format!("{what}, in line {}, column {}", error.line(), error.column())
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Eof => format!("it ends too early, in line {line}, column {column}"),
+        _ => error.to_string(),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -12,6 +12,7 @@ use codemint_offers::read::request::{read_confirmation, read_request, read_rollb
 use codemint_offers::redemption::document::{RedemptionDocument, ValidationDocument};
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::redemption::request::Request;
+use codemint_offers::redemption::state::State as RedemptionState;
 use codemint_offers::redemption::transition::Action;
 use codemint_store::redemptions::reads::RedemptionFilter;
 use codemint_store::redemptions::transitions::Moved;
@@ -203,7 +204,13 @@ pub(crate) fn moved(id: Uuid, moved: Moved) -> Result<Redemption, Problem> {
         Moved::Done { redemption, .. } => Ok(*redemption),
         Moved::Unknown => Err(unknown(id)),
         Moved::WrongState(state) => {
-            let detail = format!("the redemption is {}", state.into_str().replace('_', " "));
+            let possible = match state {
+                RedemptionState::Held => "it can be confirmed and released",
+                RedemptionState::Confirmed => "it can only be rolled back",
+                RedemptionState::Expired => "it can only be confirmed, while the limits have room",
+                RedemptionState::Released | RedemptionState::RolledBack => "it has ended; a new use needs a new id",
+            };
+            let detail = format!("the redemption is {}: {possible}", state.into_str().replace('_', " "));
             Err(Problem::new(WRONG_STATE, detail))
         }
         Moved::DifferentRequest => {

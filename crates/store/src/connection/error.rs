@@ -13,7 +13,7 @@ use codemint_telemetry::failpoint;
 pub enum StoreError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    #[error("the server at {place} cannot be reached: {}", reason(source))]
+    #[error("the server at {place} cannot be reached: {}; check that it runs, and store.url", reason(source))]
     Unreachable { place: String, source: sqlx::Error },
     #[error("{place} cannot be opened: {}", reason(source))]
     NotOpened { place: String, source: sqlx::Error },
@@ -65,7 +65,14 @@ fn reason(error: &sqlx::Error) -> String {
     if is_denied(database) {
         return format!("{message}; deploy/postgres/roles.sql says which role may do what: use a user with that role");
     }
+    if is_wrong_password(database) {
+        return format!("{message}; check the user and the password in store.url or the file of store.url_file");
+    }
     message.to_owned()
+}
+
+fn is_wrong_password(error: &dyn DatabaseError) -> bool {
+    error.code().as_deref() == Some("28P01")
 }
 
 fn is_denied(error: &dyn DatabaseError) -> bool {

@@ -10,7 +10,7 @@ use crate::broker::mismatch::Mismatch;
 /// An error of the broker. It holds no password: URLs are shown without theirs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
-    #[error("the broker at {place} cannot be reached: {problem}")]
+    #[error("the broker at {place} cannot be reached: {problem}; check that it runs, and amqp.url")]
     Unreachable { place: String, problem: String },
     #[error("the broker at {place} has not answered for {seconds} s")]
     Silent { place: String, seconds: u64 },

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use codemint_codes::explanation::Explanation;
+use codemint_codes::mask::mistaken_set;
 use codemint_offers::campaign::definition::{Definition, Kind};
 use codemint_offers::campaign::words::{describe, warn_of_segments};
 use codemint_offers::form::amounts::whole;
@@ -47,6 +48,8 @@ pub struct MaskView {
     guesses: String,
     /// The number of codes that are left beside the planned ones; none if there are too few.
     left: Option<String>,
+    /// The named set that a set of the mask looks like.
+    mistaken: Option<&'static str>,
     /// True if a guess hits soon.
     is_guessable: bool,
 }
@@ -122,6 +125,7 @@ fn explain(api: &Api, mask: &str, planned: u64) -> Result<Option<MaskView>, Prob
         planned: number(planned),
         guesses: separated(&format!("{guesses:.0}")),
         left: left.unwrap_or(Some(u128::MAX)).map(|left| separated(&left.to_string())),
+        mistaken: mistaken_set(mask),
         is_guessable: guesses < GUESSES_MIN,
     }))
 }

@@ -66,6 +66,11 @@ async fn show(State(api): State<Arc<Api>>, by: May<ViewSystem>, headers: HeaderM
 }
 
 impl Now {
+    /// Returns true if a figure is one of this process alone.
+    fn counts_here(&self) -> bool {
+        self.panels.iter().flat_map(|panel| &panel.figures).any(|figure| figure.name.ends_with(" here"))
+    }
+
     async fn look(api: &Api) -> Result<Self, Problem> {
         let latest = JobFilter { limit: LATEST_MAX, ..JobFilter::default() };
         let (running, latest) = (api.store.list_running(RUNNING_MAX).await?, api.store.list_jobs(&latest).await?);

@@ -82,6 +82,7 @@ async fn an_unreachable_server_is_reported_with_exit_code_5_after_ten_seconds() 
             "; check that it runs, and store.url",
         ],
     );
+    assert!(ran.stderr.starts_with("note: waiting for postgres://mint:***@127.0.0.1:"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("topsecret"), "{}", ran.stderr);
 }
 

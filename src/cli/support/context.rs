@@ -29,6 +29,8 @@ use codemint_telemetry::logs::{LogFormat, LogLevel, install};
 use codemint_worker::runner::backoff::Backoff;
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that runs answers within this time.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The common context of all commands that read the configuration.
 pub struct Context {
@@ -148,7 +150,13 @@ impl Context {
         }
         let missing = self.config.store.file().filter(|file| !file.exists());
         let open = async || {
+            let note_silence = async {
+                tokio::time::sleep(ANSWERS_WITHIN).await;
+                self.note(&format!("note: waiting for {}, which does not answer yet", self.config.store));
+                std::future::pending().await
+            };
             tokio::select! {
+                never = note_silence => never,
                 opened = Store::open(&self.config.store, access) => {
                     let opened = opened?;
                     if let Some(file) = missing {

@@ -161,6 +161,14 @@ async fn unknown_foreign_and_dead_codes_are_refused_in_the_same_words(place: Tes
         explained.expect_problem(422, reason);
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    // Also under an id that was granted.
+    create_campaign(&place, &definition("free", "public", "FREE", &json!({})), 1).await;
+    let granted = redemption(Uuid::now_v7());
+    server.ask("PUT", &granted, &key, Some(json!({ "code": "FREE" }))).await.expect(201);
+    for code in ["NOBODYS", "ENDED", "OFFCODE"] {
+        let other = server.ask("PUT", &granted, &key, Some(json!({ "code": code }))).await;
+        other.expect_problem(409, "different-request");
+    }
     let unknown = server.ask("PUT", &redemption(Uuid::now_v7()), &explaining, Some(json!({ "code": "NOBODYS" }))).await;
     assert_eq!(unknown.expect_problem(422, "code-not-found")["detail"], "no campaign has this code");
     server.stop().await;

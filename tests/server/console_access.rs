@@ -7,6 +7,7 @@ use codemint_test_support::console::{Console, PASSWORD, add_user, cookie_of, fie
 use codemint_test_support::on_stores;
 use codemint_test_support::stores::TestStore;
 use codemint_test_support::waiting::wait_until;
+use futures_util::future::join_all;
 
 /// All pages for people.
 const PAGES: [&str; 10] = [
@@ -115,6 +116,18 @@ async fn guessing_a_password_is_slowed_down(place: TestStore) {
     assert_eq!(statuses, [422, 422, 422, 422, 429]);
     let right = post_openly(&server, "/sign-in", &[("login", "ann"), ("password", PASSWORD)]).await;
     assert!(right.status == 429 && right.body.contains("too many wrong passwords"), "{right:?}");
+    server.stop().await;
+}
+
+on_stores!([sqlite] regression_many_sign_ins_at_once_guess_no_more_than_one_after_the_other);
+async fn regression_many_sign_ins_at_once_guess_no_more_than_one_after_the_other(place: TestStore) {
+    let limit = [("CODEMINT__SERVER__FAILURES_PER_MINUTE", "3")];
+    let server = ApiServer::start_with(&place, &limit, &[]).await;
+    add_user(&place, "ann", "viewer").await;
+    let wrong = [("login", "ann"), ("password", "a wrong password")];
+    let answers = join_all((0..20).map(|_| post_openly(&server, "/sign-in", &wrong))).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(422), count(429)), (4, 16), "{answers:?}");
     server.stop().await;
 }
 

@@ -11,6 +11,7 @@ use codemint_offers::read::campaign::{NameFrom, read_definition};
 use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::state::State;
 use codemint_offers::redemption::transition::Action;
+use codemint_offers::verdict::decide::UNKNOWN_CODE;
 use codemint_offers::verdict::reason::{Reason, ReasonCode};
 use codemint_store::campaigns::changes::ChangeCampaign;
 use codemint_store::campaigns::pool::IssueOutcome;
@@ -231,7 +232,7 @@ async fn a_code_with_wrong_check_characters_is_refused_without_a_look_up(place: 
         let redeemer = Redeemer::start(&place.store, options).await.expect("a redeemer");
         redeemer.validate(asking(typed, &json!({})), true).await.expect("an answer").verdict.reasons
     };
-    let not_found = [Reason::from(ReasonCode::CodeNotFound)];
+    let not_found = [Reason::new(ReasonCode::CodeNotFound, UNKNOWN_CODE)];
     assert_eq!(answer(&policy.check_key, &code).await, []);
     assert_eq!(answer(&policy.check_key, &code.to_lowercase().replace('-', " ")).await, []);
     assert_eq!(answer(&policy.check_key, &wrong).await, not_found);
@@ -402,6 +403,25 @@ async fn regression_late_confirmations_take_no_more_than_the_order_is_worth(plac
         let Moved::Done { redemption, .. } = late else { panic!("{late:?}") };
         assert_eq!(redemption.discount.expect("a discount").amount, discount);
     }
+    judge_redemptions(&place).await;
+}
+
+on_both_stores!(regression_a_cart_that_was_confirmed_after_a_deadline_is_not_taken_off_twice);
+async fn regression_a_cart_that_was_confirmed_after_a_deadline_is_not_taken_off_twice(place: TestStore) {
+    create_halves(&place).await;
+    let redeemer = redeemer(&place).await;
+    let on_order = json!({ "order": "A-1", "hold_seconds": 60, "cart": cart(10_000) });
+    let ids = [Uuid::now_v7(), Uuid::now_v7()];
+    for (id, code) in ids.iter().zip(["RED", "GREEN"]) {
+        granted(redeemer.redeem(*id, asking(code, &on_order), true).await.expect("an answer"));
+    }
+    make_overdue(&place, ids[0]).await;
+    let with_cart = Action::Confirm { cart: asking("GREEN", &json!({ "cart": cart(10_000) })).cart };
+    let in_time = redeemer.act(ids[1], with_cart).await.expect("an answer");
+    let Moved::Done { redemption, .. } = in_time else { panic!("{in_time:?}") };
+    assert_eq!(redemption.discount.expect("a discount").amount, 5000, "the other one does not count any more");
+    let late = redeemer.act(ids[0], Action::Confirm { cart: None }).await.expect("an answer");
+    assert!(matches!(&late, Moved::Refused(reasons) if reasons[0].code == ReasonCode::NothingToDiscount), "{late:?}");
     judge_redemptions(&place).await;
 }
 

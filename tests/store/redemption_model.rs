@@ -116,13 +116,14 @@ struct Use {
     keep_use: bool,
     discount: Option<i64>,
     is_overdue: bool,
-    /// How many redemptions had been made when it became overdue.
-    made_at_deadline: usize,
+    /// How many discounts had been decided when it became overdue.
+    decided_at_deadline: usize,
     confirmed_with: Option<i64>,
     /// Whether the campaign was exclusive when it was decided, which never changes here.
     is_exclusive: bool,
-    /// The place in the order in which redemptions were made.
+    /// The places in the order in which redemptions were made, and in which discounts were decided.
     made: usize,
+    decided: usize,
 }
 
 impl Use {
@@ -213,7 +214,7 @@ impl Model {
         let others = self.earlier(&one.asked, Some(id));
         let discounts =
             || others.iter().filter_map(|other| Some((other, other.discount.filter(|amount| *amount > 0)?)));
-        let came_later = discounts().any(|(other, _)| other.made > one.made_at_deadline);
+        let came_later = discounts().any(|(other, _)| other.decided > one.decided_at_deadline);
         let all = one.discount? + discounts().map(|(_, amount)| amount).sum::<i64>();
         (came_later || one.asked.cart.is_some_and(|amount| all > amount)).then_some("nothing-to-discount")
     }
@@ -303,10 +304,11 @@ impl Model {
                 keep_use: false,
                 discount,
                 is_overdue: false,
-                made_at_deadline: 0,
+                decided_at_deadline: 0,
                 confirmed_with: None,
                 is_exclusive: self.campaigns[campaign].is_exclusive,
                 made: self.made,
+                decided: self.made,
             },
         );
         Said::Stands(state, discount, true)
@@ -323,10 +325,7 @@ impl Model {
         }
         let campaign = &self.campaigns[one.campaign];
         let (reasons, discount) = match cart {
-            Some(amount) => {
-                let asked = Asked { cart: Some(amount), ..one.asked.clone() };
-                self.decide(&asked, Some(id), !is_late || campaign.is_active)
-            }
+            Some(_) => self.decide(&Asked { cart, ..one.asked.clone() }, Some(id), !is_late || campaign.is_active),
             None if is_late => {
                 let mut reasons = if campaign.is_active { vec![] } else { vec!["campaign-not-active"] };
                 reasons.extend(self.limit_reasons(&one.asked, Some(id)));
@@ -351,9 +350,9 @@ impl Model {
             }
             return Said::Refused(reasons);
         }
-        stored.state = State::Confirmed;
-        stored.discount = discount;
-        stored.confirmed_with = cart;
+        self.made += usize::from(cart.is_some());
+        stored.decided = if cart.is_some() { self.made } else { stored.decided };
+        (stored.state, stored.discount, stored.confirmed_with) = (State::Confirmed, discount, cart);
         Said::Stands(State::Confirmed, discount, true)
     }
 
@@ -428,15 +427,14 @@ async fn apply(
         ),
         Operation::Overdue { id } => {
             let one = model.uses.get_mut(id).filter(|one| one.state == State::Held)?;
-            (one.is_overdue, one.made_at_deadline) = (true, model.made);
+            (one.is_overdue, one.decided_at_deadline) = (true, model.made);
             make_overdue(place, id_of(*id)).await;
             return None;
         }
-        Operation::Switch { campaign } => {
-            let number = *campaign;
-            let campaign = &mut model.campaigns[number];
+        Operation::Switch { campaign: number } => {
+            let campaign = &mut model.campaigns[*number];
             (campaign.is_active, campaign.version) = (!campaign.is_active, campaign.version + 1);
-            let name = ["public", "once", "stack"][number];
+            let name = ["public", "once", "stack"][*number];
             place.store.switch_campaign(name, campaign.is_active).await.expect("a switch");
             return None;
         }
@@ -460,8 +458,7 @@ async fn apply(
 async fn compare(place: TestStore, operations: &[Operation]) -> Result<(), TestCaseError> {
     let mut model = Model::new();
     for (number, campaign) in model.campaigns.iter().enumerate() {
-        let codes = if number == 1 { 2 } else { 1 };
-        create_campaign(&place, &campaign.document(number), codes).await;
+        create_campaign(&place, &campaign.document(number), if number == 1 { 2 } else { 1 }).await;
     }
     let redeemer = Redeemer::start(&place.store, RedeemerOptions::default()).await.expect("a redeemer");
     for (place_no, operation) in operations.iter().enumerate() {

@@ -382,7 +382,7 @@ async fn regression_another_spelling_of_an_address_is_another_identity_in_regula
     let IssueOutcome::Issued { code } = issued else { panic!("{issued:?}") };
     let redeemer = redeemer(&place).await;
     granted(redeem(&redeemer, &code, "bob@example.org").await);
-    let codes_of = async |identity| place.store.list_own_codes(identity).await.expect("codes").len();
+    let codes_of = async |identity: &str| place.store.list_own_codes(identity).await.expect("codes").len();
     let uses_of = async |identity: &str| {
         let filter = RedemptionFilter { identity: Some(identity.to_owned()), limit: 10, ..RedemptionFilter::default() };
         place.store.list_redemptions(&filter).await.expect("redemptions").len()
@@ -390,6 +390,8 @@ async fn regression_another_spelling_of_an_address_is_another_identity_in_regula
     let other = "bob+intern@example.org";
     assert_eq!((codes_of("bob@example.org").await, uses_of("bob@example.org").await), (1, 1));
     assert_eq!((codes_of(other).await, uses_of(other).await), (0, 0));
+    let digest = place.store.identity_key().await.expect("a key").digest("bob@example.org").to_string();
+    assert_eq!(codes_of(&digest).await, 0, "a digest is no identity");
     let forgotten = place.store.forget_identity(other).await.expect("an answer");
     assert!(matches!(forgotten, Forget::Done(done) if done.codes == 0 && done.redemptions == 0), "{forgotten:?}");
     assert_eq!((codes_of("bob@example.org").await, uses_of("bob@example.org").await), (1, 1));
@@ -397,6 +399,21 @@ async fn regression_another_spelling_of_an_address_is_another_identity_in_regula
     assert!(matches!(forgotten, Forget::Done(done) if done.codes == 1 && done.redemptions == 1), "{forgotten:?}");
     assert_eq!((codes_of("bob@example.org").await, uses_of("bob@example.org").await), (1, 1), "by its digest");
     assert_eq!(place.number("select count(*) from assignments where identity_text like 'bob%'").await, 0);
+}
+
+on_both_stores!(regression_a_referrer_is_forgotten_also_in_rewards_under_the_address_as_it_was_named);
+async fn regression_a_referrer_is_forgotten_also_in_rewards_under_the_address_as_it_was_named(place: TestStore) {
+    create_friends(&place, &json!({ "reward_campaign": "thanks", "reward_delay_days": 0 }), 20).await;
+    create_thanks(&place, 10).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "Ann.Lee+shop@gmail.com").await);
+    granted(redeem(&redeemer, &code, "bob@example.org").await);
+    look(&place).await;
+    let named = "select count(*) from assignments where identity_text like '%ann%'";
+    assert_eq!(place.number(named).await, 2, "the code and the reward");
+    place.store.forget_identity("annlee@gmail.com").await.expect("an answer");
+    assert_eq!(place.number(named).await, 0);
+    judge_referrals(&place).await;
 }
 
 on_both_stores!(regression_the_id_of_a_removed_redemption_is_new_in_a_referral_campaign);

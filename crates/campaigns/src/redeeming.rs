@@ -138,12 +138,16 @@ impl Redeemer {
         Ok(validation)
     }
 
-    /// Returns the reasons that are expected against a request, without an answer to its caller: nothing is counted, and nobody waits.
+    /// Returns the reasons that are expected against a request, without an answer to its caller: nothing is counted. The time is that of
+    /// [`Self::validate`], since what a caller waits for in all must not help to guess codes.
     ///
     /// # Errors
     /// As [`Self::validate`].
     pub async fn foresee(&self, request: Request, explains: bool) -> Result<Vec<Reason>, RedeemError> {
-        Ok(self.ask(request).await?.shown(explains).verdict.reasons)
+        let asked_at = Instant::now();
+        let reasons = self.ask(request).await?.shown(explains).verdict.reasons;
+        refusal_time::wait(&reasons, explains, asked_at).await;
+        Ok(reasons)
     }
 
     /// Looks up codes as they were typed, and answers in their order; `None` for a text that is not a code of a campaign.

@@ -11,7 +11,7 @@ use crate::intake::Intake;
 use crate::shared::Shared;
 use codemint_offers::redemption::ledger::Remaining;
 use codemint_offers::redemption::request::Request;
-use codemint_offers::verdict::decide::{Verdict, reasons_of_unknown};
+use codemint_offers::verdict::decide::{UNKNOWN_CODE, Verdict, reasons_of_unknown};
 use codemint_offers::verdict::reason::Reason;
 use codemint_store::connection::error::StoreError;
 
@@ -61,7 +61,7 @@ async fn validate(shared: &Shared, requests: Vec<Request>) -> Result<Vec<Validat
     // The reasons against those that are unknown.
     let mut unknown: Vec<Option<Vec<Reason>>> = Vec::with_capacity(codes.len());
     for (request, code) in requests.into_iter().zip(codes) {
-        unknown.push(code.is_none().then(|| reasons_of_unknown(&request.context)));
+        unknown.push(code.is_none().then(|| reasons_of_unknown(&request.context, UNKNOWN_CODE)));
         asked.extend(code.map(|code| shared.asked(Uuid::nil(), request, code)));
     }
     // Also without a known code: an answer about an unknown one takes as long.

@@ -15,7 +15,7 @@ use crate::waiter::Waiter;
 use codemint_codes::identity::FORGOTTEN;
 use codemint_offers::redemption::request::Request;
 use codemint_offers::redemption::transition::Action;
-use codemint_offers::verdict::decide::reasons_of_unknown;
+use codemint_offers::verdict::decide::{UNKNOWN_CODE, reasons_of_unknown};
 use codemint_offers::verdict::reason::{Reason, ReasonCode};
 use codemint_store::connection::error::StoreError;
 use codemint_store::redemptions::facts::Asked;
@@ -130,15 +130,14 @@ async fn redeem(shared: &Shared, asking: Vec<(Asking, Wanted<Redeemed>)>) -> Vec
             }
         }
     };
-    let mut known = Vec::with_capacity(asking.len());
+    let (mut known, mut unknown) = (Vec::with_capacity(asking.len()), Vec::new());
     for ((Asking { id, request, is_second }, answer), code) in asking.into_iter().zip(codes) {
         match code {
             Some(code) => known.push(Known { asked: shared.asked(id, *request, code), is_second, answer }),
-            None => {
-                let _gone = answer.send(Ok(Redeemed::Refused(reasons_of_unknown(&request.context))));
-            }
+            None => unknown.push((id, request, answer)),
         }
     }
+    refuse_unknown(shared, unknown).await;
     let mut short = Vec::new();
     let mut batches = vec![known];
     while let Some(mut batch) = batches.pop() {
@@ -164,6 +163,29 @@ async fn redeem(shared: &Shared, asking: Vec<(Asking, Wanted<Redeemed>)>) -> Vec
         }
     }
     give_back_overdue(shared, short).await
+}
+
+/// Answers requests whose codes nobody knows. Under an id that was granted before, every code has the same answer, so that it teaches nothing.
+async fn refuse_unknown(shared: &Shared, unknown: Vec<(Uuid, Box<Request>, Wanted<Redeemed>)>) {
+    if unknown.is_empty() {
+        return;
+    }
+    let asked: Vec<_> = unknown.iter().map(|(id, request, _)| (*id, request.digest(&shared.key))).collect();
+    let mut attempts = Attempts::new();
+    let found = loop {
+        match shared.store.find_repeated(&asked).await {
+            Ok(found) => break found,
+            Err(error) if attempts.again(&error).await => {}
+            Err(error) => return fail(error, unknown.into_iter().map(|(.., answer)| answer)),
+        }
+    };
+    for ((_, request, answer), found) in unknown.into_iter().zip(found) {
+        let _gone = answer.send(Ok(match found {
+            Some(Decided::Repeated(redemption)) => Redeemed::Granted { redemption, is_new: false },
+            Some(_) => Redeemed::DifferentRequest,
+            None => Redeemed::Refused(reasons_of_unknown(&request.context, UNKNOWN_CODE)),
+        }));
+    }
 }
 
 /// Answers a request, unless it was refused for limits alone, for the first time.

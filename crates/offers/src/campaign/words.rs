@@ -115,7 +115,8 @@ fn how_often(definition: &Definition) -> Vec<String> {
     let code = if definition.kind == Kind::Public { "The code" } else { "Each code" };
     say(limits.per_code, &format!("{code} can be used {{}}."));
     say(limits.per_identity, "Each identity can use it {}.");
-    say(limits.redeemed, "All its codes together can be used {}.");
+    let all = if definition.kind == Kind::Public { "It" } else { "All its codes together" };
+    say(limits.redeemed, &format!("{all} can be used {{}} in all."));
     if limits.issued > 0 {
         sentences.push(format!("At most {} issued.", verb(limits.issued)));
     }

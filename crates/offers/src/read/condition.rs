@@ -50,8 +50,8 @@ pub(super) fn attributes(node: &Node<'_>) -> Option<BTreeMap<String, Attribute>>
 }
 
 fn named_attribute((name, node): (String, Node<'_>)) -> Option<(String, Attribute)> {
-    match name.contains(char::is_control) {
-        true => node.wrong("the name of an attribute has no control characters; write plain text of one line"),
+    match name.contains('\0') {
+        true => node.wrong("the name of an attribute has the character U+0000, which no text has; remove it"),
         false => Some((name, attribute(&node)?)),
     }
 }

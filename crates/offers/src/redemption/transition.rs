@@ -184,14 +184,15 @@ fn verdict_of(
 }
 
 /// Returns the reason against the discount that was granted to a redemption whose deadline has passed, if it is no longer one on what the
-/// others leave of the order: those that came after the deadline were granted theirs without it.
+/// others leave of the order: those whose discount was decided after the deadline were granted theirs without it.
 fn reason_of_order(redemption: &Redemption, others: &[EarlierRedemption]) -> Option<Reason> {
     let discount = redemption.discount.as_ref()?;
     let amount = |other: &EarlierRedemption| {
         let lines = other.discount.iter().flat_map(|(_, lines)| lines);
         lines.fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount))
     };
-    let is_later = |other: &EarlierRedemption| redemption.expires_at.is_some_and(|deadline| other.held_at >= deadline);
+    let is_later =
+        |other: &EarlierRedemption| redemption.expires_at.is_some_and(|deadline| other.decided_at >= deadline);
     let comes_after_others = others.iter().any(|other| is_later(other) && amount(other) > 0);
     let all = others.iter().map(amount).fold(discount.amount, i64::saturating_add);
     let is_too_much = redemption.order_amount.is_some_and(|order_amount| all > order_amount);

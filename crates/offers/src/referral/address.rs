@@ -106,11 +106,12 @@ impl fmt::Debug for Address {
 /// use codemint_offers::referral::address::shortened;
 ///
 /// assert_eq!(shortened("ann.lee@example.org"), "a***@example.org");
+/// assert_eq!(shortened("oauth@google:ann.lee@example.org"), "o***@example.org");
 /// assert_eq!(shortened("customer-4711"), "c***");
 /// ```
 pub fn shortened(address: &str) -> String {
     let first = address.chars().next().filter(|first| *first != '@').map(String::from).unwrap_or_default();
-    let domain = address.split_once('@').map(|(_, domain)| format!("@{domain}")).unwrap_or_default();
+    let domain = address.rsplit_once('@').map(|(_, domain)| format!("@{domain}")).unwrap_or_default();
     format!("{first}***{domain}")
 }
 

@@ -66,10 +66,14 @@ pub fn verdict_again(
     Verdict { discount: None, reasons }
 }
 
-/// Returns the reasons against a code that does not exist. Whoever picks one of their own codes picks a preset.
-pub fn reasons_of_unknown(context: &Context) -> Vec<Reason> {
+/// Why a code is refused that nobody knows.
+pub const UNKNOWN_CODE: &str = "no campaign has this code";
+
+/// Returns the reasons against a code that no campaign has, or that is as good as unknown: `why`. Whoever picks one of their own codes picks
+/// a preset.
+pub fn reasons_of_unknown(context: &Context, why: &str) -> Vec<Reason> {
     let is_picked = context.use_case.as_deref() == Some(USE_CASE_PRESET);
-    let unknown = Reason::new(ReasonCode::CodeNotFound, "no campaign has this code");
+    let unknown = Reason::new(ReasonCode::CodeNotFound, why);
     [unknown].into_iter().chain(is_picked.then(|| ReasonCode::PresetNotFound.into())).collect()
 }
 

@@ -58,7 +58,8 @@ pub struct IdentityFacts<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierRedemption {
     pub exclusive: bool,
-    pub held_at: DateTime<Utc>,
+    /// When its discount was decided: when the code was held, or when it was confirmed with a cart.
+    pub decided_at: DateTime<Utc>,
     /// The currency, and the discounts by SKU in its minor units.
     pub discount: Option<(Currency, Vec<(String, i64)>)>,
 }

@@ -71,7 +71,7 @@ fn earlier_in(currency: &str, exclusive: bool, amount: i64) -> EarlierRedemption
     let currency = Currency::from_code(currency).expect("a currency");
     EarlierRedemption {
         exclusive,
-        held_at: DateTime::UNIX_EPOCH,
+        decided_at: DateTime::UNIX_EPOCH,
         discount: Some((currency, vec![("A".to_owned(), amount)])),
     }
 }
@@ -105,7 +105,7 @@ fn types_of_triggers_do_not_restrict_when_a_code_is_used() {
 fn a_code_that_is_picked_and_does_not_exist_is_no_preset() {
     let reasons = |use_case: Option<&str>| {
         let context = Context { use_case: use_case.map(str::to_owned), ..Context::default() };
-        reasons_of_unknown(&context)
+        reasons_of_unknown(&context, "no campaign has this code")
     };
     let codes = |reasons: Vec<Reason>| reasons.iter().map(|reason| reason.code.as_str()).collect::<Vec<_>>();
     assert_eq!(codes(reasons(Some("preset"))), ["code-not-found", "preset-not-found"]);

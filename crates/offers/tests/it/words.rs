@@ -28,7 +28,7 @@ fn a_campaign_says_what_it_does() {
             }),
             "Takes 10 % off the whole order. Everybody can use it with the code SPRING. It runs from 1 Mar 2027, 00:00 until \
              1 Apr 2027, 00:00 (Europe/Berlin), and is switched off. The code can be used 1,000 times. Each identity can \
-             use it 1 time. All discounts together are at most 1,000.00 EUR. Only for buyers in the segment gold. Only for the \
+             use it once. All discounts together are at most 1,000.00 EUR. Only for buyers in the segment gold. Only for the \
              sources mail and web. Only for codes that a person enters or picks. It combines with other discounts on one \
              order.",
         ),

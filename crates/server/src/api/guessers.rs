@@ -98,8 +98,8 @@ impl Guessers {
 
     /// # Errors
     /// `too-many-attempts` during a pause.
-    pub fn require_no_pause(&self, guesser: Guesser, detail: &str) -> Result<(), Problem> {
-        self.known().left(guesser, self.per_minute).map(|_failures| ()).map_err(|left| too_many_attempts(detail, left))
+    pub fn require_no_pause(&self, guesser: Guesser) -> Result<(), Problem> {
+        self.known().left(guesser, self.per_minute).map(|_failures| ()).map_err(|left| guesser.refused(left))
     }
 
     /// Counts a failure.
@@ -121,7 +121,7 @@ impl<'a> Guess<'a> {
         let mut guess = Self { guessers, guesser, standing: Standing::Harmless };
         if let Some(guessers) = guessers {
             let mut known = guessers.known();
-            let left = known.left(guesser, guessers.per_minute).map_err(refused)?;
+            let left = known.left(guesser, guessers.per_minute).map_err(|left| guesser.refused(left))?;
             let has_room = known.lines.get(&guesser).is_none_or(|line| line.waiting == 0 && line.open < left);
             guess.standing = if has_room { Standing::Open } else { Standing::Waiting };
             known.enter(guesser, guess.standing);
@@ -147,7 +147,7 @@ impl<'a> Guess<'a> {
         // The place in the line is taken before anything is awaited.
         let (_turn, foreseen) = try_join!(async { Ok(gate.turn.lock().await) }, foreseen)?;
         let standing = if is_failure(&foreseen) { Standing::Open } else { Standing::Harmless };
-        while !self.pass(guessers, standing).map_err(refused)? {
+        while !self.pass(guessers, standing).map_err(|left| self.guesser.refused(left))? {
             gate.decided.notified().await;
         }
         Ok(())
@@ -231,12 +231,16 @@ impl Known {
     }
 }
 
-fn refused(left: Duration) -> Problem {
-    too_many_attempts(ReasonCode::TooManyAttempts.message(), left)
-}
-
-fn too_many_attempts(detail: &str, left: Duration) -> Problem {
-    throttled(TOO_MANY_ATTEMPTS, detail, left)
+impl Guesser {
+    /// Returns the problem of a request during a pause of which this time is left.
+    fn refused(self, left: Duration) -> Problem {
+        let detail = match self {
+            Self::Codes { .. } => ReasonCode::TooManyAttempts.message(),
+            Self::Keys(_) => "this address has sent too many unknown API keys; try again later",
+            Self::Passwords(_) | Self::Login(_) => "There were too many wrong passwords; try again later.",
+        };
+        throttled(TOO_MANY_ATTEMPTS, detail, left)
+    }
 }
 
 /// Returns the problem of a request that is one too many, and counts it.

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 
 use axum::http::StatusCode;
 use codemint_offers::access::guessing::counted_as;
+use codemint_offers::verdict::reason::ReasonCode;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use uuid::Uuid;
@@ -75,34 +76,30 @@ impl Limits {
     /// `too-many-attempts` while the client has to wait.
     pub(crate) fn note_unknown_key(&self, client: IpAddr) -> Result<(), Problem> {
         let guesser = Guesser::Keys(counted_as(client));
-        self.require_no_pause(guesser, "this address has sent too many unknown API keys; try again later")?;
-        self.note_failure(guesser);
+        if let Some(guessers) = &self.guessers {
+            guessers.require_no_pause(guesser)?;
+            guessers.note(guesser);
+        }
         Ok(())
     }
 
+    /// Begins a sign-in of a client, which counts for the login as well. Waits while sign-ins before it may be the last ones that may
+    /// fail.
+    ///
     /// # Errors
     /// `too-many-attempts` while the client, or anybody with this login, has to wait.
-    pub(crate) fn may_sign_in(&self, login: &str, client: IpAddr) -> Result<(), Problem> {
-        let detail = "There were too many wrong passwords; try again later.";
-        self.sign_in_guessers(login, client).into_iter().try_for_each(|guesser| self.require_no_pause(guesser, detail))
+    pub(crate) async fn begin_sign_in(&self, login: &str, client: IpAddr) -> Result<[Guess<'_>; 2], Problem> {
+        let login = Guesser::Login(self.hasher.hash_one(login.trim().to_lowercase()));
+        // Always in this order: a sign-in that waits for others with its login must not be waited for by them.
+        Ok([self.begin_password(Guesser::Passwords(counted_as(client))).await?, self.begin_password(login).await?])
     }
 
-    pub(crate) fn note_failed_sign_in(&self, login: &str, client: IpAddr) {
-        self.sign_in_guessers(login, client).into_iter().for_each(|guesser| self.note_failure(guesser));
-    }
-
-    fn sign_in_guessers(&self, login: &str, client: IpAddr) -> [Guesser; 2] {
-        let login = self.hasher.hash_one(login.trim().to_lowercase());
-        [Guesser::Passwords(counted_as(client)), Guesser::Login(login)]
-    }
-
-    fn require_no_pause(&self, guesser: Guesser, detail: &str) -> Result<(), Problem> {
-        self.guessers.as_ref().map_or(Ok(()), |guessers| guessers.require_no_pause(guesser, detail))
-    }
-
-    fn note_failure(&self, guesser: Guesser) {
-        if let Some(guessers) = &self.guessers {
-            guessers.note(guesser);
+    async fn begin_password(&self, guesser: Guesser) -> Result<Guess<'_>, Problem> {
+        let mut guess = Guess::begin(self.guessers.as_ref(), guesser)?;
+        if guess.waits() {
+            // Any password may be wrong.
+            guess.wait(std::future::ready(Ok(vec![ReasonCode::CodeNotFound.into()]))).await?;
         }
+        Ok(guess)
     }
 }

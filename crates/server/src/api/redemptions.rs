@@ -205,7 +205,7 @@ pub(crate) fn moved(id: Uuid, moved: Moved) -> Result<Redemption, Problem> {
         Moved::Unknown => Err(unknown(id)),
         Moved::WrongState(state) => {
             let possible = match state {
-                RedemptionState::Held => "it can be confirmed and released",
+                RedemptionState::Held => "it can be confirmed or released",
                 RedemptionState::Confirmed => "it can only be rolled back",
                 RedemptionState::Expired => "it can only be confirmed, while the limits have room",
                 RedemptionState::Released | RedemptionState::RolledBack => "it has ended; a new use needs a new id",

@@ -16,6 +16,7 @@ use codemint_offers::form::fields::Fields;
 use serde::Deserialize;
 
 use crate::api::body::{InPath, InQuery};
+use crate::api::guessers::Guess;
 use crate::api::observing::Seen;
 use crate::api::problem::{Kind, NOT_FOUND, Problem, kind};
 use crate::api::service::Api;
@@ -98,11 +99,14 @@ async fn sign_in(
         let problem = Some(problem.to_owned());
         invalid(&SignInPage { frame, next, login, problem, is_first: false, signed_out: false })
     };
-    if let Err(throttled) = api.limits.may_sign_in(login, seen.client) {
-        let mut response = refused(&throttled.document().detail)?;
-        *response.status_mut() = throttled.status();
-        return Ok(response);
-    }
+    let guesses = match api.limits.begin_sign_in(login, seen.client).await {
+        Ok(guesses) => guesses,
+        Err(throttled) => {
+            let mut response = refused(&throttled.document().detail)?;
+            *response.status_mut() = throttled.status();
+            return Ok(response);
+        }
+    };
     let signed_in = match fields.raw("password").parse::<Password>() {
         Ok(password) => api.people.sign_in(login, &password).await?,
         Err(_not_a_password) => None,
@@ -113,7 +117,7 @@ async fn sign_in(
             Ok(go_with_cookie(own_path(next), session_cookie::keep(&token, api.console.is_secure)))
         }
         None => {
-            api.limits.note_failed_sign_in(login, seen.client);
+            guesses.iter().for_each(Guess::note_failure);
             tracing::warn!(client = %seen.client, "a person could not sign in");
             refused("The name or the password is wrong.")
         }

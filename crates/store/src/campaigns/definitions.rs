@@ -134,7 +134,8 @@ fn discounts_of(sums: &Sums) -> Vec<Money> {
     let mut discounts: BTreeMap<&str, i64> = BTreeMap::new();
     for ((metric, currency), amount) in sums {
         if [Metric::Discount, Metric::DiscountHeld].iter().any(|discount| discount.into_str() == metric) {
-            *discounts.entry(currency).or_default() += amount;
+            let sum = discounts.entry(currency).or_default();
+            *sum = sum.saturating_add(*amount);
         }
     }
     let given = discounts.into_iter().filter(|(_, amount)| *amount != 0);

@@ -369,13 +369,14 @@ impl Facts {
     /// Decides one request with what is taken of the limits.
     pub(crate) fn verdict(&self, asked: &Asked, ledger: &Ledger) -> Result<Verdict, StoreError> {
         if self.has_vanished(&asked.code) {
-            return Ok(Verdict { discount: None, reasons: reasons_of_unknown(&asked.request.context) });
+            let why = "this code was withdrawn or revoked";
+            return Ok(Verdict { discount: None, reasons: reasons_of_unknown(&asked.request.context, why) });
         }
         let definition = &*self.campaign(asked.campaign_no)?.definition;
         let tree = &self.referrals.tree;
         if definition.is_referral() && tree.owner(&asked.code).is_none() {
-            // It waits in the pool: nobody has passed it on.
-            return Ok(Verdict { discount: None, reasons: reasons_of_unknown(&asked.request.context) });
+            let why = "this code waits in the pool: nobody has passed it on";
+            return Ok(Verdict { discount: None, reasons: reasons_of_unknown(&asked.request.context, why) });
         }
         let (context, cart) = (&asked.request.context, asked.request.cart.as_ref());
         let facts = ConditionFacts {
@@ -403,6 +404,7 @@ impl Facts {
 }
 
 fn earlier_of(redemption: Redemption, exclusive: bool) -> EarlierRedemption {
+    let confirmed_at = redemption.ended_at.filter(|_| redemption.confirm_digest.is_some());
     let discount = redemption.discount.map(|discount| (discount.currency, discount.lines));
-    EarlierRedemption { exclusive, held_at: redemption.held_at, discount }
+    EarlierRedemption { exclusive, decided_at: confirmed_at.unwrap_or(redemption.held_at), discount }
 }

@@ -8,7 +8,7 @@ use crate::connection::store::Store;
 use crate::connection::transaction::StoreTransaction;
 use crate::records::audit::{Action, AuditEntry, Outcome};
 use crate::referrals::reads::REFERRAL_CAMPAIGNS;
-use codemint_codes::identity::{FORGOTTEN, IdentityDigest};
+use codemint_codes::identity::{FORGOTTEN, IdentityDigest, IdentityKey};
 use codemint_offers::referral::address::strict_form;
 
 /// The maximum number of redemptions that one transaction changes.
@@ -54,7 +54,7 @@ impl Store {
         if let Some(form) = strict_form(identity)
             && forgotten.is_complete
         {
-            let more = transaction.forget_person(&form, &key.digest(&form)).await?;
+            let more = transaction.forget_person(&form, &key).await?;
             forgotten.redemptions += more.redemptions;
             forgotten.codes += more.codes;
             forgotten.is_complete = more.is_complete;
@@ -99,7 +99,7 @@ impl StoreTransaction {
 
     /// Forgets a person whom referral campaigns know by the strict form of the address. Elsewhere, that form is another identity. The digest
     /// of a referrer stays, so that nobody gets a second code.
-    async fn forget_person(&mut self, form: &str, digest: &IdentityDigest) -> Result<Forgotten, StoreError> {
+    async fn forget_person(&mut self, form: &str, key: &IdentityKey) -> Result<Forgotten, StoreError> {
         const REDEMPTIONS: &str = "
             with picked as materialized (
                 select id from redemptions
@@ -107,19 +107,25 @@ impl StoreTransaction {
             update redemptions set identity = $2 where id in (select id from picked)";
         const CODES: &str = "
             update assignments set identity_text = null
-             where campaign_no in (select no from campaigns) and identity = $1 and identity_text is not null
+             where campaign_no in (select no from campaigns) and identity = any($1) and identity_text is not null
                and (campaign_no = any($2) or trigger_id like 'referral:%')";
+        // A referrer who was named has the code, and rewards, under the address as it was named.
+        const NAMED: &str =
+            "select distinct address_text from referrers where address = $1 and address_text is not null";
         const REFERRERS: &str =
             "update referrers set address_text = null where address = $1 and address_text is not null";
         let campaigns: Vec<i64> = self.query(REFERRAL_CAMPAIGNS).fetch_values().await?;
+        let digest = key.digest(form).to_string();
         let mark = format!("{FORGOTTEN}{digest}");
         let update = self.query(REDEMPTIONS).bind(form).bind(mark).bind(FORGOTTEN_AT_ONCE).bind(List(&campaigns));
         let redemptions = update.execute().await?;
         if redemptions == FORGOTTEN_AT_ONCE.unsigned_abs() {
             return Ok(Forgotten { redemptions, ..Forgotten::default() });
         }
-        let digest = digest.to_string();
-        let codes = self.query(CODES).bind(&digest).bind(List(&campaigns)).execute().await?;
+        let named: Vec<String> = self.query(NAMED).bind(&digest).fetch_values().await?;
+        let digests: Vec<String> =
+            named.iter().map(|form| key.digest(form).to_string()).chain([digest.clone()]).collect();
+        let codes = self.query(CODES).bind(List(&digests)).bind(List(&campaigns)).execute().await?;
         let referrers = self.query(REFERRERS).bind(&digest).execute().await?;
         Ok(Forgotten { redemptions, codes: codes + referrers, is_complete: true, ..Forgotten::default() })
     }

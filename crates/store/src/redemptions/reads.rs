@@ -14,7 +14,7 @@ use crate::records::rows::unsigned;
 use crate::redemptions::facts::Lock;
 use crate::redemptions::rows::{RedemptionRow, SELECT};
 use crate::referrals::reads::REFERRAL_CAMPAIGNS;
-use codemint_codes::identity::FORGOTTEN;
+use codemint_codes::identity::{FORGOTTEN, IdentityKey};
 use codemint_offers::redemption::ledger::Remaining;
 use codemint_offers::redemption::record::Redemption;
 use codemint_offers::referral::address::strict_form;
@@ -82,7 +82,7 @@ impl Store {
     pub async fn list_redemptions(&self, filter: &RedemptionFilter) -> Result<Vec<Redemption>, StoreError> {
         let RedemptionFilter { code, identity, order, campaign_no, before, limit } = filter;
         let forms = match identity {
-            Some(identity) => Some(self.forms_of(identity).await?),
+            Some(identity) => Some(self.forms_of(identity, as_in_redemptions).await?),
             None => None,
         };
         let mut conditions = Vec::new();
@@ -153,26 +153,33 @@ impl Store {
              where p.kind <> 'public'
                and (a.identity = any($2) or p.no = any($3) or a.trigger_id like 'referral:%')
              order by p.name";
-        let Forms { all, exact, referral_campaigns } = self.forms_of(identity).await?;
+        let Forms { all, exact, referral_campaigns } =
+            self.forms_of(identity, |key, form| vec![key.digest(form).to_string()]).await?;
         self.query(SQL).bind(List(&all)).bind(List(&exact)).bind(List(&referral_campaigns)).fetch_all().await
     }
 
-    async fn forms_of(&self, identity: &str) -> Result<Forms, StoreError> {
+    /// `stored` is how a table has an identity.
+    async fn forms_of(
+        &self,
+        identity: &str,
+        stored: impl Fn(&IdentityKey, &str) -> Vec<String>,
+    ) -> Result<Forms, StoreError> {
         let key = self.identity_key().await?;
-        let stored = |form: &str| {
-            let digest = key.digest(form);
-            [format!("{FORGOTTEN}{digest}"), digest.to_string(), form.to_owned()]
-        };
-        let exact = stored(identity).to_vec();
+        let exact = stored(&key, identity);
         let Some(form) = strict_form(identity).filter(|form| form != identity) else {
             return Ok(Forms { all: exact.clone(), exact, referral_campaigns: Vec::new() });
         };
         let referral_campaigns = self.query(REFERRAL_CAMPAIGNS).fetch_values().await?;
-        Ok(Forms { all: exact.iter().cloned().chain(stored(&form)).collect(), exact, referral_campaigns })
+        Ok(Forms { all: exact.iter().cloned().chain(stored(&key, &form)).collect(), exact, referral_campaigns })
     }
 }
 
-/// An identity as it is stored: as it is, or as its digest, with a mark where it was forgotten.
+/// An identity stands in redemptions as it is, or as its digest with a mark if it was forgotten.
+fn as_in_redemptions(key: &IdentityKey, form: &str) -> Vec<String> {
+    vec![format!("{FORGOTTEN}{}", key.digest(form)), form.to_owned()]
+}
+
+/// An identity as a table has it.
 struct Forms {
     /// Also those of the strict form of an address, by which referral campaigns know people. Elsewhere, that is another identity.
     all: Vec<String>,

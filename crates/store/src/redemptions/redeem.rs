@@ -90,6 +90,16 @@ impl Store {
         }
         Ok(answers)
     }
+
+    /// Answers requests, by their ids and digests, whose redemptions exist; `None` for the others.
+    pub async fn find_repeated(&self, asked: &[(Uuid, Digest)]) -> Result<Vec<Option<Redeemed>>, StoreError> {
+        let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
+        let mut snapshot = self.begin_reading().await?;
+        let known = snapshot.read_redemptions(&ids, Lock::No).await?;
+        snapshot.rollback().await?;
+        let mut known: HashMap<Uuid, Redemption> = known.into_iter().map(|known| (known.id, known)).collect();
+        Ok(asked.iter().map(|(id, digest)| known.remove(id).map(|known| repeated(*digest, known))).collect())
+    }
 }
 
 impl StoreTransaction {

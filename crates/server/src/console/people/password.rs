@@ -13,6 +13,7 @@ use codemint_offers::form::fields::Fields;
 use serde::Deserialize;
 
 use crate::api::body::InQuery;
+use crate::api::guessers::Guess;
 use crate::api::observing::Seen;
 use crate::api::problem::Problem;
 use crate::api::service::Api;
@@ -67,7 +68,7 @@ async fn change(
         Err(problem) => return refused(None, Some(problem)),
     };
     // Somebody who took over a session guesses the password no more often than at the sign-in.
-    api.limits.may_sign_in(login.as_str(), seen.client)?;
+    let guesses = api.limits.begin_sign_in(login.as_str(), seen.client).await?;
     let changed = match fields.raw("old").parse::<Password>() {
         Ok(old) => api.people.change_password(login, &old, &new).await.map_err(Problem::from)?,
         Err(_not_a_password) => ChangedPassword::WrongOld,
@@ -78,7 +79,7 @@ async fn change(
             Ok(go_with_cookie("/password?done=changed", cookie))
         }
         ChangedPassword::WrongOld => {
-            api.limits.note_failed_sign_in(login.as_str(), seen.client);
+            guesses.iter().for_each(Guess::note_failure);
             refused(Some("This is not your password."), None)
         }
         ChangedPassword::Password(error) => refused(None, Some(error.to_string())),

@@ -50,7 +50,9 @@ async fn the_golden_path_starts_in_an_empty_folder() {
     let run = async |args: &[&str], code| place.run(&[], args, code).await;
     let created = run(&["campaign", "create", &example], 0).await;
     assert_eq!(created.stdout, "campaign Ten euros off was created; version 1, status active\n");
-    assert_eq!(created.stderr, "`codemint campaign codes 'Ten euros off' --count N` mints its codes\n");
+    let (note, advice) = created.stderr.split_once('\n').expect("two lines");
+    assert!(note.starts_with("note: created the store /") && note.ends_with("/codemint.db"), "{note}");
+    assert_eq!(advice, "`codemint campaign codes 'Ten euros off' --count N` mints its codes\n");
     let minted = run(&["campaign", "codes", name, "--count", "300"], 0).await;
     assert_names(&minted.stdout, &["\ncodes     300\n", "sqlite://codemint.db"]);
     let list = run(&["campaign", "list"], 0).await.stdout;

@@ -272,6 +272,7 @@ fn on_a_terminal_a_hint_follows_the_key() {
         script.args(["--quiet", "--return", "--command", &command, "/dev/null"]).env(AS_PROGRAM, "1");
         expect_content(script.current_dir(place.path()).stdin(Stdio::null())).replace("\r\n", "\n")
     };
+    assert!(on_terminal("").starts_with("note: created the store /"));
     let shown = on_terminal("");
     let (key, hint) = shown.split_once('\n').expect("two lines");
     assert!(key.parse::<ApiKey>().is_ok(), "{shown}");

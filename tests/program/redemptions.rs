@@ -115,8 +115,10 @@ async fn the_json_of_validations_and_redemptions_has_the_fields_of_the_contract(
     run(&place, &["redeem", "SPRING", "--cart", "cart.json", "--identity", "bob"], 0).await;
     let refused = run(&place, &[&["validate"][..], &args].concat(), 3).await.json();
     assert_eq!((&refused["valid"], reasons(&refused)), (&json!(false), vec!["campaign-limit-reached"]));
-    let refused = run(&place, &[&["redeem", "--id", &id.replace('-', "")][..], &["NONE", "--json"]].concat(), 3).await;
-    assert_eq!((id_of(&refused.json()), reasons(&refused.json())), (id, vec!["code-not-found"]));
+    run(&place, &["redeem", "--id", &id, "NONE"], 4).await;
+    let new = Uuid::now_v7();
+    let refused = run(&place, &["redeem", "--id", &new.simple().to_string(), "NONE", "--json"], 3).await;
+    assert_eq!((id_of(&refused.json()), reasons(&refused.json())), (new.to_string(), vec!["code-not-found"]));
     assert!(refused.json()["reasons"][0]["message"].is_string());
 }
 

@@ -8,6 +8,8 @@ use codemint_test_support::tools::root;
 async fn the_tutorial_shows_a_public_code_that_is_used_refused_held_released_and_used_again() {
     let place = EmptyPlace::create();
     std::os::unix::fs::symlink(root().join("docs/examples"), place.path().join("examples")).expect("a link");
+    // The steps before it have created the store.
+    place.run(&[], &["migrate"], 0).await;
     let [shown] = &blocks_below("docs/tutorial.md", "## 6. Use up a public code", "console")[..] else {
         panic!("one block")
     };

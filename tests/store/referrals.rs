@@ -373,6 +373,21 @@ async fn regression_a_reward_stands_for_the_friends_of_every_referral_campaign(p
     judge_redemptions(&place).await;
 }
 
+on_both_stores!(a_reward_that_is_issued_to_the_person_as_well_stays_valid);
+async fn a_reward_that_is_issued_to_the_person_as_well_stays_valid(place: TestStore) {
+    create_friends(&place, &json!({ "reward_campaign": "thanks", "reward_delay_days": 0 }), 20).await;
+    create_thanks(&place, 10).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "ann@example.org").await);
+    let bob = granted(redeem(&redeemer, &code, "bob@example.org").await);
+    assert_eq!(look(&place).await, 1);
+    let issued = Issuer::start(&place.store).issue("thanks", "ann@example.org").await.expect("an answer");
+    let IssueOutcome::AlreadyGenerated { code: reward } = issued else { panic!("{issued:?}") };
+    roll_back(&redeemer, &bob).await;
+    granted(redeem(&redeemer, &reward, "ann@example.org").await);
+    judge_redemptions(&place).await;
+}
+
 on_both_stores!(regression_another_spelling_of_an_address_is_another_identity_in_regular_campaigns);
 async fn regression_another_spelling_of_an_address_is_another_identity_in_regular_campaigns(place: TestStore) {
     create_friends(&place, &json!({}), 20).await;

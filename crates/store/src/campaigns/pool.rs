@@ -59,8 +59,8 @@ struct OwnedRow {
     /// The keyed digest of the identity.
     identity: String,
     code: String,
-    /// It was a reward that nothing stands for any more.
-    is_revoked: bool,
+    /// It is a reward, which stands with the friends of the identity, or was revoked with them.
+    is_reward: bool,
 }
 
 /// What a transaction issued.
@@ -153,14 +153,14 @@ impl StoreTransaction {
             return Ok((vec![IssueOutcome::UnknownCampaign; wanted.len()], false));
         };
         let mut owned = HashMap::with_capacity(digests.len());
-        let mut revoked = Vec::new();
-        for OwnedRow { identity, code, is_revoked } in self.find_owned(campaign.no, digests).await? {
-            revoked.extend(is_revoked.then(|| identity.clone()));
+        let mut rewards = Vec::new();
+        for OwnedRow { identity, code, is_reward } in self.find_owned(campaign.no, digests).await? {
+            rewards.extend(is_reward.then(|| identity.clone()));
             owned.insert(identity, code);
         }
-        let mut has_changed = !revoked.is_empty();
+        let mut has_changed = !rewards.is_empty();
         if has_changed {
-            self.make_valid_again(campaign.no, &revoked).await?;
+            self.make_permanent(campaign.no, &rewards).await?;
         }
         let refusal = refusal_of(&campaign);
         let mut seen = HashSet::new();
@@ -184,8 +184,8 @@ impl StoreTransaction {
         Ok((outcomes, has_changed))
     }
 
-    /// Makes rewards valid that were revoked, now that these identities are to have codes whatever becomes of their friends.
-    async fn make_valid_again(&mut self, campaign_no: i64, digests: &[String]) -> Result<(), StoreError> {
+    /// Makes rewards valid, also those that were revoked, now that these identities are to have codes whatever becomes of their friends.
+    async fn make_permanent(&mut self, campaign_no: i64, digests: &[String]) -> Result<(), StoreError> {
         const SQL: &str = "
             update assignments set revoked_at = null, cause = 'issue', trigger_id = null
              where campaign_no = $1 and identity = any($2)";
@@ -219,7 +219,7 @@ impl StoreTransaction {
 
     async fn find_owned(&mut self, campaign_no: i64, digests: &[String]) -> Result<Vec<OwnedRow>, StoreError> {
         const SQL: &str = "
-            select identity, code, revoked_at is not null as is_revoked
+            select identity, code, coalesce(trigger_id like 'referral:%', false) as is_reward
               from assignments where campaign_no = $1 and identity = any($2)";
         self.query(SQL).bind(campaign_no).bind(List(digests)).fetch_all().await
     }

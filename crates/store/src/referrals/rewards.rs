@@ -174,6 +174,7 @@ impl StoreTransaction {
         let wanted = ToIssue { identity: address.to_owned(), cause: "trigger", trigger_id };
         let mut issued = self.issue_to(campaign.no, &[(&digest, &wanted)]).await?;
         if let Some(code) = issued.others.remove(&digest) {
+            self.query(VALID_AGAIN).bind(campaign.no).bind(digest).execute().await?;
             return Ok(Reward::Issued { code });
         }
         Ok(issued.issued.remove(&digest).map_or(Reward::Later, |code| Reward::Issued { code }))

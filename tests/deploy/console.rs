@@ -55,7 +55,7 @@ fn text(browser: &Browser, selector: &str) -> String {
 
 /// Waits until an element of the page shows a text.
 async fn wait_for(browser: &Browser, selector: &str, shown: &str) {
-    for _ in 0..100 {
+    for _ in 0..600 {
         if text(browser, selector).contains(shown) {
             return;
         }
@@ -101,18 +101,15 @@ async fn use_the_console(browser: &Browser, server: &ApiServer, has_scripts: boo
     browser.click("form[action$='/codes'] button");
     wait_for(browser, "[role=status]", "The codes are ordered.").await;
     browser.click("a[href^='/jobs/']");
-    if has_scripts {
-        wait_for(browser, "main", "1,000 of 1,000").await;
-    } else {
-        for _ in 0..50 {
+    // All codes are there shortly before the job is completed.
+    wait_until("the job is completed", async || {
+        if !has_scripts {
             browser.open(browser.evaluate("location.href").as_str().expect("an address"));
-            if text(browser, "main").contains("1,000 of 1,000") {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-    }
-    assert!(text(browser, "main").contains("completed"), "{}", text(browser, "main"));
+        text(browser, "main").contains("completed")
+    })
+    .await;
+    assert!(text(browser, "main").contains("1,000 of 1,000"), "{}", text(browser, "main"));
     let link = browser.evaluate("document.querySelector('a[download]')?.getAttribute('href')");
     assert!(link.as_str().is_some_and(|link| link.starts_with("/jobs/")), "{link}");
     browser.open(&url(server, "/campaigns/spring"));

@@ -385,6 +385,7 @@ async fn a_reward_that_is_issued_to_the_person_as_well_stays_valid(place: TestSt
     let IssueOutcome::AlreadyGenerated { code: reward } = issued else { panic!("{issued:?}") };
     roll_back(&redeemer, &bob).await;
     granted(redeem(&redeemer, &reward, "ann@example.org").await);
+    judge_referrals(&place).await;
     judge_redemptions(&place).await;
 }
 

@@ -12,6 +12,7 @@ use codemint_offers::referral::address::Address;
 use codemint_offers::referral::state::ReferralState;
 use codemint_offers::verdict::reason::ReasonCode;
 use codemint_store::campaigns::pool::IssueOutcome;
+use codemint_store::connection::error::StoreError;
 use codemint_store::redemptions::definition_cache::DefinitionCache;
 use codemint_store::redemptions::forgetting::Forget;
 use codemint_store::redemptions::reads::RedemptionFilter;
@@ -387,6 +388,22 @@ async fn a_reward_that_is_issued_to_the_person_as_well_stays_valid(place: TestSt
     granted(redeem(&redeemer, &reward, "ann@example.org").await);
     judge_referrals(&place).await;
     judge_redemptions(&place).await;
+}
+
+on_both_stores!(a_hold_that_cannot_be_expired_keeps_no_reward_waiting);
+async fn a_hold_that_cannot_be_expired_keeps_no_reward_waiting(place: TestStore) {
+    create_friends(&place, &json!({ "reward_campaign": "thanks", "reward_delay_days": 0 }), 20).await;
+    create_thanks(&place, 10).await;
+    let redeemer = redeemer(&place).await;
+    let (_, code) = given(refer(&place.store, "ann@example.org").await);
+    granted(redeem(&redeemer, &code, "bob@example.org").await);
+    let held = asking(&code, &json!({ "identity": "cid@example.org", "hold_seconds": 60 }));
+    let held = granted(redeemer.redeem(Uuid::now_v7(), held, true).await.expect("an answer"));
+    make_overdue(&place, held.id).await;
+    place.execute("update redemptions set context = '[]' where state = 'held'").await;
+    let looked = RedemptionKeeper::new(place.store.clone(), true).look().await;
+    assert!(matches!(looked, Err(StoreError::Corrupt { table: "redemptions", .. })), "{looked:?}");
+    assert_eq!(place.number("select count(*) from referrals where state = 'rewarded'").await, 1);
 }
 
 on_both_stores!(regression_another_spelling_of_an_address_is_another_identity_in_regular_campaigns);

@@ -49,20 +49,25 @@ impl RedemptionKeeper {
 
     /// Expires overdue holds, adds up sums and rewards referrers, a bounded number of each. Call it again soon if it had something to do.
     pub async fn look(&self) -> Result<Kept, StoreError> {
-        let overdue = self.store.find_overdue().await?;
-        let mut kept = Kept::default();
-        if !overdue.is_empty() {
-            let moves: Vec<Move> = overdue.into_iter().map(|id| Move::new(id, Action::Expire)).collect();
-            let options = MoveOptions { emits_events: self.emits_events, audits: false, skips_locked: true };
-            let moved = self.store.move_redemptions(&self.definitions, &moves, options).await?;
-            kept.expired = count_expired(&moved);
-        }
-        // Rewards do not wait for sums.
+        let expired = match self.expire_overdue().await {
+            Err(error) if error.is_retryable() => return Err(error),
+            expired => expired,
+        };
+        // Nothing waits for a hold that cannot be expired, and rewards do not wait for sums.
         let added_up = self.store.add_up_tallies().await;
         let rewards = self.store.reward_referrals(self.emits_events).await?;
         count_rewarded(&rewards);
-        kept.rewards = rewards.due;
-        kept.added_up = added_up?;
-        Ok(kept)
+        Ok(Kept { expired: expired?, added_up: added_up?, rewards: rewards.due })
+    }
+
+    /// Returns the number of holds that have expired.
+    async fn expire_overdue(&self) -> Result<u64, StoreError> {
+        let overdue = self.store.find_overdue().await?;
+        if overdue.is_empty() {
+            return Ok(0);
+        }
+        let moves: Vec<Move> = overdue.into_iter().map(|id| Move::new(id, Action::Expire)).collect();
+        let options = MoveOptions { emits_events: self.emits_events, audits: false, skips_locked: true };
+        Ok(count_expired(&self.store.move_redemptions(&self.definitions, &moves, options).await?))
     }
 }

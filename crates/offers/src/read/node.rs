@@ -200,7 +200,9 @@ impl<'a> Node<'a> {
 
     /// Reads an amount, in minor units.
     pub(super) fn amount(&self, min: i64) -> Option<i64> {
-        self.integer(min, AMOUNT_MAX)
+        let amount = self.value.as_i64().filter(|amount| (min..=AMOUNT_MAX).contains(amount));
+        let wanted = || format!("a whole number of minor units (1999 for 19.99) from {min} to {AMOUNT_MAX}");
+        amount.or_else(|| self.expected(&wanted()))
     }
 
     /// Reads an object of `currency` and `amount`.

@@ -406,15 +406,21 @@ async fn regression_late_confirmations_take_no_more_than_the_order_is_worth(plac
     judge_redemptions(&place).await;
 }
 
-on_both_stores!(regression_a_cart_that_was_confirmed_after_a_deadline_is_not_taken_off_twice);
-async fn regression_a_cart_that_was_confirmed_after_a_deadline_is_not_taken_off_twice(place: TestStore) {
-    create_halves(&place).await;
-    let redeemer = redeemer(&place).await;
+/// Holds two codes on one order: one takes half of it, the other one half of the rest.
+async fn hold_halves(place: &TestStore) -> (Redeemer, [Uuid; 2]) {
+    create_halves(place).await;
+    let redeemer = redeemer(place).await;
     let on_order = json!({ "order": "A-1", "hold_seconds": 60, "cart": cart(10_000) });
     let ids = [Uuid::now_v7(), Uuid::now_v7()];
     for (id, code) in ids.iter().zip(["RED", "GREEN"]) {
         granted(redeemer.redeem(*id, asking(code, &on_order), true).await.expect("an answer"));
     }
+    (redeemer, ids)
+}
+
+on_both_stores!(regression_a_cart_that_was_confirmed_after_a_deadline_is_not_taken_off_twice);
+async fn regression_a_cart_that_was_confirmed_after_a_deadline_is_not_taken_off_twice(place: TestStore) {
+    let (redeemer, ids) = hold_halves(&place).await;
     make_overdue(&place, ids[0]).await;
     let with_cart = Action::Confirm { cart: asking("GREEN", &json!({ "cart": cart(10_000) })).cart };
     let in_time = redeemer.act(ids[1], with_cart).await.expect("an answer");
@@ -427,13 +433,7 @@ async fn regression_a_cart_that_was_confirmed_after_a_deadline_is_not_taken_off_
 
 on_both_stores!(late_confirmations_keep_their_discounts_if_nobody_came_between);
 async fn late_confirmations_keep_their_discounts_if_nobody_came_between(place: TestStore) {
-    create_halves(&place).await;
-    let redeemer = redeemer(&place).await;
-    let on_order = json!({ "order": "A-1", "hold_seconds": 60, "cart": cart(10_000) });
-    let ids = [Uuid::now_v7(), Uuid::now_v7()];
-    for (id, code) in ids.iter().zip(["RED", "GREEN"]) {
-        granted(redeemer.redeem(*id, asking(code, &on_order), true).await.expect("an answer"));
-    }
+    let (redeemer, ids) = hold_halves(&place).await;
     for id in ids {
         make_overdue(&place, id).await;
     }

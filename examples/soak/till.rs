@@ -153,6 +153,8 @@ async fn send(client: &ApiClient, key: &str, id: Uuid, wanted: &Use, request: Re
         (None, Some("not-found")) => Answer::Unknown,
         (None, Some("wrong-state")) => {
             let detail = text("detail").and_then(|detail| detail.strip_prefix("the redemption is "));
+            // What is possible in the state follows.
+            let detail = detail.and_then(|detail| detail.split(':').next());
             Answer::WrongState(detail.expect("a state").replace(' ', "_"))
         }
         (None, Some(_)) if document["reasons"].is_array() => Answer::Refused,

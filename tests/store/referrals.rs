@@ -374,13 +374,19 @@ async fn regression_a_reward_stands_for_the_friends_of_every_referral_campaign(p
     judge_redemptions(&place).await;
 }
 
+/// Lets a referrer bring Bob, for whom a reward is due at once; returns the code of the referrer and the redemption of Bob.
+async fn bring_bob(place: &TestStore, referrer: &str) -> (Redeemer, String, Redemption) {
+    create_friends(place, &json!({ "reward_campaign": "thanks", "reward_delay_days": 0 }), 20).await;
+    create_thanks(place, 10).await;
+    let redeemer = redeemer(place).await;
+    let (_, code) = given(refer(&place.store, referrer).await);
+    let bob = granted(redeem(&redeemer, &code, "bob@example.org").await);
+    (redeemer, code, bob)
+}
+
 on_both_stores!(a_reward_that_is_issued_to_the_person_as_well_stays_valid);
 async fn a_reward_that_is_issued_to_the_person_as_well_stays_valid(place: TestStore) {
-    create_friends(&place, &json!({ "reward_campaign": "thanks", "reward_delay_days": 0 }), 20).await;
-    create_thanks(&place, 10).await;
-    let redeemer = redeemer(&place).await;
-    let (_, code) = given(refer(&place.store, "ann@example.org").await);
-    let bob = granted(redeem(&redeemer, &code, "bob@example.org").await);
+    let (redeemer, _, bob) = bring_bob(&place, "ann@example.org").await;
     assert_eq!(look(&place).await, 1);
     let issued = Issuer::start(&place.store).issue("thanks", "ann@example.org").await.expect("an answer");
     let IssueOutcome::AlreadyGenerated { code: reward } = issued else { panic!("{issued:?}") };
@@ -392,11 +398,7 @@ async fn a_reward_that_is_issued_to_the_person_as_well_stays_valid(place: TestSt
 
 on_both_stores!(a_hold_that_cannot_be_expired_keeps_no_reward_waiting);
 async fn a_hold_that_cannot_be_expired_keeps_no_reward_waiting(place: TestStore) {
-    create_friends(&place, &json!({ "reward_campaign": "thanks", "reward_delay_days": 0 }), 20).await;
-    create_thanks(&place, 10).await;
-    let redeemer = redeemer(&place).await;
-    let (_, code) = given(refer(&place.store, "ann@example.org").await);
-    granted(redeem(&redeemer, &code, "bob@example.org").await);
+    let (redeemer, code, _) = bring_bob(&place, "ann@example.org").await;
     let held = asking(&code, &json!({ "identity": "cid@example.org", "hold_seconds": 60 }));
     let held = granted(redeemer.redeem(Uuid::now_v7(), held, true).await.expect("an answer"));
     make_overdue(&place, held.id).await;
@@ -436,11 +438,7 @@ async fn regression_another_spelling_of_an_address_is_another_identity_in_regula
 
 on_both_stores!(regression_a_referrer_is_forgotten_also_in_rewards_under_the_address_as_it_was_named);
 async fn regression_a_referrer_is_forgotten_also_in_rewards_under_the_address_as_it_was_named(place: TestStore) {
-    create_friends(&place, &json!({ "reward_campaign": "thanks", "reward_delay_days": 0 }), 20).await;
-    create_thanks(&place, 10).await;
-    let redeemer = redeemer(&place).await;
-    let (_, code) = given(refer(&place.store, "Ann.Lee+shop@gmail.com").await);
-    granted(redeem(&redeemer, &code, "bob@example.org").await);
+    bring_bob(&place, "Ann.Lee+shop@gmail.com").await;
     look(&place).await;
     let named = "select count(*) from assignments where identity_text like '%ann%'";
     assert_eq!(place.number(named).await, 2, "the code and the reward");

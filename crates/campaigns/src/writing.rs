@@ -165,7 +165,8 @@ async fn redeem(shared: &Shared, asking: Vec<(Asking, Wanted<Redeemed>)>) -> Vec
     give_back_overdue(shared, short).await
 }
 
-/// Answers requests whose codes nobody knows. Under an id that was granted before, every code has the same answer, so that it teaches nothing.
+/// Answers requests whose codes nobody knows. Under an id that was granted before, every other code has the same
+/// answer: it must not show which codes exist.
 async fn refuse_unknown(shared: &Shared, unknown: Vec<(Uuid, Box<Request>, Wanted<Redeemed>)>) {
     if unknown.is_empty() {
         return;

@@ -131,7 +131,10 @@ async fn a_mask_is_explained_with_its_size_samples_and_the_effect_of_a_count() {
     assert!(samples.len() == 3 && samples.iter().all(|code| code.as_str().is_some_and(|c| c.starts_with("AB-"))));
 
     assert_names(&explain(&["####", "--count", "10000"], 0).await.stdout, &["10,000 codes: feasible, 100.00 %"]);
-    assert_names(&explain(&["X-[safe]{8}"], 0).await.stderr, &["[safe] is one of the letters", "write [:safe:]"]);
+    assert_names(
+        &explain(&["X-[safe]{8}"], 0).await.stderr,
+        &["[safe] stands for one of its letters", "write [:safe:]"],
+    );
     assert_eq!(explain(&["X-[:safe:]{8}"], 0).await.stderr, "");
     assert_names(&explain(&["####", "--count", "10001"], 3).await.stdout, &["10,001 codes: not feasible"]);
     assert_eq!(explain(&["####", "--count", "10001", "--json"], 3).await.json()["plan"]["feasible"], false);

@@ -91,7 +91,7 @@ fn insufficient_keyspace(request: &Request, free: u128, mintable: u128, exact: b
 /// Notes that a set of a mask is not the named set that it looks like.
 pub fn note_mistaken_set(context: &Context, mask: &str) {
     if let Some(name) = mistaken_set(mask) {
-        context.note(&format!("note: [{name}] is one of the letters in it; for the named set, write [:{name}:]"));
+        context.note(&format!("note: [{name}] stands for one of its letters; for the named set, write [:{name}:]"));
     }
 }
 

@@ -21,9 +21,13 @@ sql() { su --login postgres --command "psql --no-psqlrc --tuples-only --no-align
 ask() { promtool query instant http://127.0.0.1:9090 "$1"; }
 as_nobody() { setpriv --reuid nobody --regid nogroup --clear-groups "$@"; }
 count() { grep --count "$@" || true; }
+up() { ask 'up{job="codemint"}' | count '=> 1 '; }
+alerts() { ask ALERTS | count .; }
 recorded() { ask 'job_state:codemint_jobs:max{state="queued"}' | count '=> 0 '; }
 queues() { rabbitmqctl --quiet list_queues --no-table-headers name messages consumers | sort | tr '\t\n' ':,'; }
 for _ in {1..60}; do [ "$(recorded)" = 0 ] || break; sleep 1; done
+# The commands start both processes again: a scrape in between has found one of them down, and its alert is pending.
+for _ in {1..60}; do [ "$(up) $(alerts)" != "2 0" ] || break; sleep 1; done
 # A quorum queue counts its consumers every few seconds.
 for _ in {1..60}; do [[ "$(queues)" = *jobs:0:0,* ]] || break; sleep 1; done
 # A unit's user does not exist on this machine: it gets copies of the files with URLs, and may read what everyone may.
@@ -57,9 +61,9 @@ echo "requests $(count '"status":200.*"message":"request"\|"message":"request".*
 echo "errorsLogged $(cat /var/log/codemint/*.log | count ERROR)"
 echo "brokerUsers $(rabbitmqctl --quiet list_users --no-table-headers | cut --fields 1 | sort | paste --serial --delimiters ,)"
 echo "queues $(queues)"
-echo "up $(ask 'up{job="codemint"}' | count '=> 1 ')"
+echo "up $(up)"
 echo "recorded $(recorded)"
-echo "alerts $(ask ALERTS | count .)"
+echo "alerts $(alerts)"
 echo "open $(ss --no-header --listening --tcp --numeric | awk '{ print $4 }' | grep --invert-match '^127\.0\.0\.1:' |
     sed 's/.*://' | sort --unique | paste --serial --delimiters ,)"
 "#;

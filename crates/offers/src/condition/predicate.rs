@@ -131,6 +131,35 @@ impl Predicate {
         names
     }
 
+    /// Returns the attributes whose comparisons make the condition false, and the segments likewise, each as
+    /// `segment NAME`, in alphabetical order: what must be different before it can be true.
+    pub fn unmet(&self, facts: &Facts<'_>) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        self.collect_unmet(facts, Truth::True, &mut names);
+        names
+    }
+
+    fn collect_unmet(&self, facts: &Facts<'_>, wanted: Truth, names: &mut BTreeSet<String>) {
+        let found = self.decide(facts);
+        if found == wanted {
+            return;
+        }
+        match self {
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().for_each(|part| part.collect_unmet(facts, wanted, names))
+            }
+            Self::Not(part) => part.collect_unmet(facts, !wanted, names),
+            // `unknown_attributes` names these.
+            _ if found == Truth::Unknown => {}
+            Self::Compare { attribute, .. } | Self::In { attribute, .. } => {
+                names.insert(attribute.clone());
+            }
+            Self::Member { segment } => {
+                names.insert(format!("segment {segment}"));
+            }
+        }
+    }
+
     /// Returns the names of the segments that the condition asks about.
     pub fn segments(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();

@@ -143,7 +143,8 @@ fn reasons_of_context(campaign: &Definition, facts: &UseFacts<'_>) -> impl Itera
     segment.into_iter().chain(unmet)
 }
 
-/// The condition and the expression must both hold. A refusal names every attribute that was missing.
+/// The condition and the expression must both hold. A refusal names every attribute and segment that the condition failed at,
+/// and every attribute that was missing.
 fn reason_of_condition(campaign: &Definition, facts: &UseFacts<'_>, now: DateTime<Utc>) -> Option<Reason> {
     if campaign.condition.is_none() && campaign.expression.is_none() {
         return None;
@@ -152,18 +153,28 @@ fn reason_of_condition(campaign: &Definition, facts: &UseFacts<'_>, now: DateTim
     let (attributes, segments, cart) = (&facts.context.attributes, facts.segments, facts.cart);
     let facts = Facts { attributes, segments, cart, day };
     let condition = campaign.condition.as_ref().filter(|condition| condition.decide(&facts) != Truth::True);
-    let unknown = condition.map(|condition| condition.unknown_attributes(&facts)).unwrap_or_default();
     let expression = campaign.expression.as_ref().map_or(Ok(true), |expression| expression.evaluate(&facts));
-    let usual = ReasonCode::ConditionNotMet.message();
-    let message = match (condition, expression) {
-        (None, Ok(true)) => return None,
-        (_, Err(error)) => format!("{usual}: the expression failed: {error}"),
-        _ if unknown.is_empty() => usual.to_owned(),
-        _ => {
-            let names: Vec<&str> = unknown.into_iter().collect();
-            format!("{usual}: missing or of another type: {}", names.join(", "))
+    if condition.is_none() && expression == Ok(true) {
+        return None;
+    }
+    let mut causes = Vec::new();
+    if let Some(condition) = condition {
+        let unmet: Vec<String> = condition.unmet(&facts).into_iter().collect();
+        let unknown: Vec<&str> = condition.unknown_attributes(&facts).into_iter().collect();
+        if !unmet.is_empty() {
+            causes.push(unmet.join(", "));
         }
-    };
+        if !unknown.is_empty() {
+            causes.push(format!("missing or of another type: {}", unknown.join(", ")));
+        }
+    }
+    if let Err(error) = expression {
+        causes.push(format!("the expression failed: {error}"));
+    }
+    let mut message = ReasonCode::ConditionNotMet.message().to_owned();
+    if !causes.is_empty() {
+        message = format!("{message}: {}", causes.join("; "));
+    }
     Some(Reason::new(ReasonCode::ConditionNotMet, message))
 }
 

@@ -141,6 +141,17 @@ proptest! {
     }
 
     #[test]
+    fn prop_a_false_answer_has_something_unmet_to_name_and_a_true_one_nothing(predicate in predicates(), known in known()) {
+        let facts = facts(&known);
+        let is_named = !predicate.unmet(&facts).is_empty();
+        match predicate.decide(&facts) {
+            Truth::True => prop_assert!(!is_named),
+            Truth::False => prop_assert!(is_named),
+            Truth::Unknown => {}
+        }
+    }
+
+    #[test]
     fn prop_comparisons_of_two_values_agree_with_each_other(found in values(), value in values()) {
         let known = (BTreeMap::from([("a".to_owned(), found.clone())]), BTreeSet::new());
         let decide = |op| Predicate::Compare { attribute: "a".to_owned(), op, value: value.clone() }.decide(&facts(&known));

@@ -253,6 +253,27 @@ fn a_refused_condition_names_every_missing_attribute() {
 }
 
 #[test]
+fn a_refused_condition_names_what_it_failed_at() {
+    let vip = json!({ "member": { "segment": "vip" } });
+    let large = json!({ "compare": { "attribute": "order.quantity", "op": "ge", "value": 100 } });
+    let small = json!({ "compare": { "attribute": "order.quantity", "op": "le", "value": 100 } });
+    let there = json!({ "compare": { "attribute": "city", "op": "eq", "value": "Berlin" } });
+    let rows = [
+        (json!(large), ": order.quantity"),
+        (json!({ "not": small }), ": order.quantity"),
+        (json!({ "all": [small, vip] }), ": segment vip"),
+        (json!({ "any": [large, vip] }), ": order.quantity, segment vip"),
+        (json!({ "not": { "any": [small, vip] } }), ": order.quantity"),
+        (json!({ "all": [large, there] }), ": order.quantity; missing or of another type: city"),
+    ];
+    for (condition, names) in rows {
+        let decided = Known::with_cart().decide(&definition(&json!({ "condition": condition })));
+        let message = format!("the condition of this offer is not met{names}");
+        assert_eq!(decided.reasons, [Reason::new(ReasonCode::ConditionNotMet, message)], "{condition}");
+    }
+}
+
+#[test]
 fn a_failed_expression_is_a_refusal_that_names_the_error() {
     let campaign = definition(&json!({ "expression": "attributes.city == 'Berlin'" }));
     let decided = Known::with_cart().decide(&campaign);

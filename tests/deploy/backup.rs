@@ -176,10 +176,10 @@ impl Shop {
 
     /// Orders codes, and waits until jobs and redemptions are in progress.
     async fn keep_busy(&self, place: &TestStore) {
+        self.traffic.wait_for_more(50).await;
         for mask in UNFINISHED {
             codemint(place, &["enqueue", mask, "--count", COUNT]).run().await.expect_code(0);
         }
-        self.traffic.wait_for_more(50).await;
         let minted = "select count(*) from codes where code like 'RU%'";
         wait_until("jobs run", async || place.number(minted).await > 1000).await;
         let open = "select count(*) from jobs where state in ('queued', 'running')";

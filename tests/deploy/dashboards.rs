@@ -245,6 +245,9 @@ async fn wait_until_a_wave_is_scraped(prometheus: &Prometheus, waves: usize) {
     for histogram in HISTOGRAMS {
         wait_for_number(prometheus, &format!("sum({histogram}_count)"), 1.0).await;
     }
+    // The shop, the server and the worker are scraped one after the other.
+    let redeemed = "sum(codemint_redemption_wait_seconds_count)";
+    wait_for_number(prometheus, redeemed, waves as f64).await;
     wait_for_number(prometheus, "sum(codemint_jobs_finished_total)", (waves * JOBS_A_WAVE) as f64).await;
     wait_for_number(prometheus, "codemint_broker_queue_messages{queue=\"dead\"}", waves as f64).await;
     wait_for_number(prometheus, "codemint_jobs_received_total{outcome=\"refused\"}", waves as f64).await;

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use codemint_telemetry::failpoint;
 use codemint_test_support::cli_steps::{
     assert_names, catches_signals, files_beside_the_store, job_id, proposed, wait_for_a_chunk,
 };
@@ -14,10 +15,11 @@ const COUNT: i64 = 100_000;
 
 /// Starts a job of many small chunks, interrupts it after the first ones and returns its standard error.
 async fn interrupted(place: &TestStore, signal: &str, code: i32, args: &[&str]) -> String {
-    // Enough chunks to be amid them when the signal comes; a chunk takes longer on a server.
+    // The signal comes amid the chunks: the later ones wait for five seconds each. A chunk takes longer on a server.
     let chunk_size = if place.kind == Kind::Sqlite { "200" } else { "1000" };
     let generate = ["generate", "*{10}", "--count", "100000", "--chunk-size", chunk_size, "--output", "codes.txt"];
-    let child = place.codemint(generate).args(args).start();
+    let generate = place.codemint(generate).args(args);
+    let child = generate.env("FAILPOINTS", &format!("{}=50*off->return(stall)", failpoint::CHUNK_CLAIMED)).start();
     wait_for_a_chunk(place).await;
     send_signal(signal, &child);
     let ran = finish(child).await.expect_code(code);

@@ -4,6 +4,7 @@ use chrono::DateTime;
 use serde_json::Value;
 use uuid::Uuid;
 
+use codemint_telemetry::failpoint;
 use codemint_test_support::cli_steps::{assert_names, exported, generate, job_id, request, wait_for_a_chunk};
 use codemint_test_support::codemint::{Ran, finish};
 use codemint_test_support::on_both_stores;
@@ -163,7 +164,9 @@ on_both_stores!(a_job_cancelled_while_it_is_minted_keeps_and_counts_its_committe
 async fn a_job_cancelled_while_it_is_minted_keeps_and_counts_its_committed_codes(place: TestStore) {
     let id = Uuid::now_v7().to_string();
     let args = ["generate", "*{10}", "--count", "100000", "--chunk-size", "200", "--output", "codes.txt"];
-    let writer = place.codemint(args).args(["--job-id", &id]).start();
+    // The later chunks wait for five seconds each.
+    let slow = format!("{}=50*off->return(stall)", failpoint::CHUNK_CLAIMED);
+    let writer = place.codemint(args).args(["--job-id", &id]).env("FAILPOINTS", &slow).start();
     let watcher = {
         wait_for_a_chunk(&place).await;
         place.codemint(["jobs", "watch", &id, "--json"]).start()

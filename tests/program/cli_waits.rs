@@ -3,7 +3,7 @@
 #[cfg(feature = "failpoints")]
 use std::fs::File;
 
-use codemint_test_support::cli_steps::assert_names;
+use codemint_test_support::cli_steps::{assert_names, catches_signals};
 #[cfg(feature = "failpoints")]
 use codemint_test_support::codemint::{finish, send_signal};
 use codemint_test_support::stores::TestStore;
@@ -38,6 +38,7 @@ async fn a_command_reports_once_what_it_waits_for_and_how_to_stop_it() {
     let quiet =
         place.codemint(["-q", "generate", "A####", "--count", "10"]).env("FAILPOINTS", "wait-noted=return(100)");
     let child = quiet.start();
+    catches_signals(child.id().expect("a running program")).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     send_signal("INT", &child);
     assert_eq!(finish(child).await.expect_code(130).stderr, "");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::process::Child;
 
+use codemint_telemetry::failpoint;
 use codemint_test_support::cli_steps::job_id;
 use codemint_test_support::codemint::{Codemint, Ran, send_signal};
 use codemint_test_support::oracle::{Asked, Known, judge};
@@ -56,7 +57,9 @@ async fn survive(place: &TestStore, faults: &[Fault], crash: &dyn Fn()) {
     std::fs::write(place.path().join("list.csv"), format!("identity\n{}\n", identities.join("\n"))).expect("a file");
     let command = || {
         let args = ["campaign", "codes", "owners", "--identities", "list.csv", "--json"];
-        place.codemint(args).env("CODEMINT__JOB__CHUNK_SIZE", &(length / CHUNKS).to_string())
+        let minting = place.codemint(args).env("CODEMINT__JOB__CHUNK_SIZE", &(length / CHUNKS).to_string());
+        // It is still at work when the kill comes after one of the last chunks.
+        minting.env("FAILPOINTS", &format!("{}=1*return(stall)->off", failpoint::BEFORE_CLOSE))
     };
 
     // While the list is read and loaded.

@@ -1,15 +1,17 @@
 //! `validate`, `redeem` and `redemption`: uses of codes from the command line.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Write;
 use std::process::Stdio;
 
-use codemint_test_support::cli_steps::{EmptyPlace, assert_names, catches_signals};
+use codemint_test_support::cli_steps::{EmptyPlace, assert_names};
 use codemint_test_support::codemint::{Codemint, Ran, finish, send_signal};
 use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::{cart, definition, judge_redemptions};
 use codemint_test_support::roles::url_of_member;
 use codemint_test_support::stores::TestStore;
+use codemint_test_support::waiting::wait_until;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -149,15 +151,18 @@ async fn the_same_id_and_request_again_is_the_same_redemption(place: TestStore) 
 on_both_stores!(an_interrupted_attempt_names_the_id_that_finds_its_redemption);
 async fn an_interrupted_attempt_names_the_id_that_finds_its_redemption(place: TestStore) {
     create(&place, &json!({ "limits": { "redeemed": 5 } })).await;
-    let failing = place.codemint(["redeem", "SPRING", "--order", "A-1"]);
-    let child = failing.env("FAILPOINTS", "redemptions-written=return(error)").start();
-    catches_signals(child.id().expect("a running program")).await;
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let said = place.path().join("said");
+    let failing = place.codemint(["-v", "redeem", "SPRING", "--order", "A-1"]);
+    let failing = failing.env("FAILPOINTS", "redemptions-written=return(error)");
+    let child = failing.stderr(File::create(&said).expect("a file").into()).start();
+    let read = || std::fs::read_to_string(&said).expect("a log");
+    wait_until("it is tried again and again", async || read().contains("a failpoint was reached")).await;
     send_signal("INT", &child);
     let stopped = finish(child).await.expect_code(130);
-    assert_names(&stopped.stderr, &["whether the code was used is unknown; the same command with --id "]);
-    assert!(!stopped.stderr.contains("SPRING") && stopped.stdout.is_empty(), "{}", stopped.stderr);
-    let id = stopped.stderr.split("--id ").nth(1).and_then(|rest| rest.split(' ').next()).expect("an id");
+    let said = read();
+    assert_names(&said, &["whether the code was used is unknown; the same command with --id "]);
+    assert!(!said.contains("SPRING") && stopped.stdout.is_empty(), "{said}");
+    let id = said.split("--id ").nth(1).and_then(|rest| rest.split(' ').next()).expect("an id");
     let args = ["redeem", "SPRING", "--order", "A-1", "--json", "--id", id];
     let lost = place.codemint(args).env("FAILPOINTS", "redemptions-committed=1*return(error)").run().await;
     assert_eq!(id_of(&lost.expect_code(0).json()), id, "the answer to the commit was lost");

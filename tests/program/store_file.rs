@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use codemint_telemetry::failpoint;
 use codemint_test_support::cli_steps::assert_names;
 use codemint_test_support::codemint::{Codemint, Ran, finish};
 use codemint_test_support::stores::TestStore;
@@ -86,11 +87,17 @@ async fn regression_after_every_command_that_wrote_the_file_alone_is_the_store()
     }
 }
 
+/// Lets a command mint 20 chunks, and wait for five seconds before it goes on.
+fn pause() -> String {
+    format!("{}=20*off->1*return(stall)->off", failpoint::CHUNK_CLAIMED)
+}
+
 #[tokio::test]
 async fn a_backup_is_complete_while_the_store_is_in_use() {
     let place = Place::new();
     let small = ("CODEMINT__JOB__CHUNK_SIZE", "1000");
-    let minting = place.codemint(&["generate", "B#######", "--count", "100000"]).env(small.0, small.1).start();
+    let minting = place.codemint(&["generate", "B#######", "--count", "100000"]).env(small.0, small.1);
+    let minting = minting.env("FAILPOINTS", &pause()).start();
     wait_until("a job", async || place.codemint(&["jobs", "list"]).run().await.stdout.contains("running")).await;
     for number in 0..3 {
         let name = format!("backup-{number}.db");
@@ -140,7 +147,7 @@ async fn regression_a_store_that_is_moved_or_removed_while_in_use_is_an_error() 
     for is_moved in [true, false] {
         let place = Place::new();
         let minting = place.codemint(&["generate", "M#######", "--count", "300000"]);
-        let minting = minting.env("CODEMINT__JOB__CHUNK_SIZE", "1000").start();
+        let minting = minting.env("CODEMINT__JOB__CHUNK_SIZE", "1000").env("FAILPOINTS", &pause()).start();
         wait_until("a job", async || place.codemint(&["jobs", "list"]).run().await.stdout.contains("running")).await;
         if is_moved {
             fs::rename(place.file(), place.at("moved.db")).expect("a move");

@@ -399,12 +399,15 @@ async fn while_the_database_is_frozen_requests_end_in_time_and_those_that_wait_a
         let answered = asking.await.expect("no panic");
         assert!(answered >= 2_000, "{answered} requests were answered");
     };
-    let (validated, asked, listed, ()) =
-        tokio::join!(validate(&server, &key), ask(), server.get("/v1/campaigns", &key), flood);
-    for answer in [validated, asked, listed] {
-        expect_unavailable(&answer);
-    }
-    assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
+    let answered = async {
+        let (validated, asked, listed) =
+            tokio::join!(validate(&server, &key), ask(), server.get("/v1/campaigns", &key));
+        for answer in [validated, asked, listed] {
+            expect_unavailable(&answer);
+        }
+        assert!(started.elapsed() < BOUND, "{:?}", started.elapsed());
+    };
+    tokio::join!(answered, flood);
     database.with(|server| server.signal_all("CONT")).await;
     wait_until_served(&server, &key).await;
     let answer = ask().await;
@@ -453,6 +456,7 @@ async fn a_server_that_is_terminated_answers_what_it_has_accepted(place: TestSto
     }));
     let terminated = async {
         server.process.wait_until_it_says("a failpoint was reached").await;
+        server.process.wait_until_metric("codemint_http_connections", |open| open >= SHOPS as f64).await;
         // All are on their way: the first ones are being written for five seconds.
         sleep(Duration::from_secs(1)).await;
         server.process.signal("TERM");

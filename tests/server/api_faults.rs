@@ -19,6 +19,8 @@ use crate::api_limits::send_raw;
 
 /// How long another client waits for an answer at most, on a busy machine.
 const OTHERS_WAIT: Duration = Duration::from_secs(5);
+/// How long a server that reads and writes no more is silent.
+const SILENCE: Duration = Duration::from_millis(500);
 /// The preface of a client of HTTP/2, and its settings: none.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -76,8 +78,8 @@ pub(crate) async fn harm<T: Send + 'static>(
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("a connection");
     // A server that stops reading is noticed by a write that waits.
-    stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
-    stream.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+    stream.set_write_timeout(Some(SILENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(SILENCE)).expect("a timeout");
     stream.set_nodelay(true).expect("a socket");
     stream
 }
@@ -89,11 +91,15 @@ pub(crate) fn connect_with(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// Returns what has arrived when nothing more comes for a while, and whether the server has closed the connection.
+/// Returns what has arrived when nothing more comes for a while, and whether the server has closed the connection. A server that is
+/// busy may take longer to begin its answer.
 pub(crate) fn read_all(stream: &mut TcpStream) -> (Vec<u8>, bool) {
     let (mut read, mut buffer) = (Vec::new(), [0; 16 << 10]);
+    stream.set_read_timeout(Some(OTHERS_WAIT)).expect("a timeout");
     loop {
-        match stream.read(&mut buffer) {
+        let arrived = stream.read(&mut buffer);
+        stream.set_read_timeout(Some(SILENCE)).expect("a timeout");
+        match arrived {
             Ok(0) => return (read, true),
             Ok(length) => read.extend_from_slice(&buffer[..length]),
             Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => return (read, false),

@@ -251,14 +251,21 @@ async fn survives_a_killed_server(printed: Printed) {
 
 /// A key that may ask once a second is answered with 429 until the next second.
 async fn waits_when_it_asks_too_often(printed: Printed) {
+    const REFUSED: &str = "\"status\":429";
     let mut shop = Shop::open().await;
     shop.server.take().expect("a server").stop().await;
     let server = ApiServer::start_with(&shop.place, &[("CODEMINT__SERVER__RATE_LIMIT", "1")], &[]).await;
     shop.gate.lead_to(server.address);
-    let ran = shop.run(printed, ["A-1", "spring", "paid"]).await.expect_code(0);
-    assert_eq!(ran.stdout, "A-1: 400 minor units of EUR off\nA-1: confirmed\n", "{ran:?}");
+    // The same order again changes nothing. On a busy machine, a second may pass between two requests of the program.
+    for _ in 0..20 {
+        let ran = shop.run(printed, ["A-1", "spring", "paid"]).await.expect_code(0);
+        assert_eq!(ran.stdout, "A-1: 400 minor units of EUR off\nA-1: confirmed\n", "{ran:?}");
+        if server.process.said().contains(REFUSED) {
+            break;
+        }
+    }
     let log = server.stop().await.stderr;
-    assert!(log.contains("\"status\":429"), "{log}");
+    assert!(log.contains(REFUSED), "{log}");
 }
 
 #[tokio::test]

@@ -164,7 +164,8 @@ async fn a_blocking_broker_is_noticed_and_waiting_messages_arrive_once_it_unbloc
     let (published, ()) = tokio::join!(publishing, meanwhile);
     published.expect("a confirmed message");
     wait_until("the broker takes messages again", async || !connection.is_blocked()).await;
-    hasty.publish(&job_message("third")).await.expect("a publisher that can be used again");
+    let (third, stop) = (job_message("third"), CancellationToken::new());
+    hasty.publish_until_taken(&third, &stop).await.expect("a publisher that can be used again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

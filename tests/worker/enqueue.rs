@@ -1,5 +1,7 @@
 //! `codemint enqueue`: it publishes a request to the broker or puts it into the store.
 
+use std::fs::{File, read_to_string};
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -55,13 +57,14 @@ async fn an_enqueued_job_is_minted_and_waited_for_with_and_without_a_broker(stor
 #[tokio::test]
 async fn waiting_for_a_job_that_no_worker_takes_is_noted() {
     let site = Site::new(TestStore::sqlite().await).await;
-    let waiting = site.store.codemint(["enqueue", "W????##", "--count", "900", "--wait"]).start();
-    wait_until("it is queued", async || site.count("select count(*) from jobs").await == 1).await;
-    // The note comes after five seconds.
-    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    let said = site.store.path().join("said");
+    let enqueue = site.store.codemint(["enqueue", "W????##", "--count", "900", "--wait"]);
+    let waiting = enqueue.stderr(File::create(&said).expect("a file").into()).start();
+    let notes = || read_to_string(&said).expect("a log").matches("no worker has taken").count();
+    wait_until("the note", async || notes() > 0).await;
     site.store.codemint(["worker", "--drain"]).run().await.expect_code(0);
-    let ran = finish(waiting).await.expect_code(0);
-    assert_eq!(ran.stderr.matches("no worker has taken").count(), 1, "{}", ran.stderr);
+    finish(waiting).await.expect_code(0);
+    assert_eq!(notes(), 1, "it is noted once");
 }
 
 on_both_stores!(enqueuing_an_id_twice_gives_one_job_and_another_request_under_it_is_refused);

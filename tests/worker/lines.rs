@@ -90,6 +90,8 @@ async fn fifty_commits_with_lost_answers_are_found_done_and_counted() {
     proxy.lose(Loss::Commit, 10);
     wait_until("ten commits are lost", async || proxy.losses_left() == 0).await;
     wait_until("the end", async || site.completed().await == 1).await;
+    // A chunk is counted after its commit.
+    worker.wait_until_metric("codemint_codes_minted_total", |minted| minted >= count as f64).await;
     let settled =
         |outcome: &str| worker.metric(&format!("codemint_commits_ambiguous_total{{outcome=\"{outcome}\"}}")) as u64;
     assert_eq!((settled("done"), settled("not_done")), (50, 10));

@@ -120,11 +120,11 @@ async fn bad_messages_are_dead_lettered_or_fail_and_good_ones_in_between_are_ser
             }
         }
     }
+    let depth = || rabbitmq::shared().queue_depth(site.vhost(), JOBS);
+    wait_until("all messages are acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
     assert_eq!(letters.messages.len(), buried);
     assert_eq!(peer.depth(DEAD).await as usize, buried);
     assert_eq!(site.count("select count(*) from codes").await, 7 * good.len() as i64);
-    let depth = || rabbitmq::shared().queue_depth(site.vhost(), JOBS);
-    wait_until("all messages are acknowledged", async || (depth().ready, depth().unacknowledged) == (0, 0)).await;
     let ran = worker.terminate().await.expect_code(0);
     assert_eq!(ran.stderr.matches("connected to the broker").count(), 1, "{}", ran.stderr);
     assert!(!ran.stderr.contains("the broker is back") && !ran.stderr.contains("ERROR"), "{}", ran.stderr);

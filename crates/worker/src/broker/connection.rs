@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Channel, ConnectionProperties, Event};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::broker::error::BrokerError;
 use crate::broker::settings::BrokerSettings;
@@ -28,6 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for a clean close. Nothing depends on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval at which a connection that is being closed is checked.
+const CLOSE_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Interval at which a silent connection is checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -112,8 +114,17 @@ impl BrokerConnection {
 
     /// Closes the connection cleanly, or drops it if the broker does not answer.
     pub async fn close(self) {
+        // If the connection breaks meanwhile, the library may never answer.
+        let broken = async {
+            while !self.inner.status().errored() {
+                sleep(CLOSE_LOOK_INTERVAL).await;
+            }
+        };
         // The socket is shut down in any case.
-        let _answered = timeout(CLOSE_TIMEOUT, self.inner.close(200, "done".into())).await;
+        tokio::select! {
+            _answered = timeout(CLOSE_TIMEOUT, self.inner.close(200, "done".into())) => {}
+            () = broken => {}
+        }
     }
 }
 

@@ -9,6 +9,10 @@ use crate::broker::error::BrokerError;
 use crate::broker::publish::short;
 use crate::broker::settings::BrokerSettings;
 
+/// How often the broker is asked for the depth of a queue until it finds messages: if the leader of a quorum queue does not answer within
+/// a quarter of a second, RabbitMQ says 0 (`rabbit_quorum_queue:stat/1`).
+const DEPTH_ASKED: u32 = 3;
+
 /// Declares everything, or checks that it exists, depending on the settings. Idempotent.
 ///
 /// # Errors
@@ -25,9 +29,17 @@ pub async fn declare(connection: &BrokerConnection, settings: &BrokerSettings) -
 pub async fn queue_depth(connection: &BrokerConnection, queue: &str) -> Result<QueueDepth, BrokerError> {
     let channel = connection.channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let asked = channel.queue_declare(short("queue name", queue)?, passive, FieldTable::default());
-    let found = connection.answered(asked).await?;
-    Ok(QueueDepth { messages: found.message_count(), consumers: found.consumer_count() })
+    let name = short("queue name", queue)?;
+    let mut depth = QueueDepth { messages: 0, consumers: 0 };
+    for _ in 0..DEPTH_ASKED {
+        let asked = channel.queue_declare(name.clone(), passive, FieldTable::default());
+        let found = connection.answered(asked).await?;
+        depth = QueueDepth { messages: found.message_count(), consumers: found.consumer_count() };
+        if depth.messages > 0 {
+            break;
+        }
+    }
+    Ok(depth)
 }
 
 /// The messages and consumers of a queue.

@@ -50,6 +50,21 @@ async fn jobs_of_a_higher_priority_get_every_turn_until_they_have_ended() {
 }
 
 #[tokio::test]
+async fn a_job_takes_no_chunk_from_jobs_of_a_higher_priority() {
+    let mut schedule = of(&[(1, 0), (2, 9)]);
+    let now = Instant::now();
+    let mut take = || schedule.take_turn(now, 2).map(|turn| turn.job_no);
+    // The high one has both chunks that are minted at once.
+    assert_eq!([take(), take(), take()], [Some(2), Some(2), None]);
+    schedule.give_back(2, None, None);
+    assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 2);
+    // Other processes have its last chunks: the low one goes on.
+    schedule.give_back(2, None, Some(now + Duration::from_secs(1)));
+    assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 1);
+    assert_eq!(schedule.take_turn(now, 2).expect("a turn").job_no, 1);
+}
+
+#[tokio::test]
 async fn every_job_gets_a_slot_before_any_job_gets_two() {
     let mut schedule = of(&[(1, 0), (2, 0), (3, 0)]);
     let now = Instant::now();

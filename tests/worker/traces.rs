@@ -74,10 +74,10 @@ async fn a_worker_that_resumes_a_job_continues_its_trace_and_links_to_it(place: 
     let collector = Collector::start();
     let first = start(&site, &collector.endpoint());
     first.wait_until_ready().await;
-    publish_traced(&peer, Uuid::now_v7(), 300_000, &format!("00-{TRACE}-{ASKED_IN}-01")).await;
     let untraced = Uuid::now_v7().to_string();
     let enqueue = site.codemint(&["enqueue", MASK, "--count", "300000", "--job-id", &untraced]);
     enqueue.env("CODEMINT__AMQP__URL", "").env("CODEMINT__JOB__CHUNK_SIZE", "1000").run().await.expect_code(0);
+    publish_traced(&peer, Uuid::now_v7(), 300_000, &format!("00-{TRACE}-{ASKED_IN}-01")).await;
     let begun = "select count(distinct job_no) from chunks where state = 'done'";
     wait_until("chunks of both", async || site.count(begun).await == 2 && site.count(CHUNKS_DONE).await > 10).await;
     first.terminate().await.expect_code(0);

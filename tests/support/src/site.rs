@@ -151,13 +151,17 @@ impl Worker {
 
     /// Returns the value of one of its metrics, with labels as `/metrics` writes them; 0 while it has none.
     pub fn metric(&self, series: &str) -> f64 {
-        let (_, metrics) = self.get("/metrics").expect("an answer");
+        self.try_metric(series).expect("an answer")
+    }
+
+    fn try_metric(&self, series: &str) -> Option<f64> {
+        let (_, metrics) = self.get("/metrics")?;
         let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().expect("a number"))
+        Some(value.map_or(0.0, |value| value.parse().expect("a number")))
     }
 
     pub async fn wait_until_metric(&self, series: &str, is_it: impl Fn(f64) -> bool) {
-        wait_until(series, async || is_it(self.metric(series))).await;
+        wait_until(series, async || self.try_metric(series).is_some_and(&is_it)).await;
     }
 
     pub async fn wait_until_ready(&self) {

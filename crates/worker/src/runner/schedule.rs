@@ -99,16 +99,22 @@ impl Schedule {
         self.jobs.retain(|job_no, entry| entry.slots > 0 || unfinished.iter().any(|(no, _)| no == job_no));
     }
 
-    /// Returns the next job. Slots are spread over the jobs before two of them work on the same one.
-    pub fn take_turn(&mut self, now: Instant, slots_per_job: usize) -> Option<Turn> {
-        let ready = self.jobs.iter_mut().filter(|(_, entry)| entry.is_ready(now) && entry.slots < slots_per_job);
-        let (job_no, entry) = ready.min_by_key(|(job_no, entry)| entry.rank(**job_no))?;
+    /// Returns the next job. Slots are spread over the jobs before two of them work on the same one. While jobs of higher priority have
+    /// as many slots as chunks are minted at once, a job waits: it would take chunks from them.
+    pub fn take_turn(&mut self, now: Instant, chunks_at_once: usize) -> Option<Turn> {
+        let ready = self.jobs.iter().filter(|(_, entry)| entry.is_ready(now) && entry.slots < chunks_at_once);
+        let (&job_no, next) = ready.min_by_key(|(job_no, entry)| entry.rank(**job_no))?;
+        let above = self.jobs.values().filter(|entry| entry.priority > next.priority);
+        if above.map(|entry| entry.slots).sum::<usize>() >= chunks_at_once {
+            return None;
+        }
+        let entry = self.jobs.get_mut(&job_no)?;
         self.turns += 1;
         entry.slots += 1;
         entry.served = self.turns;
         // Clear the expired pause so that `next_wakeup` does not return it.
         entry.paused_until = None;
-        Some(Turn { job_no: *job_no, job: entry.job.take(), execution: entry.idle.pop() })
+        Some(Turn { job_no, job: entry.job.take(), execution: entry.idle.pop() })
     }
 
     /// Ends the turn of a job that continues, at once or after a pause.

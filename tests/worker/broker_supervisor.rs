@@ -109,6 +109,12 @@ async fn send(vhost: &Vhost, body: &[u8]) {
     Peer::connect(&vhost.url()).await.publish("codemint.jobs", "codemint.jobs", body, durable()).await;
 }
 
+/// Closes the connections of a virtual host beside the test.
+fn close_connections_of(vhost: &Vhost) -> JoinHandle<()> {
+    let vhost = vhost.clone();
+    tokio::task::spawn_blocking(move || rabbitmq::shared().close_connections_of(&vhost))
+}
+
 fn connections_of(broker: &Broker, vhost: &Vhost) -> String {
     let condition = format!("Vhost =:= <<\"{}\">>", vhost.name);
     let all = rabbitmq::connections("vhost, client_properties");
@@ -123,8 +129,10 @@ async fn sessions_ended_by_the_broker_are_replaced_and_a_stop_closes_all_connect
         supervised.connected().await;
         send(&vhost, b"{}").await;
         supervised.wait_until_taken(round).await;
-        broker.close_connections_of(&vhost);
+        // The next session may begin before the broker has answered.
+        let closing = close_connections_of(&vhost);
         assert_names(&supervised.away().await, &["lost", "closed by a test"]);
+        closing.await.expect("no panic");
     }
     supervised.connected().await;
     let names = connections_of(broker, &vhost);
@@ -201,7 +209,7 @@ async fn regression_a_lost_connection_is_reported_while_the_work_still_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permanent_error_ends_the_supervisor_at_the_start_and_is_retried_later_on() {
-    let (broker, vhost) = (rabbitmq::shared(), rabbitmq::shared().vhost());
+    let vhost = rabbitmq::shared().vhost();
     let wrong = Supervised::start(settings(&vhost.url_of("guest", "wrong"))).task.await.expect("no panic");
     assert!(matches!(wrong, Err(BrokerError::Credentials { .. })), "{wrong:?}");
 
@@ -211,11 +219,12 @@ async fn a_permanent_error_ends_the_supervisor_at_the_start_and_is_retried_later
     let channel = peer.channel().await;
     channel.queue_delete("codemint.jobs".into(), QueueDeleteOptions::default()).await.expect("deleted");
     peer.declare("codemint.jobs", FieldTable::default()).await;
-    broker.close_connections_of(&vhost);
+    let closing = close_connections_of(&vhost);
     let told = supervised.wait_for_status("a mismatch", |status| {
         status.trouble().is_some_and(|reason| reason.contains("exists with other arguments"))
     });
     told.await;
+    closing.await.expect("no panic");
     let channel = Peer::connect(&vhost.url()).await.channel().await;
     channel.queue_delete("codemint.jobs".into(), QueueDeleteOptions::default()).await.expect("deleted");
     supervised.connected().await;

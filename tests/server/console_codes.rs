@@ -85,7 +85,7 @@ async fn a_personal_code_is_shown_with_its_owner_or_in_the_pool(place: TestStore
     assert!(page.contains("issued to <bdi>loc-1</bdi>") && page.contains("for <bdi>loc-1</bdi>"), "{page}");
     assert!(page.contains("would be accepted"), "{page}");
     let page = support.post("/codes", &[("codes", issued), ("identity", "loc-2")]).await;
-    assert!(page.expect_page(200).contains("This code belongs to someone else."), "{page:?}");
+    assert!(page.expect_page(200).contains("This code belongs to someone else, or to nobody yet."), "{page:?}");
     let page = support.post("/codes", &[("codes", pooled)]).await;
     let page = page.expect_page(200);
     assert!(page.contains("in the pool: nobody has it yet") && page.contains("would be refused"), "{page}");

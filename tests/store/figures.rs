@@ -106,6 +106,17 @@ async fn a_report_shows_what_happened_whether_it_is_added_up_or_not(place: TestS
     assert_eq!(found(only(-1, 1, Some(1))).await, 1, "codes of the club were issued without a source");
 }
 
+on_both_stores!(regression_a_recount_counts_the_redemption_with_the_lowest_id);
+async fn regression_a_recount_counts_the_redemption_with_the_lowest_id(place: TestStore) {
+    create_campaign(&place, &definition("top", "public", "TOP", &json!({})), 1).await;
+    let redeemer = Redeemer::start(&place.store, RedeemerOptions::default()).await.expect("a redeemer");
+    for id in [Uuid::nil(), Uuid::now_v7()] {
+        granted(redeemer.redeem(id, asking("TOP", &json!({ "cart": cart(1000) })), true).await.expect("an answer"));
+    }
+    let found = recount(&place).await;
+    assert_eq!((found.redemptions, found.differences), (2, Vec::new()));
+}
+
 on_both_stores!(a_recount_equals_the_sums_until_one_is_damaged_and_corrects_it);
 async fn a_recount_equals_the_sums_until_one_is_damaged_and_corrects_it(place: TestStore) {
     let _redeemer = busy_store(&place).await;

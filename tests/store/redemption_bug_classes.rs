@@ -12,7 +12,7 @@ use codemint_offers::verdict::reason::ReasonCode;
 use codemint_store::redemptions::transitions::Moved;
 use codemint_test_support::on_both_stores;
 use codemint_test_support::redeem_steps::{
-    asking, cart, create_campaign, definition, granted, judge_redemptions, reasons,
+    asking, cart, create_campaign, definition, granted, judge_redemptions, make_overdue, reasons,
 };
 use codemint_test_support::stores::TestStore;
 use serde_json::json;
@@ -44,6 +44,29 @@ async fn act(redeemer: &Redeemer, id: Uuid, action: Action) -> Moved {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+on_both_stores!(regression_codes_of_one_order_apply_in_their_order_though_the_first_one_waited_for_an_overdue_hold);
+async fn regression_codes_of_one_order_apply_in_their_order_though_the_first_one_waited_for_an_overdue_hold(
+    place: TestStore,
+) {
+    let half = json!({ "type": "percent", "basis_points": 5000 });
+    let six = json!({ "type": "amount", "amount": 600, "currency": "EUR" });
+    for (name, effect, redeemed) in [("HALF", half, 1), ("SIX", six, 0)] {
+        let discount = json!({ "effect": effect, "target": { "type": "order" } });
+        let fields = json!({ "exclusive": false, "limits": { "redeemed": redeemed }, "discount": discount });
+        create_campaign(&place, &definition(name, "public", name, &fields), 1).await;
+    }
+    let [redeemer, _] = two_redeemers(&place).await;
+    let held = granted(redeem(&redeemer, Uuid::now_v7(), asking("HALF", &json!({ "hold_seconds": 60 }))).await);
+    make_overdue(&place, held.id).await;
+    let wanted = |code: &str| asking(code, &json!({ "order": "A-1", "cart": cart(7_500) }));
+    let first = redeem(&redeemer, Uuid::now_v7(), wanted("HALF"));
+    let second = redeem(&redeemer, Uuid::now_v7(), wanted("SIX"));
+    let (first, second) = tokio::join!(first, second);
+    let amounts = [first, second].map(|answer| granted(answer).discount.expect("a discount").amount);
+    assert_eq!(amounts, [3_750, 600], "the half of 75.00, and 6.00 of the rest");
+    judge_redemptions(&place).await;
 }
 
 on_both_stores!(over_redemption_under_load);

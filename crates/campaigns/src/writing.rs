@@ -110,7 +110,8 @@ pub(crate) async fn combine(shared: Arc<Shared>, intake: Arc<Intake<Write>>) {
             carry_out(&shared, batch.moves).await;
         }
         if !batch.redeems.is_empty() {
-            queue.extend(redeem(&shared, batch.redeems).await);
+            // Those that are decided once more came before what waits for them.
+            queue.splice(..0, redeem(&shared, batch.redeems).await);
         }
         intake.end(requests);
     }

@@ -142,7 +142,7 @@ impl Show {
     }
 }
 
-/// Remove a segment and its members; nobody belongs to it from then on
+/// Remove a segment and its members; requests may still state it for a buyer
 #[derive(Debug, Args)]
 pub struct Remove {
     /// Segment name

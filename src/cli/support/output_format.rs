@@ -14,11 +14,11 @@ const COMPRESSED: &str = "csv.gz";
 /// The format that a user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Header row `code`, then one code per row
+    /// Header row `code`, then one code per row; with the identities of a list, `code,identity`
     Csv,
     /// One code per line, nothing else
     Txt,
-    /// One object per line, {"code":"..."}
+    /// One object per line, {"code":"..."}, with the identity if the codes belong to a list
     Jsonl,
     /// Spreadsheet with one column of text, at most 16,777,200 codes
     Xlsx,

@@ -83,7 +83,7 @@ impl ReasonCode {
             Self::IdentityLimitReached => "this buyer has used this offer as often as it can be",
             Self::BudgetExhausted => "the budget of this offer does not suffice for this discount",
             Self::IdentityRequired => "this offer needs to know the buyer; send an identity",
-            Self::WrongIdentity => "this code belongs to someone else",
+            Self::WrongIdentity => "this code belongs to someone else, or to nobody yet",
             Self::SegmentNotMet => "this offer is for other groups of buyers",
             Self::UseCaseNotMet => "this offer is for other occasions",
             Self::SourceNotMet => "this offer is for visitors from other sources",

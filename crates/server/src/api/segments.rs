@@ -101,7 +101,7 @@ async fn list(
     Ok(Json(Page { items, next }))
 }
 
-/// Remove a segment and its members; nobody belongs to it from then on
+/// Remove a segment and its members; requests may still state it for a buyer
 #[utoipa::path(
     delete, path = "/v1/segments/{name}", tag = "segments", operation_id = "remove_segment", security(("key" = ["manage"])),
     params(("name" = String, Path, description = "The name of the segment")),

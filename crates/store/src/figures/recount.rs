@@ -61,12 +61,12 @@ impl Store {
         let mut snapshot = self.begin_reading().await?;
         let sums = snapshot.read_all_sums().await?;
         let (mut recount, mut facts) = (Recount::default(), Deltas::default());
-        let mut after = Uuid::nil();
+        let mut after = None;
         loop {
             proceed()?;
             let page = snapshot.read_redemptions_after(after).await?;
             let Some(last) = page.last() else { break };
-            after = last.id;
+            after = Some(last.id);
             recount.redemptions += page.len() as u64;
             for redemption in &page {
                 let zone = snapshot.definition(cache, (redemption.campaign_no, redemption.version)).await?.zone;
@@ -146,8 +146,11 @@ impl StoreTransaction {
         Ok(rows.into_iter().map(pair).collect())
     }
 
-    async fn read_redemptions_after(&mut self, id: Uuid) -> Result<Vec<Redemption>, StoreError> {
-        let query = self.query(format!("{SELECT} where r.id > $1 order by r.id limit $2")).bind(id).bind(PAGE_ROWS);
+    /// Reads the page behind an id, or the first one.
+    async fn read_redemptions_after(&mut self, id: Option<Uuid>) -> Result<Vec<Redemption>, StoreError> {
+        let condition = id.map_or("", |_| "where r.id > $2");
+        let query = self.query(format!("{SELECT} {condition} order by r.id limit $1")).bind(PAGE_ROWS);
+        let query = id.into_iter().fold(query, |query, id| query.bind(id));
         let rows: Vec<RedemptionRow> = query.without_time_limit().fetch_all().await?;
         rows.into_iter().map(Redemption::try_from).collect()
     }

@@ -25,7 +25,8 @@ use crate::console::visitor::{May, NoPage, ViewCampaigns};
 const PAGE: u32 = 50;
 
 /// What the last form has done, which the query names.
-const NOTICES: [(&str, &str); 1] = [("removed", "The segment is removed. Nobody belongs to it any more.")];
+const NOTICES: [(&str, &str); 1] =
+    [("removed", "The segment is removed. Requests of the shop may still state it for a buyer.")];
 
 #[derive(Debug, Template)]
 #[template(path = "console/segments/list.html")]

@@ -224,6 +224,10 @@ async fn a_refused_request_emits_one_failed_event_however_often_it_arrives(place
 on_all_stores!(a_repeated_request_is_answered_at_its_reply_queue);
 async fn a_repeated_request_is_answered_at_its_reply_queue(place: TestStore) {
     let job = put_announced(&place.store, request("####", 5, 5), announced()).await;
+    let without_queue = JobOptions { reply_to: None, ..asker("none", "zero") };
+    place.store.repeat_event(job.no, &without_queue).await.expect("an answer");
+    let kept = place.texts("select correlation_id from jobs").await;
+    assert_eq!(kept, ["request"], "the id of the first message, which had no queue either");
     place.store.repeat_event(job.no, &asker("first", "one")).await.expect("an answer");
     place.store.repeat_event(job.no, &asker("second", "two")).await.expect("an answer");
     run(&place.store, &job).await;

@@ -114,7 +114,7 @@ impl Show {
     }
 }
 
-/// Put dead-lettered messages back into the job queue in their original form
+/// Put dead-lettered messages back into their queue as they were, without user_id and expiration
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint dlq requeue 3

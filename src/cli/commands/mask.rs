@@ -139,7 +139,7 @@ Lower case is folded to upper case. If the code begins with -, put it last: code
 --mask MASK -- -CODE. The command opens no store, so it does not check whether the code was ever \
 minted. Check characters are verified with the secret in check.key_file.")]
 pub struct Check {
-    /// Code, as a customer typed it
+    /// Code; only its case does not matter
     code: String,
     /// Mask to check against
     #[arg(long, value_name = "MASK", allow_hyphen_values = true)]

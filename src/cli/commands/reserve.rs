@@ -32,7 +32,7 @@ impl ReserveCommand {
     }
 }
 
-/// Reserve every code of a mask; running jobs comply within two chunks, codes minted before are kept
+/// Reserve every code of a mask; running jobs comply within a few chunks, codes minted before are kept
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   codemint reserve add '0#########' --note 'references of affiliates'

@@ -45,7 +45,7 @@ const DRAINED_LOOKS: u32 = 3;
 Any number of workers may share a store; they share jobs chunk by chunk. On SIGTERM a worker finishes \
 its current chunks within worker.shutdown_seconds and exits; a second signal ends it immediately.")]
 pub struct Worker {
-    /// Exit when no job is left, no message waits, no trigger is due and every event is published
+    /// Exit when no job is left that this worker can mint, no message waits, no trigger is due and every event is published
     #[arg(long)]
     drain: bool,
     /// Exit with code 5 if the store or the broker is unreachable at the start, instead of waiting

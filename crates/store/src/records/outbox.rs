@@ -170,11 +170,12 @@ impl StoreTransaction {
         reply_to: Option<&str>,
         correlation_id: Option<&str>,
     ) -> Result<(), StoreError> {
-        // A job that was created without a broker emits events from now on.
+        // A job that was created without a broker emits events from now on. The first reply queue stays, with the id that came with it.
         const SQL: &str = "
             update jobs
                set announced = true,
                    correlation_id = case when finished_at is null and reply_to is null
+                                              and ($2 is not null or correlation_id is null)
                                          then coalesce($3, correlation_id) else correlation_id end,
                    reply_to = case when finished_at is null then coalesce(reply_to, $2) else reply_to end
              where no = $1";

@@ -3,7 +3,9 @@
 #[cfg(feature = "failpoints")]
 use std::fs::File;
 
-use codemint_test_support::cli_steps::{assert_names, catches_signals};
+use codemint_test_support::cli_steps::assert_names;
+#[cfg(feature = "failpoints")]
+use codemint_test_support::cli_steps::catches_signals;
 #[cfg(feature = "failpoints")]
 use codemint_test_support::codemint::{finish, send_signal};
 use codemint_test_support::stores::TestStore;

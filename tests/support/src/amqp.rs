@@ -148,7 +148,7 @@ impl Peer {
     pub async fn depth(&self, queue: &str) -> u32 {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let mut depth = 0;
-        // A quorum queue that is too busy to answer has no messages for the broker.
+        // RabbitMQ says 0 if a busy quorum queue does not answer in time.
         for _ in 0..3 {
             let asked = self.channel().await.queue_declare(queue.into(), passive, FieldTable::default()).await;
             depth = depth.max(asked.expect("a queue").message_count());
